@@ -1,0 +1,116 @@
+// One time step of one layer, all directions: the recurrent product, the gates and the state update.
+//
+// A workgroup owns WORKGROUP_SIZE / LANES hidden units with all their gates, and ROWS batch rows. The LANES invocations
+// of a unit split the sum over the state: neighbouring lanes read neighbouring quads of the same weight row, and each
+// weight is read once for all ROWS rows. The partial sums meet in workgroup memory in an order that depends on LANES
+// alone. A cell fragment (cell/*.wgsl) gives Gates, GateWeights, gate_weights, gate_products and advance.
+
+struct StepDims {
+    seq_len: u32,
+    first_step: u32,
+    batch: u32,
+    directions: u32,
+    hidden_size: u32,
+    state_quads: u32,
+    units: u32,
+    unit_offset: u32,
+    unit_tiles: u32,
+    row_tiles: u32,
+    pad: vec2<u32>,
+}
+
+struct Step {
+    index: u32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+}
+
+override WORKGROUP_SIZE: u32 = 64u;
+override LANES: u32 = 8u;   // a power of two that divides WORKGROUP_SIZE
+override ROWS: u32 = 1u;    // at most MAX_ROWS
+// Named, because naga 30 loses count of overrides when an array's size is an expression without a name.
+override SUMS: u32 = WORKGROUP_SIZE * ROWS;
+
+const MAX_ROWS = 8u;
+
+@group(0) @binding(0) var<uniform> dims: StepDims;
+@group(0) @binding(1) var<uniform> step_at: Step;                    // dynamic offset: one entry per step
+@group(0) @binding(2) var<storage, read> gates_x: array<f32>;        // [S, B, D, H, G]  input projections and biases
+//        @binding(3)                    weight                         [D, U, G, R/4]   weight_hh, weight/*.wgsl
+@group(0) @binding(4) var<storage, read> h_in: array<vec4<f32>>;     // [D, B, R/4]      state before the step
+@group(0) @binding(5) var<storage, read_write> h_out: array<f32>;    // [D, B, R]        state after the step
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;        // [S, B, D, R]     the layer's output
+@group(0) @binding(7) var<storage, read> lengths: array<u32>;        // [B]              valid steps of each row
+//        @binding(8)                    the cell's own                                  cell/*.wgsl
+
+var<workgroup> sh_sums: array<Gates, SUMS>;   // [units of the workgroup, ROWS, LANES]
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn step(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) num_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local_index: u32,
+) {
+    let lane = local_index % LANES;
+    let unit_in_tile = local_index / LANES;
+    let tile = workgroup.x + workgroup.y * num_workgroups.x;
+    let unit = (tile % dims.unit_tiles) * (WORKGROUP_SIZE / LANES) + unit_in_tile;
+    let b0 = ((tile / dims.unit_tiles) % dims.row_tiles) * ROWS;
+    let d = tile / (dims.unit_tiles * dims.row_tiles);
+    // Units and rows past the end, and workgroups that folding added, run along and store nothing.
+    let live = unit < dims.units && d < dims.directions;
+
+    var sums: array<Gates, MAX_ROWS>;
+    if live {
+        let first_quad = (d * dims.units + unit) * GATE_COUNT * dims.state_quads;
+        for (var q = lane; q < dims.state_quads; q += LANES) {
+            let w = gate_weights(first_quad + q);
+            for (var r = 0u; r < ROWS; r++) {
+                let b = min(b0 + r, dims.batch - 1u);
+                sums[r] += gate_products(w, h_in[(d * dims.batch + b) * dims.state_quads + q]);
+            }
+        }
+    }
+    let first_sum = unit_in_tile * ROWS * LANES;
+    for (var r = 0u; r < ROWS; r++) {
+        sh_sums[first_sum + r * LANES + lane] = sums[r];
+    }
+    // Halve the number of partial sums until one is left; the last round is the barrier that publishes it.
+    for (var span = LANES; span > 0u && LANES > 1u; span /= 2u) {
+        workgroupBarrier();
+        let half = span / 2u;
+        if lane < half {
+            for (var r = 0u; r < ROWS; r++) {
+                let at = first_sum + r * LANES + lane;
+                sh_sums[at] += sh_sums[at + half];
+            }
+        }
+    }
+    if live {
+        let j = dims.unit_offset + unit;
+        for (var r = lane; r < ROWS; r += LANES) {
+            if b0 + r < dims.batch {
+                update(d, b0 + r, j, sh_sums[first_sum + r * LANES]);
+            }
+        }
+    }
+}
+
+// Advances unit j of row b, or leaves it as it is where the row's sequence does not reach this step.
+fn update(d: u32, b: u32, j: u32, sums: Gates) {
+    let s = step_at.index;
+    let elapsed = dims.first_step + s;
+    let t = select(elapsed, dims.seq_len - 1u - elapsed, d == 1u);
+    let state_size = dims.state_quads * 4u;
+    let row = d * dims.batch + b;
+    let h = h_in[row * dims.state_quads + j / 4u][j % 4u];
+    let valid = t < lengths[b];
+    var next = h;
+    if valid {
+        let x = ((s * dims.batch + b) * dims.directions + d) * dims.hidden_size + j;
+        next = advance(sums, x * GATE_COUNT, d, row, j, h);
+    }
+    h_out[row * state_size + j] = next;
+    y[((s * dims.batch + b) * dims.directions + d) * state_size + j] = select(0.0, next, valid);
+}

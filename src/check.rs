@@ -1,0 +1,101 @@
+//! The checks of a forward call, all of them before any work, in PyTorch's order and words.
+
+use crate::config::{Config, Kind};
+use crate::error::{Error, Result, tuple};
+
+/// The run-time sizes of one forward call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sizes {
+    /// Time steps T.
+    pub seq_len: usize,
+    /// Rows B; 1 for an unbatched input.
+    pub batch: usize,
+}
+
+/// What [`forward`] found: the sizes, and whether the caller's tensors lack the batch axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    /// T and B.
+    pub sizes: Sizes,
+    /// The input was 2-D, so that output is 2-D and states are 2-D.
+    pub unbatched: bool,
+}
+
+/// Checks `input` and the optional initial state against `config`.
+///
+/// `h_0` and `c_0` are shapes; an LSTM takes both or none, the others take only `h_0`.
+///
+/// # Errors
+/// [`Error::Argument`] with PyTorch's text.
+pub fn forward(config: &Config, input: &[usize], state: Option<(&[usize], Option<&[usize]>)>) -> Result<Checked> {
+    let refuse = |message: String| Err(Error::Argument(message));
+    let module = config.kind.module();
+    if input.len() != 2 && input.len() != 3 {
+        // nn.RNN has the word "tensor" here, its siblings do not.
+        let tensor = if module == "RNN" { " tensor" } else { "" };
+        return refuse(format!("{module}: Expected input to be 2D or 3D, got {}D{tensor} instead", input.len()));
+    }
+    let unbatched = input.len() == 2;
+    if let Some((h_0, c_0)) = state {
+        check_state_ranks(config, unbatched, h_0, c_0)?;
+    }
+    let features = input[input.len() - 1];
+    if features != config.input_size {
+        return refuse(format!(
+            "input.size(-1) must be equal to input_size. Expected {}, got {features}",
+            config.input_size
+        ));
+    }
+    let (seq_len, batch) = match (unbatched, config.batch_first) {
+        (true, _) => (input[0], 1),
+        (false, false) => (input[0], input[1]),
+        (false, true) => (input[1], input[0]),
+    };
+    if let Some((h_0, c_0)) = state {
+        let layers = config.num_layers * config.num_directions();
+        let lstm = config.kind == Kind::Lstm;
+        let check = |name: &str, features: usize, found: &[usize]| {
+            let expected = [layers, batch, features];
+            let mut found = found.to_vec();
+            if unbatched {
+                // PyTorch adds the batch axis before it compares, so its text shows three sizes.
+                found.insert(1, 1);
+            }
+            if found == expected {
+                return Ok(());
+            }
+            Err(Error::Argument(format!("Expected {name} size {}, got {found:?}", tuple(&expected))))
+        };
+        check(if lstm { "hidden[0]" } else { "hidden" }, config.state_size(), h_0)?;
+        if let Some(c_0) = c_0 {
+            check("hidden[1]", config.hidden_size, c_0)?;
+        }
+    }
+    if seq_len == 0 {
+        return refuse("Expected sequence length to be larger than 0 in RNN".to_owned());
+    }
+    Ok(Checked { sizes: Sizes { seq_len, batch }, unbatched })
+}
+
+/// Ranks of the states, and that there are as many of them as the module has.
+fn check_state_ranks(config: &Config, unbatched: bool, h_0: &[usize], c_0: Option<&[usize]>) -> Result<()> {
+    let module = config.kind.module();
+    let lstm = config.kind == Kind::Lstm;
+    let (input, rank) = if unbatched { ("unbatched 2-D", 2) } else { ("batched 3-D", 3) };
+    let message = match (lstm, c_0) {
+        (true, None) => format!("{module}: expected the initial state (h_0, c_0), got h_0 only"),
+        (false, Some(_)) => {
+            format!("{module}: expected the initial state h_0 only, got (h_0, c_0); only LSTM has a cell state")
+        }
+        (true, Some(c_0)) if h_0.len() != rank || c_0.len() != rank => format!(
+            "For {input} input, hx and cx should also be {rank}-D but got ({}-D, {}-D) tensors",
+            h_0.len(),
+            c_0.len()
+        ),
+        (false, None) if h_0.len() != rank => {
+            format!("For {input} input, hx should also be {rank}-D but got {}-D tensor", h_0.len())
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Argument(message))
+}

@@ -1,0 +1,68 @@
+//! Twin of `shaders/linear.wgsl`.
+
+use super::Binding::{self, Read, ReadWrite};
+use super::activation::sigmoid;
+use super::matmul::{Matrix, multiply_transposed};
+use crate::dims::{Dims, LinearDims, Step};
+use crate::kernel::{activation, override_value};
+use crate::recording::Dispatch;
+
+/// See `shaders/linear.wgsl`; the tiles become one call of the GEMM crate for each direction.
+pub(crate) fn linear(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+    let (Dims::Linear(dims), [Read(x_same), Read(x_mirrored), Read(weight), Read(bias), ReadWrite(y)]) =
+        (&dispatch.dims, bindings)
+    else {
+        unreachable!("linear is dispatched with LinearDims and five buffers");
+    };
+    let rows = (dims.steps * dims.batch) as usize;
+    let features = (dims.parts * dims.part_quads * 4) as usize;
+    let columns = dims.columns as usize;
+    let y_row_stride = dims.y_row_stride as usize;
+    let sigmoids = override_value(&dispatch.overrides, "ACTIVATION") == activation::SIGMOID;
+    for d in 0..dims.directions {
+        let offset = (d * dims.y_direction_stride + dims.y_offset) as usize;
+        let gathered;
+        let x: &[f32] = if d == 0 && dims.parts == 1 {
+            x_same
+        } else {
+            gathered = gather(dims, d, x_same, x_mirrored);
+            &gathered
+        };
+        multiply_transposed(
+            (x, Matrix { rows, columns: features, offset: 0, row_stride: features }),
+            (
+                weight,
+                Matrix {
+                    rows: columns,
+                    columns: features,
+                    offset: d as usize * columns * features,
+                    row_stride: features,
+                },
+            ),
+            (y, Matrix { rows, columns, offset, row_stride: y_row_stride }),
+        );
+        let bias = &bias[d as usize * columns..][..columns];
+        for row in 0..rows {
+            for (value, bias) in y[offset + row * y_row_stride..][..columns].iter_mut().zip(bias) {
+                let z = *value + bias;
+                *value = if sigmoids { sigmoid(z) } else { z };
+            }
+        }
+    }
+}
+
+/// The rows that direction `d` reads, in the order in which it visits them: `[S, B, P·Q·4]`.
+fn gather(dims: &LinearDims, d: u32, x_same: &[f32], x_mirrored: &[f32]) -> Vec<f32> {
+    let (steps, batch, parts) = (dims.steps as usize, dims.batch as usize, dims.parts as usize);
+    let part = dims.part_quads as usize * 4;
+    let mut x = Vec::with_capacity(steps * batch * parts * part);
+    for s in 0..steps {
+        for b in 0..batch {
+            for p in 0..parts {
+                let (source, s) = if p == d as usize { (x_same, s) } else { (x_mirrored, steps - 1 - s) };
+                x.extend_from_slice(&source[((s * batch + b) * parts + p) * part..][..part]);
+            }
+        }
+    }
+    x
+}

@@ -1,0 +1,105 @@
+//! The CPU engine: executes a recording through each kernel's twin.
+
+pub(crate) mod activation;
+pub(crate) mod linear;
+mod matmul;
+pub(crate) mod step;
+
+use std::sync::Arc;
+
+use crate::dims::Step;
+use crate::kernel::Access;
+use crate::recording::{BufferId, Dispatch, Recording};
+
+/// A storage buffer as a twin sees it.
+#[derive(Debug)]
+pub enum Binding<'a> {
+    /// Read only.
+    Read(&'a [f32]),
+    /// Read and written.
+    ReadWrite(&'a mut [f32]),
+}
+
+/// The CPU function of a kernel: dispatch, step, storage bindings in the order of the kernel's table row.
+pub type Twin = fn(&Dispatch, Step, &mut [Binding<'_>]);
+
+/// The buffers of a recording in host memory.
+///
+/// Weights are shared between the engines of a model, everything else belongs to this one.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    recording: Arc<Recording>,
+    weights: Arc<Vec<Vec<f32>>>,
+    /// Empty for weights.
+    buffers: Vec<Vec<f32>>,
+}
+
+impl Engine {
+    /// Buffers of zeros for `recording`, whose first buffers are `weights`.
+    pub fn new(recording: Arc<Recording>, weights: Arc<Vec<Vec<f32>>>) -> Self {
+        let own = |(index, spec): (usize, &crate::recording::BufferSpec)| {
+            if index < weights.len() { Vec::new() } else { vec![0.0; spec.len()] }
+        };
+        let buffers = recording.buffers.iter().enumerate().map(own).collect();
+        Self { recording, weights, buffers }
+    }
+
+    /// The values of a buffer.
+    pub fn buffer(&self, id: BufferId) -> &[f32] {
+        self.weights.get(id.0).unwrap_or_else(|| &self.buffers[id.0])
+    }
+
+    /// The values of a buffer that is not a weight.
+    ///
+    /// # Panics
+    /// When it is one: weights are shared.
+    pub fn buffer_mut(&mut self, id: BufferId) -> &mut [f32] {
+        assert!(id.0 >= self.weights.len(), "weights are shared between engines");
+        &mut self.buffers[id.0]
+    }
+
+    /// Executes the whole recording.
+    pub fn run(&mut self) {
+        let recording = Arc::clone(&self.recording);
+        for command in &recording.commands {
+            for index in 0..command.count() {
+                for dispatch in command.dispatches(index) {
+                    self.dispatch(dispatch, index);
+                }
+            }
+        }
+    }
+
+    /// Executes one dispatch at a step index.
+    pub fn dispatch(&mut self, dispatch: &Dispatch, index: u32) {
+        // Written buffers are taken out of the list for the call, so that the others can be borrowed beside them.
+        let access = dispatch.kernel.bindings.iter().map(|binding| binding.access);
+        let mut written: Vec<Vec<f32>> = dispatch
+            .bindings
+            .iter()
+            .zip(access)
+            .filter(|(_, access)| *access == Access::ReadWrite)
+            .map(|(id, _)| std::mem::take(&mut self.buffers[id.0]))
+            .collect();
+        {
+            let mut taken = written.iter_mut();
+            let mut bindings: Vec<Binding<'_>> = Vec::with_capacity(dispatch.bindings.len());
+            for (id, binding) in dispatch.bindings.iter().zip(dispatch.kernel.bindings) {
+                bindings.push(match binding.access {
+                    Access::Read => Binding::Read(self.buffer(*id)),
+                    Access::ReadWrite => match taken.next() {
+                        Some(buffer) => Binding::ReadWrite(buffer),
+                        None => unreachable!("one buffer was taken for each written binding"),
+                    },
+                });
+            }
+            (dispatch.kernel.twin)(dispatch, Step { index, pad: [0; 3] }, &mut bindings);
+        }
+        let mut written = written.into_iter();
+        for (id, binding) in dispatch.bindings.iter().zip(dispatch.kernel.bindings) {
+            if binding.access == Access::ReadWrite {
+                self.buffers[id.0] = written.next().unwrap_or_default();
+            }
+        }
+    }
+}

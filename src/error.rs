@@ -1,0 +1,196 @@
+//! Everything that can go wrong, said so that the user knows what to do next.
+//!
+//! Where PyTorch refuses the same thing, the text is PyTorch's (version 2.15), so that a search for it
+//! finds the answers that already exist.
+
+use std::path::PathBuf;
+
+/// A shape as PyTorch prints the *expected* one: `(2, 3, 4)`.
+pub(crate) fn tuple(shape: &[usize]) -> String {
+    let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+    match sizes.as_slice() {
+        [one] => format!("({one},)"),
+        many => format!("({})", many.join(", ")),
+    }
+}
+
+/// A problem found in one tensor of a state dict, one line of [`Error::StateDict`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StateDictProblem {
+    /// The configuration needs this tensor and the file lacks it.
+    Missing {
+        /// Full name, prefix included.
+        name: String,
+    },
+    /// The file has this tensor under the prefix and no recurrent layer has a place for it.
+    Unexpected {
+        /// Full name, prefix included.
+        name: String,
+    },
+    /// The tensor is there with another shape.
+    WrongShape {
+        /// Full name, prefix included.
+        name: String,
+        /// The shape that the other tensors imply.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        found: Vec<usize>,
+    },
+    /// The tensor's element type is not one that can be loaded.
+    Dtype {
+        /// Full name, prefix included.
+        name: String,
+        /// The element type in the file, as safetensors spells it.
+        found: String,
+    },
+}
+
+impl std::fmt::Display for StateDictProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing { name } => write!(f, "missing key: {name}"),
+            Self::Unexpected { name } => write!(f, "unexpected key: {name}"),
+            Self::WrongShape { name, expected, found } => {
+                write!(f, "size mismatch for {name}: expected {}, found {}", tuple(expected), tuple(found))
+            }
+            Self::Dtype { name, found } => write!(
+                f,
+                "unsupported dtype for {name}: found {found}, expected F32, F16 or BF16; convert it with tensor.to(torch.float32)"
+            ),
+        }
+    }
+}
+
+fn lines(problems: &[StateDictProblem]) -> String {
+    problems.iter().map(|p| format!("\n\t{p}")).collect()
+}
+
+/// The error type of the whole crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A constructor argument is out of range. The text is PyTorch's.
+    #[error("{0}")]
+    Config(String),
+
+    /// The arguments of a forward call do not fit the model. The text is PyTorch's where PyTorch has one.
+    #[error("{0}")]
+    Argument(String),
+
+    /// A host tensor's data does not fill its shape.
+    #[error("a tensor of shape {} holds {expected} elements, but {found} were given", tuple(.shape))]
+    TensorSize {
+        /// The shape asked for.
+        shape: Vec<usize>,
+        /// Elements of that shape; `usize::MAX` where the product overflows.
+        expected: usize,
+        /// Elements given.
+        found: usize,
+    },
+
+    /// A state dict does not describe exactly one recurrent module. Every problem is listed at once.
+    #[error("Error(s) in loading state_dict for {module}:{}", lines(.problems))]
+    StateDict {
+        /// `RNN`, `LSTM` or `GRU`.
+        module: &'static str,
+        /// Everything found wrong, in the order of the names.
+        problems: Vec<StateDictProblem>,
+    },
+
+    /// The tensors under the prefix are not the weights of a recurrent module.
+    #[error("{0}")]
+    NoRecurrentWeights(String),
+
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+
+    /// A file is not what its reader expects.
+    #[error("{}: {message}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+
+    /// Something that this crate does not do, refused by name.
+    #[error("unsupported: {0}")]
+    Unsupported(String),
+
+    /// A size exceeds what the device, or the caller's own options, allow.
+    #[error("{what} needs {needed}, but {limit} is {allowed}; {advice}")]
+    Limit {
+        /// WebGPU's name of the limit, or `memory_budget` or `max_loop_iterations`.
+        limit: &'static str,
+        /// What would exceed it.
+        what: String,
+        /// How much that needs (bytes, workgroups or iterations, as the limit counts).
+        needed: u64,
+        /// How much is allowed.
+        allowed: u64,
+        /// What the caller can change.
+        advice: &'static str,
+    },
+
+    /// No adapter fits the request.
+    #[error("{0}")]
+    NoAdapter(String),
+
+    /// The adapter gave no device.
+    #[error("{adapter}: no device: {source}")]
+    RequestDevice {
+        /// The adapter's name.
+        adapter: String,
+        /// What wgpu said.
+        source: wgpu::RequestDeviceError,
+    },
+
+    /// The adapter computed something wrong in the self-test at opening.
+    #[error(
+        "{adapter}: self-test failed: {detail}; this driver computes wrong numbers. \
+         Use another device, or skip the self-test if you insist"
+    )]
+    SelfTest {
+        /// The adapter's name, backend and driver.
+        adapter: String,
+        /// Which tensor disagreed, where, and by how much.
+        detail: String,
+    },
+
+    /// The GPU ran out of memory.
+    #[error("{adapter}: out of memory while {doing}; use a smaller batch or sequence, or set a memory budget")]
+    OutOfMemory {
+        /// The adapter's name.
+        adapter: String,
+        /// What was being done.
+        doing: String,
+    },
+
+    /// The device is gone: removed, destroyed or stopped by the system's watchdog.
+    #[error("{adapter}: device lost: {reason}; open the device again")]
+    DeviceLost {
+        /// The adapter's name.
+        adapter: String,
+        /// What the driver said.
+        reason: String,
+    },
+
+    /// The driver or wgpu refused something that this crate had checked. A defect of this crate or of the driver.
+    #[error("{adapter}: {message}")]
+    Gpu {
+        /// The adapter's name.
+        adapter: String,
+        /// What wgpu said.
+        message: String,
+    },
+}
+
+/// `Result` with this crate's [`enum@Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,73 @@
+//! The adapters that this process can see.
+
+use crate::error::{Error, Result};
+
+/// An adapter and what it says of itself.
+#[derive(Debug, Clone)]
+pub struct AdapterEntry {
+    /// The adapter.
+    pub adapter: wgpu::Adapter,
+    /// Name, backend, driver and type.
+    pub info: wgpu::AdapterInfo,
+}
+
+impl AdapterEntry {
+    /// Whether the adapter is a program on the CPU: good for testing, not for speed.
+    pub fn is_software(&self) -> bool {
+        self.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// `name (backend, driver)`, as it stands in messages.
+    pub fn title(&self) -> String {
+        title(&self.info)
+    }
+}
+
+pub(super) fn title(info: &wgpu::AdapterInfo) -> String {
+    let name = if info.name.is_empty() { "unnamed adapter" } else { &info.name };
+    let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
+    match driver.trim() {
+        "" => format!("{name} ({})", info.backend),
+        driver => format!("{name} ({}, {driver})", info.backend),
+    }
+}
+
+/// All adapters, the most capable type first, in a stable order. `WGPU_BACKEND` is honoured.
+pub fn adapters() -> Vec<AdapterEntry> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    // An allocation that would take the heap over 95 % of its budget becomes an error in place of a lost device.
+    descriptor.memory_budget_thresholds =
+        wgpu::MemoryBudgetThresholds { for_resource_creation: Some(95), for_device_loss: None };
+    let backends = descriptor.backends;
+    if wgpu::Instance::enabled_backend_features().is_empty() {
+        // Instance::new panics where no backend was compiled in.
+        return Vec::new();
+    }
+    let instance = wgpu::Instance::new(descriptor);
+    let mut found: Vec<AdapterEntry> = pollster::block_on(instance.enumerate_adapters(backends))
+        .into_iter()
+        .map(|adapter| AdapterEntry { info: adapter.get_info(), adapter })
+        .collect();
+    found.sort_by_key(|entry| match entry.info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    });
+    found
+}
+
+/// The first adapter whose name contains `part` in any case.
+pub(crate) fn by_name(adapters: &[AdapterEntry], part: &str) -> Result<AdapterEntry> {
+    let wanted = part.to_lowercase();
+    adapters.iter().find(|entry| entry.info.name.to_lowercase().contains(&wanted)).cloned().ok_or_else(|| {
+        Error::NoAdapter(match adapters {
+            [] => format!("no adapter is called '{part}': this machine has none"),
+            some => {
+                let names: Vec<String> = some.iter().map(AdapterEntry::title).collect();
+                format!("no adapter's name contains '{part}'; there are: {}", names.join("; "))
+            }
+        })
+    })
+}

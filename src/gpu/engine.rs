@@ -1,0 +1,305 @@
+//! Executes a recording: bind groups are made once, then each run only encodes.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, mpsc};
+
+use super::context::{Gpu, UNIFORM_STRIDE};
+use super::pipeline::Pipeline;
+use crate::dims::Step;
+use crate::error::{Error, Result};
+use crate::recording::{BufferId, BufferSpec, Command, Dispatch, Recording};
+
+/// A dispatch with its pipeline and bind group.
+#[derive(Debug)]
+struct Bound {
+    pipeline: Arc<Pipeline>,
+    group: wgpu::BindGroup,
+    workgroups: [u32; 3],
+    stepped: bool,
+    work: u64,
+}
+
+/// A recording on a device.
+#[derive(Debug)]
+pub struct Engine {
+    gpu: Arc<Gpu>,
+    recording: Arc<Recording>,
+    buffers: Vec<wgpu::Buffer>,
+    /// For each command, its dispatches by parity; a plain dispatch has the same in both.
+    bound: Vec<[Vec<Bound>; 2]>,
+    /// Where results are copied to be mapped, made on first use and kept.
+    staging: HashMap<BufferId, wgpu::Buffer>,
+}
+
+/// Makes and fills the weight buffers of a model, one at a time; `pack` gives the values of each.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] and the other errors of the device.
+pub fn upload_weights(
+    gpu: &Gpu,
+    buffers: &[BufferSpec],
+    pack: impl Fn(usize) -> Vec<f32>,
+) -> Result<Vec<wgpu::Buffer>> {
+    let upload = |(index, spec): (usize, &BufferSpec)| {
+        let buffer = gpu.storage(&spec.label, spec.size())?;
+        write(gpu, &buffer, &pack(index))?;
+        Ok(buffer)
+    };
+    buffers.iter().enumerate().map(upload).collect()
+}
+
+fn write(gpu: &Gpu, buffer: &wgpu::Buffer, values: &[f32]) -> Result<()> {
+    gpu.scoped("uploading", || gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(values)))
+}
+
+impl Engine {
+    /// Buffers, pipelines and bind groups for `recording`, whose first buffers are `weights`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] and the other errors of the device.
+    pub fn new(gpu: Arc<Gpu>, recording: Arc<Recording>, weights: &[wgpu::Buffer]) -> Result<Self> {
+        let mut buffers = weights.to_vec();
+        for spec in &recording.buffers[weights.len()..] {
+            buffers.push(gpu.storage(&spec.label, spec.size())?);
+        }
+        let mut uniforms = Uniforms::default();
+        for command in &recording.commands {
+            for parity in 0..command.count().min(2) {
+                for dispatch in command.dispatches(parity) {
+                    uniforms.add(dispatch);
+                }
+            }
+        }
+        let uniform = uniforms.upload(&gpu)?;
+        let mut bound = Vec::with_capacity(recording.commands.len());
+        for command in &recording.commands {
+            let mut bind = |dispatches: &[Dispatch]| -> Result<Vec<Bound>> {
+                dispatches.iter().map(|d| Bound::new(&gpu, d, &buffers, &uniform, uniforms.add(d))).collect()
+            };
+            bound.push(match command {
+                Command::Dispatch(dispatch) => [bind(std::slice::from_ref(dispatch))?, Vec::new()],
+                Command::Steps { by_parity: [even, odd], .. } => [bind(even)?, bind(odd)?],
+            });
+        }
+        Ok(Self { gpu, recording, buffers, bound, staging: HashMap::new() })
+    }
+
+    /// Writes a buffer before the next run.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    pub fn write(&self, id: BufferId, values: &[f32]) -> Result<()> {
+        write(&self.gpu, &self.buffers[id.0], values)
+    }
+
+    /// Executes the recording and reads `results` back.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::OutOfMemory`] and the other errors of the device.
+    pub fn run(&mut self, results: &[BufferId]) -> Result<Vec<Vec<f32>>> {
+        self.stage(results)?;
+        let most = self.gpu.limits().max_work_per_submission;
+        let recording = Arc::clone(&self.recording);
+        let mut batch: Vec<(usize, Range<u32>)> = Vec::new();
+        let mut work = 0;
+        for (at, command) in recording.commands.iter().enumerate() {
+            let each: u64 = self.bound[at][0].iter().map(|b| b.work).sum::<u64>().max(1);
+            let mut next = 0;
+            while next < command.count() {
+                let room = (most.saturating_sub(work) / each).min(u64::from(command.count() - next)) as u32;
+                if room == 0 && !batch.is_empty() {
+                    self.submit(&batch, &[])?;
+                    batch.clear();
+                    work = 0;
+                    continue;
+                }
+                // What exceeds the bound by itself has to run all the same.
+                let count = room.max(1);
+                batch.push((at, next..next + count));
+                work = work.saturating_add(each.saturating_mul(u64::from(count)));
+                next += count;
+            }
+        }
+        self.submit(&batch, results)?;
+        self.collect(results)
+    }
+
+    /// Executes one step of one command and reads `results` back.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_dispatch(
+        &mut self,
+        command: usize,
+        index: u32,
+        dispatch: usize,
+        results: &[BufferId],
+    ) -> Result<Vec<Vec<f32>>> {
+        self.stage(results)?;
+        self.gpu.scoped("running a dispatch", || {
+            let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                self.set(command, index)[dispatch].encode(&mut pass, index);
+            }
+            self.copy_results(&mut encoder, results);
+            self.gpu.queue.submit([encoder.finish()]);
+        })?;
+        self.collect(results)
+    }
+
+    fn set(&self, command: usize, index: u32) -> &[Bound] {
+        let parity = match &self.recording.commands[command] {
+            Command::Dispatch(_) => 0,
+            Command::Steps { first_step, .. } => ((first_step + index) % 2) as usize,
+        };
+        &self.bound[command][parity]
+    }
+
+    /// Encodes parts of commands into one pass and submits it.
+    fn submit(&self, parts: &[(usize, Range<u32>)], results: &[BufferId]) -> Result<()> {
+        self.gpu.scoped("running a recording", || {
+            let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                for (command, range) in parts {
+                    for index in range.clone() {
+                        for bound in self.set(*command, index) {
+                            bound.encode(&mut pass, index);
+                        }
+                    }
+                }
+            }
+            self.copy_results(&mut encoder, results);
+            self.gpu.queue.submit([encoder.finish()]);
+        })
+    }
+
+    fn stage(&mut self, results: &[BufferId]) -> Result<()> {
+        for id in results {
+            if !self.staging.contains_key(id) {
+                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+                let spec = self.recording.spec(*id);
+                self.staging.insert(*id, self.gpu.buffer("read-back", spec.size(), usage)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn copy_results(&self, encoder: &mut wgpu::CommandEncoder, results: &[BufferId]) {
+        for id in results {
+            encoder.copy_buffer_to_buffer(&self.buffers[id.0], 0, &self.staging[id], 0, None);
+        }
+    }
+
+    /// Maps the staging buffers of `results` and copies their values out.
+    fn collect(&self, results: &[BufferId]) -> Result<Vec<Vec<f32>>> {
+        let (sender, receiver) = mpsc::channel();
+        for id in results {
+            let sender = sender.clone();
+            self.staging[id].map_async(wgpu::MapMode::Read, .., move |result| {
+                // The receiver outlives the wait below; if it is gone, nobody needs the result.
+                let _ = sender.send(result);
+            });
+        }
+        self.gpu.wait()?;
+        let failed = |message: String| Error::Gpu { adapter: self.gpu.title(), message };
+        for _ in results {
+            receiver
+                .try_recv()
+                .map_err(|_| failed("a read-back did not finish".to_owned()))?
+                .map_err(|error| failed(format!("a read-back failed: {error}")))?;
+        }
+        results
+            .iter()
+            .map(|id| {
+                let buffer = &self.staging[id];
+                let values = {
+                    let view = buffer.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
+                    bytemuck::pod_collect_to_vec::<u8, f32>(&view)
+                };
+                buffer.unmap();
+                Ok(values)
+            })
+            .collect()
+    }
+}
+
+impl Bound {
+    fn new(
+        gpu: &Gpu,
+        dispatch: &Dispatch,
+        buffers: &[wgpu::Buffer],
+        uniform: &wgpu::Buffer,
+        offset: u64,
+    ) -> Result<Self> {
+        let pipeline = gpu.pipeline(dispatch.kernel, &dispatch.overrides)?;
+        let uniform_at = |binding, buffer, offset, size: usize| wgpu::BindGroupEntry {
+            binding,
+            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer,
+                offset,
+                size: wgpu::BufferSize::new(size as u64),
+            }),
+        };
+        let mut entries = vec![uniform_at(0, uniform, offset, dispatch.dims.bytes().len())];
+        if dispatch.kernel.stepped {
+            entries.push(uniform_at(1, &gpu.steps, 0, size_of::<Step>()));
+        }
+        entries.extend(dispatch.kernel.bindings.iter().zip(&dispatch.bindings).map(|(binding, id)| {
+            wgpu::BindGroupEntry { binding: binding.index, resource: buffers[id.0].as_entire_binding() }
+        }));
+        let group = gpu.scoped("binding buffers", || {
+            gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(dispatch.kernel.name),
+                layout: &pipeline.layout,
+                entries: &entries,
+            })
+        })?;
+        Ok(Self {
+            pipeline,
+            group,
+            workgroups: dispatch.workgroups,
+            stepped: dispatch.kernel.stepped,
+            work: dispatch.work(),
+        })
+    }
+
+    fn encode(&self, pass: &mut wgpu::ComputePass<'_>, index: u32) {
+        pass.set_pipeline(&self.pipeline.pipeline);
+        let offset = [index * UNIFORM_STRIDE as u32];
+        pass.set_bind_group(0, &self.group, if self.stepped { &offset } else { &[] });
+        let [x, y, z] = self.workgroups;
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
+/// The dims of all dispatches in one buffer, equal ones once.
+#[derive(Debug, Default)]
+struct Uniforms {
+    offsets: HashMap<Vec<u8>, u64>,
+    data: Vec<u8>,
+}
+
+impl Uniforms {
+    /// The offset of the dispatch's dims.
+    fn add(&mut self, dispatch: &Dispatch) -> u64 {
+        let bytes = dispatch.dims.bytes();
+        if let Some(&offset) = self.offsets.get(bytes) {
+            return offset;
+        }
+        let offset = self.data.len() as u64;
+        self.data.extend_from_slice(bytes);
+        self.data.resize(self.data.len().next_multiple_of(UNIFORM_STRIDE as usize), 0);
+        self.offsets.insert(bytes.to_vec(), offset);
+        offset
+    }
+
+    fn upload(&self, gpu: &Gpu) -> Result<wgpu::Buffer> {
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let buffer = gpu.buffer("dims", self.data.len() as u64, usage)?;
+        gpu.scoped("uploading dims", || gpu.queue.write_buffer(&buffer, 0, &self.data))?;
+        Ok(buffer)
+    }
+}

@@ -1,0 +1,12 @@
+//! The GPU engine: adapters, an opened device with its pipelines, and the execution of recordings on it.
+
+mod adapter;
+mod context;
+mod engine;
+mod pipeline;
+
+pub(crate) use adapter::by_name;
+pub use adapter::{AdapterEntry, adapters};
+pub use context::Gpu;
+pub(crate) use context::lock;
+pub use engine::{Engine, upload_weights};

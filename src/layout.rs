@@ -1,0 +1,98 @@
+//! Between PyTorch's tensors and the buffers of a plan: padding, time order and batch order.
+
+use std::ops::Range;
+
+use crate::config::Config;
+use crate::plan::{Plan, padded};
+
+/// Where element (t, b, ·) of `input` or `output` starts, whichever axis comes first.
+fn row_start(config: &Config, seq_len: usize, batch: usize, t: usize, b: usize, width: usize) -> usize {
+    (if config.batch_first { b * seq_len + t } else { t * batch + b }) * width
+}
+
+/// One segment of the input for `rows` of the batch: `[S, rows, I padded]`.
+pub(crate) fn pack_input(
+    config: &Config,
+    input: &[f32],
+    (seq_len, batch): (usize, usize),
+    steps: Range<usize>,
+    rows: Range<usize>,
+) -> Vec<f32> {
+    let width = config.input_size;
+    let mut packed = Vec::with_capacity(steps.len() * rows.len() * padded(width));
+    for t in steps {
+        for b in rows.clone() {
+            let start = row_start(config, seq_len, batch, t, b, width);
+            packed.extend_from_slice(&input[start..start + width]);
+            packed.resize(packed.len() + padded(width) - width, 0.0);
+        }
+    }
+    packed
+}
+
+/// One layer's state for `rows` of the batch, from `[L·D, B, features]` to `[D, rows, stride]`; zeros without one.
+pub(crate) fn pack_state(
+    state: Option<&[f32]>,
+    config: &Config,
+    batch: usize,
+    layer: usize,
+    rows: Range<usize>,
+    (features, stride): (usize, usize),
+) -> Vec<f32> {
+    let directions = config.num_directions();
+    let mut packed = Vec::with_capacity(directions * rows.len() * stride);
+    for d in 0..directions {
+        for b in rows.clone() {
+            if let Some(state) = state {
+                let start = ((layer * directions + d) * batch + b) * features;
+                packed.extend_from_slice(&state[start..start + features]);
+            }
+            packed.resize((d * rows.len() + b - rows.start + 1) * stride, 0.0);
+        }
+    }
+    packed
+}
+
+/// The reverse of [`pack_state`].
+pub(crate) fn unpack_state(
+    packed: &[f32],
+    state: &mut [f32],
+    config: &Config,
+    batch: usize,
+    layer: usize,
+    rows: Range<usize>,
+    (features, stride): (usize, usize),
+) {
+    let directions = config.num_directions();
+    for d in 0..directions {
+        for (i, b) in rows.clone().enumerate() {
+            let from = (d * rows.len() + i) * stride;
+            let to = ((layer * directions + d) * batch + b) * features;
+            state[to..to + features].copy_from_slice(&packed[from..from + features]);
+        }
+    }
+}
+
+/// Puts one segment of the output, each direction in its own order of steps, where PyTorch has it.
+pub(crate) fn unpack_output(
+    packed: &[f32],
+    output: &mut [f32],
+    config: &Config,
+    plan: &Plan,
+    batch: usize,
+    steps: Range<usize>,
+    rows: Range<usize>,
+) {
+    let (directions, features) = (config.num_directions(), config.state_size());
+    let (seq_len, width, stride) = (plan.sizes.seq_len, config.output_size(), padded(config.state_size()));
+    for (s, step) in steps.enumerate() {
+        for (i, b) in rows.clone().enumerate() {
+            for d in 0..directions {
+                let t = if d == 1 { seq_len - 1 - step } else { step };
+                let from = ((s * rows.len() + i) * directions + d) * stride;
+                let to = row_start(config, seq_len, batch, t, b, width) + d * features;
+                output[to..to + features].copy_from_slice(&packed[from..from + features]);
+            }
+        }
+    }
+}

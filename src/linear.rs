@@ -1,0 +1,225 @@
+//! `nn.Linear` on a device, for the heads that stand on recurrent layers.
+
+use std::sync::{Arc, Mutex};
+
+use crate::device::Device;
+use crate::dims::{Dims, LinearDims};
+use crate::error::{Error, Result};
+use crate::gpu::lock;
+use crate::kernel::{self, LINEAR_TILE, activation};
+use crate::plan::{check_kernel, padded};
+use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Recording, Role};
+use crate::session::{Session, Weights};
+use crate::tensor::Tensor;
+
+/// What is applied to a linear layer's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Activation {
+    /// Nothing.
+    #[default]
+    None,
+    /// 1 / (1 + exp(−x)).
+    Sigmoid,
+}
+
+/// `y = x · Wᵀ + b`, optionally followed by an activation.
+///
+/// ```
+/// # fn main() -> wgpu_rnn::Result<()> {
+/// use wgpu_rnn::{Activation, Device, Linear, Tensor};
+/// let weight = Tensor::new([1, 3], vec![1.0, 2.0, 3.0])?; // [out_features, in_features]
+/// let linear = Linear::new(&Device::cpu(), &weight, Some(&[0.5]), Activation::None)?;
+/// let y = linear.forward(&Tensor::new([2, 3], vec![1.0, 1.0, 1.0, 0.0, 0.0, 1.0])?)?;
+/// assert_eq!(y.data(), [6.5, 3.5]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Linear {
+    device: Device,
+    in_features: usize,
+    out_features: usize,
+    activation: Activation,
+    /// Columns, weight and bias of each dispatch.
+    shards: Vec<(std::ops::Range<usize>, [BufferId; 2])>,
+    buffers: Vec<BufferSpec>,
+    weights: Weights,
+    /// The recording used last, with its number of rows.
+    last: Mutex<Option<(usize, Ports, Session)>>,
+}
+
+/// The input and the output of a recording.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    x: BufferId,
+    y: BufferId,
+}
+
+impl Linear {
+    /// A layer with `weight` (`[out_features, in_features]`) and `bias` (`[out_features]`) on `device`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the shapes make no layer, [`Error::Limit`] when one row of the weight exceeds what the
+    /// device binds, and the errors of the device.
+    pub fn new(device: &Device, weight: &Tensor, bias: Option<&[f32]>, activation: Activation) -> Result<Self> {
+        let &[out_features, in_features] = weight.shape() else {
+            return Err(Error::Argument(format!(
+                "Linear: expected weight to be 2D, got {}D instead",
+                weight.shape().len()
+            )));
+        };
+        if out_features == 0 || in_features == 0 {
+            return Err(Error::Argument("Linear: in_features and out_features must be greater than zero".to_owned()));
+        }
+        if let Some(bias) = bias.filter(|bias| bias.len() != out_features) {
+            return Err(Error::Argument(format!(
+                "Linear: expected bias of {out_features} elements, got {}",
+                bias.len()
+            )));
+        }
+        let binding = device.limits().max_binding();
+        let row = padded(in_features) as u64 * 4;
+        let limit = |what: &str, needed| Error::Limit {
+            limit: device.limits().max_binding_name(),
+            what: what.to_owned(),
+            needed,
+            allowed: binding,
+            advice: "use another device or the CPU",
+        };
+        if row > binding {
+            return Err(limit("one row of a linear layer's weight", row));
+        }
+        if out_features as u64 * 4 > binding {
+            return Err(limit("one row of a linear layer's output", out_features as u64 * 4));
+        }
+        let columns = usize::try_from(binding / row).unwrap_or(usize::MAX).min(out_features);
+        let mut buffers = Vec::new();
+        let mut add = |label: &str, axes: Vec<(Axis, usize)>| {
+            buffers.push(BufferSpec { label: label.to_owned(), axes, role: Role::Weight, first_step: 0 });
+            BufferId(buffers.len() - 1)
+        };
+        let shards: Vec<_> = (0..out_features)
+            .step_by(columns)
+            .map(|start| {
+                let columns = start..(start + columns).min(out_features);
+                let column = (Axis::Column, columns.len());
+                let weight = add("linear weight", vec![column, (Axis::Feature, padded(in_features))]);
+                let bias = add("linear bias", vec![column]);
+                (columns, [weight, bias])
+            })
+            .collect();
+        let weights = Weights::load(device, &buffers, |index| {
+            let (columns, _) = &shards[index / 2];
+            if index % 2 == 1 {
+                return bias.map_or_else(|| vec![0.0; columns.len()], |bias| bias[columns.clone()].to_vec());
+            }
+            columns.clone().flat_map(|column| pad(weight.row(column))).collect()
+        })?;
+        Ok(Self {
+            device: device.clone(),
+            in_features,
+            out_features,
+            activation,
+            shards,
+            buffers,
+            weights,
+            last: Mutex::default(),
+        })
+    }
+
+    /// Applies the layer along the last axis of `x` (`[.., in_features]`), giving `[.., out_features]`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] in PyTorch's words when the features do not fit, and the errors of the device.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let Some((&features, leading)) = x.shape().split_last() else {
+            return Err(Error::Argument("Linear: expected input to have at least one axis".to_owned()));
+        };
+        let rows: usize = leading.iter().product();
+        if features != self.in_features {
+            return Err(Error::Argument(format!(
+                "mat1 and mat2 shapes cannot be multiplied ({rows}x{features} and {}x{})",
+                self.in_features, self.out_features
+            )));
+        }
+        let widest = padded(self.in_features).max(self.out_features) as u64 * 4;
+        let most = usize::try_from(self.device.limits().max_binding() / widest).unwrap_or(usize::MAX);
+        let mut y = Vec::with_capacity(rows * self.out_features);
+        for start in (0..rows).step_by(most.max(1)) {
+            let end = (start + most).min(rows);
+            let packed: Vec<f32> = (start..end).flat_map(|row| pad(x.row(row))).collect();
+            y.extend_from_slice(&self.rows(end - start, &packed)?);
+        }
+        Ok(Tensor::trusted([leading, &[self.out_features]].concat(), y))
+    }
+
+    /// Runs the layer over `rows` rows, padded to quads.
+    fn rows(&self, rows: usize, packed: &[f32]) -> Result<Vec<f32>> {
+        let kept = lock(&self.last).take().filter(|(kept, ..)| *kept == rows);
+        let (ports, mut session) = match kept {
+            Some((_, ports, session)) => (ports, session),
+            None => {
+                let (ports, recording) = self.record(rows)?;
+                (ports, Session::new(Arc::new(recording), &self.weights)?)
+            }
+        };
+        session.write(ports.x, packed)?;
+        let y = session.run(&[ports.y])?.into_iter().next().unwrap_or_default();
+        *lock(&self.last) = Some((rows, ports, session));
+        Ok(y)
+    }
+
+    fn record(&self, rows: usize) -> Result<(Ports, Recording)> {
+        let limits = self.device.limits();
+        let mut recording = Recording { buffers: self.buffers.clone(), commands: Vec::new() };
+        let mut buffer = |label: &str, width, role| {
+            recording.buffer(BufferSpec {
+                label: label.to_owned(),
+                axes: vec![(Axis::Row, rows), width],
+                role,
+                first_step: 0,
+            })
+        };
+        let x = buffer("linear input", (Axis::Feature, padded(self.in_features)), Role::Input);
+        let y = buffer("linear output", (Axis::Column, self.out_features), Role::Output);
+        for (columns, [weight, bias]) in &self.shards {
+            let dims = LinearDims {
+                steps: 1,
+                batch: rows as u32,
+                directions: 1,
+                columns: columns.len() as u32,
+                parts: 1,
+                part_quads: (padded(self.in_features) / 4) as u32,
+                y_row_stride: self.out_features as u32,
+                y_direction_stride: 0,
+                y_offset: columns.start as u32,
+                row_tiles: rows.div_ceil(LINEAR_TILE) as u32,
+                column_tiles: columns.len().div_ceil(LINEAR_TILE) as u32,
+                pad: 0,
+            };
+            let overrides = vec![(
+                "ACTIVATION",
+                match self.activation {
+                    Activation::None => activation::NONE,
+                    Activation::Sigmoid => activation::SIGMOID,
+                },
+            )];
+            let workgroups = u64::from(dims.row_tiles) * u64::from(dims.column_tiles);
+            let dims = Dims::Linear(dims);
+            check_kernel(&kernel::LINEAR, &overrides, &dims, limits)?;
+            recording.commands.push(Command::Dispatch(Dispatch {
+                kernel: &kernel::LINEAR,
+                overrides,
+                dims,
+                bindings: vec![x, x, *weight, *bias, y],
+                workgroups: limits.fold_workgroups("linear", workgroups)?,
+            }));
+        }
+        Ok((Ports { x, y }, recording))
+    }
+}
+
+/// A row, padded with zeros to whole quads.
+fn pad(row: &[f32]) -> impl Iterator<Item = f32> + '_ {
+    row.iter().copied().chain(std::iter::repeat_n(0.0, padded(row.len()) - row.len()))
+}

@@ -1,0 +1,136 @@
+//! The definition of the forward pass in `f64`, equation by equation. It shares no code with plans, kernels or twins.
+//!
+//! Formulas: the documentation of `torch.nn.RNN`, `torch.nn.LSTM` and `torch.nn.GRU`.
+
+use crate::config::{Config, Kind};
+use crate::params::{DirectionParams, Params};
+
+/// What a forward pass gives, in PyTorch's order: time first, never batch first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// `[T, B, D·R]`.
+    pub output: Vec<f64>,
+    /// `[L·D, B, R]`.
+    pub h_n: Vec<f64>,
+    /// `[L·D, B, H]` for an LSTM, else empty.
+    pub c_n: Vec<f64>,
+}
+
+/// Runs `params` over `input` (`[T, B, I]`), from `h_0` (`[L·D, B, R]`) and `c_0` (`[L·D, B, H]`) or from zero.
+///
+/// `lengths` holds the valid steps of each row; without it every row has `seq_len`.
+pub fn forward(
+    params: &Params,
+    seq_len: usize,
+    batch: usize,
+    input: &[f32],
+    h_0: Option<&[f32]>,
+    c_0: Option<&[f32]>,
+    lengths: Option<&[usize]>,
+) -> Outcome {
+    let config = params.config();
+    let (directions, hidden) = (config.num_directions(), config.hidden_size);
+    let state = config.state_size();
+    let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+    let mut x = wide(input);
+    let mut h_n = h_0.map_or_else(|| vec![0.0; config.num_layers * directions * batch * state], wide);
+    let lstm = config.kind == Kind::Lstm;
+    let cells = if lstm { config.num_layers * directions * batch * hidden } else { 0 };
+    let mut c_n = c_0.map_or_else(|| vec![0.0; cells], wide);
+    for layer in 0..config.num_layers {
+        let features = config.layer_input_size(layer);
+        let mut y = vec![0.0; seq_len * batch * directions * state];
+        for direction in 0..directions {
+            let weights = Weights::of(config, params.direction(layer, direction), features);
+            for row in 0..batch {
+                let length = lengths.map_or(seq_len, |lengths| lengths[row]);
+                let at = (layer * directions + direction) * batch + row;
+                let h = &mut h_n[at * state..][..state];
+                let c = if lstm { &mut c_n[at * hidden..][..hidden] } else { &mut [] };
+                for i in 0..length {
+                    let t = if direction == 0 { i } else { length - 1 - i };
+                    let next = weights.step(&x[(t * batch + row) * features..][..features], h, c);
+                    h.copy_from_slice(&next);
+                    y[((t * batch + row) * directions + direction) * state..][..state].copy_from_slice(&next);
+                }
+            }
+        }
+        x = y;
+    }
+    Outcome { output: x, h_n, c_n }
+}
+
+/// One direction of one layer in `f64`.
+struct Weights {
+    kind: Kind,
+    hidden: usize,
+    ih: Vec<Vec<f64>>,
+    hh: Vec<Vec<f64>>,
+    b_ih: Vec<f64>,
+    b_hh: Vec<f64>,
+    hr: Vec<Vec<f64>>,
+}
+
+fn matrix(values: &[f32], columns: usize) -> Vec<Vec<f64>> {
+    values.chunks(columns).map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect()
+}
+
+fn product(matrix: &[Vec<f64>], vector: &[f64], bias: &[f64]) -> Vec<f64> {
+    let row = |(i, row): (usize, &Vec<f64>)| {
+        let sum: f64 = row.iter().zip(vector).map(|(w, v)| w * v).sum();
+        sum + bias.get(i).copied().unwrap_or(0.0)
+    };
+    matrix.iter().enumerate().map(row).collect()
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+impl Weights {
+    fn of(config: &Config, p: &DirectionParams, features: usize) -> Self {
+        let vector = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+        Self {
+            kind: config.kind,
+            hidden: config.hidden_size,
+            ih: matrix(&p.weight_ih, features),
+            hh: matrix(&p.weight_hh, config.state_size()),
+            b_ih: vector(&p.bias_ih),
+            b_hh: vector(&p.bias_hh),
+            hr: matrix(&p.weight_hr, config.hidden_size),
+        }
+    }
+
+    /// h' from x and h; an LSTM updates c in place.
+    fn step(&self, x: &[f64], h: &[f64], c: &mut [f64]) -> Vec<f64> {
+        let a = product(&self.ih, x, &self.b_ih);
+        let r = product(&self.hh, h, &self.b_hh);
+        let n = self.hidden;
+        match self.kind {
+            Kind::RnnTanh => (0..n).map(|j| (a[j] + r[j]).tanh()).collect(),
+            // Written so that NaN stays NaN.
+            Kind::RnnRelu => (0..n).map(|j| a[j] + r[j]).map(|z| if z < 0.0 { 0.0 } else { z }).collect(),
+            Kind::Gru => (0..n)
+                .map(|j| {
+                    let reset = sigmoid(a[j] + r[j]);
+                    let update = sigmoid(a[n + j] + r[n + j]);
+                    let new = (a[2 * n + j] + reset * r[2 * n + j]).tanh();
+                    (1.0 - update) * new + update * h[j]
+                })
+                .collect(),
+            Kind::Lstm => {
+                let m: Vec<f64> = (0..n)
+                    .map(|j| {
+                        let input = sigmoid(a[j] + r[j]);
+                        let forget = sigmoid(a[n + j] + r[n + j]);
+                        let cell = (a[2 * n + j] + r[2 * n + j]).tanh();
+                        let output = sigmoid(a[3 * n + j] + r[3 * n + j]);
+                        c[j] = forget * c[j] + input * cell;
+                        output * c[j].tanh()
+                    })
+                    .collect();
+                if self.hr.is_empty() { m } else { product(&self.hr, &m, &[]) }
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! How long segments may be, and where a sequence is cut.
+
+use std::ops::Range;
+
+use super::{MAX_SEGMENT_STEPS, WeightLayout, padded};
+use crate::check::Sizes;
+use crate::config::{Config, Kind};
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+
+/// The most steps of a segment that the limits allow, at least 1.
+pub(super) fn max_steps(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limits) -> Result<usize> {
+    let directions = config.num_directions() as u64;
+    let (batch, seq_len) = (sizes.batch as u64, sizes.seq_len as u64);
+    // Bytes of one time step. Overflow would need more rows than there are addresses: saturate, then refuse.
+    let bytes = |values: u64| batch.saturating_mul(values).saturating_mul(4);
+    let gates_x = bytes(directions * (config.hidden_size * config.gate_count()) as u64);
+    let input = bytes(padded(config.input_size) as u64);
+    let output = bytes(directions * padded(config.state_size()) as u64);
+    let state = bytes(directions * padded(config.state_size().max(config.hidden_size)) as u64);
+    let binding = limits.max_binding();
+    for (what, needed) in [
+        ("the input projection of one time step (gates_x)", gates_x),
+        ("the input of one time step", input),
+        ("the output of one time step", output),
+        ("the state of one layer", state),
+    ] {
+        if needed > binding {
+            return Err(Error::Limit {
+                limit: limits.max_binding_name(),
+                what: what.to_owned(),
+                needed,
+                allowed: binding,
+                advice: "use a smaller batch or hidden size, or another device",
+            });
+        }
+    }
+    let by_binding = [gates_x, input, output].map(|bytes| binding / bytes.max(1)).into_iter().min().unwrap_or(1);
+    // One input projection is one dispatch, which no submission boundary can divide.
+    let features = config.input_size.max(config.output_size()) as u64;
+    let by_work = limits.max_work_per_submission / (gates_x / 4).saturating_mul(features).max(1);
+    let steps = by_binding.min(by_work).min(MAX_SEGMENT_STEPS as u64).min(seq_len);
+
+    // Whatever is left of the budget once the parts that no cutting makes smaller are there goes to gates_x.
+    let layers = config.num_layers as u64;
+    let states_per_layer = if config.kind == Kind::Lstm { 3 } else { 2 };
+    let fixed = [
+        weights.size(),
+        seq_len.saturating_mul(input),
+        // Two sets of layer outputs, and the copy through which the last one is read back.
+        seq_len.saturating_mul(output).saturating_mul(layers.min(2) + 1),
+        // The states and their read-back copies.
+        layers.saturating_mul(states_per_layer).saturating_mul(state).saturating_mul(2),
+        bytes(1),
+    ]
+    .into_iter()
+    .fold(0_u64, u64::saturating_add);
+    let needed = fixed.saturating_add(gates_x);
+    if needed > limits.memory_budget {
+        return Err(Error::Limit {
+            limit: "memory_budget",
+            what: format!("a forward pass of {seq_len} steps and {batch} rows"),
+            needed,
+            allowed: limits.memory_budget,
+            advice: "raise the budget, or use a smaller batch or shorter sequences",
+        });
+    }
+    let by_budget = (limits.memory_budget - fixed) / gates_x.max(1);
+    Ok(steps.min(by_budget).max(1) as usize)
+}
+
+/// Cuts `seq_len` steps into the fewest segments of at most `max_steps`, as even as can be and symmetric: segment c is
+/// as long as segment n−1−c.
+pub(super) fn cut(seq_len: usize, max_steps: usize) -> Vec<Range<usize>> {
+    let mut count = seq_len.div_ceil(max_steps);
+    // An odd length cannot be cut symmetrically into an even number of segments.
+    if count % 2 == 0 && seq_len % 2 == 1 {
+        count += 1;
+    }
+    let (short, mut longer) = (seq_len / count, seq_len % count);
+    let mut lengths = vec![short; count];
+    if longer % 2 == 1 {
+        // Then the count is odd, and there is a middle.
+        lengths[count / 2] += 1;
+        longer -= 1;
+    }
+    for i in 0..longer / 2 {
+        lengths[i] += 1;
+        lengths[count - 1 - i] += 1;
+    }
+    let mut start = 0;
+    lengths
+        .into_iter()
+        .map(|length| {
+            start += length;
+            start - length..start
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn cuts_are_symmetric_complete_and_short_enough() {
+        for seq_len in 1..60 {
+            for max_steps in 1..=seq_len {
+                let segments = cut(seq_len, max_steps);
+                let n = segments.len();
+                let mut next = 0;
+                for (c, segment) in segments.iter().enumerate() {
+                    assert_eq!(segment.start, next, "T = {seq_len}, at most {max_steps}: no gap, no overlap");
+                    assert!(!segment.is_empty() && segment.len() <= max_steps, "T = {seq_len}, at most {max_steps}");
+                    assert_eq!(segment.len(), segments[n - 1 - c].len(), "T = {seq_len}, at most {max_steps}");
+                    next = segment.end;
+                }
+                assert_eq!(next, seq_len, "T = {seq_len}, at most {max_steps}: all steps covered");
+                assert!(n <= seq_len.div_ceil(max_steps) + 1, "T = {seq_len}, at most {max_steps}: {n} segments");
+            }
+        }
+    }
+}

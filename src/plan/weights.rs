@@ -1,0 +1,197 @@
+//! How weights are packed into buffers.
+//!
+//! Rows are interleaved by gate (`unit · G + gate`), so that one workgroup finds all gates of its units side by side,
+//! and padded to whole quads, so that neighbouring invocations read neighbouring 16 bytes. A layer whose weights exceed
+//! one binding is cut into shards of hidden units; each shard is projected and stepped by a dispatch of its own.
+
+use std::ops::Range;
+
+use super::padded;
+use crate::config::{Config, Kind};
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use crate::params::{DirectionParams, Params};
+use crate::recording::{Axis, BufferId, BufferSpec, Role};
+
+/// The buffers of some hidden units of one layer, both directions in each buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerShard {
+    /// Which units.
+    pub units: Range<usize>,
+    /// `[D, U, G, P·Q]`: the features of a bidirectional layer's input are padded in each of their two parts.
+    pub weight_ih: BufferId,
+    /// `[D, U, G]`: `b_ih + b_hh`; for a GRU's n only `b_in`.
+    pub bias: BufferId,
+    /// `[D, U, G, R]`.
+    pub weight_hh: BufferId,
+    /// `[D, H]`, the whole layer's in its every shard; for a GRU.
+    pub bias_hn: Option<BufferId>,
+}
+
+/// The weight buffers of a model: what is where, without the values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WeightLayout {
+    config: LayoutConfig,
+    buffers: Vec<BufferSpec>,
+    contents: Vec<Content>,
+    layers: Vec<Vec<LayerShard>>,
+}
+
+/// The parts of a configuration that the layout depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct LayoutConfig {
+    directions: usize,
+    gates: usize,
+    hidden_size: usize,
+}
+
+/// What a weight buffer holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Content {
+    layer: usize,
+    units: Range<usize>,
+    part: Part,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// With the number of parts of the input's features and the features of each.
+    WeightIh {
+        parts: usize,
+        features: usize,
+    },
+    Bias,
+    WeightHh {
+        features: usize,
+    },
+    BiasHn,
+}
+
+impl WeightLayout {
+    /// Lays out the weights of `config` in buffers that `limits` allow.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when the weights of a single hidden unit exceed one binding.
+    pub fn new(config: &Config, limits: &Limits) -> Result<Self> {
+        let (directions, gates) = (config.num_directions(), config.gate_count());
+        let mut layout = Self {
+            config: LayoutConfig { directions, gates, hidden_size: config.hidden_size },
+            buffers: Vec::new(),
+            contents: Vec::new(),
+            layers: Vec::new(),
+        };
+        for layer in 0..config.num_layers {
+            let (parts, features) = if layer == 0 { (1, config.input_size) } else { (directions, config.state_size()) };
+            let row = (parts * padded(features)).max(padded(config.state_size()));
+            let unit = (directions * gates * row * 4) as u64;
+            let binding = limits.max_binding();
+            let most = binding / unit;
+            if most == 0 || (directions * config.hidden_size * 4) as u64 > binding {
+                return Err(Error::Limit {
+                    limit: limits.max_binding_name(),
+                    what: format!("the weights of one hidden unit of layer {layer}"),
+                    needed: unit,
+                    allowed: binding,
+                    advice: "use another device or the CPU",
+                });
+            }
+            let count = config.hidden_size.div_ceil(usize::try_from(most).unwrap_or(usize::MAX));
+            let size = config.hidden_size.div_ceil(count);
+            let bias_hn = (config.kind == Kind::Gru).then(|| layout.add(layer, 0..config.hidden_size, Part::BiasHn));
+            let shards = (0..config.hidden_size)
+                .step_by(size)
+                .map(|start| {
+                    let units = start..(start + size).min(config.hidden_size);
+                    LayerShard {
+                        weight_ih: layout.add(layer, units.clone(), Part::WeightIh { parts, features }),
+                        bias: layout.add(layer, units.clone(), Part::Bias),
+                        weight_hh: layout.add(layer, units.clone(), Part::WeightHh { features: config.state_size() }),
+                        bias_hn,
+                        units,
+                    }
+                })
+                .collect();
+            layout.layers.push(shards);
+        }
+        Ok(layout)
+    }
+
+    fn add(&mut self, layer: usize, units: Range<usize>, part: Part) -> BufferId {
+        let direction = (Axis::Direction, self.config.directions);
+        let (unit, gate) = ((Axis::Unit, units.len()), (Axis::Gate, self.config.gates));
+        let (name, axes) = match part {
+            Part::WeightIh { parts, features } => {
+                ("weight_ih", vec![direction, unit, gate, (Axis::Feature, parts * padded(features))])
+            }
+            Part::Bias => ("bias", vec![direction, unit, gate]),
+            Part::WeightHh { features } => {
+                ("weight_hh", vec![direction, unit, gate, (Axis::Feature, padded(features))])
+            }
+            Part::BiasHn => ("bias_hn", vec![direction, unit]),
+        };
+        let label = format!("layer {layer} {name}, units {}..{}", units.start, units.end);
+        self.buffers.push(BufferSpec { label, axes, role: Role::Weight, first_step: 0 });
+        self.contents.push(Content { layer, units, part });
+        BufferId(self.buffers.len() - 1)
+    }
+
+    /// The weight buffers, which are the first buffers of every recording.
+    pub fn buffers(&self) -> &[BufferSpec] {
+        &self.buffers
+    }
+
+    /// The shards of a layer.
+    pub fn layer(&self, layer: usize) -> &[LayerShard] {
+        &self.layers[layer]
+    }
+
+    /// Bytes of all weight buffers.
+    pub fn size(&self) -> u64 {
+        self.buffers.iter().map(BufferSpec::size).sum()
+    }
+
+    /// The values of weight buffer `index`.
+    pub fn pack(&self, index: usize, params: &Params) -> Vec<f32> {
+        let content = &self.contents[index];
+        let (gates, hidden_size) = (self.config.gates, self.config.hidden_size);
+        let mut packed = Vec::with_capacity(self.buffers[index].len());
+        for d in 0..self.config.directions {
+            let direction = params.direction(content.layer, d);
+            for j in content.units.clone() {
+                if content.part == Part::BiasHn {
+                    // Row n of b_hh.
+                    packed.push(direction.bias_hh.get(2 * hidden_size + j).copied().unwrap_or(0.0));
+                    continue;
+                }
+                for gate in 0..gates {
+                    // Of the cells, only a GRU has three gates; its third is n.
+                    let gru_n = gates == 3 && gate == 2;
+                    pack_row(&mut packed, content.part, direction, gate * hidden_size + j, gru_n);
+                }
+            }
+        }
+        packed
+    }
+}
+
+/// Appends what `part` holds for one row (PyTorch's row `gate · H + unit`) of one direction.
+fn pack_row(packed: &mut Vec<f32>, part: Part, direction: &DirectionParams, row: usize, gru_n: bool) {
+    let mut pad = |values: &[f32]| {
+        packed.extend_from_slice(values);
+        packed.resize(packed.len() + padded(values.len()) - values.len(), 0.0);
+    };
+    match part {
+        Part::WeightIh { parts, features } => {
+            for p in 0..parts {
+                pad(&direction.weight_ih[(row * parts + p) * features..][..features]);
+            }
+        }
+        Part::WeightHh { features } => pad(&direction.weight_hh[row * features..][..features]),
+        Part::Bias | Part::BiasHn => {
+            let bias_ih = direction.bias_ih.get(row).copied().unwrap_or(0.0);
+            let bias_hh = direction.bias_hh.get(row).copied().unwrap_or(0.0);
+            // A GRU's b_hn stays inside the reset product: r∘(W_hn h + b_hn).
+            packed.push(if gru_n { bias_ih } else { bias_ih + bias_hh });
+        }
+    }
+}

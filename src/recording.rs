@@ -1,0 +1,182 @@
+//! A recording: buffers and dispatches as plain data, made by a plan and executed by an engine.
+
+use crate::dims::Dims;
+use crate::kernel::Kernel;
+
+/// Index of a buffer in [`Recording::buffers`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub usize);
+
+/// What an axis of a buffer counts, outermost first in [`BufferSpec::axes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Axis {
+    /// Time steps in the order in which each direction visits them.
+    Step,
+    /// Batch rows.
+    Row,
+    /// Forward 0, reverse 1.
+    Direction,
+    /// Hidden units.
+    Unit,
+    /// Gates of a unit.
+    Gate,
+    /// Input features.
+    Feature,
+    /// Columns of a linear layer's output.
+    Column,
+}
+
+/// How a buffer is used, which decides who owns it and what happens to it between runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Filled once at load and shared by all plans of a model.
+    Weight,
+    /// Written by the host before each run.
+    Input,
+    /// Written by the host before each run, carried from step to step, read back after it.
+    State,
+    /// Written and read by kernels only.
+    Scratch,
+    /// Written by kernels and read back.
+    Output,
+}
+
+/// A buffer of 32-bit values: its label, what its axes count, and its role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BufferSpec {
+    /// Name for messages and GPU debuggers, such as `gates_x` or `layer 1 h`.
+    pub label: String,
+    /// Kind and extent of each axis, outermost first, padding included.
+    pub axes: Vec<(Axis, usize)>,
+    /// Owner and life.
+    pub role: Role,
+    /// For outputs of a layer and its projections: the step that index 0 of [`Axis::Step`] stands for.
+    pub first_step: usize,
+}
+
+impl BufferSpec {
+    /// Number of 32-bit values.
+    pub fn len(&self) -> usize {
+        self.axes.iter().map(|&(_, extent)| extent).product()
+    }
+
+    /// Whether the buffer holds nothing; plans make no such buffer.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.len() as u64 * 4
+    }
+
+    /// The index along each axis of the value at `offset`.
+    pub fn unravel(&self, mut offset: usize) -> Vec<(Axis, usize)> {
+        let mut index: Vec<(Axis, usize)> = self
+            .axes
+            .iter()
+            .rev()
+            .map(|&(axis, extent)| {
+                let at = offset % extent.max(1);
+                offset /= extent.max(1);
+                (axis, at)
+            })
+            .collect();
+        index.reverse();
+        index
+    }
+}
+
+/// One dispatch of one kernel.
+#[derive(Debug, Clone)]
+pub struct Dispatch {
+    /// The kernel's row in the table.
+    pub kernel: &'static Kernel,
+    /// Values of the pipeline's overrides, in the order of the kernel's table row.
+    pub overrides: Vec<(&'static str, u32)>,
+    /// The uniform at binding 0.
+    pub dims: Dims,
+    /// The storage buffers, in the order of the kernel's storage bindings.
+    pub bindings: Vec<BufferId>,
+    /// Workgroups along x, y and z.
+    pub workgroups: [u32; 3],
+}
+
+impl Dispatch {
+    /// What the dispatch counts for against `max_work_per_submission`: its multiply-adds, and a million for being one.
+    pub fn work(&self) -> u64 {
+        let product = |sizes: &[u32]| sizes.iter().fold(1_u64, |p, &size| p.saturating_mul(u64::from(size)));
+        let multiply_adds = match &self.dims {
+            Dims::Linear(d) => product(&[d.steps, d.batch, d.directions, d.columns, d.parts, d.part_quads, 4]),
+            // At most four gates.
+            Dims::Step(d) => product(&[d.batch, d.directions, d.units, 4, d.state_quads, 4]),
+        };
+        multiply_adds.saturating_add(1_000_000)
+    }
+}
+
+/// One entry of a recording.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Run once.
+    Dispatch(Dispatch),
+    /// Run for every step of a segment, the state alternating between two buffers.
+    Steps {
+        /// Steps of the segment: the step index runs over `0..count`.
+        count: u32,
+        /// The step of the whole sequence that index 0 is; its parity decides which set comes first.
+        first_step: u32,
+        /// The dispatches of an even and of an odd step. They differ in the state buffers alone.
+        by_parity: [Vec<Dispatch>; 2],
+    },
+}
+
+impl Command {
+    /// The dispatches of step `index` (of `0..1` for a plain dispatch).
+    pub fn dispatches(&self, index: u32) -> &[Dispatch] {
+        match self {
+            Self::Dispatch(dispatch) => std::slice::from_ref(dispatch),
+            Self::Steps { first_step, by_parity, .. } => &by_parity[((first_step + index) % 2) as usize],
+        }
+    }
+
+    /// How often [`dispatches`](Self::dispatches) are run.
+    pub fn count(&self) -> u32 {
+        match self {
+            Self::Dispatch(_) => 1,
+            Self::Steps { count, .. } => *count,
+        }
+    }
+}
+
+/// The buffers and the commands of one forward pass.
+#[derive(Debug, Clone, Default)]
+pub struct Recording {
+    /// Every buffer; the model's weights come first.
+    pub buffers: Vec<BufferSpec>,
+    /// What to run, in order. Each dispatch sees all writes of those before it.
+    pub commands: Vec<Command>,
+}
+
+impl Recording {
+    /// Adds a buffer.
+    pub fn buffer(&mut self, spec: BufferSpec) -> BufferId {
+        self.buffers.push(spec);
+        BufferId(self.buffers.len() - 1)
+    }
+
+    /// The spec of a buffer.
+    pub fn spec(&self, id: BufferId) -> &BufferSpec {
+        &self.buffers[id.0]
+    }
+
+    /// Dispatches that a run makes.
+    pub fn dispatch_count(&self) -> u64 {
+        self.commands.iter().map(|command| u64::from(command.count()) * command.dispatches(0).len() as u64).sum()
+    }
+
+    /// Bytes of all buffers.
+    pub fn size(&self) -> u64 {
+        self.buffers.iter().map(BufferSpec::size).sum()
+    }
+}

@@ -1,0 +1,241 @@
+//! `nn.RNN`, `nn.LSTM` and `nn.GRU` on a device.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use crate::check::{self, Sizes};
+use crate::config::{Config, Kind};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::gpu::lock;
+use crate::layout::{pack_input, pack_state, unpack_output, unpack_state};
+use crate::params::Params;
+use crate::plan::{self, Plan, WeightLayout, padded};
+use crate::session::{Session, Weights};
+use crate::state_dict::StateDict;
+use crate::tensor::Tensor;
+
+/// The state of a module: `h`, and `c` for an LSTM.
+///
+/// Shapes are PyTorch's: `[num_layers·D, B, features]`, never batch first; without the batch axis for a 2-D input.
+/// The index along the first axis is `layer · D + direction`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// Hidden state.
+    pub h: Tensor,
+    /// Cell state of an LSTM.
+    pub c: Option<Tensor>,
+}
+
+/// A recurrent module with its weights on a device.
+///
+/// Which of `nn.RNN`, `nn.LSTM` and `nn.GRU` it is says its [`Config`]. Forward calls may come from several threads.
+///
+/// ```
+/// # fn main() -> wgpu_rnn::Result<()> {
+/// use wgpu_rnn::{Config, Device, Params, Rnn, Tensor};
+/// let lstm = Rnn::new(&Device::cpu(), &Params::init(&Config::lstm(3, 4), 0)?)?;
+/// let (output, state) = lstm.forward(&Tensor::zeros([7, 2, 3])?, None)?; // [T, B, I]
+/// assert_eq!(output.shape(), [7, 2, 4]);
+/// let (output, _) = lstm.forward(&Tensor::zeros([5, 2, 3])?, Some(&state))?; // carries on
+/// assert_eq!(output.shape(), [5, 2, 4]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Rnn {
+    config: Config,
+    device: Device,
+    layout: WeightLayout,
+    weights: Weights,
+    /// The plans used last, most recent first. A call takes its plan out and puts it back, so that calls of other sizes
+    /// or other threads do not wait for it.
+    plans: Mutex<Vec<Prepared>>,
+}
+
+/// A plan and its buffers.
+#[derive(Debug)]
+struct Prepared {
+    plan: Plan,
+    session: Session,
+}
+
+/// How many plans with their buffers stay ready.
+const PLANS_KEPT: usize = 2;
+
+impl Rnn {
+    /// Puts `params` on `device`.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when a single unit's weights exceed what the device binds or all of them the memory budget,
+    /// [`Error::Unsupported`] for what this version lacks, and the errors of the device.
+    pub fn new(device: &Device, params: &Params) -> Result<Self> {
+        let config = params.config().clone();
+        config.validate()?;
+        if config.proj_size > 0 {
+            return Err(Error::Unsupported(format!("proj_size (it is {}): an LSTM with projection", config.proj_size)));
+        }
+        let layout = WeightLayout::new(&config, device.limits())?;
+        if layout.size() > device.limits().memory_budget {
+            return Err(Error::Limit {
+                limit: "memory_budget",
+                what: "the weights".to_owned(),
+                needed: layout.size(),
+                allowed: device.limits().memory_budget,
+                advice: "raise the budget, or use a smaller model",
+            });
+        }
+        let weights = Weights::load(device, layout.buffers(), |index| layout.pack(index, params))?;
+        Ok(Self { config, device: device.clone(), layout, weights, plans: Mutex::default() })
+    }
+
+    /// Loads the module under `prefix` of a state dict; see [`Params::from_state_dict`].
+    ///
+    /// # Errors
+    /// As [`Params::from_state_dict`] and [`Rnn::new`].
+    pub fn load(device: &Device, state_dict: &StateDict, prefix: &str) -> Result<Self> {
+        Self::new(device, &Params::from_state_dict(state_dict, prefix)?)
+    }
+
+    /// The module's configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where the module runs.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Runs the module.
+    ///
+    /// `input` is `[T, B, I]`, `[B, T, I]` with `batch_first`, or `[T, I]` for a single sequence. `state` is the
+    /// initial state, zeros if there is none. Returns `output` (`[T, B, D·H]`, laid out as the input is) and the state
+    /// after the last step; the reverse direction's is its state at t = 0.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] in PyTorch's words when shapes do not fit, [`Error::Limit`] when one time step of one row
+    /// exceeds what the device allows, and the errors of the device.
+    pub fn forward(&self, input: &Tensor, state: Option<&State>) -> Result<(Tensor, State)> {
+        let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
+        let checked = check::forward(&self.config, input.shape(), shapes)?;
+        let sizes = checked.sizes;
+        let mut results = self.zeros(sizes);
+        if sizes.batch > 0 {
+            let rows = plan::rows_per_pass(&self.config, &self.layout, sizes, self.device.limits())?;
+            for start in (0..sizes.batch).step_by(rows) {
+                let rows = start..(start + rows).min(sizes.batch);
+                self.forward_rows(input.data(), state, sizes, rows, &mut results)?;
+            }
+        }
+        let Results { output, h_n, c_n } = results;
+        let config = &self.config;
+        let layers = config.num_layers * config.num_directions();
+        let (mut output_shape, mut state_shape) = match config.batch_first {
+            true => (vec![sizes.batch, sizes.seq_len], vec![layers, sizes.batch]),
+            false => (vec![sizes.seq_len, sizes.batch], vec![layers, sizes.batch]),
+        };
+        if checked.unbatched {
+            output_shape = vec![sizes.seq_len];
+            state_shape.pop();
+        }
+        output_shape.push(config.output_size());
+        let with = |features| [state_shape.as_slice(), &[features]].concat();
+        let h = Tensor::trusted(with(config.state_size()), h_n);
+        let c = (config.kind == Kind::Lstm).then(|| Tensor::trusted(with(config.hidden_size), c_n));
+        Ok((Tensor::trusted(output_shape, output), State { h, c }))
+    }
+
+    /// The plan of a forward pass: what it runs and how much memory it takes, before it runs.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] as [`forward`](Self::forward).
+    pub fn plan(&self, seq_len: usize, batch: usize) -> Result<Plan> {
+        let sizes = Sizes { seq_len, batch };
+        let rows = plan::rows_per_pass(&self.config, &self.layout, sizes, self.device.limits())?;
+        self.plan_rows(Sizes { batch: rows, ..sizes })
+    }
+
+    fn plan_rows(&self, sizes: Sizes) -> Result<Plan> {
+        plan::plan(&self.config, &self.layout, sizes, self.device.limits(), self.device.tuning())
+    }
+
+    fn zeros(&self, sizes: Sizes) -> Results {
+        let config = &self.config;
+        let states = config.num_layers * config.num_directions() * sizes.batch;
+        let cells = if config.kind == Kind::Lstm { states * config.hidden_size } else { 0 };
+        Results {
+            output: vec![0.0; sizes.seq_len * sizes.batch * config.output_size()],
+            h_n: vec![0.0; states * config.state_size()],
+            c_n: vec![0.0; cells],
+        }
+    }
+
+    /// Runs some rows of the batch and puts their results in place.
+    fn forward_rows(
+        &self,
+        input: &[f32],
+        state: Option<&State>,
+        sizes: Sizes,
+        rows: Range<usize>,
+        results: &mut Results,
+    ) -> Result<()> {
+        let config = &self.config;
+        let Sizes { seq_len, batch } = sizes;
+        let mut prepared = self.prepare(Sizes { seq_len, batch: rows.len() })?;
+        let Prepared { plan, session } = &mut prepared;
+        let h_features = (config.state_size(), padded(config.state_size()));
+        let c_features = (config.hidden_size, config.hidden_size);
+        for (segment, id) in plan.segments.iter().zip(&plan.input) {
+            session.write(*id, &pack_input(config, input, (seq_len, batch), segment.clone(), rows.clone()))?;
+        }
+        let lengths = vec![f32::from_bits(seq_len as u32); rows.len()];
+        session.write(plan.lengths, &lengths)?;
+        for (layer, ids) in plan.states.iter().enumerate() {
+            let h_0 = state.map(|s| s.h.data());
+            session.write(ids.h[0], &pack_state(h_0, config, batch, layer, rows.clone(), h_features))?;
+            if let Some(c) = ids.c {
+                let c_0 = state.and_then(|s| s.c.as_ref()).map(Tensor::data);
+                session.write(c, &pack_state(c_0, config, batch, layer, rows.clone(), c_features))?;
+            }
+        }
+        let final_h = (0..config.num_layers).map(|layer| plan.final_h(layer));
+        let final_c = plan.states.iter().filter_map(|ids| ids.c);
+        let wanted: Vec<_> = plan.output.iter().copied().chain(final_h).chain(final_c).collect();
+        let mut values = session.run(&wanted)?.into_iter();
+        for (segment, packed) in plan.segments.iter().zip(&mut values) {
+            unpack_output(&packed, &mut results.output, config, plan, batch, segment.clone(), rows.clone());
+        }
+        for (layer, packed) in (0..config.num_layers).zip(&mut values) {
+            unpack_state(&packed, &mut results.h_n, config, batch, layer, rows.clone(), h_features);
+        }
+        for (layer, packed) in (0..config.num_layers).zip(values) {
+            unpack_state(&packed, &mut results.c_n, config, batch, layer, rows.clone(), c_features);
+        }
+        // Only a pass that went well is kept; after an error the next call starts afresh.
+        let mut plans = lock(&self.plans);
+        plans.insert(0, prepared);
+        plans.truncate(PLANS_KEPT);
+        Ok(())
+    }
+
+    /// A plan of these sizes that no other call is using, from those kept or new.
+    fn prepare(&self, sizes: Sizes) -> Result<Prepared> {
+        {
+            let mut plans = lock(&self.plans);
+            if let Some(found) = plans.iter().position(|prepared| prepared.plan.sizes == sizes) {
+                return Ok(plans.remove(found));
+            }
+        }
+        let plan = self.plan_rows(sizes)?;
+        let session = Session::new(Arc::new(plan.recording.clone()), &self.weights)?;
+        Ok(Prepared { plan, session })
+    }
+}
+
+/// The results of all rows, in PyTorch's layouts.
+struct Results {
+    output: Vec<f32>,
+    h_n: Vec<f32>,
+    c_n: Vec<f32>,
+}

@@ -1,0 +1,94 @@
+//! Host tensors: a shape and its `f32` values in row-major order.
+
+use crate::error::{Error, Result};
+
+/// A dense row-major tensor of `f32` on the host.
+///
+/// ```
+/// # fn main() -> wgpu_rnn::Result<()> {
+/// let x = wgpu_rnn::Tensor::new([2, 3], vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0])?;
+/// assert_eq!(x.shape(), [2, 3]);
+/// assert_eq!(x.row(1), [3.0, 4.0, 5.0]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    data: Vec<f32>,
+}
+
+/// Elements of a shape, or `None` where the product overflows.
+pub(crate) fn element_count(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))
+}
+
+impl Tensor {
+    /// A tensor of `shape` over `data`, row-major.
+    ///
+    /// # Errors
+    /// [`Error::TensorSize`] when `data` does not hold exactly as many elements as `shape`.
+    pub fn new(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Result<Self> {
+        let shape = shape.into();
+        match element_count(&shape) {
+            Some(expected) if expected == data.len() => Ok(Self { shape, data }),
+            expected => Err(Error::TensorSize { shape, expected: expected.unwrap_or(usize::MAX), found: data.len() }),
+        }
+    }
+
+    /// A tensor of zeros.
+    ///
+    /// # Errors
+    /// [`Error::TensorSize`] when the product of the sizes overflows.
+    pub fn zeros(shape: impl Into<Vec<usize>>) -> Result<Self> {
+        let shape = shape.into();
+        match element_count(&shape) {
+            Some(count) => Ok(Self { shape, data: vec![0.0; count] }),
+            None => Err(Error::TensorSize { shape, expected: usize::MAX, found: 0 }),
+        }
+    }
+
+    /// For shapes that the crate itself has computed and whose data it has just filled.
+    pub(crate) fn trusted(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Self {
+        let shape = shape.into();
+        debug_assert_eq!(element_count(&shape), Some(data.len()), "shape and data disagree");
+        Self { shape, data }
+    }
+
+    /// The size of each axis, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The values, last axis fastest.
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// The values, mutable.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
+    /// Takes the values out.
+    pub fn into_data(self) -> Vec<f32> {
+        self.data
+    }
+
+    /// The `index`-th run of the last axis, counting over all leading axes.
+    ///
+    /// # Panics
+    /// When `index` is past the last row, as slice indexing does.
+    pub fn row(&self, index: usize) -> &[f32] {
+        let width = self.shape.last().copied().unwrap_or(1);
+        &self.data[index * width..(index + 1) * width]
+    }
+
+    /// The same values under another shape.
+    ///
+    /// # Errors
+    /// [`Error::TensorSize`] when the element counts differ.
+    pub fn reshaped(self, shape: impl Into<Vec<usize>>) -> Result<Self> {
+        Self::new(shape, self.data)
+    }
+}

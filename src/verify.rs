@@ -1,0 +1,179 @@
+//! Running cases on a device and judging the results.
+
+use std::path::{Path, PathBuf};
+
+use crate::case::{Case, CaseFile, Content, Quantity};
+use crate::compare::{Comparison, Tolerance};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::linear::Linear;
+use crate::rnn::Rnn;
+use crate::tensor::Tensor;
+
+/// How a case ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Every expected tensor is within the case's tolerance.
+    Pass,
+    /// Some are not.
+    Fail,
+    /// The case needs what this version lacks.
+    Unsupported,
+    /// The case could not be read or run.
+    Error,
+}
+
+impl Status {
+    /// The word in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Unsupported => "unsupported",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// The result of one case on one device.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The case's name; the path where the file could not be read.
+    pub id: String,
+    /// The file.
+    pub path: PathBuf,
+    /// How it ended.
+    pub status: Status,
+    /// Why, unless it passed.
+    pub reason: Option<String>,
+    /// The figures, if anything was compared.
+    pub comparison: Option<Comparison>,
+    /// What was allowed.
+    pub tolerance: Option<Tolerance>,
+}
+
+/// The case files among `paths`, folders being searched for `*.safetensors` to any depth; sorted within a folder.
+///
+/// # Errors
+/// [`Error::Io`] when a path does not exist or a folder cannot be read; [`Error::File`] when a folder holds none.
+pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for path in paths {
+        let before = found.len();
+        walk(path, &mut found)?;
+        if found.len() == before {
+            return Err(Error::File {
+                path: path.clone(),
+                message: "there are no case files (*.safetensors) in this folder".to_owned(),
+            });
+        }
+    }
+    Ok(found)
+}
+
+fn walk(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    let io = |source| Error::Io { path: path.to_owned(), source };
+    if !std::fs::metadata(path).map_err(io)?.is_dir() {
+        found.push(path.to_owned());
+        return Ok(());
+    }
+    let mut entries = std::fs::read_dir(path)
+        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect::<std::io::Result<Vec<_>>>())
+        .map_err(io)?;
+    entries.sort();
+    for entry in entries {
+        // A link is not followed: a cycle would never end.
+        let is_dir = std::fs::symlink_metadata(&entry).is_ok_and(|m| m.is_dir());
+        if is_dir || entry.extension().is_some_and(|extension| extension == "safetensors") {
+            walk(&entry, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the case in `path` on `device`. Whatever happens becomes a report.
+pub fn run(device: &Device, path: &Path) -> Report {
+    match CaseFile::open(path) {
+        Err(error) => Report {
+            id: path.display().to_string(),
+            path: path.to_owned(),
+            status: Status::Error,
+            reason: Some(error.to_string()),
+            comparison: None,
+            tolerance: None,
+        },
+        Ok(file) => run_file(device, &file),
+    }
+}
+
+/// Runs a case that has been read.
+pub fn run_file(device: &Device, file: &CaseFile) -> Report {
+    let mut report = Report {
+        id: file.id.clone(),
+        path: file.path.clone(),
+        status: Status::Pass,
+        reason: None,
+        comparison: None,
+        tolerance: Some(file.tolerance),
+    };
+    let case = match &file.content {
+        Content::Case(case) => case,
+        Content::Unsupported(features) => {
+            report.status = Status::Unsupported;
+            report.reason = Some(features.join(", "));
+            return report;
+        }
+    };
+    match compare(device, case, file.tolerance) {
+        Ok(comparison) => {
+            if !comparison.agrees() {
+                report.status = Status::Fail;
+                report.reason = Some(comparison.describe());
+            }
+            report.comparison = Some(comparison);
+        }
+        Err(error) => {
+            report.status = if matches!(error, Error::Unsupported(_)) { Status::Unsupported } else { Status::Error };
+            report.reason = Some(error.to_string());
+        }
+    }
+    report
+}
+
+fn compare(device: &Device, case: &Case, tolerance: Tolerance) -> Result<Comparison> {
+    let rnn = Rnn::new(device, &case.params)?;
+    let (output, state) = rnn.forward(&case.input, case.state.as_ref())?;
+    let mut comparison = Comparison::default();
+    for expected in &case.expected {
+        let got = match expected.of {
+            Quantity::Output => output.clone(),
+            Quantity::OutputFirst => step(&output, 0)?,
+            Quantity::OutputLast => step(&output, output.shape()[0] - 1)?,
+            Quantity::Hn => state.h.clone(),
+            Quantity::Cn => state.c.clone().ok_or_else(|| {
+                Error::Argument(format!("the case expects cn, which {} does not have", rnn.config().kind))
+            })?,
+            Quantity::HeadOutput => {
+                let mut x = output.clone();
+                for head in &case.heads {
+                    x = Linear::new(device, &head.weight, head.bias.as_deref(), head.activation)?.forward(&x)?;
+                }
+                x
+            }
+        };
+        let want: Vec<f64> = expected.tensor.data().iter().map(|&v| f64::from(v)).collect();
+        let tolerance = expected.tolerance.unwrap_or(tolerance);
+        comparison.add_tensor(expected.of.name(), &got, (expected.tensor.shape(), &want), tolerance);
+    }
+    if comparison.count == 0 && comparison.structural.is_none() && case.expected.is_empty() {
+        return Err(Error::Argument("the case expects nothing, so that it cannot fail".to_owned()));
+    }
+    Ok(comparison)
+}
+
+/// One time step of a time-first output.
+fn step(output: &Tensor, t: usize) -> Result<Tensor> {
+    let shape = output.shape()[1..].to_vec();
+    let size: usize = shape.iter().product();
+    Tensor::new(shape, output.data()[t * size..(t + 1) * size].to_vec())
+}
