@@ -12,6 +12,7 @@ pub mod kernel;
 mod layout;
 pub mod limits;
 pub mod linear;
+pub mod lockstep;
 pub mod oracle;
 pub mod params;
 pub mod plan;

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::gpu::lock;
 use crate::kernel::{self, LINEAR_TILE, activation};
 use crate::plan::{check_kernel, padded};
-use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Recording, Role};
+use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role};
 use crate::session::{Session, Weights};
 use crate::tensor::Tensor;
 
@@ -95,7 +95,7 @@ impl Linear {
         let columns = usize::try_from(binding / row).unwrap_or(usize::MAX).min(out_features);
         let mut buffers = Vec::new();
         let mut add = |label: &str, axes: Vec<(Axis, usize)>| {
-            buffers.push(BufferSpec { label: label.to_owned(), axes, role: Role::Weight, first_step: 0 });
+            buffers.push(BufferSpec { label: label.to_owned(), axes, role: Role::Weight });
             BufferId(buffers.len() - 1)
         };
         let shards: Vec<_> = (0..out_features)
@@ -173,12 +173,7 @@ impl Linear {
         let limits = self.device.limits();
         let mut recording = Recording { buffers: self.buffers.clone(), commands: Vec::new() };
         let mut buffer = |label: &str, width, role| {
-            recording.buffer(BufferSpec {
-                label: label.to_owned(),
-                axes: vec![(Axis::Row, rows), width],
-                role,
-                first_step: 0,
-            })
+            recording.buffer(BufferSpec { label: label.to_owned(), axes: vec![(Axis::Row, rows), width], role })
         };
         let x = buffer("linear input", (Axis::Feature, padded(self.in_features)), Role::Input);
         let y = buffer("linear output", (Axis::Column, self.out_features), Role::Output);
@@ -209,6 +204,7 @@ impl Linear {
             check_kernel(&kernel::LINEAR, &overrides, &dims, limits)?;
             recording.commands.push(Command::Dispatch(Dispatch {
                 kernel: &kernel::LINEAR,
+                place: Place::default(),
                 overrides,
                 dims,
                 bindings: vec![x, x, *weight, *bias, y],

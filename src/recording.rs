@@ -50,8 +50,6 @@ pub struct BufferSpec {
     pub axes: Vec<(Axis, usize)>,
     /// Owner and life.
     pub role: Role,
-    /// For outputs of a layer and its projections: the step that index 0 of [`Axis::Step`] stands for.
-    pub first_step: usize,
 }
 
 impl BufferSpec {
@@ -87,11 +85,22 @@ impl BufferSpec {
     }
 }
 
+/// What a dispatch works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// The layer.
+    pub layer: usize,
+    /// The step of the whole sequence that the segment starts with.
+    pub first_step: usize,
+}
+
 /// One dispatch of one kernel.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
     /// The kernel's row in the table.
     pub kernel: &'static Kernel,
+    /// The layer that it works for, and the step of the sequence at which its segment starts: for reports.
+    pub place: Place,
     /// Values of the pipeline's overrides, in the order of the kernel's table row.
     pub overrides: Vec<(&'static str, u32)>,
     /// The uniform at binding 0.

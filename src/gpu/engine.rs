@@ -43,14 +43,11 @@ pub fn upload_weights(
 ) -> Result<Vec<wgpu::Buffer>> {
     let upload = |(index, spec): (usize, &BufferSpec)| {
         let buffer = gpu.storage(&spec.label, spec.size())?;
-        write(gpu, &buffer, &pack(index))?;
+        let values = pack(index);
+        gpu.scoped("uploading weights", || gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&values)))?;
         Ok(buffer)
     };
     buffers.iter().enumerate().map(upload).collect()
-}
-
-fn write(gpu: &Gpu, buffer: &wgpu::Buffer, values: &[f32]) -> Result<()> {
-    gpu.scoped("uploading", || gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(values)))
 }
 
 impl Engine {
@@ -90,7 +87,17 @@ impl Engine {
     /// # Errors
     /// The errors of the device.
     pub fn write(&self, id: BufferId, values: &[f32]) -> Result<()> {
-        write(&self.gpu, &self.buffers[id.0], values)
+        self.write_at(id, 0, values)
+    }
+
+    /// Writes a buffer's values from `start` on.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    pub fn write_at(&self, id: BufferId, start: usize, values: &[f32]) -> Result<()> {
+        self.gpu.scoped("uploading", || {
+            self.gpu.queue.write_buffer(&self.buffers[id.0], start as u64 * 4, bytemuck::cast_slice(values));
+        })
     }
 
     /// Executes the recording and reads `results` back.
@@ -122,31 +129,36 @@ impl Engine {
             }
         }
         self.submit(&batch, results)?;
-        self.collect(results)
+        self.map(&results.iter().map(|id| &self.staging[id]).collect::<Vec<_>>())
     }
 
-    /// Executes one step of one command and reads `results` back.
+    /// Executes one dispatch of one step of one command.
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub fn run_dispatch(
-        &mut self,
-        command: usize,
-        index: u32,
-        dispatch: usize,
-        results: &[BufferId],
-    ) -> Result<Vec<Vec<f32>>> {
-        self.stage(results)?;
+    pub fn run_dispatch(&self, command: usize, index: u32, dispatch: usize) -> Result<()> {
         self.gpu.scoped("running a dispatch", || {
             let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            {
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                self.set(command, index)[dispatch].encode(&mut pass, index);
-            }
-            self.copy_results(&mut encoder, results);
+            self.set(command, index)[dispatch]
+                .encode(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()), index);
+            self.gpu.queue.submit([encoder.finish()]);
+        })
+    }
+
+    /// Reads a range of a buffer's values.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn read(&self, id: BufferId, values: Range<usize>) -> Result<Vec<f32>> {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let size = values.len() as u64 * 4;
+        let staging = self.gpu.buffer("read-back", size, usage)?;
+        self.gpu.scoped("reading a buffer", || {
+            let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.copy_buffer_to_buffer(&self.buffers[id.0], values.start as u64 * 4, &staging, 0, size);
             self.gpu.queue.submit([encoder.finish()]);
         })?;
-        self.collect(results)
+        Ok(self.map(&[&staging])?.pop().unwrap_or_default())
     }
 
     fn set(&self, command: usize, index: u32) -> &[Bound] {
@@ -193,28 +205,27 @@ impl Engine {
         }
     }
 
-    /// Maps the staging buffers of `results` and copies their values out.
-    fn collect(&self, results: &[BufferId]) -> Result<Vec<Vec<f32>>> {
+    /// Maps buffers, waits, and copies their values out.
+    fn map(&self, buffers: &[&wgpu::Buffer]) -> Result<Vec<Vec<f32>>> {
         let (sender, receiver) = mpsc::channel();
-        for id in results {
+        for buffer in buffers {
             let sender = sender.clone();
-            self.staging[id].map_async(wgpu::MapMode::Read, .., move |result| {
+            buffer.map_async(wgpu::MapMode::Read, .., move |result| {
                 // The receiver outlives the wait below; if it is gone, nobody needs the result.
                 let _ = sender.send(result);
             });
         }
         self.gpu.wait()?;
         let failed = |message: String| Error::Gpu { adapter: self.gpu.title(), message };
-        for _ in results {
+        for _ in buffers {
             receiver
                 .try_recv()
                 .map_err(|_| failed("a read-back did not finish".to_owned()))?
                 .map_err(|error| failed(format!("a read-back failed: {error}")))?;
         }
-        results
+        buffers
             .iter()
-            .map(|id| {
-                let buffer = &self.staging[id];
+            .map(|buffer| {
                 let values = {
                     let view = buffer.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
                     bytemuck::pod_collect_to_vec::<u8, f32>(&view)

@@ -16,7 +16,7 @@ use crate::dims::{Dims, LinearDims, StepDims};
 use crate::error::{Error, Result};
 use crate::kernel::{self, Kernel, LINEAR_TILE, STEP_MAX_ROWS, activation};
 use crate::limits::Limits;
-use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Recording, Role};
+use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role};
 
 /// Rows of the table of step indices, and so the most steps of one segment.
 pub const MAX_SEGMENT_STEPS: usize = 4096;
@@ -115,9 +115,10 @@ pub fn plan(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limi
         let x = if layer == 0 { &input } else { &sets[(layer - 1) % 2] };
         let y = &sets[layer % 2];
         for (c, segment) in segments.iter().enumerate() {
+            let place = Place { layer, first_step: segment.start };
             for shard in weights.layer(layer) {
                 let x = [x[c], x[segments.len() - 1 - c]];
-                planner.input_projection(layer, segment.len(), shard, x, gates_x)?;
+                planner.input_projection(place, segment.len(), shard, x, gates_x)?;
             }
             let by_parity = [0, 1].map(|parity| {
                 let h = states[layer].h;
@@ -129,7 +130,7 @@ pub fn plan(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limi
                     lengths,
                     c: states[layer].c,
                 };
-                weights.layer(layer).iter().map(|shard| planner.step(segment.start, shard, &buffers)).collect()
+                weights.layer(layer).iter().map(|shard| planner.step(place, shard, &buffers)).collect()
             });
             let [even, odd]: [Result<Vec<Dispatch>>; 2] = by_parity;
             planner.recording.commands.push(Command::Steps {
@@ -181,7 +182,7 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn buffer(&mut self, label: &str, axes: Vec<(Axis, usize)>, role: Role) -> BufferId {
-        self.recording.buffer(BufferSpec { label: label.to_owned(), axes, role, first_step: 0 })
+        self.recording.buffer(BufferSpec { label: label.to_owned(), axes, role })
     }
 
     /// One buffer per segment of something that every (step, row) has.
@@ -197,9 +198,7 @@ impl Planner<'_> {
             .map(|segment| {
                 let mut all = vec![(Axis::Step, segment.len()), (Axis::Row, self.sizes.batch)];
                 all.extend_from_slice(axes);
-                let id = self.buffer(label, all, role);
-                self.recording.buffers[id.0].first_step = segment.start;
-                id
+                self.buffer(label, all, role)
             })
             .collect()
     }
@@ -219,7 +218,7 @@ impl Planner<'_> {
     /// Projects a segment's input for the units of one shard, all directions at once.
     fn input_projection(
         &mut self,
-        layer: usize,
+        place: Place,
         steps: usize,
         shard: &LayerShard,
         [x_same, x_mirrored]: [BufferId; 2],
@@ -228,7 +227,7 @@ impl Planner<'_> {
         let config = self.config;
         let (gates, directions) = (config.gate_count(), config.num_directions());
         let columns = shard.units.len() * gates;
-        let (parts, part) = if layer == 0 { (1, config.input_size) } else { (directions, config.state_size()) };
+        let (parts, part) = if place.layer == 0 { (1, config.input_size) } else { (directions, config.state_size()) };
         let dims = LinearDims {
             steps: steps as u32,
             batch: self.sizes.batch as u32,
@@ -245,6 +244,7 @@ impl Planner<'_> {
         };
         let dispatch = self.dispatch(
             &kernel::LINEAR,
+            place,
             vec![("ACTIVATION", activation::NONE)],
             Dims::Linear(dims),
             vec![x_same, x_mirrored, shard.weight_ih, shard.bias, gates_x],
@@ -255,7 +255,7 @@ impl Planner<'_> {
     }
 
     /// One step of one shard.
-    fn step(&self, first_step: usize, shard: &LayerShard, buffers: &StepBuffers) -> Result<Dispatch> {
+    fn step(&self, place: Place, shard: &LayerShard, buffers: &StepBuffers) -> Result<Dispatch> {
         let config = self.config;
         let (kernel, own) = match config.kind {
             Kind::RnnTanh | Kind::RnnRelu => (&kernel::STEP_RNN, None),
@@ -271,7 +271,7 @@ impl Planner<'_> {
         let directions = config.num_directions();
         let dims = StepDims {
             seq_len: self.sizes.seq_len as u32,
-            first_step: first_step as u32,
+            first_step: place.first_step as u32,
             batch: self.sizes.batch as u32,
             directions: directions as u32,
             hidden_size: config.hidden_size as u32,
@@ -286,7 +286,7 @@ impl Planner<'_> {
             vec![buffers.gates_x, shard.weight_hh, buffers.h_in, buffers.h_out, buffers.y, buffers.lengths];
         bindings.extend(own);
         let workgroups = unit_tiles as u64 * row_tiles as u64 * directions as u64;
-        self.dispatch(kernel, overrides, Dims::Step(dims), bindings, workgroups)
+        self.dispatch(kernel, place, overrides, Dims::Step(dims), bindings, workgroups)
     }
 
     /// WORKGROUP_SIZE, LANES, ROWS and, for a plain RNN, RELU.
@@ -318,6 +318,7 @@ impl Planner<'_> {
     fn dispatch(
         &self,
         kernel: &'static Kernel,
+        place: Place,
         overrides: Vec<(&'static str, u32)>,
         dims: Dims,
         bindings: Vec<BufferId>,
@@ -325,7 +326,7 @@ impl Planner<'_> {
     ) -> Result<Dispatch> {
         check_kernel(kernel, &overrides, &dims, self.limits)?;
         let workgroups = self.limits.fold_workgroups(kernel.name, workgroups)?;
-        Ok(Dispatch { kernel, overrides, dims, bindings, workgroups })
+        Ok(Dispatch { kernel, place, overrides, dims, bindings, workgroups })
     }
 }
 

@@ -130,7 +130,7 @@ impl WeightLayout {
             Part::BiasHn => ("bias_hn", vec![direction, unit]),
         };
         let label = format!("layer {layer} {name}, units {}..{}", units.start, units.end);
-        self.buffers.push(BufferSpec { label, axes, role: Role::Weight, first_step: 0 });
+        self.buffers.push(BufferSpec { label, axes, role: Role::Weight });
         self.contents.push(Content { layer, units, part });
         BufferId(self.buffers.len() - 1)
     }

@@ -1,0 +1,306 @@
+//! Lockstep: every dispatch runs on the GPU and through its twin from the same inputs, and what both wrote is compared.
+//!
+//! A free run tells how far a device drifts from the definition; lockstep tells which kernel is wrong, and where.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::check::Sizes;
+use crate::compare::Tolerance;
+use crate::cpu;
+use crate::device::{Device, Engine};
+use crate::error::{Error, Result};
+use crate::gpu;
+use crate::kernel::Access;
+use crate::layout::{pack_input, pack_state};
+use crate::params::Params;
+use crate::plan::{self, Plan, WeightLayout, padded};
+use crate::recording::{Axis, BufferId, BufferSpec, Dispatch};
+use crate::rnn::State;
+use crate::tensor::Tensor;
+
+/// How a kernel's GPU results compare with its twin's, over all of its dispatches.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KernelReport {
+    /// The kernel's name.
+    pub kernel: &'static str,
+    /// Dispatches compared.
+    pub dispatches: u64,
+    /// Values compared.
+    pub count: usize,
+    /// Values out of tolerance.
+    pub mismatches: usize,
+    /// The largest difference; infinite where one of the two is not finite and they differ.
+    pub max_abs: f64,
+    /// The element that is furthest off in proportion to what is allowed. `None` when all are equal.
+    pub worst: Option<WorstElement>,
+}
+
+/// An element of a buffer, in the words of the model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorstElement {
+    /// The buffer's label.
+    pub buffer: String,
+    /// Layer.
+    pub layer: usize,
+    /// 0 forward, 1 reverse.
+    pub direction: usize,
+    /// Time step t, counted from the sequence's start in both directions.
+    pub time: usize,
+    /// Batch row.
+    pub row: usize,
+    /// Hidden unit.
+    pub unit: usize,
+    /// The gate's letter, for buffers that have gates.
+    pub gate: Option<&'static str>,
+    /// The GPU's value.
+    pub got: f64,
+    /// The twin's value.
+    pub want: f64,
+    /// The difference over what is allowed.
+    pub ratio: f64,
+}
+
+impl std::fmt::Display for WorstElement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let direction = if self.direction == 1 { "reverse" } else { "forward" };
+        let gate = self.gate.map(|gate| format!(" gate {gate}")).unwrap_or_default();
+        write!(
+            f,
+            "{}: layer {} {direction}, time {} row {} unit {}{gate}: got {}, want {}",
+            self.buffer, self.layer, self.time, self.row, self.unit, self.got, self.want
+        )
+    }
+}
+
+/// Steps `params` over `input` on `device` and through the twins, side by side.
+///
+/// Where the batch needs several passes, the first is compared. A value may differ by `tolerance`, the absolute part in
+/// proportion to the largest value that the twin wrote: sums of large products round in proportion to them.
+///
+/// # Errors
+/// [`Error::Unsupported`] for the CPU, whose engine *is* the twins; the errors of
+/// [`Rnn::forward`](crate::Rnn::forward).
+pub fn lockstep(
+    device: &Device,
+    params: &Params,
+    input: &Tensor,
+    state: Option<&State>,
+    tolerance: Tolerance,
+) -> Result<Vec<KernelReport>> {
+    let Engine::Gpu(gpu) = device.engine() else {
+        return Err(Error::Unsupported("lockstep on the cpu, which runs the twins themselves; name a GPU".to_owned()));
+    };
+    let config = params.config();
+    let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
+    let sizes = crate::check::forward(config, input.shape(), shapes)?.sizes;
+    if sizes.batch == 0 {
+        return Ok(Vec::new());
+    }
+    let layout = WeightLayout::new(config, device.limits())?;
+    let rows = plan::rows_per_pass(config, &layout, sizes, device.limits())?;
+    let plan = plan::plan(config, &layout, Sizes { batch: rows, ..sizes }, device.limits(), device.tuning())?;
+    let recording = Arc::new(plan.recording.clone());
+    let packed: Vec<Vec<f32>> = (0..layout.buffers().len()).map(|index| layout.pack(index, params)).collect();
+    let uploaded = gpu::upload_weights(gpu, layout.buffers(), |index| packed[index].clone())?;
+    let mut pair = Pair {
+        gpu: gpu::Engine::new(Arc::clone(gpu), Arc::clone(&recording), &uploaded)?,
+        cpu: cpu::Engine::new(Arc::clone(&recording), Arc::new(packed)),
+    };
+    pair.write_inputs(&plan, params, input, state, sizes)?;
+
+    let mut reports = BTreeMap::new();
+    for (at, command) in recording.commands.iter().enumerate() {
+        for index in 0..command.count() {
+            for (which, dispatch) in command.dispatches(index).iter().enumerate() {
+                pair.cpu.dispatch(dispatch, index);
+                pair.gpu.run_dispatch(at, index, which)?;
+                let report = reports.entry(dispatch.kernel.name).or_insert_with(|| KernelReport {
+                    kernel: dispatch.kernel.name,
+                    dispatches: 0,
+                    count: 0,
+                    mismatches: 0,
+                    max_abs: 0.0,
+                    worst: None,
+                });
+                report.dispatches += 1;
+                let written = dispatch.kernel.bindings.iter().zip(&dispatch.bindings);
+                for (_, id) in written.filter(|(binding, _)| binding.access == Access::ReadWrite) {
+                    let spec = recording.spec(*id);
+                    let range = written_range(spec, dispatch, index);
+                    let got = pair.gpu.read(*id, range.clone())?;
+                    let want = pair.cpu.buffer(*id)[range.clone()].to_vec();
+                    // From here both go on with the twin's values: a fault shows in the kernel that has it.
+                    pair.gpu.write_at(*id, range.start, &want)?;
+                    let locate = |offset: usize| {
+                        locate(spec, dispatch, index, range.start + offset, sizes.seq_len, config.kind.gate_names())
+                    };
+                    report.add(&got, &want, tolerance, locate);
+                }
+            }
+        }
+    }
+    Ok(reports.into_values().collect())
+}
+
+/// The two engines.
+struct Pair {
+    gpu: gpu::Engine,
+    cpu: cpu::Engine,
+}
+
+impl Pair {
+    fn write(&mut self, id: BufferId, values: &[f32]) -> Result<()> {
+        self.cpu.buffer_mut(id).copy_from_slice(values);
+        self.gpu.write(id, values)
+    }
+
+    fn write_inputs(
+        &mut self,
+        plan: &Plan,
+        params: &Params,
+        input: &Tensor,
+        state: Option<&State>,
+        Sizes { seq_len, batch }: Sizes,
+    ) -> Result<()> {
+        let config = params.config();
+        let rows = 0..plan.sizes.batch;
+        for (segment, id) in plan.segments.iter().zip(&plan.input) {
+            let packed = pack_input(config, input.data(), (seq_len, batch), segment.clone(), rows.clone());
+            self.write(*id, &packed)?;
+        }
+        self.write(plan.lengths, &vec![f32::from_bits(seq_len as u32); rows.len()])?;
+        for (layer, ids) in plan.states.iter().enumerate() {
+            let features = (config.state_size(), padded(config.state_size()));
+            let h_0 = state.map(|s| s.h.data());
+            self.write(ids.h[0], &pack_state(h_0, config, batch, layer, rows.clone(), features))?;
+            if let Some(c) = ids.c {
+                let c_0 = state.and_then(|s| s.c.as_ref()).map(Tensor::data);
+                let features = (config.hidden_size, config.hidden_size);
+                self.write(c, &pack_state(c_0, config, batch, layer, rows.clone(), features))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The values of a buffer that a dispatch may have written: a step writes one step of a sequence, all of a state.
+fn written_range(spec: &BufferSpec, dispatch: &Dispatch, index: u32) -> Range<usize> {
+    match spec.axes.first() {
+        Some(&(Axis::Step, steps)) if dispatch.kernel.stepped => {
+            let step = spec.len() / steps.max(1);
+            index as usize * step..(index as usize + 1) * step
+        }
+        _ => 0..spec.len(),
+    }
+}
+
+fn locate(
+    spec: &BufferSpec,
+    dispatch: &Dispatch,
+    index: u32,
+    offset: usize,
+    seq_len: usize,
+    gates: &[&'static str],
+) -> WorstElement {
+    let axes = spec.unravel(offset);
+    let get = |axis| axes.iter().find(|(kind, _)| *kind == axis).map(|&(_, at)| at);
+    let direction = get(Axis::Direction).unwrap_or(0);
+    let step = dispatch.place.first_step + get(Axis::Step).unwrap_or(index as usize);
+    WorstElement {
+        buffer: spec.label.clone(),
+        layer: dispatch.place.layer,
+        direction,
+        time: if direction == 1 { seq_len.saturating_sub(1 + step) } else { step },
+        row: get(Axis::Row).unwrap_or(0),
+        unit: get(Axis::Unit).unwrap_or(0),
+        gate: get(Axis::Gate).and_then(|gate| gates.get(gate).copied()),
+        got: 0.0,
+        want: 0.0,
+        ratio: 0.0,
+    }
+}
+
+impl KernelReport {
+    /// Whether every value is within tolerance.
+    pub fn agrees(&self) -> bool {
+        self.mismatches == 0
+    }
+
+    fn add(&mut self, got: &[f32], want: &[f32], tolerance: Tolerance, locate: impl Fn(usize) -> WorstElement) {
+        let scale = want.iter().map(|v| f64::from(v.abs())).filter(|v| v.is_finite()).fold(1.0, f64::max);
+        let tolerance = Tolerance { atol: tolerance.atol * scale, ..tolerance };
+        self.count += want.len();
+        if got.len() != want.len() {
+            // Not to be met: both lengths are that of the buffer's range.
+            self.mismatches += want.len();
+        }
+        for (offset, (&got, &want)) in got.iter().zip(want).enumerate() {
+            let (got, want) = (f64::from(got), f64::from(want));
+            if got == want || (got.is_nan() && want.is_nan()) {
+                continue;
+            }
+            self.mismatches += usize::from(!tolerance.accepts(got, want));
+            let difference = (got - want).abs();
+            let difference = if difference.is_nan() { f64::INFINITY } else { difference };
+            self.max_abs = self.max_abs.max(difference);
+            let ratio = difference / (tolerance.atol + tolerance.rtol * want.abs());
+            if self.worst.as_ref().is_none_or(|worst| ratio > worst.ratio) {
+                self.worst = Some(WorstElement { got, want, ratio, ..locate(offset) });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KernelReport, WorstElement, locate};
+    use crate::compare::Tolerance;
+    use crate::dims::{Dims, StepDims};
+    use crate::kernel::STEP_LSTM;
+    use crate::recording::{Axis, BufferSpec, Dispatch, Place, Role};
+
+    fn dispatch() -> Dispatch {
+        let dims = <StepDims as bytemuck::Zeroable>::zeroed();
+        Dispatch {
+            kernel: &STEP_LSTM,
+            place: Place { layer: 1, first_step: 10 },
+            overrides: Vec::new(),
+            dims: Dims::Step(dims),
+            bindings: Vec::new(),
+            workgroups: [1; 3],
+        }
+    }
+
+    fn spec() -> BufferSpec {
+        let axes = vec![(Axis::Step, 3), (Axis::Row, 2), (Axis::Direction, 2), (Axis::Unit, 5), (Axis::Gate, 4)];
+        BufferSpec { label: "gates_x".to_owned(), axes, role: Role::Scratch }
+    }
+
+    #[test]
+    fn an_element_is_located_in_the_words_of_the_model() {
+        // Step 2, row 1, reverse, unit 3, gate f of a segment that starts at step 10 of 20.
+        let offset = (((2 * 2 + 1) * 2 + 1) * 5 + 3) * 4 + 1;
+        let at = locate(&spec(), &dispatch(), 0, offset, 20, &["i", "f", "g", "o"]);
+        assert_eq!((at.layer, at.direction, at.time), (1, 1, 20 - 1 - 12), "{at}");
+        assert_eq!((at.row, at.unit, at.gate), (1, 3, Some("f")), "{at}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_reported_where_it_is() {
+        let report = |got: &[f32]| {
+            let mut report =
+                KernelReport { kernel: "step_lstm", dispatches: 1, count: 0, mismatches: 0, max_abs: 0.0, worst: None };
+            let place = |offset| WorstElement { unit: offset, ..locate(&spec(), &dispatch(), 0, 0, 20, &[]) };
+            report.add(got, &[0.5, -0.25, 1.0], Tolerance::F32, place);
+            report
+        };
+        assert!(report(&[0.5, -0.25, 1.0]).agrees(), "equal values agree");
+        for wrong in [[0.5, 0.25, 1.0], [0.5, f32::NAN, 1.0], [0.5, f32::INFINITY, 1.0], [0.5, 0.0, 1.000_001]] {
+            let report = report(&wrong);
+            assert!(!report.agrees(), "{wrong:?} differs at 1");
+            assert_eq!(report.worst.map(|worst| worst.unit), Some(1), "{wrong:?} differs most at 1");
+        }
+    }
+}
