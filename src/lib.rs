@@ -32,3 +32,4 @@ pub use params::Params;
 pub use rnn::{Rnn, State};
 pub use state_dict::StateDict;
 pub use tensor::Tensor;
+pub use wgpu;

@@ -1,1 +1,48 @@
-fn main() {}
+//! `wgpu-rnn`: PyTorch's recurrent networks on any GPU, from the command line.
+//!
+//! Results go to stdout, everything else to stderr. Exit status: 0 done and agreed, 1 disagreed, 2 could not.
+
+mod args;
+mod compare;
+mod demo;
+mod devices;
+mod run;
+mod terminal;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+/// How a command that could be carried out ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Done, and whatever was compared agreed.
+    Agreed,
+    /// Done, and something disagreed.
+    Disagreed,
+    /// Told on stdout what could not be done.
+    Incomplete,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => demo::demo(),
+        Some(Command::Devices(args)) => devices::devices(&args),
+        Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Verify(args)) => verify::verify(&args),
+        Some(Command::Compare(args)) => compare::compare(&args),
+    };
+    match result {
+        Ok(Outcome::Agreed) => ExitCode::SUCCESS,
+        Ok(Outcome::Disagreed) => ExitCode::from(1),
+        Ok(Outcome::Incomplete) => ExitCode::from(2),
+        Err(error) => {
+            anstream::eprintln!("{}error:{:#} {error}", terminal::BAD, terminal::BAD);
+            ExitCode::from(2)
+        }
+    }
+}

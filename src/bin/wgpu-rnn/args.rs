@@ -1,0 +1,163 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use wgpu_rnn::device::OpenOptions;
+
+/// PyTorch's RNN, LSTM and GRU on any GPU.
+///
+/// Without a command: a demonstration on the best device of this machine.
+#[derive(Debug, Parser)]
+#[command(name = "wgpu-rnn", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const AFTER_HELP: &str = "\
+Exit status: 0 done and agreed, 1 disagreed, 2 could not.
+Environment: WGPU_BACKEND (vulkan, metal, dx12, gl) and WGPU_ADAPTER_NAME (part of a name) narrow the choice of adapters;
+NO_COLOR turns colours off.";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the devices of this machine.
+    Devices(DevicesArgs),
+    /// Run a network over an input file and write its output.
+    Run(RunArgs),
+    /// Run case files and judge the results.
+    Verify(VerifyArgs),
+    /// Compare a device's numbers with the definition's (f64), or kernel by kernel with the CPU's.
+    Compare(CompareArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How each device is opened.
+#[derive(Debug, Args)]
+pub struct OpenArgs {
+    /// Lower a limit of the device, as NAME=VALUE; may be repeated. NAME is a WebGPU limit such as
+    /// max_storage_buffer_binding_size, or memory_budget (bytes).
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = parse_limit)]
+    pub limits: Vec<(String, u64)>,
+    /// Use the device even if its self-test fails.
+    #[arg(long)]
+    pub skip_self_test: bool,
+}
+
+fn parse_limit(text: &str) -> Result<(String, u64), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let value = value.parse().map_err(|_| format!("'{value}' is not a whole number"))?;
+    Ok((name.to_owned(), value))
+}
+
+impl OpenArgs {
+    pub fn options(&self) -> OpenOptions {
+        let mut options = OpenOptions::default();
+        for (name, value) in &self.limits {
+            options = options.limit(name, *value);
+        }
+        if self.skip_self_test { options.skip_self_test() } else { options }
+    }
+}
+
+/// Which weights.
+#[derive(Debug, Args)]
+pub struct WeightsArgs {
+    /// State dict in a safetensors file.
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+    /// What the names of the module's tensors start with, such as `encoder.rnn.`.
+    #[arg(long, default_value = "")]
+    pub prefix: String,
+    /// Nonlinearity of an RNN, which a state dict does not tell: tanh or relu.
+    #[arg(long)]
+    pub nonlinearity: Option<String>,
+    /// Input and output are [B, T, features] in place of [T, B, features].
+    #[arg(long)]
+    pub batch_first: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub weights: WeightsArgs,
+    /// Safetensors file with `input` and optionally `h0` and `c0`.
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// Safetensors file to write `output`, `hn` and, for an LSTM, `cn` to.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// auto, cpu, an index that `devices` prints, or part of an adapter's name.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// How the recurrence is laid on the machine: auto or step.
+    #[arg(long, default_value = "auto", value_parser = ["auto", "step"])]
+    pub schedule: String,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Case files (rnncase/1), or folders of them.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// auto, cpu, all, an index that `devices` prints, or part of an adapter's name; may be repeated.
+    #[arg(long = "device", value_name = "DEVICE")]
+    pub devices: Vec<String>,
+    /// How the recurrence is laid on the machine: auto or step.
+    #[arg(long, default_value = "auto", value_parser = ["auto", "step"])]
+    pub schedule: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    #[command(flatten)]
+    pub weights: WeightsArgs,
+    /// Safetensors file with `input` and optionally `h0` and `c0`; without it the input is random.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seq_len", "batch", "seed"])]
+    pub input: Option<PathBuf>,
+    /// Time steps of a random input.
+    #[arg(long, default_value_t = 32)]
+    pub seq_len: usize,
+    /// Rows of a random input.
+    #[arg(long, default_value_t = 4)]
+    pub batch: usize,
+    /// Seed of a random input, uniform in ±1.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// auto, cpu, all, an index that `devices` prints, or part of an adapter's name; may be repeated.
+    #[arg(long = "device", value_name = "DEVICE")]
+    pub devices: Vec<String>,
+    /// Run every dispatch on the GPU and on the CPU from the same inputs, and report each kernel.
+    #[arg(long)]
+    pub lockstep: bool,
+    /// Absolute tolerance.
+    #[arg(long, default_value_t = wgpu_rnn::compare::Tolerance::F32.atol)]
+    pub atol: f64,
+    /// Relative tolerance.
+    #[arg(long, default_value_t = wgpu_rnn::compare::Tolerance::F32.rtol)]
+    pub rtol: f64,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+/// The devices that were named, or `auto`.
+pub fn selectors(named: &[String]) -> Vec<String> {
+    if named.is_empty() { vec!["auto".to_owned()] } else { named.to_vec() }
+}

@@ -1,0 +1,229 @@
+//! `wgpu-rnn compare`.
+
+use serde::Serialize;
+use wgpu_rnn::compare::{Comparison, Tolerance};
+use wgpu_rnn::device::Choice;
+use wgpu_rnn::lockstep::{KernelReport, lockstep};
+use wgpu_rnn::random::Mt19937;
+use wgpu_rnn::{Device, Error, Params, Rnn, State, Tensor, oracle};
+
+use crate::Outcome;
+use crate::args::{CompareArgs, selectors};
+use crate::run::{load, read_input};
+use crate::terminal::{BAD, FAINT, GOOD, STRONG, line, print_json};
+
+/// A device's results in the JSON report.
+#[derive(Serialize)]
+struct DeviceRow {
+    device: String,
+    agrees: bool,
+    /// In a free run: each result against the definition.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tensors: Vec<TensorRow>,
+    /// In lockstep: each kernel against its twin.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kernels: Vec<KernelRow>,
+}
+
+#[derive(Serialize)]
+struct TensorRow {
+    tensor: &'static str,
+    count: usize,
+    mismatches: usize,
+    max_abs: f64,
+    max_rel: f64,
+    worst: Option<Vec<usize>>,
+}
+
+#[derive(Serialize)]
+struct KernelRow {
+    kernel: &'static str,
+    dispatches: u64,
+    count: usize,
+    mismatches: usize,
+    max_abs: f64,
+    worst: Option<WorstRow>,
+}
+
+#[derive(Serialize)]
+struct WorstRow {
+    buffer: String,
+    layer: usize,
+    direction: usize,
+    time: usize,
+    row: usize,
+    unit: usize,
+    gate: Option<&'static str>,
+    got: f64,
+    want: f64,
+}
+
+impl From<KernelReport> for KernelRow {
+    fn from(report: KernelReport) -> Self {
+        Self {
+            kernel: report.kernel,
+            dispatches: report.dispatches,
+            count: report.count,
+            mismatches: report.mismatches,
+            max_abs: report.max_abs,
+            worst: report.worst.map(|w| WorstRow {
+                buffer: w.buffer,
+                layer: w.layer,
+                direction: w.direction,
+                time: w.time,
+                row: w.row,
+                unit: w.unit,
+                gate: w.gate,
+                got: w.got,
+                want: w.want,
+            }),
+        }
+    }
+}
+
+/// What is compared.
+struct Question {
+    params: Params,
+    input: Tensor,
+    state: Option<State>,
+    tolerance: Tolerance,
+}
+
+pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
+    let params = load(&args.weights)?;
+    let config = params.config();
+    let (input, state) = match &args.input {
+        Some(path) => read_input(path)?,
+        None => {
+            let shape = if config.batch_first { [args.batch, args.seq_len] } else { [args.seq_len, args.batch] };
+            let shape = [shape[0], shape[1], config.input_size];
+            let count = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
+            let count = count.filter(|&count| count <= 1 << 31).ok_or_else(|| {
+                Error::Argument(format!("an input of shape {shape:?} is over {} values", 1_u64 << 31))
+            })?;
+            (Tensor::new(shape, Mt19937::new(args.seed).uniform_vec(count, -1.0, 1.0))?, None)
+        }
+    };
+    let tolerance = Tolerance { atol: args.atol, rtol: args.rtol };
+    let question = Question { params, input, state, tolerance };
+    let mut rows = Vec::new();
+    let choices = Choice::of_all(&selectors(&args.devices))?;
+    let several = choices.len() > 1;
+    for choice in choices {
+        if args.lockstep && several && matches!(choice, Choice::Cpu) {
+            // The CPU's engine is what the others are compared with.
+            continue;
+        }
+        let device = choice.open(&args.open.options())?;
+        let row = if args.lockstep { question.lockstep(&device)? } else { question.free_run(&device)? };
+        if !args.json {
+            print(&row);
+        }
+        rows.push(row);
+    }
+    let agrees = rows.iter().all(|row| row.agrees);
+    if args.json {
+        print_json(&serde_json::json!({ "results": rows }))?;
+    }
+    Ok(if agrees { Outcome::Agreed } else { Outcome::Disagreed })
+}
+
+impl Question {
+    fn lockstep(&self, device: &Device) -> Result<DeviceRow, Error> {
+        let reports = lockstep(device, &self.params, &self.input, self.state.as_ref(), self.tolerance)?;
+        Ok(DeviceRow {
+            device: device.to_string(),
+            agrees: reports.iter().all(KernelReport::agrees),
+            tensors: Vec::new(),
+            kernels: reports.into_iter().map(KernelRow::from).collect(),
+        })
+    }
+
+    fn free_run(&self, device: &Device) -> Result<DeviceRow, Error> {
+        let rnn = Rnn::new(device, &self.params)?;
+        let (output, state) = rnn.forward(&self.input, self.state.as_ref())?;
+        let want = definition(&self.params, &self.input, self.state.as_ref())?;
+        let mut tensors = Vec::new();
+        let mut agrees = true;
+        let results = [("output", Some(&output)), ("hn", Some(&state.h)), ("cn", state.c.as_ref())];
+        for ((name, got), want) in results.into_iter().zip([&want.output, &want.h_n, &want.c_n]) {
+            let Some(got) = got else { continue };
+            let mut comparison = Comparison::default();
+            comparison.add(name, got.shape(), got.data(), want, self.tolerance);
+            agrees &= comparison.agrees();
+            tensors.push(TensorRow {
+                tensor: name,
+                count: comparison.count,
+                mismatches: comparison.mismatches,
+                max_abs: comparison.max_abs,
+                max_rel: comparison.max_rel,
+                worst: comparison.worst.map(|worst| worst.index),
+            });
+        }
+        Ok(DeviceRow { device: device.to_string(), agrees, tensors, kernels: Vec::new() })
+    }
+}
+
+/// The definition's results in the layout of the model's.
+pub fn definition(params: &Params, input: &Tensor, state: Option<&State>) -> Result<oracle::Outcome, Error> {
+    let config = params.config();
+    let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
+    let sizes = wgpu_rnn::check::forward(config, input.shape(), shapes)?.sizes;
+    let (seq_len, batch) = (sizes.seq_len, sizes.batch);
+    let swap = config.batch_first && input.shape().len() == 3;
+    let x = if swap { swapped(input.data(), batch, seq_len) } else { input.data().to_vec() };
+    let h_0 = state.map(|s| s.h.data());
+    let c_0 = state.and_then(|s| s.c.as_ref()).map(Tensor::data);
+    let mut outcome = oracle::forward(params, seq_len, batch, &x, h_0, c_0, None);
+    if swap {
+        outcome.output = swapped(&outcome.output, seq_len, batch);
+    }
+    Ok(outcome)
+}
+
+/// `[a, b, ·]` as `[b, a, ·]`.
+fn swapped<T: Copy>(values: &[T], a: usize, b: usize) -> Vec<T> {
+    let width = values.len().checked_div(a * b).unwrap_or(0);
+    (0..b).flat_map(|j| (0..a).flat_map(move |i| values[(i * b + j) * width..][..width].iter().copied())).collect()
+}
+
+fn print(row: &DeviceRow) {
+    let (colour, word) = if row.agrees { (GOOD, "agrees") } else { (BAD, "disagrees") };
+    line!("{STRONG}{}{STRONG:#}: {colour}{word}{colour:#}", row.device);
+    for t in &row.tensors {
+        let worst = t.worst.as_ref().map(|worst| format!(", worst at {worst:?}")).unwrap_or_default();
+        line!(
+            "  {:<10} {} of {} out of tolerance, max abs {:.3e}, max rel {:.3e}{worst}",
+            t.tensor,
+            t.mismatches,
+            t.count,
+            t.max_abs,
+            t.max_rel
+        );
+    }
+    for k in &row.kernels {
+        line!(
+            "  {:<10} {} dispatches, {} of {} values out of tolerance, max abs {:.3e}",
+            k.kernel,
+            k.dispatches,
+            k.mismatches,
+            k.count,
+            k.max_abs
+        );
+        if let Some(w) = &k.worst {
+            let direction = if w.direction == 1 { "reverse" } else { "forward" };
+            let gate = w.gate.map(|gate| format!(" gate {gate}")).unwrap_or_default();
+            line!(
+                "  {FAINT}{:<10} worst: {}, layer {} {direction}, time {} row {} unit {}{gate}: got {}, want {}{FAINT:#}",
+                "",
+                w.buffer,
+                w.layer,
+                w.time,
+                w.row,
+                w.unit,
+                w.got,
+                w.want
+            );
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `wgpu-rnn run`.
+
+use std::path::Path;
+
+use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, State, StateDict, Tensor, state_dict};
+
+use crate::Outcome;
+use crate::args::{RunArgs, WeightsArgs};
+
+/// The module that `--weights` and its companions describe.
+pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
+    let state_dict = StateDict::open(&args.weights)?;
+    let params = Params::from_state_dict(&state_dict, &args.prefix)?;
+    let rnn = params.config().kind.module() == "RNN";
+    let kind = match &args.nonlinearity {
+        None => params.config().kind,
+        Some(nonlinearity) if rnn => Kind::rnn_with(nonlinearity)?,
+        Some(_) => {
+            return Err(Error::Argument(format!(
+                "--nonlinearity is for an RNN; {} holds the weights of {}",
+                args.weights.display(),
+                params.config().kind.module()
+            )));
+        }
+    };
+    let bad = params.non_finite();
+    if !bad.is_empty() {
+        anstream::eprintln!("warning: NaN or infinity in the weights: {}", bad.join(", "));
+    }
+    params.with(|config: Config| {
+        let mut config = config.batch_first(args.batch_first);
+        config.kind = kind;
+        config
+    })
+}
+
+/// `input` and the initial state of an input file.
+pub fn read_input(path: &Path) -> Result<(Tensor, Option<State>), Error> {
+    let file = StateDict::open(path)?;
+    if file.get("lengths").is_some() {
+        return Err(Error::Unsupported(format!("{}: lengths (rows of different length)", path.display())));
+    }
+    let unread: Vec<&str> = file.names().filter(|name| !["input", "h0", "c0"].contains(name)).collect();
+    if !unread.is_empty() {
+        anstream::eprintln!("note: {} also holds {}, not read here", path.display(), unread.join(", "));
+    }
+    let optional = |name: &str| file.get(name).is_some().then(|| file.input(name)).transpose();
+    let state = match (optional("h0")?, optional("c0")?) {
+        (None, None) => None,
+        (None, Some(_)) => {
+            return Err(Error::File { path: path.to_owned(), message: "there is c0, but no h0".to_owned() });
+        }
+        (Some(h), c) => Some(State { h, c }),
+    };
+    Ok((file.input("input")?, state))
+}
+
+pub fn run(args: &RunArgs) -> Result<Outcome, Error> {
+    let params = load(&args.weights)?;
+    let (input, state) = read_input(&args.input)?;
+    let device = Device::open_with(&args.device, &args.open.options())?;
+    let rnn = Rnn::new(&device, &params)?;
+    let (output, state) = rnn.forward(&input, state.as_ref())?;
+    let mut tensors = vec![("output", &output), ("hn", &state.h)];
+    tensors.extend(state.c.as_ref().map(|c| ("cn", c)));
+    state_dict::save(&args.output, &tensors)?;
+    anstream::eprintln!(
+        "{} {:?} -> {:?} on {device}, written to {}",
+        params.config().kind.module(),
+        input.shape(),
+        output.shape(),
+        args.output.display()
+    );
+    Ok(Outcome::Agreed)
+}

@@ -1,0 +1,49 @@
+//! Colours and progress: on terminals only.
+
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+pub const GOOD: Style = AnsiColor::Green.on_default();
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+pub const FAINT: Style = Style::new().dimmed();
+pub const STRONG: Style = Style::new().bold();
+
+/// Prints a line on stdout. A reader that has gone away (`| head`) is no reason to panic, as `println!` would.
+macro_rules! line {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(anstream::stdout().lock(), $($text)*);
+    }};
+}
+pub(crate) use line;
+
+/// A bar on stderr that shows itself only on a terminal, and only when the work takes a moment.
+pub fn progress(length: usize, what: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length as u64);
+    if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {wide_msg}") {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_prefix(what.to_owned());
+    bar
+}
+
+/// Prints a value as indented JSON on stdout.
+pub fn print_json(value: &impl Serialize) -> Result<(), wgpu_rnn::Error> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| wgpu_rnn::Error::Argument(format!("the report cannot be written as JSON: {error}")))?;
+    line!("{text}");
+    Ok(())
+}
+
+/// A duration with a unit that keeps three digits readable.
+pub fn duration(time: Duration) -> String {
+    let micros = time.as_secs_f64() * 1e6;
+    match micros {
+        m if m < 1e3 => format!("{m:.1} µs"),
+        m if m < 1e6 => format!("{:.2} ms", m / 1e3),
+        m => format!("{:.2} s", m / 1e6),
+    }
+}
