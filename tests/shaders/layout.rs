@@ -1,0 +1,195 @@
+//! Uniforms on the host have the layout of their WGSL structs, and constants written on both sides are equal.
+
+use std::mem::{offset_of, size_of};
+
+use naga::proc::GlobalCtx;
+use naga::{AddressSpace, Expression, Literal, Module, Scalar, TypeInner};
+use wgpu_rnn::Kind;
+use wgpu_rnn::dims::{LinearDims, Step, StepDims};
+use wgpu_rnn::kernel::{KERNELS, Kernel, LINEAR_TILE, STEP_MAX_ROWS};
+
+use crate::{Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_every_passage, with_passage};
+
+/// A struct: its name, its members except padding, where padding starts, and the size of all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Layout {
+    name: String,
+    members: Vec<(String, u32)>,
+    /// Padding may be one array on one side and several members on the other; what counts is where it starts.
+    padding: Option<u32>,
+    span: u32,
+}
+
+/// The layout of a struct whose members, all but `pad`, are `u32`. The compiler refuses a list that is not complete.
+macro_rules! layout_of {
+    ($name:ident { $($member:ident),* }) => {{
+        fn _members_are_words($name { $($member,)* pad: _ }: &$name) -> Vec<&u32> {
+            vec![$($member),*]
+        }
+        Layout {
+            name: stringify!($name).to_owned(),
+            members: vec![$((stringify!($member).to_owned(), offset_of!($name, $member) as u32)),*],
+            padding: Some(offset_of!($name, pad) as u32),
+            span: size_of::<$name>() as u32,
+        }
+    }};
+}
+
+/// Every struct of `dims.rs`.
+fn host_layouts() -> [Layout; 3] {
+    [
+        layout_of!(LinearDims {
+            steps,
+            batch,
+            directions,
+            columns,
+            parts,
+            part_quads,
+            y_row_stride,
+            y_direction_stride,
+            y_offset,
+            row_tiles,
+            column_tiles
+        }),
+        layout_of!(StepDims {
+            seq_len,
+            first_step,
+            batch,
+            directions,
+            hidden_size,
+            state_quads,
+            units,
+            unit_offset,
+            unit_tiles,
+            row_tiles
+        }),
+        layout_of!(Step { index }),
+    ]
+}
+
+/// `pad`, or `pad` and a number.
+fn is_padding(member: &str) -> bool {
+    member.strip_prefix("pad").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The layouts of a module's uniforms, whose members must be `u32`.
+fn reflected(module: &Module) -> Result<Vec<Layout>, String> {
+    let mut layouts = Vec::new();
+    for (_, variable) in module.global_variables.iter().filter(|(_, variable)| variable.space == AddressSpace::Uniform)
+    {
+        let ty = &module.types[variable.ty];
+        let (Some(name), TypeInner::Struct { members, span }) = (&ty.name, &ty.inner) else {
+            return Err(format!("the uniform {:?} is not a struct", variable.name));
+        };
+        let mut layout = Layout { name: name.clone(), members: Vec::new(), padding: None, span: *span };
+        for member in members {
+            let member_name = member.name.clone().unwrap_or_default();
+            if is_padding(&member_name) {
+                layout.padding.get_or_insert(member.offset);
+            } else if module.types[member.ty].inner != TypeInner::Scalar(Scalar::U32) {
+                return Err(format!("{name}.{member_name} is not u32"));
+            } else {
+                layout.members.push((member_name, member.offset));
+            }
+        }
+        layouts.push(layout);
+    }
+    Ok(layouts)
+}
+
+/// Every uniform of the kernel is a struct of `dims.rs`.
+fn layouts_agree(kernel: &Kernel) -> Verdict {
+    for got in reflected(&parse(kernel.wgsl)?.module)? {
+        let hosts = host_layouts();
+        let want = hosts.iter().find(|host| host.name == got.name);
+        let want = want.ok_or_else(|| format!("there is no {} on the host", got.name))?;
+        if got != *want {
+            return Err(format!("WGSL lays out {got:?}, the host {want:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// The value of a `const` of type `u32`.
+fn constant(module: &Module, name: &str) -> Option<u32> {
+    let (_, constant) = module.constants.iter().find(|(_, constant)| constant.name.as_deref() == Some(name))?;
+    let GlobalCtx { global_expressions, .. } = module.to_ctx();
+    match global_expressions[constant.init] {
+        Expression::Literal(Literal::U32(value)) => Some(value),
+        _ => None,
+    }
+}
+
+/// Constants that the kernel and its planning share.
+fn constants_agree(kernel: &Kernel) -> Verdict {
+    let want: &[(&str, usize)] = match kernel.name {
+        "linear" => &[("TILE", LINEAR_TILE)],
+        "step_rnn" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::RnnTanh.gate_count())],
+        "step_lstm" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Lstm.gate_count())],
+        "step_gru" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Gru.gate_count())],
+        other => return Err(format!("list the constants that {other} shares with the host, if any")),
+    };
+    let module = parse(kernel.wgsl)?.module;
+    for &(name, want) in want {
+        let got = constant(&module, name);
+        if got.map(|value| value as usize) != Some(want) {
+            return Err(format!("{name} is {got:?} in WGSL, {want} on the host"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn uniforms_have_the_layout_of_their_structs() {
+    assert_all_accepted(layouts_agree);
+    let modules = KERNELS.map(|kernel| parse(kernel.wgsl).unwrap_or_else(|e| panic!("{}: {e}", kernel.name)).module);
+    let found: Vec<Layout> = modules.iter().flat_map(|module| reflected(module).expect("accepted above")).collect();
+    for host in host_layouts() {
+        assert!(found.contains(&host), "no kernel has the uniform {}", host.name);
+    }
+}
+
+#[test]
+fn constants_are_those_of_the_host() {
+    assert_all_accepted(constants_agree);
+}
+
+#[test]
+fn structs_that_differ_from_the_host_are_refused() {
+    let step = kernel_named("step_lstm");
+    let swapped = ("    seq_len: u32,\n    first_step: u32,", "    first_step: u32,\n    seq_len: u32,");
+    let cases = [
+        ("members in another order", swapped, r#"members: [("first_step", 0), ("seq_len", 4)"#),
+        ("an aligned member", ("    batch: u32,", "    @align(16) batch: u32,"), r#"("batch", 16)"#),
+        ("no padding", ("    pad: vec2<u32>,\n", ""), "padding: None"),
+        ("less padding", ("    pad: vec2<u32>,", "    pad: u32,"), "span: 44"),
+        ("a larger struct", ("    pad2: u32,\n", "    pad2: vec2<u32>,\n"), "span: 24"),
+        ("a member more", ("    pad: vec2<u32>,", "    more: u32,\n    pad: u32,"), r#"("more", 40)"#),
+        ("a struct of another name", ("struct Step {", "alias Step = At;\nstruct At {"), "there is no At on the host"),
+    ];
+    for (broken, (passage, replacement), reason) in cases {
+        assert_refused(broken, layouts_agree(&with_passage(step, passage, replacement)), reason);
+    }
+    let renamed = with_every_passage(step, "unit_tiles", "tiles");
+    assert_refused("a member of another name", layouts_agree(&renamed), r#"("tiles", 32)"#);
+    let signed = with_passage(step, "    unit_tiles: u32,", "    unit_tiles: i32,");
+    let signed = with_every_passage(&signed, "dims.unit_tiles", "u32(dims.unit_tiles)");
+    assert_refused("a signed member", layouts_agree(&signed), "StepDims.unit_tiles is not u32");
+    let vector = with_passage(step, "> step_at: Step;", "> step_at: vec4<u32>;");
+    let vector = with_every_passage(&vector, "step_at.index", "step_at.x");
+    assert_refused("no struct", layouts_agree(&vector), "is not a struct");
+}
+
+#[test]
+fn constants_that_differ_from_the_host_are_refused() {
+    let tile = with_passage(kernel_named("linear"), "const TILE = 32u;", "const TILE = 16u;");
+    assert_refused("another tile", constants_agree(&tile), "TILE is Some(16) in WGSL, 32 on the host");
+    let rows = with_passage(kernel_named("step_gru"), "const MAX_ROWS = 8u;", "const MAX_ROWS = 4u;");
+    assert_refused("fewer rows", constants_agree(&rows), "MAX_ROWS is Some(4) in WGSL, 8 on the host");
+    let gates = with_passage(kernel_named("step_gru"), "const GATE_COUNT = 3u;", "const GATE_COUNT = 4u;");
+    assert_refused("another gate count", constants_agree(&gates), "GATE_COUNT is Some(4) in WGSL, 3 on the host");
+    let gone = Kernel { name: "linear", ..*kernel_named("step_rnn") };
+    assert_refused("a constant that is gone", constants_agree(&gone), "TILE is None in WGSL");
+    let unknown = Kernel { name: "new", ..*kernel_named("step_rnn") };
+    assert_refused("a kernel that nobody listed", constants_agree(&unknown), "list the constants that new shares");
+}

@@ -1,0 +1,110 @@
+//! The WGSL uses nothing that some platform lacks or computes wrongly.
+
+use naga::{Arena, Expression, MathFunction};
+use wgpu_rnn::kernel::Kernel;
+
+use crate::{Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_passage, with_text};
+
+/// Built-in functions that overflow inside on some drivers and give NaN; `shaders/shared/activation.wgsl` is safe.
+const UNSAFE_FUNCTIONS: [MathFunction; 3] = [MathFunction::Tanh, MathFunction::Sinh, MathFunction::Cosh];
+
+/// The text is valid with no capability.
+fn smallest_capabilities(kernel: &Kernel) -> Verdict {
+    parse(kernel.wgsl).map(|_| ())
+}
+
+/// The text asks for no extension. Directives come before all declarations, each ended by a semicolon.
+fn no_directives(kernel: &Kernel) -> Verdict {
+    let code: Vec<&str> =
+        kernel.wgsl.lines().map(|line| line.split_once("//").map_or(line, |(code, _)| code)).collect();
+    let code = code.join("\n");
+    for statement in code.split(';').map(str::trim_start) {
+        let word = statement.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+        if ["enable", "requires", "diagnostic"].contains(&word) {
+            return Err(format!("the directive '{}'", statement.lines().next().unwrap_or_default()));
+        }
+    }
+    Ok(())
+}
+
+/// No function calls one that is unsafe.
+fn no_unsafe_functions(kernel: &Kernel) -> Verdict {
+    let module = parse(kernel.wgsl)?.module;
+    let find = |expressions: &Arena<Expression>| {
+        expressions.iter().find_map(|(_, expression)| match expression {
+            Expression::Math { fun, .. } if UNSAFE_FUNCTIONS.contains(fun) => Some(*fun),
+            _ => None,
+        })
+    };
+    let functions = module.functions.iter().map(|(_, function)| function);
+    for function in functions.chain(module.entry_points.iter().map(|entry| &entry.function)) {
+        if let Some(fun) = find(&function.expressions) {
+            return Err(format!("{} calls {fun:?}", function.name.as_deref().unwrap_or(kernel.entry)));
+        }
+    }
+    find(&module.global_expressions).map_or(Ok(()), |fun| Err(format!("a constant calls {fun:?}")))
+}
+
+#[test]
+fn kernels_need_no_capability() {
+    assert_all_accepted(smallest_capabilities);
+}
+
+#[test]
+fn kernels_have_no_directives() {
+    assert_all_accepted(no_directives);
+}
+
+#[test]
+fn kernels_call_no_unsafe_function() {
+    assert_all_accepted(no_unsafe_functions);
+}
+
+#[test]
+fn capabilities_and_invalid_texts_are_refused() {
+    let linear = kernel_named("linear");
+    let cases = [
+        ("half precision", "let z = sums[i]", "let z = f32(f16(1.0)) * sums[i]", "f16"),
+        ("double precision", "let z = sums[i]", "let z = f32(f64(1.0)) * sums[i]", "f64"),
+        ("subgroups", "let z = sums[i]", "let z = subgroupAdd(sums[i])", "SUBGROUP"),
+        ("a write to a read-only binding", "let z = sums[i]", "bias[0] = 0.0;\n        let z = sums[i]", "bias"),
+        ("a name declared twice", "fn load_w(", "fn load_x(", "redefinition of `load_x`"),
+        ("a syntax error", "fn load_w(", "fn load_w[", "expected"),
+        ("immediate data", "var<uniform> dims", "var<immediate> dims", "IMMEDIATES"),
+    ];
+    for (broken, passage, replacement, reason) in cases {
+        assert_refused(broken, smallest_capabilities(&with_passage(linear, passage, replacement)), reason);
+    }
+}
+
+#[test]
+fn directives_are_refused() {
+    let linear = kernel_named("linear");
+    for directive in
+        ["enable f16;", "requires readonly_and_readwrite_storage_textures;", "diagnostic(off, derivative_uniformity);"]
+    {
+        let kernel = with_text(linear, format!("// A comment; then\n{directive}\n{}", linear.wgsl));
+        assert_refused(directive, no_directives(&kernel), directive.trim_end_matches(';'));
+    }
+    let second = with_text(linear, format!("diagnostic(off, a);  enable\tf16;\n{}", linear.wgsl));
+    assert_refused("two directives", no_directives(&second), "diagnostic(off, a)");
+}
+
+#[test]
+fn unsafe_functions_are_refused() {
+    let lstm = kernel_named("step_lstm");
+    for (function, reason) in [("tanh", "advance calls Tanh"), ("sinh", "calls Sinh"), ("cosh", "calls Cosh")] {
+        let kernel = with_passage(lstm, "o * tanh_exact(cell)", &format!("o * {function}(cell)"));
+        assert_refused(function, no_unsafe_functions(&kernel), reason);
+    }
+    let entry = with_passage(lstm, "if live {", "if tanh(f32(lane)) > 0.5 {");
+    assert_refused("tanh in the entry point", no_unsafe_functions(&entry), "step calls Tanh");
+    let unused = with_text(lstm, format!("{}fn unused(x: f32) -> f32 {{ return tanh(x); }}\n", lstm.wgsl));
+    assert_refused("tanh in a function that nobody calls", no_unsafe_functions(&unused), "unused calls Tanh");
+    let scale = with_passage(
+        lstm,
+        "const MAX_ROWS",
+        "override SCALE: f32 = 1.0;\noverride S: f32 = tanh(SCALE);\nconst MAX_ROWS",
+    );
+    assert_refused("tanh of an override", no_unsafe_functions(&scale), "a constant calls Tanh");
+}

@@ -1,0 +1,239 @@
+//! Every combination of override values that a plan may choose: what wgpu does not check, at its real values.
+//!
+//! The grid also keeps kernels clear of a defect of naga 30: an array size that is an expression without a name,
+//! declared before a named override, makes specialising panic.
+
+use std::collections::BTreeSet;
+
+use bytemuck::Zeroable;
+use naga::back::PipelineConstants;
+use naga::back::pipeline_constants::{PipelineConstantError, process_overrides};
+use naga::proc::Layouter;
+use naga::valid::ModuleInfo;
+use naga::{AddressSpace, Expression, Module, ShaderStage};
+use wgpu_rnn::Error;
+use wgpu_rnn::dims::Dims;
+use wgpu_rnn::kernel::{Kernel, Override, WorkgroupUse};
+use wgpu_rnn::limits::Limits;
+use wgpu_rnn::plan::check_kernel;
+
+use crate::{Shader, Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_passage};
+
+/// WebGPU's default limits of a workgroup: its size along x, y and z, its invocations and its bytes of memory.
+const DEFAULTS: [(&str, u32); 5] = [
+    ("max_compute_workgroup_size_x", 256),
+    ("max_compute_workgroup_size_y", 256),
+    ("max_compute_workgroup_size_z", 64),
+    ("max_compute_invocations_per_workgroup", 256),
+    ("max_compute_workgroup_storage_size", 16_384),
+];
+
+/// Override values of one pipeline.
+pub(crate) type Values = Vec<(&'static str, u32)>;
+
+/// A module without overrides.
+pub(crate) struct Specialised {
+    pub module: Module,
+    pub info: ModuleInfo,
+}
+
+/// Every combination of the legal values.
+pub(crate) fn grid(kernel: &Kernel) -> Vec<Values> {
+    kernel.overrides.iter().fold(vec![Vec::new()], |points, Override { name, values }| {
+        let with_value = |point: &Values, value| point.iter().copied().chain([(*name, value)]).collect();
+        points.iter().flat_map(|point| values.iter().map(|&value| with_value(point, value))).collect()
+    })
+}
+
+/// What wgpu does when it builds a pipeline.
+pub(crate) fn specialise(
+    shader: &Shader,
+    kernel: &Kernel,
+    values: &[(&'static str, u32)],
+) -> Result<Specialised, Box<PipelineConstantError>> {
+    let constants: PipelineConstants =
+        values.iter().map(|&(name, value)| (name.to_owned(), f64::from(value))).collect();
+    let entry = Some((ShaderStage::Compute, kernel.entry));
+    let (module, info) = process_overrides(&shader.module, &shader.info, entry, &constants)?;
+    Ok(Specialised { module: module.into_owned(), info: info.into_owned() })
+}
+
+/// Workgroup size and memory, as WebGPU counts them: each variable takes a multiple of 16 bytes.
+fn reflected(module: &Module) -> Result<WorkgroupUse, String> {
+    let mut layouter = Layouter::default();
+    layouter.update(module.to_ctx()).map_err(|error| error.to_string())?;
+    let workgroup = module.global_variables.iter().filter(|(_, variable)| variable.space == AddressSpace::WorkGroup);
+    let storage = workgroup.map(|(_, variable)| layouter[variable.ty].size.next_multiple_of(16)).sum();
+    Ok(WorkgroupUse { size: module.entry_points[0].workgroup_size, storage })
+}
+
+/// The default limits that this use exceeds.
+fn exceeded(needs: &WorkgroupUse) -> Vec<&'static str> {
+    let [x, y, z] = needs.size;
+    let needed = [x, y, z, x * y * z, needs.storage];
+    DEFAULTS.iter().zip(needed).filter(|((_, allowed), needed)| needed > allowed).map(|((name, _), _)| *name).collect()
+}
+
+/// Sizes of nothing, with which loops take no iterations.
+fn no_dims(kernel: &Kernel) -> Dims {
+    if kernel.stepped { Dims::Step(Zeroable::zeroed()) } else { Dims::Linear(Zeroable::zeroed()) }
+}
+
+/// Every point of the grid specialises, needs what the table says, and stays within WebGPU's default limits; where it
+/// does not, plans refuse it by the name of the limit.
+fn grid_agrees(kernel: &Kernel) -> Verdict {
+    let shader = parse(kernel.wgsl)?;
+    let limits = Limits::of(&wgpu::Limits::defaults(), false);
+    for values in grid(kernel) {
+        let specialised = specialise(&shader, kernel, &values).map_err(|error| format!("{values:?}: {error}"))?;
+        let (got, want) = (reflected(&specialised.module)?, (kernel.workgroup)(&values));
+        if got != want {
+            return Err(format!("{values:?}: WGSL needs {got:?}, the table says {want:?}"));
+        }
+        let exceeded = exceeded(&got);
+        match check_kernel(kernel, &values, &no_dims(kernel), &limits) {
+            Ok(()) if exceeded.is_empty() => {}
+            Ok(()) => return Err(format!("{values:?}: plans accept what exceeds {exceeded:?}")),
+            Err(Error::Limit { limit, .. }) if exceeded.contains(&limit) => {}
+            Err(error) => return Err(format!("{values:?}: plans refuse what exceeds {exceeded:?}: {error}")),
+        }
+    }
+    Ok(())
+}
+
+/// The table lists every override of the text, except those that are computed from others.
+fn overrides_are_listed(kernel: &Kernel) -> Verdict {
+    let module = parse(kernel.wgsl)?.module;
+    let mut chosen = BTreeSet::new();
+    for (_, declared) in module.overrides.iter() {
+        let computed = declared.init.is_some_and(|init| {
+            !matches!(
+                module.global_expressions[init],
+                Expression::Literal(_) | Expression::Constant(_) | Expression::ZeroValue(_)
+            )
+        });
+        if !computed {
+            chosen.insert(declared.name.as_deref().unwrap_or_default());
+        }
+    }
+    let listed: BTreeSet<&str> = kernel.overrides.iter().map(|entry| entry.name).collect();
+    if chosen != listed {
+        return Err(format!("the overrides are {chosen:?}, the table's {listed:?}"));
+    }
+    match kernel.overrides.iter().find(|entry| entry.values.is_empty()) {
+        Some(entry) => Err(format!("{} has no legal value", entry.name)),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn every_specialisation_needs_what_the_table_says() {
+    assert_all_accepted(grid_agrees);
+}
+
+#[test]
+fn overrides_are_those_of_the_table() {
+    assert_all_accepted(overrides_are_listed);
+}
+
+#[test]
+fn the_grid_is_complete() {
+    let points = grid(kernel_named("step_rnn"));
+    assert_eq!(points.len(), 2 * 6 * 4 * 2, "every combination of the four overrides of step_rnn");
+    assert_eq!(points.iter().collect::<BTreeSet<_>>().len(), points.len(), "no combination twice");
+    assert_eq!(grid(&Kernel { overrides: &[], ..*kernel_named("linear") }), [[]], "one pipeline without overrides");
+}
+
+#[test]
+fn unknown_constants_are_errors() {
+    assert_all_accepted(|kernel| {
+        let shader = parse(kernel.wgsl)?;
+        let mut values = grid(kernel).remove(0);
+        values.push(("NO_SUCH_OVERRIDE", 1));
+        match specialise(&shader, kernel, &values).map_err(|error| *error) {
+            Err(PipelineConstantError::NotFound(name)) if name == "NO_SUCH_OVERRIDE" => Ok(()),
+            Err(error) => Err(format!("refused for another reason: {error}")),
+            Ok(_) => Err("an unknown constant was accepted".to_owned()),
+        }
+    });
+}
+
+#[test]
+fn empty_workgroups_are_errors() {
+    assert_all_accepted(|kernel| {
+        if !kernel.overrides.iter().any(|entry| entry.name == "WORKGROUP_SIZE") {
+            return Ok(());
+        }
+        let shader = parse(kernel.wgsl)?;
+        let mut values = grid(kernel).remove(0);
+        values.retain(|(name, _)| *name != "WORKGROUP_SIZE");
+        values.push(("WORKGROUP_SIZE", 0));
+        match specialise(&shader, kernel, &values).map_err(|error| *error) {
+            Err(PipelineConstantError::NegativeWorkgroupSize) => Ok(()),
+            Err(error) => Err(format!("refused for another reason: {error}")),
+            Ok(_) => Err("a workgroup of no invocations was accepted".to_owned()),
+        }
+    });
+}
+
+#[test]
+fn tables_that_differ_from_the_text_are_refused() {
+    let (linear, step) = (kernel_named("linear"), kernel_named("step_lstm"));
+    let size = with_passage(linear, "@workgroup_size(8, 8)", "@workgroup_size(8, 4)");
+    assert_refused("another size", grid_agrees(&size), "WGSL needs WorkgroupUse { size: [8, 4, 1], storage: 5120 }");
+    let more = with_passage(linear, "sh_w: array<vec4<f32>, 160>", "sh_w: array<vec4<f32>, 161>");
+    assert_refused("16 bytes more", grid_agrees(&more), "storage: 5136 }, the table says");
+    let sums = with_passage(step, "u32 = WORKGROUP_SIZE * ROWS;", "u32 = WORKGROUP_SIZE * (ROWS + 1u);");
+    assert_refused("an array of another size", grid_agrees(&sums), "storage: 1024 }, the table says");
+    let unknown = Kernel { overrides: &[Override { name: "TILES", values: &[1] }], ..*linear };
+    assert_refused("an override that WGSL lacks", grid_agrees(&unknown), "'TILES' not found in the shader");
+    let empty = Kernel { overrides: &[Override { name: "WORKGROUP_SIZE", values: &[0] }], ..*step };
+    assert_refused("a workgroup of nothing", grid_agrees(&empty), "strictly positive");
+}
+
+#[test]
+fn overrides_that_the_table_lacks_are_refused() {
+    let linear = kernel_named("linear");
+    let more = with_passage(linear, "override ACTIVATION", "override TILES: u32 = 1u;\noverride ACTIVATION");
+    assert_refused("an override more", overrides_are_listed(&more), r#"{"ACTIVATION", "TILES"}, the table's"#);
+    let required = with_passage(linear, "override ACTIVATION", "override TILES: u32;\noverride ACTIVATION");
+    assert_refused("an override without a default", overrides_are_listed(&required), r#"{"ACTIVATION", "TILES"}"#);
+    let fewer = Kernel { overrides: &[], ..*linear };
+    assert_refused("a row without the override", overrides_are_listed(&fewer), "the table's {}");
+    let valueless = Kernel { overrides: &[Override { name: "ACTIVATION", values: &[] }], ..*linear };
+    assert_refused("an override that cannot be chosen", overrides_are_listed(&valueless), "has no legal value");
+}
+
+#[test]
+fn specialisations_beyond_the_limits_are_refused_by_name() {
+    // Plans refuse what exceeds the limits: the grid accepts that.
+    let step = kernel_named("step_lstm");
+    let large = [
+        ("WORKGROUP_SIZE", 512, "max_compute_invocations_per_workgroup"),
+        ("ROWS", 1024, "max_compute_workgroup_storage_size"),
+    ];
+    for (name, value, want) in large {
+        let overrides: Vec<Override> = step
+            .overrides
+            .iter()
+            .map(|entry| if entry.name == name { Override { name, values: vec![value].leak() } } else { *entry })
+            .collect();
+        let kernel = Kernel { overrides: overrides.leak(), ..*step };
+        grid_agrees(&kernel).unwrap_or_else(|e| panic!("{name} {value}: {e}"));
+        let limits = Limits::of(&wgpu::Limits::defaults(), false);
+        match check_kernel(&kernel, &grid(&kernel)[0], &no_dims(&kernel), &limits) {
+            Err(Error::Limit { limit, .. }) => assert_eq!(limit, want, "the limit that {name} {value} exceeds"),
+            other => panic!("{name} {value}: want a refusal by {want}, got {other:?}"),
+        }
+    }
+    // Plans that see less than there is accept it: the grid refuses that.
+    let linear = kernel_named("linear");
+    let deep = with_passage(linear, "@workgroup_size(8, 8)", "@workgroup_size(1, 1, 65)");
+    let deep = Kernel { workgroup: |_| WorkgroupUse { size: [1, 1, 65], storage: 5120 }, ..deep };
+    let verdict = grid_agrees(&deep);
+    assert_refused("a workgroup that is too deep", verdict, r#"accept what exceeds ["max_compute_workgroup_size_z"]"#);
+    // Nor may plans refuse what stays within them.
+    let bindings = linear.bindings.iter().chain(linear.bindings).copied().collect::<Vec<_>>();
+    let wide = Kernel { bindings: bindings.leak(), ..*linear };
+    assert_refused("too many bindings", grid_agrees(&wide), "max_storage_buffers_per_shader_stage");
+}

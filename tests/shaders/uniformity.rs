@@ -1,0 +1,140 @@
+//! Values that all invocations of a workgroup share, as far as they depend on constants, overrides and uniforms alone.
+
+use std::collections::HashSet;
+
+use naga::{AddressSpace, Block, Expression, Function, Handle, LocalVariable, Module, Statement};
+
+/// Which values of a function are the same in all invocations of a workgroup.
+pub(crate) struct Uniformity<'a> {
+    module: &'a Module,
+    function: &'a Function,
+    /// Variables that may differ between invocations.
+    varying: HashSet<Handle<LocalVariable>>,
+    /// By expression: a value or pointer that is the same everywhere, and where it points to a variable, its value too.
+    uniform: Vec<bool>,
+}
+
+impl<'a> Uniformity<'a> {
+    /// Takes every variable for uniform until a store says otherwise, and starts again until nothing more is found.
+    pub fn of(module: &'a Module, function: &'a Function) -> Self {
+        let mut uniformity = Self { module, function, varying: HashSet::new(), uniform: Vec::new() };
+        loop {
+            uniformity.expressions();
+            let before = uniformity.varying.len();
+            uniformity.stores(&function.body, false);
+            if uniformity.varying.len() == before {
+                return uniformity;
+            }
+        }
+    }
+
+    /// Expressions refer to earlier ones only.
+    fn expressions(&mut self) {
+        self.uniform.clear();
+        for (_, expression) in self.function.expressions.iter() {
+            let is = |handle: &Handle<Expression>| self.uniform[handle.index()];
+            let uniform = match expression {
+                Expression::Literal(_)
+                | Expression::Constant(_)
+                | Expression::Override(_)
+                | Expression::ZeroValue(_) => true,
+                Expression::GlobalVariable(variable) => {
+                    self.module.global_variables[*variable].space == AddressSpace::Uniform
+                }
+                Expression::LocalVariable(variable) => !self.varying.contains(variable),
+                Expression::Load { pointer } => is(pointer),
+                Expression::Compose { components, .. } => components.iter().all(is),
+                Expression::Access { base, index } => is(base) && is(index),
+                Expression::AccessIndex { base, .. } => is(base),
+                Expression::Splat { value, .. } => is(value),
+                Expression::Swizzle { vector, .. } => is(vector),
+                Expression::Unary { expr, .. } | Expression::As { expr, .. } => is(expr),
+                Expression::Binary { left, right, .. } => is(left) && is(right),
+                Expression::Select { condition, accept, reject } => is(condition) && is(accept) && is(reject),
+                Expression::Relational { argument, .. } => is(argument),
+                Expression::Math { arg, arg1, arg2, arg3, .. } => {
+                    is(arg) && [arg1, arg2, arg3].into_iter().flatten().all(is)
+                }
+                // Arguments (the ids of an invocation are among them), results of calls, atomics, subgroups.
+                _ => false,
+            };
+            self.uniform.push(uniform);
+        }
+    }
+
+    fn is(&self, expression: Handle<Expression>) -> bool {
+        self.uniform[expression.index()]
+    }
+
+    /// The variable that a pointer points into.
+    fn variable(&self, pointer: Handle<Expression>) -> Option<Handle<LocalVariable>> {
+        match self.function.expressions[pointer] {
+            Expression::LocalVariable(variable) => Some(variable),
+            Expression::Access { base, .. } | Expression::AccessIndex { base, .. } => self.variable(base),
+            _ => None,
+        }
+    }
+
+    /// Finds the variables to which some invocations store and others do not, or to which they store different values.
+    /// Returns need no care here: no barrier may follow one, so that nothing asks about what is stored after it.
+    fn stores(&mut self, block: &Block, divergent: bool) {
+        for statement in block {
+            match statement {
+                Statement::Store { pointer, value } if divergent || !self.is(*pointer) || !self.is(*value) => {
+                    self.varying.extend(self.variable(*pointer));
+                }
+                // A function may write through a pointer.
+                Statement::Call { arguments, .. } => {
+                    let variables: Vec<_> = arguments.iter().filter_map(|&argument| self.variable(argument)).collect();
+                    self.varying.extend(variables);
+                }
+                Statement::Block(block) => self.stores(block, divergent),
+                Statement::If { condition, accept, reject } => {
+                    let divergent = divergent || !self.is(*condition);
+                    self.stores(accept, divergent);
+                    self.stores(reject, divergent);
+                }
+                Statement::Switch { selector, cases } => {
+                    let divergent = divergent || !self.is(*selector);
+                    for case in cases {
+                        self.stores(&case.body, divergent);
+                    }
+                }
+                Statement::Loop { body, continuing, break_if } => {
+                    let divergent = divergent || !self.loop_is_uniform(body, *break_if);
+                    self.stores(body, divergent);
+                    self.stores(continuing, divergent);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether all invocations go round a loop equally often, and together.
+    pub fn loop_is_uniform(&self, body: &Block, break_if: Option<Handle<Expression>>) -> bool {
+        break_if.is_none_or(|condition| self.is(condition)) && self.jumps_are_uniform(body, true, true, true)
+    }
+
+    /// Whether every jump out of a loop's iteration stands under uniform conditions. `breaks` and `continues` say
+    /// whether those found here belong to that loop, or to a switch or another loop inside.
+    fn jumps_are_uniform(&self, block: &Block, uniform: bool, breaks: bool, continues: bool) -> bool {
+        block.iter().all(|statement| match statement {
+            Statement::Break => !breaks || uniform,
+            Statement::Continue => !continues || uniform,
+            Statement::Return { .. } | Statement::Kill => false,
+            Statement::Block(block) => self.jumps_are_uniform(block, uniform, breaks, continues),
+            Statement::If { condition, accept, reject } => {
+                let uniform = uniform && self.is(*condition);
+                [accept, reject].iter().all(|block| self.jumps_are_uniform(block, uniform, breaks, continues))
+            }
+            Statement::Switch { selector, cases } => {
+                let uniform = uniform && self.is(*selector);
+                cases.iter().all(|case| self.jumps_are_uniform(&case.body, uniform, false, continues))
+            }
+            Statement::Loop { body, continuing, .. } => {
+                [body, continuing].iter().all(|block| self.jumps_are_uniform(block, uniform, false, false))
+            }
+            _ => true,
+        })
+    }
+}
