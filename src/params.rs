@@ -106,7 +106,8 @@ fn places(config: &Config) -> impl Iterator<Item = (usize, usize, Role)> + '_ {
 impl Params {
     /// Fresh parameters: every one uniform in ±1/√H, as PyTorch initialises them.
     ///
-    /// The values are those of `torch.manual_seed(seed)` followed by the module's constructor, bit for bit.
+    /// The values are those of `torch.manual_seed(seed)` followed by the module's constructor, bit for bit where PyTorch
+    /// rounds as it does on Linux; see [`Mt19937::uniform`].
     ///
     /// # Errors
     /// [`Error::Config`] when the configuration is out of range.
