@@ -327,8 +327,8 @@ fn infer(state_dict: &StateDict, prefix: &str) -> Result<(Config, bool)> {
     config.bias = any("bias_ih") || any("bias_hh");
     if !cell {
         config.bidirectional = any("_reverse");
-        config.num_layers =
-            1 + state_dict.names_under(prefix).filter_map(|name| layer_of(&name[prefix.len()..])).max().unwrap_or(0);
+        let last = state_dict.names_under(prefix).filter_map(|name| layer_of(&name[prefix.len()..])).max();
+        config.num_layers = last.unwrap_or(0).saturating_add(1);
     }
     // A stray name like weight_ih_l4000000000 must not make a list of that length.
     let names = state_dict.names_under(prefix).count();
