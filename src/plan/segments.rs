@@ -38,7 +38,7 @@ pub(super) fn max_steps(config: &Config, weights: &WeightLayout, sizes: Sizes, l
     }
     let by_binding = [gates_x, input, output].map(|bytes| binding / bytes.max(1)).into_iter().min().unwrap_or(1);
     // One input projection is one dispatch, which no submission boundary can divide.
-    let features = config.input_size.max(config.output_size()) as u64;
+    let features = padded(config.input_size).max(config.num_directions() * padded(config.state_size())) as u64;
     let by_work = limits.max_work_per_submission / (gates_x / 4).saturating_mul(features).max(1);
     let steps = by_binding.min(by_work).min(MAX_SEGMENT_STEPS as u64).min(seq_len);
 
