@@ -1,14 +1,12 @@
 //! Files that lie about themselves are refused: no panic, no overflow, no memory that only the file's claims ask for.
 
-mod common {
-    pub mod conformance;
-}
+#[path = "common/conformance.rs"]
+mod conformance;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use common::conformance;
 use serde_json::{Value, json};
 use wgpu_rnn::params::expected_parameters;
 use wgpu_rnn::random::Mt19937;

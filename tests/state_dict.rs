@@ -391,6 +391,8 @@ fn the_two_tensors_that_tell_the_sizes_are_named_when_missing_or_odd() {
         ("rnn.weight_ih_l0", &[8, 3][..], &["[8, 3]", "[16, 4]", "hidden_size 4"][..]),
         ("rnn.weight_ih_l0", &[20, 3], &["[20, 3]", "[16, 4]", "hidden_size 4"]),
         ("rnn.weight_ih_l0", &[17, 3], &["[17, 3]", "[16, 4]", "hidden_size 4"]),
+        ("rnn.weight_ih_l0", &[5, 3], &["[5, 3]", "[16, 4]", "hidden_size 4"]),
+        ("rnn.weight_ih_l0", &[13, 3], &["[13, 3]", "[16, 4]", "hidden_size 4"]),
         ("rnn.weight_hh_l0", &[16, 5], &["[16, 3]", "[16, 5]", "hidden_size 5"]),
         // Rows that make another module of weight_ih.
         ("rnn.weight_hh_l0", &[12, 4], &["weight_hh_l0: expected (16, 4), found (12, 4)"]),
