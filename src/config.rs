@@ -225,6 +225,10 @@ impl Config {
     /// [`Error::Config`] in PyTorch's words.
     pub fn validate(&self) -> Result<()> {
         let refuse = |message: &str| Err(Error::Config(message.to_owned()));
+        // The subclasses look for it before their common base checks anything.
+        if self.proj_size > 0 && self.kind != Kind::Lstm {
+            return refuse("proj_size argument is only supported for LSTM, not RNN or GRU");
+        }
         if !(0.0..=1.0).contains(&self.dropout) {
             return refuse(
                 "dropout should be a number in range [0, 1] representing the probability of an element being zeroed",
@@ -247,9 +251,6 @@ impl Config {
             if size > most {
                 return refuse(&format!("{name} is {size}; the largest that can be computed is {most}"));
             }
-        }
-        if self.proj_size > 0 && self.kind != Kind::Lstm {
-            return refuse("proj_size argument is only supported for LSTM, not RNN or GRU");
         }
         if self.proj_size > 0 && self.proj_size >= self.hidden_size {
             return refuse("proj_size has to be smaller than hidden_size");

@@ -106,7 +106,8 @@ fn places(config: &Config) -> impl Iterator<Item = (usize, usize, Role)> + '_ {
 impl Params {
     /// Fresh parameters: every one uniform in ±1/√H, as PyTorch initialises them.
     ///
-    /// The values are those of `torch.manual_seed(seed)` followed by the module's constructor, bit for bit.
+    /// The values are those of `torch.manual_seed(seed)` followed by the module's constructor, bit for bit where PyTorch
+    /// rounds as it does on Linux; see [`Mt19937::uniform`].
     ///
     /// # Errors
     /// [`Error::Config`] when the configuration is out of range.
@@ -326,8 +327,8 @@ fn infer(state_dict: &StateDict, prefix: &str) -> Result<(Config, bool)> {
     config.bias = any("bias_ih") || any("bias_hh");
     if !cell {
         config.bidirectional = any("_reverse");
-        config.num_layers =
-            1 + state_dict.names_under(prefix).filter_map(|name| layer_of(&name[prefix.len()..])).max().unwrap_or(0);
+        let last = state_dict.names_under(prefix).filter_map(|name| layer_of(&name[prefix.len()..])).max();
+        config.num_layers = last.unwrap_or(0).saturating_add(1);
     }
     // A stray name like weight_ih_l4000000000 must not make a list of that length.
     let names = state_dict.names_under(prefix).count();

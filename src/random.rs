@@ -45,9 +45,12 @@ impl Mt19937 {
     }
 
     /// A value in `[from, to)` from 24 random bits, as `Tensor.uniform_(from, to)` draws an `f32`.
+    ///
+    /// Rounded once, as in PyTorch for Linux on x86-64, whose compiler fuses the two operations. PyTorch for macOS
+    /// rounds twice, so that its values can differ from these in the last bits.
     pub fn uniform(&mut self, from: f32, to: f32) -> f32 {
         let unit = (self.next_u32() & 0x00ff_ffff) as f32 / 16_777_216.0;
-        unit * (to - from) + from
+        unit.mul_add(to - from, from)
     }
 
     /// `count` values in `[from, to)`.

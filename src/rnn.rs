@@ -149,7 +149,7 @@ impl Rnn {
     /// The plan of a forward pass: what it runs and how much memory it takes, before it runs.
     ///
     /// # Errors
-    /// [`Error::Limit`] as [`forward`](Self::forward).
+    /// [`Error::Limit`] as [`forward`](Self::forward); as [`plan::plan`] for sizes that have nothing to run.
     pub fn plan(&self, seq_len: usize, batch: usize) -> Result<Plan> {
         let sizes = Sizes { seq_len, batch };
         let rows = plan::rows_per_pass(&self.config, &self.layout, sizes, self.device.limits())?;

@@ -48,7 +48,8 @@ mod tests {
                 "tanh({x}) = {tanh}, want {want_tanh}: relative"
             );
             assert!((f64::from(sig) - want_sigmoid).abs() <= 1.2e-7, "sigmoid({x}) = {sig}, want {want_sigmoid}");
-            assert_eq!(tanh_exact(-x).to_bits(), (-tanh).to_bits(), "tanh is odd at {x}");
+            // By value: the sign of a zero is lost in the polynomial, as WGSL allows anyway.
+            assert_eq!(tanh_exact(-x), -tanh, "tanh is odd at {x}");
         }
     }
 

@@ -21,6 +21,9 @@ use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Rec
 /// Rows of the table of step indices, and so the most steps of one segment.
 pub const MAX_SEGMENT_STEPS: usize = 4096;
 
+/// The most steps of a sequence: kernels count them in 32 bits.
+pub const MAX_SEQ_LEN: usize = 1 << 30;
+
 /// What planning knows of the device beside its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuning {
@@ -77,7 +80,8 @@ pub(crate) const fn padded(size: usize) -> usize {
 /// Plans the forward pass of `config` for `sizes`.
 ///
 /// # Errors
-/// [`Error::Limit`] naming the limit that one time step of the whole batch would exceed.
+/// [`Error::Limit`] naming the limit that one time step of the whole batch would exceed; [`Error::Argument`] when there
+/// is no step or no row, [`Error::Unsupported`] for more than [`MAX_SEQ_LEN`] steps.
 pub fn plan(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limits, tuning: Tuning) -> Result<Plan> {
     let steps = segments::max_steps(config, weights, sizes, limits)?;
     let segments = segments::cut(sizes.seq_len, steps);
@@ -149,7 +153,7 @@ pub fn plan(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limi
 /// Rows do not depend on each other, so that a batch may run in several passes of this size.
 ///
 /// # Errors
-/// [`Error::Limit`] when not even one row fits.
+/// [`Error::Limit`] when not even one row fits; for the sizes alone as [`plan`].
 pub fn rows_per_pass(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limits) -> Result<usize> {
     let mut passes = 1;
     loop {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{MAX_SEGMENT_STEPS, WeightLayout, padded};
+use super::{MAX_SEGMENT_STEPS, MAX_SEQ_LEN, WeightLayout, padded};
 use crate::check::Sizes;
 use crate::config::{Config, Kind};
 use crate::error::{Error, Result};
@@ -10,6 +10,7 @@ use crate::limits::Limits;
 
 /// The most steps of a segment that the limits allow, at least 1.
 pub(super) fn max_steps(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limits) -> Result<usize> {
+    check_sizes(sizes)?;
     let directions = config.num_directions() as u64;
     let (batch, seq_len) = (sizes.batch as u64, sizes.seq_len as u64);
     // Bytes of one time step. Overflow would need more rows than there are addresses: saturate, then refuse.
@@ -37,7 +38,7 @@ pub(super) fn max_steps(config: &Config, weights: &WeightLayout, sizes: Sizes, l
     }
     let by_binding = [gates_x, input, output].map(|bytes| binding / bytes.max(1)).into_iter().min().unwrap_or(1);
     // One input projection is one dispatch, which no submission boundary can divide.
-    let features = config.input_size.max(config.output_size()) as u64;
+    let features = padded(config.input_size).max(config.num_directions() * padded(config.state_size())) as u64;
     let by_work = limits.max_work_per_submission / (gates_x / 4).saturating_mul(features).max(1);
     let steps = by_binding.min(by_work).min(MAX_SEGMENT_STEPS as u64).min(seq_len);
 
@@ -67,6 +68,20 @@ pub(super) fn max_steps(config: &Config, weights: &WeightLayout, sizes: Sizes, l
     }
     let by_budget = (limits.memory_budget - fixed) / gates_x.max(1);
     Ok(steps.min(by_budget).max(1) as usize)
+}
+
+/// Refuses what has no steps to plan, and more steps than kernels count.
+fn check_sizes(sizes: Sizes) -> Result<()> {
+    if sizes.seq_len == 0 {
+        return Err(Error::Argument("Expected sequence length to be larger than 0 in RNN".to_owned()));
+    }
+    if sizes.batch == 0 {
+        return Err(Error::Argument("a batch of 0 rows has nothing to plan: its results are empty".to_owned()));
+    }
+    if sizes.seq_len > MAX_SEQ_LEN {
+        return Err(Error::Unsupported(format!("a sequence of {} steps: the most is {MAX_SEQ_LEN}", sizes.seq_len)));
+    }
+    Ok(())
 }
 
 /// Cuts `seq_len` steps into the fewest segments of at most `max_steps`, as even as can be and symmetric: segment c is

@@ -1,0 +1,86 @@
+//! Fresh parameters are those that PyTorch initialises a module with, bit for bit.
+//!
+//! `fixtures/initialisation.json` says what PyTorch draws; `fixtures/initialisation.py` made it.
+
+use serde_json::Value;
+use wgpu_rnn::params::{DirectionParams, expected_parameters};
+use wgpu_rnn::{Config, Kind, Params};
+
+/// The configuration that a module's Python arguments describe.
+fn config(module: &str, arguments: &Value) -> Config {
+    let size = |name: &str| arguments[name].as_u64().map(|size| size as usize);
+    let flag = |name: &str| arguments[name].as_bool();
+    let kind = match (module, arguments["nonlinearity"].as_str()) {
+        ("LSTM", None) => Kind::Lstm,
+        ("GRU", None) => Kind::Gru,
+        ("RNN", nonlinearity) => Kind::rnn_with(nonlinearity.unwrap_or("tanh")).expect("PyTorch took it"),
+        _ => panic!("unknown module {module} with {arguments}"),
+    };
+    let known = ["input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size", "nonlinearity"];
+    for name in arguments.as_object().expect("arguments by name").keys() {
+        assert!(known.contains(&name.as_str()), "this test does not know the argument {name}");
+    }
+    Config::new(kind, size("input_size").expect("a size"), size("hidden_size").expect("a size"))
+        .num_layers(size("num_layers").unwrap_or(1))
+        .bias(flag("bias").unwrap_or(true))
+        .bidirectional(flag("bidirectional").unwrap_or(false))
+        .proj_size(size("proj_size").unwrap_or(0))
+}
+
+/// All parameters, in the order of `nn.Module.parameters()`.
+fn in_order(params: &Params) -> Vec<&[f32]> {
+    let config = params.config();
+    (0..config.num_layers)
+        .flat_map(|layer| (0..config.num_directions()).map(move |direction| params.direction(layer, direction)))
+        .flat_map(|DirectionParams { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr }| {
+            [weight_ih, weight_hh, bias_ih, bias_hh, weight_hr].map(Vec::as_slice)
+        })
+        .filter(|values| !values.is_empty())
+        .collect()
+}
+
+/// Bits as the fixture writes them.
+fn hex(values: &[f32]) -> Vec<String> {
+    values.iter().map(|value| format!("{:08x}", value.to_bits())).collect()
+}
+
+fn strings(list: &Value) -> Vec<&str> {
+    list.as_array().expect("a list").iter().map(|text| text.as_str().expect("a text")).collect()
+}
+
+#[test]
+fn fresh_parameters_are_those_that_pytorch_draws() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/initialisation.json");
+    let text = std::fs::read_to_string(path).expect("the fixture can be read");
+    let fixture: Value = serde_json::from_str(&text).expect("the fixture is JSON");
+    let cases = fixture["cases"].as_array().expect("a list of modules");
+    assert!(cases.len() >= 10, "the fixture has {} modules", cases.len());
+    for case in cases {
+        let config = config(case["module"].as_str().expect("a name"), &case["arguments"]);
+        let seed: u64 = case["seed"].as_str().and_then(|seed| seed.parse().ok()).expect("a seed");
+        let what = format!("seed {seed}, {config:?}");
+        let params = Params::init(&config, seed).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let (values, places) = (in_order(&params), expected_parameters(&config));
+        let wanted = case["parameters"].as_array().expect("a list of parameters");
+        assert_eq!((values.len(), places.len()), (wanted.len(), wanted.len()), "{what}: number of parameters");
+        for ((values, (name, shape)), want) in values.into_iter().zip(places).zip(wanted) {
+            assert_eq!(want["name"], *name, "{what}: the order of parameters");
+            assert_eq!(want["shape"], serde_json::json!(shape), "{what}: shape of {name}");
+            let ends = strings(&want["first"]).len();
+            assert_eq!(hex(&values[..ends]), strings(&want["first"]), "{what}: first values of {name}");
+            assert_eq!(hex(&values[values.len() - ends..]), strings(&want["last"]), "{what}: last values of {name}");
+            let checksum = values.iter().zip(1_u64..).fold(0_u64, |sum, (value, position)| {
+                sum.wrapping_add(position.wrapping_mul(u64::from(value.to_bits())))
+            });
+            assert_eq!(want["checksum"], format!("{checksum:016x}"), "{what}: checksum of {name}");
+        }
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_parameters_each_time_and_another_seed_others() {
+    let config = Config::lstm(3, 4).num_layers(2);
+    let init = |seed| Params::init(&config, seed).expect("a valid configuration");
+    assert_eq!(init(5), init(5), "the same seed");
+    assert_ne!(init(5), init(6), "another seed");
+}

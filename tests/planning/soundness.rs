@@ -1,0 +1,165 @@
+//! What must hold of every plan, whatever the order of its steps: buffers, bindings, workgroups.
+
+use wgpu_rnn::check::Sizes;
+use wgpu_rnn::dims::{Dims, LinearDims, StepDims};
+use wgpu_rnn::kernel::{Access, LINEAR_TILE, override_value};
+use wgpu_rnn::limits::Limits;
+use wgpu_rnn::plan::{MAX_SEGMENT_STEPS, Plan, Tuning, WeightLayout, plan};
+use wgpu_rnn::recording::{BufferId, Dispatch, Role};
+use wgpu_rnn::{Config, Error, Kind};
+
+/// A plan with all that it was made from, to be checked.
+pub struct Checker<'a> {
+    pub what: String,
+    pub config: &'a Config,
+    pub weights: &'a WeightLayout,
+    limits: &'a Limits,
+    pub plan: Plan,
+}
+
+/// What a failed check was about: the plan and, of it, a kernel's dispatch. Written out only then.
+#[derive(Clone, Copy)]
+struct About<'a>(&'a str, &'static str);
+
+impl std::fmt::Display for About<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.0, self.1)
+    }
+}
+
+/// Plans and checks everything but the order of the steps.
+pub fn checked<'a>(
+    config: &'a Config,
+    weights: &'a WeightLayout,
+    sizes: Sizes,
+    limits: &'a Limits,
+    tuning: Tuning,
+) -> Result<Checker<'a>, Error> {
+    let plan = plan(config, weights, sizes, limits, tuning)?;
+    let checker = Checker { what: format!("{config:?}, {sizes:?}"), config, weights, limits, plan };
+    checker.buffers();
+    for command in &checker.plan.recording.commands {
+        (0..command.count().min(2)).flat_map(|index| command.dispatches(index)).for_each(|d| checker.dispatch(d));
+    }
+    Ok(checker)
+}
+
+impl Checker<'_> {
+    fn size_of(&self, id: BufferId) -> usize {
+        self.plan.recording.spec(id).len()
+    }
+
+    fn buffers(&self) {
+        let (what, plan, buffers) = (&self.what, &self.plan, &self.plan.recording.buffers);
+        for spec in buffers {
+            assert!(!spec.is_empty(), "{what}: {} is empty", spec.label);
+            let most = self.limits.max_binding();
+            assert!(spec.size() <= most, "{what}: {} takes {} bytes of {most}", spec.label, spec.size());
+        }
+        let (weights, own) = buffers.split_at(self.weights.buffers().len());
+        assert_eq!(weights, self.weights.buffers(), "{what}: the weights come first");
+        assert!(own.iter().all(|spec| spec.role != Role::Weight), "{what}: no other weights");
+        let (size, budget) = (plan.size(), self.limits.memory_budget);
+        assert!(size <= budget, "{what}: {size} bytes of {budget}");
+        let mut next = 0;
+        for segment in &plan.segments {
+            assert!(!segment.is_empty() && segment.len() <= MAX_SEGMENT_STEPS, "{what}: segment {segment:?}");
+            assert_eq!(segment.start, next, "{what}: segments without gap or overlap");
+            next = segment.end;
+        }
+        assert_eq!(next, plan.sizes.seq_len, "{what}: segments cover the sequence");
+        for ids in [&plan.input, &plan.output] {
+            assert_eq!(ids.len(), plan.segments.len(), "{what}: a buffer for each segment");
+        }
+    }
+
+    fn dispatch(&self, dispatch: &Dispatch) {
+        let (what, kernel, limits) = (About(&self.what, dispatch.kernel.name), dispatch.kernel, self.limits);
+        assert_eq!(dispatch.overrides.len(), kernel.overrides.len(), "{what}: overrides");
+        for ((name, value), legal) in dispatch.overrides.iter().zip(kernel.overrides) {
+            assert_eq!(*name, legal.name, "{what}: the order of overrides");
+            assert!(legal.values.contains(value), "{what}: {name} is {value}, legal are {:?}", legal.values);
+        }
+        let needs = (kernel.workgroup)(&dispatch.overrides);
+        let invocations = needs.size.iter().product::<u32>();
+        assert!(invocations <= limits.max_compute_invocations_per_workgroup, "{what}: {invocations} invocations");
+        assert!(needs.storage <= limits.max_compute_workgroup_storage_size, "{what}: {} bytes", needs.storage);
+        let iterations = (kernel.loop_iterations)(&dispatch.dims, &dispatch.overrides);
+        assert!(iterations <= limits.max_loop_iterations, "{what}: {iterations} loop iterations");
+
+        assert_eq!(dispatch.bindings.len(), kernel.bindings.len(), "{what}: a buffer for each binding");
+        for (i, (id, binding)) in dispatch.bindings.iter().zip(kernel.bindings).enumerate() {
+            if binding.access == Access::ReadWrite {
+                let elsewhere = dispatch.bindings.iter().enumerate().any(|(j, other)| j != i && other == id);
+                assert!(!elsewhere, "{what}: what {} writes is bound twice", binding.name);
+                let role = self.plan.recording.spec(*id).role;
+                assert!(!matches!(role, Role::Weight | Role::Input), "{what}: {} writes to {role:?}", binding.name);
+            }
+        }
+        let directions = match &dispatch.dims {
+            Dims::Linear(dims) => self.linear(what, dispatch, dims),
+            Dims::Step(dims) => self.step(what, dispatch, dims),
+        };
+        assert_eq!(directions as usize, self.config.num_directions(), "{what}: all directions at once");
+    }
+
+    /// Workgroups on both axes: as many as wanted, none of a whole row for nothing.
+    fn workgroups(&self, what: About<'_>, dispatch: &Dispatch, wanted: u64) {
+        let max = self.limits.max_compute_workgroups_per_dimension;
+        assert!(dispatch.workgroups.iter().all(|&n| 0 < n && n <= max), "{what}: {:?} of {max}", dispatch.workgroups);
+        let made = dispatch.workgroups.iter().map(|&n| u64::from(n)).product::<u64>();
+        let spare = made.checked_sub(wanted).unwrap_or_else(|| panic!("{what}: {made} workgroups for {wanted} tiles"));
+        assert!(spare < u64::from(dispatch.workgroups[1]), "{what}: {spare} workgroups too many");
+    }
+
+    fn linear(&self, what: About<'_>, dispatch: &Dispatch, dims: &LinearDims) -> u32 {
+        let tiles = |extent: u32| u64::from(extent).div_ceil(LINEAR_TILE as u64);
+        let rows = dims.steps * dims.batch;
+        assert_eq!(u64::from(dims.row_tiles), tiles(rows), "{what}: tiles of rows");
+        assert_eq!(u64::from(dims.column_tiles), tiles(dims.columns), "{what}: tiles of columns");
+        let wanted = tiles(rows) * tiles(dims.columns) * u64::from(dims.directions);
+        self.workgroups(what, dispatch, wanted);
+        let features = (dims.parts * dims.part_quads * 4) as usize;
+        let [x_same, x_mirrored, weight, bias, y] = *dispatch.bindings else { panic!("{what}: bindings") };
+        assert_eq!(self.size_of(x_same), rows as usize * features, "{what}: x is what the dims say");
+        assert_eq!(self.size_of(x_mirrored), rows as usize * features, "{what}: mirrored segments are as long");
+        let columns = (dims.directions * dims.columns) as usize;
+        assert_eq!((self.size_of(weight), self.size_of(bias)), (columns * features, columns), "{what}: weight, bias");
+        let last = (rows - 1) * dims.y_row_stride + (dims.directions - 1) * dims.y_direction_stride;
+        assert!((last + dims.y_offset + dims.columns) as usize <= self.size_of(y), "{what}: y holds the last column");
+        let work = dispatch.work() - 1_000_000;
+        let most = self.limits.max_work_per_submission;
+        assert!(dims.steps == 1 || work <= most, "{what}: {work} multiply-adds of {most} in one submission");
+        dims.directions
+    }
+
+    fn step(&self, what: About<'_>, dispatch: &Dispatch, dims: &StepDims) -> u32 {
+        let of = |name| override_value(&dispatch.overrides, name);
+        let unit_tiles = dims.units.div_ceil(of("WORKGROUP_SIZE") / of("LANES"));
+        let row_tiles = dims.batch.div_ceil(of("ROWS"));
+        assert_eq!((dims.unit_tiles, dims.row_tiles), (unit_tiles, row_tiles), "{what}: tiles");
+        self.workgroups(what, dispatch, u64::from(unit_tiles) * u64::from(row_tiles) * u64::from(dims.directions));
+        let [gates_x, weight, h_in, h_out, y, lengths, own @ ..] = dispatch.bindings.as_slice() else {
+            panic!("{what}: bindings")
+        };
+        let (directions, batch) = (dims.directions as usize, dims.batch as usize);
+        let (state, gates) = (dims.state_quads as usize * 4, self.config.gate_count());
+        let weights = directions * dims.units as usize * gates * state;
+        assert_eq!(self.size_of(*weight), weights, "{what}: the weights of its units");
+        let states = directions * batch * state;
+        assert_eq!([h_in, h_out].map(|id| self.size_of(*id)), [states; 2], "{what}: h");
+        assert_eq!(self.size_of(*lengths), batch, "{what}: lengths");
+        let steps = self.size_of(*y) / states;
+        assert_eq!(self.size_of(*y), steps * states, "{what}: y holds whole steps");
+        let gate_values = steps * directions * batch * self.config.hidden_size * gates;
+        assert!(self.size_of(*gates_x) >= gate_values, "{what}: gates_x holds all of y's steps");
+        let per_direction = directions * self.config.hidden_size;
+        match (self.config.kind, own) {
+            (Kind::Lstm, [c]) => assert_eq!(self.size_of(*c), per_direction * batch, "{what}: c"),
+            (Kind::Gru, [bias_hn]) => assert_eq!(self.size_of(*bias_hn), per_direction, "{what}: bias_hn"),
+            (Kind::RnnTanh | Kind::RnnRelu, []) => {}
+            (kind, own) => panic!("{what}: a {kind} has the buffers {own:?} of its own"),
+        }
+        dims.directions
+    }
+}
