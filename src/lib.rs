@@ -1,4 +1,58 @@
-//! wip
+//! PyTorch's recurrent networks on any GPU, from Rust.
+//!
+//! Weights trained with `nn.RNN`, `nn.LSTM` or `nn.GRU` go in unchanged; the numbers that come out are PyTorch's; the
+//! work is done by WGSL compute shaders through [wgpu], so that one program runs on NVIDIA, AMD, Intel, Apple, mobile
+//! and software adapters, and on the CPU where there is no GPU.
+//!
+//! ```no_run
+//! # fn main() -> wgpu_rnn::Result<()> {
+//! use wgpu_rnn::{Device, Rnn, StateDict, Tensor};
+//!
+//! let device = Device::open("auto")?;                       // a real GPU if there is one, else the CPU
+//! let weights = StateDict::open("model.safetensors")?;      // torch: save_file(model.state_dict(), ...)
+//! let lstm = Rnn::load(&device, &weights, "encoder.rnn.")?; // the module's prefix, or ""
+//! let input = Tensor::zeros([100, 8, 80])?;                 // [T, B, I]
+//! let (output, state) = lstm.forward(&input, None)?;        // [T, B, D·H], (h_n, c_n)
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is computed
+//!
+//! With σ(x) = 1 / (1 + exp(−x)) and ∘ the elementwise product (formulas of the documentation of `torch.nn`):
+//!
+//! | module | gates | equations |
+//! |---|---|---|
+//! | RNN | one | h' = tanh(W x + b_ih + U h + b_hh), or relu of it |
+//! | LSTM | i, f, g, o | i, f, o = σ(·), g = tanh(·), c' = f∘c + i∘g, h' = o∘tanh(c') |
+//! | GRU | r, z, n | r, z = σ(·), n = tanh(W_in x + b_in + r∘(W_hn h + b_hn)), h' = (1 − z)∘n + z∘h |
+//!
+//! # Shapes
+//!
+//! T time steps, B rows, I = `input_size`, H = `hidden_size`, G gates, L layers, D directions. Everything is row-major.
+//!
+//! | tensor | shape |
+//! |---|---|
+//! | `input` | `[T, B, I]`, `[B, T, I]` with `batch_first`, `[T, I]` unbatched |
+//! | `output` | `[T, B, D·H]`, laid out as the input |
+//! | `h_0`, `h_n`, `c_0`, `c_n` | `[L·D, B, H]`, index `layer · D + direction`, never batch first; `[L·D, H]` unbatched |
+//! | `weight_ih_l{k}[_reverse]` | `[G·H, I]` in layer 0, `[G·H, D·H]` above |
+//! | `weight_hh_l{k}[_reverse]` | `[G·H, H]` |
+//! | `bias_ih_l{k}[_reverse]`, `bias_hh_l{k}[_reverse]` | `[G·H]` |
+//!
+//! # Numbers
+//!
+//! All arithmetic is f32, with tanh and sigmoid of our own, since drivers' differ (some return NaN for large arguments).
+//! One adapter gives the same bits on every run. Across adapters the last bits differ: order of summation, fused
+//! multiply-add and `exp` are the driver's. [`oracle`] is the definition in f64, and [`compare`] and [`lockstep`] measure
+//! a device against it or kernel by kernel. Each GPU passes a self-test before it is handed out.
+//!
+//! # How it is built
+//!
+//! A [`plan`] turns configuration, sizes and limits into a [`recording`], a list of dispatches as plain data. An engine
+//! executes it: [`gpu`] through the [`kernel`]s in WGSL, [`cpu`] through each kernel's twin. `ARCHITECTURE.md` has the
+//! whole picture.
+
 pub mod case;
 pub mod check;
 pub mod compare;
@@ -24,6 +78,7 @@ pub mod session;
 pub mod state_dict;
 pub mod tensor;
 pub mod verify;
+
 pub use config::{Config, Kind};
 pub use device::Device;
 pub use error::{Error, Result};

@@ -81,14 +81,14 @@ fn step<const G: usize>(
             (&mut sums, Matrix { rows: batch, columns: units * G, offset: 0, row_stride: units * G }),
         );
         let t = if d == 1 { dims.seq_len - 1 - elapsed } else { elapsed };
-        for b in 0..batch {
+        for (b, &length) in lengths.iter().enumerate() {
             let row = d * batch + b;
             let y_row = ((s * batch + b) * directions + d) * state_size;
             let x_row = ((s * batch + b) * directions + d) * hidden_size;
             for unit in 0..units {
                 let j = dims.unit_offset as usize + unit;
                 let h = h_in[row * state_size + j];
-                let valid = t < lengths[b];
+                let valid = t < length;
                 let next = if valid {
                     let sums = gates(&sums, b * units + unit);
                     let x = gates(gates_x, x_row + j);

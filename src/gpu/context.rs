@@ -43,11 +43,11 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Gpu {
-    /// Opens `entry` with all that it offers; `lower` may lower the limits.
+    /// Opens `entry` with all that it offers.
     ///
     /// # Errors
-    /// [`Error::RequestDevice`] when the driver gives no device, or what `lower` returns.
-    pub fn open(entry: &AdapterEntry, lower: impl FnOnce(&mut Limits) -> Result<()>) -> Result<Self> {
+    /// [`Error::RequestDevice`] when the driver gives no device.
+    pub fn open(entry: &AdapterEntry) -> Result<Self> {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgpu-rnn"),
             required_features: wgpu::Features::empty(),
@@ -67,8 +67,7 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             lock(&reported.uncaptured).get_or_insert_with(|| error.to_string());
         }));
-        let mut limits = Limits::of(&device.limits(), entry.is_software());
-        lower(&mut limits)?;
+        let limits = Limits::of(&device.limits(), entry.is_software());
         let steps = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("steps"),
             size: MAX_SEGMENT_STEPS as u64 * UNIFORM_STRIDE,
@@ -83,6 +82,19 @@ impl Gpu {
         queue.write_buffer(&steps, 0, &table);
         let info = entry.info.clone();
         Ok(Self { device, queue, info, limits, pipelines: Mutex::default(), steps, faults })
+    }
+
+    /// The same device, whose plans obey other limits.
+    pub(crate) fn with_limits(&self, limits: Limits) -> Self {
+        Self {
+            device: self.device.clone(),
+            queue: self.queue.clone(),
+            info: self.info.clone(),
+            limits,
+            pipelines: Mutex::new(lock(&self.pipelines).clone()),
+            steps: self.steps.clone(),
+            faults: Arc::clone(&self.faults),
+        }
     }
 
     /// Name, backend, driver and type of the adapter.

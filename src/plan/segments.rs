@@ -89,7 +89,7 @@ fn check_sizes(sizes: Sizes) -> Result<()> {
 pub(super) fn cut(seq_len: usize, max_steps: usize) -> Vec<Range<usize>> {
     let mut count = seq_len.div_ceil(max_steps);
     // An odd length cannot be cut symmetrically into an even number of segments.
-    if count % 2 == 0 && seq_len % 2 == 1 {
+    if count.is_multiple_of(2) && seq_len % 2 == 1 {
         count += 1;
     }
     let (short, mut longer) = (seq_len / count, seq_len % count);

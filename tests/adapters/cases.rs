@@ -1,0 +1,74 @@
+//! Case files: PyTorch's own outputs, and the collection of conformance cases.
+
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::Failed;
+use wgpu_rnn::Tensor;
+use wgpu_rnn::case::{CaseFile, Content};
+use wgpu_rnn::verify::{Status, find, run, run_file};
+
+use crate::{Target, conformance, ensure};
+
+fn fixtures_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pytorch")
+}
+
+/// Runs every case under `folders`; at least `least` must pass, none may fail or be unreadable.
+fn all_pass(target: &Target, folders: &[PathBuf], least: usize) -> Result<(), Failed> {
+    let device = target.device()?;
+    let (mut passed, mut bad) = (0, Vec::new());
+    for path in find(folders)? {
+        let report = run(&device, &path);
+        match report.status {
+            Status::Pass => passed += 1,
+            Status::Unsupported => {
+                ensure(report.reason.is_some_and(|r| !r.is_empty()), format!("{}: no feature is named", report.id))?;
+            }
+            Status::Fail | Status::Error => {
+                bad.push(format!("{}: {}", report.id, report.reason.unwrap_or_default()));
+            }
+        }
+    }
+    ensure(bad.is_empty(), bad.join("\n"))?;
+    ensure(passed >= least, format!("only {passed} cases passed, expected at least {least}"))
+}
+
+pub fn fixtures(target: &Target) -> Result<(), Failed> {
+    all_pass(target, &[fixtures_folder()], 74)
+}
+
+/// All folders of the collection but those that hold no cases.
+pub fn conformance(target: &Target) -> Result<(), Failed> {
+    let Some(root) = conformance::part("") else { return Err("no folder of conformance cases".into()) };
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(root)?.map(|entry| entry.map(|e| e.path())).collect::<std::io::Result<_>>()?;
+    folders.retain(|folder| folder.is_dir() && !folder.ends_with("malformed") && !folder.ends_with("errors"));
+    folders.sort();
+    all_pass(target, &folders, 150)
+}
+
+/// The comparison can fail: each expected tensor is altered in turn.
+pub fn a_wrong_expectation_fails(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    let paths = find(&[fixtures_folder()])?;
+    let lstm = paths.iter().find(|p| p.file_stem().is_some_and(|s| s.to_string_lossy().starts_with("wide_lstm")));
+    let path = lstm.ok_or("there is no fixture wide_lstm")?;
+    for which in 0..3 {
+        for wrong in [0.125, f32::NAN, f32::INFINITY] {
+            let mut file = CaseFile::open(path)?;
+            let Content::Case(case) = &mut file.content else { return Err("wide_lstm is supported".into()) };
+            let tensor = &mut case.expected[which].tensor;
+            let last = tensor.data().len() - 1;
+            tensor.data_mut()[last] += wrong;
+            let report = run_file(&device, &file);
+            ensure(report.status == Status::Fail, format!("expected tensor {which} altered by {wrong}: {report:?}"))?;
+        }
+        let mut file = CaseFile::open(path)?;
+        let Content::Case(case) = &mut file.content else { return Err("wide_lstm is supported".into()) };
+        let tensor = &mut case.expected[which].tensor;
+        *tensor = Tensor::new(vec![tensor.data().len()], tensor.data().to_vec())?;
+        let report = run_file(&device, &file);
+        ensure(report.status == Status::Fail, format!("expected tensor {which} of another shape: {report:?}"))?;
+    }
+    Ok(())
+}

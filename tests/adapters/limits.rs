@@ -1,0 +1,116 @@
+//! Sizes beyond what one binding, one dispatch or one invocation takes.
+
+use libtest_mimic::Failed;
+use wgpu_rnn::compare::{Comparison, Tolerance};
+use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::plan::Plan;
+use wgpu_rnn::recording::Command;
+use wgpu_rnn::{Config, Error, Kind, Params, Rnn, Tensor};
+
+use crate::networks::{check, random};
+use crate::{Target, ensure};
+
+fn segments(plan: &Plan) -> usize {
+    plan.segments.len()
+}
+
+/// Two results, the second wanted: close, since a matrix product may be summed in another order.
+fn close(what: &str, got: &Tensor, want: &Tensor) -> Result<(), Failed> {
+    let wide: Vec<f64> = want.data().iter().map(|&v| f64::from(v)).collect();
+    let mut comparison = Comparison::default();
+    comparison.add_tensor("output", got, (want.shape(), &wide), Tolerance { atol: 1e-6, rtol: 0.0 });
+    ensure(comparison.agrees() && comparison.count > 0, format!("{what}: {}", comparison.describe()))
+}
+
+/// Time in chunks, by a small binding and by a memory budget, gives what one chunk gives.
+pub fn chunks(target: &Target) -> Result<(), Failed> {
+    for kind in Kind::ALL {
+        for bidirectional in [false, true] {
+            let config = Config::new(kind, 6, 10).num_layers(3).bidirectional(bidirectional);
+            let params = Params::init(&config, 5)?;
+            let input = random([23, 3, 6], 6)?;
+            let whole = Rnn::new(&target.device()?, &params)?;
+            let (want, want_state) = whole.forward(&input, None)?;
+            ensure(segments(&whole.plan(23, 3)?) == 1, "a small sequence is one segment")?;
+            // Half of what the projections of all steps take has to do.
+            let plan = whole.plan(23, 3)?;
+            let gates_x = plan.recording.buffers.iter().find(|buffer| buffer.label == "gates_x");
+            let budget = plan.size() - gates_x.ok_or("there is no gates_x")?.size() / 2;
+            for (what, options) in [
+                ("binding", OpenOptions::default().limit("max_storage_buffer_binding_size", 1024)),
+                ("budget", OpenOptions::default().memory_budget(budget)),
+            ] {
+                let rnn = Rnn::new(&target.open(&options)?, &params)?;
+                let count = segments(&rnn.plan(23, 3)?);
+                ensure(count > 1, format!("{kind} {what}: {count} segments"))?;
+                let (got, state) = rnn.forward(&input, None)?;
+                close(&format!("{kind} {what}, {count} segments"), &got, &want)?;
+                close(&format!("{kind} {what}, h_n"), &state.h, &want_state.h)?;
+            }
+            let none = target.open(&OpenOptions::default().memory_budget(4096))?;
+            let error = Rnn::new(&none, &params).and_then(|rnn| rnn.forward(&input, None));
+            let named = matches!(error, Err(Error::Limit { limit: "memory_budget", .. }));
+            ensure(named, format!("a budget of one page: {error:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+pub fn shards_and_passes(target: &Target) -> Result<(), Failed> {
+    // 8 KiB bind 2,048 values: a layer of 40 units has shards, 64 rows of 40 units have passes.
+    let small = target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 8192))?;
+    for kind in Kind::ALL {
+        let config = Config::new(kind, 12, 40).num_layers(2).bidirectional(true);
+        let params = Params::init(&config, 9)?;
+        let input = random([5, 64, 12], 3)?;
+        let rnn = Rnn::new(&small, &params)?;
+        let plan = rnn.plan(5, 64)?;
+        ensure(plan.sizes.batch < 64, format!("one pass takes {} rows", plan.sizes.batch))?;
+        let sharded = plan
+            .recording
+            .commands
+            .iter()
+            .any(|command| matches!(command, Command::Steps { by_parity, .. } if by_parity[0].len() > 1));
+        ensure(sharded, "the weights are in shards")?;
+        let (want, _) = Rnn::new(&target.device()?, &params)?.forward(&input, None)?;
+        close(&format!("{kind} in shards"), &rnn.forward(&input, None)?.0, &want)?;
+    }
+    let tiny = target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 64))?;
+    let error = Rnn::new(&tiny, &Params::init(&Config::lstm(12, 40), 0)?);
+    ensure(
+        matches!(&error, Err(Error::Limit { limit: "max_storage_buffer_binding_size", .. })),
+        format!("64 bytes bind no unit: {error:?}"),
+    )
+}
+
+/// Over 65,535 rows, and over the workgroups of one axis when that limit is low.
+pub fn many_rows(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    check(&device, &Config::gru(2, 3), 2, 70_000)?;
+    let few = target.open(&OpenOptions::default().limit("max_compute_workgroups_per_dimension", 40))?;
+    check(&few, &Config::lstm(3, 17).bidirectional(true), 3, 1_001)?;
+    Ok(())
+}
+
+pub fn long_sequences(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    check(&device, &Config::gru(3, 5).bidirectional(true), 20_000, 1)?;
+    // Many submissions for one sequence.
+    let options = OpenOptions::default().limit("max_work_per_submission", 7_000_000);
+    check(&target.open(&options)?, &Config::lstm(3, 5).num_layers(2), 100, 2)?;
+    Ok(())
+}
+
+/// A layer too wide for the loops of a software adapter is refused before it could be wrong.
+pub fn wide_layers(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    if !device.is_software_adapter() {
+        return Ok(());
+    }
+    let params = Params::from_fn(&Config::rnn(1 << 20, 1), |_, shape| Ok(vec![0.0; shape.iter().product()]))?;
+    let error = Rnn::new(&device, &params)?.forward(&Tensor::zeros([1, 1, 1 << 20])?, None);
+    ensure(
+        matches!(&error, Err(Error::Limit { limit: "max_loop_iterations", .. })),
+        format!("over a million features: {:?}", error.map(|_| "ran")),
+    )
+}
