@@ -164,28 +164,7 @@ impl Params {
     /// [`Error::StateDict`] listing every missing, unexpected, wrongly shaped or wrongly typed tensor.
     pub fn from_state_dict(state_dict: &StateDict, prefix: &str) -> Result<Self> {
         let (config, cell) = infer(state_dict, prefix)?;
-        let mut problems = Vec::new();
-        let mut known = Vec::new();
-        for (layer, direction, role) in places(&config) {
-            let full = format!("{prefix}{}", name(role, layer, direction, cell));
-            let expected = role.shape(&config, layer);
-            match state_dict.get(&full) {
-                None => problems.push(StateDictProblem::Missing { name: full.clone() }),
-                Some(entry) if entry.shape() != expected => problems.push(StateDictProblem::WrongShape {
-                    name: full.clone(),
-                    expected,
-                    found: entry.shape().to_vec(),
-                }),
-                Some(entry) if !entry.is_loadable() => {
-                    problems.push(StateDictProblem::Dtype { name: full.clone(), found: entry.dtype().to_string() })
-                }
-                Some(_) => {}
-            }
-            known.push(full);
-        }
-        for unexpected in state_dict.names_under(prefix).filter(|n| !known.iter().any(|k| k == n)) {
-            problems.push(StateDictProblem::Unexpected { name: unexpected.to_owned() });
-        }
+        let problems = problems(state_dict, prefix, &config, cell, true);
         if !problems.is_empty() {
             return Err(Error::StateDict { module: config.kind.module(), problems });
         }
@@ -262,13 +241,14 @@ fn infer(state_dict: &StateDict, prefix: &str) -> Result<(Config, bool)> {
         if get("weight_ih_l0").is_none() && get("weight_hh_l0").is_none() && !cell {
             return refuse(no_weights(state_dict, prefix));
         }
-        let missing = if get(&place("weight_ih")).is_none() { "weight_ih" } else { "weight_hh" };
-        return Err(Error::StateDict {
-            module: "RNN, LSTM or GRU",
-            problems: vec![StateDictProblem::Missing { name: named(missing) }],
-        });
+        // Without these two there are no sizes to hold the shapes against, but the names can be told.
+        let mut config = Config::new(Kind::Lstm, 1, 1);
+        config.proj_size = usize::from(get(&place("weight_hr")).is_some());
+        claim(&mut config, state_dict, prefix, cell)?;
+        let problems = problems(state_dict, prefix, &config, cell, false);
+        return Err(Error::StateDict { module: "RNN, LSTM or GRU", problems });
     };
-    let (&[rows, input_size], &[hh_rows, state_size]) = (weight_ih.shape(), weight_hh.shape()) else {
+    let (&[rows, input_size], &[_, state_size]) = (weight_ih.shape(), weight_hh.shape()) else {
         return refuse(format!(
             "{} and {} must be matrices, found shapes {:?} and {:?}",
             named("weight_ih"),
@@ -310,19 +290,16 @@ fn infer(state_dict: &StateDict, prefix: &str) -> Result<(Config, bool)> {
             ));
         }
     };
-    if hh_rows != rows {
-        return Err(Error::StateDict {
-            module: kind.module(),
-            problems: vec![StateDictProblem::WrongShape {
-                name: named("weight_hh"),
-                expected: vec![rows, state_size],
-                found: weight_hh.shape().to_vec(),
-            }],
-        });
-    }
     let mut config = Config::new(kind, input_size, hidden_size);
     config.proj_size = projection.map_or(0, |_| state_size);
-    // Any tensor of a direction, a bias or a layer claims that the whole of it exists: what lacks is then missing.
+    claim(&mut config, state_dict, prefix, cell)?;
+    config.validate()?;
+    Ok((config, cell))
+}
+
+/// Reads layers, directions and bias off the names: any tensor of one claims that the whole of it exists, and what lacks
+/// is then missing.
+fn claim(config: &mut Config, state_dict: &StateDict, prefix: &str, cell: bool) -> Result<()> {
     let any = |part: &str| state_dict.names_under(prefix).any(|n| n[prefix.len()..].contains(part));
     config.bias = any("bias_ih") || any("bias_hh");
     if !cell {
@@ -333,13 +310,38 @@ fn infer(state_dict: &StateDict, prefix: &str) -> Result<(Config, bool)> {
     // A stray name like weight_ih_l4000000000 must not make a list of that length.
     let names = state_dict.names_under(prefix).count();
     if config.num_layers > names {
-        return refuse(format!(
+        return Err(Error::NoRecurrentWeights(format!(
             "{} layers are named under the prefix '{prefix}', which has only {names} tensors",
             config.num_layers
-        ));
+        )));
     }
-    config.validate()?;
-    Ok((config, cell))
+    Ok(())
+}
+
+/// Everything wrong with the tensors under `prefix` as those of `config`; `sized` says whether its sizes are known.
+fn problems(state_dict: &StateDict, prefix: &str, config: &Config, cell: bool, sized: bool) -> Vec<StateDictProblem> {
+    let mut problems = Vec::new();
+    let mut known = Vec::new();
+    for (layer, direction, role) in places(config) {
+        let full = format!("{prefix}{}", name(role, layer, direction, cell));
+        let expected = role.shape(config, layer);
+        match state_dict.get(&full) {
+            None => problems.push(StateDictProblem::Missing { name: full.clone() }),
+            Some(entry) => {
+                if sized && entry.shape() != expected {
+                    let found = entry.shape().to_vec();
+                    problems.push(StateDictProblem::WrongShape { name: full.clone(), expected, found });
+                }
+                if !entry.is_loadable() {
+                    problems.push(StateDictProblem::Dtype { name: full.clone(), found: entry.dtype().to_string() });
+                }
+            }
+        }
+        known.push(full);
+    }
+    let unexpected = state_dict.names_under(prefix).filter(|name| !known.iter().any(|known| known == name));
+    problems.extend(unexpected.map(|name| StateDictProblem::Unexpected { name: name.to_owned() }));
+    problems
 }
 
 /// The k of `weight_ih_l{k}` and its siblings.
