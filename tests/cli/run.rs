@@ -133,6 +133,29 @@ fn an_existing_output_is_replaced() {
     assert_eq!(written(&output).0.shape(), [7, 2, 5], "the new content");
 }
 
+/// Renaming a file onto a pipe or a device would take its place.
+#[cfg(unix)]
+#[test]
+fn an_output_that_is_no_file_is_written_to() {
+    use std::os::unix::fs::FileTypeExt;
+    let folder = Folder::new();
+    let weights = folder.save("weights.safetensors", &weights(&Config::gru(3, 5), ""));
+    let input = folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0))]);
+    let pipe = folder.path("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+    assert!(made.success(), "mkfifo: {made}");
+    // Open for reading and writing, so that neither side waits for the other; what is written here fits the pipe.
+    let file = std::fs::File::options().read(true).write(true).open(&pipe).expect("the pipe opens");
+    let args = ["run", "--weights", &weights, "--input", &input, "--output", &pipe, "--device", "cpu"];
+    let ran = wgpu_rnn(&args).ended(0);
+    let kind = std::fs::symlink_metadata(&pipe).expect("the pipe is there").file_type();
+    assert!(kind.is_fifo(), "the pipe was replaced: {}", ran.told());
+    let mut length = [0; 8];
+    std::io::Read::read_exact(&mut &file, &mut length).expect("the length of the header");
+    assert!(u64::from_le_bytes(length) < 4096, "no safetensors file came through: {}", ran.told());
+    assert_eq!(folder.names(), ["input.safetensors", "pipe", "weights.safetensors"], "files: {}", ran.told());
+}
+
 #[test]
 fn nan_in_the_weights_is_warned_of_and_computed_with() {
     let folder = Folder::new();
