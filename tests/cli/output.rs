@@ -74,6 +74,24 @@ fn a_reader_that_has_gone_away_is_no_reason_to_panic() {
     }
 }
 
+/// A report cut short must not look like one that agreed.
+#[cfg(target_os = "linux")]
+#[test]
+fn results_that_cannot_be_written_are_an_error() {
+    let folder = Folder::new();
+    for (args, code) in talkative(&folder) {
+        // Refusals print nothing; help is not a result.
+        if code == 2 || args[0] == "--help" {
+            continue;
+        }
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("a device that is full");
+        let mut command = talk(&args);
+        let child = command.stdout(full).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let ran = Ran::new(&command, child.wait_with_output().expect("the program ends"));
+        ran.refused(&["stdout", "space"]);
+    }
+}
+
 #[test]
 fn errors_keep_their_status_when_nobody_reads_them() {
     let folder = Folder::new();
