@@ -6,7 +6,7 @@ use crate::program::wgpu_rnn;
 #[test]
 fn what_is_not_understood_is_2_and_named() {
     let case = fixture("grid_gru_l1_b3_t11_h0.safetensors");
-    let rows: [(&[&str], &[&str]); 12] = [
+    let rows: [(&[&str], &[&str]); 13] = [
         (&["frobnicate"], &["frobnicate", "Usage"]),
         (&["--frobnicate"], &["--frobnicate"]),
         (&["devices", "--frobnicate"], &["--frobnicate"]),
@@ -16,6 +16,7 @@ fn what_is_not_understood_is_2_and_named() {
         (&["verify", "--device", "cpu", "--schedule", "fastest", &case], &["fastest", "auto", "step"]),
         (&["verify", "--device", "cpu", "--limit", "memory_budget", &case], &["memory_budget", "NAME=VALUE"]),
         (&["verify", "--device", "cpu", "--limit", "memory_budget=many", &case], &["'many' is not a whole number"]),
+        (&["verify", "--device", "cpu", "--limit", "max_bind_groups=1", &case], &["max_bind_groups", "memory_budget"]),
         (&["run"], &["--weights", "--input", "--output"]),
         (&["run", "--weights", "w", "--weights", "w", "--input", "i", "--output", "o"], &["--weights"]),
         (&["compare"], &["--weights"]),
