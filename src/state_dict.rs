@@ -187,6 +187,8 @@ impl StateDict {
 
 /// Writes tensors to a safetensors file, whole or not at all: a temporary file beside it is renamed at the end.
 ///
+/// What exists and is no file, such as a pipe or `/dev/null`, is written to as it is.
+///
 /// # Errors
 /// [`Error::Io`] when the folder cannot be written; [`Error::File`] when a tensor cannot be stored.
 pub fn save(path: impl AsRef<Path>, tensors: &[(&str, &Tensor)]) -> Result<()> {
@@ -203,6 +205,9 @@ pub fn save(path: impl AsRef<Path>, tensors: &[(&str, &Tensor)]) -> Result<()> {
     }
     let file = safetensors::serialize(views, None).map_err(invalid)?;
     let io = |source| Error::Io { path: path.to_owned(), source };
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return std::fs::write(path, file).map_err(io);
+    }
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}.part", std::process::id()));
     let temporary = PathBuf::from(temporary);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::limits::Limits;
 
 /// PyTorch's RNN, LSTM and GRU on any GPU.
 ///
@@ -53,6 +54,9 @@ pub struct OpenArgs {
 
 fn parse_limit(text: &str) -> Result<(String, u64), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    if !Limits::NAMES.contains(&name) {
+        return Err(format!("unknown limit '{name}': expected one of {}", Limits::NAMES.join(", ")));
+    }
     let value = value.parse().map_err(|_| format!("'{value}' is not a whole number"))?;
     Ok((name.to_owned(), value))
 }

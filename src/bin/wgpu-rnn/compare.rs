@@ -183,7 +183,11 @@ pub fn definition(params: &Params, input: &Tensor, state: Option<&State>) -> Res
 
 /// `[a, b, ·]` as `[b, a, ·]`.
 fn swapped<T: Copy>(values: &[T], a: usize, b: usize) -> Vec<T> {
-    let width = values.len().checked_div(a * b).unwrap_or(0);
+    if values.is_empty() {
+        // One of the two may be 0 and the other endless.
+        return Vec::new();
+    }
+    let width = values.len() / (a * b);
     (0..b).flat_map(|j| (0..a).flat_map(move |i| values[(i * b + j) * width..][..width].iter().copied())).collect()
 }
 

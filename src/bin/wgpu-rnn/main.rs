@@ -36,6 +36,10 @@ fn main() -> ExitCode {
         Some(Command::Verify(args)) => verify::verify(&args),
         Some(Command::Compare(args)) => compare::compare(&args),
     };
+    if let (Ok(_), Some(error)) = (&result, terminal::LOST.get()) {
+        anstream::eprintln!("{}error:{:#} stdout: {error}", terminal::BAD, terminal::BAD);
+        return ExitCode::from(2);
+    }
     match result {
         Ok(Outcome::Agreed) => ExitCode::SUCCESS,
         Ok(Outcome::Disagreed) => ExitCode::from(1),

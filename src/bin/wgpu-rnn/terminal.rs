@@ -1,5 +1,7 @@
 //! Colours and progress: on terminals only.
 
+use std::io::{self, ErrorKind};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -15,10 +17,22 @@ pub const STRONG: Style = Style::new().bold();
 macro_rules! line {
     ($($text:tt)*) => {{
         use std::io::Write as _;
-        let _ = writeln!(anstream::stdout().lock(), $($text)*);
+        if let Err(error) = writeln!(anstream::stdout().lock(), $($text)*) {
+            $crate::terminal::not_written(error);
+        }
     }};
 }
 pub(crate) use line;
+
+/// Why results did not reach stdout, if that is worth telling.
+pub static LOST: OnceLock<io::Error> = OnceLock::new();
+
+/// Keeps the first error that loses results, such as a full disk. A reader who has gone away has lost none.
+pub fn not_written(error: io::Error) {
+    if error.kind() != ErrorKind::BrokenPipe {
+        LOST.get_or_init(|| error);
+    }
+}
 
 /// A bar on stderr that shows itself only on a terminal, and only when the work takes a moment.
 pub fn progress(length: usize, what: &str) -> ProgressBar {

@@ -1,0 +1,128 @@
+//! The demonstration, and what goes to stdout and stderr.
+
+use std::process::{Command, Stdio};
+
+use wgpu_rnn::Config;
+
+use crate::files::{Folder, fixture, weights};
+use crate::program::{Ran, finish, wgpu_rnn, without_adapters};
+
+#[test]
+fn the_demonstration_agrees_and_says_what_is_next() {
+    let ran = finish(without_adapters(&[])).ended(0);
+    assert_eq!(ran.stderr, "", "nothing to complain about: {}", ran.told());
+    let ran = ran.says(&["cpu", "agrees", "per time step"]);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    let last = &lines[lines.len().saturating_sub(3)..];
+    let commands = ["wgpu-rnn devices", "wgpu-rnn verify ", "wgpu-rnn run "];
+    for (line, command) in last.iter().zip(commands) {
+        assert!(line.trim_start().starts_with(command), "'{line}' should be `{command}`: {}", ran.told());
+    }
+}
+
+/// Its commands are there to be copied: each must be understood.
+#[test]
+fn the_commands_of_the_demonstration_can_be_typed() {
+    let ran = finish(without_adapters(&[])).ended(0);
+    let lines: Vec<&str> = ran.stdout.lines().filter_map(|line| line.trim().strip_prefix("wgpu-rnn ")).collect();
+    assert_eq!(lines.len(), 3, "three commands: {}", ran.told());
+    let folder = Folder::new();
+    for line in lines {
+        let args: Vec<&str> = line.split_whitespace().collect();
+        let mut command = without_adapters(&args);
+        command.current_dir(folder.path(""));
+        let ran = finish(command);
+        assert!(!ran.stderr.contains("Usage:"), "not understood: {}", ran.told());
+    }
+}
+
+/// Commands that print something, with every way of printing: a list, a report, JSON, an error, help.
+fn talkative(folder: &Folder) -> Vec<(Vec<String>, i32)> {
+    let weights = folder.save("weights.safetensors", &weights(&Config::lstm(3, 5), ""));
+    let altered = folder.altered("grid_lstm_l2_b3_t11_bf.safetensors", "hn", 0, 9.0);
+    let case = fixture("grid_lstm_l2_b3_t11_bf.safetensors");
+    let rows: [(&[&str], i32); 9] = [
+        (&["devices"], 0),
+        (&["devices", "--json"], 0),
+        (&["verify", "--device", "cpu", &case], 0),
+        (&["verify", "--device", "cpu", "--json", &case], 0),
+        (&["verify", "--device", "cpu", &altered], 1),
+        (&["compare", "--weights", &weights, "--device", "cpu"], 0),
+        (&["compare", "--weights", &weights, "--device", "cpu", "--json"], 0),
+        (&["verify", "--device", "cpu", "missing.safetensors"], 2),
+        (&["--help"], 0),
+    ];
+    rows.map(|(args, code)| (args.iter().map(|&arg| arg.to_owned()).collect(), code)).to_vec()
+}
+
+fn talk(args: &[String]) -> Command {
+    without_adapters(&args.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn a_reader_that_has_gone_away_is_no_reason_to_panic() {
+    let folder = Folder::new();
+    let mut rows = talkative(&folder);
+    rows.push((Vec::new(), 0));
+    for (args, code) in rows {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = talk(&args);
+        let child = command.stdout(writer).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let output = child.wait_with_output().expect("the program ends");
+        Ran::new(&command, output).ended(code);
+    }
+}
+
+/// A report cut short must not look like one that agreed.
+#[cfg(target_os = "linux")]
+#[test]
+fn results_that_cannot_be_written_are_an_error() {
+    let folder = Folder::new();
+    for (args, code) in talkative(&folder) {
+        // Refusals print nothing; help is not a result.
+        if code == 2 || args[0] == "--help" {
+            continue;
+        }
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("a device that is full");
+        let mut command = talk(&args);
+        let child = command.stdout(full).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let ran = Ran::new(&command, child.wait_with_output().expect("the program ends"));
+        ran.refused(&["stdout", "space"]);
+    }
+}
+
+#[test]
+fn errors_keep_their_status_when_nobody_reads_them() {
+    let folder = Folder::new();
+    for (args, code) in talkative(&folder) {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = talk(&args);
+        let output = command.stderr(writer).output().expect("the program runs");
+        Ran::new(&command, output).ended(code);
+    }
+}
+
+#[test]
+fn there_are_no_colours_away_from_a_terminal() {
+    let folder = Folder::new();
+    let mut rows = talkative(&folder);
+    rows.push((Vec::new(), 0));
+    rows.push((vec!["frobnicate".to_owned()], 2));
+    for (args, code) in rows {
+        let ran = finish(talk(&args)).ended(code);
+        assert!(!ran.stdout.contains('\x1b'), "escape codes on stdout: {}", ran.told());
+        assert!(!ran.stderr.contains('\x1b'), "escape codes on stderr: {}", ran.told());
+    }
+}
+
+#[test]
+fn help_and_version_are_results() {
+    let ran = wgpu_rnn(&["--version"]).ended(0);
+    assert_eq!(ran.stdout.trim_end(), concat!("wgpu-rnn ", env!("CARGO_PKG_VERSION")), "{}", ran.told());
+    wgpu_rnn(&["--help"]).ended(0).says(&["devices", "run", "verify", "compare", "Exit status", "NO_COLOR"]);
+    for command in ["devices", "run", "verify", "compare"] {
+        wgpu_rnn(&[command, "--help"]).ended(0).says(&["Usage: wgpu-rnn", command]);
+    }
+}

@@ -1,0 +1,186 @@
+//! `wgpu-rnn run`: what it writes is what the library computes.
+
+use wgpu_rnn::{Config, Kind};
+
+use crate::bits::assert_same;
+use crate::files::{Folder, f32s, forward, weights, written};
+use crate::program::wgpu_rnn;
+use crate::seeded;
+
+/// A run with everything that may vary: the network, the prefix of its names, flags, whether there is an initial state.
+struct Case {
+    name: &'static str,
+    config: Config,
+    prefix: &'static str,
+    flags: &'static [&'static str],
+    input: &'static [usize],
+    state: bool,
+}
+
+/// Runs the program and compares with the library, bit for bit.
+fn check(case: &Case) {
+    let Case { name, config, prefix, flags, input, state } = case;
+    let folder = Folder::new();
+    let weights = folder.save("weights.safetensors", &weights(config, prefix));
+    let mut entries = vec![f32s("input", &seeded::tensor(90, input, 1.0))];
+    if *state {
+        let layers = config.num_layers * config.num_directions();
+        let mut shape = vec![layers, input[usize::from(!config.batch_first)], config.hidden_size];
+        if input.len() == 2 {
+            shape.remove(1);
+        }
+        entries.push(f32s("h0", &seeded::tensor(91, &shape, 1.0)));
+        if config.kind == Kind::Lstm {
+            entries.push(f32s("c0", &seeded::tensor(92, &shape, 1.0)));
+        }
+    }
+    let input = folder.save("input.safetensors", &entries);
+    let output = folder.path("output.safetensors");
+    let mut args = vec!["run", "--weights", &weights, "--input", &input, "--output", &output, "--device", "cpu"];
+    args.extend(*flags);
+    if !prefix.is_empty() {
+        args.extend(["--prefix", prefix]);
+    }
+    let ran = wgpu_rnn(&args).ended(0);
+    assert_eq!(ran.stdout, "", "{name}: the result is the file: {}", ran.told());
+    assert!(ran.stderr.contains(&output), "{name}: stderr names the file written: {}", ran.told());
+    let change = |mut changed: Config| {
+        changed.kind = config.kind;
+        changed.batch_first(config.batch_first)
+    };
+    assert_same(name, &written(&output), &forward(&weights, prefix, change, &input));
+    let names = ["input.safetensors", "output.safetensors", "weights.safetensors"];
+    assert_eq!(folder.names(), names, "{name}: the files in the folder afterwards");
+}
+
+#[test]
+fn what_is_written_is_what_the_library_computes() {
+    let plain = |name, config, input, state| Case { name, config, prefix: "", flags: &[], input, state };
+    let cases = [
+        plain("LSTM", Config::lstm(3, 5), &[7, 2, 3], false),
+        plain("LSTM with h0 and c0", Config::lstm(3, 5).num_layers(2).bidirectional(true), &[7, 2, 3], true),
+        plain("GRU with h0", Config::gru(4, 6).num_layers(2), &[5, 3, 4], true),
+        plain("RNN without bias", Config::new(Kind::RnnTanh, 3, 4).bias(false), &[6, 2, 3], false),
+        plain("unbatched GRU with h0", Config::gru(4, 6), &[5, 4], true),
+        plain("no rows", Config::gru(4, 6), &[5, 0, 4], false),
+        Case {
+            name: "batch first",
+            config: Config::lstm(3, 5).batch_first(true),
+            prefix: "",
+            flags: &["--batch-first"],
+            input: &[2, 7, 3],
+            state: true,
+        },
+        Case {
+            name: "prefix",
+            config: Config::gru(3, 5),
+            prefix: "encoder.rnn.",
+            flags: &["--schedule", "step"],
+            input: &[7, 2, 3],
+            state: false,
+        },
+        Case {
+            name: "relu",
+            config: Config::new(Kind::RnnRelu, 3, 5),
+            prefix: "",
+            flags: &["--nonlinearity", "relu"],
+            input: &[7, 2, 3],
+            state: true,
+        },
+        Case {
+            name: "tanh, said",
+            config: Config::new(Kind::RnnTanh, 3, 5),
+            prefix: "",
+            flags: &["--nonlinearity", "tanh"],
+            input: &[7, 2, 3],
+            state: false,
+        },
+        Case {
+            name: "lowered limits",
+            config: Config::lstm(3, 16),
+            prefix: "",
+            flags: &["--limit", "max_storage_buffer_binding_size=4096"],
+            input: &[7, 2, 3],
+            state: false,
+        },
+    ];
+    cases.iter().for_each(check);
+}
+
+#[test]
+fn relu_gives_other_numbers_than_tanh() {
+    let folder = Folder::new();
+    let weights = folder.save("weights.safetensors", &weights(&Config::new(Kind::RnnTanh, 3, 5), ""));
+    let input = folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0))]);
+    let output = |name: &str, flags: &[&str]| {
+        let output = folder.path(name);
+        let args = ["run", "--weights", &weights, "--input", &input, "--output", &output, "--device", "cpu"];
+        wgpu_rnn(&[&args, flags].concat()).ended(0);
+        written(&output).0
+    };
+    let (tanh, relu) = (output("tanh", &[]), output("relu", &["--nonlinearity", "relu"]));
+    assert_ne!(tanh, relu, "--nonlinearity makes no difference");
+    assert!(relu.data().iter().all(|&value| value >= 0.0), "relu gives nothing negative");
+}
+
+#[test]
+fn an_existing_output_is_replaced() {
+    let folder = Folder::new();
+    let weights = folder.save("weights.safetensors", &weights(&Config::gru(3, 5), ""));
+    let input = folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0))]);
+    let output = folder.write("output.safetensors", "old");
+    wgpu_rnn(&["run", "--weights", &weights, "--input", &input, "--output", &output, "--device", "cpu"]).ended(0);
+    assert_eq!(written(&output).0.shape(), [7, 2, 5], "the new content");
+}
+
+/// Renaming a file onto a pipe or a device would take its place.
+#[cfg(unix)]
+#[test]
+fn an_output_that_is_no_file_is_written_to() {
+    use std::os::unix::fs::FileTypeExt;
+    let folder = Folder::new();
+    let weights = folder.save("weights.safetensors", &weights(&Config::gru(3, 5), ""));
+    let input = folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0))]);
+    let pipe = folder.path("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+    assert!(made.success(), "mkfifo: {made}");
+    // Open for reading and writing, so that neither side waits for the other; what is written here fits the pipe.
+    let file = std::fs::File::options().read(true).write(true).open(&pipe).expect("the pipe opens");
+    let args = ["run", "--weights", &weights, "--input", &input, "--output", &pipe, "--device", "cpu"];
+    let ran = wgpu_rnn(&args).ended(0);
+    let kind = std::fs::symlink_metadata(&pipe).expect("the pipe is there").file_type();
+    assert!(kind.is_fifo(), "the pipe was replaced: {}", ran.told());
+    let mut length = [0; 8];
+    std::io::Read::read_exact(&mut &file, &mut length).expect("the length of the header");
+    assert!(u64::from_le_bytes(length) < 4096, "no safetensors file came through: {}", ran.told());
+    assert_eq!(folder.names(), ["input.safetensors", "pipe", "weights.safetensors"], "files: {}", ran.told());
+}
+
+#[test]
+fn nan_in_the_weights_is_warned_of_and_computed_with() {
+    let folder = Folder::new();
+    let mut entries = weights(&Config::gru(3, 5), "");
+    let bytes = &mut entries.iter_mut().find(|entry| entry.0 == "weight_hh_l0").expect("a GRU has it").3;
+    bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let weights = folder.save("weights.safetensors", &entries);
+    let input = folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0))]);
+    let output = folder.path("output.safetensors");
+    let args = ["run", "--weights", &weights, "--input", &input, "--output", &output, "--device", "cpu"];
+    let ran = wgpu_rnn(&args).ended(0);
+    assert!(ran.stderr.contains("warning: NaN"), "no warning: {}", ran.told());
+    assert!(ran.stderr.contains("weight_hh_l0"), "the warning does not name the tensor: {}", ran.told());
+    assert!(!ran.stderr.contains("weight_ih_l0"), "the warning names a tensor without NaN: {}", ran.told());
+    assert!(written(&output).0.data().iter().any(|value| value.is_nan()), "NaN must come out");
+}
+
+#[test]
+fn what_is_not_read_of_the_input_is_said() {
+    let folder = Folder::new();
+    let weights = folder.save("weights.safetensors", &weights(&Config::gru(3, 5), ""));
+    let x = seeded::tensor(90, &[7, 2, 3], 1.0);
+    let input = folder.save("input.safetensors", &[f32s("input", &x), f32s("hidden", &x)]);
+    let output = folder.path("output.safetensors");
+    let args = ["run", "--weights", &weights, "--input", &input, "--output", &output, "--device", "cpu"];
+    let ran = wgpu_rnn(&args).ended(0);
+    assert!(ran.stderr.contains("also holds hidden"), "a misspelt h0 passes unnoticed: {}", ran.told());
+}
