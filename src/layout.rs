@@ -3,15 +3,57 @@
 use std::ops::Range;
 
 use crate::config::Config;
+use crate::error::Result;
 use crate::plan::{Plan, padded};
+use crate::recording::BufferId;
+use crate::rnn::State;
+use crate::tensor::Tensor;
 
 /// Where element (t, b, ·) of `input` or `output` starts, whichever axis comes first.
 fn row_start(config: &Config, seq_len: usize, batch: usize, t: usize, b: usize, width: usize) -> usize {
     (if config.batch_first { b * seq_len + t } else { t * batch + b }) * width
 }
 
+/// Writes everything that a run of `plan` reads from the host: the input, the lengths and the initial state of `rows` of
+/// a batch of `batch`.
+pub(crate) fn write_inputs(
+    plan: &Plan,
+    config: &Config,
+    input: &Tensor,
+    state: Option<&State>,
+    batch: usize,
+    rows: &Range<usize>,
+    mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
+) -> Result<()> {
+    let seq_len = plan.sizes.seq_len;
+    for (segment, id) in plan.segments.iter().zip(&plan.input) {
+        write(*id, &pack_input(config, input.data(), (seq_len, batch), segment.clone(), rows.clone()))?;
+    }
+    // Every row is as long as the sequence.
+    write(plan.lengths, &vec![f32::from_bits(seq_len as u32); rows.len()])?;
+    let h_0 = state.map(|s| s.h.data());
+    let c_0 = state.and_then(|s| s.c.as_ref()).map(Tensor::data);
+    for (layer, ids) in plan.states.iter().enumerate() {
+        write(ids.h[0], &pack_state(h_0, config, batch, layer, rows.clone(), h_features(config)))?;
+        if let Some(c) = ids.c {
+            write(c, &pack_state(c_0, config, batch, layer, rows.clone(), c_features(config)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Features of h and their distance from row to row.
+pub(crate) const fn h_features(config: &Config) -> (usize, usize) {
+    (config.state_size(), padded(config.state_size()))
+}
+
+/// Features of c and their distance from row to row.
+pub(crate) const fn c_features(config: &Config) -> (usize, usize) {
+    (config.hidden_size, config.hidden_size)
+}
+
 /// One segment of the input for `rows` of the batch: `[S, rows, I padded]`.
-pub(crate) fn pack_input(
+fn pack_input(
     config: &Config,
     input: &[f32],
     (seq_len, batch): (usize, usize),
@@ -31,7 +73,7 @@ pub(crate) fn pack_input(
 }
 
 /// One layer's state for `rows` of the batch, from `[L·D, B, features]` to `[D, rows, stride]`; zeros without one.
-pub(crate) fn pack_state(
+fn pack_state(
     state: Option<&[f32]>,
     config: &Config,
     batch: usize,

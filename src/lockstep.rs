@@ -13,9 +13,9 @@ use crate::device::{Device, Engine};
 use crate::error::{Error, Result};
 use crate::gpu;
 use crate::kernel::Access;
-use crate::layout::{pack_input, pack_state};
+use crate::layout::write_inputs;
 use crate::params::Params;
-use crate::plan::{self, Plan, WeightLayout, padded};
+use crate::plan::{self, WeightLayout};
 use crate::recording::{Axis, BufferId, BufferSpec, Dispatch};
 use crate::rnn::State;
 use crate::tensor::Tensor;
@@ -108,7 +108,7 @@ pub fn lockstep(
         gpu: gpu::Engine::new(Arc::clone(gpu), Arc::clone(&recording), &uploaded)?,
         cpu: cpu::Engine::new(Arc::clone(&recording), Arc::new(packed)),
     };
-    pair.write_inputs(&plan, params, input, state, sizes)?;
+    write_inputs(&plan, config, input, state, sizes.batch, &(0..rows), |id, values| pair.write(id, values))?;
 
     let mut reports = BTreeMap::new();
     for (at, command) in recording.commands.iter().enumerate() {
@@ -154,34 +154,6 @@ impl Pair {
     fn write(&mut self, id: BufferId, values: &[f32]) -> Result<()> {
         self.cpu.buffer_mut(id).copy_from_slice(values);
         self.gpu.write(id, values)
-    }
-
-    fn write_inputs(
-        &mut self,
-        plan: &Plan,
-        params: &Params,
-        input: &Tensor,
-        state: Option<&State>,
-        Sizes { seq_len, batch }: Sizes,
-    ) -> Result<()> {
-        let config = params.config();
-        let rows = 0..plan.sizes.batch;
-        for (segment, id) in plan.segments.iter().zip(&plan.input) {
-            let packed = pack_input(config, input.data(), (seq_len, batch), segment.clone(), rows.clone());
-            self.write(*id, &packed)?;
-        }
-        self.write(plan.lengths, &vec![f32::from_bits(seq_len as u32); rows.len()])?;
-        for (layer, ids) in plan.states.iter().enumerate() {
-            let features = (config.state_size(), padded(config.state_size()));
-            let h_0 = state.map(|s| s.h.data());
-            self.write(ids.h[0], &pack_state(h_0, config, batch, layer, rows.clone(), features))?;
-            if let Some(c) = ids.c {
-                let c_0 = state.and_then(|s| s.c.as_ref()).map(Tensor::data);
-                let features = (config.hidden_size, config.hidden_size);
-                self.write(c, &pack_state(c_0, config, batch, layer, rows.clone(), features))?;
-            }
-        }
-        Ok(())
     }
 }
 

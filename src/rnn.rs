@@ -8,9 +8,9 @@ use crate::config::{Config, Kind};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::gpu::lock;
-use crate::layout::{pack_input, pack_state, unpack_output, unpack_state};
+use crate::layout::{c_features, h_features, unpack_output, unpack_state, write_inputs};
 use crate::params::Params;
-use crate::plan::{self, Plan, WeightLayout, padded};
+use crate::plan::{self, Plan, WeightLayout};
 use crate::session::{Session, Weights};
 use crate::state_dict::StateDict;
 use crate::tensor::Tensor;
@@ -125,7 +125,7 @@ impl Rnn {
             let rows = plan::rows_per_pass(&self.config, &self.layout, sizes, self.device.limits())?;
             for start in (0..sizes.batch).step_by(rows) {
                 let rows = start..(start + rows).min(sizes.batch);
-                self.forward_rows(input.data(), state, sizes, rows, &mut results)?;
+                self.forward_rows(input, state, sizes, rows, &mut results)?;
             }
         }
         let Results { output, h_n, c_n } = results;
@@ -174,7 +174,7 @@ impl Rnn {
     /// Runs some rows of the batch and puts their results in place.
     fn forward_rows(
         &self,
-        input: &[f32],
+        input: &Tensor,
         state: Option<&State>,
         sizes: Sizes,
         rows: Range<usize>,
@@ -184,21 +184,7 @@ impl Rnn {
         let Sizes { seq_len, batch } = sizes;
         let mut prepared = self.prepare(Sizes { seq_len, batch: rows.len() })?;
         let Prepared { plan, session } = &mut prepared;
-        let h_features = (config.state_size(), padded(config.state_size()));
-        let c_features = (config.hidden_size, config.hidden_size);
-        for (segment, id) in plan.segments.iter().zip(&plan.input) {
-            session.write(*id, &pack_input(config, input, (seq_len, batch), segment.clone(), rows.clone()))?;
-        }
-        let lengths = vec![f32::from_bits(seq_len as u32); rows.len()];
-        session.write(plan.lengths, &lengths)?;
-        for (layer, ids) in plan.states.iter().enumerate() {
-            let h_0 = state.map(|s| s.h.data());
-            session.write(ids.h[0], &pack_state(h_0, config, batch, layer, rows.clone(), h_features))?;
-            if let Some(c) = ids.c {
-                let c_0 = state.and_then(|s| s.c.as_ref()).map(Tensor::data);
-                session.write(c, &pack_state(c_0, config, batch, layer, rows.clone(), c_features))?;
-            }
-        }
+        write_inputs(plan, config, input, state, batch, &rows, |id, values| session.write(id, values))?;
         let final_h = (0..config.num_layers).map(|layer| plan.final_h(layer));
         let final_c = plan.states.iter().filter_map(|ids| ids.c);
         let wanted: Vec<_> = plan.output.iter().copied().chain(final_h).chain(final_c).collect();
@@ -207,10 +193,10 @@ impl Rnn {
             unpack_output(&packed, &mut results.output, config, plan, batch, segment.clone(), rows.clone());
         }
         for (layer, packed) in (0..config.num_layers).zip(&mut values) {
-            unpack_state(&packed, &mut results.h_n, config, batch, layer, rows.clone(), h_features);
+            unpack_state(&packed, &mut results.h_n, config, batch, layer, rows.clone(), h_features(config));
         }
         for (layer, packed) in (0..config.num_layers).zip(values) {
-            unpack_state(&packed, &mut results.c_n, config, batch, layer, rows.clone(), c_features);
+            unpack_state(&packed, &mut results.c_n, config, batch, layer, rows.clone(), c_features(config));
         }
         // Only a pass that went well is kept; after an error the next call starts afresh.
         let mut plans = lock(&self.plans);

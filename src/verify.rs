@@ -52,6 +52,20 @@ pub struct Report {
     pub tolerance: Option<Tolerance>,
 }
 
+impl Report {
+    /// The report of a file whose case could not be read or run.
+    pub fn error(path: &Path, reason: &Error) -> Self {
+        Self {
+            id: path.display().to_string(),
+            path: path.to_owned(),
+            status: Status::Error,
+            reason: Some(reason.to_string()),
+            comparison: None,
+            tolerance: None,
+        }
+    }
+}
+
 /// The case files among `paths`, folders being searched for `*.safetensors` to any depth; sorted within a folder.
 ///
 /// # Errors
@@ -94,14 +108,7 @@ fn walk(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 /// Runs the case in `path` on `device`. Whatever happens becomes a report.
 pub fn run(device: &Device, path: &Path) -> Report {
     match CaseFile::open(path) {
-        Err(error) => Report {
-            id: path.display().to_string(),
-            path: path.to_owned(),
-            status: Status::Error,
-            reason: Some(error.to_string()),
-            comparison: None,
-            tolerance: None,
-        },
+        Err(error) => Report::error(path, &error),
         Ok(file) => run_file(device, &file),
     }
 }

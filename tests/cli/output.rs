@@ -24,7 +24,8 @@ fn the_demonstration_agrees_and_says_what_is_next() {
 #[test]
 fn the_commands_of_the_demonstration_can_be_typed() {
     let ran = finish(without_adapters(&[])).ended(0);
-    let lines: Vec<&str> = ran.stdout.lines().filter_map(|line| line.trim().strip_prefix("wgpu-rnn ")).collect();
+    let lines: Vec<&str> =
+        ran.stdout.lines().filter_map(|line| line.split_once("wgpu-rnn ").map(|(_, rest)| rest)).collect();
     assert_eq!(lines.len(), 3, "three commands: {}", ran.told());
     let folder = Folder::new();
     for line in lines {

@@ -50,10 +50,12 @@ pub fn demo() -> Result<Outcome, Error> {
         };
         agreed &= show(&device, &params, &input, &want.output)?;
     }
-    line!(
-        "\nnext:\n  wgpu-rnn devices\n  wgpu-rnn verify --device all tests/fixtures/pytorch\n  \
-         wgpu-rnn run --weights model.safetensors --input input.safetensors --output output.safetensors"
-    );
+    // The commands as they can be typed here, wherever the program was started from.
+    let program = std::env::args().next().unwrap_or_else(|| "wgpu-rnn".to_owned());
+    line!("\nnext:");
+    line!("  {program} devices");
+    line!("  {program} verify --device all tests/fixtures/pytorch");
+    line!("  {program} run --weights model.safetensors --input input.safetensors --output output.safetensors");
     Ok(if agreed { Outcome::Agreed } else { Outcome::Disagreed })
 }
 

@@ -82,18 +82,7 @@ pub fn verify(args: &VerifyArgs) -> Result<Outcome, Error> {
         let mut row = DeviceRow { device: title.clone(), ..DeviceRow::default() };
         match choice.open(&args.open.options()) {
             // With several devices the others still have their say; this one's cases count as errors.
-            Err(error) => {
-                for path in &files {
-                    row.add(Report {
-                        id: path.display().to_string(),
-                        path: path.clone(),
-                        status: Status::Error,
-                        reason: Some(error.to_string()),
-                        comparison: None,
-                        tolerance: None,
-                    });
-                }
-            }
+            Err(error) => files.iter().for_each(|path| row.add(Report::error(path, &error))),
             Ok(device) => {
                 let bar = progress(files.len(), &title);
                 for path in &files {
