@@ -14,9 +14,15 @@ fn the_demonstration_agrees_and_says_what_is_next() {
     let ran = ran.says(&["cpu", "agrees", "per time step"]);
     let lines: Vec<&str> = ran.stdout.lines().collect();
     let last = &lines[lines.len().saturating_sub(3)..];
-    let commands = ["wgpu-rnn devices", "wgpu-rnn verify ", "wgpu-rnn run "];
-    for (line, command) in last.iter().zip(commands) {
-        assert!(line.trim_start().starts_with(command), "'{line}' should be `{command}`: {}", ran.told());
+    // As they can be typed: with the program's path as it was started.
+    let program = env!("CARGO_BIN_EXE_wgpu-rnn");
+    for (line, command) in last.iter().zip(["devices", "verify ", "run "]) {
+        let typed = line.trim_start().strip_prefix(program).map(str::trim_start);
+        assert!(
+            typed.is_some_and(|typed| typed.starts_with(command)),
+            "'{line}' should be `{command}`: {}",
+            ran.told()
+        );
     }
 }
 

@@ -120,6 +120,8 @@ fn print(row: &DeviceRow) {
         match case.status {
             "pass" => {}
             "unsupported" => line!("  {FAINT}unsupported  {}: {reason}{FAINT:#}", case.id),
+            // The reason of a file that could not be read names the file itself.
+            status if reason.starts_with(&case.id) => line!("  {BAD}{status}{BAD:#}  {reason}"),
             status => line!("  {BAD}{status}{BAD:#}  {}: {reason}", case.id),
         }
     }
