@@ -17,7 +17,7 @@ use crate::state_dict::StateDict;
 use crate::tensor::Tensor;
 
 /// Features that this version runs. `layout1` only says that the source was batch first.
-const SUPPORTED: [&str; 14] = [
+const SUPPORTED: [&str; 15] = [
     "lstm",
     "gru",
     "rnn_tanh",
@@ -32,6 +32,7 @@ const SUPPORTED: [&str; 14] = [
     "batch_first",
     "head",
     "layout1",
+    "lengths",
 ];
 
 /// A file's identity and content.
@@ -63,6 +64,8 @@ pub struct Case {
     pub params: Params,
     /// `[T, B, I]`, `[B, T, I]` or `[T, I]`.
     pub input: Tensor,
+    /// Valid steps of each row, if they are not all T.
+    pub lengths: Option<Vec<usize>>,
     /// The initial state, if it is not zero.
     pub state: Option<State>,
     /// Linear layers on the output, in order.
@@ -186,6 +189,8 @@ fn unsupported_features(metadata: &Metadata<'_>) -> Result<Vec<String>> {
     let mut found: Vec<String> = metadata
         .get("features")?
         .split(',')
+        // Sources differ on the state that a row of length 0 has in the end; ours is the initial one.
+        .filter(|feature| *feature != "zero_len" || metadata.file.metadata("zero_len_state") != Some("h0"))
         .filter(|feature| !feature.is_empty() && !SUPPORTED.contains(feature))
         .map(str::to_owned)
         .collect();
@@ -198,7 +203,6 @@ fn unsupported_features(metadata: &Metadata<'_>) -> Result<Vec<String>> {
         ("clip", file.metadata("clip").is_some()),
         ("input_forget", file.metadata("coupled").is_some()),
         ("proj", metadata.size_or("proj_size", 0)? > 0),
-        ("lengths", file.get("lengths").is_some()),
         ("peephole", file.names().any(|name| name.starts_with("weight_p_"))),
     ];
     for (feature, claimed) in claims {
@@ -231,6 +235,7 @@ fn read_supported(metadata: &Metadata<'_>) -> Result<Case> {
         (None, Some(_)) => return Err(metadata.refuse("there is c0, but no h0")),
         (Some(h), c) => Some(State { h, c }),
     };
+    let lengths = file.get("lengths").is_some().then(|| file.lengths()).transpose()?;
     let mut heads = Vec::new();
     for name in ["head", "head2"] {
         if file.get(&format!("{name}_weight")).is_none() {
@@ -256,7 +261,7 @@ fn read_supported(metadata: &Metadata<'_>) -> Result<Case> {
             .ok_or_else(|| metadata.refuse(format!("unknown expected tensor '{name}'")))?;
         expected.push(Expected { of, tensor: file.tensor(name)?, tolerance: None });
     }
-    Ok(Case { params, input: file.input("input")?, state, heads, expected })
+    Ok(Case { params, input: file.input("input")?, lengths, state, heads, expected })
 }
 
 mod recipe {
@@ -331,7 +336,14 @@ mod recipe {
             id: metadata.get("id")?.to_owned(),
             path: metadata.file.path().to_owned(),
             tolerance,
-            content: Content::Case(Box::new(Case { params, input, state: None, heads: Vec::new(), expected })),
+            content: Content::Case(Box::new(Case {
+                params,
+                input,
+                lengths: None,
+                state: None,
+                heads: Vec::new(),
+                expected,
+            })),
         })
     }
 }

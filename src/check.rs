@@ -77,6 +77,30 @@ pub fn forward(config: &Config, input: &[usize], state: Option<(&[usize], Option
     Ok(Checked { sizes: Sizes { seq_len, batch }, unbatched })
 }
 
+/// Checks the valid steps of each row: as many as there are rows, none longer than the input. They may come in any order,
+/// and, beyond PyTorch, be 0.
+///
+/// # Errors
+/// [`Error::Argument`], in PyTorch's words where PyTorch checks the same.
+pub fn lengths(lengths: &[usize], checked: Checked) -> Result<()> {
+    let Sizes { seq_len, batch } = checked.sizes;
+    if checked.unbatched {
+        return Err(Error::Argument("lengths need a batched 3-D input, but got a 2-D tensor".to_owned()));
+    }
+    if lengths.len() != batch {
+        return Err(Error::Argument(format!(
+            "Expected `len(lengths)` to be equal to batch_size, but got {} (batch_size={batch})",
+            lengths.len()
+        )));
+    }
+    match lengths.iter().position(|&length| length > seq_len) {
+        None => Ok(()),
+        Some(row) => {
+            Err(Error::Argument(format!("lengths[{row}] is {}, but the input has {seq_len} time steps", lengths[row])))
+        }
+    }
+}
+
 /// Ranks of the states, and that there are as many of them as the module has.
 fn check_state_ranks(config: &Config, unbatched: bool, h_0: &[usize], c_0: Option<&[usize]>) -> Result<()> {
     let module = config.kind.module();

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::check::Sizes;
 use crate::config::Config;
 use crate::error::Result;
 use crate::plan::{Plan, padded};
@@ -14,23 +15,42 @@ fn row_start(config: &Config, seq_len: usize, batch: usize, t: usize, b: usize, 
     (if config.batch_first { b * seq_len + t } else { t * batch + b }) * width
 }
 
-/// Writes everything that a run of `plan` reads from the host: the input, the lengths and the initial state of `rows` of
-/// a batch of `batch`.
+/// What a forward pass is given, checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Given<'a> {
+    /// `[T, B, I]` or `[B, T, I]`.
+    pub input: &'a Tensor,
+    /// Valid steps of each row; all are valid without them.
+    pub lengths: Option<&'a [usize]>,
+    /// The initial state.
+    pub state: Option<&'a State>,
+    /// T and B of the input.
+    pub sizes: Sizes,
+}
+
+impl Given<'_> {
+    /// The steps that the longest row has: nothing needs to run beyond.
+    pub(crate) fn live_steps(&self) -> usize {
+        self.lengths.map_or(self.sizes.seq_len, |lengths| lengths.iter().copied().max().unwrap_or(0))
+    }
+}
+
+/// Writes everything that a run of `plan` reads from the host: the input, the lengths and the initial state of `rows`.
 pub(crate) fn write_inputs(
     plan: &Plan,
     config: &Config,
-    input: &Tensor,
-    state: Option<&State>,
-    batch: usize,
+    given: Given<'_>,
     rows: &Range<usize>,
     mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
 ) -> Result<()> {
-    let seq_len = plan.sizes.seq_len;
+    let Given { input, lengths, state, sizes: Sizes { seq_len, batch } } = given;
     for (segment, id) in plan.segments.iter().zip(&plan.input) {
         write(*id, &pack_input(config, input.data(), (seq_len, batch), segment.clone(), rows.clone()))?;
     }
-    // Every row is as long as the sequence.
-    write(plan.lengths, &vec![f32::from_bits(seq_len as u32); rows.len()])?;
+    let length = |row: usize| lengths.map_or(seq_len, |lengths| lengths[row]);
+    // The buffer is one of u32; hosts and engines carry all buffers as 32-bit words.
+    let words: Vec<f32> = rows.clone().map(|row| f32::from_bits(length(row) as u32)).collect();
+    write(plan.lengths, &words)?;
     let h_0 = state.map(|s| s.h.data());
     let c_0 = state.and_then(|s| s.c.as_ref()).map(Tensor::data);
     for (layer, ids) in plan.states.iter().enumerate() {
@@ -121,18 +141,18 @@ pub(crate) fn unpack_output(
     output: &mut [f32],
     config: &Config,
     plan: &Plan,
-    batch: usize,
+    sizes: Sizes,
     steps: Range<usize>,
     rows: Range<usize>,
 ) {
     let (directions, features) = (config.num_directions(), config.state_size());
-    let (seq_len, width, stride) = (plan.sizes.seq_len, config.output_size(), padded(config.state_size()));
+    let (width, stride) = (config.output_size(), padded(config.state_size()));
     for (s, step) in steps.enumerate() {
         for (i, b) in rows.clone().enumerate() {
             for d in 0..directions {
-                let t = if d == 1 { seq_len - 1 - step } else { step };
+                let t = if d == 1 { plan.sizes.seq_len - 1 - step } else { step };
                 let from = ((s * rows.len() + i) * directions + d) * stride;
-                let to = row_start(config, seq_len, batch, t, b, width) + d * features;
+                let to = row_start(config, sizes.seq_len, sizes.batch, t, b, width) + d * features;
                 output[to..to + features].copy_from_slice(&packed[from..from + features]);
             }
         }

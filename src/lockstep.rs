@@ -13,7 +13,7 @@ use crate::device::{Device, Engine};
 use crate::error::{Error, Result};
 use crate::gpu;
 use crate::kernel::Access;
-use crate::layout::write_inputs;
+use crate::layout::{Given, write_inputs};
 use crate::params::Params;
 use crate::plan::{self, WeightLayout};
 use crate::recording::{Axis, BufferId, BufferSpec, Dispatch};
@@ -86,6 +86,7 @@ pub fn lockstep(
     device: &Device,
     params: &Params,
     input: &Tensor,
+    lengths: Option<&[usize]>,
     state: Option<&State>,
     tolerance: Tolerance,
 ) -> Result<Vec<KernelReport>> {
@@ -94,8 +95,13 @@ pub fn lockstep(
     };
     let config = params.config();
     let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
-    let sizes = crate::check::forward(config, input.shape(), shapes)?.sizes;
-    if sizes.batch == 0 {
+    let checked = crate::check::forward(config, input.shape(), shapes)?;
+    if let Some(lengths) = lengths {
+        crate::check::lengths(lengths, checked)?;
+    }
+    let given = Given { input, lengths, state, sizes: checked.sizes };
+    let sizes = Sizes { seq_len: given.live_steps(), ..checked.sizes };
+    if sizes.batch == 0 || sizes.seq_len == 0 {
         return Ok(Vec::new());
     }
     let layout = WeightLayout::new(config, device.limits())?;
@@ -108,7 +114,7 @@ pub fn lockstep(
         gpu: gpu::Engine::new(Arc::clone(gpu), Arc::clone(&recording), &uploaded)?,
         cpu: cpu::Engine::new(Arc::clone(&recording), Arc::new(packed)),
     };
-    write_inputs(&plan, config, input, state, sizes.batch, &(0..rows), |id, values| pair.write(id, values))?;
+    write_inputs(&plan, config, given, &(0..rows), |id, values| pair.write(id, values))?;
 
     let mut reports = BTreeMap::new();
     for (at, command) in recording.commands.iter().enumerate() {

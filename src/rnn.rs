@@ -8,7 +8,7 @@ use crate::config::{Config, Kind};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::gpu::lock;
-use crate::layout::{c_features, h_features, unpack_output, unpack_state, write_inputs};
+use crate::layout::{Given, c_features, h_features, unpack_output, unpack_state, write_inputs};
 use crate::params::Params;
 use crate::plan::{self, Plan, WeightLayout};
 use crate::session::{Session, Weights};
@@ -117,15 +117,36 @@ impl Rnn {
     /// [`Error::Argument`] in PyTorch's words when shapes do not fit, [`Error::Limit`] when one time step of one row
     /// exceeds what the device allows, and the errors of the device.
     pub fn forward(&self, input: &Tensor, state: Option<&State>) -> Result<(Tensor, State)> {
+        self.run(input, None, state)
+    }
+
+    /// Runs the module over rows of different lengths, with the meaning of PyTorch's `PackedSequence`.
+    ///
+    /// `lengths` holds the valid steps of each row, in any order; what `input` (3-D) holds beyond them does not matter.
+    /// The reverse direction starts at each row's own end, `output` is 0 beyond it, and the state returned is that after
+    /// the row's last valid step. Beyond PyTorch, a row of length 0 keeps its initial state.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), and [`Error::Argument`] when there are not as many lengths as rows or one exceeds T.
+    pub fn forward_lengths(&self, input: &Tensor, lengths: &[usize], state: Option<&State>) -> Result<(Tensor, State)> {
+        self.run(input, Some(lengths), state)
+    }
+
+    fn run(&self, input: &Tensor, lengths: Option<&[usize]>, state: Option<&State>) -> Result<(Tensor, State)> {
         let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
         let checked = check::forward(&self.config, input.shape(), shapes)?;
+        if let Some(lengths) = lengths {
+            check::lengths(lengths, checked)?;
+        }
         let sizes = checked.sizes;
-        let mut results = self.zeros(sizes);
-        if sizes.batch > 0 {
-            let rows = plan::rows_per_pass(&self.config, &self.layout, sizes, self.device.limits())?;
+        let given = Given { input, lengths, state, sizes };
+        let mut results = self.initial(given);
+        let live = Sizes { seq_len: given.live_steps(), ..sizes };
+        if sizes.batch > 0 && live.seq_len > 0 {
+            let rows = plan::rows_per_pass(&self.config, &self.layout, live, self.device.limits())?;
             for start in (0..sizes.batch).step_by(rows) {
                 let rows = start..(start + rows).min(sizes.batch);
-                self.forward_rows(input, state, sizes, rows, &mut results)?;
+                self.forward_rows(given, rows, &mut results)?;
             }
         }
         let Results { output, h_n, c_n } = results;
@@ -160,37 +181,31 @@ impl Rnn {
         plan::plan(&self.config, &self.layout, sizes, self.device.limits(), self.device.tuning())
     }
 
-    fn zeros(&self, sizes: Sizes) -> Results {
+    /// An output of zeros, and the state before the first step.
+    fn initial(&self, Given { state, sizes, .. }: Given<'_>) -> Results {
         let config = &self.config;
         let states = config.num_layers * config.num_directions() * sizes.batch;
         let cells = if config.kind == Kind::Lstm { states * config.hidden_size } else { 0 };
+        let c_0 = state.and_then(|s| s.c.as_ref());
         Results {
             output: vec![0.0; sizes.seq_len * sizes.batch * config.output_size()],
-            h_n: vec![0.0; states * config.state_size()],
-            c_n: vec![0.0; cells],
+            h_n: state.map_or_else(|| vec![0.0; states * config.state_size()], |s| s.h.data().to_vec()),
+            c_n: c_0.map_or_else(|| vec![0.0; cells], |c| c.data().to_vec()),
         }
     }
 
     /// Runs some rows of the batch and puts their results in place.
-    fn forward_rows(
-        &self,
-        input: &Tensor,
-        state: Option<&State>,
-        sizes: Sizes,
-        rows: Range<usize>,
-        results: &mut Results,
-    ) -> Result<()> {
-        let config = &self.config;
-        let Sizes { seq_len, batch } = sizes;
-        let mut prepared = self.prepare(Sizes { seq_len, batch: rows.len() })?;
+    fn forward_rows(&self, given: Given<'_>, rows: Range<usize>, results: &mut Results) -> Result<()> {
+        let (config, batch) = (&self.config, given.sizes.batch);
+        let mut prepared = self.prepare(Sizes { seq_len: given.live_steps(), batch: rows.len() })?;
         let Prepared { plan, session } = &mut prepared;
-        write_inputs(plan, config, input, state, batch, &rows, |id, values| session.write(id, values))?;
+        write_inputs(plan, config, given, &rows, |id, values| session.write(id, values))?;
         let final_h = (0..config.num_layers).map(|layer| plan.final_h(layer));
         let final_c = plan.states.iter().filter_map(|ids| ids.c);
         let wanted: Vec<_> = plan.output.iter().copied().chain(final_h).chain(final_c).collect();
         let mut values = session.run(&wanted)?.into_iter();
         for (segment, packed) in plan.segments.iter().zip(&mut values) {
-            unpack_output(&packed, &mut results.output, config, plan, batch, segment.clone(), rows.clone());
+            unpack_output(&packed, &mut results.output, config, plan, given.sizes, segment.clone(), rows.clone());
         }
         for (layer, packed) in (0..config.num_layers).zip(&mut values) {
             unpack_state(&packed, &mut results.h_n, config, batch, layer, rows.clone(), h_features(config));

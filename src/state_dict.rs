@@ -155,6 +155,22 @@ impl StateDict {
         Ok(self.bytes(entry)?.chunks_exact(8).map(value).collect())
     }
 
+    /// The tensor `lengths`: the valid steps of each row.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it is missing, is not a vector of I64, or holds a negative length.
+    pub fn lengths(&self) -> Result<Vec<usize>> {
+        let refuse = |message: String| Error::File { path: self.path.clone(), message };
+        let shape = self.require("lengths")?.shape();
+        if shape.len() != 1 {
+            return Err(refuse(format!("'lengths' should be a 1D tensor, but got {}D", shape.len())));
+        }
+        let length = |value: i64| {
+            usize::try_from(value).map_err(|_| refuse(format!("'lengths' holds {value}; a length cannot be negative")))
+        };
+        self.i64("lengths")?.into_iter().map(length).collect()
+    }
+
     /// A tensor of that name as `f32`.
     ///
     /// # Errors

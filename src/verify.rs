@@ -149,7 +149,10 @@ pub fn run_file(device: &Device, file: &CaseFile) -> Report {
 
 fn compare(device: &Device, case: &Case, tolerance: Tolerance) -> Result<Comparison> {
     let rnn = Rnn::new(device, &case.params)?;
-    let (output, state) = rnn.forward(&case.input, case.state.as_ref())?;
+    let (output, state) = match &case.lengths {
+        Some(lengths) => rnn.forward_lengths(&case.input, lengths, case.state.as_ref())?,
+        None => rnn.forward(&case.input, case.state.as_ref())?,
+    };
     let mut comparison = Comparison::default();
     for expected in &case.expected {
         let got = match expected.of {

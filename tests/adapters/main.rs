@@ -47,13 +47,14 @@ fn ensure(condition: bool, message: impl Into<String>) -> Result<(), Failed> {
 }
 
 /// Tests of every device.
-const EVERYWHERE: [(&str, Test); 12] = [
+const EVERYWHERE: [(&str, Test); 13] = [
     ("fixtures", cases::fixtures),
     ("conformance", cases::conformance),
     ("a_wrong_expectation_fails", cases::a_wrong_expectation_fails),
     ("activations_saturate_and_stay_finite", activation::saturates),
     ("nan_stays_in_its_row", activation::nan_stays_in_its_row),
     ("networks_against_the_definition", networks::against_the_definition),
+    ("rows_of_different_length", networks::lengths),
     ("same_bits_on_every_run", networks::same_bits),
     ("calls_do_not_influence_each_other", networks::calls_are_independent),
     ("chunks_of_time", limits::chunks),

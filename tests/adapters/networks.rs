@@ -98,3 +98,51 @@ pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
     }
     Ok(())
 }
+
+/// Rows of different length: each is what it is alone, nothing beyond its end matters, and length 0 keeps the state.
+pub fn lengths(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    let (seq_len, batch, features) = (8, 6, 5);
+    let lengths = [3, 7, 0, 1, 7, 5];
+    for kind in Kind::ALL {
+        let config = Config::new(kind, features, 9).num_layers(2).bidirectional(true);
+        let params = Params::init(&config, 2)?;
+        let rnn = Rnn::new(&device, &params)?;
+        let mut input = random([seq_len, batch, features], 5)?;
+        for (row, &length) in lengths.iter().enumerate() {
+            for t in length..seq_len {
+                input.data_mut()[(t * batch + row) * features..][..features].fill(f32::NAN);
+            }
+        }
+        let h = random([4, batch, 9], 6)?;
+        let state = State { c: (kind == Kind::Lstm).then(|| random([4, batch, 9], 7)).transpose()?, h };
+        let (output, last) = rnn.forward_lengths(&input, &lengths, Some(&state))?;
+        let c_0 = state.c.as_ref().map(Tensor::data);
+        let want = oracle::forward(&params, seq_len, batch, input.data(), Some(state.h.data()), c_0, Some(&lengths));
+        let mut comparison = Comparison::default();
+        comparison.add("output", output.shape(), output.data(), &want.output, Tolerance::F32);
+        comparison.add("h_n", last.h.shape(), last.h.data(), &want.h_n, Tolerance::F32);
+        if let Some(c) = &last.c {
+            comparison.add("c_n", c.shape(), c.data(), &want.c_n, Tolerance::F32);
+        }
+        ensure(comparison.agrees(), format!("{kind}: {}", comparison.describe()))?;
+        for (row, &length) in lengths.iter().enumerate() {
+            let padding = (length..seq_len).flat_map(|t| output.row(t * batch + row));
+            ensure(padding.clone().all(|&v| v.to_bits() == 0), format!("{kind}: padding of row {row} is not 0"))?;
+        }
+        for layer in 0..4 {
+            let at = layer * batch + 2;
+            ensure(last.h.row(at) == state.h.row(at), format!("{kind}: a row of length 0 keeps its state"))?;
+        }
+        let none = rnn.forward_lengths(&input, &[0; 6], Some(&state))?;
+        ensure(none.1 == state, format!("{kind}: no row has a step"))?;
+        for (wrong, text) in [
+            (vec![1; 5], "Expected `len(lengths)` to be equal to batch_size, but got 5 (batch_size=6)"),
+            (vec![1, 9, 1, 1, 1, 1], "lengths[1] is 9, but the input has 8 time steps"),
+        ] {
+            let error = rnn.forward_lengths(&input, &wrong, None).map(|_| ()).map_err(|e| e.to_string());
+            ensure(error == Err(text.to_owned()), format!("{kind} {wrong:?}: {error:?}"))?;
+        }
+    }
+    Ok(())
+}

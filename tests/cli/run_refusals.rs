@@ -66,10 +66,15 @@ fn an_input_of_another_type_is_refused_in_pytorchs_words() {
 }
 
 #[test]
-fn an_input_file_without_input_or_with_lengths_is_refused_by_name() {
+fn an_input_file_without_input_or_with_wrong_lengths_is_refused_by_name() {
     let gru = Config::gru(3, 5);
-    let lengths = ("lengths".to_owned(), Dtype::I64, vec![2], [7_i64, 3].map(i64::to_le_bytes).concat());
-    refused(&gru, &[input(&[7, 2, 3]), lengths], &[], &["unsupported", "lengths", "input.safetensors"]);
+    let lengths = |lengths: &[i64]| {
+        let bytes = lengths.iter().flat_map(|length| length.to_le_bytes()).collect();
+        ("lengths".to_owned(), Dtype::I64, vec![lengths.len()], bytes)
+    };
+    refused(&gru, &[input(&[7, 2, 3]), lengths(&[7, 8])], &[], &["lengths[1] is 8", "7 time steps"]);
+    refused(&gru, &[input(&[7, 2, 3]), lengths(&[7, -1])], &[], &["input.safetensors", "lengths", "-1"]);
+    refused(&gru, &[input(&[7, 2, 3]), lengths(&[7])], &[], &["Expected `len(lengths)` to be equal to batch_size"]);
     refused(&gru, &[f32s("x", &seeded::tensor(90, &[7, 2, 3], 1.0))], &[], &["no tensor 'input'", "input.safetensors"]);
 }
 

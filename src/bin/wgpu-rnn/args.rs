@@ -92,7 +92,7 @@ pub struct WeightsArgs {
 pub struct RunArgs {
     #[command(flatten)]
     pub weights: WeightsArgs,
-    /// Safetensors file with `input` and optionally `h0` and `c0`.
+    /// Safetensors file with `input` and optionally `lengths`, `h0` and `c0`.
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
     /// Safetensors file to write `output`, `hn` and, for an LSTM, `cn` to.
@@ -130,7 +130,7 @@ pub struct VerifyArgs {
 pub struct CompareArgs {
     #[command(flatten)]
     pub weights: WeightsArgs,
-    /// Safetensors file with `input` and optionally `h0` and `c0`; without it the input is random.
+    /// Safetensors file with `input` and optionally `lengths`, `h0` and `c0`; without it the input is random.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seq_len", "batch", "seed"])]
     pub input: Option<PathBuf>,
     /// Time steps of a random input.

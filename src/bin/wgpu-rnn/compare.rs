@@ -5,11 +5,11 @@ use wgpu_rnn::compare::{Comparison, Tolerance};
 use wgpu_rnn::device::Choice;
 use wgpu_rnn::lockstep::{KernelReport, lockstep};
 use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Device, Error, Params, Rnn, State, Tensor, oracle};
+use wgpu_rnn::{Device, Error, Params, Rnn, Tensor, oracle};
 
 use crate::Outcome;
 use crate::args::{CompareArgs, selectors};
-use crate::run::{load, read_input};
+use crate::run::{Input, load};
 use crate::terminal::{BAD, FAINT, GOOD, STRONG, line, print_json};
 
 /// A device's results in the JSON report.
@@ -84,16 +84,15 @@ impl From<KernelReport> for KernelRow {
 /// What is compared.
 struct Question {
     params: Params,
-    input: Tensor,
-    state: Option<State>,
+    given: Input,
     tolerance: Tolerance,
 }
 
 pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
     let params = load(&args.weights)?;
     let config = params.config();
-    let (input, state) = match &args.input {
-        Some(path) => read_input(path)?,
+    let given = match &args.input {
+        Some(path) => Input::open(path)?,
         None => {
             let shape = if config.batch_first { [args.batch, args.seq_len] } else { [args.seq_len, args.batch] };
             let shape = [shape[0], shape[1], config.input_size];
@@ -101,11 +100,12 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
             let count = count.filter(|&count| count <= 1 << 31).ok_or_else(|| {
                 Error::Argument(format!("an input of shape {shape:?} is over {} values", 1_u64 << 31))
             })?;
-            (Tensor::new(shape, Mt19937::new(args.seed).uniform_vec(count, -1.0, 1.0))?, None)
+            let input = Tensor::new(shape, Mt19937::new(args.seed).uniform_vec(count, -1.0, 1.0))?;
+            Input { input, lengths: None, state: None }
         }
     };
     let tolerance = Tolerance { atol: args.atol, rtol: args.rtol };
-    let question = Question { params, input, state, tolerance };
+    let question = Question { params, given, tolerance };
     let mut rows = Vec::new();
     let choices = Choice::of_all(&selectors(&args.devices))?;
     let several = choices.len() > 1;
@@ -130,7 +130,8 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
 
 impl Question {
     fn lockstep(&self, device: &Device) -> Result<DeviceRow, Error> {
-        let reports = lockstep(device, &self.params, &self.input, self.state.as_ref(), self.tolerance)?;
+        let Input { input, lengths, state } = &self.given;
+        let reports = lockstep(device, &self.params, input, lengths.as_deref(), state.as_ref(), self.tolerance)?;
         Ok(DeviceRow {
             device: device.to_string(),
             agrees: reports.iter().all(KernelReport::agrees),
@@ -141,8 +142,8 @@ impl Question {
 
     fn free_run(&self, device: &Device) -> Result<DeviceRow, Error> {
         let rnn = Rnn::new(device, &self.params)?;
-        let (output, state) = rnn.forward(&self.input, self.state.as_ref())?;
-        let want = definition(&self.params, &self.input, self.state.as_ref())?;
+        let (output, state) = self.given.run(&rnn)?;
+        let want = definition(&self.params, &self.given)?;
         let mut tensors = Vec::new();
         let mut agrees = true;
         let results = [("output", Some(&output)), ("hn", Some(&state.h)), ("cn", state.c.as_ref())];
@@ -165,8 +166,9 @@ impl Question {
 }
 
 /// The definition's results in the layout of the model's.
-pub fn definition(params: &Params, input: &Tensor, state: Option<&State>) -> Result<oracle::Outcome, Error> {
-    let config = params.config();
+pub fn definition(params: &Params, given: &Input) -> Result<oracle::Outcome, Error> {
+    let Input { input, lengths, state } = given;
+    let (config, state) = (params.config(), state.as_ref());
     let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
     let sizes = wgpu_rnn::check::forward(config, input.shape(), shapes)?.sizes;
     let (seq_len, batch) = (sizes.seq_len, sizes.batch);
@@ -174,7 +176,7 @@ pub fn definition(params: &Params, input: &Tensor, state: Option<&State>) -> Res
     let x = if swap { swapped(input.data(), batch, seq_len) } else { input.data().to_vec() };
     let h_0 = state.map(|s| s.h.data());
     let c_0 = state.and_then(|s| s.c.as_ref()).map(Tensor::data);
-    let mut outcome = oracle::forward(params, seq_len, batch, &x, h_0, c_0, None);
+    let mut outcome = oracle::forward(params, seq_len, batch, &x, h_0, c_0, lengths.as_deref());
     if swap {
         outcome.output = swapped(&outcome.output, seq_len, batch);
     }

@@ -9,6 +9,7 @@ use wgpu_rnn::{Config, Device, Error, Params, Rnn, Tensor};
 
 use crate::Outcome;
 use crate::compare::definition;
+use crate::run::Input;
 use crate::terminal::{BAD, FAINT, GOOD, STRONG, duration, line};
 
 const SEQ_LEN: usize = 100;
@@ -23,12 +24,12 @@ pub fn demo() -> Result<Outcome, Error> {
     let config = Config::lstm(INPUT_SIZE, HIDDEN_SIZE).num_layers(NUM_LAYERS).bidirectional(true);
     let params = Params::init(&config, 0)?;
     let input = Mt19937::new(1).uniform_vec(SEQ_LEN * INPUT_SIZE, -1.0, 1.0);
-    let input = Tensor::new([SEQ_LEN, 1, INPUT_SIZE], input)?;
+    let given = Input { input: Tensor::new([SEQ_LEN, 1, INPUT_SIZE], input)?, lengths: None, state: None };
     line!(
         "{STRONG}nn.LSTM({INPUT_SIZE}, {HIDDEN_SIZE}, num_layers={NUM_LAYERS}, bidirectional=True){STRONG:#} \
          over {SEQ_LEN} steps, weights as PyTorch initialises them"
     );
-    let want = definition(&params, &input, None)?;
+    let want = definition(&params, &given)?;
     let best = Choice::of("auto")?;
     let found_gpu = matches!(best, Choice::Adapter(_));
     let choices = if found_gpu { vec![best, Choice::Cpu] } else { vec![Choice::Cpu] };
@@ -48,7 +49,7 @@ pub fn demo() -> Result<Outcome, Error> {
             }
             Err(error) => return Err(error),
         };
-        agreed &= show(&device, &params, &input, &want.output)?;
+        agreed &= show(&device, &params, &given.input, &want.output)?;
     }
     // The commands as they can be typed here, wherever the program was started from.
     let program = std::env::args().next().unwrap_or_else(|| "wgpu-rnn".to_owned());

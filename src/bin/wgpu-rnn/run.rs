@@ -34,40 +34,55 @@ pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
     })
 }
 
-/// `input` and the initial state of an input file.
-pub fn read_input(path: &Path) -> Result<(Tensor, Option<State>), Error> {
-    let file = StateDict::open(path)?;
-    if file.get("lengths").is_some() {
-        return Err(Error::Unsupported(format!("{}: lengths (rows of different length)", path.display())));
-    }
-    let unread: Vec<&str> = file.names().filter(|name| !["input", "h0", "c0"].contains(name)).collect();
-    if !unread.is_empty() {
-        anstream::eprintln!("note: {} also holds {}, not read here", path.display(), unread.join(", "));
-    }
-    let optional = |name: &str| file.get(name).is_some().then(|| file.input(name)).transpose();
-    let state = match (optional("h0")?, optional("c0")?) {
-        (None, None) => None,
-        (None, Some(_)) => {
-            return Err(Error::File { path: path.to_owned(), message: "there is c0, but no h0".to_owned() });
+/// What an input file holds.
+pub struct Input {
+    pub input: Tensor,
+    pub lengths: Option<Vec<usize>>,
+    pub state: Option<State>,
+}
+
+impl Input {
+    /// Reads `input`, and `lengths`, `h0` and `c0` if they are there.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = StateDict::open(path)?;
+        let unread: Vec<&str> = file.names().filter(|name| !["input", "lengths", "h0", "c0"].contains(name)).collect();
+        if !unread.is_empty() {
+            anstream::eprintln!("note: {} also holds {}, not read here", path.display(), unread.join(", "));
         }
-        (Some(h), c) => Some(State { h, c }),
-    };
-    Ok((file.input("input")?, state))
+        let optional = |name: &str| file.get(name).is_some().then(|| file.input(name)).transpose();
+        let state = match (optional("h0")?, optional("c0")?) {
+            (None, None) => None,
+            (None, Some(_)) => {
+                return Err(Error::File { path: path.to_owned(), message: "there is c0, but no h0".to_owned() });
+            }
+            (Some(h), c) => Some(State { h, c }),
+        };
+        let lengths = file.get("lengths").is_some().then(|| file.lengths()).transpose()?;
+        Ok(Self { input: file.input("input")?, lengths, state })
+    }
+
+    /// Runs `rnn` over it.
+    pub fn run(&self, rnn: &Rnn) -> Result<(Tensor, State), Error> {
+        match &self.lengths {
+            Some(lengths) => rnn.forward_lengths(&self.input, lengths, self.state.as_ref()),
+            None => rnn.forward(&self.input, self.state.as_ref()),
+        }
+    }
 }
 
 pub fn run(args: &RunArgs) -> Result<Outcome, Error> {
     let params = load(&args.weights)?;
-    let (input, state) = read_input(&args.input)?;
+    let input = Input::open(&args.input)?;
     let device = Device::open_with(&args.device, &args.open.options())?;
     let rnn = Rnn::new(&device, &params)?;
-    let (output, state) = rnn.forward(&input, state.as_ref())?;
+    let (output, state) = input.run(&rnn)?;
     let mut tensors = vec![("output", &output), ("hn", &state.h)];
     tensors.extend(state.c.as_ref().map(|c| ("cn", c)));
     state_dict::save(&args.output, &tensors)?;
     anstream::eprintln!(
         "{} {:?} -> {:?} on {device}, written to {}",
         params.config().kind.module(),
-        input.shape(),
+        input.input.shape(),
         output.shape(),
         args.output.display()
     );
