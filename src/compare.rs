@@ -44,7 +44,7 @@ pub struct Comparison {
     pub mismatches: usize,
     /// The largest `|got − want|`; infinite where one of the two is not finite and they differ.
     pub max_abs: f64,
-    /// The largest `|got − want| / |want|` over the elements whose difference is not 0.
+    /// The largest `|got − want| / |want|`, over the elements that differ and whose wanted value is not 0.
     pub max_rel: f64,
     /// Where the difference is largest in proportion to what is allowed. `None` when everything is equal.
     pub worst: Option<Worst>,
@@ -85,7 +85,9 @@ impl Comparison {
             let difference = (got - want).abs();
             let difference = if difference.is_nan() { f64::INFINITY } else { difference };
             self.max_abs = self.max_abs.max(difference);
-            self.max_rel = self.max_rel.max(if want == 0.0 { f64::INFINITY } else { difference / want.abs() });
+            if want != 0.0 {
+                self.max_rel = self.max_rel.max(difference / want.abs());
+            }
             let allowed = tolerance.atol + tolerance.rtol * want.abs();
             let ratio = match (accepted, difference / allowed) {
                 (true, ratio) => ratio.min(1.0),

@@ -8,6 +8,9 @@ use crate::config::{Config, Kind};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 
+/// Bytes of projections beyond which longer segments bring nothing: a GPU with gigabytes to bind is long busy by then.
+const GATES_X_SIZE: u64 = 256 << 20;
+
 /// The most steps of a segment that the limits allow, at least 1.
 pub(super) fn max_steps(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limits) -> Result<usize> {
     check_sizes(sizes)?;
@@ -40,7 +43,8 @@ pub(super) fn max_steps(config: &Config, weights: &WeightLayout, sizes: Sizes, l
     // One input projection is one dispatch, which no submission boundary can divide.
     let features = padded(config.input_size).max(config.num_directions() * padded(config.state_size())) as u64;
     let by_work = limits.max_work_per_submission / (gates_x / 4).saturating_mul(features).max(1);
-    let steps = by_binding.min(by_work).min(MAX_SEGMENT_STEPS as u64).min(seq_len);
+    let by_size = GATES_X_SIZE / gates_x.max(1);
+    let steps = by_binding.min(by_work).min(by_size).min(MAX_SEGMENT_STEPS as u64).min(seq_len);
 
     // Whatever is left of the budget once the parts that no cutting makes smaller are there goes to gates_x.
     let layers = config.num_layers as u64;
