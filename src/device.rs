@@ -155,7 +155,7 @@ impl Device {
     pub fn driver(&self) -> String {
         match &self.0 {
             Inner::Cpu(_) => String::new(),
-            Inner::Gpu(gpu) => format!("{} {}", gpu.info().driver, gpu.info().driver_info).trim().to_owned(),
+            Inner::Gpu(gpu) => gpu::driver(gpu.info()),
         }
     }
 
@@ -222,10 +222,7 @@ impl Choice {
         let adapters = gpu::adapters();
         let adapter = |entry: AdapterEntry| Self::Adapter(Box::new(entry));
         if selector == "auto" {
-            return match std::env::var("WGPU_ADAPTER_NAME") {
-                Ok(name) if !name.is_empty() => gpu::by_name(&adapters, &name).map(adapter),
-                _ => Ok(adapters.into_iter().find(|entry| !entry.is_software()).map_or(Self::Cpu, adapter)),
-            };
+            return Self::auto(&adapters);
         }
         if let Ok(index) = selector.parse::<usize>() {
             let count = adapters.len();
@@ -234,6 +231,19 @@ impl Choice {
             });
         }
         gpu::by_name(&adapters, selector).map(adapter)
+    }
+
+    /// What `auto` stands for among `adapters`: the one that `WGPU_ADAPTER_NAME` names if it is set, else the first real
+    /// GPU, else the CPU.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] when `WGPU_ADAPTER_NAME` names none of them.
+    pub fn auto(adapters: &[AdapterEntry]) -> Result<Self> {
+        let adapter = |entry: AdapterEntry| Self::Adapter(Box::new(entry));
+        match std::env::var("WGPU_ADAPTER_NAME") {
+            Ok(name) if !name.is_empty() => gpu::by_name(adapters, &name).map(adapter),
+            _ => Ok(adapters.iter().find(|entry| !entry.is_software()).cloned().map_or(Self::Cpu, adapter)),
+        }
     }
 
     /// The devices that several selectors stand for, `all` being every adapter and the CPU; none twice.

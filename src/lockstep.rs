@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::check::Sizes;
-use crate::compare::Tolerance;
+use crate::compare::{Comparison, Tolerance, Worst};
 use crate::cpu;
 use crate::device::{Device, Engine};
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ use crate::rnn::State;
 use crate::tensor::Tensor;
 
 /// How a kernel's GPU results compare with its twin's, over all of its dispatches.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct KernelReport {
     /// The kernel's name.
     pub kernel: &'static str,
@@ -38,7 +38,7 @@ pub struct KernelReport {
 }
 
 /// An element of a buffer, in the words of the model.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct WorstElement {
     /// The buffer's label.
     pub buffer: String,
@@ -209,24 +209,18 @@ impl KernelReport {
     fn add(&mut self, got: &[f32], want: &[f32], tolerance: Tolerance, locate: impl Fn(usize) -> WorstElement) {
         let scale = want.iter().map(|v| f64::from(v.abs())).filter(|v| v.is_finite()).fold(1.0, f64::max);
         let tolerance = Tolerance { atol: tolerance.atol * scale, ..tolerance };
-        self.count += want.len();
-        if got.len() != want.len() {
-            // Not to be met: both lengths are that of the buffer's range.
-            self.mismatches += want.len();
-        }
-        for (offset, (&got, &want)) in got.iter().zip(want).enumerate() {
-            let (got, want) = (f64::from(got), f64::from(want));
-            if got == want || (got.is_nan() && want.is_nan()) {
-                continue;
-            }
-            self.mismatches += usize::from(!tolerance.accepts(got, want));
-            let difference = (got - want).abs();
-            let difference = if difference.is_nan() { f64::INFINITY } else { difference };
-            self.max_abs = self.max_abs.max(difference);
-            let ratio = difference / (tolerance.atol + tolerance.rtol * want.abs());
-            if self.worst.as_ref().is_none_or(|worst| ratio > worst.ratio) {
-                self.worst = Some(WorstElement { got, want, ratio, ..locate(offset) });
-            }
+        let want: Vec<f64> = want.iter().map(|&v| f64::from(v)).collect();
+        let mut comparison = Comparison::default();
+        comparison.add("", &[want.len()], got, &want, tolerance);
+        self.count += comparison.count;
+        // Nothing is compared where the lengths differ; then everything is missing.
+        self.mismatches += if comparison.structural.is_some() { want.len() } else { comparison.mismatches };
+        self.max_abs = self.max_abs.max(comparison.max_abs);
+        let ratio = comparison.worst_ratio;
+        if let Some(Worst { index, got, want, .. }) = comparison.worst
+            && self.worst.as_ref().is_none_or(|worst| ratio > worst.ratio)
+        {
+            self.worst = Some(WorstElement { got, want, ratio, ..locate(index[0]) });
         }
     }
 }

@@ -2,8 +2,12 @@
 //!
 //! `fixtures/initialisation.json` says what PyTorch draws; `fixtures/initialisation.py` made it.
 
+#[path = "common/parameters.rs"]
+mod parameters;
+
+use parameters::in_order;
 use serde_json::Value;
-use wgpu_rnn::params::{DirectionParams, expected_parameters};
+use wgpu_rnn::params::expected_parameters;
 use wgpu_rnn::{Config, Kind, Params};
 
 /// The configuration that a module's Python arguments describe.
@@ -25,18 +29,6 @@ fn config(module: &str, arguments: &Value) -> Config {
         .bias(flag("bias").unwrap_or(true))
         .bidirectional(flag("bidirectional").unwrap_or(false))
         .proj_size(size("proj_size").unwrap_or(0))
-}
-
-/// All parameters, in the order of `nn.Module.parameters()`.
-fn in_order(params: &Params) -> Vec<&[f32]> {
-    let config = params.config();
-    (0..config.num_layers)
-        .flat_map(|layer| (0..config.num_directions()).map(move |direction| params.direction(layer, direction)))
-        .flat_map(|DirectionParams { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr }| {
-            [weight_ih, weight_hh, bias_ih, bias_hh, weight_hr].map(Vec::as_slice)
-        })
-        .filter(|values| !values.is_empty())
-        .collect()
 }
 
 /// Bits as the fixture writes them.

@@ -17,16 +17,25 @@ impl AdapterEntry {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
+    /// The driver and its version as it calls itself; empty where it does not.
+    pub fn driver(&self) -> String {
+        driver(&self.info)
+    }
+
     /// `name (backend, driver)`, as it stands in messages.
     pub fn title(&self) -> String {
         title(&self.info)
     }
 }
 
+/// The driver and its version as it calls itself; empty where it does not.
+pub(crate) fn driver(info: &wgpu::AdapterInfo) -> String {
+    format!("{} {}", info.driver, info.driver_info).trim().to_owned()
+}
+
 pub(super) fn title(info: &wgpu::AdapterInfo) -> String {
     let name = if info.name.is_empty() { "unnamed adapter" } else { &info.name };
-    let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
-    match driver.trim() {
+    match driver(info).as_str() {
         "" => format!("{name} ({})", info.backend),
         driver => format!("{name} ({}, {driver})", info.backend),
     }

@@ -5,8 +5,8 @@ mod context;
 mod engine;
 mod pipeline;
 
-pub(crate) use adapter::by_name;
 pub use adapter::{AdapterEntry, adapters};
+pub(crate) use adapter::{by_name, driver};
 pub use context::Gpu;
 pub(crate) use context::lock;
 pub use engine::{Engine, upload_weights};

@@ -6,7 +6,7 @@ use wgpu_rnn::{Kind, Params, Tensor};
 
 use crate::bits::assert_same_tensor;
 use crate::case::{Case, cases, check, forward};
-use crate::closeness::in_order;
+use crate::parameters::in_order;
 
 /// With no weights but biases every step is the same: gates are constant, and the state a geometric series.
 #[test]

@@ -1,10 +1,10 @@
 //! How far f32 may be from the definition.
 
-use wgpu_rnn::params::DirectionParams;
 use wgpu_rnn::random::Mt19937;
 use wgpu_rnn::{Params, State, Tensor, oracle};
 
 use crate::case::Case;
+use crate::parameters::in_order;
 use crate::parts::{Outcome, swapped};
 
 /// A tensor of the definition, and how far an f32 implementation may be from it.
@@ -54,18 +54,6 @@ fn references(case: &Case) -> Vec<Reference> {
         Reference { name, tolerance: (2e-6 * scale).max(16.0 * noise), values }
     };
     exact.into_iter().zip(noise).map(reference).collect()
-}
-
-/// Every parameter, in the order in which [`Params::from_fn`] asks for them.
-pub fn in_order(params: &Params) -> Vec<&[f32]> {
-    let config = params.config();
-    (0..config.num_layers)
-        .flat_map(|layer| (0..config.num_directions()).map(move |direction| params.direction(layer, direction)))
-        .flat_map(|DirectionParams { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr }| {
-            [weight_ih, weight_hh, bias_ih, bias_hh, weight_hr].map(Vec::as_slice)
-        })
-        .filter(|values| !values.is_empty())
-        .collect()
 }
 
 /// Fails where a result is further from the definition than f32 excuses.

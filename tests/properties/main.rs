@@ -12,6 +12,8 @@ mod case;
 mod closed_forms;
 mod closeness;
 mod limits;
+#[path = "../common/parameters.rs"]
+mod parameters;
 mod parts;
 #[path = "../common/seeded.rs"]
 mod seeded;

@@ -5,7 +5,7 @@ use wgpu_rnn::compare::{Comparison, Tolerance};
 use wgpu_rnn::device::Choice;
 use wgpu_rnn::lockstep::{KernelReport, lockstep};
 use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Device, Error, Params, Rnn, Tensor, oracle};
+use wgpu_rnn::{Device, Error, Params, Rnn, Tensor, check, oracle};
 
 use crate::Outcome;
 use crate::args::{CompareArgs, selectors};
@@ -22,7 +22,7 @@ struct DeviceRow {
     tensors: Vec<TensorRow>,
     /// In lockstep: each kernel against its twin.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    kernels: Vec<KernelRow>,
+    kernels: Vec<KernelReport>,
 }
 
 #[derive(Serialize)]
@@ -33,52 +33,6 @@ struct TensorRow {
     max_abs: f64,
     max_rel: f64,
     worst: Option<Vec<usize>>,
-}
-
-#[derive(Serialize)]
-struct KernelRow {
-    kernel: &'static str,
-    dispatches: u64,
-    count: usize,
-    mismatches: usize,
-    max_abs: f64,
-    worst: Option<WorstRow>,
-}
-
-#[derive(Serialize)]
-struct WorstRow {
-    buffer: String,
-    layer: usize,
-    direction: usize,
-    time: usize,
-    row: usize,
-    unit: usize,
-    gate: Option<&'static str>,
-    got: f64,
-    want: f64,
-}
-
-impl From<KernelReport> for KernelRow {
-    fn from(report: KernelReport) -> Self {
-        Self {
-            kernel: report.kernel,
-            dispatches: report.dispatches,
-            count: report.count,
-            mismatches: report.mismatches,
-            max_abs: report.max_abs,
-            worst: report.worst.map(|w| WorstRow {
-                buffer: w.buffer,
-                layer: w.layer,
-                direction: w.direction,
-                time: w.time,
-                row: w.row,
-                unit: w.unit,
-                gate: w.gate,
-                got: w.got,
-                want: w.want,
-            }),
-        }
-    }
 }
 
 /// What is compared.
@@ -106,6 +60,8 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
     };
     let tolerance = Tolerance { atol: args.atol, rtol: args.rtol };
     let question = Question { params, given, tolerance };
+    // The same for every device, and slower than any of them.
+    let want = if args.lockstep { None } else { Some(definition(&question.params, &question.given)?) };
     let mut rows = Vec::new();
     let choices = Choice::of_all(&selectors(&args.devices))?;
     let several = choices.len() > 1;
@@ -115,7 +71,10 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
             continue;
         }
         let device = choice.open(&args.open.options())?;
-        let row = if args.lockstep { question.lockstep(&device)? } else { question.free_run(&device)? };
+        let row = match &want {
+            None => question.lockstep(&device)?,
+            Some(want) => question.free_run(&device, want)?,
+        };
         if !args.json {
             print(&row);
         }
@@ -136,14 +95,13 @@ impl Question {
             device: device.to_string(),
             agrees: reports.iter().all(KernelReport::agrees),
             tensors: Vec::new(),
-            kernels: reports.into_iter().map(KernelRow::from).collect(),
+            kernels: reports,
         })
     }
 
-    fn free_run(&self, device: &Device) -> Result<DeviceRow, Error> {
+    fn free_run(&self, device: &Device, want: &oracle::Outcome) -> Result<DeviceRow, Error> {
         let rnn = Rnn::new(device, &self.params)?;
         let (output, state) = self.given.run(&rnn)?;
-        let want = definition(&self.params, &self.given)?;
         let mut tensors = Vec::new();
         let mut agrees = true;
         let results = [("output", Some(&output)), ("hn", Some(&state.h)), ("cn", state.c.as_ref())];
@@ -170,8 +128,11 @@ pub fn definition(params: &Params, given: &Input) -> Result<oracle::Outcome, Err
     let Input { input, lengths, state } = given;
     let (config, state) = (params.config(), state.as_ref());
     let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
-    let sizes = wgpu_rnn::check::forward(config, input.shape(), shapes)?.sizes;
-    let (seq_len, batch) = (sizes.seq_len, sizes.batch);
+    let checked = check::forward(config, input.shape(), shapes)?;
+    if let Some(lengths) = lengths {
+        check::lengths(lengths, checked)?;
+    }
+    let (seq_len, batch) = (checked.sizes.seq_len, checked.sizes.batch);
     let swap = config.batch_first && input.shape().len() == 3;
     let x = if swap { swapped(input.data(), batch, seq_len) } else { input.data().to_vec() };
     let h_0 = state.map(|s| s.h.data());
@@ -217,19 +178,7 @@ fn print(row: &DeviceRow) {
             k.max_abs
         );
         if let Some(w) = &k.worst {
-            let direction = if w.direction == 1 { "reverse" } else { "forward" };
-            let gate = w.gate.map(|gate| format!(" gate {gate}")).unwrap_or_default();
-            line!(
-                "  {FAINT}{:<10} worst: {}, layer {} {direction}, time {} row {} unit {}{gate}: got {}, want {}{FAINT:#}",
-                "",
-                w.buffer,
-                w.layer,
-                w.time,
-                w.row,
-                w.unit,
-                w.got,
-                w.want
-            );
+            line!("  {FAINT}{:<10} worst: {w}{FAINT:#}", "");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `wgpu-rnn devices`.
 
 use serde::Serialize;
+use wgpu_rnn::device::Choice;
 use wgpu_rnn::gpu::{AdapterEntry, adapters};
 use wgpu_rnn::{Error, wgpu};
 
@@ -47,7 +48,7 @@ fn row(index: usize, entry: &AdapterEntry) -> Row {
         name: entry.info.name.clone(),
         backend: entry.info.backend.to_string(),
         kind: kind(entry),
-        driver: format!("{} {}", entry.info.driver, entry.info.driver_info).trim().to_owned(),
+        driver: entry.driver(),
         auto: false,
         limits: Some(Limits {
             max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
@@ -70,10 +71,11 @@ pub fn devices(args: &DevicesArgs) -> Result<Outcome, Error> {
         auto: false,
         limits: None,
     });
-    let named = std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty());
-    let auto = match named {
-        Some(name) => adapters.iter().position(|e| e.info.name.to_lowercase().contains(&name.to_lowercase())),
-        None => adapters.iter().position(|entry| !entry.is_software()).or(Some(adapters.len())),
+    let auto = match Choice::auto(&adapters) {
+        Ok(Choice::Cpu) => Some(adapters.len()),
+        Ok(Choice::Adapter(chosen)) => adapters.iter().position(|entry| entry.info == chosen.info),
+        // WGPU_ADAPTER_NAME names none of them: the list tells which there are.
+        Err(_) => None,
     };
     if let Some(row) = auto.and_then(|auto| rows.get_mut(auto)) {
         row.auto = true;
