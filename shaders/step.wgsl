@@ -3,7 +3,8 @@
 // A workgroup owns WORKGROUP_SIZE / LANES hidden units with all their gates, and ROWS batch rows. The LANES invocations
 // of a unit split the sum over the state: neighbouring lanes read neighbouring quads of the same weight row, and each
 // weight is read once for all ROWS rows. The partial sums meet in workgroup memory in an order that depends on LANES
-// alone. A cell fragment (cell/*.wgsl) gives Gates, GateWeights, gate_weights, gate_products and advance.
+// alone. A cell fragment (cell/*.wgsl) gives Gates, GateWeights, gate_weights, gate_products and advance; an update
+// fragment (update/*.wgsl) gives update, which stores what becomes of one unit.
 
 struct StepDims {
     seq_len: u32,
@@ -36,11 +37,10 @@ const MAX_ROWS = 8u;
 
 @group(0) @binding(0) var<uniform> dims: StepDims;
 @group(0) @binding(1) var<uniform> step_at: Step;                    // dynamic offset: one entry per step
-@group(0) @binding(2) var<storage, read> gates_x: array<f32>;        // [S, B, D, H, G]  input projections and biases
+//        @binding(2)                    gates_x                        [S, B, D, H, G]  update/*.wgsl
 //        @binding(3)                    weight                         [D, U, G, R/4]   weight_hh, weight/*.wgsl
 @group(0) @binding(4) var<storage, read> h_in: array<vec4<f32>>;     // [D, B, R/4]      state before the step
-@group(0) @binding(5) var<storage, read_write> h_out: array<f32>;    // [D, B, R]        state after the step
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;        // [S, B, D, R]     the layer's output
+//        @binding(5), @binding(6)       h_out, y                       [D, B, R], ..    update/*.wgsl
 @group(0) @binding(7) var<storage, read> lengths: array<u32>;        // [B]              valid steps of each row
 //        @binding(8)                    the cell's own                                  cell/*.wgsl
 
@@ -97,20 +97,9 @@ fn step(
     }
 }
 
-// Advances unit j of row b, or leaves it as it is where the row's sequence does not reach this step.
-fn update(d: u32, b: u32, j: u32, sums: Gates) {
-    let s = step_at.index;
-    let elapsed = dims.first_step + s;
+// Whether the sequence of row b reaches this step.
+fn is_valid(d: u32, b: u32) -> bool {
+    let elapsed = dims.first_step + step_at.index;
     let t = select(elapsed, dims.seq_len - 1u - elapsed, d == 1u);
-    let state_size = dims.state_quads * 4u;
-    let row = d * dims.batch + b;
-    let h = h_in[row * dims.state_quads + j / 4u][j % 4u];
-    let valid = t < lengths[b];
-    var next = h;
-    if valid {
-        let x = ((s * dims.batch + b) * dims.directions + d) * dims.hidden_size + j;
-        next = advance(sums, x * GATE_COUNT, d, row, j, h);
-    }
-    h_out[row * state_size + j] = next;
-    y[((s * dims.batch + b) * dims.directions + d) * state_size + j] = select(0.0, next, valid);
+    return t < lengths[b];
 }

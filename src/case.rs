@@ -17,7 +17,7 @@ use crate::state_dict::StateDict;
 use crate::tensor::Tensor;
 
 /// Features that this version runs. `layout1` only says that the source was batch first.
-const SUPPORTED: [&str; 15] = [
+const SUPPORTED: [&str; 16] = [
     "lstm",
     "gru",
     "rnn_tanh",
@@ -33,6 +33,7 @@ const SUPPORTED: [&str; 15] = [
     "head",
     "layout1",
     "lengths",
+    "proj",
 ];
 
 /// A file's identity and content.
@@ -202,7 +203,6 @@ fn unsupported_features(metadata: &Metadata<'_>) -> Result<Vec<String>> {
         ("custom_act", file.metadata("activations").is_some()),
         ("clip", file.metadata("clip").is_some()),
         ("input_forget", file.metadata("coupled").is_some()),
-        ("proj", metadata.size_or("proj_size", 0)? > 0),
         ("peephole", file.names().any(|name| name.starts_with("weight_p_"))),
     ];
     for (feature, claimed) in claims {
@@ -221,6 +221,7 @@ fn read_supported(metadata: &Metadata<'_>) -> Result<Case> {
         .num_layers(metadata.parse("num_layers")?)
         .bidirectional(metadata.flag("bidirectional")?)
         .batch_first(metadata.flag("batch_first")?)
+        .proj_size(metadata.size_or("proj_size", 0)?)
         .bias(bias);
     let params = Params::from_fn(&config, |name, shape| match file.get(name) {
         None if name.starts_with("bias_") => Ok(vec![0.0; shape.iter().product()]),

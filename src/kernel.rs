@@ -138,18 +138,17 @@ fn step_loop_iterations(dims: &Dims, overrides: &[(&'static str, u32)]) -> u64 {
 }
 
 macro_rules! step_kernel {
-    ($name:literal, $cell:literal, $gates_size:literal, $twin:path, $own:expr, $overrides:expr) => {
+    ($name:literal, [$($fragment:literal),+], $gates_size:literal, $twin:path, $bindings:expr, $overrides:expr) => {
         Kernel {
             name: $name,
             entry: "step",
             wgsl: concat!(
                 include_str!("../shaders/step.wgsl"),
-                include_str!(concat!("../shaders/cell/", $cell, ".wgsl")),
-                include_str!("../shaders/shared/activation.wgsl"),
+                $(include_str!(concat!("../shaders/", $fragment, ".wgsl")),)+
                 include_str!("../shaders/weight/f32.wgsl"),
             ),
             stepped: true,
-            bindings: $own,
+            bindings: $bindings,
             overrides: $overrides,
             workgroup: |overrides| step_workgroup(overrides, $gates_size),
             loop_iterations: step_loop_iterations,
@@ -173,16 +172,23 @@ const fn with_own(own: Binding) -> [Binding; 7] {
 }
 
 /// One time step of `nn.RNN`.
-pub static STEP_RNN: Kernel = step_kernel!("step_rnn", "rnn", 4, cpu::step::step_rnn, &STEP_BINDINGS, {
-    const ALL: [Override; 4] =
-        [STEP_OVERRIDES[0], STEP_OVERRIDES[1], STEP_OVERRIDES[2], Override { name: "RELU", values: &[0, 1] }];
-    &ALL
-});
+pub static STEP_RNN: Kernel = step_kernel!(
+    "step_rnn",
+    ["cell/rnn", "update/state", "shared/activation"],
+    4,
+    cpu::step::step_rnn,
+    &STEP_BINDINGS,
+    {
+        const ALL: [Override; 4] =
+            [STEP_OVERRIDES[0], STEP_OVERRIDES[1], STEP_OVERRIDES[2], Override { name: "RELU", values: &[0, 1] }];
+        &ALL
+    }
+);
 
 /// One time step of `nn.LSTM`.
 pub static STEP_LSTM: Kernel = step_kernel!(
     "step_lstm",
-    "lstm",
+    ["cell/lstm", "update/state", "shared/activation"],
     16,
     cpu::step::step_lstm,
     &const { with_own(read_write(8, "c")) },
@@ -192,12 +198,47 @@ pub static STEP_LSTM: Kernel = step_kernel!(
 /// One time step of `nn.GRU`.
 pub static STEP_GRU: Kernel = step_kernel!(
     "step_gru",
-    "gru",
+    ["cell/gru", "update/state", "shared/activation"],
     16, // vec3<f32> has the stride of vec4<f32> in an array
     cpu::step::step_gru,
     &const { with_own(read(8, "bias_hn")) },
     &STEP_OVERRIDES
 );
 
+/// One time step of `nn.LSTM` with `proj_size`, up to what [`STEP_PROJECTION`] makes the state of.
+pub static STEP_LSTM_UNPROJECTED: Kernel = step_kernel!(
+    "step_lstm_unprojected",
+    ["cell/lstm", "update/unprojected", "shared/activation"],
+    16,
+    cpu::step::step_lstm_unprojected,
+    &[
+        read(2, "gates_x"),
+        read(3, "weight"),
+        read(4, "h_in"),
+        read_write(5, "m"),
+        read(7, "lengths"),
+        read_write(8, "c"),
+    ],
+    &STEP_OVERRIDES
+);
+
+/// The projection of one time step of `nn.LSTM` with `proj_size`.
+pub static STEP_PROJECTION: Kernel = step_kernel!(
+    "step_projection",
+    ["cell/projection"],
+    4,
+    cpu::step::step_projection,
+    &[
+        read(3, "weight"),
+        read(4, "h_in"),
+        read_write(5, "h_out"),
+        read_write(6, "y"),
+        read(7, "lengths"),
+        read(8, "h_before"),
+    ],
+    &STEP_OVERRIDES
+);
+
 /// The whole table.
-pub static KERNELS: [&Kernel; 4] = [&LINEAR, &STEP_RNN, &STEP_LSTM, &STEP_GRU];
+pub static KERNELS: [&Kernel; 6] =
+    [&LINEAR, &STEP_RNN, &STEP_LSTM, &STEP_GRU, &STEP_LSTM_UNPROJECTED, &STEP_PROJECTION];

@@ -72,9 +72,6 @@ impl Rnn {
     pub fn new(device: &Device, params: &Params) -> Result<Self> {
         let config = params.config().clone();
         config.validate()?;
-        if config.proj_size > 0 {
-            return Err(Error::Unsupported(format!("proj_size (it is {}): an LSTM with projection", config.proj_size)));
-        }
         let layout = WeightLayout::new(&config, device.limits())?;
         if layout.size() > device.limits().memory_budget {
             return Err(Error::Limit {
@@ -110,7 +107,7 @@ impl Rnn {
     /// Runs the module.
     ///
     /// `input` is `[T, B, I]`, `[B, T, I]` with `batch_first`, or `[T, I]` for a single sequence. `state` is the
-    /// initial state, zeros if there is none. Returns `output` (`[T, B, D·H]`, laid out as the input is) and the state
+    /// initial state, zeros if there is none. Returns `output` (`[T, B, D·R]`, laid out as the input is, R being `proj_size` or else `hidden_size`) and the state
     /// after the last step; the reverse direction's is its state at t = 0.
     ///
     /// # Errors

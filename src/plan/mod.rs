@@ -5,18 +5,20 @@
 //! last time step. Segments are cut symmetrically (segment c is as long as segment n−1−c), so that what one direction
 //! calls segment c the other calls segment n−1−c, read from its end. Most sequences have one segment.
 
+mod layers;
 mod segments;
 mod weights;
 
-pub use weights::{LayerShard, WeightLayout};
+pub use weights::{LayerShard, ProjectionShard, WeightLayout};
 
 use crate::check::Sizes;
-use crate::config::{Config, Kind};
-use crate::dims::{Dims, LinearDims, StepDims};
+use crate::config::Config;
+use crate::dims::Dims;
 use crate::error::{Error, Result};
-use crate::kernel::{self, Kernel, LINEAR_TILE, STEP_MAX_ROWS, activation};
+use crate::kernel::Kernel;
 use crate::limits::Limits;
-use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role};
+use crate::recording::{Axis, BufferId, BufferSpec, Command, Place, Recording, Role};
+use layers::Planner;
 
 /// Rows of the table of step indices, and so the most steps of one segment.
 pub const MAX_SEGMENT_STEPS: usize = 4096;
@@ -85,13 +87,7 @@ pub(crate) const fn padded(size: usize) -> usize {
 pub fn plan(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limits, tuning: Tuning) -> Result<Plan> {
     let steps = segments::max_steps(config, weights, sizes, limits)?;
     let segments = segments::cut(sizes.seq_len, steps);
-    let mut planner = Planner {
-        config,
-        limits,
-        tuning,
-        sizes,
-        recording: Recording { buffers: weights.buffers().to_vec(), commands: Vec::new() },
-    };
+    let mut planner = Planner::new(config, weights, sizes, limits, tuning);
     let input = planner.sequence("input", &segments, &[(Axis::Feature, padded(config.input_size))], Role::Input);
     let lengths = planner.buffer("lengths", vec![(Axis::Row, sizes.batch)], Role::Input);
     let states: Vec<LayerState> = (0..config.num_layers).map(|layer| planner.state(layer)).collect();
@@ -104,44 +100,25 @@ pub fn plan(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limi
             planner.sequence(label, &segments, &y_axes, role)
         })
         .collect();
-    let gates_x = planner.buffer(
-        "gates_x",
-        vec![
-            (Axis::Step, segments.iter().map(ExactSizeIterator::len).max().unwrap_or(0)),
-            (Axis::Row, sizes.batch),
-            (Axis::Direction, config.num_directions()),
-            (Axis::Unit, config.hidden_size),
-            (Axis::Gate, config.gate_count()),
-        ],
-        Role::Scratch,
-    );
+    let scratch = planner.scratch(segments.iter().map(ExactSizeIterator::len).max().unwrap_or(0), lengths);
     for layer in 0..config.num_layers {
         let x = if layer == 0 { &input } else { &sets[(layer - 1) % 2] };
         let y = &sets[layer % 2];
         for (c, segment) in segments.iter().enumerate() {
             let place = Place { layer, first_step: segment.start };
-            for shard in weights.layer(layer) {
-                let x = [x[c], x[segments.len() - 1 - c]];
-                planner.input_projection(place, segment.len(), shard, x, gates_x)?;
+            let x = [x[c], x[segments.len() - 1 - c]];
+            for projection in planner.input_projection(place, segment.len(), x, scratch)? {
+                planner.recording.commands.push(Command::Dispatch(projection));
             }
-            let by_parity = [0, 1].map(|parity| {
-                let h = states[layer].h;
-                let buffers = StepBuffers {
-                    gates_x,
-                    h_in: h[parity],
-                    h_out: h[1 - parity],
-                    y: y[c],
-                    lengths,
-                    c: states[layer].c,
-                };
-                weights.layer(layer).iter().map(|shard| planner.step(place, shard, &buffers)).collect()
-            });
-            let [even, odd]: [Result<Vec<Dispatch>>; 2] = by_parity;
-            planner.recording.commands.push(Command::Steps {
+            let steps = Command::Steps {
                 count: segment.len() as u32,
                 first_step: segment.start as u32,
-                by_parity: [even?, odd?],
-            });
+                by_parity: [
+                    planner.step(place, states[layer], 0, y[c], scratch)?,
+                    planner.step(place, states[layer], 1, y[c], scratch)?,
+                ],
+            };
+            planner.recording.commands.push(steps);
         }
     }
     let output = sets[(config.num_layers - 1) % 2].clone();
@@ -163,174 +140,6 @@ pub fn rows_per_pass(config: &Config, weights: &WeightLayout, sizes: Sizes, limi
             Err(error) if batch <= 1 => return Err(error),
             Err(_) => passes *= 2,
         }
-    }
-}
-
-/// The buffers of one step.
-struct StepBuffers {
-    gates_x: BufferId,
-    h_in: BufferId,
-    h_out: BufferId,
-    y: BufferId,
-    lengths: BufferId,
-    c: Option<BufferId>,
-}
-
-struct Planner<'a> {
-    config: &'a Config,
-    limits: &'a Limits,
-    tuning: Tuning,
-    sizes: Sizes,
-    recording: Recording,
-}
-
-impl Planner<'_> {
-    fn buffer(&mut self, label: &str, axes: Vec<(Axis, usize)>, role: Role) -> BufferId {
-        self.recording.buffer(BufferSpec { label: label.to_owned(), axes, role })
-    }
-
-    /// One buffer per segment of something that every (step, row) has.
-    fn sequence(
-        &mut self,
-        label: &str,
-        segments: &[std::ops::Range<usize>],
-        axes: &[(Axis, usize)],
-        role: Role,
-    ) -> Vec<BufferId> {
-        segments
-            .iter()
-            .map(|segment| {
-                let mut all = vec![(Axis::Step, segment.len()), (Axis::Row, self.sizes.batch)];
-                all.extend_from_slice(axes);
-                self.buffer(label, all, role)
-            })
-            .collect()
-    }
-
-    fn state(&mut self, layer: usize) -> LayerState {
-        let axes = |features| {
-            vec![(Axis::Direction, self.config.num_directions()), (Axis::Row, self.sizes.batch), (Axis::Unit, features)]
-        };
-        let (h, c) = (axes(padded(self.config.state_size())), axes(self.config.hidden_size));
-        LayerState {
-            h: ["even", "odd"]
-                .map(|turn| self.buffer(&format!("layer {layer} h, {turn} steps"), h.clone(), Role::State)),
-            c: (self.config.kind == Kind::Lstm).then(|| self.buffer(&format!("layer {layer} c"), c, Role::State)),
-        }
-    }
-
-    /// Projects a segment's input for the units of one shard, all directions at once.
-    fn input_projection(
-        &mut self,
-        place: Place,
-        steps: usize,
-        shard: &LayerShard,
-        [x_same, x_mirrored]: [BufferId; 2],
-        gates_x: BufferId,
-    ) -> Result<()> {
-        let config = self.config;
-        let (gates, directions) = (config.gate_count(), config.num_directions());
-        let columns = shard.units.len() * gates;
-        let (parts, part) = if place.layer == 0 { (1, config.input_size) } else { (directions, config.state_size()) };
-        let dims = LinearDims {
-            steps: steps as u32,
-            batch: self.sizes.batch as u32,
-            directions: directions as u32,
-            columns: columns as u32,
-            parts: parts as u32,
-            part_quads: (padded(part) / 4) as u32,
-            y_row_stride: (directions * config.hidden_size * gates) as u32,
-            y_direction_stride: (config.hidden_size * gates) as u32,
-            y_offset: (shard.units.start * gates) as u32,
-            row_tiles: (steps * self.sizes.batch).div_ceil(LINEAR_TILE) as u32,
-            column_tiles: columns.div_ceil(LINEAR_TILE) as u32,
-            pad: 0,
-        };
-        let dispatch = self.dispatch(
-            &kernel::LINEAR,
-            place,
-            vec![("ACTIVATION", activation::NONE)],
-            Dims::Linear(dims),
-            vec![x_same, x_mirrored, shard.weight_ih, shard.bias, gates_x],
-            u64::from(dims.row_tiles) * u64::from(dims.column_tiles) * directions as u64,
-        )?;
-        self.recording.commands.push(Command::Dispatch(dispatch));
-        Ok(())
-    }
-
-    /// One step of one shard.
-    fn step(&self, place: Place, shard: &LayerShard, buffers: &StepBuffers) -> Result<Dispatch> {
-        let config = self.config;
-        let (kernel, own) = match config.kind {
-            Kind::RnnTanh | Kind::RnnRelu => (&kernel::STEP_RNN, None),
-            Kind::Lstm => (&kernel::STEP_LSTM, buffers.c),
-            Kind::Gru => (&kernel::STEP_GRU, shard.bias_hn),
-        };
-        let state_quads = padded(config.state_size()) / 4;
-        let overrides = self.step_overrides(kernel, state_quads);
-        let units_per_workgroup = (overrides[0].1 / overrides[1].1) as usize;
-        let rows = overrides[2].1 as usize;
-        let unit_tiles = shard.units.len().div_ceil(units_per_workgroup);
-        let row_tiles = self.sizes.batch.div_ceil(rows);
-        let directions = config.num_directions();
-        let dims = StepDims {
-            seq_len: self.sizes.seq_len as u32,
-            first_step: place.first_step as u32,
-            batch: self.sizes.batch as u32,
-            directions: directions as u32,
-            hidden_size: config.hidden_size as u32,
-            state_quads: state_quads as u32,
-            units: shard.units.len() as u32,
-            unit_offset: shard.units.start as u32,
-            unit_tiles: unit_tiles as u32,
-            row_tiles: row_tiles as u32,
-            pad: [0; 2],
-        };
-        let mut bindings =
-            vec![buffers.gates_x, shard.weight_hh, buffers.h_in, buffers.h_out, buffers.y, buffers.lengths];
-        bindings.extend(own);
-        let workgroups = unit_tiles as u64 * row_tiles as u64 * directions as u64;
-        self.dispatch(kernel, place, overrides, Dims::Step(dims), bindings, workgroups)
-    }
-
-    /// WORKGROUP_SIZE, LANES, ROWS and, for a plain RNN, RELU.
-    ///
-    /// LANES decides the order of the sums, so that it depends on the state's size and the adapter, never on the batch.
-    fn step_overrides(&self, kernel: &Kernel, state_quads: usize) -> Vec<(&'static str, u32)> {
-        let invocations =
-            self.limits.max_compute_invocations_per_workgroup.min(self.limits.max_compute_workgroup_size_x);
-        let workgroup_size = if invocations < 64 || self.tuning.row_per_invocation { 32 } else { 64 };
-        // At least two quads for each lane: shorter sums cost more to join than they save.
-        let lanes = match (self.tuning.row_per_invocation, state_quads / 2) {
-            (true, _) | (false, 0) => 1,
-            (false, pairs) => 1 << pairs.ilog2().min(5),
-        };
-        let wanted = self.sizes.batch.next_power_of_two().min(STEP_MAX_ROWS as usize) as u32;
-        let mut overrides = vec![("WORKGROUP_SIZE", workgroup_size), ("LANES", lanes), ("ROWS", wanted)];
-        if self.config.gate_count() == 1 {
-            overrides.push(("RELU", u32::from(self.config.kind == Kind::RnnRelu)));
-        }
-        while overrides[2].1 > 1
-            && (kernel.workgroup)(&overrides).storage > self.limits.max_compute_workgroup_storage_size
-        {
-            overrides[2].1 /= 2;
-        }
-        overrides
-    }
-
-    /// A dispatch of `workgroups` workgroups, after the checks that wgpu leaves to its callers.
-    fn dispatch(
-        &self,
-        kernel: &'static Kernel,
-        place: Place,
-        overrides: Vec<(&'static str, u32)>,
-        dims: Dims,
-        bindings: Vec<BufferId>,
-        workgroups: u64,
-    ) -> Result<Dispatch> {
-        check_kernel(kernel, &overrides, &dims, self.limits)?;
-        let workgroups = self.limits.fold_workgroups(kernel.name, workgroups)?;
-        Ok(Dispatch { kernel, place, overrides, dims, bindings, workgroups })
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) fn max_steps(config: &Config, weights: &WeightLayout, sizes: Sizes, l
         seq_len.saturating_mul(output).saturating_mul(layers.min(2) + 1),
         // The states and their read-back copies.
         layers.saturating_mul(states_per_layer).saturating_mul(state).saturating_mul(2),
+        // What a projection reads.
+        if config.proj_size > 0 { state } else { 0 },
         bytes(1),
     ]
     .into_iter()

@@ -28,6 +28,15 @@ pub struct LayerShard {
     pub bias_hn: Option<BufferId>,
 }
 
+/// The buffer of some units of one layer's projected state, both directions in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectionShard {
+    /// Which units of the R.
+    pub units: Range<usize>,
+    /// `[D, U, H]`.
+    pub weight_hr: BufferId,
+}
+
 /// The weight buffers of a model: what is where, without the values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeightLayout {
@@ -35,6 +44,7 @@ pub struct WeightLayout {
     buffers: Vec<BufferSpec>,
     contents: Vec<Content>,
     layers: Vec<Vec<LayerShard>>,
+    projections: Vec<Vec<ProjectionShard>>,
 }
 
 /// The parts of a configuration that the layout depends on.
@@ -65,6 +75,9 @@ enum Part {
         features: usize,
     },
     BiasHn,
+    WeightHr {
+        features: usize,
+    },
 }
 
 impl WeightLayout {
@@ -79,39 +92,38 @@ impl WeightLayout {
             buffers: Vec::new(),
             contents: Vec::new(),
             layers: Vec::new(),
+            projections: Vec::new(),
         };
         for layer in 0..config.num_layers {
             let (parts, features) = if layer == 0 { (1, config.input_size) } else { (directions, config.state_size()) };
             let row = (parts * padded(features)).max(padded(config.state_size()));
-            let unit = (directions * gates * row * 4) as u64;
-            let binding = limits.max_binding();
-            let most = binding / unit;
-            if most == 0 || (directions * config.hidden_size * 4) as u64 > binding {
-                return Err(Error::Limit {
-                    limit: limits.max_binding_name(),
-                    what: format!("the weights of one hidden unit of layer {layer}"),
-                    needed: unit,
-                    allowed: binding,
-                    advice: "use another device or the CPU",
-                });
-            }
-            let count = config.hidden_size.div_ceil(usize::try_from(most).unwrap_or(usize::MAX));
-            let size = config.hidden_size.div_ceil(count);
+            let unit = directions * gates * row;
+            let units =
+                cut(config.hidden_size, unit, &format!("the weights of one hidden unit of layer {layer}"), limits)?;
             let bias_hn = (config.kind == Kind::Gru).then(|| layout.add(layer, 0..config.hidden_size, Part::BiasHn));
-            let shards = (0..config.hidden_size)
-                .step_by(size)
-                .map(|start| {
-                    let units = start..(start + size).min(config.hidden_size);
-                    LayerShard {
-                        weight_ih: layout.add(layer, units.clone(), Part::WeightIh { parts, features }),
-                        bias: layout.add(layer, units.clone(), Part::Bias),
-                        weight_hh: layout.add(layer, units.clone(), Part::WeightHh { features: config.state_size() }),
-                        bias_hn,
-                        units,
-                    }
-                })
-                .collect();
+            let shards = units.into_iter().map(|units| LayerShard {
+                weight_ih: layout.add(layer, units.clone(), Part::WeightIh { parts, features }),
+                bias: layout.add(layer, units.clone(), Part::Bias),
+                weight_hh: layout.add(layer, units.clone(), Part::WeightHh { features: config.state_size() }),
+                bias_hn,
+                units,
+            });
+            let shards = shards.collect();
             layout.layers.push(shards);
+            if config.proj_size > 0 {
+                let unit = directions * padded(config.hidden_size);
+                let what = format!("the projection of one unit of layer {layer}");
+                let shards = cut(config.proj_size, unit, &what, limits)?.into_iter().map(|units| ProjectionShard {
+                    weight_hr: layout.add(layer, units.clone(), Part::WeightHr { features: config.hidden_size }),
+                    units,
+                });
+                let shards = shards.collect();
+                layout.projections.push(shards);
+            }
+        }
+        let whole = (directions * config.hidden_size * 4) as u64;
+        if whole > limits.max_binding() {
+            return Err(too_large("one bias of a whole layer", whole, limits));
         }
         Ok(layout)
     }
@@ -128,6 +140,7 @@ impl WeightLayout {
                 ("weight_hh", vec![direction, unit, gate, (Axis::Feature, padded(features))])
             }
             Part::BiasHn => ("bias_hn", vec![direction, unit]),
+            Part::WeightHr { features } => ("weight_hr", vec![direction, unit, (Axis::Feature, padded(features))]),
         };
         let label = format!("layer {layer} {name}, units {}..{}", units.start, units.end);
         self.buffers.push(BufferSpec { label, axes, role: Role::Weight });
@@ -145,6 +158,11 @@ impl WeightLayout {
         &self.layers[layer]
     }
 
+    /// The shards of a layer's projection; none without one.
+    pub fn projection(&self, layer: usize) -> &[ProjectionShard] {
+        self.projections.get(layer).map_or(&[], Vec::as_slice)
+    }
+
     /// Bytes of all weight buffers.
     pub fn size(&self) -> u64 {
         self.buffers.iter().map(BufferSpec::size).sum()
@@ -158,9 +176,14 @@ impl WeightLayout {
         for d in 0..self.config.directions {
             let direction = params.direction(content.layer, d);
             for j in content.units.clone() {
+                // What has one row for each unit, then what has one for each gate.
                 if content.part == Part::BiasHn {
                     // Row n of b_hh.
                     packed.push(direction.bias_hh.get(2 * hidden_size + j).copied().unwrap_or(0.0));
+                    continue;
+                }
+                if let Part::WeightHr { features } = content.part {
+                    pad(&mut packed, &direction.weight_hr[j * features..][..features]);
                     continue;
                 }
                 for gate in 0..gates {
@@ -174,24 +197,49 @@ impl WeightLayout {
     }
 }
 
+/// Appends `values`, padded to whole quads.
+fn pad(packed: &mut Vec<f32>, values: &[f32]) {
+    packed.extend_from_slice(values);
+    packed.resize(packed.len() + padded(values.len()) - values.len(), 0.0);
+}
+
 /// Appends what `part` holds for one row (PyTorch's row `gate · H + unit`) of one direction.
 fn pack_row(packed: &mut Vec<f32>, part: Part, direction: &DirectionParams, row: usize, gru_n: bool) {
-    let mut pad = |values: &[f32]| {
-        packed.extend_from_slice(values);
-        packed.resize(packed.len() + padded(values.len()) - values.len(), 0.0);
-    };
     match part {
         Part::WeightIh { parts, features } => {
             for p in 0..parts {
-                pad(&direction.weight_ih[(row * parts + p) * features..][..features]);
+                pad(packed, &direction.weight_ih[(row * parts + p) * features..][..features]);
             }
         }
-        Part::WeightHh { features } => pad(&direction.weight_hh[row * features..][..features]),
-        Part::Bias | Part::BiasHn => {
+        Part::WeightHh { features } => pad(packed, &direction.weight_hh[row * features..][..features]),
+        Part::Bias => {
             let bias_ih = direction.bias_ih.get(row).copied().unwrap_or(0.0);
             let bias_hh = direction.bias_hh.get(row).copied().unwrap_or(0.0);
             // A GRU's b_hn stays inside the reset product: r∘(W_hn h + b_hn).
             packed.push(if gru_n { bias_ih } else { bias_ih + bias_hh });
         }
+        Part::BiasHn | Part::WeightHr { .. } => unreachable!("these have one row for each unit"),
+    }
+}
+
+/// Cuts `count` units of `unit` values each into the fewest ranges, as even as can be, that one binding holds.
+fn cut(count: usize, unit: usize, what: &str, limits: &Limits) -> Result<Vec<Range<usize>>> {
+    let needed = unit as u64 * 4;
+    let most = limits.max_binding() / needed;
+    if most == 0 {
+        return Err(too_large(what, needed, limits));
+    }
+    let shards = count.div_ceil(usize::try_from(most).unwrap_or(usize::MAX));
+    let size = count.div_ceil(shards);
+    Ok((0..count).step_by(size).map(|start| start..(start + size).min(count)).collect())
+}
+
+fn too_large(what: &str, needed: u64, limits: &Limits) -> Error {
+    Error::Limit {
+        limit: limits.max_binding_name(),
+        what: what.to_owned(),
+        needed,
+        allowed: limits.max_binding(),
+        advice: "use another device or the CPU",
     }
 }

@@ -88,7 +88,6 @@ fn flags_that_do_not_fit_the_network_are_refused() {
     refused(&lstm, &entries, &["--prefix", "decoder."], &["decoder."]);
     refused(&lstm, &entries, &["--schedule", "fastest"], &["fastest", "auto", "step"]);
     refused(&lstm, &entries, &["--device", "all"], &["'all' stands for several devices"]);
-    refused(&lstm.proj_size(2), &entries, &[], &["unsupported", "proj_size"]);
 }
 
 #[test]

@@ -125,8 +125,11 @@ fn constants_agree(kernel: &Kernel) -> Verdict {
     let want: &[(&str, usize)] = match kernel.name {
         "linear" => &[("TILE", LINEAR_TILE)],
         "step_rnn" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::RnnTanh.gate_count())],
-        "step_lstm" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Lstm.gate_count())],
+        "step_lstm" | "step_lstm_unprojected" => {
+            &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Lstm.gate_count())]
+        }
         "step_gru" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Gru.gate_count())],
+        "step_projection" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", 1)],
         other => return Err(format!("list the constants that {other} shares with the host, if any")),
     };
     let module = parse(kernel.wgsl)?.module;

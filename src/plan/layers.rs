@@ -1,0 +1,272 @@
+//! The buffers and dispatches of recurrent layers.
+
+use std::ops::Range;
+
+use super::{LayerShard, LayerState, Tuning, WeightLayout, check_kernel, padded};
+use crate::check::Sizes;
+use crate::config::{Config, Kind};
+use crate::dims::{Dims, LinearDims, StepDims};
+use crate::error::Result;
+use crate::kernel::{self, Kernel, LINEAR_TILE, STEP_MAX_ROWS, activation};
+use crate::limits::Limits;
+use crate::recording::{Axis, BufferId, BufferSpec, Dispatch, Place, Recording, Role};
+
+/// What all layers use in turn.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scratch {
+    /// `[S, B, D, H, G]`: the input projections of one segment.
+    gates_x: BufferId,
+    /// `[D, B, H]`, for an LSTM with projection: what a step hands to it.
+    m: Option<BufferId>,
+    /// `[B]`.
+    lengths: BufferId,
+}
+
+/// Adds to a recording what recurrent layers need.
+pub(super) struct Planner<'a> {
+    config: &'a Config,
+    weights: &'a WeightLayout,
+    limits: &'a Limits,
+    tuning: Tuning,
+    sizes: Sizes,
+    pub(super) recording: Recording,
+}
+
+impl<'a> Planner<'a> {
+    /// A planner whose recording has the buffers of `weights` and no commands yet.
+    pub(super) fn new(
+        config: &'a Config,
+        weights: &'a WeightLayout,
+        sizes: Sizes,
+        limits: &'a Limits,
+        tuning: Tuning,
+    ) -> Self {
+        let recording = Recording { buffers: weights.buffers().to_vec(), commands: Vec::new() };
+        Self { config, weights, limits, tuning, sizes, recording }
+    }
+
+    pub(super) fn buffer(&mut self, label: &str, axes: Vec<(Axis, usize)>, role: Role) -> BufferId {
+        self.recording.buffer(BufferSpec { label: label.to_owned(), axes, role })
+    }
+
+    /// One buffer per segment of something that every (step, row) has.
+    pub(super) fn sequence(
+        &mut self,
+        label: &str,
+        segments: &[Range<usize>],
+        axes: &[(Axis, usize)],
+        role: Role,
+    ) -> Vec<BufferId> {
+        segments
+            .iter()
+            .map(|segment| {
+                let mut all = vec![(Axis::Step, segment.len()), (Axis::Row, self.sizes.batch)];
+                all.extend_from_slice(axes);
+                self.buffer(label, all, role)
+            })
+            .collect()
+    }
+
+    /// The state of a layer.
+    pub(super) fn state(&mut self, layer: usize) -> LayerState {
+        let (h, c) = (self.per_row(padded(self.config.state_size())), self.per_row(self.config.hidden_size));
+        LayerState {
+            h: ["even", "odd"]
+                .map(|turn| self.buffer(&format!("layer {layer} h, {turn} steps"), h.clone(), Role::State)),
+            c: (self.config.kind == Kind::Lstm).then(|| self.buffer(&format!("layer {layer} c"), c, Role::State)),
+        }
+    }
+
+    /// What layers use in turn, for segments of at most `steps`.
+    pub(super) fn scratch(&mut self, steps: usize, lengths: BufferId) -> Scratch {
+        let config = self.config;
+        let gates_x = vec![
+            (Axis::Step, steps),
+            (Axis::Row, self.sizes.batch),
+            (Axis::Direction, config.num_directions()),
+            (Axis::Unit, config.hidden_size),
+            (Axis::Gate, config.gate_count()),
+        ];
+        let m = self.per_row(padded(config.hidden_size));
+        Scratch {
+            gates_x: self.buffer("gates_x", gates_x, Role::Scratch),
+            m: (config.proj_size > 0).then(|| self.buffer("unprojected h", m, Role::Scratch)),
+            lengths,
+        }
+    }
+
+    fn per_row(&self, features: usize) -> Vec<(Axis, usize)> {
+        vec![(Axis::Direction, self.config.num_directions()), (Axis::Row, self.sizes.batch), (Axis::Unit, features)]
+    }
+
+    /// The projection of a segment's input, all directions at once; one dispatch for each shard.
+    pub(super) fn input_projection(
+        &self,
+        place: Place,
+        steps: usize,
+        x: [BufferId; 2],
+        scratch: Scratch,
+    ) -> Result<Vec<Dispatch>> {
+        let shards = self.weights.layer(place.layer).iter();
+        shards.map(|shard| self.shard_projection(place, steps, shard, x, scratch.gates_x)).collect()
+    }
+
+    fn shard_projection(
+        &self,
+        place: Place,
+        steps: usize,
+        shard: &LayerShard,
+        [x_same, x_mirrored]: [BufferId; 2],
+        gates_x: BufferId,
+    ) -> Result<Dispatch> {
+        let config = self.config;
+        let (gates, directions) = (config.gate_count(), config.num_directions());
+        let columns = shard.units.len() * gates;
+        let (parts, part) = if place.layer == 0 { (1, config.input_size) } else { (directions, config.state_size()) };
+        let dims = LinearDims {
+            steps: steps as u32,
+            batch: self.sizes.batch as u32,
+            directions: directions as u32,
+            columns: columns as u32,
+            parts: parts as u32,
+            part_quads: (padded(part) / 4) as u32,
+            y_row_stride: (directions * config.hidden_size * gates) as u32,
+            y_direction_stride: (config.hidden_size * gates) as u32,
+            y_offset: (shard.units.start * gates) as u32,
+            row_tiles: (steps * self.sizes.batch).div_ceil(LINEAR_TILE) as u32,
+            column_tiles: columns.div_ceil(LINEAR_TILE) as u32,
+            pad: 0,
+        };
+        self.dispatch(
+            &kernel::LINEAR,
+            place,
+            vec![("ACTIVATION", activation::NONE)],
+            Dims::Linear(dims),
+            vec![x_same, x_mirrored, shard.weight_ih, shard.bias, gates_x],
+            u64::from(dims.row_tiles) * u64::from(dims.column_tiles) * directions as u64,
+        )
+    }
+
+    /// One step of a layer whose index has the given parity: a dispatch for each shard, and with a projection one for
+    /// each of its shards.
+    pub(super) fn step(
+        &self,
+        place: Place,
+        state: LayerState,
+        parity: usize,
+        y: BufferId,
+        Scratch { gates_x, m, lengths }: Scratch,
+    ) -> Result<Vec<Dispatch>> {
+        let config = self.config;
+        let (h_in, h_out) = (state.h[parity], state.h[1 - parity]);
+        let kernel = match (config.kind, m) {
+            (Kind::RnnTanh | Kind::RnnRelu, _) => &kernel::STEP_RNN,
+            (Kind::Gru, _) => &kernel::STEP_GRU,
+            (Kind::Lstm, None) => &kernel::STEP_LSTM,
+            (Kind::Lstm, Some(_)) => &kernel::STEP_LSTM_UNPROJECTED,
+        };
+        let state_quads = padded(config.state_size()) / 4;
+        let mut dispatches = Vec::new();
+        for shard in self.weights.layer(place.layer) {
+            let mut bindings = vec![gates_x, shard.weight_hh, h_in];
+            bindings.extend_from_slice(&m.map_or(vec![h_out, y, lengths], |m| vec![m, lengths]));
+            bindings.extend(state.c.or(shard.bias_hn));
+            let width = Width { state_quads, hidden_size: config.hidden_size };
+            dispatches.push(self.unit_dispatch(kernel, place, width, shard.units.clone(), bindings)?);
+        }
+        for shard in self.weights.projection(place.layer) {
+            let bindings = [Some(shard.weight_hr), m, Some(h_out), Some(y), Some(lengths), Some(h_in)];
+            let width = Width { state_quads: padded(config.hidden_size) / 4, hidden_size: config.state_size() };
+            let bindings = bindings.into_iter().flatten().collect();
+            dispatches.push(self.unit_dispatch(
+                &kernel::STEP_PROJECTION,
+                place,
+                width,
+                shard.units.clone(),
+                bindings,
+            )?);
+        }
+        Ok(dispatches)
+    }
+
+    /// A dispatch of a kernel of the schedule `step` for some units.
+    fn unit_dispatch(
+        &self,
+        kernel: &'static Kernel,
+        place: Place,
+        Width { state_quads, hidden_size }: Width,
+        units: Range<usize>,
+        bindings: Vec<BufferId>,
+    ) -> Result<Dispatch> {
+        let overrides = self.step_overrides(kernel, state_quads);
+        let units_per_workgroup = (overrides[0].1 / overrides[1].1) as usize;
+        let rows = overrides[2].1 as usize;
+        let unit_tiles = units.len().div_ceil(units_per_workgroup);
+        let row_tiles = self.sizes.batch.div_ceil(rows);
+        let directions = self.config.num_directions();
+        let dims = StepDims {
+            seq_len: self.sizes.seq_len as u32,
+            first_step: place.first_step as u32,
+            batch: self.sizes.batch as u32,
+            directions: directions as u32,
+            hidden_size: hidden_size as u32,
+            state_quads: state_quads as u32,
+            units: units.len() as u32,
+            unit_offset: units.start as u32,
+            unit_tiles: unit_tiles as u32,
+            row_tiles: row_tiles as u32,
+            pad: [0; 2],
+        };
+        let workgroups = unit_tiles as u64 * row_tiles as u64 * directions as u64;
+        self.dispatch(kernel, place, overrides, Dims::Step(dims), bindings, workgroups)
+    }
+
+    /// WORKGROUP_SIZE, LANES, ROWS and, for a plain RNN, RELU.
+    ///
+    /// LANES decides the order of the sums, so that it depends on the state's size and the adapter, never on the batch.
+    fn step_overrides(&self, kernel: &Kernel, state_quads: usize) -> Vec<(&'static str, u32)> {
+        let invocations =
+            self.limits.max_compute_invocations_per_workgroup.min(self.limits.max_compute_workgroup_size_x);
+        let workgroup_size = if invocations < 64 || self.tuning.row_per_invocation { 32 } else { 64 };
+        // At least two quads for each lane: shorter sums cost more to join than they save.
+        let lanes = match (self.tuning.row_per_invocation, state_quads / 2) {
+            (true, _) | (false, 0) => 1,
+            (false, pairs) => 1 << pairs.ilog2().min(5),
+        };
+        let wanted = self.sizes.batch.next_power_of_two().min(STEP_MAX_ROWS as usize) as u32;
+        let mut overrides = vec![("WORKGROUP_SIZE", workgroup_size), ("LANES", lanes), ("ROWS", wanted)];
+        if self.config.gate_count() == 1 {
+            overrides.push(("RELU", u32::from(self.config.kind == Kind::RnnRelu)));
+        }
+        while overrides[2].1 > 1
+            && (kernel.workgroup)(&overrides).storage > self.limits.max_compute_workgroup_storage_size
+        {
+            overrides[2].1 /= 2;
+        }
+        overrides
+    }
+
+    /// A dispatch of `workgroups` workgroups, after the checks that wgpu leaves to its callers.
+    fn dispatch(
+        &self,
+        kernel: &'static Kernel,
+        place: Place,
+        overrides: Vec<(&'static str, u32)>,
+        dims: Dims,
+        bindings: Vec<BufferId>,
+        workgroups: u64,
+    ) -> Result<Dispatch> {
+        check_kernel(kernel, &overrides, &dims, self.limits)?;
+        let workgroups = self.limits.fold_workgroups(kernel.name, workgroups)?;
+        Ok(Dispatch { kernel, place, overrides, dims, bindings, workgroups })
+    }
+}
+
+/// What a kernel of the schedule `step` sums over, and what it computes.
+#[derive(Debug, Clone, Copy)]
+struct Width {
+    /// Quads of the vector that is multiplied.
+    state_quads: usize,
+    /// Units of one direction.
+    hidden_size: usize,
+}
