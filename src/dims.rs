@@ -72,13 +72,85 @@ pub struct Step {
     pub pad: [u32; 3],
 }
 
+/// The sizes of one `embed` dispatch.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct EmbedDims {
+    /// Rows S·B.
+    pub rows: u32,
+    /// The token that the first row of this dispatch's weight belongs to.
+    pub first_token: u32,
+    /// Rows of this dispatch's weight.
+    pub tokens: u32,
+    /// Quads (four values) of one row, padding included.
+    pub quads: u32,
+}
+
+/// The sizes of one `dropout` dispatch.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct DropoutDims {
+    /// Time steps S of the segment.
+    pub steps: u32,
+    /// The step that this segment starts with.
+    pub first_step: u32,
+    /// Time steps T of the whole sequence.
+    pub seq_len: u32,
+    /// Batch rows B.
+    pub batch: u32,
+    /// Directions D.
+    pub directions: u32,
+    /// Quads (four values) of one direction, padding included.
+    pub quads: u32,
+    /// Which dropout of the network this is; its forward direction has this number, its reverse direction the next one.
+    pub site: u32,
+    /// A value is kept where its random word is not below.
+    pub threshold: u32,
+    /// What kept values are multiplied by.
+    pub scale: f32,
+    /// Unused; a uniform's size is a multiple of 16.
+    pub pad: [u32; 3],
+}
+
+/// The sizes of one `score` dispatch.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct ScoreDims {
+    /// Rows S·B.
+    pub rows: u32,
+    /// Logits N of one row.
+    pub columns: u32,
+    /// Unused; a uniform's size is a multiple of 16.
+    pub pad: [u32; 2],
+}
+
+/// The sizes of one `sample` dispatch.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct SampleDims {
+    /// Batch rows B.
+    pub batch: u32,
+    /// Logits N of one row.
+    pub columns: u32,
+    /// Unused; a uniform's size is a multiple of 16.
+    pub pad: [u32; 2],
+}
+
 /// The uniform of a dispatch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Dims {
     /// Of a `linear` dispatch.
     Linear(LinearDims),
     /// Of a `step` dispatch.
     Step(StepDims),
+    /// Of an `embed` dispatch.
+    Embed(EmbedDims),
+    /// Of a `dropout` dispatch.
+    Dropout(DropoutDims),
+    /// Of a `score` dispatch.
+    Score(ScoreDims),
+    /// Of a `sample` dispatch.
+    Sample(SampleDims),
 }
 
 impl Dims {
@@ -87,6 +159,10 @@ impl Dims {
         match self {
             Self::Linear(dims) => bytemuck::bytes_of(dims),
             Self::Step(dims) => bytemuck::bytes_of(dims),
+            Self::Embed(dims) => bytemuck::bytes_of(dims),
+            Self::Dropout(dims) => bytemuck::bytes_of(dims),
+            Self::Score(dims) => bytemuck::bytes_of(dims),
+            Self::Sample(dims) => bytemuck::bytes_of(dims),
         }
     }
 }

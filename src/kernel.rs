@@ -107,10 +107,10 @@ pub static LINEAR: Kernel = Kernel {
     bindings: &[read(1, "x_same"), read(2, "x_mirrored"), read(3, "weight"), read(4, "bias"), read_write(5, "y")],
     overrides: &[Override { name: "ACTIVATION", values: &[activation::NONE, activation::SIGMOID] }],
     workgroup: |_| WorkgroupUse { size: [8, 8, 1], storage: 2 * 160 * 16 },
-    loop_iterations: |dims, _| match dims {
+    loop_iterations: |dims, _| {
+        let Dims::Linear(dims) = dims else { return 0 };
         // Per tile of 4 quads: the tile, two loads, four quads; at the end four stores of four columns.
-        Dims::Linear(dims) => u64::from((dims.parts * dims.part_quads).div_ceil(4)) * 7 + 16,
-        Dims::Step(_) => 0,
+        u64::from((dims.parts * dims.part_quads).div_ceil(4)) * 7 + 16
     },
     twin: cpu::linear::linear,
 };
@@ -239,6 +239,109 @@ pub static STEP_PROJECTION: Kernel = step_kernel!(
     &STEP_OVERRIDES
 );
 
+/// Invocations of a workgroup of `embed` and of `dropout`, one for each quad.
+pub const QUADS_PER_WORKGROUP: usize = 64;
+
+/// `nn.Embedding`: rows of a table by their tokens.
+pub static EMBED: Kernel = Kernel {
+    name: "embed",
+    entry: "embed",
+    wgsl: concat!(include_str!("../shaders/embed.wgsl"), include_str!("../shaders/weight/f32.wgsl")),
+    stepped: false,
+    bindings: &[read(1, "tokens"), read(3, "weight"), read_write(2, "y")],
+    overrides: &[],
+    workgroup: |_| WorkgroupUse { size: [QUADS_PER_WORKGROUP as u32, 1, 1], storage: 0 },
+    loop_iterations: |_, _| 0,
+    twin: cpu::embed::embed,
+};
+
+/// Rounds of `philox`.
+const PHILOX_ROUNDS: u64 = 10;
+
+/// Dropout in place.
+pub static DROPOUT: Kernel = Kernel {
+    name: "dropout",
+    entry: "dropout",
+    wgsl: concat!(include_str!("../shaders/dropout.wgsl"), include_str!("../shaders/shared/philox.wgsl")),
+    stepped: false,
+    bindings: &[read(1, "settings"), read_write(2, "y")],
+    overrides: &[],
+    workgroup: |_| WorkgroupUse { size: [QUADS_PER_WORKGROUP as u32, 1, 1], storage: 0 },
+    loop_iterations: |_, _| PHILOX_ROUNDS,
+    twin: cpu::dropout::dropout,
+};
+
+const ROW_OVERRIDES: [Override; 1] = [Override { name: "WORKGROUP_SIZE", values: &[32, 64, 256] }];
+
+/// The negative log-likelihood of targets.
+pub static SCORE: Kernel = Kernel {
+    name: "score",
+    entry: "score",
+    wgsl: concat!(
+        include_str!("../shaders/score.wgsl"),
+        include_str!("../shaders/shared/softmax.wgsl"),
+        include_str!("../shaders/shared/log.wgsl"),
+    ),
+    stepped: false,
+    bindings: &[read(1, "logits"), read(2, "targets"), read_write(3, "nll")],
+    overrides: &ROW_OVERRIDES,
+    workgroup: |overrides| {
+        let invocations = override_value(overrides, "WORKGROUP_SIZE");
+        WorkgroupUse { size: [invocations, 1, 1], storage: invocations * 4 }
+    },
+    loop_iterations: |dims, overrides| {
+        let Dims::Score(dims) = dims else { return 0 };
+        let invocations = override_value(overrides, "WORKGROUP_SIZE");
+        // Columns and rounds of the reduction, for the maximum and for the sum.
+        2 * (u64::from(dims.columns.div_ceil(invocations)) + u64::from(invocations.ilog2()))
+    },
+    twin: cpu::score::score,
+};
+
+/// What `sample` writes where there is nothing to draw from: the logits have NaN, or their largest is infinite.
+pub const NO_TOKEN: u32 = u32::MAX;
+
+/// The last word of the counter of `sample`'s random numbers; in those of `dropout` it is the site.
+pub const SAMPLE_SITE: u32 = u32::MAX;
+
+/// The next token, drawn from the softmax of the logits.
+pub static SAMPLE: Kernel = Kernel {
+    name: "sample",
+    entry: "sample",
+    wgsl: concat!(
+        include_str!("../shaders/sample.wgsl"),
+        include_str!("../shaders/shared/softmax.wgsl"),
+        include_str!("../shaders/shared/philox.wgsl"),
+    ),
+    stepped: true,
+    bindings: &[read(2, "logits"), read(3, "settings"), read_write(4, "token"), read_write(5, "tokens")],
+    overrides: &ROW_OVERRIDES,
+    workgroup: |overrides| {
+        let invocations = override_value(overrides, "WORKGROUP_SIZE");
+        // The sums, a counter for each bit, and two words of 16 bytes each.
+        WorkgroupUse { size: [invocations, 1, 1], storage: invocations * 4 + 32 * 4 + 2 * 16 }
+    },
+    loop_iterations: |dims, overrides| {
+        let Dims::Sample(dims) = dims else { return 0 };
+        let invocations = override_value(overrides, "WORKGROUP_SIZE");
+        let chunk = u64::from(dims.columns.div_ceil(invocations));
+        // The maximum, 32 rounds of counting, the chunk's sum; then, for one invocation, the random number, the sums
+        // twice and one chunk.
+        chunk + 32 * (1 + chunk) + chunk + PHILOX_ROUNDS + 2 * u64::from(invocations) + chunk
+    },
+    twin: cpu::sample::sample,
+};
+
 /// The whole table.
-pub static KERNELS: [&Kernel; 6] =
-    [&LINEAR, &STEP_RNN, &STEP_LSTM, &STEP_GRU, &STEP_LSTM_UNPROJECTED, &STEP_PROJECTION];
+pub static KERNELS: [&Kernel; 10] = [
+    &LINEAR,
+    &STEP_RNN,
+    &STEP_LSTM,
+    &STEP_GRU,
+    &STEP_LSTM_UNPROJECTED,
+    &STEP_PROJECTION,
+    &EMBED,
+    &DROPOUT,
+    &SCORE,
+    &SAMPLE,
+];

@@ -1,4 +1,5 @@
-//! PyTorch's CPU generator, so that a seed gives the weights that `torch.manual_seed` gives.
+//! Random numbers: PyTorch's CPU generator, so that a seed gives the weights that `torch.manual_seed` gives, and a
+//! counter-based one, so that every device draws the same in any order.
 
 const N: usize = 624;
 const M: usize = 397;
@@ -59,13 +60,61 @@ impl Mt19937 {
     }
 }
 
+/// Philox4x32-10 (Salmon, Moraes, Dror and Shaw, 2011): four random words for each counter and key.
+///
+/// The twin of `shaders/shared/philox.wgsl`.
+pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    let product = |a: u32, b: u32| {
+        let wide = u64::from(a) * u64::from(b);
+        ((wide >> 32) as u32, wide as u32)
+    };
+    let ([mut c0, mut c1, mut c2, mut c3], [mut k0, mut k1]) = (counter, key);
+    for _ in 0..10 {
+        let (high_0, low_0) = product(0xd251_1f53, c0);
+        let (high_2, low_2) = product(0xcd9e_8d57, c2);
+        (c0, c1, c2, c3) = (high_2 ^ c1 ^ k0, low_2, high_0 ^ c3 ^ k1, low_0);
+        (k0, k1) = (k0.wrapping_add(0x9e37_79b9), k1.wrapping_add(0xbb67_ae85));
+    }
+    [c0, c1, c2, c3]
+}
+
+/// The constants with which the kernel `dropout` zeroes a value with probability `p`: it keeps those whose random word is
+/// not below the first and multiplies them by the second, 1 / (1 − p), or 0 where `p` is 1.
+pub fn dropout_constants(p: f64) -> (u32, f32) {
+    // As `as` converts it, what reaches 2^32 becomes the largest word.
+    let threshold = (p * 4_294_967_296.0).round() as u32;
+    (threshold, if p < 1.0 { (1.0 / (1.0 - p)) as f32 } else { 0.0 })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Mt19937;
+    use super::{Mt19937, dropout_constants, philox4x32};
 
     #[test]
     fn matches_the_published_first_output() {
         // The reference implementation's first output for its default seed.
         assert_eq!(Mt19937::new(5489).next_u32(), 3_499_211_612, "MT19937 with seed 5489");
+    }
+
+    #[test]
+    fn philox_matches_the_published_answers() {
+        let pi = [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344];
+        for (counter, key, want) in [
+            ([0; 4], [0; 2], [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]),
+            ([u32::MAX; 4], [u32::MAX; 2], [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]),
+            (pi, [0xa409_3822, 0x299f_31d0], [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]),
+        ] {
+            assert_eq!(philox4x32(counter, key), want, "counter {counter:x?}, key {key:x?}");
+        }
+    }
+
+    #[test]
+    fn dropout_keeps_everything_half_or_nothing() {
+        assert_eq!(dropout_constants(0.0), (0, 1.0), "every word is kept as it is");
+        assert_eq!(dropout_constants(0.5), (1 << 31, 2.0), "half of the words");
+        assert_eq!(dropout_constants(0.9), (3_865_470_566, 10.0), "a tenth of the words");
+        assert_eq!(dropout_constants(1.0), (u32::MAX, 0.0), "nothing is left of what is kept");
+        let almost = dropout_constants(1.0 - f64::EPSILON);
+        assert_eq!(almost, (u32::MAX, 2.0_f32.powi(52)), "close to 1");
     }
 }

@@ -112,13 +112,21 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// What the dispatch counts for against `max_work_per_submission`: its multiply-adds, and a million for being one.
+    /// What the dispatch counts for against `max_work_per_submission`: its multiply-adds, or what takes about as long,
+    /// and a million for being one.
     pub fn work(&self) -> u64 {
         let product = |sizes: &[u32]| sizes.iter().fold(1_u64, |p, &size| p.saturating_mul(u64::from(size)));
         let multiply_adds = match &self.dims {
             Dims::Linear(d) => product(&[d.steps, d.batch, d.directions, d.columns, d.parts, d.part_quads, 4]),
             // At most four gates.
             Dims::Step(d) => product(&[d.batch, d.directions, d.units, 4, d.state_quads, 4]),
+            Dims::Embed(d) => product(&[d.rows, d.quads, 4]),
+            // Ten rounds of eight products.
+            Dims::Dropout(d) => product(&[d.steps, d.batch, d.directions, d.quads, 80]),
+            // Once for the maximum and once for the sum, which takes a power.
+            Dims::Score(d) => product(&[d.rows, d.columns, 16]),
+            // At most 35 times: the maximum, each bit of a key, the sum and the token.
+            Dims::Sample(d) => product(&[d.batch, d.columns, 64]),
         };
         multiply_adds.saturating_add(1_000_000)
     }

@@ -1,8 +1,14 @@
 //! The CPU engine: executes a recording through each kernel's twin.
 
 pub(crate) mod activation;
+pub(crate) mod dropout;
+pub(crate) mod embed;
 pub(crate) mod linear;
+mod log;
 mod matmul;
+pub(crate) mod sample;
+pub(crate) mod score;
+mod softmax;
 pub(crate) mod step;
 
 use std::sync::Arc;

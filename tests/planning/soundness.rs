@@ -99,6 +99,7 @@ impl Checker<'_> {
         let directions = match &dispatch.dims {
             Dims::Linear(dims) => self.linear(what, dispatch, dims),
             Dims::Step(dims) => self.step(what, dispatch, dims),
+            other => panic!("{what}: {other:?} in a forward pass"),
         };
         assert_eq!(directions as usize, self.config.num_directions(), "{what}: all directions at once");
     }

@@ -53,6 +53,8 @@ fn listed(kernel: &Kernel) -> Vec<Declared> {
         };
         (0, index, name.to_owned(), space)
     }));
+    // A row lists its bindings in the order of a dispatch's buffers, which need not be that of their numbers.
+    all.sort_by_key(|&(group, binding, ..)| (binding, group));
     all
 }
 

@@ -5,8 +5,8 @@ use std::mem::{offset_of, size_of};
 use naga::proc::GlobalCtx;
 use naga::{AddressSpace, Expression, Literal, Module, Scalar, TypeInner};
 use wgpu_rnn::Kind;
-use wgpu_rnn::dims::{LinearDims, Step, StepDims};
-use wgpu_rnn::kernel::{KERNELS, Kernel, LINEAR_TILE, STEP_MAX_ROWS};
+use wgpu_rnn::dims::{DropoutDims, EmbedDims, LinearDims, SampleDims, ScoreDims, Step, StepDims};
+use wgpu_rnn::kernel::{KERNELS, Kernel, LINEAR_TILE, NO_TOKEN, QUADS_PER_WORKGROUP, SAMPLE_SITE, STEP_MAX_ROWS};
 
 use crate::{Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_every_passage, with_passage};
 
@@ -20,23 +20,32 @@ struct Layout {
     span: u32,
 }
 
-/// The layout of a struct whose members, all but `pad`, are `u32`. The compiler refuses a list that is not complete.
+/// The layout of a struct whose members, all but `pad`, are `u32`, or `f32` where they are listed as such; those have it
+/// in their name. The compiler refuses a list that is not complete.
 macro_rules! layout_of {
-    ($name:ident { $($member:ident),* }) => {{
-        fn _members_are_words($name { $($member,)* pad: _ }: &$name) -> Vec<&u32> {
-            vec![$($member),*]
+    ($name:ident { $($member:ident),* } $(f32 { $($float:ident),* })?) => {
+        layout_of!($name { $($member),* } $(f32 { $($float),* })? padding { pad })
+    };
+    ($name:ident { $($member:ident),* } $(f32 { $($float:ident),* })? padding { $($pad:ident)? }) => {{
+        fn _members_are_words(
+            $name { $($member,)* $($($float,)*)? $($pad: _)? }: &$name
+        ) -> (Vec<&u32>, Vec<&f32>) {
+            (vec![$($member),*], vec![$($($float),*)?])
         }
         Layout {
             name: stringify!($name).to_owned(),
-            members: vec![$((stringify!($member).to_owned(), offset_of!($name, $member) as u32)),*],
-            padding: Some(offset_of!($name, pad) as u32),
+            members: vec![
+                $((stringify!($member).to_owned(), offset_of!($name, $member) as u32),)*
+                $($((concat!(stringify!($float), ": f32").to_owned(), offset_of!($name, $float) as u32),)*)?
+            ],
+            padding: [$(offset_of!($name, $pad) as u32)?].first().copied(),
             span: size_of::<$name>() as u32,
         }
     }};
 }
 
 /// Every struct of `dims.rs`.
-fn host_layouts() -> [Layout; 3] {
+fn host_layouts() -> [Layout; 7] {
     [
         layout_of!(LinearDims {
             steps,
@@ -64,6 +73,19 @@ fn host_layouts() -> [Layout; 3] {
             row_tiles
         }),
         layout_of!(Step { index }),
+        layout_of!(EmbedDims { rows, first_token, tokens, quads } padding {}),
+        layout_of!(DropoutDims {
+            steps,
+            first_step,
+            seq_len,
+            batch,
+            directions,
+            quads,
+            site,
+            threshold
+        } f32 { scale }),
+        layout_of!(ScoreDims { rows, columns }),
+        layout_of!(SampleDims { batch, columns }),
     ]
 }
 
@@ -72,7 +94,7 @@ fn is_padding(member: &str) -> bool {
     member.strip_prefix("pad").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// The layouts of a module's uniforms, whose members must be `u32`.
+/// The layouts of a module's uniforms, whose members must be `u32` or `f32`.
 fn reflected(module: &Module) -> Result<Vec<Layout>, String> {
     let mut layouts = Vec::new();
     for (_, variable) in module.global_variables.iter().filter(|(_, variable)| variable.space == AddressSpace::Uniform)
@@ -86,11 +108,14 @@ fn reflected(module: &Module) -> Result<Vec<Layout>, String> {
             let member_name = member.name.clone().unwrap_or_default();
             if is_padding(&member_name) {
                 layout.padding.get_or_insert(member.offset);
-            } else if module.types[member.ty].inner != TypeInner::Scalar(Scalar::U32) {
-                return Err(format!("{name}.{member_name} is not u32"));
-            } else {
-                layout.members.push((member_name, member.offset));
+                continue;
             }
+            let member_name = match module.types[member.ty].inner {
+                TypeInner::Scalar(Scalar::U32) => member_name,
+                TypeInner::Scalar(Scalar::F32) => format!("{member_name}: f32"),
+                _ => return Err(format!("{name}.{member_name} is neither u32 nor f32")),
+            };
+            layout.members.push((member_name, member.offset));
         }
         layouts.push(layout);
     }
@@ -130,6 +155,9 @@ fn constants_agree(kernel: &Kernel) -> Verdict {
         }
         "step_gru" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Gru.gate_count())],
         "step_projection" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", 1)],
+        "embed" | "dropout" => &[("WORKGROUP_SIZE", QUADS_PER_WORKGROUP)],
+        "score" => &[],
+        "sample" => &[("NO_TOKEN", NO_TOKEN as usize), ("SAMPLE_SITE", SAMPLE_SITE as usize)],
         other => return Err(format!("list the constants that {other} shares with the host, if any")),
     };
     let module = parse(kernel.wgsl)?.module;
@@ -177,7 +205,13 @@ fn structs_that_differ_from_the_host_are_refused() {
     assert_refused("a member of another name", layouts_agree(&renamed), r#"("tiles", 32)"#);
     let signed = with_passage(step, "    unit_tiles: u32,", "    unit_tiles: i32,");
     let signed = with_every_passage(&signed, "dims.unit_tiles", "u32(dims.unit_tiles)");
-    assert_refused("a signed member", layouts_agree(&signed), "StepDims.unit_tiles is not u32");
+    assert_refused("a signed member", layouts_agree(&signed), "StepDims.unit_tiles is neither u32 nor f32");
+    let float = with_passage(step, "    unit_tiles: u32,", "    unit_tiles: f32,");
+    let float = with_every_passage(&float, "dims.unit_tiles", "u32(dims.unit_tiles)");
+    assert_refused("a member that is a float", layouts_agree(&float), r#"("unit_tiles: f32", 32)"#);
+    let word = with_passage(kernel_named("dropout"), "    scale: f32,", "    scale: u32,");
+    let word = with_every_passage(&word, "dims.scale", "f32(dims.scale)");
+    assert_refused("a float that is a word", layouts_agree(&word), r#"("scale", 32)"#);
     let vector = with_passage(step, "> step_at: Step;", "> step_at: vec4<u32>;");
     let vector = with_every_passage(&vector, "step_at.index", "step_at.x");
     assert_refused("no struct", layouts_agree(&vector), "is not a struct");

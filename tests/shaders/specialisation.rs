@@ -76,7 +76,8 @@ fn exceeded(needs: &WorkgroupUse) -> Vec<&'static str> {
 
 /// Sizes of nothing, with which loops take no iterations.
 fn no_dims(kernel: &Kernel) -> Dims {
-    if kernel.stepped { Dims::Step(Zeroable::zeroed()) } else { Dims::Linear(Zeroable::zeroed()) }
+    // A row takes the dims of another kernel for nothing to do.
+    if kernel.name == "linear" { Dims::Step(Zeroable::zeroed()) } else { Dims::Linear(Zeroable::zeroed()) }
 }
 
 /// Every point of the grid specialises, needs what the table says, and stays within WebGPU's default limits; where it

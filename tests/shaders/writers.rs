@@ -155,7 +155,7 @@ fn every_specialisation_is_written_in_every_language() {
 
 #[test]
 fn specialisations_differ_in_every_language() {
-    for kernel in KERNELS {
+    for kernel in KERNELS.into_iter().filter(|kernel| !kernel.overrides.is_empty()) {
         let shader = parse(kernel.wgsl).unwrap_or_else(|e| panic!("{}: {e}", kernel.name));
         let points = grid(kernel);
         let [first, last] = [&points[0], &points[points.len() - 1]].map(|values| {

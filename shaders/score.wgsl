@@ -1,0 +1,72 @@
+// The negative log-likelihood of a target under the softmax of a row of logits: log Σ exp(x − max) + (max − x[target]).
+//
+// A workgroup owns a row. Its invocations take every WORKGROUP_SIZE-th column; their results meet in workgroup memory in
+// an order that depends on WORKGROUP_SIZE and the columns alone.
+
+struct ScoreDims {
+    rows: u32,
+    columns: u32,
+    pad: vec2<u32>,
+}
+
+override WORKGROUP_SIZE: u32 = 256u;   // a power of two
+
+@group(0) @binding(0) var<uniform> dims: ScoreDims;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;       // [S·B, N]
+@group(0) @binding(2) var<storage, read> targets: array<u32>;      // [S·B]      one that is no column scores 0
+@group(0) @binding(3) var<storage, read_write> nll: array<f32>;    // [S·B]
+
+var<workgroup> sh: array<f32, WORKGROUP_SIZE>;
+
+// Not max(), which may drop a NaN that comes first.
+fn larger(a: f32, b: f32) -> f32 {
+    return select(a, b, b > a);
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn score(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) num_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile = workgroup.x + workgroup.y * num_workgroups.x;
+    // Workgroups that folding added run along on the last row and store nothing.
+    let live = tile < dims.rows;
+    let row = min(tile, dims.rows - 1u);
+    let first = row * dims.columns;
+
+    var lane_max = logits[first];
+    for (var i = lane; i < dims.columns; i += WORKGROUP_SIZE) {
+        lane_max = larger(lane_max, logits[first + i]);
+    }
+    sh[lane] = lane_max;
+    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if lane < half {
+            sh[lane] = larger(sh[lane], sh[lane + half]);
+        }
+    }
+    let row_max = workgroupUniformLoad(&sh[0]);
+
+    // A NaN that is no maximum is a NaN here.
+    var lane_sum = 0.0;
+    for (var i = lane; i < dims.columns; i += WORKGROUP_SIZE) {
+        lane_sum += softmax_term(logits[first + i] - row_max);
+    }
+    sh[lane] = lane_sum;
+    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if lane < half {
+            sh[lane] += sh[lane + half];
+        }
+    }
+    workgroupBarrier();
+    if live && lane == 0u {
+        let column = targets[row];
+        var loss = 0.0;
+        if column < dims.columns {
+            loss = log_exact(sh[0]) + (row_max - logits[first + column]);
+        }
+        nll[row] = loss;
+    }
+}

@@ -1,0 +1,5 @@
+// A term of a softmax: e^z for z <= 0, where z is the distance from the largest logit. Below −87 it is 0: there e^z
+// nears the subnormals, which some drivers flush, and nothing of it is left beside the largest term, which is 1.
+fn softmax_term(z: f32) -> f32 {
+    return select(exp(z), 0.0, z < -87.0);
+}

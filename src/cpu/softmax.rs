@@ -1,0 +1,5 @@
+//! Twin of `shaders/shared/softmax.wgsl`.
+
+pub(super) fn softmax_term(z: f32) -> f32 {
+    if z < -87.0 { 0.0 } else { z.exp() }
+}
