@@ -17,7 +17,7 @@ use crate::state_dict::StateDict;
 use crate::tensor::Tensor;
 
 /// Features that this version runs. `layout1` only says that the source was batch first.
-const SUPPORTED: [&str; 16] = [
+const SUPPORTED: [&str; 17] = [
     "lstm",
     "gru",
     "rnn_tanh",
@@ -34,6 +34,7 @@ const SUPPORTED: [&str; 16] = [
     "layout1",
     "lengths",
     "proj",
+    "cell",
 ];
 
 /// A file's identity and content.
@@ -63,6 +64,8 @@ pub enum Content {
 pub struct Case {
     /// Configuration and weights.
     pub params: Params,
+    /// Whether it is one call of a [`Cell`](crate::Cell): `input` is `[B, I]` or `[I]`, states are `[B, H]` or `[H]`.
+    pub cell: bool,
     /// `[T, B, I]`, `[B, T, I]` or `[T, I]`.
     pub input: Tensor,
     /// Valid steps of each row, if they are not all T.
@@ -197,7 +200,6 @@ fn unsupported_features(metadata: &Metadata<'_>) -> Result<Vec<String>> {
         .collect();
     let file = metadata.file;
     let claims = [
-        ("cell", metadata.flag("cell")?),
         ("reverse_only", metadata.flag("reverse")?),
         ("reset_before", file.metadata("gru_reset") == Some("before")),
         ("custom_act", file.metadata("activations").is_some()),
@@ -237,6 +239,10 @@ fn read_supported(metadata: &Metadata<'_>) -> Result<Case> {
         (Some(h), c) => Some(State { h, c }),
     };
     let lengths = file.get("lengths").is_some().then(|| file.lengths()).transpose()?;
+    let cell = metadata.flag("cell")?;
+    if cell && lengths.is_some() {
+        return Err(metadata.refuse("there are lengths, but a cell does one step"));
+    }
     let mut heads = Vec::new();
     for name in ["head", "head2"] {
         if file.get(&format!("{name}_weight")).is_none() {
@@ -262,7 +268,7 @@ fn read_supported(metadata: &Metadata<'_>) -> Result<Case> {
             .ok_or_else(|| metadata.refuse(format!("unknown expected tensor '{name}'")))?;
         expected.push(Expected { of, tensor: file.tensor(name)?, tolerance: None });
     }
-    Ok(Case { params, input: file.input("input")?, lengths, state, heads, expected })
+    Ok(Case { params, cell, input: file.input("input")?, lengths, state, heads, expected })
 }
 
 mod recipe {
@@ -339,6 +345,7 @@ mod recipe {
             tolerance,
             content: Content::Case(Box::new(Case {
                 params,
+                cell: false,
                 input,
                 lengths: None,
                 state: None,

@@ -101,6 +101,67 @@ pub fn lengths(lengths: &[usize], checked: Checked) -> Result<()> {
     }
 }
 
+/// Checks `input` (`[B, I]` or `[I]`) and the optional state (`[B, H]` or `[H]`) of one call of a cell.
+///
+/// # Errors
+/// [`Error::Argument`], in PyTorch's words where PyTorch checks the same.
+pub fn cell(config: &Config, input: &[usize], state: Option<(&[usize], Option<&[usize]>)>) -> Result<Checked> {
+    let cell = config.kind.cell();
+    let refuse = |message: String| Err(Error::Argument(message));
+    let lstm = config.kind == Kind::Lstm;
+    if input.len() != 1 && input.len() != 2 {
+        return refuse(format!("{cell}: Expected input to be 1D or 2D, got {}D instead", input.len()));
+    }
+    let states: Vec<&[usize]> = match state {
+        None => Vec::new(),
+        Some((_, None)) if lstm => {
+            return refuse(format!("{cell}: expected the initial state (h_0, c_0), got h_0 only"));
+        }
+        Some((_, Some(_))) if !lstm => {
+            return refuse(format!(
+                "{cell}: expected the initial state h_0 only, got (h_0, c_0); only LSTMCell has a cell state"
+            ));
+        }
+        Some((h_0, c_0)) => std::iter::once(h_0).chain(c_0).collect(),
+    };
+    for (which, found) in states.iter().enumerate() {
+        if found.len() != 1 && found.len() != 2 {
+            let name = if lstm { format!("hx[{which}]") } else { "hidden".to_owned() };
+            return refuse(format!("{cell}: Expected {name} to be 1D or 2D, got {}D instead", found.len()));
+        }
+    }
+    let features = input[input.len() - 1];
+    if features != config.input_size {
+        return refuse(format!("input has inconsistent input_size: got {features} expected {}", config.input_size));
+    }
+    let (unbatched, batch) = if input.len() == 1 { (true, 1) } else { (false, input[0]) };
+    // PyTorch calls both states hidden0; the number tells here which of them is wrong.
+    for (which, found) in states.into_iter().enumerate() {
+        let rows = match (unbatched, found) {
+            (true, [_]) => 1,
+            (false, &[rows, _]) => rows,
+            _ => {
+                return refuse(format!(
+                    "{cell}: a {}D input takes a {0}D hidden{which}, but got {}D",
+                    input.len(),
+                    found.len()
+                ));
+            }
+        };
+        if rows != batch {
+            return refuse(format!("Input batch size {batch} doesn't match hidden{which} batch size {rows}"));
+        }
+        let features = found[found.len() - 1];
+        if features != config.hidden_size {
+            return refuse(format!(
+                "hidden{which} has inconsistent hidden_size: got {features}, expected {}",
+                config.hidden_size
+            ));
+        }
+    }
+    Ok(Checked { sizes: Sizes { seq_len: 1, batch }, unbatched })
+}
+
 /// Ranks of the states, and that there are as many of them as the module has.
 fn check_state_ranks(config: &Config, unbatched: bool, h_0: &[usize], c_0: Option<&[usize]>) -> Result<()> {
     let module = config.kind.module();

@@ -46,6 +46,15 @@ impl Kind {
         }
     }
 
+    /// The class in `torch.nn` that does one step: `RNNCell`, `LSTMCell` or `GRUCell`.
+    pub const fn cell(self) -> &'static str {
+        match self {
+            Self::RnnTanh | Self::RnnRelu => "RNNCell",
+            Self::Lstm => "LSTMCell",
+            Self::Gru => "GRUCell",
+        }
+    }
+
     /// The name in case files and on the command line: `rnn_tanh`, `rnn_relu`, `lstm`, `gru`.
     pub const fn name(self) -> &'static str {
         match self {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::check::Sizes;
+use crate::check::{Checked, Sizes};
 use crate::config::Config;
 use crate::error::Result;
 use crate::plan::{Plan, padded};
@@ -13,6 +13,16 @@ use crate::tensor::Tensor;
 /// Where element (t, b, ·) of `input` or `output` starts, whichever axis comes first.
 fn row_start(config: &Config, seq_len: usize, batch: usize, t: usize, b: usize, width: usize) -> usize {
     (if config.batch_first { b * seq_len + t } else { t * batch + b }) * width
+}
+
+/// The shape of `output`, laid out as the input is.
+pub(crate) fn output_shape(config: &Config, Checked { sizes, unbatched }: Checked) -> Vec<usize> {
+    let Sizes { seq_len, batch } = sizes;
+    match (unbatched, config.batch_first) {
+        (true, _) => vec![seq_len, config.output_size()],
+        (false, true) => vec![batch, seq_len, config.output_size()],
+        (false, false) => vec![seq_len, batch, config.output_size()],
+    }
 }
 
 /// What a forward pass is given, checked.
@@ -43,14 +53,36 @@ pub(crate) fn write_inputs(
     rows: &Range<usize>,
     mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
 ) -> Result<()> {
-    let Given { input, lengths, state, sizes: Sizes { seq_len, batch } } = given;
+    write_sequence(plan, config, given, rows, &mut write)?;
+    write_state(plan, config, (given.state, given.sizes.batch), rows, write)
+}
+
+/// Writes the part of [`write_inputs`] that is new in each run of a stream: the input and the lengths.
+pub(crate) fn write_sequence(
+    plan: &Plan,
+    config: &Config,
+    given: Given<'_>,
+    rows: &Range<usize>,
+    mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
+) -> Result<()> {
+    let Given { input, lengths, sizes: Sizes { seq_len, batch }, .. } = given;
     for (segment, id) in plan.segments.iter().zip(&plan.input) {
         write(*id, &pack_input(config, input.data(), (seq_len, batch), segment.clone(), rows.clone()))?;
     }
     let length = |row: usize| lengths.map_or(seq_len, |lengths| lengths[row]);
     // The buffer is one of u32; hosts and engines carry all buffers as 32-bit words.
     let words: Vec<f32> = rows.clone().map(|row| f32::from_bits(length(row) as u32)).collect();
-    write(plan.lengths, &words)?;
+    write(plan.lengths, &words)
+}
+
+/// Writes the other part, the initial state of `rows` of a batch: zeros without one.
+pub(crate) fn write_state(
+    plan: &Plan,
+    config: &Config,
+    (state, batch): (Option<&State>, usize),
+    rows: &Range<usize>,
+    mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
+) -> Result<()> {
     let h_0 = state.map(|s| s.h.data());
     let c_0 = state.and_then(|s| s.c.as_ref()).map(Tensor::data);
     for (layer, ids) in plan.states.iter().enumerate() {

@@ -54,6 +54,7 @@
 //! whole picture.
 
 pub mod case;
+mod cell;
 pub mod check;
 pub mod compare;
 pub mod config;
@@ -74,17 +75,22 @@ pub mod random;
 pub mod recording;
 mod rnn;
 mod self_test;
+mod sequences;
 pub mod session;
 pub mod state_dict;
+mod stream;
 pub mod tensor;
 pub mod verify;
 
+pub use cell::{Cell, CellStream};
 pub use config::{Config, Kind};
 pub use device::Device;
 pub use error::{Error, Result};
 pub use linear::{Activation, Linear};
 pub use params::Params;
 pub use rnn::{Rnn, State};
+pub use sequences::{pad_sequence, unpad_sequence};
 pub use state_dict::StateDict;
+pub use stream::Stream;
 pub use tensor::Tensor;
 pub use wgpu;

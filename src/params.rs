@@ -163,10 +163,27 @@ impl Params {
     /// [`Error::NoRecurrentWeights`] when there is nothing to load under the prefix or the sizes make no module,
     /// [`Error::StateDict`] listing every missing, unexpected, wrongly shaped or wrongly typed tensor.
     pub fn from_state_dict(state_dict: &StateDict, prefix: &str) -> Result<Self> {
-        let (config, cell) = infer(state_dict, prefix)?;
+        let get = |name: &str| state_dict.get(&format!("{prefix}{name}"));
+        let cell = get("weight_ih_l0").is_none() && get("weight_ih").is_some();
+        Self::load(state_dict, prefix, cell, Kind::module)
+    }
+
+    /// The cell under `prefix` of a state dict: `weight_ih`, `weight_hh` and, unless it has no bias, `bias_ih` and `bias_hh`.
+    ///
+    /// The nonlinearity of an RNN cell is tanh and is changed with [`with`](Self::with).
+    ///
+    /// # Errors
+    /// As [`from_state_dict`](Self::from_state_dict); a layer's names (`weight_ih_l0`) are unexpected here.
+    pub fn from_cell_state_dict(state_dict: &StateDict, prefix: &str) -> Result<Self> {
+        Self::load(state_dict, prefix, true, Kind::cell)
+    }
+
+    /// Loads what has a cell's names or a layer's; `module` names it in errors.
+    fn load(state_dict: &StateDict, prefix: &str, cell: bool, module: fn(Kind) -> &'static str) -> Result<Self> {
+        let config = infer(state_dict, prefix, cell)?;
         let problems = problems(state_dict, prefix, &config, cell, true);
         if !problems.is_empty() {
-            return Err(Error::StateDict { module: config.kind.module(), problems });
+            return Err(Error::StateDict { module: module(config.kind), problems });
         }
         Self::from_fn(&config, |name, _| {
             let name = if cell { name.trim_end_matches("_l0") } else { name };
@@ -228,25 +245,26 @@ impl Params {
     }
 }
 
-/// Reads the configuration off names and shapes; the second value says whether the names are those of a cell.
-fn infer(state_dict: &StateDict, prefix: &str) -> Result<(Config, bool)> {
+/// Reads the configuration off names, those of a cell or those of layers, and shapes.
+fn infer(state_dict: &StateDict, prefix: &str, cell: bool) -> Result<Config> {
     let get = |name: &str| state_dict.get(&format!("{prefix}{name}"));
-    let cell = get("weight_ih_l0").is_none() && get("weight_ih").is_some();
     let suffix = if cell { "" } else { "_l0" };
     let place = |stem: &str| format!("{stem}{suffix}");
     let refuse = |message: String| Err(Error::NoRecurrentWeights(message));
 
     let named = |stem: &str| format!("{prefix}{}", place(stem));
     let (Some(weight_ih), Some(weight_hh)) = (get(&place("weight_ih")), get(&place("weight_hh"))) else {
-        if get("weight_ih_l0").is_none() && get("weight_hh_l0").is_none() && !cell {
+        let lacks = |name: &str| get(name).is_none();
+        if lacks("weight_ih_l0") && lacks("weight_hh_l0") && (!cell || (lacks("weight_ih") && lacks("weight_hh"))) {
             return refuse(no_weights(state_dict, prefix));
         }
         // Without these two there are no sizes to hold the shapes against, but the names can be told.
         let mut config = Config::new(Kind::Lstm, 1, 1);
-        config.proj_size = usize::from(get(&place("weight_hr")).is_some());
+        config.proj_size = usize::from(!cell && get("weight_hr_l0").is_some());
         claim(&mut config, state_dict, prefix, cell)?;
         let problems = problems(state_dict, prefix, &config, cell, false);
-        return Err(Error::StateDict { module: "RNN, LSTM or GRU", problems });
+        let module = if cell { "RNNCell, LSTMCell or GRUCell" } else { "RNN, LSTM or GRU" };
+        return Err(Error::StateDict { module, problems });
     };
     let (&[rows, input_size], &[_, state_size]) = (weight_ih.shape(), weight_hh.shape()) else {
         return refuse(format!(
@@ -257,7 +275,8 @@ fn infer(state_dict: &StateDict, prefix: &str) -> Result<(Config, bool)> {
             weight_hh.shape()
         ));
     };
-    let projection = get(&place("weight_hr"));
+    // No cell of PyTorch has a projection: there the tensor is one too many.
+    let projection = if cell { None } else { get("weight_hr_l0") };
     let hidden_size = match projection.map(|p| p.shape()) {
         None => state_size,
         Some(&[_, hidden_size]) => hidden_size,
@@ -294,7 +313,7 @@ fn infer(state_dict: &StateDict, prefix: &str) -> Result<(Config, bool)> {
     config.proj_size = projection.map_or(0, |_| state_size);
     claim(&mut config, state_dict, prefix, cell)?;
     config.validate()?;
-    Ok((config, cell))
+    Ok(config)
 }
 
 /// Reads layers, directions and bias off the names: any tensor of one claims that the whole of it exists, and what lacks

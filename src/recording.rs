@@ -7,6 +7,9 @@ use crate::kernel::Kernel;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BufferId(pub usize);
 
+/// A buffer to copy from, and one of the same length to copy to.
+pub type CopyPair = (BufferId, BufferId);
+
 /// What an axis of a buffer counts, outermost first in [`BufferSpec::axes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Axis {

@@ -8,7 +8,7 @@ use crate::config::{Config, Kind};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::gpu::lock;
-use crate::layout::{Given, c_features, h_features, unpack_output, unpack_state, write_inputs};
+use crate::layout::{Given, c_features, h_features, output_shape, unpack_output, unpack_state, write_inputs};
 use crate::params::Params;
 use crate::plan::{self, Plan, WeightLayout};
 use crate::session::{Session, Weights};
@@ -55,9 +55,9 @@ pub struct Rnn {
 
 /// A plan and its buffers.
 #[derive(Debug)]
-struct Prepared {
-    plan: Plan,
-    session: Session,
+pub(crate) struct Prepared {
+    pub(crate) plan: Plan,
+    pub(crate) session: Session,
 }
 
 /// How many plans with their buffers stay ready.
@@ -149,19 +149,11 @@ impl Rnn {
         let Results { output, h_n, c_n } = results;
         let config = &self.config;
         let layers = config.num_layers * config.num_directions();
-        let (mut output_shape, mut state_shape) = match config.batch_first {
-            true => (vec![sizes.batch, sizes.seq_len], vec![layers, sizes.batch]),
-            false => (vec![sizes.seq_len, sizes.batch], vec![layers, sizes.batch]),
-        };
-        if checked.unbatched {
-            output_shape = vec![sizes.seq_len];
-            state_shape.pop();
-        }
-        output_shape.push(config.output_size());
+        let state_shape = if checked.unbatched { vec![layers] } else { vec![layers, sizes.batch] };
         let with = |features| [state_shape.as_slice(), &[features]].concat();
         let h = Tensor::trusted(with(config.state_size()), h_n);
         let c = (config.kind == Kind::Lstm).then(|| Tensor::trusted(with(config.hidden_size), c_n));
-        Ok((Tensor::trusted(output_shape, output), State { h, c }))
+        Ok((Tensor::trusted(output_shape(config, checked), output), State { h, c }))
     }
 
     /// The plan of a forward pass: what it runs and how much memory it takes, before it runs.
@@ -174,7 +166,7 @@ impl Rnn {
         self.plan_rows(Sizes { batch: rows, ..sizes })
     }
 
-    fn plan_rows(&self, sizes: Sizes) -> Result<Plan> {
+    pub(crate) fn plan_rows(&self, sizes: Sizes) -> Result<Plan> {
         plan::plan(&self.config, &self.layout, sizes, self.device.limits(), self.device.tuning())
     }
 
@@ -211,14 +203,19 @@ impl Rnn {
             unpack_state(&packed, &mut results.c_n, config, batch, layer, rows.clone(), c_features(config));
         }
         // Only a pass that went well is kept; after an error the next call starts afresh.
-        let mut plans = lock(&self.plans);
-        plans.insert(0, prepared);
-        plans.truncate(PLANS_KEPT);
+        self.keep(prepared);
         Ok(())
     }
 
-    /// A plan of these sizes that no other call is using, from those kept or new.
-    fn prepare(&self, sizes: Sizes) -> Result<Prepared> {
+    /// Keeps a plan for a later call of its sizes.
+    pub(crate) fn keep(&self, prepared: Prepared) {
+        let mut plans = lock(&self.plans);
+        plans.insert(0, prepared);
+        plans.truncate(PLANS_KEPT);
+    }
+
+    /// A plan of these sizes that no other call is using, from those kept or new. Its buffers may hold anything.
+    pub(crate) fn prepare(&self, sizes: Sizes) -> Result<Prepared> {
         {
             let mut plans = lock(&self.plans);
             if let Some(found) = plans.iter().position(|prepared| prepared.plan.sizes == sizes) {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::cpu;
 use crate::device::{Device, Engine};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu;
-use crate::recording::{BufferId, BufferSpec, Recording};
+use crate::recording::{BufferId, BufferSpec, CopyPair, Recording, Role};
 
 /// The packed weights of a model where its device can read them.
 #[derive(Debug, Clone)]
@@ -68,17 +68,97 @@ impl Session {
         }
     }
 
+    /// Reads a buffer.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    pub fn read(&self, id: BufferId) -> Result<Vec<f32>> {
+        match self {
+            Self::Cpu(engine) => Ok(engine.buffer(id).to_vec()),
+            Self::Gpu(engine) => engine.read(id, 0..engine.recording().spec(id).len()),
+        }
+    }
+
     /// Runs the recording and reads `results`.
     ///
     /// # Errors
     /// The errors of the device.
     pub fn run(&mut self, results: &[BufferId]) -> Result<Vec<Vec<f32>>> {
+        self.run_and_carry(results, &[])
+    }
+
+    /// Runs the recording, reads `results`, and then [`carry`](Self::carry)s `pairs`, all in one go.
+    ///
+    /// # Errors
+    /// As [`carry`](Self::carry).
+    pub fn run_and_carry(&mut self, results: &[BufferId], pairs: &[CopyPair]) -> Result<Vec<Vec<f32>>> {
+        check_pairs(self.recording(), self.recording(), pairs)?;
         match self {
             Self::Cpu(engine) => {
                 engine.run();
-                Ok(results.iter().map(|id| engine.buffer(*id).to_vec()).collect())
+                let values = results.iter().map(|id| engine.buffer(*id).to_vec()).collect();
+                pairs.iter().for_each(|&(from, to)| engine.copy(from, to));
+                Ok(values)
             }
-            Self::Gpu(engine) => engine.run(results),
+            Self::Gpu(engine) => engine.run(results, pairs),
         }
     }
+
+    /// Copies buffers of this session among themselves, one pair after the other. On a GPU the values stay there, and
+    /// nothing waits: the copies come after the runs that were started, and before those that follow.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the two buffers of a pair differ in length or the second is a weight; the errors of the
+    /// device.
+    pub fn carry(&mut self, pairs: &[CopyPair]) -> Result<()> {
+        check_pairs(self.recording(), self.recording(), pairs)?;
+        match self {
+            Self::Cpu(engine) => pairs.iter().for_each(|&(from, to)| engine.copy(from, to)),
+            Self::Gpu(engine) => engine.copy_from(engine, pairs)?,
+        }
+        Ok(())
+    }
+
+    /// As [`carry`](Self::carry), from buffers of another session on the same device.
+    ///
+    /// # Errors
+    /// As [`carry`](Self::carry), and [`Error::Argument`] when the sessions are not on one device.
+    pub fn carry_from(&mut self, source: &Self, pairs: &[CopyPair]) -> Result<()> {
+        check_pairs(source.recording(), self.recording(), pairs)?;
+        match (self, source) {
+            (Self::Cpu(engine), Self::Cpu(source)) => {
+                pairs.iter().for_each(|&(from, to)| engine.buffer_mut(to).copy_from_slice(source.buffer(from)));
+                Ok(())
+            }
+            (Self::Gpu(engine), Self::Gpu(source)) if engine.shares_device(source) => engine.copy_from(source, pairs),
+            _ => Err(Error::Argument("buffers can only be carried between sessions on the same device".to_owned())),
+        }
+    }
+
+    fn recording(&self) -> &Recording {
+        match self {
+            Self::Cpu(engine) => engine.recording(),
+            Self::Gpu(engine) => engine.recording(),
+        }
+    }
+}
+
+/// Refuses what cannot be copied whole, and what must not be written.
+fn check_pairs(from: &Recording, to: &Recording, pairs: &[CopyPair]) -> Result<()> {
+    for &(source, target) in pairs {
+        let (source, target) = (from.spec(source), to.spec(target));
+        if source.len() != target.len() {
+            return Err(Error::Argument(format!(
+                "'{}' holds {} values, which '{}' of {} cannot take over",
+                source.label,
+                source.len(),
+                target.label,
+                target.len()
+            )));
+        }
+        if target.role == Role::Weight {
+            return Err(Error::Argument(format!("'{}' is a weight, which runs of a model share", target.label)));
+        }
+    }
+    Ok(())
 }

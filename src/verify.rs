@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::case::{Case, CaseFile, Content, Quantity};
+use crate::cell::Cell;
 use crate::compare::{Comparison, Tolerance};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::linear::Linear;
-use crate::rnn::Rnn;
+use crate::rnn::{Rnn, State};
 use crate::tensor::Tensor;
 
 /// How a case ended.
@@ -148,11 +149,7 @@ pub fn run_file(device: &Device, file: &CaseFile) -> Report {
 }
 
 fn compare(device: &Device, case: &Case, tolerance: Tolerance) -> Result<Comparison> {
-    let rnn = Rnn::new(device, &case.params)?;
-    let (output, state) = match &case.lengths {
-        Some(lengths) => rnn.forward_lengths(&case.input, lengths, case.state.as_ref())?,
-        None => rnn.forward(&case.input, case.state.as_ref())?,
-    };
+    let (output, state) = forward(device, case)?;
     let mut comparison = Comparison::default();
     for expected in &case.expected {
         let got = match expected.of {
@@ -161,7 +158,7 @@ fn compare(device: &Device, case: &Case, tolerance: Tolerance) -> Result<Compari
             Quantity::OutputLast => step(&output, output.shape()[0] - 1)?,
             Quantity::Hn => state.h.clone(),
             Quantity::Cn => state.c.clone().ok_or_else(|| {
-                Error::Argument(format!("the case expects cn, which {} does not have", rnn.config().kind))
+                Error::Argument(format!("the case expects cn, which {} does not have", case.params.config().kind))
             })?,
             Quantity::HeadOutput => {
                 let mut x = output.clone();
@@ -179,6 +176,20 @@ fn compare(device: &Device, case: &Case, tolerance: Tolerance) -> Result<Compari
         return Err(Error::Argument("the case expects nothing, so that it cannot fail".to_owned()));
     }
     Ok(comparison)
+}
+
+/// Runs the network; the output of a cell is its h.
+fn forward(device: &Device, case: &Case) -> Result<(Tensor, State)> {
+    let state = case.state.as_ref();
+    if case.cell {
+        let next = Cell::new(device, &case.params)?.forward(&case.input, state)?;
+        return Ok((next.h.clone(), next));
+    }
+    let rnn = Rnn::new(device, &case.params)?;
+    match &case.lengths {
+        Some(lengths) => rnn.forward_lengths(&case.input, lengths, state),
+        None => rnn.forward(&case.input, state),
+    }
 }
 
 /// One time step of a time-first output.

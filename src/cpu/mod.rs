@@ -60,6 +60,29 @@ impl Engine {
     /// # Panics
     /// When it is one: weights are shared.
     pub fn buffer_mut(&mut self, id: BufferId) -> &mut [f32] {
+        self.own(id)
+    }
+
+    /// What the engine executes.
+    pub fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    /// Copies the values of `from` to `to`.
+    ///
+    /// # Panics
+    /// When `to` is a weight or the two differ in length.
+    pub fn copy(&mut self, from: BufferId, to: BufferId) {
+        if from == to {
+            return;
+        }
+        // Taken out of the list for the copy, so that the source can be borrowed beside it.
+        let mut target = std::mem::take(self.own(to));
+        target.copy_from_slice(self.buffer(from));
+        *self.own(to) = target;
+    }
+
+    fn own(&mut self, id: BufferId) -> &mut Vec<f32> {
         assert!(id.0 >= self.weights.len(), "weights are shared between engines");
         &mut self.buffers[id.0]
     }

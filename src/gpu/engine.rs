@@ -8,7 +8,7 @@ use super::context::{Gpu, UNIFORM_STRIDE};
 use super::pipeline::Pipeline;
 use crate::dims::Step;
 use crate::error::{Error, Result};
-use crate::recording::{BufferId, BufferSpec, Command, Dispatch, Recording};
+use crate::recording::{BufferId, BufferSpec, Command, CopyPair, Dispatch, Recording};
 
 /// A dispatch with its pipeline and bind group.
 #[derive(Debug)]
@@ -100,11 +100,35 @@ impl Engine {
         })
     }
 
-    /// Executes the recording and reads `results` back.
+    /// What the engine executes.
+    pub fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    /// Copies whole buffers of `source`, which may be of another recording, into buffers of this engine, in order. The
+    /// copies take their place among the submissions; nothing waits for them.
+    ///
+    /// # Errors
+    /// The errors of the device; [`Error::Gpu`] when two buffers differ in length or are on different devices.
+    pub fn copy_from(&self, source: &Self, pairs: &[CopyPair]) -> Result<()> {
+        self.gpu.scoped("copying buffers", || {
+            let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            self.encode_copies(&mut encoder, source, pairs);
+            self.gpu.queue.submit([encoder.finish()]);
+        })
+    }
+
+    /// Whether both are on one device, so that buffers can be copied between them.
+    pub fn shares_device(&self, other: &Self) -> bool {
+        self.gpu.device == other.gpu.device
+    }
+
+    /// Executes the recording and reads `results` back; then copies buffers of this engine among themselves, so that
+    /// the next run finds there what this one has left.
     ///
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::OutOfMemory`] and the other errors of the device.
-    pub fn run(&mut self, results: &[BufferId]) -> Result<Vec<Vec<f32>>> {
+    pub fn run(&mut self, results: &[BufferId], then: &[CopyPair]) -> Result<Vec<Vec<f32>>> {
         self.stage(results)?;
         let most = self.gpu.limits().max_work_per_submission;
         let recording = Arc::clone(&self.recording);
@@ -116,7 +140,7 @@ impl Engine {
             while next < command.count() {
                 let room = (most.saturating_sub(work) / each).min(u64::from(command.count() - next)) as u32;
                 if room == 0 && !batch.is_empty() {
-                    self.submit(&batch, &[])?;
+                    self.submit(&batch, &[], &[])?;
                     batch.clear();
                     work = 0;
                     continue;
@@ -128,7 +152,7 @@ impl Engine {
                 next += count;
             }
         }
-        self.submit(&batch, results)?;
+        self.submit(&batch, results, then)?;
         self.map(&results.iter().map(|id| &self.staging[id]).collect::<Vec<_>>())
     }
 
@@ -169,8 +193,8 @@ impl Engine {
         &self.bound[command][parity]
     }
 
-    /// Encodes parts of commands into one pass and submits it.
-    fn submit(&self, parts: &[(usize, Range<u32>)], results: &[BufferId]) -> Result<()> {
+    /// Encodes parts of commands into one pass, and copies behind it, and submits them.
+    fn submit(&self, parts: &[(usize, Range<u32>)], results: &[BufferId], then: &[CopyPair]) -> Result<()> {
         self.gpu.scoped("running a recording", || {
             let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             {
@@ -184,6 +208,7 @@ impl Engine {
                 }
             }
             self.copy_results(&mut encoder, results);
+            self.encode_copies(&mut encoder, self, then);
             self.gpu.queue.submit([encoder.finish()]);
         })
     }
@@ -202,6 +227,16 @@ impl Engine {
     fn copy_results(&self, encoder: &mut wgpu::CommandEncoder, results: &[BufferId]) {
         for id in results {
             encoder.copy_buffer_to_buffer(&self.buffers[id.0], 0, &self.staging[id], 0, None);
+        }
+    }
+
+    fn encode_copies(&self, encoder: &mut wgpu::CommandEncoder, source: &Self, pairs: &[CopyPair]) {
+        for (from, to) in pairs {
+            let (from, to) = (&source.buffers[from.0], &self.buffers[to.0]);
+            // A buffer has nothing to be told by itself, and wgpu refuses to copy one into itself.
+            if from != to {
+                encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size().max(to.size()));
+            }
         }
     }
 
