@@ -88,7 +88,7 @@ pub use device::Device;
 pub use error::{Error, Result};
 pub use linear::{Activation, Linear};
 pub use params::Params;
-pub use rnn::{Rnn, State};
+pub use rnn::{ForwardOptions, Rnn, State};
 pub use sequences::{pad_sequence, unpad_sequence};
 pub use state_dict::StateDict;
 pub use stream::Stream;

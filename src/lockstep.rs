@@ -99,7 +99,7 @@ pub fn lockstep(
     if let Some(lengths) = lengths {
         crate::check::lengths(lengths, checked)?;
     }
-    let given = Given { input, lengths, state, sizes: checked.sizes };
+    let given = Given { input, lengths, state, seed: None, sizes: checked.sizes };
     let sizes = Sizes { seq_len: given.live_steps(), ..checked.sizes };
     if sizes.batch == 0 || sizes.seq_len == 0 {
         return Ok(Vec::new());

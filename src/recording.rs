@@ -27,6 +27,8 @@ pub enum Axis {
     Feature,
     /// Columns of a linear layer's output.
     Column,
+    /// Settings of a kernel.
+    Word,
 }
 
 /// How a buffer is used, which decides who owns it and what happens to it between runs.

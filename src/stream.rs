@@ -66,7 +66,7 @@ impl Rnn {
         }
         if batch > 0 {
             // In one pass or not at all, since the state of all rows stays in one place.
-            self.plan_rows(check::Sizes { seq_len: 1, batch })?;
+            self.plan_rows(check::Sizes { seq_len: 1, batch }, false)?;
         }
         Ok(Stream { rnn: self, batch, held: Held::Host(None) })
     }
@@ -107,7 +107,7 @@ impl Stream<'_> {
             let mut prepared = self.take(sizes)?;
             // Until it is put back, an error leaves the state lost.
             let Prepared { plan, session } = &mut prepared;
-            let (rows, given) = (0..self.batch, Given { input, lengths: None, state: None, sizes });
+            let (rows, given) = (0..self.batch, Given { input, lengths: None, state: None, seed: None, sizes });
             write_sequence(plan, config, given, &rows, |id, values| session.write(id, values))?;
             let values = session.run_and_carry(&plan.output, &final_to_initial(plan))?;
             for (segment, packed) in plan.segments.iter().zip(&values) {
@@ -167,7 +167,7 @@ impl Stream<'_> {
     fn take(&mut self, sizes: check::Sizes) -> Result<Prepared> {
         let fits = |prepared: &Prepared| prepared.plan.sizes == sizes;
         if !matches!(&self.held, Held::Device(prepared) if fits(prepared)) {
-            let mut next = self.rnn.prepare(sizes)?;
+            let mut next = self.rnn.prepare(sizes, false)?;
             let Prepared { plan, session } = &mut next;
             match &self.held {
                 Held::Lost => return Err(lost()),

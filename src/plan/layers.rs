@@ -5,10 +5,11 @@ use std::ops::Range;
 use super::{LayerShard, LayerState, Tuning, WeightLayout, check_kernel, padded};
 use crate::check::Sizes;
 use crate::config::{Config, Kind};
-use crate::dims::{Dims, LinearDims, StepDims};
+use crate::dims::{Dims, DropoutDims, LinearDims, StepDims};
 use crate::error::Result;
-use crate::kernel::{self, Kernel, LINEAR_TILE, STEP_MAX_ROWS, activation};
+use crate::kernel::{self, Kernel, LINEAR_TILE, QUADS_PER_WORKGROUP, STEP_MAX_ROWS, activation};
 use crate::limits::Limits;
+use crate::random::dropout_constants;
 use crate::recording::{Axis, BufferId, BufferSpec, Dispatch, Place, Recording, Role};
 
 /// What all layers use in turn.
@@ -187,6 +188,39 @@ impl<'a> Planner<'a> {
             )?);
         }
         Ok(dispatches)
+    }
+
+    /// The buffer of [`Plan::dropout`](super::Plan::dropout).
+    pub(super) fn dropout_settings(&mut self) -> BufferId {
+        self.buffer("dropout settings", vec![(Axis::Word, 4)], Role::Input)
+    }
+
+    /// Dropout of a segment of a layer's output, in place, with a probability; the reverse direction's site is the next.
+    pub(super) fn dropout(
+        &self,
+        place: Place,
+        steps: usize,
+        (site, p): (u32, f64),
+        settings: BufferId,
+        y: BufferId,
+    ) -> Result<Dispatch> {
+        let directions = self.config.num_directions();
+        let quads = self.recording.spec(y).len() / (steps * self.sizes.batch * directions * 4);
+        let (threshold, scale) = dropout_constants(p);
+        let dims = DropoutDims {
+            steps: steps as u32,
+            first_step: place.first_step as u32,
+            seq_len: self.sizes.seq_len as u32,
+            batch: self.sizes.batch as u32,
+            directions: directions as u32,
+            quads: quads as u32,
+            site,
+            threshold,
+            scale,
+            pad: [0; 3],
+        };
+        let workgroups = (steps * self.sizes.batch * directions * quads).div_ceil(QUADS_PER_WORKGROUP) as u64;
+        self.dispatch(&kernel::DROPOUT, place, Vec::new(), Dims::Dropout(dims), vec![settings, y], workgroups)
     }
 
     /// A dispatch of a kernel of the schedule `step` for some units.

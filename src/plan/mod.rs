@@ -55,6 +55,8 @@ pub struct Plan {
     pub input: Vec<BufferId>,
     /// Valid steps of each row: `[B]`, u32.
     pub lengths: BufferId,
+    /// What dropout draws by, for training: key low, key high, first time step, first row: `[4]`, u32.
+    pub dropout: Option<BufferId>,
     /// Per layer.
     pub states: Vec<LayerState>,
     /// The last layer's output, one buffer per segment: `[S, B, D, R]`, R padded to quads, each direction in its order.
@@ -79,12 +81,31 @@ pub(crate) const fn padded(size: usize) -> usize {
     size.div_ceil(4) * 4
 }
 
-/// Plans the forward pass of `config` for `sizes`.
+/// Plans the forward pass of `config` for `sizes`, as `module.eval()` computes it.
 ///
 /// # Errors
 /// [`Error::Limit`] naming the limit that one time step of the whole batch would exceed; [`Error::Argument`] when there
 /// is no step or no row, [`Error::Unsupported`] for more than [`MAX_SEQ_LEN`] steps.
 pub fn plan(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limits, tuning: Tuning) -> Result<Plan> {
+    layers(&Config { dropout: 0.0, ..config.clone() }, weights, sizes, limits, tuning)
+}
+
+/// Plans the forward pass of `config` for `sizes` with dropout between layers, as `module.train()` computes it.
+///
+/// # Errors
+/// As [`plan()`].
+pub fn plan_training(
+    config: &Config,
+    weights: &WeightLayout,
+    sizes: Sizes,
+    limits: &Limits,
+    tuning: Tuning,
+) -> Result<Plan> {
+    layers(config, weights, sizes, limits, tuning)
+}
+
+/// Plans all layers, with the dropout of `config`.
+fn layers(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limits, tuning: Tuning) -> Result<Plan> {
     let steps = segments::max_steps(config, weights, sizes, limits)?;
     let segments = segments::cut(sizes.seq_len, steps);
     let mut planner = Planner::new(config, weights, sizes, limits, tuning);
@@ -100,6 +121,7 @@ pub fn plan(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limi
             planner.sequence(label, &segments, &y_axes, role)
         })
         .collect();
+    let dropout = config.drops_between_layers().then(|| planner.dropout_settings());
     let scratch = planner.scratch(segments.iter().map(ExactSizeIterator::len).max().unwrap_or(0), lengths);
     for layer in 0..config.num_layers {
         let x = if layer == 0 { &input } else { &sets[(layer - 1) % 2] };
@@ -119,10 +141,15 @@ pub fn plan(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limi
                 ],
             };
             planner.recording.commands.push(steps);
+            if let Some(settings) = dropout.filter(|_| layer + 1 < config.num_layers) {
+                let site = 2 * layer as u32;
+                let dispatch = planner.dropout(place, segment.len(), (site, config.dropout), settings, y[c])?;
+                planner.recording.commands.push(Command::Dispatch(dispatch));
+            }
         }
     }
     let output = sets[(config.num_layers - 1) % 2].clone();
-    Ok(Plan { sizes, recording: planner.recording, segments, input, lengths, states, output })
+    Ok(Plan { sizes, recording: planner.recording, segments, input, lengths, dropout, states, output })
 }
 
 /// The largest number of rows that can run at a time: the whole batch, or so much of it that the limits hold.
