@@ -60,6 +60,7 @@ pub mod config;
 pub mod cpu;
 pub mod device;
 pub mod dims;
+pub mod embedding;
 pub mod error;
 pub mod gpu;
 pub mod kernel;
@@ -81,6 +82,7 @@ pub mod verify;
 
 pub use config::{Config, Kind};
 pub use device::Device;
+pub use embedding::Embedding;
 pub use error::{Error, Result};
 pub use linear::{Activation, Linear};
 pub use params::Params;
