@@ -242,6 +242,7 @@ mod tests {
             dims: Dims::Step(dims),
             bindings: Vec::new(),
             workgroups: [1; 3],
+            in_place: false,
         }
     }
 

@@ -122,7 +122,7 @@ impl Engine {
                     },
                 });
             }
-            (dispatch.kernel.twin)(dispatch, Step { index, pad: [0; 3] }, &mut bindings);
+            (dispatch.kernel.twin)(dispatch, Step { index: dispatch.index(index), pad: [0; 3] }, &mut bindings);
         }
         let mut written = written.into_iter();
         for (id, binding) in dispatch.bindings.iter().zip(dispatch.kernel.bindings) {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{LayerShard, LayerState, Tuning, WeightLayout, check_kernel, padded};
+use super::{LayerShard, LayerState, Tuning, WeightLayout, padded, planned};
 use crate::check::Sizes;
 use crate::config::{Config, Kind};
 use crate::dims::{Dims, DropoutDims, LinearDims, StepDims};
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::kernel::{self, Kernel, LINEAR_TILE, QUADS_PER_WORKGROUP, STEP_MAX_ROWS, activation};
 use crate::limits::Limits;
 use crate::random::dropout_constants;
-use crate::recording::{Axis, BufferId, BufferSpec, Dispatch, Place, Recording, Role};
+use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role};
 
 /// What all layers use in turn.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,18 @@ pub(super) struct Scratch {
     m: Option<BufferId>,
     /// `[B]`.
     lengths: BufferId,
+    /// `[4]`, while training.
+    dropout: Option<BufferId>,
+}
+
+/// Two sets of buffers, one for each segment, that layers write to in turns.
+pub(super) struct Outputs(Vec<Vec<BufferId>>);
+
+impl Outputs {
+    /// What a layer writes.
+    pub(super) fn of(&self, layer: usize) -> &[BufferId] {
+        &self.0[layer % 2]
+    }
 }
 
 /// Adds to a recording what recurrent layers need.
@@ -79,7 +91,7 @@ impl<'a> Planner<'a> {
     }
 
     /// What layers use in turn, for segments of at most `steps`.
-    pub(super) fn scratch(&mut self, steps: usize, lengths: BufferId) -> Scratch {
+    pub(super) fn scratch(&mut self, steps: usize, lengths: BufferId, dropout: Option<BufferId>) -> Scratch {
         let config = self.config;
         let gates_x = vec![
             (Axis::Step, steps),
@@ -93,11 +105,57 @@ impl<'a> Planner<'a> {
             gates_x: self.buffer("gates_x", gates_x, Role::Scratch),
             m: (config.proj_size > 0).then(|| self.buffer("unprojected h", m, Role::Scratch)),
             lengths,
+            dropout,
         }
     }
 
     fn per_row(&self, features: usize) -> Vec<(Axis, usize)> {
         vec![(Axis::Direction, self.config.num_directions()), (Axis::Row, self.sizes.batch), (Axis::Unit, features)]
+    }
+
+    /// The state of every layer.
+    pub(super) fn states(&mut self) -> Vec<LayerState> {
+        (0..self.config.num_layers).map(|layer| self.state(layer)).collect()
+    }
+
+    /// Where layers write to: two sets of buffers, one per segment, in turns. The last layer's set is the output, with
+    /// `role`.
+    pub(super) fn outputs(&mut self, segments: &[Range<usize>], role: Role) -> Outputs {
+        let config = self.config;
+        let axes = [(Axis::Direction, config.num_directions()), (Axis::Unit, padded(config.state_size()))];
+        let sets = (0..config.num_layers.min(2)).map(|set| {
+            let last = (config.num_layers - 1) % 2 == set;
+            let (label, role) = if last { ("output", role) } else { ("layer output", Role::Scratch) };
+            self.sequence(label, segments, &axes, role)
+        });
+        Outputs(sets.collect())
+    }
+
+    /// The commands of one layer for one segment: projection, steps, and between layers dropout.
+    pub(super) fn layer(
+        &mut self,
+        place: Place,
+        steps: usize,
+        x: [BufferId; 2],
+        y: BufferId,
+        state: LayerState,
+        scratch: Scratch,
+    ) -> Result<()> {
+        for projection in self.input_projection(place, steps, x, scratch)? {
+            self.recording.commands.push(Command::Dispatch(projection));
+        }
+        let steps_of = Command::Steps {
+            count: steps as u32,
+            first_step: place.first_step as u32,
+            by_parity: [self.step(place, state, 0, y, scratch)?, self.step(place, state, 1, y, scratch)?],
+        };
+        self.recording.commands.push(steps_of);
+        if let Some(settings) = scratch.dropout.filter(|_| place.layer + 1 < self.config.num_layers) {
+            let site = 2 * place.layer as u32;
+            let dropout = self.dropout(place, steps, site, settings, y)?;
+            self.recording.commands.push(Command::Dispatch(dropout));
+        }
+        Ok(())
     }
 
     /// The projection of a segment's input, all directions at once; one dispatch for each shard.
@@ -156,7 +214,7 @@ impl<'a> Planner<'a> {
         state: LayerState,
         parity: usize,
         y: BufferId,
-        Scratch { gates_x, m, lengths }: Scratch,
+        Scratch { gates_x, m, lengths, .. }: Scratch,
     ) -> Result<Vec<Dispatch>> {
         let config = self.config;
         let (h_in, h_out) = (state.h[parity], state.h[1 - parity]);
@@ -195,18 +253,18 @@ impl<'a> Planner<'a> {
         self.buffer("dropout settings", vec![(Axis::Word, 4)], Role::Input)
     }
 
-    /// Dropout of a segment of a layer's output, in place, with a probability; the reverse direction's site is the next.
+    /// Dropout of a segment of what each direction has for each step, in place; the reverse direction's site is the next.
     pub(super) fn dropout(
         &self,
         place: Place,
         steps: usize,
-        (site, p): (u32, f64),
+        site: u32,
         settings: BufferId,
         y: BufferId,
     ) -> Result<Dispatch> {
         let directions = self.config.num_directions();
         let quads = self.recording.spec(y).len() / (steps * self.sizes.batch * directions * 4);
-        let (threshold, scale) = dropout_constants(p);
+        let (threshold, scale) = dropout_constants(self.config.dropout);
         let dims = DropoutDims {
             steps: steps as u32,
             first_step: place.first_step as u32,
@@ -290,9 +348,8 @@ impl<'a> Planner<'a> {
         bindings: Vec<BufferId>,
         workgroups: u64,
     ) -> Result<Dispatch> {
-        check_kernel(kernel, &overrides, &dims, self.limits)?;
-        let workgroups = self.limits.fold_workgroups(kernel.name, workgroups)?;
-        Ok(Dispatch { kernel, place, overrides, dims, bindings, workgroups })
+        let dispatch = planned(kernel, overrides, dims, bindings, workgroups, self.limits)?;
+        Ok(Dispatch { place, ..dispatch })
     }
 }
 

@@ -5,10 +5,14 @@
 //! last time step. Segments are cut symmetrically (segment c is as long as segment n−1−c), so that what one direction
 //! calls segment c the other calls segment n−1−c, read from its end. Most sequences have one segment.
 
+mod dense;
+mod language_model;
 mod layers;
 mod segments;
 mod weights;
 
+pub(crate) use dense::{embed, linear};
+pub use language_model::{LanguageModelLayout, LanguageModelPlan, Wanted};
 pub use weights::{LayerShard, ProjectionShard, WeightLayout};
 
 use crate::check::Sizes;
@@ -17,7 +21,7 @@ use crate::dims::Dims;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::limits::Limits;
-use crate::recording::{Axis, BufferId, BufferSpec, Command, Place, Recording, Role};
+use crate::recording::{Axis, BufferId, BufferSpec, Dispatch, Place, Recording, Role};
 use layers::Planner;
 
 /// Rows of the table of step indices, and so the most steps of one segment.
@@ -111,44 +115,20 @@ fn layers(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limits
     let mut planner = Planner::new(config, weights, sizes, limits, tuning);
     let input = planner.sequence("input", &segments, &[(Axis::Feature, padded(config.input_size))], Role::Input);
     let lengths = planner.buffer("lengths", vec![(Axis::Row, sizes.batch)], Role::Input);
-    let states: Vec<LayerState> = (0..config.num_layers).map(|layer| planner.state(layer)).collect();
-    let y_axes = [(Axis::Direction, config.num_directions()), (Axis::Unit, padded(config.state_size()))];
-    // Layers write to two sets of buffers in turns; the last layer's set is the output.
-    let sets: Vec<Vec<BufferId>> = (0..config.num_layers.min(2))
-        .map(|set| {
-            let last = (config.num_layers - 1) % 2 == set;
-            let (label, role) = if last { ("output", Role::Output) } else { ("layer output", Role::Scratch) };
-            planner.sequence(label, &segments, &y_axes, role)
-        })
-        .collect();
+    let states = planner.states();
+    let outputs = planner.outputs(&segments, Role::Output);
     let dropout = config.drops_between_layers().then(|| planner.dropout_settings());
-    let scratch = planner.scratch(segments.iter().map(ExactSizeIterator::len).max().unwrap_or(0), lengths);
-    for layer in 0..config.num_layers {
-        let x = if layer == 0 { &input } else { &sets[(layer - 1) % 2] };
-        let y = &sets[layer % 2];
+    let longest = segments.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
+    let scratch = planner.scratch(longest, lengths, dropout);
+    for (layer, state) in states.iter().enumerate() {
+        let x = if layer == 0 { &input } else { outputs.of(layer - 1) };
         for (c, segment) in segments.iter().enumerate() {
             let place = Place { layer, first_step: segment.start };
             let x = [x[c], x[segments.len() - 1 - c]];
-            for projection in planner.input_projection(place, segment.len(), x, scratch)? {
-                planner.recording.commands.push(Command::Dispatch(projection));
-            }
-            let steps = Command::Steps {
-                count: segment.len() as u32,
-                first_step: segment.start as u32,
-                by_parity: [
-                    planner.step(place, states[layer], 0, y[c], scratch)?,
-                    planner.step(place, states[layer], 1, y[c], scratch)?,
-                ],
-            };
-            planner.recording.commands.push(steps);
-            if let Some(settings) = dropout.filter(|_| layer + 1 < config.num_layers) {
-                let site = 2 * layer as u32;
-                let dispatch = planner.dropout(place, segment.len(), (site, config.dropout), settings, y[c])?;
-                planner.recording.commands.push(Command::Dispatch(dispatch));
-            }
+            planner.layer(place, segment.len(), x, outputs.of(layer)[c], *state, scratch)?;
         }
     }
-    let output = sets[(config.num_layers - 1) % 2].clone();
+    let output = outputs.of(config.num_layers - 1).to_vec();
     Ok(Plan { sizes, recording: planner.recording, segments, input, lengths, dropout, states, output })
 }
 
@@ -168,6 +148,20 @@ pub fn rows_per_pass(config: &Config, weights: &WeightLayout, sizes: Sizes, limi
             Err(_) => passes *= 2,
         }
     }
+}
+
+/// A dispatch of `workgroups` workgroups, after the checks that wgpu leaves to its callers.
+pub(crate) fn planned(
+    kernel: &'static Kernel,
+    overrides: Vec<(&'static str, u32)>,
+    dims: Dims,
+    bindings: Vec<BufferId>,
+    workgroups: u64,
+    limits: &Limits,
+) -> Result<Dispatch> {
+    check_kernel(kernel, &overrides, &dims, limits)?;
+    let workgroups = limits.fold_workgroups(kernel.name, workgroups)?;
+    Ok(Dispatch { kernel, place: Place::default(), overrides, dims, bindings, workgroups, in_place: false })
 }
 
 /// Checks a specialised kernel against the limits: wgpu validates neither workgroup sizes that come from overrides nor

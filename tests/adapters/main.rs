@@ -8,10 +8,15 @@ mod adapters;
 mod conformance;
 
 mod activation;
+mod by_hand;
 mod cases;
+mod dropout;
+mod embedding;
 mod kernels;
 mod limits;
 mod networks;
+mod sample;
+mod score;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_rnn::Device;
@@ -47,7 +52,7 @@ fn ensure(condition: bool, message: impl Into<String>) -> Result<(), Failed> {
 }
 
 /// Tests of every device.
-const EVERYWHERE: [(&str, Test); 13] = [
+const EVERYWHERE: [(&str, Test); 26] = [
     ("fixtures", cases::fixtures),
     ("conformance", cases::conformance),
     ("a_wrong_expectation_fails", cases::a_wrong_expectation_fails),
@@ -61,12 +66,28 @@ const EVERYWHERE: [(&str, Test); 13] = [
     ("shards_of_weights_and_passes_of_rows", limits::shards_and_passes),
     ("more_rows_than_workgroups", limits::many_rows),
     ("long_sequences", limits::long_sequences),
+    ("embed_writes_its_shard", embedding::shards),
+    ("embedding_looks_up_rows", embedding::lookups),
+    ("dropout_masks", dropout::masks),
+    ("dropout_masks_are_those_of_the_whole", dropout::masks_are_those_of_the_whole),
+    ("dropout_fractions", dropout::fractions),
+    ("score_losses", score::losses),
+    ("score_of_sure_and_odd_rows", score::sure_and_odd_rows),
+    ("sample_draws", sample::draws),
+    ("sample_greedy", sample::greedy),
+    ("sample_with_nothing_to_draw_from", sample::nothing_to_draw_from),
+    ("sample_top_k", sample::top_k),
+    ("sample_frequencies", sample::frequencies),
+    ("sample_canary", sample::canary),
 ];
 
 /// Tests of adapters alone: the CPU's engine is what they compare with.
-const ON_ADAPTERS: [(&str, Test); 3] = [
+const ON_ADAPTERS: [(&str, Test); 6] = [
     ("kernels_in_lockstep", kernels::lockstep),
     ("loop_canary", kernels::loop_canary),
+    ("logarithms", score::logarithms),
+    ("score_canary", score::canary),
+    ("sample_draws_are_those_of_the_cpu", sample::draws_are_those_of_the_cpu),
     ("wide_layers_are_refused_on_software_adapters", limits::wide_layers),
 ];
 
