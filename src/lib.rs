@@ -64,6 +64,7 @@ pub mod dims;
 pub mod error;
 pub mod gpu;
 pub mod kernel;
+pub mod language_model;
 mod layout;
 pub mod limits;
 pub mod linear;
