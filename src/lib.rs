@@ -65,6 +65,7 @@ pub mod embedding;
 pub mod error;
 pub mod gpu;
 pub mod kernel;
+pub mod language_model;
 mod layout;
 pub mod limits;
 pub mod linear;

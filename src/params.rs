@@ -113,8 +113,12 @@ impl Params {
     /// [`Error::Config`] when the configuration is out of range.
     pub fn init(config: &Config, seed: u64) -> Result<Self> {
         config.validate()?;
+        Self::draw(config, &mut Mt19937::new(seed))
+    }
+
+    /// Fresh parameters from a generator that other modules have drawn from, and others will.
+    pub(crate) fn draw(config: &Config, generator: &mut Mt19937) -> Result<Self> {
         let bound = (1.0 / (config.hidden_size as f64).sqrt()) as f32;
-        let mut generator = Mt19937::new(seed);
         Self::from_fn(config, |_, shape| Ok(generator.uniform_vec(shape.iter().product(), -bound, bound)))
     }
 
@@ -225,23 +229,28 @@ impl Params {
         &self.directions[layer * self.config.num_directions() + direction]
     }
 
-    /// The names of tensors that hold a NaN or an infinity, which PyTorch loads without a word.
-    pub fn non_finite(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for (layer, direction, role) in places(&self.config) {
+    /// The values of every parameter, in the order of [`expected_parameters`].
+    pub fn values(&self) -> impl Iterator<Item = &[f32]> {
+        places(&self.config).map(|(layer, direction, role)| {
             let params = self.direction(layer, direction);
-            let data = match role {
-                Role::WeightIh => &params.weight_ih,
+            match role {
+                Role::WeightIh => params.weight_ih.as_slice(),
                 Role::WeightHh => &params.weight_hh,
                 Role::BiasIh => &params.bias_ih,
                 Role::BiasHh => &params.bias_hh,
                 Role::WeightHr => &params.weight_hr,
-            };
-            if data.iter().any(|value| !value.is_finite()) {
-                found.push(name(role, layer, direction, false));
             }
-        }
-        found
+        })
+    }
+
+    /// The names of tensors that hold a NaN or an infinity, which PyTorch loads without a word.
+    pub fn non_finite(&self) -> Vec<String> {
+        expected_parameters(&self.config)
+            .into_iter()
+            .zip(self.values())
+            .filter(|(_, values)| values.iter().any(|value| !value.is_finite()))
+            .map(|((name, _), _)| name)
+            .collect()
     }
 }
 
@@ -364,7 +373,7 @@ fn problems(state_dict: &StateDict, prefix: &str, config: &Config, cell: bool, s
 }
 
 /// The k of `weight_ih_l{k}` and its siblings.
-fn layer_of(name: &str) -> Option<usize> {
+pub(crate) fn layer_of(name: &str) -> Option<usize> {
     let name = name.strip_suffix("_reverse").unwrap_or(name);
     let (stem, layer) = name.rsplit_once("_l")?;
     Role::ALL.iter().any(|role| role.stem() == stem).then(|| layer.parse().ok())?

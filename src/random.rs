@@ -58,6 +58,26 @@ impl Mt19937 {
     pub fn uniform_vec(&mut self, count: usize, from: f32, to: f32) -> Vec<f32> {
         (0..count).map(|_| self.uniform(from, to)).collect()
     }
+
+    /// Passes over `count` values of [`uniform`](Self::uniform).
+    pub fn skip(&mut self, count: usize) {
+        for _ in 0..count {
+            self.next_u32();
+        }
+    }
+
+    /// Passes over what `Tensor.normal_()` draws for `count` values of `f32` on the CPU.
+    ///
+    /// From 16 values on, that is one uniform `f32` for each, and for what is left over by blocks of 16 the last block
+    /// anew; fewer are made in pairs from two uniform `f64`.
+    pub fn skip_normal(&mut self, count: usize) {
+        let words = match count {
+            0..16 => 4 * count.div_ceil(2),
+            _ if count.is_multiple_of(16) => count,
+            _ => count + 16,
+        };
+        self.skip(words);
+    }
 }
 
 /// Philox4x32-10 (Salmon, Moraes, Dror and Shaw, 2011): four random words for each counter and key.

@@ -208,7 +208,20 @@ impl StateDict {
 /// # Errors
 /// [`Error::Io`] when the folder cannot be written; [`Error::File`] when a tensor cannot be stored.
 pub fn save(path: impl AsRef<Path>, tensors: &[(&str, &Tensor)]) -> Result<()> {
+    save_with_metadata(path, tensors, HashMap::new())
+}
+
+/// As [`save`], with metadata.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_with_metadata(
+    path: impl AsRef<Path>,
+    tensors: &[(&str, &Tensor)],
+    metadata: HashMap<String, String>,
+) -> Result<()> {
     let path = path.as_ref();
+    let metadata = (!metadata.is_empty()).then_some(metadata);
     let bytes: Vec<(&str, Vec<u8>)> = tensors
         .iter()
         .map(|(name, tensor)| (*name, tensor.data().iter().flat_map(|v| v.to_le_bytes()).collect()))
@@ -219,7 +232,7 @@ pub fn save(path: impl AsRef<Path>, tensors: &[(&str, &Tensor)]) -> Result<()> {
         let view = safetensors::tensor::TensorView::new(Dtype::F32, tensor.shape().to_vec(), data);
         views.push((*name, view.map_err(invalid)?));
     }
-    let file = safetensors::serialize(views, None).map_err(invalid)?;
+    let file = safetensors::serialize(views, metadata).map_err(invalid)?;
     let io = |source| Error::Io { path: path.to_owned(), source };
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         return std::fs::write(path, file).map_err(io);
