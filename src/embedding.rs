@@ -94,11 +94,7 @@ impl Embedding {
             role: Role::Weight,
         };
         let buffers: Vec<BufferSpec> = shards.iter().map(spec).collect();
-        let weights = Weights::load(device, &buffers, |shard| {
-            let pad = padded(embedding_dim) - embedding_dim;
-            let row = |index| weight.row(index).iter().copied().chain(std::iter::repeat_n(0.0, pad));
-            shards[shard].0.clone().flat_map(row).collect()
-        })?;
+        let weights = Weights::load(device, &buffers, |shard| weight.padded_rows(shards[shard].0.clone()))?;
         let device = device.clone();
         Ok(Self {
             device,

@@ -112,7 +112,7 @@ impl Linear {
             if index % 2 == 1 {
                 return bias.map_or_else(|| vec![0.0; columns.len()], |bias| bias[columns.clone()].to_vec());
             }
-            columns.clone().flat_map(|column| pad(weight.row(column))).collect()
+            weight.padded_rows(columns.clone())
         })?;
         Ok(Self {
             device: device.clone(),
@@ -146,8 +146,7 @@ impl Linear {
         let mut y = Vec::with_capacity(rows * self.out_features);
         for start in (0..rows).step_by(most.max(1)) {
             let end = (start + most).min(rows);
-            let packed: Vec<f32> = (start..end).flat_map(|row| pad(x.row(row))).collect();
-            y.extend_from_slice(&self.rows(end - start, &packed)?);
+            y.extend_from_slice(&self.rows(end - start, &x.padded_rows(start..end))?);
         }
         Ok(Tensor::trusted([leading, &[self.out_features]].concat(), y))
     }
@@ -187,9 +186,4 @@ impl Linear {
         }
         Ok((Ports { x, y }, recording))
     }
-}
-
-/// A row, padded with zeros to whole quads.
-fn pad(row: &[f32]) -> impl Iterator<Item = f32> + '_ {
-    row.iter().copied().chain(std::iter::repeat_n(0.0, padded(row.len()) - row.len()))
 }

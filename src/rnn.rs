@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use crate::check::{self, Sizes};
 use crate::config::{Config, Kind};
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::lock;
 use crate::layout::{Given, c_features, h_features, output_shape, unpack_output, unpack_state, write_inputs};
 use crate::params::Params;
@@ -94,21 +94,13 @@ impl Rnn {
     /// Puts `params` on `device`.
     ///
     /// # Errors
-    /// [`Error::Limit`] when a single unit's weights exceed what the device binds or all of them the memory budget,
-    /// [`Error::Unsupported`] for what this version lacks, and the errors of the device.
+    /// [`Error::Limit`](crate::Error::Limit) when a single unit's weights exceed what the device binds or all of them the memory budget,
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for what this version lacks, and the errors of the device.
     pub fn new(device: &Device, params: &Params) -> Result<Self> {
         let config = params.config().clone();
         config.validate()?;
         let layout = WeightLayout::new(&config, device.limits())?;
-        if layout.size() > device.limits().memory_budget {
-            return Err(Error::Limit {
-                limit: "memory_budget",
-                what: "the weights".to_owned(),
-                needed: layout.size(),
-                allowed: device.limits().memory_budget,
-                advice: "raise the budget, or use a smaller model",
-            });
-        }
+        plan::check_budget(layout.size(), device.limits())?;
         let weights = Weights::load(device, layout.buffers(), |index| layout.pack(index, params))?;
         Ok(Self { config, device: device.clone(), layout, weights, plans: Mutex::default() })
     }
@@ -138,7 +130,7 @@ impl Rnn {
     /// `proj_size` or else `hidden_size`) and the state after the last step; the reverse direction's is its state at t = 0.
     ///
     /// # Errors
-    /// [`Error::Argument`] in PyTorch's words when shapes do not fit, [`Error::Limit`] when one time step of one row
+    /// [`Error::Argument`](crate::Error::Argument) in PyTorch's words when shapes do not fit, [`Error::Limit`](crate::Error::Limit) when one time step of one row
     /// exceeds what the device allows, and the errors of the device.
     pub fn forward(&self, input: &Tensor, state: Option<&State>) -> Result<(Tensor, State)> {
         self.forward_with(input, &ForwardOptions { state, ..ForwardOptions::default() })
@@ -151,7 +143,7 @@ impl Rnn {
     /// the row's last valid step. Beyond PyTorch, a row of length 0 keeps its initial state.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward), and [`Error::Argument`] when there are not as many lengths as rows or one exceeds T.
+    /// As [`forward`](Self::forward), and [`Error::Argument`](crate::Error::Argument) when there are not as many lengths as rows or one exceeds T.
     pub fn forward_lengths(&self, input: &Tensor, lengths: &[usize], state: Option<&State>) -> Result<(Tensor, State)> {
         self.forward_with(input, &ForwardOptions { lengths: Some(lengths), state, ..ForwardOptions::default() })
     }
@@ -191,7 +183,7 @@ impl Rnn {
     /// The plan of a forward pass: what it runs and how much memory it takes, before it runs.
     ///
     /// # Errors
-    /// [`Error::Limit`] as [`forward`](Self::forward); as [`plan::plan`] for sizes that have nothing to run.
+    /// [`Error::Limit`](crate::Error::Limit) as [`forward`](Self::forward); as [`plan::plan`] for sizes that have nothing to run.
     pub fn plan(&self, seq_len: usize, batch: usize) -> Result<Plan> {
         let sizes = Sizes { seq_len, batch };
         let rows = plan::rows_per_pass(&self.config, &self.layout, sizes, self.device.limits())?;

@@ -12,7 +12,8 @@ mod segments;
 mod weights;
 
 pub(crate) use dense::{embed, linear};
-pub use language_model::{LanguageModelLayout, LanguageModelPlan, Wanted};
+pub use language_model::{GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted};
+pub(crate) use language_model::{generation, max_steps as language_model_steps, pass};
 pub use weights::{LayerShard, ProjectionShard, WeightLayout};
 
 use crate::check::Sizes;
@@ -31,7 +32,7 @@ pub const MAX_SEGMENT_STEPS: usize = 4096;
 pub const MAX_SEQ_LEN: usize = 1 << 30;
 
 /// What planning knows of the device beside its limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tuning {
     /// Whether one invocation should sum a whole row by itself, which software adapters and CPUs prefer.
     pub row_per_invocation: bool,
@@ -148,6 +149,20 @@ pub fn rows_per_pass(config: &Config, weights: &WeightLayout, sizes: Sizes, limi
             Err(_) => passes *= 2,
         }
     }
+}
+
+/// Refuses weights, or a whole plan, that the memory budget does not hold.
+pub(crate) fn check_budget(needed: u64, limits: &Limits) -> Result<()> {
+    if needed <= limits.memory_budget {
+        return Ok(());
+    }
+    Err(Error::Limit {
+        limit: "memory_budget",
+        what: "the model".to_owned(),
+        needed,
+        allowed: limits.memory_budget,
+        advice: "raise the budget, or use a smaller model or batch",
+    })
 }
 
 /// A dispatch of `workgroups` workgroups, after the checks that wgpu leaves to its callers.
