@@ -2,6 +2,8 @@
 
 mod config;
 mod params;
+mod vocabulary;
 
 pub use config::{LanguageModelConfig, parse_rnn_type, rnn_type_name};
 pub use params::{LanguageModelParams, expected_tensors};
+pub use vocabulary::Vocabulary;
