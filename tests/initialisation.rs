@@ -7,10 +7,43 @@ mod parameters;
 
 use parameters::in_order;
 use serde_json::Value;
+use wgpu_rnn::language_model::{LanguageModelConfig, LanguageModelParams, parse_rnn_type};
 use wgpu_rnn::params::expected_parameters;
-use wgpu_rnn::{Config, Kind, Params};
+use wgpu_rnn::{Config, Kind, Params, Tensor};
 
-/// The configuration that a module's Python arguments describe.
+/// The tensors of a freshly initialised module's state dict.
+fn initialised(module: &str, arguments: &Value, seed: u64) -> Vec<(String, Tensor)> {
+    if module == "RNNModel" {
+        let config = language_model_config(arguments);
+        let params = LanguageModelParams::init(&config, seed).unwrap_or_else(|error| panic!("{config:?}: {error}"));
+        return params.to_tensors();
+    }
+    let config = config(module, arguments);
+    let params = Params::init(&config, seed).unwrap_or_else(|error| panic!("{config:?}: {error}"));
+    let (values, places) = (in_order(&params), expected_parameters(&config));
+    assert_eq!(values.len(), places.len(), "{config:?}: number of parameters");
+    let tensors = values.into_iter().zip(places);
+    tensors.map(|(values, (name, shape))| (name, Tensor::new(shape, values.to_vec()).expect("its shape"))).collect()
+}
+
+/// Fails where the arguments have names other than these, so that none is passed over.
+fn assert_known(arguments: &Value, known: &[&str]) {
+    for name in arguments.as_object().expect("arguments by name").keys() {
+        assert!(known.contains(&name.as_str()), "this test does not know the argument {name}");
+    }
+}
+
+/// The configuration that the arguments of `RNNModel` describe.
+fn language_model_config(arguments: &Value) -> LanguageModelConfig {
+    assert_known(arguments, &["rnn_type", "ntoken", "ninp", "nhid", "nlayers", "dropout", "tie_weights"]);
+    let size = |name: &str| arguments[name].as_u64().expect("a size") as usize;
+    let rnn_type = parse_rnn_type(arguments["rnn_type"].as_str().expect("a name")).expect("PyTorch took it");
+    LanguageModelConfig::new(rnn_type, size("ntoken"), size("ninp"), size("nhid"), size("nlayers"))
+        .dropout(arguments["dropout"].as_f64().unwrap_or(0.0))
+        .tie_weights(arguments["tie_weights"].as_bool().unwrap_or(false))
+}
+
+/// The configuration that the arguments of a module of `torch.nn` describe.
 fn config(module: &str, arguments: &Value) -> Config {
     let size = |name: &str| arguments[name].as_u64().map(|size| size as usize);
     let flag = |name: &str| arguments[name].as_bool();
@@ -20,10 +53,10 @@ fn config(module: &str, arguments: &Value) -> Config {
         ("RNN", nonlinearity) => Kind::rnn_with(nonlinearity.unwrap_or("tanh")).expect("PyTorch took it"),
         _ => panic!("unknown module {module} with {arguments}"),
     };
-    let known = ["input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size", "nonlinearity"];
-    for name in arguments.as_object().expect("arguments by name").keys() {
-        assert!(known.contains(&name.as_str()), "this test does not know the argument {name}");
-    }
+    assert_known(
+        arguments,
+        &["input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size", "nonlinearity"],
+    );
     Config::new(kind, size("input_size").expect("a size"), size("hidden_size").expect("a size"))
         .num_layers(size("num_layers").unwrap_or(1))
         .bias(flag("bias").unwrap_or(true))
@@ -46,17 +79,17 @@ fn fresh_parameters_are_those_that_pytorch_draws() {
     let text = std::fs::read_to_string(path).expect("the fixture can be read");
     let fixture: Value = serde_json::from_str(&text).expect("the fixture is JSON");
     let cases = fixture["cases"].as_array().expect("a list of modules");
-    assert!(cases.len() >= 10, "the fixture has {} modules", cases.len());
+    assert!(cases.len() >= 17, "the fixture has {} modules", cases.len());
     for case in cases {
-        let config = config(case["module"].as_str().expect("a name"), &case["arguments"]);
+        let module = case["module"].as_str().expect("a name");
         let seed: u64 = case["seed"].as_str().and_then(|seed| seed.parse().ok()).expect("a seed");
-        let what = format!("seed {seed}, {config:?}");
-        let params = Params::init(&config, seed).unwrap_or_else(|error| panic!("{what}: {error}"));
-        let (values, places) = (in_order(&params), expected_parameters(&config));
+        let what = format!("seed {seed}, {module}({})", case["arguments"]);
+        let tensors = initialised(module, &case["arguments"], seed);
         let wanted = case["parameters"].as_array().expect("a list of parameters");
-        assert_eq!((values.len(), places.len()), (wanted.len(), wanted.len()), "{what}: number of parameters");
-        for ((values, (name, shape)), want) in values.into_iter().zip(places).zip(wanted) {
-            assert_eq!(want["name"], *name, "{what}: the order of parameters");
+        assert_eq!(tensors.len(), wanted.len(), "{what}: number of parameters");
+        for ((name, tensor), want) in tensors.into_iter().zip(wanted) {
+            let (shape, values) = (tensor.shape(), tensor.data());
+            assert_eq!(want["name"], name, "{what}: the order of parameters");
             assert_eq!(want["shape"], serde_json::json!(shape), "{what}: shape of {name}");
             let ends = strings(&want["first"]).len();
             assert_eq!(hex(&values[..ends]), strings(&want["first"]), "{what}: first values of {name}");

@@ -4,8 +4,10 @@ mod config;
 mod generate;
 mod model;
 mod params;
+mod vocabulary;
 
 pub use config::{LanguageModelConfig, parse_rnn_type, rnn_type_name};
 pub use generate::{GenerateOptions, Generator};
 pub use model::{LanguageModel, Score};
 pub use params::{LanguageModelParams, expected_tensors};
+pub use vocabulary::Vocabulary;
