@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{padded, planned};
 use crate::dims::{Dims, EmbedDims, LinearDims};
 use crate::error::Result;
-use crate::kernel::{self, LINEAR_TILE, QUADS_PER_WORKGROUP};
+use crate::kernel::{self, Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, QUADS_PER_WORKGROUP};
 use crate::limits::Limits;
 use crate::recording::{BufferId, Dispatch};
 
@@ -41,6 +41,7 @@ pub(crate) fn linear(
     [x, weight, bias, y]: [BufferId; 4],
     limits: &Limits,
 ) -> Result<Dispatch> {
+    let (shape, overrides) = LinearShape::of(rows, activation);
     let dims = LinearDims {
         steps: 1,
         batch: rows as u32,
@@ -51,11 +52,30 @@ pub(crate) fn linear(
         y_row_stride: out_features as u32,
         y_direction_stride: 0,
         y_offset: columns.start as u32,
-        row_tiles: rows.div_ceil(LINEAR_TILE) as u32,
-        column_tiles: columns.len().div_ceil(LINEAR_TILE) as u32,
+        row_tiles: rows.div_ceil(shape.rows) as u32,
+        column_tiles: columns.len().div_ceil(shape.columns) as u32,
         pad: 0,
     };
     let workgroups = u64::from(dims.row_tiles) * u64::from(dims.column_tiles);
-    let overrides = vec![("ACTIVATION", activation)];
-    planned(&kernel::LINEAR, overrides, Dims::Linear(dims), vec![x, x, weight, bias, y], workgroups, limits)
+    planned(shape.kernel, overrides, Dims::Linear(dims), vec![x, x, weight, bias, y], workgroups, limits)
+}
+
+/// Which kernel computes a linear layer, and what one of its workgroups covers.
+pub(super) struct LinearShape {
+    pub(super) kernel: &'static Kernel,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+}
+
+impl LinearShape {
+    /// For so many rows, with the kernel's overrides. Tiles of 32 rows would leave most of their work undone for few.
+    pub(super) fn of(rows: usize, activation: u32) -> (Self, Vec<(&'static str, u32)>) {
+        if rows > LINEAR_MAX_ROWS {
+            let shape = Self { kernel: &kernel::LINEAR, rows: LINEAR_TILE, columns: LINEAR_TILE };
+            return (shape, vec![("ACTIVATION", activation)]);
+        }
+        let rows = rows.next_power_of_two();
+        let shape = Self { kernel: &kernel::LINEAR_ROWS, rows, columns: LINEAR_ROWS_COLUMNS };
+        (shape, vec![("ACTIVATION", activation), ("ROWS", rows as u32)])
+    }
 }

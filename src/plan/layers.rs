@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
+use super::dense::LinearShape;
 use super::{LayerShard, LayerState, Tuning, WeightLayout, padded, planned};
 use crate::check::Sizes;
 use crate::config::{Config, Kind};
 use crate::dims::{Dims, DropoutDims, LinearDims, StepDims};
 use crate::error::Result;
-use crate::kernel::{self, Kernel, LINEAR_TILE, QUADS_PER_WORKGROUP, STEP_MAX_ROWS, activation};
+use crate::kernel::{self, Kernel, QUADS_PER_WORKGROUP, STEP_MAX_ROWS, activation};
 use crate::limits::Limits;
 use crate::random::dropout_constants;
 use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role};
@@ -182,6 +183,8 @@ impl<'a> Planner<'a> {
         let (gates, directions) = (config.gate_count(), config.num_directions());
         let columns = shard.units.len() * gates;
         let (parts, part) = if place.layer == 0 { (1, config.input_size) } else { (directions, config.state_size()) };
+        let rows = steps * self.sizes.batch;
+        let (shape, overrides) = LinearShape::of(rows, activation::NONE);
         let dims = LinearDims {
             steps: steps as u32,
             batch: self.sizes.batch as u32,
@@ -192,14 +195,14 @@ impl<'a> Planner<'a> {
             y_row_stride: (directions * config.hidden_size * gates) as u32,
             y_direction_stride: (config.hidden_size * gates) as u32,
             y_offset: (shard.units.start * gates) as u32,
-            row_tiles: (steps * self.sizes.batch).div_ceil(LINEAR_TILE) as u32,
-            column_tiles: columns.div_ceil(LINEAR_TILE) as u32,
+            row_tiles: rows.div_ceil(shape.rows) as u32,
+            column_tiles: columns.div_ceil(shape.columns) as u32,
             pad: 0,
         };
         self.dispatch(
-            &kernel::LINEAR,
+            shape.kernel,
             place,
-            vec![("ACTIVATION", activation::NONE)],
+            overrides,
             Dims::Linear(dims),
             vec![x_same, x_mirrored, shard.weight_ih, shard.bias, gates_x],
             u64::from(dims.row_tiles) * u64::from(dims.column_tiles) * directions as u64,
