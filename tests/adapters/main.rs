@@ -8,10 +8,14 @@ mod adapters;
 mod conformance;
 
 mod activation;
+mod alike;
 mod cases;
+mod cells;
 mod kernels;
 mod limits;
 mod networks;
+mod sessions;
+mod streams;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_rnn::Device;
@@ -47,7 +51,7 @@ fn ensure(condition: bool, message: impl Into<String>) -> Result<(), Failed> {
 }
 
 /// Tests of every device.
-const EVERYWHERE: [(&str, Test); 13] = [
+const EVERYWHERE: [(&str, Test); 20] = [
     ("fixtures", cases::fixtures),
     ("conformance", cases::conformance),
     ("a_wrong_expectation_fails", cases::a_wrong_expectation_fails),
@@ -61,6 +65,13 @@ const EVERYWHERE: [(&str, Test); 13] = [
     ("shards_of_weights_and_passes_of_rows", limits::shards_and_passes),
     ("more_rows_than_workgroups", limits::many_rows),
     ("long_sequences", limits::long_sequences),
+    ("cells_in_a_loop_are_the_layer", cells::loop_is_the_layer),
+    ("cells_take_rows_with_and_without_their_axis", cells::shapes),
+    ("cells_refuse_by_name", cells::refusals),
+    ("pieces_of_a_stream_are_the_whole", streams::pieces_are_the_whole),
+    ("sessions_carry_buffers", sessions::carry),
+    ("states_of_streams", streams::states),
+    ("streams_refuse_by_name", streams::refusals),
 ];
 
 /// Tests of adapters alone: the CPU's engine is what they compare with.
