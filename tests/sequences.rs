@@ -14,7 +14,6 @@ fn zeros(shape: &[usize]) -> Tensor {
     Tensor::zeros(shape).expect("a small shape")
 }
 
-/// The example of PyTorch's documentation in small, in both layouts.
 #[test]
 fn sequences_stand_side_by_side_with_zeros_at_their_ends() {
     let sequences = [tensor(&[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), tensor(&[1, 2], &[7.0, 8.0]), zeros(&[0, 2])];
