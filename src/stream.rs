@@ -17,7 +17,7 @@ use crate::tensor::Tensor;
 /// A sequence of calls of an [`Rnn`], each of which carries on where the one before it ended.
 ///
 /// The state stays on the device: a call uploads its input, runs, and reads nothing but the output back. A stream begins
-/// with a state of zeros. Streams of one module do not influence each other.
+/// with a state of zeros. Streams of one module do not influence each other; each has the buffers of one plan.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {

@@ -8,8 +8,10 @@ mod adapters;
 mod conformance;
 
 mod activation;
+mod alike;
 mod by_hand;
 mod cases;
+mod cells;
 mod dropout;
 mod embedding;
 mod kernels;
@@ -17,6 +19,8 @@ mod limits;
 mod networks;
 mod sample;
 mod score;
+mod sessions;
+mod streams;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_rnn::Device;
@@ -52,7 +56,7 @@ fn ensure(condition: bool, message: impl Into<String>) -> Result<(), Failed> {
 }
 
 /// Tests of every device.
-const EVERYWHERE: [(&str, Test); 26] = [
+const EVERYWHERE: &[(&str, Test)] = &[
     ("fixtures", cases::fixtures),
     ("conformance", cases::conformance),
     ("a_wrong_expectation_fails", cases::a_wrong_expectation_fails),
@@ -79,10 +83,17 @@ const EVERYWHERE: [(&str, Test); 26] = [
     ("sample_top_k", sample::top_k),
     ("sample_frequencies", sample::frequencies),
     ("sample_canary", sample::canary),
+    ("cells_in_a_loop_are_the_layer", cells::loop_is_the_layer),
+    ("cells_take_rows_with_and_without_their_axis", cells::shapes),
+    ("cells_refuse_by_name", cells::refusals),
+    ("pieces_of_a_stream_are_the_whole", streams::pieces_are_the_whole),
+    ("sessions_carry_buffers", sessions::carry),
+    ("states_of_streams", streams::states),
+    ("streams_refuse_by_name", streams::refusals),
 ];
 
 /// Tests of adapters alone: the CPU's engine is what they compare with.
-const ON_ADAPTERS: [(&str, Test); 6] = [
+const ON_ADAPTERS: &[(&str, Test)] = &[
     ("kernels_in_lockstep", kernels::lockstep),
     ("loop_canary", kernels::loop_canary),
     ("logarithms", score::logarithms),
@@ -108,17 +119,17 @@ fn main() {
             trials.push(trial.with_ignored_flag(ignored));
         }
     };
-    add("cpu", &EVERYWHERE, Some(Target::Cpu));
+    add("cpu", EVERYWHERE, Some(Target::Cpu));
     let wanted = adapters::wanted();
     if wanted.is_empty() {
         // Said as an ignored trial, so that a machine without adapters does not look tested.
-        add("any adapter", &EVERYWHERE, None);
-        add("any adapter", &ON_ADAPTERS, None);
+        add("any adapter", EVERYWHERE, None);
+        add("any adapter", ON_ADAPTERS, None);
     }
     for wanted in wanted {
         let target = wanted.entry.map(|entry| Target::Adapter(Box::new(entry)));
-        add(&wanted.name, &EVERYWHERE, target.clone());
-        add(&wanted.name, &ON_ADAPTERS, target);
+        add(&wanted.name, EVERYWHERE, target.clone());
+        add(&wanted.name, ON_ADAPTERS, target);
     }
     libtest_mimic::run(&arguments, trials).exit();
 }

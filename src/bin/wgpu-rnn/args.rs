@@ -78,7 +78,7 @@ impl OpenArgs {
 /// Which weights.
 #[derive(Debug, Args)]
 pub struct WeightsArgs {
-    /// State dict in a safetensors file.
+    /// State dict in a safetensors file. A cell's (`weight_ih` without `_l0`) is run as a layer.
     #[arg(long, value_name = "FILE")]
     pub weights: PathBuf,
     /// What the names of the module's tensors start with, such as `encoder.rnn.`.
