@@ -7,6 +7,7 @@
 mod bits;
 #[path = "../common/conformance.rs"]
 mod conformance;
+mod embedding;
 #[path = "../common/seeded.rs"]
 mod seeded;
 mod situations;
