@@ -55,8 +55,8 @@ impl ByHand {
         self.recording.commands.push(Command::Steps { count: steps, first_step: 0, by_parity });
     }
 
-    /// What `result` holds after a run on `device`.
-    pub fn run(&self, device: &Device, result: BufferId) -> Result<Vec<f32>, Failed> {
+    /// What `results` hold after a run on `device`.
+    pub fn run<const N: usize>(&self, device: &Device, results: [BufferId; N]) -> Result<[Vec<f32>; N], Failed> {
         for command in &self.recording.commands {
             for dispatch in command.dispatches(0) {
                 check_kernel(dispatch.kernel, &dispatch.overrides, &dispatch.dims, device.limits())?;
@@ -67,7 +67,7 @@ impl ByHand {
         for (id, values) in (0..).map(BufferId).zip(&self.contents) {
             session.write(id, values)?;
         }
-        Ok(session.run(&[result])?.remove(0))
+        session.run(&results)?.try_into().map_err(|_| Failed::from("as many buffers as were asked for"))
     }
 }
 

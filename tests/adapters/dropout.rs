@@ -50,7 +50,7 @@ impl Segment {
         };
         let workgroups = device.limits().fold_workgroups("dropout", self.len().div_ceil(4 * 64) as u64)?;
         by_hand.dispatch((&DROPOUT, &[]), Dims::Dropout(dims), &[settings, y], workgroups, 1);
-        by_hand.run(device, y)
+        by_hand.run(device, [y]).map(|[y]| y)
     }
 
     fn len(&self) -> usize {

@@ -36,7 +36,8 @@ pub fn shards(target: &Target) -> Result<(), Failed> {
                 false => vec![7.0; width],
             };
             let want: Vec<f32> = tokens.iter().flat_map(row).collect();
-            same_bits(&format!("{rows} x {quads} from {shard:?}"), &by_hand.run(&device, bindings[2])?, &want)?;
+            let [y] = by_hand.run(&device, [bindings[2]])?;
+            same_bits(&format!("{rows} x {quads} from {shard:?}"), &y, &want)?;
         }
     }
     Ok(())

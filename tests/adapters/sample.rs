@@ -22,7 +22,7 @@ struct Sampler {
     first_position: u32,
 }
 
-const GREEDY: Sampler = Sampler { workgroup_size: 64, temperature: 0.0, top_k: 0, first_position: 0 };
+const GREEDY: Sampler = Sampler { workgroup_size: 32, temperature: 0.0, top_k: 0, first_position: 0 };
 
 impl Sampler {
     /// The tokens of each step and row (`[steps, batch]`) from logits (`[batch, columns]`) that stay.
@@ -40,8 +40,7 @@ impl Sampler {
         let workgroups = device.limits().fold_workgroups("sample", u64::from(batch))?;
         let kernel = (&SAMPLE, &[("WORKGROUP_SIZE", self.workgroup_size)][..]);
         by_hand.dispatch(kernel, dims, &bindings, workgroups, steps);
-        let next = to_words(&by_hand.run(device, bindings[2])?);
-        let tokens = to_words(&by_hand.run(device, bindings[3])?);
+        let [next, tokens] = by_hand.run(device, [bindings[2], bindings[3]])?.map(|values| to_words(&values));
         ensure(tokens.ends_with(&next), format!("the next input {next:?} is what was drawn last"))?;
         Ok(tokens)
     }
@@ -76,6 +75,7 @@ const ROUNDING: f64 = 3e-6;
 pub fn draws(target: &Target) -> Result<(), Failed> {
     comparisons_can_fail()?;
     let device = target.device()?;
+    let (mut neighbours, mut accepted) = (0, 0);
     for columns in COLUMNS {
         for (batch, workgroup_size, temperature, top_k) in [
             (1, 32, 1.0, 0),
@@ -94,14 +94,12 @@ pub fn draws(target: &Target) -> Result<(), Failed> {
                 let (step, b) = (at / batch, at % batch);
                 let may = sampler.may_draw(&rows[b as usize], step, b, token);
                 ensure(may, format!("{sampler:?}, {columns} columns: token {token} in step {step} of row {b}"))?;
-                // The test can tell: another token with a probability that counts is refused.
+                // The next token is one that a wrong kernel might draw.
                 let next = (token as usize + 1) % columns;
-                let distinct = rows[b as usize][next] > 4.0 * ROUNDING
-                    && !sampler.may_draw(&rows[b as usize], step, b, next as u32);
-                ensure(
-                    distinct || rows[b as usize][next] <= 4.0 * ROUNDING || columns == 1,
-                    "a neighbour is accepted too",
-                )?;
+                if next != token as usize && rows[b as usize][next] > 0.0 {
+                    neighbours += 1;
+                    accepted += usize::from(sampler.may_draw(&rows[b as usize], step, b, next as u32));
+                }
             }
             let later = Sampler { first_position: 11 + 5, ..sampler }.run(&device, &logits, batch, steps - 5)?;
             ensure(
@@ -110,7 +108,7 @@ pub fn draws(target: &Target) -> Result<(), Failed> {
             )?;
         }
     }
-    Ok(())
+    ensure(neighbours > 200 && accepted * 20 < neighbours, format!("{accepted} of {neighbours} neighbours would do"))
 }
 
 /// With a few tokens far above the rest, an adapter draws what the CPU draws.

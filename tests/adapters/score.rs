@@ -1,5 +1,7 @@
 //! The kernel `score` and its logarithm, against the definition in f64.
 
+use std::f32::consts::SQRT_2;
+
 use libtest_mimic::Failed;
 use wgpu_rnn::Device;
 use wgpu_rnn::dims::{Dims, EmbedDims, ScoreDims};
@@ -21,7 +23,7 @@ fn score(device: &Device, workgroup_size: u32, logits: &[f32], targets: &[u32]) 
     let bindings = [by_hand.buffer(logits), by_hand.words(targets), by_hand.buffer(vec![f32::INFINITY; targets.len()])];
     let workgroups = device.limits().fold_workgroups("score", u64::from(rows))?;
     by_hand.dispatch((&SCORE, &[("WORKGROUP_SIZE", workgroup_size)]), dims, &bindings, workgroups, 1);
-    by_hand.run(device, bindings[2])
+    by_hand.run(device, [bindings[2]]).map(|[nll]| nll)
 }
 
 fn definition(row: &[f32], target: u32) -> f64 {
@@ -87,8 +89,8 @@ pub fn canary(target: &Target) -> Result<(), Failed> {
     let mut logits = vec![0.0; columns];
     logits[columns - 1] = 1.0;
     let got = score(&device, 32, &logits, &[0])?;
-    // Nearly a million terms of one and the same size, 30,000 to a lane: the sums are whole numbers in units of 1/e.
-    close("the loss of a long row", &got, &[definition(&logits, 0)], 1e-6)
+    // 30,000 equal terms in each lane round a sum by 2e-5; a sum that lacks a tenth would move its logarithm by 0.1.
+    close("the loss of a long row", &got, &[definition(&logits, 0)], 1e-4)
 }
 
 /// A kernel of this test alone: the logarithm of every value.
@@ -114,14 +116,15 @@ pub fn logarithms(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let near_1 = (0..2000).flat_map(|i| [1.0 + i as f32 * f32::EPSILON, 1.0 - i as f32 * f32::EPSILON / 2.0]);
     let around = (1..4000).map(|i| i as f32 * 1e-3);
-    let powers = (-125..127).flat_map(|e| [1.0_f32, 1.2, 1.414_213_5, 1.414_213_7, 1.9].map(|m| m * 2.0_f32.powi(e)));
+    let powers = (-125..127).flat_map(|e| [1.0_f32, 1.2, SQRT_2, SQRT_2.next_up(), 1.9].map(|m| m * 2.0_f32.powi(e)));
     let x: Vec<f32> = near_1.chain(around).chain(powers).chain([f32::MAX, f32::INFINITY, f32::NAN]).collect();
     let mut by_hand = ByHand::default();
     let y = by_hand.buffer(x.clone());
     let dims = Dims::Embed(EmbedDims { rows: x.len() as u32, first_token: 0, tokens: 0, quads: 0 });
     by_hand.dispatch((&LOG, &[]), dims, &[y], [x.len().div_ceil(64) as u32, 1, 1], 1);
+    let [y] = by_hand.run(&device, [y])?;
     let mut worst = 0.0_f64;
-    for (&x, got) in x.iter().zip(by_hand.run(&device, y)?) {
+    for (&x, got) in x.iter().zip(y) {
         let want = f64::from(x).ln();
         if !want.is_finite() {
             let same = f64::from(got) == want || (got.is_nan() && want.is_nan());

@@ -9,6 +9,7 @@ mod cells;
 #[path = "../common/conformance.rs"]
 mod conformance;
 mod packed;
+mod embedding;
 #[path = "../common/seeded.rs"]
 mod seeded;
 mod situations;
