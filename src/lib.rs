@@ -53,6 +53,8 @@
 //! executes it: [`gpu`] through the [`kernel`]s in WGSL, [`cpu`] through each kernel's twin. `ARCHITECTURE.md` has the
 //! whole picture.
 
+#![forbid(unsafe_code)]
+
 pub mod case;
 pub mod check;
 pub mod compare;
