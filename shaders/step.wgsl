@@ -61,8 +61,13 @@ fn step(
     // Units and rows past the end, and workgroups that folding added, run along and store nothing.
     let live = unit < dims.units && d < dims.directions;
 
+    // Where no row's sequence reaches this step there is nothing to sum.
+    var longest = 0u;
+    for (var r = 0u; r < ROWS; r++) {
+        longest = max(longest, lengths[min(b0 + r, dims.batch - 1u)]);
+    }
     var sums: array<Gates, MAX_ROWS>;
-    if live {
+    if live && time_step(d) < longest {
         let first_quad = (d * dims.units + unit) * GATE_COUNT * dims.state_quads;
         for (var q = lane; q < dims.state_quads; q += LANES) {
             let w = gate_weights(first_quad + q);
@@ -97,15 +102,19 @@ fn step(
     }
 }
 
+// The time step that direction d visits now.
+fn time_step(d: u32) -> u32 {
+    let elapsed = dims.first_step + step_at.index;
+    return select(elapsed, dims.seq_len - 1u - elapsed, d == 1u);
+}
+
 // Advances unit j of row b, or leaves it as it is where the row's sequence does not reach this step.
 fn update(d: u32, b: u32, j: u32, sums: Gates) {
     let s = step_at.index;
-    let elapsed = dims.first_step + s;
-    let t = select(elapsed, dims.seq_len - 1u - elapsed, d == 1u);
     let state_size = dims.state_quads * 4u;
     let row = d * dims.batch + b;
     let h = h_in[row * dims.state_quads + j / 4u][j % 4u];
-    let valid = t < lengths[b];
+    let valid = time_step(d) < lengths[b];
     var next = h;
     if valid {
         let x = ((s * dims.batch + b) * dims.directions + d) * dims.hidden_size + j;

@@ -67,20 +67,20 @@ fn step<const G: usize>(
     let elapsed = dims.first_step + at.index;
     let mut sums = vec![0.0; batch * units * G];
     for d in 0..directions {
-        multiply_transposed(
-            (h_in, Matrix { rows: batch, columns: state_size, offset: d * batch * state_size, row_stride: state_size }),
-            (
-                weight,
-                Matrix {
-                    rows: units * G,
-                    columns: state_size,
-                    offset: d * units * G * state_size,
-                    row_stride: state_size,
-                },
-            ),
-            (&mut sums, Matrix { rows: batch, columns: units * G, offset: 0, row_stride: units * G }),
-        );
         let t = if d == 1 { dims.seq_len - 1 - elapsed } else { elapsed };
+        let matrix = |rows, columns, first| Matrix { rows, columns, offset: first * columns, row_stride: columns };
+        // Rows whose sequence does not reach this step have nothing to sum.
+        let mut first = 0;
+        for rows in lengths.chunk_by(|a, b| (t < *a) == (t < *b)) {
+            if t < rows[0] {
+                multiply_transposed(
+                    (h_in, matrix(rows.len(), state_size, d * batch + first)),
+                    (weight, matrix(units * G, state_size, d * units * G)),
+                    (&mut sums, matrix(rows.len(), units * G, first)),
+                );
+            }
+            first += rows.len();
+        }
         for (b, &length) in lengths.iter().enumerate() {
             let row = d * batch + b;
             let y_row = ((s * batch + b) * directions + d) * state_size;
