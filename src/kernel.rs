@@ -166,8 +166,8 @@ fn step_workgroup(overrides: &[(&'static str, u32)], gates_size: u32) -> Workgro
 fn step_loop_iterations(dims: &Dims, overrides: &[(&'static str, u32)]) -> u64 {
     let Dims::Step(dims) = dims else { return 0 };
     let (lanes, rows) = (override_value(overrides, "LANES"), u64::from(override_value(overrides, "ROWS")));
-    // Each quad goes over the rows; then the stores, the rounds of the reduction and the updates do.
-    u64::from(dims.state_quads.div_ceil(lanes)) * (1 + rows) + rows * (3 + u64::from(lanes.ilog2()))
+    // The lengths go over the rows, and so does each quad; then the stores, the rounds of the reduction and the updates do.
+    u64::from(dims.state_quads.div_ceil(lanes)) * (1 + rows) + rows * (4 + u64::from(lanes.ilog2()))
 }
 
 macro_rules! step_kernel {

@@ -4,8 +4,16 @@
 
 #[path = "../common/adapters.rs"]
 mod adapters;
+#[path = "../common/bits.rs"]
+mod bits;
 #[path = "../common/conformance.rs"]
 mod conformance;
+#[path = "../common/parameters.rs"]
+mod parameters;
+#[path = "../common/parts.rs"]
+mod parts;
+#[path = "../common/seeded.rs"]
+mod seeded;
 
 mod activation;
 mod alike;
@@ -14,6 +22,7 @@ mod cases;
 mod cells;
 mod dropout;
 mod embedding;
+mod invariance;
 mod kernels;
 mod limits;
 mod networks;
@@ -66,6 +75,10 @@ const EVERYWHERE: &[(&str, Test)] = &[
     ("rows_of_different_length", networks::lengths),
     ("same_bits_on_every_run", networks::same_bits),
     ("calls_do_not_influence_each_other", networks::calls_are_independent),
+    ("pieces_of_time_change_no_bit", invariance::pieces_of_time),
+    ("rows_do_not_depend_on_the_batch", invariance::rows_of_a_batch),
+    ("padding_does_not_matter", invariance::padding),
+    ("time_reversed_swaps_directions", invariance::time_reversed),
     ("chunks_of_time", limits::chunks),
     ("shards_of_weights_and_passes_of_rows", limits::shards_and_passes),
     ("more_rows_than_workgroups", limits::many_rows),

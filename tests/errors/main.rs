@@ -8,8 +8,8 @@ mod bits;
 mod cells;
 #[path = "../common/conformance.rs"]
 mod conformance;
-mod packed;
 mod embedding;
+mod packed;
 #[path = "../common/seeded.rs"]
 mod seeded;
 mod situations;

@@ -2,6 +2,8 @@
 //!
 //! Results go to stdout, everything else to stderr. Exit status: 0 done and agreed, 1 disagreed, 2 could not.
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod compare;
 mod demo;
