@@ -43,18 +43,18 @@ pub fn loop_is_the_layer(target: &Target) -> Result<(), Failed> {
                     let x = step(&input, t)?;
                     state = cell.forward(&x, Some(&state))?;
                     let want = step(&output, t)?;
-                    ensure(alike(target, &state.h, &want), format!("{what}: h of the cell at t={t}"))?;
+                    ensure(alike(&state.h, &want), format!("{what}: h of the cell at t={t}"))?;
                     let h = stream.step(&x)?;
-                    ensure(alike(target, &h, &want), format!("{what}: h of the stream at t={t}"))?;
+                    ensure(alike(&h, &want), format!("{what}: h of the stream at t={t}"))?;
                     ensure(
-                        states_alike(target, &stream.state()?, &state),
+                        states_alike(&stream.state()?, &state),
                         format!("{what}: state of the stream at t={t}"),
                     )?;
                 }
-                ensure(states_alike(target, &state, &of_cell(&last)?), format!("{what}: the last state"))?;
+                ensure(states_alike(&state, &of_cell(&last)?), format!("{what}: the last state"))?;
                 stream.reset();
                 let (h, zero) = (stream.step(&step(&input, 0)?)?, cell.forward(&step(&input, 0)?, None)?.h);
-                ensure(alike(target, &h, &zero), format!("{what}: the first step after reset"))?;
+                ensure(alike(&h, &zero), format!("{what}: the first step after reset"))?;
             }
         }
     }

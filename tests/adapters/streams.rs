@@ -61,7 +61,7 @@ pub fn pieces_are_the_whole(target: &Target) -> Result<(), Failed> {
                     if let Some(from) = from {
                         stream.set_state(from)?;
                         ensure(
-                            states_alike(target, &stream.state()?, from),
+                            states_alike(&stream.state()?, from),
                             format!("{what}: the state that was set"),
                         )?;
                     }
@@ -69,11 +69,11 @@ pub fn pieces_are_the_whole(target: &Target) -> Result<(), Failed> {
                     for &count in chunks {
                         let got = stream.forward(&piece(&input, start..start + count, batch_first)?)?;
                         let want = piece(&output, start..start + count, batch_first)?;
-                        ensure(alike(target, &got, &want), format!("{what}: output from step {start} on"))?;
+                        ensure(alike(&got, &want), format!("{what}: output from step {start} on"))?;
                         start += count;
                     }
                     ensure(start == SEQ_LEN, format!("{what}: the pieces are the sequence"))?;
-                    ensure(states_alike(target, &stream.state()?, &last), format!("{what}: the last state"))?;
+                    ensure(states_alike(&stream.state()?, &last), format!("{what}: the last state"))?;
                 }
             }
         }
@@ -98,7 +98,7 @@ pub fn states(target: &Target) -> Result<(), Failed> {
                 let input = random([steps, 2, 3], (10 * call + which) as u64)?;
                 let (output, state) = rnn.forward(&input, wanted[which].as_ref())?;
                 ensure(bits(&streams[which].forward(&input)?) == bits(&output), format!("{what}: output"))?;
-                ensure(states_alike(target, &streams[which].state()?, &state), format!("{what}: state"))?;
+                ensure(states_alike(&streams[which].state()?, &state), format!("{what}: state"))?;
                 wanted[which] = Some(state);
             }
         }
