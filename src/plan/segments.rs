@@ -60,7 +60,7 @@ pub(super) fn max_steps(config: &Config, weights: &WeightLayout, sizes: Sizes, l
         if config.proj_size > 0 { state } else { 0 },
         bytes(1),
         // The settings of dropout.
-        16,
+        if config.drops_between_layers() { 16 } else { 0 },
     ]
     .into_iter()
     .fold(0_u64, u64::saturating_add);

@@ -46,10 +46,7 @@ pub fn loop_is_the_layer(target: &Target) -> Result<(), Failed> {
                     ensure(alike(&state.h, &want), format!("{what}: h of the cell at t={t}"))?;
                     let h = stream.step(&x)?;
                     ensure(alike(&h, &want), format!("{what}: h of the stream at t={t}"))?;
-                    ensure(
-                        states_alike(&stream.state()?, &state),
-                        format!("{what}: state of the stream at t={t}"),
-                    )?;
+                    ensure(states_alike(&stream.state()?, &state), format!("{what}: state of the stream at t={t}"))?;
                 }
                 ensure(states_alike(&state, &of_cell(&last)?), format!("{what}: the last state"))?;
                 stream.reset();

@@ -60,10 +60,7 @@ pub fn pieces_are_the_whole(target: &Target) -> Result<(), Failed> {
                     let mut stream = rnn.stream(batch)?;
                     if let Some(from) = from {
                         stream.set_state(from)?;
-                        ensure(
-                            states_alike(&stream.state()?, from),
-                            format!("{what}: the state that was set"),
-                        )?;
+                        ensure(states_alike(&stream.state()?, from), format!("{what}: the state that was set"))?;
                     }
                     let mut start = 0;
                     for &count in chunks {
