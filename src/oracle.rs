@@ -3,6 +3,7 @@
 //! Formulas: the documentation of `torch.nn.RNN`, `torch.nn.LSTM` and `torch.nn.GRU`.
 
 use crate::config::{Config, Kind};
+use crate::language_model::LanguageModelParams;
 use crate::params::{DirectionParams, Params};
 
 /// What a forward pass gives, in PyTorch's order: time first, never batch first.
@@ -58,6 +59,71 @@ pub fn forward(
         x = y;
     }
     Outcome { output: x, h_n, c_n }
+}
+
+/// Runs a language model over `tokens` (`[T, B]`), from `h_0` and `c_0` (`[nlayers, B, nhid]`) or from zero: its logits
+/// (`[T, B, ntoken]`), and what its recurrent module gives.
+///
+/// # Panics
+/// When a token is not below `ntoken`, or the sizes do not fit.
+pub fn language_model(
+    params: &LanguageModelParams,
+    tokens: &[u32],
+    seq_len: usize,
+    batch: usize,
+    h_0: Option<&[f32]>,
+    c_0: Option<&[f32]>,
+) -> (Vec<f64>, Outcome) {
+    assert_eq!(tokens.len(), seq_len * batch, "a token for each step and row");
+    let embedded: Vec<f32> =
+        tokens.iter().flat_map(|&token| params.encoder_weight().row(token as usize)).copied().collect();
+    let outcome = forward(params.rnn(), seq_len, batch, &embedded, h_0, c_0, None);
+    let nhid = params.config().nhid;
+    let weight = matrix(params.decoder_weight().data(), nhid);
+    let bias: Vec<f64> = params.decoder_bias().iter().map(|&v| f64::from(v)).collect();
+    let logits = outcome.output.chunks(nhid).flat_map(|h| product(&weight, h, &bias)).collect();
+    (logits, outcome)
+}
+
+/// −log softmax(logits)[target], in nats, for each target: `logits` is `[n, ntoken]`, `targets` is `[n]`.
+///
+/// # Panics
+/// When a target is not below `ntoken`, or the sizes do not fit.
+pub fn negative_log_likelihood(logits: &[f64], targets: &[u32]) -> Vec<f64> {
+    if targets.is_empty() {
+        return Vec::new();
+    }
+    let rows = logits.chunks_exact(logits.len() / targets.len());
+    assert_eq!(rows.len(), targets.len(), "a row of logits for each target");
+    rows.zip(targets)
+        .map(|(row, &target)| {
+            // Subtracting the largest keeps exp from overflowing.
+            let most = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = row.iter().map(|z| (z - most).exp()).sum();
+            sum.ln() + (most - row[target as usize])
+        })
+        .collect()
+}
+
+/// The mean negative log-likelihood, in nats, of all tokens of a text but the first.
+///
+/// The n − 1 predictions are made in `streams` streams of ⌈(n − 1) / streams⌉ tokens, each read from a zero state; those
+/// at the end may be shorter or empty.
+///
+/// # Panics
+/// When there is nothing to predict, no stream, or a token that is not below `ntoken`.
+pub fn text_loss(params: &LanguageModelParams, text: &[u32], streams: usize) -> f64 {
+    let predictions = text.len() - 1;
+    let length = predictions.div_ceil(streams);
+    let total: f64 = (0..predictions)
+        .step_by(length)
+        .map(|start| {
+            let end = (start + length).min(predictions);
+            let (logits, _) = language_model(params, &text[start..end], end - start, 1, None, None);
+            negative_log_likelihood(&logits, &text[start + 1..=end]).into_iter().sum::<f64>()
+        })
+        .sum();
+    total / predictions as f64
 }
 
 /// One direction of one layer in `f64`.

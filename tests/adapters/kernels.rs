@@ -26,23 +26,31 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     // A binding this small cuts time and weights, so that segments and shards go through lockstep too.
     let small = target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 16_384))?;
-    for kind in Kind::ALL {
+    for (kind, projected) in Kind::ALL.map(|kind| (kind, false)).into_iter().chain([(Kind::Lstm, true)]) {
         for (hidden_size, batch, num_layers, bidirectional) in SHAPES {
             let (seq_len, input_size) = (3, hidden_size % 7 + 1);
-            let config = Config::new(kind, input_size, hidden_size).num_layers(num_layers).bidirectional(bidirectional);
+            // All but one unit, or about half of them: as many quads as the state has, and fewer.
+            let proj_size = if projected { hidden_size - 1 - batch % 2 * (hidden_size / 2) } else { 0 };
+            if projected && proj_size == 0 {
+                continue;
+            }
+            let config = Config::new(kind, input_size, hidden_size).num_layers(num_layers);
+            let config = config.bidirectional(bidirectional).proj_size(proj_size);
             let params = Params::init(&config, hidden_size as u64)?;
             let mut generator = Mt19937::new(batch as u64);
             let mut random =
                 |shape: [usize; 3]| Tensor::new(shape, generator.uniform_vec(shape.iter().product(), -2.0, 2.0));
             let input = random([seq_len, batch, input_size])?;
-            let states = [num_layers * config.num_directions(), batch, hidden_size];
-            let state = State { h: random(states)?, c: (kind == Kind::Lstm).then(|| random(states)).transpose()? };
+            let states = |units| [num_layers * config.num_directions(), batch, units];
+            let h = random(states(config.state_size()))?;
+            let state = State { h, c: (kind == Kind::Lstm).then(|| random(states(hidden_size))).transpose()? };
             // The rows end at different steps, the first one at the last.
             let lengths: Vec<usize> = (0..batch).map(|row| seq_len - row % seq_len).collect();
             for device in if hidden_size <= 65 { vec![&device, &small] } else { vec![&device] } {
                 let reports =
                     compare_in_lockstep(device, &params, &input, Some(&lengths), Some(&state), Tolerance::F32)?;
-                ensure(reports.len() == 2, format!("linear and a step kernel were expected: {reports:?}"))?;
+                let kernels = 2 + usize::from(projected);
+                ensure(reports.len() == kernels, format!("{kernels} kernels were expected: {reports:?}"))?;
                 for report in reports {
                     let place = report.worst.as_ref().map(ToString::to_string).unwrap_or_default();
                     ensure(report.agrees() && report.count > 0, format!("{kind} {hidden_size}: {report:?} {place}"))?;

@@ -1,9 +1,11 @@
 //! Sizes beyond what one binding, one dispatch or one invocation takes.
 
+use std::collections::BTreeSet;
+
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::plan::Plan;
-use wgpu_rnn::recording::Command;
+use wgpu_rnn::recording::{Command, Dispatch};
 use wgpu_rnn::{Config, Error, Kind, Params, Rnn, Tensor};
 
 use crate::bits::assert_same;
@@ -16,9 +18,9 @@ fn segments(plan: &Plan) -> usize {
 
 /// Time in chunks, by a small binding and by a memory budget, gives what one chunk gives.
 pub fn chunks(target: &Target) -> Result<(), Failed> {
-    for kind in Kind::ALL {
+    for (kind, proj_size) in Kind::ALL.map(|kind| (kind, 0)).into_iter().chain([(Kind::Lstm, 9)]) {
         for bidirectional in [false, true] {
-            let config = Config::new(kind, 6, 10).num_layers(3).bidirectional(bidirectional);
+            let config = Config::new(kind, 6, 10).num_layers(3).bidirectional(bidirectional).proj_size(proj_size);
             let params = Params::init(&config, 5)?;
             let input = random([23, 3, 6], 6)?;
             let whole = Rnn::new(&target.device()?, &params)?;
@@ -49,19 +51,24 @@ pub fn chunks(target: &Target) -> Result<(), Failed> {
 pub fn shards_and_passes(target: &Target) -> Result<(), Failed> {
     // 8 KiB bind 2,048 values: a layer of 40 units has shards, 64 rows of 40 units have passes.
     let small = target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 8192))?;
-    for kind in Kind::ALL {
-        let config = Config::new(kind, 12, 40).num_layers(2).bidirectional(true);
+    for (kind, proj_size) in Kind::ALL.map(|kind| (kind, 0)).into_iter().chain([(Kind::Lstm, 39)]) {
+        let config = Config::new(kind, 12, 40).num_layers(2).bidirectional(true).proj_size(proj_size);
         let params = Params::init(&config, 9)?;
         let input = random([5, 64, 12], 3)?;
         let rnn = Rnn::new(&small, &params)?;
         let plan = rnn.plan(5, 64)?;
         ensure(plan.sizes.batch < 64, format!("one pass takes {} rows", plan.sizes.batch))?;
-        let sharded = plan
-            .recording
-            .commands
-            .iter()
-            .any(|command| matches!(command, Command::Steps { by_parity, .. } if by_parity[0].len() > 1));
-        ensure(sharded, "the weights are in shards")?;
+        let kernels = if proj_size == 0 { 1 } else { 2 };
+        let sharded = |dispatches: &[Dispatch]| {
+            let of = |kernel: &str| dispatches.iter().filter(|dispatch| dispatch.kernel.name == kernel).count();
+            let names: BTreeSet<_> = dispatches.iter().map(|dispatch| dispatch.kernel.name).collect();
+            names.len() == kernels && names.iter().all(|name| of(name) > 1)
+        };
+        let mut steps = plan.recording.commands.iter().filter_map(|command| match command {
+            Command::Steps { by_parity, .. } => Some(&by_parity[0]),
+            Command::Dispatch(_) => None,
+        });
+        ensure(steps.any(|step| sharded(step)), format!("{kind}: the weights of {kernels} kernels are in shards"))?;
         let want = Rnn::new(&target.device()?, &params)?.forward(&input, None)?;
         assert_same(&format!("{kind} in shards"), &rnn.forward(&input, None)?, &want);
     }

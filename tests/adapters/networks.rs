@@ -31,8 +31,26 @@ pub fn check(device: &Device, config: &Config, seq_len: usize, batch: usize) -> 
     Ok(comparison)
 }
 
+/// Input size, hidden size, projection, layers, both directions or one, T and B.
+const PROJECTIONS: [(usize, usize, usize, usize, bool, usize, usize); 7] = [
+    (1, 2, 1, 1, false, 1, 1),
+    (3, 5, 4, 2, true, 7, 2),
+    (7, 13, 3, 3, true, 9, 3),
+    (64, 64, 32, 1, false, 20, 1),
+    (31, 65, 33, 2, true, 11, 17),
+    (40, 513, 129, 1, false, 3, 1),
+    (5, 130, 129, 2, true, 4, 9),
+];
+
 pub fn against_the_definition(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
+    let mut worst = 0.0_f64;
+    for (input_size, hidden_size, proj_size, num_layers, bidirectional, seq_len, batch) in PROJECTIONS {
+        let config = Config::lstm(input_size, hidden_size).proj_size(proj_size);
+        let config = config.num_layers(num_layers).bidirectional(bidirectional);
+        worst = worst.max(check(&device, &config, seq_len, batch)?.max_abs);
+    }
+    println!("{device}: lstm with proj_size: largest error against the definition {worst:.2e}");
     for kind in Kind::ALL {
         let mut worst = 0.0_f64;
         for (input_size, hidden_size, num_layers, bidirectional, seq_len, batch) in [
@@ -60,8 +78,9 @@ fn same(a: &(Tensor, State), b: &(Tensor, State)) -> bool {
 
 pub fn same_bits(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    for kind in Kind::ALL {
-        let params = Params::init(&Config::new(kind, 19, 37).num_layers(2).bidirectional(true), 1)?;
+    for (kind, proj_size) in Kind::ALL.map(|kind| (kind, 0)).into_iter().chain([(Kind::Lstm, 35)]) {
+        let config = Config::new(kind, 19, 37).num_layers(2).bidirectional(true).proj_size(proj_size);
+        let params = Params::init(&config, 1)?;
         let rnn = Rnn::new(&device, &params)?;
         let input = random([9, 5, 19], 2)?;
         let first = rnn.forward(&input, None)?;
@@ -77,16 +96,18 @@ pub fn same_bits(target: &Target) -> Result<(), Failed> {
 /// Calls of changing sizes, on kept buffers, give what a fresh module gives.
 pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    for kind in [Kind::Lstm, Kind::Gru] {
-        let params = Params::init(&Config::new(kind, 5, 9).num_layers(3).bidirectional(true), 4)?;
+    for (kind, proj_size) in [(Kind::Lstm, 0), (Kind::Gru, 0), (Kind::Lstm, 6)] {
+        let config = Config::new(kind, 5, 9).num_layers(3).bidirectional(true).proj_size(proj_size);
+        let params = Params::init(&config, 4)?;
         let rnn = Rnn::new(&device, &params)?;
         for (call, (seq_len, batch)) in
             [(7, 3), (1, 1), (7, 3), (2, 8), (12, 1), (1, 1), (7, 3), (2, 8)].into_iter().enumerate()
         {
             let input = random([seq_len, batch, 5], call as u64)?;
             // A state of NaN in between must leave no trace in buffers that are used again.
-            let nan = Tensor::new([6, batch, 9], vec![f32::NAN; 6 * batch * 9])?;
-            let poison = State { c: (kind == Kind::Lstm).then(|| nan.clone()), h: nan };
+            let nan = |units: usize| Tensor::new([6, batch, units], vec![f32::NAN; 6 * batch * units]);
+            let c = (kind == Kind::Lstm).then(|| nan(9)).transpose()?;
+            let poison = State { h: nan(config.state_size())?, c };
             rnn.forward(&input, Some(&poison))?;
             let got = rnn.forward(&input, None)?;
             let want = Rnn::new(&device, &params)?.forward(&input, None)?;
@@ -104,8 +125,8 @@ pub fn lengths(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (seq_len, batch, features) = (8, 6, 5);
     let lengths = [3, 7, 0, 1, 7, 5];
-    for kind in Kind::ALL {
-        let config = Config::new(kind, features, 9).num_layers(2).bidirectional(true);
+    for (kind, proj_size) in Kind::ALL.map(|kind| (kind, 0)).into_iter().chain([(Kind::Lstm, 6)]) {
+        let config = Config::new(kind, features, 9).num_layers(2).bidirectional(true).proj_size(proj_size);
         let params = Params::init(&config, 2)?;
         let rnn = Rnn::new(&device, &params)?;
         let mut input = random([seq_len, batch, features], 5)?;
@@ -114,7 +135,7 @@ pub fn lengths(target: &Target) -> Result<(), Failed> {
                 input.data_mut()[(t * batch + row) * features..][..features].fill(f32::NAN);
             }
         }
-        let h = random([4, batch, 9], 6)?;
+        let h = random([4, batch, config.state_size()], 6)?;
         let state = State { c: (kind == Kind::Lstm).then(|| random([4, batch, 9], 7)).transpose()?, h };
         let (output, last) = rnn.forward_lengths(&input, &lengths, Some(&state))?;
         let c_0 = state.c.as_ref().map(Tensor::data);

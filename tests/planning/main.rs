@@ -80,7 +80,7 @@ fn plans_of_every_size_are_sound_or_refused_by_the_name_of_a_limit() {
     ];
     let mut random = Mt19937::new(1);
     let mut pick = |from: &[usize]| from[random.next_u32() as usize % from.len()];
-    let (mut planned, mut refused) = (0, 0);
+    let (mut planned, mut projected, mut refused) = (0, 0, 0);
     for round in 0..3000 {
         let limits = &limits[round % limits.len()];
         let kind = Kind::ALL[pick(&[0, 1, 2, 3])];
@@ -88,10 +88,16 @@ fn plans_of_every_size_are_sound_or_refused_by_the_name_of_a_limit() {
             .num_layers(pick(&[1, 1, 2, 3, 4]))
             .bidirectional(pick(&[0, 1]) == 1)
             .bias(pick(&[0, 1, 1]) == 1);
+        let proj_size = if kind == Kind::Lstm { pick(&[0, 1, 4, 30, 127, 511]) } else { 0 };
+        let proj_size = proj_size.min(config.hidden_size - 1);
+        let config = config.proj_size(proj_size);
         let sizes =
             Sizes { seq_len: pick(&[1, 2, 3, 7, 16, 101, 300]), batch: pick(&[1, 2, 3, 8, 9, 33, 64, 257, 4096]) };
         match check_sizes(&config, sizes, limits, if pick(&[0, 1]) == 1 { GPU } else { CPU }) {
-            Ok(_) => planned += 1,
+            Ok(_) => {
+                planned += 1;
+                projected += usize::from(proj_size > 0);
+            }
             Err(error) => {
                 refused += 1;
                 assert_names_a_limit(&format!("{config:?}, {sizes:?}"), &error);
@@ -99,6 +105,7 @@ fn plans_of_every_size_are_sound_or_refused_by_the_name_of_a_limit() {
         }
     }
     assert!(planned > 1000 && refused > 300, "both happen: {planned} planned, {refused} refused");
+    assert!(projected > 200, "{projected} plans with a projection");
 }
 
 /// Sizes that reach what small ones do not: watchdogs, workgroup counts, bindings.
@@ -114,6 +121,8 @@ fn large_sizes_are_planned_within_webgpus_default_limits() {
         (Config::gru(4096, 4096).bidirectional(true), 2, 5, 1),
         (lstm(4096, 4096), 10, 70_000, 64),
         (lstm(512, 512).bidirectional(true).num_layers(3), 20_000, 70_000, 16),
+        (lstm(80, 1024).proj_size(512).bidirectional(true).num_layers(2), 20_000, 1, 1),
+        (lstm(64, 65_536).proj_size(1000), 2, 1, 1),
     ] {
         for (limits, tuning) in [(webgpu(), GPU), (Limits::of(&wgpu::Limits::defaults(), true), CPU)] {
             let sizes = Sizes { seq_len, batch };
@@ -143,8 +152,12 @@ fn a_segment_has_at_most_as_many_steps_as_the_table() {
 #[test]
 fn shards_divide_the_units() {
     for binding in [1 << 12, 1 << 14, 1 << 20] {
-        for config in [Config::lstm(7, 30).bidirectional(true).num_layers(2), Config::gru(3, 64), Config::rnn(50, 129)]
-        {
+        for config in [
+            Config::lstm(7, 30).bidirectional(true).num_layers(2),
+            Config::gru(3, 64),
+            Config::rnn(50, 129),
+            Config::lstm(5, 99).proj_size(59).bidirectional(true).num_layers(2),
+        ] {
             let limits = with("max_storage_buffer_binding_size", binding);
             let weights = WeightLayout::new(&config, &limits).expect("one unit fits");
             for layer in 0..config.num_layers {
@@ -155,6 +168,13 @@ fn shards_divide_the_units() {
                     next = shard.units.end;
                 }
                 assert_eq!(next, config.hidden_size, "{config:?}: all units of layer {layer}");
+                let mut next = 0;
+                for shard in weights.projection(layer) {
+                    assert_eq!(shard.units.start, next, "{config:?}: projected units of layer {layer} in order");
+                    assert!(!shard.units.is_empty(), "{config:?}: projections of layer {layer} have units");
+                    next = shard.units.end;
+                }
+                assert_eq!(next, config.proj_size, "{config:?}: all projected units of layer {layer}");
             }
         }
     }
@@ -216,6 +236,12 @@ fn what_cannot_be_planned_is_refused_by_the_name_of_its_limit() {
     let wide = Config::lstm(2000, 5);
     assert_eq!(
         refusal(&wide, sizes, &with("max_storage_buffer_binding_size", 20_000)),
+        "max_storage_buffer_binding_size"
+    );
+    // The weights of a unit, 4 gates of 4 values, are small; a row of the projection is not.
+    let projected = Config::lstm(3, 5000).proj_size(2);
+    assert_eq!(
+        refusal(&projected, sizes, &with("max_storage_buffer_binding_size", 19_999)),
         "max_storage_buffer_binding_size"
     );
     let many = Sizes { seq_len: 64, batch: 64 };

@@ -73,6 +73,16 @@ impl Checker<'_> {
         }
     }
 
+    /// The kernels that steps of this network are made of.
+    fn step_kernels(&self) -> &'static [&'static str] {
+        match (self.config.kind, self.config.proj_size) {
+            (Kind::RnnTanh | Kind::RnnRelu, _) => &["step_rnn"],
+            (Kind::Gru, _) => &["step_gru"],
+            (Kind::Lstm, 0) => &["step_lstm"],
+            (Kind::Lstm, _) => &["step_lstm_unprojected", "step_projection"],
+        }
+    }
+
     fn dispatch(&self, dispatch: &Dispatch) {
         let (what, kernel, limits) = (About(&self.what, dispatch.kernel.name), dispatch.kernel, self.limits);
         assert_eq!(dispatch.overrides.len(), kernel.overrides.len(), "{what}: overrides");
@@ -98,7 +108,10 @@ impl Checker<'_> {
         }
         let directions = match &dispatch.dims {
             Dims::Linear(dims) => self.linear(what, dispatch, dims),
-            Dims::Step(dims) => self.step(what, dispatch, dims),
+            Dims::Step(dims) => {
+                assert!(self.step_kernels().contains(&dispatch.kernel.name), "{what}: not one of this network's");
+                self.step(what, dispatch, dims)
+            }
             other => panic!("{what}: {other:?} in a forward pass"),
         };
         assert_eq!(directions as usize, self.config.num_directions(), "{what}: all directions at once");
@@ -140,27 +153,56 @@ impl Checker<'_> {
         let row_tiles = dims.batch.div_ceil(of("ROWS"));
         assert_eq!((dims.unit_tiles, dims.row_tiles), (unit_tiles, row_tiles), "{what}: tiles");
         self.workgroups(what, dispatch, u64::from(unit_tiles) * u64::from(row_tiles) * u64::from(dims.directions));
-        let [gates_x, weight, h_in, h_out, y, lengths, own @ ..] = dispatch.bindings.as_slice() else {
-            panic!("{what}: bindings")
+
+        let config = self.config;
+        let quads = |size: usize| size.next_multiple_of(4);
+        let (hidden, state) = (config.hidden_size, config.state_size());
+        // What is multiplied, the units that it makes, and their weights' rows.
+        let (summed, units, gates) = match dispatch.kernel.name {
+            "step_projection" => (hidden, state, 1),
+            _ => (state, hidden, config.gate_count()),
         };
+        assert_eq!(dims.state_quads as usize * 4, quads(summed), "{what}: quads of what is summed");
+        assert_eq!(dims.hidden_size as usize, units, "{what}: units of a direction");
+        assert!((dims.unit_offset + dims.units) as usize <= units, "{what}: its units are among them");
         let (directions, batch) = (dims.directions as usize, dims.batch as usize);
-        let (state, gates) = (dims.state_quads as usize * 4, self.config.gate_count());
-        let weights = directions * dims.units as usize * gates * state;
-        assert_eq!(self.size_of(*weight), weights, "{what}: the weights of its units");
-        let states = directions * batch * state;
-        assert_eq!([h_in, h_out].map(|id| self.size_of(*id)), [states; 2], "{what}: h");
-        assert_eq!(self.size_of(*lengths), batch, "{what}: lengths");
-        let steps = self.size_of(*y) / states;
-        assert_eq!(self.size_of(*y), steps * states, "{what}: y holds whole steps");
-        let gate_values = steps * directions * batch * self.config.hidden_size * gates;
-        assert!(self.size_of(*gates_x) >= gate_values, "{what}: gates_x holds all of y's steps");
-        let per_direction = directions * self.config.hidden_size;
-        match (self.config.kind, own) {
-            (Kind::Lstm, [c]) => assert_eq!(self.size_of(*c), per_direction * batch, "{what}: c"),
-            (Kind::Gru, [bias_hn]) => assert_eq!(self.size_of(*bias_hn), per_direction, "{what}: bias_hn"),
-            (Kind::RnnTanh | Kind::RnnRelu, []) => {}
-            (kind, own) => panic!("{what}: a {kind} has the buffers {own:?} of its own"),
+        for (binding, id) in dispatch.kernel.bindings.iter().zip(&dispatch.bindings) {
+            let size = self.size_of(*id);
+            let want = match binding.name {
+                "weight" => directions * dims.units as usize * gates * quads(summed),
+                "h_in" => directions * batch * quads(summed),
+                "h_out" | "h_before" => directions * batch * quads(state),
+                "m" => directions * batch * quads(hidden),
+                "c" => directions * batch * hidden,
+                "bias_hn" => directions * hidden,
+                "lengths" => batch,
+                // Whole steps, those of a segment; the dims do not say how many.
+                "y" => self.steps_of(size) * directions * batch * quads(state),
+                // As many as the longest segment has.
+                "gates_x" => self.longest() * directions * batch * hidden * config.gate_count(),
+                other => panic!("{what}: an unknown binding {other}"),
+            };
+            assert_eq!(size, want, "{what}: size of {}", binding.name);
         }
         dims.directions
     }
+
+    /// The steps of a layer output of so many values.
+    fn steps_of(&self, size: usize) -> usize {
+        let state = self.config.state_size().next_multiple_of(4);
+        let steps = size / (self.config.num_directions() * self.plan.sizes.batch * state);
+        let segments = &self.plan.segments;
+        assert!(segments.iter().any(|s| s.len() == steps), "{}: y has {steps} steps of {segments:?}", self.what);
+        steps
+    }
+
+    fn longest(&self) -> usize {
+        self.plan.segments.iter().map(ExactSizeIterator::len).max().unwrap_or(0)
+    }
+}
+
+/// The buffer that a kernel knows by this name.
+pub fn bound(dispatch: &Dispatch, name: &str) -> Option<BufferId> {
+    let at = dispatch.kernel.bindings.iter().position(|binding| binding.name == name)?;
+    Some(dispatch.bindings[at])
 }

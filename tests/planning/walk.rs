@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use wgpu_rnn::Kind;
 use wgpu_rnn::dims::Dims;
 use wgpu_rnn::recording::{BufferId, Command, Dispatch};
 
-use crate::soundness::Checker;
+use crate::soundness::{Checker, bound};
 
 /// What a buffer holds while a recording is walked: the value of a layer after so many steps, for the units so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,12 +16,25 @@ struct Holds {
     units: usize,
 }
 
+/// What a failed check was about. Written out only then.
+struct StepOf<'a> {
+    what: &'a str,
+    s: usize,
+    layer: usize,
+}
+
+impl std::fmt::Display for StepOf<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: step {} of layer {}", self.what, self.s, self.layer)
+    }
+}
+
 /// A recording as it runs, every value replaced by what it stands for.
 pub struct Walk<'a> {
     checker: &'a Checker<'a>,
     /// Layer and units of each weight.
     shards: HashMap<BufferId, (usize, Range<usize>)>,
-    /// `h` buffers and, for an LSTM, `c`.
+    /// `h` buffers; for an LSTM `c`, and with a projection `m`, what the steps hand to it.
     states: HashMap<BufferId, Holds>,
     /// `gates_x`: the layer and the steps that it was projected for, and how many units.
     gates_x: Option<(usize, Range<usize>, usize)>,
@@ -32,12 +44,11 @@ pub struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     pub fn start(checker: &'a Checker<'a>) -> Self {
-        let (plan, hidden_size) = (&checker.plan, checker.config.hidden_size);
+        let (plan, config) = (&checker.plan, checker.config);
         let mut states = HashMap::new();
         for (layer, ids) in plan.states.iter().enumerate() {
-            let before = Holds { layer, steps: 0, units: hidden_size };
-            states.insert(ids.h[0], before);
-            states.extend(ids.c.map(|c| (c, before)));
+            states.insert(ids.h[0], Holds { layer, steps: 0, units: config.state_size() });
+            states.extend(ids.c.map(|c| (c, Holds { layer, steps: 0, units: config.hidden_size })));
         }
         let mut shards = HashMap::new();
         for layer in 0..checker.config.num_layers {
@@ -46,6 +57,10 @@ impl<'a> Walk<'a> {
                     let other = shards.insert(weight, (layer, shard.units.clone()));
                     assert!(other.is_none(), "{}: {weight:?} is the weight of one shard", checker.what);
                 }
+            }
+            for shard in checker.weights.projection(layer) {
+                let other = shards.insert(shard.weight_hr, (layer, shard.units.clone()));
+                assert!(other.is_none(), "{}: {:?} is the weight of one shard", checker.what, shard.weight_hr);
             }
         }
         let inputs = plan.input.iter().zip(&plan.segments).map(|(id, segment)| (*id, (0, segment.clone())));
@@ -69,10 +84,11 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        let after = |layer| Holds { layer, steps: plan.sizes.seq_len, units: config.hidden_size };
         for (layer, ids) in plan.states.iter().enumerate() {
-            assert_eq!(self.states[&plan.final_h(layer)], after(layer), "{what}: h_n of layer {layer}");
-            assert_eq!(ids.c.map(|c| self.states[&c]), ids.c.map(|_| after(layer)), "{what}: c_n of layer {layer}");
+            let after = |units| Holds { layer, steps: plan.sizes.seq_len, units };
+            let (h_n, c_n) = (self.states[&plan.final_h(layer)], ids.c.map(|c| self.states[&c]));
+            assert_eq!(h_n, after(config.state_size()), "{what}: h_n of layer {layer}");
+            assert_eq!(c_n, ids.c.map(|_| after(config.hidden_size)), "{what}: c_n of layer {layer}");
         }
         for (id, segment) in plan.output.iter().zip(&plan.segments) {
             assert_eq!(self.sequences[id], (config.num_layers, segment.clone()), "{what}: output of {segment:?}");
@@ -104,39 +120,45 @@ impl<'a> Walk<'a> {
     fn step(&mut self, dispatch: &Dispatch, s: usize, segment: &Range<usize>) {
         let Checker { what, config, plan, .. } = self.checker;
         let Dims::Step(dims) = &dispatch.dims else { panic!("{what}: steps are made of steps") };
-        let hidden_size = config.hidden_size;
-        let [_, weight, h_in, h_out, y, lengths, own @ ..] = dispatch.bindings.as_slice() else {
-            panic!("{what}: bindings")
-        };
-        let (layer, units) = self.shards[weight].clone();
+        let of = |name| bound(dispatch, name).unwrap_or_else(|| panic!("{what}: {name} is bound"));
+        let (layer, units) = self.shards[&of("weight")].clone();
         assert_eq!(dims.unit_offset as usize..(dims.unit_offset + dims.units) as usize, units, "{what}: units");
         assert_eq!(dims.first_step as usize, segment.start, "{what}: the first step of the segment");
         assert_eq!(dims.seq_len as usize, plan.sizes.seq_len, "{what}: T");
-        assert_eq!(*lengths, plan.lengths, "{what}: lengths");
-        assert_eq!(
-            self.gates_x,
-            Some((layer, segment.clone(), hidden_size)),
-            "{what}: step {s} of layer {layer} reads the projection of {segment:?}"
-        );
-        let before = Holds { layer, steps: s, units: hidden_size };
-        assert_eq!(self.states.get(h_in), Some(&before), "{what}: h that step {s} of layer {layer} reads");
+        assert_eq!(of("lengths"), plan.lengths, "{what}: lengths");
+
+        let about = StepOf { what, s, layer };
+        let (hidden_size, state_size) = (config.hidden_size, config.state_size());
+        let before = |units| Some(Holds { layer, steps: s, units });
+        let holds = |id: BufferId| self.states.get(&id).copied();
+        if dispatch.kernel.name == "step_projection" {
+            let complete = Some(Holds { layer, steps: s + 1, units: hidden_size });
+            assert_eq!(holds(of("h_in")), complete, "{about}: what is projected is there for every unit");
+            assert_eq!(holds(of("h_before")), before(state_size), "{about}: h that rows at their end keep");
+        } else {
+            let projected = Some((layer, segment.clone(), hidden_size));
+            assert_eq!(self.gates_x, projected, "{about}: the projection of {segment:?} that it reads");
+            assert_eq!(holds(of("h_in")), before(state_size), "{about}: h that it reads");
+        }
         // A first shard overwrites what the buffer held, the others add to it.
         let started = Holds { layer, steps: s + 1, units: units.start };
-        assert!(units.start == 0 || self.states.get(h_out) == Some(&started), "{what}: shards of step {s} in turn");
-        self.states.insert(*h_out, Holds { units: units.end, ..started });
-        if let (Kind::Lstm, [c]) = (config.kind, own) {
-            // In place: units before this shard's are a step ahead.
-            let held = self.states[c];
-            let want = if units.start == 0 { before } else { started };
-            assert_eq!(held, want, "{what}: c that step {s} of layer {layer} updates");
-            self.states.insert(*c, Holds { units: units.end, ..started });
+        for written in ["h_out", "m"].into_iter().filter_map(|name| bound(dispatch, name)) {
+            assert!(units.start == 0 || holds(written) == Some(started), "{about}: shards in turn");
         }
-        if units.end == hidden_size {
+        if let Some(c) = bound(dispatch, "c") {
+            // In place: units before this shard's are a step ahead.
+            let want = if units.start == 0 { before(hidden_size) } else { Some(started) };
+            assert_eq!(holds(c), want, "{about}: c that it updates");
+        }
+        for written in ["h_out", "m", "c"].into_iter().filter_map(|name| bound(dispatch, name)) {
+            self.states.insert(written, Holds { units: units.end, ..started });
+        }
+        if let Some(y) = bound(dispatch, "y").filter(|_| units.end == state_size) {
             let first = s == segment.start;
-            let so_far = if first { s..s } else { self.sequences[y].1.clone() };
-            assert!(first || self.sequences[y].0 == layer + 1, "{what}: y of step {s} of layer {layer}");
-            assert_eq!(so_far, segment.start..s, "{what}: y has every step before {s}");
-            self.sequences.insert(*y, (layer + 1, so_far.start..s + 1));
+            let so_far = if first { s..s } else { self.sequences[&y].1.clone() };
+            assert!(first || self.sequences[&y].0 == layer + 1, "{about}: its y");
+            assert_eq!(so_far, segment.start..s, "{about}: y has every step before");
+            self.sequences.insert(y, (layer + 1, so_far.start..s + 1));
         }
     }
 }

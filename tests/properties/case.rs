@@ -25,7 +25,9 @@ pub fn cases() -> impl Strategy<Value = Case> {
     let sizes = (1..40_usize, 1..40_usize, 1..13_usize, 1..10_usize, 1..4_usize);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     let values = (prop::sample::select(vec![1.0_f32, 0.1, 4.0]), any::<bool>(), any::<u32>());
-    (prop::sample::select(Kind::ALL.to_vec()), sizes, flags, values).prop_map(|(kind, sizes, flags, values)| {
+    let projected = (any::<bool>(), any::<prop::sample::Index>());
+    let networks = (prop::sample::select(Kind::ALL.to_vec()), sizes, flags, values, projected);
+    networks.prop_map(|(kind, sizes, flags, values, (projected, index))| {
         let (input_size, hidden_size, seq_len, batch, num_layers) = sizes;
         let (bidirectional, bias, batch_first) = flags;
         let (gain, state, seed) = values;
@@ -33,7 +35,8 @@ pub fn cases() -> impl Strategy<Value = Case> {
             .num_layers(num_layers)
             .bidirectional(bidirectional)
             .bias(bias)
-            .batch_first(batch_first);
+            .batch_first(batch_first)
+            .proj_size(if projected && kind == Kind::Lstm { index.index(hidden_size) } else { 0 });
         Case { config, seq_len, batch, gain, state, seed: u64::from(seed) }
     })
 }
@@ -59,10 +62,11 @@ impl Case {
 
     pub fn initial(&self) -> Option<State> {
         let config = &self.config;
-        let shape = [config.num_layers * config.num_directions(), self.batch, config.hidden_size];
+        let shape = |units| [config.num_layers * config.num_directions(), self.batch, units];
+        let c = || seeded::tensor(self.seed ^ 3, &shape(config.hidden_size), 2.0);
         self.state.then(|| State {
-            h: seeded::tensor(self.seed ^ 2, &shape, 1.0),
-            c: (config.kind == Kind::Lstm).then(|| seeded::tensor(self.seed ^ 3, &shape, 2.0)),
+            h: seeded::tensor(self.seed ^ 2, &shape(config.state_size()), 1.0),
+            c: (config.kind == Kind::Lstm).then(c),
         })
     }
 

@@ -18,7 +18,11 @@ fn without_weights_the_state_is_a_geometric_series() {
         let mut generator = Mt19937::new(case.seed);
         let params = Params::from_fn(&case.config, |name, shape| {
             let count = shape.iter().product();
-            let bound = if name.starts_with("bias") { 2.0 } else { 0.0 };
+            let bound = match name {
+                bias if bias.starts_with("bias") => 2.0,
+                projection if projection.starts_with("weight_hr") => 0.5,
+                _ => 0.0,
+            };
             Ok(generator.uniform_vec(count, -bound, bound))
         })
         .expect("a valid configuration");
@@ -29,31 +33,45 @@ fn without_weights_the_state_is_a_geometric_series() {
             let p = params.direction(layer, 0);
             let bias =
                 |gate: usize, j: usize, b: &[f32]| f64::from(b.get(gate * hidden_size + j).copied().unwrap_or(0.0));
-            for (row, j) in (0..case.batch).flat_map(|row| (0..hidden_size).map(move |j| (row, j))) {
-                let at = (layer * case.batch + row) * hidden_size + j;
-                let both = |gate| bias(gate, j, &p.bias_ih) + bias(gate, j, &p.bias_hh);
-                let h_0 = f64::from(initial.h.data()[at]);
-                let series = |keep: f64, start: f64, add: f64| (0..steps).fold(start, |value, _| keep * value + add);
-                let (want, c_n) = match case.config.kind {
-                    Kind::RnnTanh => (both(0).tanh(), None),
-                    Kind::RnnRelu => (both(0).max(0.0), None),
-                    Kind::Gru => {
-                        let n = (bias(2, j, &p.bias_ih) + sigmoid(both(0)) * bias(2, j, &p.bias_hh)).tanh();
-                        let z = sigmoid(both(1));
-                        (series(z, h_0, (1.0 - z) * n), None)
+            for row in 0..case.batch {
+                let at = (layer * case.batch + row) * hidden_size;
+                // h, or with a projection what it is made of, and c of one unit.
+                let unit = |j: usize| {
+                    let both = |gate| bias(gate, j, &p.bias_ih) + bias(gate, j, &p.bias_hh);
+                    let series =
+                        |keep: f64, start: f64, add: f64| (0..steps).fold(start, |value, _| keep * value + add);
+                    match case.config.kind {
+                        Kind::RnnTanh => (both(0).tanh(), None),
+                        Kind::RnnRelu => (both(0).max(0.0), None),
+                        Kind::Gru => {
+                            let n = (bias(2, j, &p.bias_ih) + sigmoid(both(0)) * bias(2, j, &p.bias_hh)).tanh();
+                            let z = sigmoid(both(1));
+                            (series(z, f64::from(initial.h.data()[at + j]), (1.0 - z) * n), None)
+                        }
+                        Kind::Lstm => {
+                            let c_0 = f64::from(initial.c.as_ref().expect("an LSTM has c").data()[at + j]);
+                            let c = series(sigmoid(both(1)), c_0, sigmoid(both(0)) * both(2).tanh());
+                            (sigmoid(both(3)) * c.tanh(), Some(c))
+                        }
                     }
-                    Kind::Lstm => {
-                        let c_0 = f64::from(initial.c.as_ref().expect("an LSTM has c").data()[at]);
-                        let c = series(sigmoid(both(1)), c_0, sigmoid(both(0)) * both(2).tanh());
-                        (sigmoid(both(3)) * c.tanh(), Some(c))
+                };
+                let (h, c): (Vec<f64>, Vec<Option<f64>>) = (0..hidden_size).map(unit).unzip();
+                let h = match case.config.proj_size {
+                    0 => h,
+                    _ => {
+                        let terms = |weights: &[f32]| weights.iter().zip(&h).map(|(w, m)| f64::from(*w) * m).sum();
+                        p.weight_hr.chunks(hidden_size).map(terms).collect()
                     }
                 };
                 let close = |got: f32, want: f64| (f64::from(got) - want).abs() <= 2e-6 * want.abs().max(1.0);
-                let got = last.h.data()[at];
-                assert!(close(got, want), "h_n of layer {layer}, row {row}, unit {j}: got {got}, want {want}");
-                if let (Some(c_n), Some(got)) = (c_n, &last.c) {
-                    let got = got.data()[at];
-                    assert!(close(got, c_n), "c_n of layer {layer}, row {row}, unit {j}: got {got}, want {c_n}");
+                let got = last.h.row(layer * case.batch + row);
+                for (j, (&got, want)) in got.iter().zip(h).enumerate() {
+                    assert!(close(got, want), "h_n of layer {layer}, row {row}, unit {j}: got {got}, want {want}");
+                }
+                for (j, want) in c.into_iter().enumerate() {
+                    let (Some(want), Some(got)) = (want, &last.c) else { continue };
+                    let got = got.data()[at + j];
+                    assert!(close(got, want), "c_n of layer {layer}, row {row}, unit {j}: got {got}, want {want}");
                 }
             }
         }
@@ -81,6 +99,10 @@ fn without_any_parameters_the_state_halves_exactly() {
             Kind::Lstm => {
                 let (got, c_0) = (last.c.as_ref().expect("c_n"), initial.c.as_ref().expect("c_0"));
                 assert_same_tensor("c_n", got, &halved(c_0));
+                if case.config.proj_size > 0 {
+                    assert!(last.h.data().iter().all(|&h| h == 0.0), "projected by zeros: {:?}", last.h.data());
+                    return;
+                }
                 for (h, c) in last.h.data().iter().zip(got.data()) {
                     let want = 0.5 * f64::from(*c).tanh();
                     assert!((f64::from(*h) - want).abs() <= 1e-7, "h_n {h} of c_n {c}, want {want}");

@@ -86,7 +86,7 @@ fn a_bidirectional_layer_is_two_layers_side_by_side() {
         let case = case.with(|config| config.bidirectional(true).num_layers(1).batch_first(false));
         let (params, input, (output, last)) = (case.params(), case.input(), case.forward());
         let one_way = case.config.clone().bidirectional(false);
-        let hidden_size = one_way.hidden_size;
+        let width = one_way.state_size();
         for direction in 0..2 {
             let single = of_directions(&one_way, &[params.direction(0, direction)]);
             let own = |t: &Tensor| along_first(t, direction..direction + 1);
@@ -96,7 +96,7 @@ fn a_bidirectional_layer_is_two_layers_side_by_side() {
             };
             let state = case.initial().map(|state| state_part(&state, own));
             let got = forward(&single, &in_time(&input), state.as_ref());
-            let half = along_last(&output, direction * hidden_size..(direction + 1) * hidden_size);
+            let half = along_last(&output, direction * width..(direction + 1) * width);
             assert_same(&format!("direction {direction}"), &got, &(in_time(&half), state_part(&last, own)));
         }
     });
@@ -104,7 +104,7 @@ fn a_bidirectional_layer_is_two_layers_side_by_side() {
 
 /// The parameters of a single layer.
 fn of_directions(config: &Config, directions: &[&DirectionParams]) -> Params {
-    let mut parts = directions.iter().flat_map(|p| [&p.weight_ih, &p.weight_hh, &p.bias_ih, &p.bias_hh]);
+    let mut parts = directions.iter().flat_map(|p| [&p.weight_ih, &p.weight_hh, &p.bias_ih, &p.bias_hh, &p.weight_hr]);
     Params::from_fn(config, |_, _| {
         let part = parts.by_ref().find(|part| !part.is_empty());
         Ok(part.expect("as many parameters as the layer has").clone())
@@ -132,7 +132,7 @@ fn a_stack_is_its_layers_one_after_the_other() {
         let c: Option<Vec<Tensor>> = states.into_iter().map(|state| state.c).collect();
         let got = (x, State { h, c: c.map(|c| joined(&c)) });
         // Inside a stack the two directions' features are padded to quads each, in a layer's input both together.
-        let same_padding = directions == 1 || case.config.hidden_size % 4 == 0 || case.config.num_layers == 1;
+        let same_padding = directions == 1 || case.config.state_size() % 4 == 0 || case.config.num_layers == 1;
         if same_padding {
             assert_same("layers", &got, &want);
             exact.set(exact.get() + 1);
