@@ -4,6 +4,7 @@ pub(crate) mod activation;
 pub(crate) mod linear;
 mod matmul;
 pub(crate) mod step;
+mod tile;
 
 use std::sync::Arc;
 
