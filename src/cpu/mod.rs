@@ -10,6 +10,7 @@ pub(crate) mod sample;
 pub(crate) mod score;
 mod softmax;
 pub(crate) mod step;
+mod tile;
 
 use std::sync::Arc;
 
