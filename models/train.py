@@ -7,10 +7,11 @@ TEXT is the collection of Shakespeare's plays known as tinyshakespeare (1,115,39
 public domain). The first nine tenths train the model, the last tenth validates it. The network is that of PyTorch's
 word-language-model example, over characters: Embedding, dropout, a two-layer LSTM with dropout between its layers,
 dropout, Linear. Weights are stored as float16, under the names of the example's state dict; the vocabulary and the
-losses reached are in the file's metadata. Twenty minutes on one core with a good BLAS; the packages torch, numpy and
-safetensors are needed.
+losses reached are in the file's metadata. Twenty to thirty minutes on one core with a good BLAS; the packages torch,
+numpy and safetensors are needed.
 
-{result}
+The committed file was made with Debian's python3-torch 1.13.1 and reached a validation loss of 1.4769 nats per character
+(perplexity 4.379) in 10 epochs, in 2,683,154 bytes. Other versions round otherwise and end near that.
 """
 
 import argparse
@@ -108,7 +109,7 @@ def main() -> None:
     model = RNNModel(len(vocabulary))
     train(model, training, validation)
 
-    # What ships is the rounded model, and so it is the rounded model that is judged.
+    # The rounded model is what ships, and so it is the one that is judged.
     weights = {name: tensor.half() for name, tensor in model.state_dict().items()}
     model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     loss = loss_over(model, validation)

@@ -18,11 +18,6 @@ override WORKGROUP_SIZE: u32 = 256u;   // a power of two
 
 var<workgroup> sh: array<f32, WORKGROUP_SIZE>;
 
-// Not max(), which may drop a NaN that comes first.
-fn larger(a: f32, b: f32) -> f32 {
-    return select(a, b, b > a);
-}
-
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn score(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -37,18 +32,18 @@ fn score(
 
     var lane_max = logits[first];
     for (var i = lane; i < dims.columns; i += WORKGROUP_SIZE) {
-        lane_max = larger(lane_max, logits[first + i]);
+        lane_max = max(lane_max, logits[first + i]);
     }
     sh[lane] = lane_max;
     for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if lane < half {
-            sh[lane] = larger(sh[lane], sh[lane + half]);
+            sh[lane] = max(sh[lane], sh[lane + half]);
         }
     }
     let row_max = workgroupUniformLoad(&sh[0]);
 
-    // A NaN that is no maximum is a NaN here.
+    // A NaN makes the sum NaN, whether max() kept it or dropped it.
     var lane_sum = 0.0;
     for (var i = lane; i < dims.columns; i += WORKGROUP_SIZE) {
         lane_sum += softmax_term(logits[first + i] - row_max);

@@ -61,8 +61,13 @@ fn step(
     // Units and rows past the end, and workgroups that folding added, run along and store nothing.
     let live = unit < dims.units && d < dims.directions;
 
+    // Where no row's sequence reaches this step there is nothing to sum.
+    var longest = 0u;
+    for (var r = 0u; r < ROWS; r++) {
+        longest = max(longest, lengths[min(b0 + r, dims.batch - 1u)]);
+    }
     var sums: array<Gates, MAX_ROWS>;
-    if live {
+    if live && time_step(d) < longest {
         let first_quad = (d * dims.units + unit) * GATE_COUNT * dims.state_quads;
         for (var q = lane; q < dims.state_quads; q += LANES) {
             let w = gate_weights(first_quad + q);
@@ -99,7 +104,11 @@ fn step(
 
 // Whether the sequence of row b reaches this step.
 fn is_valid(d: u32, b: u32) -> bool {
+    return time_step(d) < lengths[b];
+}
+
+// The time step that direction d visits now.
+fn time_step(d: u32) -> u32 {
     let elapsed = dims.first_step + step_at.index;
-    let t = select(elapsed, dims.seq_len - 1u - elapsed, d == 1u);
-    return t < lengths[b];
+    return select(elapsed, dims.seq_len - 1u - elapsed, d == 1u);
 }

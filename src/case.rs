@@ -239,7 +239,7 @@ fn read_supported(metadata: &Metadata<'_>) -> Result<Case> {
         (Some(h), c) => Some(State { h, c }),
     };
     let lengths = file.get("lengths").is_some().then(|| file.lengths()).transpose()?;
-    let cell = metadata.flag("cell")?;
+    let cell = metadata.flag("cell")? || metadata.get("features")?.split(',').any(|feature| feature == "cell");
     if cell && lengths.is_some() {
         return Err(metadata.refuse("there are lengths, but a cell does one step"));
     }

@@ -121,8 +121,8 @@ pub struct Config {
     pub bias: bool,
     /// `input` and `output` are `[B, T, ·]` in place of `[T, B, ·]`. States never are.
     pub batch_first: bool,
-    /// Probability of dropping an element between layers while training. This crate only infers, where dropout
-    /// does nothing; the value is kept and checked.
+    /// Probability of dropping an element between layers in training mode, which a call must ask for
+    /// ([`ForwardOptions::training`](crate::ForwardOptions::training)).
     pub dropout: f64,
     /// A second set of weights reads the sequence from its end.
     pub bidirectional: bool,
@@ -226,6 +226,11 @@ impl Config {
     /// Features that `layer` reads: `input_size` for the first, [`output_size`](Self::output_size) for the rest.
     pub const fn layer_input_size(&self, layer: usize) -> usize {
         if layer == 0 { self.input_size } else { self.output_size() }
+    }
+
+    /// Whether training mode differs from inference: there is something to drop and a layer after it.
+    pub(crate) fn drops_between_layers(&self) -> bool {
+        self.dropout > 0.0 && self.num_layers > 1
     }
 
     /// Checks every argument as PyTorch's constructors do.

@@ -94,23 +94,56 @@ pub mod activation {
     pub const SIGMOID: u32 = 1;
 }
 
+const LINEAR_BINDINGS: [Binding; 5] =
+    [read(1, "x_same"), read(2, "x_mirrored"), read(3, "weight"), read(4, "bias"), read_write(5, "y")];
+const ACTIVATION: Override = Override { name: "ACTIVATION", values: &[activation::NONE, activation::SIGMOID] };
+
 /// `y = x · Wᵀ + b` over all steps of a segment.
 pub static LINEAR: Kernel = Kernel {
     name: "linear",
     entry: "linear",
     wgsl: concat!(
         include_str!("../shaders/linear.wgsl"),
+        include_str!("../shaders/shared/linear.wgsl"),
         include_str!("../shaders/shared/activation.wgsl"),
         include_str!("../shaders/weight/f32.wgsl"),
     ),
     stepped: false,
-    bindings: &[read(1, "x_same"), read(2, "x_mirrored"), read(3, "weight"), read(4, "bias"), read_write(5, "y")],
-    overrides: &[Override { name: "ACTIVATION", values: &[activation::NONE, activation::SIGMOID] }],
+    bindings: &LINEAR_BINDINGS,
+    overrides: &[ACTIVATION],
     workgroup: |_| WorkgroupUse { size: [8, 8, 1], storage: 2 * 160 * 16 },
     loop_iterations: |dims, _| {
         let Dims::Linear(dims) = dims else { return 0 };
         // Per tile of 4 quads: the tile, two loads, four quads; at the end four stores of four columns.
         u64::from((dims.parts * dims.part_quads).div_ceil(4)) * 7 + 16
+    },
+    twin: cpu::linear::linear,
+};
+
+/// Most rows that one invocation of `linear_rows` sums at a time.
+pub const LINEAR_MAX_ROWS: usize = 8;
+
+/// Invocations, and so columns, of a `linear_rows` workgroup.
+pub const LINEAR_ROWS_COLUMNS: usize = 32;
+
+/// The same for few rows.
+pub static LINEAR_ROWS: Kernel = Kernel {
+    name: "linear_rows",
+    entry: "linear_rows",
+    wgsl: concat!(
+        include_str!("../shaders/linear_rows.wgsl"),
+        include_str!("../shaders/shared/linear.wgsl"),
+        include_str!("../shaders/shared/activation.wgsl"),
+        include_str!("../shaders/weight/f32.wgsl"),
+    ),
+    stepped: false,
+    bindings: &LINEAR_BINDINGS,
+    overrides: &[ACTIVATION, Override { name: "ROWS", values: &[1, 2, 4, LINEAR_MAX_ROWS as u32] }],
+    workgroup: |_| WorkgroupUse { size: [LINEAR_ROWS_COLUMNS as u32, 1, 1], storage: 0 },
+    loop_iterations: |dims, overrides| {
+        let Dims::Linear(dims) = dims else { return 0 };
+        let (rows, quads) = (u64::from(override_value(overrides, "ROWS")), u64::from(dims.parts * dims.part_quads));
+        quads.div_ceil(4) * (1 + rows) + quads * (1 + rows) + rows
     },
     twin: cpu::linear::linear,
 };
@@ -133,8 +166,8 @@ fn step_workgroup(overrides: &[(&'static str, u32)], gates_size: u32) -> Workgro
 fn step_loop_iterations(dims: &Dims, overrides: &[(&'static str, u32)]) -> u64 {
     let Dims::Step(dims) = dims else { return 0 };
     let (lanes, rows) = (override_value(overrides, "LANES"), u64::from(override_value(overrides, "ROWS")));
-    // Each quad goes over the rows; then the stores, the rounds of the reduction and the updates do.
-    u64::from(dims.state_quads.div_ceil(lanes)) * (1 + rows) + rows * (3 + u64::from(lanes.ilog2()))
+    // The lengths go over the rows, and so does each quad; then the stores, the rounds of the reduction and the updates do.
+    u64::from(dims.state_quads.div_ceil(lanes)) * (1 + rows) + rows * (4 + u64::from(lanes.ilog2()))
 }
 
 macro_rules! step_kernel {
@@ -333,8 +366,9 @@ pub static SAMPLE: Kernel = Kernel {
 };
 
 /// The whole table.
-pub static KERNELS: [&Kernel; 10] = [
+pub static KERNELS: [&Kernel; 11] = [
     &LINEAR,
+    &LINEAR_ROWS,
     &STEP_RNN,
     &STEP_LSTM,
     &STEP_GRU,

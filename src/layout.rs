@@ -34,6 +34,8 @@ pub(crate) struct Given<'a> {
     pub lengths: Option<&'a [usize]>,
     /// The initial state.
     pub state: Option<&'a State>,
+    /// What dropout between layers draws by, while training.
+    pub seed: Option<u64>,
     /// T and B of the input.
     pub sizes: Sizes,
 }
@@ -54,7 +56,15 @@ pub(crate) fn write_inputs(
     mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
 ) -> Result<()> {
     write_sequence(plan, config, given, rows, &mut write)?;
+    if let (Some(id), Some(seed)) = (plan.dropout, given.seed) {
+        write(id, &dropout_settings(seed, 0, rows.start))?;
+    }
     write_state(plan, config, (given.state, given.sizes.batch), rows, write)
+}
+
+/// What [`Plan::dropout`] holds, as words.
+pub(crate) fn dropout_settings(seed: u64, first_step: usize, first_row: usize) -> [f32; 4] {
+    [seed as u32, (seed >> 32) as u32, first_step as u32, first_row as u32].map(f32::from_bits)
 }
 
 /// Writes the part of [`write_inputs`] that is new in each run of a stream: the input and the lengths.

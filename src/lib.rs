@@ -43,15 +43,18 @@
 //! # Numbers
 //!
 //! All arithmetic is f32, with tanh and sigmoid of our own, since drivers' differ (some return NaN for large arguments).
-//! One adapter gives the same bits on every run. Across adapters the last bits differ: order of summation, fused
-//! multiply-add and `exp` are the driver's. [`oracle`] is the definition in f64, and [`compare`] and [`lockstep`] measure
-//! a device against it or kernel by kernel. Each GPU passes a self-test before it is handed out.
+//! One device gives the same bits on every run, in every batch, and however a sequence is cut into calls. Across devices
+//! the last bits differ: order of summation, fused multiply-add and `exp` are the driver's. [`oracle`] is the definition in
+//! f64, and [`compare`] and [`lockstep`] measure a device against it or kernel by kernel. Each GPU passes a self-test before
+//! it is handed out.
 //!
 //! # How it is built
 //!
 //! A [`plan`] turns configuration, sizes and limits into a [`recording`], a list of dispatches as plain data. An engine
 //! executes it: [`gpu`] through the [`kernel`]s in WGSL, [`cpu`] through each kernel's twin. `ARCHITECTURE.md` has the
 //! whole picture.
+
+#![forbid(unsafe_code)]
 
 pub mod case;
 mod cell;
@@ -61,6 +64,7 @@ pub mod config;
 pub mod cpu;
 pub mod device;
 pub mod dims;
+pub mod embedding;
 pub mod error;
 pub mod gpu;
 pub mod kernel;
@@ -86,10 +90,11 @@ pub mod verify;
 pub use cell::{Cell, CellStream};
 pub use config::{Config, Kind};
 pub use device::Device;
+pub use embedding::Embedding;
 pub use error::{Error, Result};
 pub use linear::{Activation, Linear};
 pub use params::Params;
-pub use rnn::{Rnn, State};
+pub use rnn::{ForwardOptions, Rnn, State};
 pub use sequences::{pad_sequence, unpad_sequence};
 pub use state_dict::StateDict;
 pub use stream::Stream;

@@ -3,12 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use crate::device::Device;
-use crate::dims::{Dims, LinearDims};
 use crate::error::{Error, Result};
 use crate::gpu::lock;
-use crate::kernel::{self, LINEAR_TILE, activation};
-use crate::plan::{check_kernel, padded};
-use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role};
+use crate::kernel::activation;
+use crate::plan::{self, padded};
+use crate::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
 use crate::session::{Session, Weights};
 use crate::tensor::Tensor;
 
@@ -113,7 +112,7 @@ impl Linear {
             if index % 2 == 1 {
                 return bias.map_or_else(|| vec![0.0; columns.len()], |bias| bias[columns.clone()].to_vec());
             }
-            columns.clone().flat_map(|column| pad(weight.row(column))).collect()
+            weight.padded_rows(columns.clone())
         })?;
         Ok(Self {
             device: device.clone(),
@@ -147,8 +146,7 @@ impl Linear {
         let mut y = Vec::with_capacity(rows * self.out_features);
         for start in (0..rows).step_by(most.max(1)) {
             let end = (start + most).min(rows);
-            let packed: Vec<f32> = (start..end).flat_map(|row| pad(x.row(row))).collect();
-            y.extend_from_slice(&self.rows(end - start, &packed)?);
+            y.extend_from_slice(&self.rows(end - start, &x.padded_rows(start..end))?);
         }
         Ok(Tensor::trusted([leading, &[self.out_features]].concat(), y))
     }
@@ -178,44 +176,14 @@ impl Linear {
         let x = buffer("linear input", (Axis::Feature, padded(self.in_features)), Role::Input);
         let y = buffer("linear output", (Axis::Column, self.out_features), Role::Output);
         for (columns, [weight, bias]) in &self.shards {
-            let dims = LinearDims {
-                steps: 1,
-                batch: rows as u32,
-                directions: 1,
-                columns: columns.len() as u32,
-                parts: 1,
-                part_quads: (padded(self.in_features) / 4) as u32,
-                y_row_stride: self.out_features as u32,
-                y_direction_stride: 0,
-                y_offset: columns.start as u32,
-                row_tiles: rows.div_ceil(LINEAR_TILE) as u32,
-                column_tiles: columns.len().div_ceil(LINEAR_TILE) as u32,
-                pad: 0,
+            let activation = match self.activation {
+                Activation::None => activation::NONE,
+                Activation::Sigmoid => activation::SIGMOID,
             };
-            let overrides = vec![(
-                "ACTIVATION",
-                match self.activation {
-                    Activation::None => activation::NONE,
-                    Activation::Sigmoid => activation::SIGMOID,
-                },
-            )];
-            let workgroups = u64::from(dims.row_tiles) * u64::from(dims.column_tiles);
-            let dims = Dims::Linear(dims);
-            check_kernel(&kernel::LINEAR, &overrides, &dims, limits)?;
-            recording.commands.push(Command::Dispatch(Dispatch {
-                kernel: &kernel::LINEAR,
-                place: Place::default(),
-                overrides,
-                dims,
-                bindings: vec![x, x, *weight, *bias, y],
-                workgroups: limits.fold_workgroups("linear", workgroups)?,
-            }));
+            let size = (rows, self.in_features, self.out_features);
+            let dispatch = plan::linear(size, columns.clone(), activation, [x, *weight, *bias, y], limits)?;
+            recording.commands.push(Command::Dispatch(dispatch));
         }
         Ok((Ports { x, y }, recording))
     }
-}
-
-/// A row, padded with zeros to whole quads.
-fn pad(row: &[f32]) -> impl Iterator<Item = f32> + '_ {
-    row.iter().copied().chain(std::iter::repeat_n(0.0, padded(row.len()) - row.len()))
 }

@@ -99,7 +99,7 @@ pub fn lockstep(
     if let Some(lengths) = lengths {
         crate::check::lengths(lengths, checked)?;
     }
-    let given = Given { input, lengths, state, sizes: checked.sizes };
+    let given = Given { input, lengths, state, seed: None, sizes: checked.sizes };
     let sizes = Sizes { seq_len: given.live_steps(), ..checked.sizes };
     if sizes.batch == 0 || sizes.seq_len == 0 {
         return Ok(Vec::new());
@@ -242,6 +242,7 @@ mod tests {
             dims: Dims::Step(dims),
             bindings: Vec::new(),
             workgroups: [1; 3],
+            in_place: false,
         }
     }
 

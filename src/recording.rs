@@ -27,6 +27,8 @@ pub enum Axis {
     Feature,
     /// Columns of a linear layer's output.
     Column,
+    /// Settings of a kernel.
+    Word,
 }
 
 /// How a buffer is used, which decides who owns it and what happens to it between runs.
@@ -112,9 +114,16 @@ pub struct Dispatch {
     pub bindings: Vec<BufferId>,
     /// Workgroups along x, y and z.
     pub workgroups: [u32; 3],
+    /// Whether the dispatch works at index 0 at every step: buffers hold one step, each of which overwrites the one before.
+    pub in_place: bool,
 }
 
 impl Dispatch {
+    /// The index at which the dispatch works in step `index` of its command.
+    pub fn index(&self, index: u32) -> u32 {
+        if self.in_place { 0 } else { index }
+    }
+
     /// What the dispatch counts for against `max_work_per_submission`: its multiply-adds, or what takes about as long,
     /// and a million for being one.
     pub fn work(&self) -> u64 {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use crate::check::{self, Sizes};
 use crate::config::{Config, Kind};
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::lock;
 use crate::layout::{Given, c_features, h_features, output_shape, unpack_output, unpack_state, write_inputs};
 use crate::params::Params;
@@ -25,6 +25,33 @@ pub struct State {
     pub h: Tensor,
     /// Cell state of an LSTM.
     pub c: Option<Tensor>,
+}
+
+/// What a forward call may be given beside its input.
+///
+/// ```
+/// # fn main() -> wgpu_rnn::Result<()> {
+/// use wgpu_rnn::{Config, Device, ForwardOptions, Params, Rnn, Tensor};
+/// let config = Config::gru(3, 4).num_layers(2).dropout(0.5);
+/// let gru = Rnn::new(&Device::cpu(), &Params::init(&config, 0)?)?;
+/// let input = Tensor::new([2, 1, 3], vec![1.0; 6])?;
+/// let sample = |seed| gru.forward_with(&input, &ForwardOptions { training: Some(seed), ..Default::default() });
+/// assert_eq!(sample(1)?, sample(1)?);
+/// assert_ne!(sample(1)?, sample(2)?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ForwardOptions<'a> {
+    /// Valid steps of each row, in any order; see [`Rnn::forward_lengths`].
+    pub lengths: Option<&'a [usize]>,
+    /// The initial state.
+    pub state: Option<&'a State>,
+    /// Dropout between layers as in PyTorch's training mode, with this seed: each element of each layer's output but the
+    /// last one's becomes 0 with the probability [`Config::dropout`], and the others are multiplied by 1 / (1 − p).
+    /// The same seed drops the same elements on every device, whatever else is in the batch; other calls want other
+    /// seeds. Without a seed nothing is dropped.
+    pub training: Option<u64>,
 }
 
 /// A recurrent module with its weights on a device.
@@ -67,21 +94,13 @@ impl Rnn {
     /// Puts `params` on `device`.
     ///
     /// # Errors
-    /// [`Error::Limit`] when a single unit's weights exceed what the device binds or all of them the memory budget,
-    /// [`Error::Unsupported`] for what this version lacks, and the errors of the device.
+    /// [`Error::Limit`](crate::Error::Limit) when a single unit's weights exceed what the device binds or all of them the memory budget,
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for what this version lacks, and the errors of the device.
     pub fn new(device: &Device, params: &Params) -> Result<Self> {
         let config = params.config().clone();
         config.validate()?;
         let layout = WeightLayout::new(&config, device.limits())?;
-        if layout.size() > device.limits().memory_budget {
-            return Err(Error::Limit {
-                limit: "memory_budget",
-                what: "the weights".to_owned(),
-                needed: layout.size(),
-                allowed: device.limits().memory_budget,
-                advice: "raise the budget, or use a smaller model",
-            });
-        }
+        plan::check_budget(layout.size(), device.limits())?;
         let weights = Weights::load(device, layout.buffers(), |index| layout.pack(index, params))?;
         Ok(Self { config, device: device.clone(), layout, weights, plans: Mutex::default() })
     }
@@ -107,14 +126,14 @@ impl Rnn {
     /// Runs the module.
     ///
     /// `input` is `[T, B, I]`, `[B, T, I]` with `batch_first`, or `[T, I]` for a single sequence. `state` is the
-    /// initial state, zeros if there is none. Returns `output` (`[T, B, D·R]`, laid out as the input is, R being `proj_size` or else `hidden_size`) and the state
-    /// after the last step; the reverse direction's is its state at t = 0.
+    /// initial state, zeros if there is none. Returns `output` (`[T, B, D·R]`, laid out as the input is, R being
+    /// `proj_size` or else `hidden_size`) and the state after the last step; the reverse direction's is its state at t = 0.
     ///
     /// # Errors
-    /// [`Error::Argument`] in PyTorch's words when shapes do not fit, [`Error::Limit`] when one time step of one row
+    /// [`Error::Argument`](crate::Error::Argument) in PyTorch's words when shapes do not fit, [`Error::Limit`](crate::Error::Limit) when one time step of one row
     /// exceeds what the device allows, and the errors of the device.
     pub fn forward(&self, input: &Tensor, state: Option<&State>) -> Result<(Tensor, State)> {
-        self.run(input, None, state)
+        self.forward_with(input, &ForwardOptions { state, ..ForwardOptions::default() })
     }
 
     /// Runs the module over rows of different lengths, with the meaning of PyTorch's `PackedSequence`.
@@ -124,19 +143,24 @@ impl Rnn {
     /// the row's last valid step. Beyond PyTorch, a row of length 0 keeps its initial state.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward), and [`Error::Argument`] when there are not as many lengths as rows or one exceeds T.
+    /// As [`forward`](Self::forward), and [`Error::Argument`](crate::Error::Argument) when there are not as many lengths as rows or one exceeds T.
     pub fn forward_lengths(&self, input: &Tensor, lengths: &[usize], state: Option<&State>) -> Result<(Tensor, State)> {
-        self.run(input, Some(lengths), state)
+        self.forward_with(input, &ForwardOptions { lengths: Some(lengths), state, ..ForwardOptions::default() })
     }
 
-    fn run(&self, input: &Tensor, lengths: Option<&[usize]>, state: Option<&State>) -> Result<(Tensor, State)> {
+    /// Runs the module with any of the options, each of which may be left out.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward) and [`forward_lengths`](Self::forward_lengths).
+    pub fn forward_with(&self, input: &Tensor, options: &ForwardOptions<'_>) -> Result<(Tensor, State)> {
+        let &ForwardOptions { lengths, state, training: seed } = options;
         let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
         let checked = check::forward(&self.config, input.shape(), shapes)?;
         if let Some(lengths) = lengths {
             check::lengths(lengths, checked)?;
         }
         let sizes = checked.sizes;
-        let given = Given { input, lengths, state, sizes };
+        let given = Given { input, lengths, state, seed, sizes };
         let mut results = self.initial(given);
         let live = Sizes { seq_len: given.live_steps(), ..sizes };
         if sizes.batch > 0 && live.seq_len > 0 {
@@ -159,15 +183,16 @@ impl Rnn {
     /// The plan of a forward pass: what it runs and how much memory it takes, before it runs.
     ///
     /// # Errors
-    /// [`Error::Limit`] as [`forward`](Self::forward); as [`plan::plan`] for sizes that have nothing to run.
+    /// [`Error::Limit`](crate::Error::Limit) as [`forward`](Self::forward); as [`plan::plan`] for sizes that have nothing to run.
     pub fn plan(&self, seq_len: usize, batch: usize) -> Result<Plan> {
         let sizes = Sizes { seq_len, batch };
         let rows = plan::rows_per_pass(&self.config, &self.layout, sizes, self.device.limits())?;
-        self.plan_rows(Sizes { batch: rows, ..sizes })
+        self.plan_rows(Sizes { batch: rows, ..sizes }, false)
     }
 
-    pub(crate) fn plan_rows(&self, sizes: Sizes) -> Result<Plan> {
-        plan::plan(&self.config, &self.layout, sizes, self.device.limits(), self.device.tuning())
+    pub(crate) fn plan_rows(&self, sizes: Sizes, training: bool) -> Result<Plan> {
+        let plan = if training { plan::plan_training } else { plan::plan };
+        plan(&self.config, &self.layout, sizes, self.device.limits(), self.device.tuning())
     }
 
     /// An output of zeros, and the state before the first step.
@@ -186,7 +211,8 @@ impl Rnn {
     /// Runs some rows of the batch and puts their results in place.
     fn forward_rows(&self, given: Given<'_>, rows: Range<usize>, results: &mut Results) -> Result<()> {
         let (config, batch) = (&self.config, given.sizes.batch);
-        let mut prepared = self.prepare(Sizes { seq_len: given.live_steps(), batch: rows.len() })?;
+        let mut prepared =
+            self.prepare(Sizes { seq_len: given.live_steps(), batch: rows.len() }, given.seed.is_some())?;
         let Prepared { plan, session } = &mut prepared;
         write_inputs(plan, config, given, &rows, |id, values| session.write(id, values))?;
         let final_h = (0..config.num_layers).map(|layer| plan.final_h(layer));
@@ -215,14 +241,17 @@ impl Rnn {
     }
 
     /// A plan of these sizes that no other call is using, from those kept or new. Its buffers may hold anything.
-    pub(crate) fn prepare(&self, sizes: Sizes) -> Result<Prepared> {
+    pub(crate) fn prepare(&self, sizes: Sizes, training: bool) -> Result<Prepared> {
+        let training = training && self.config.drops_between_layers();
         {
             let mut plans = lock(&self.plans);
-            if let Some(found) = plans.iter().position(|prepared| prepared.plan.sizes == sizes) {
+            if let Some(found) =
+                plans.iter().position(|Prepared { plan, .. }| plan.sizes == sizes && plan.dropout.is_some() == training)
+            {
                 return Ok(plans.remove(found));
             }
         }
-        let plan = self.plan_rows(sizes)?;
+        let plan = self.plan_rows(sizes, training)?;
         let session = Session::new(Arc::new(plan.recording.clone()), &self.weights)?;
         Ok(Prepared { plan, session })
     }

@@ -21,7 +21,7 @@ impl Weights {
     /// Fills the weight buffers of a model where its device can read them; `pack` gives the values of each.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) and the other errors of the device.
+    /// [`Error::OutOfMemory`] and the other errors of the device.
     pub fn load(device: &Device, buffers: &[BufferSpec], pack: impl Fn(usize) -> Vec<f32>) -> Result<Self> {
         Ok(match device.engine() {
             Engine::Cpu => Self::Cpu(Arc::new((0..buffers.len()).map(pack).collect())),
@@ -43,7 +43,7 @@ impl Session {
     /// Makes the buffers of `recording` where `weights` are.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) and the other errors of the device.
+    /// [`Error::OutOfMemory`] and the other errors of the device.
     pub fn new(recording: Arc<Recording>, weights: &Weights) -> Result<Self> {
         Ok(match weights {
             Weights::Cpu(weights) => Self::Cpu(cpu::Engine::new(recording, Arc::clone(weights))),

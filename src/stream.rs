@@ -11,12 +11,13 @@ use crate::layout::{
 use crate::plan::Plan;
 use crate::recording::CopyPair;
 use crate::rnn::{Prepared, Rnn, State};
+use crate::session::Session;
 use crate::tensor::Tensor;
 
 /// A sequence of calls of an [`Rnn`], each of which carries on where the one before it ended.
 ///
 /// The state stays on the device: a call uploads its input, runs, and reads nothing but the output back. A stream begins
-/// with a state of zeros. Streams of one module do not influence each other.
+/// with a state of zeros. Streams of one module do not influence each other; each has the buffers of one plan.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
@@ -66,7 +67,7 @@ impl Rnn {
         }
         if batch > 0 {
             // In one pass or not at all, since the state of all rows stays in one place.
-            self.plan_rows(check::Sizes { seq_len: 1, batch })?;
+            self.plan_rows(check::Sizes { seq_len: 1, batch }, false)?;
         }
         Ok(Stream { rnn: self, batch, held: Held::Host(None) })
     }
@@ -107,7 +108,7 @@ impl Stream<'_> {
             let mut prepared = self.take(sizes)?;
             // Until it is put back, an error leaves the state lost.
             let Prepared { plan, session } = &mut prepared;
-            let (rows, given) = (0..self.batch, Given { input, lengths: None, state: None, sizes });
+            let (rows, given) = (0..self.batch, Given { input, lengths: None, state: None, seed: None, sizes });
             write_sequence(plan, config, given, &rows, |id, values| session.write(id, values))?;
             let values = session.run_and_carry(&plan.output, &final_to_initial(plan))?;
             for (segment, packed) in plan.segments.iter().zip(&values) {
@@ -130,19 +131,7 @@ impl Stream<'_> {
             Held::Host(None) => return zeros(config, self.batch),
             Held::Device(prepared) => prepared,
         };
-        let mut state = zeros(config, self.batch)?;
-        for (layer, ids) in plan.states.iter().enumerate() {
-            let unpack = |id, to: &mut Tensor, features| -> Result<()> {
-                let packed = session.read(id)?;
-                unpack_state(&packed, to.data_mut(), config, self.batch, layer, 0..self.batch, features);
-                Ok(())
-            };
-            unpack(ids.h[0], &mut state.h, h_features(config))?;
-            if let (Some(id), Some(c)) = (ids.c, &mut state.c) {
-                unpack(id, c, c_features(config))?;
-            }
-        }
-        Ok(state)
+        read_state(plan, session, config, self.batch)
     }
 
     /// Replaces the state; the next call uploads it.
@@ -167,7 +156,7 @@ impl Stream<'_> {
     fn take(&mut self, sizes: check::Sizes) -> Result<Prepared> {
         let fits = |prepared: &Prepared| prepared.plan.sizes == sizes;
         if !matches!(&self.held, Held::Device(prepared) if fits(prepared)) {
-            let mut next = self.rnn.prepare(sizes)?;
+            let mut next = self.rnn.prepare(sizes, false)?;
             let Prepared { plan, session } = &mut next;
             match &self.held {
                 Held::Lost => return Err(lost()),
@@ -205,19 +194,36 @@ fn lost() -> Error {
     )
 }
 
-fn zeros(config: &Config, batch: usize) -> Result<State> {
+pub(crate) fn zeros(config: &Config, batch: usize) -> Result<State> {
     let of = |features| Tensor::zeros([config.num_layers, batch, features]);
     let c = (config.kind == Kind::Lstm).then(|| of(config.hidden_size)).transpose()?;
     Ok(State { h: of(config.state_size())?, c })
 }
 
+/// Reads the state that the next run would begin with.
+pub(crate) fn read_state(plan: &Plan, session: &Session, config: &Config, batch: usize) -> Result<State> {
+    let mut state = zeros(config, batch)?;
+    for (layer, ids) in plan.states.iter().enumerate() {
+        let unpack = |id, to: &mut Tensor, features| -> Result<()> {
+            let packed = session.read(id)?;
+            unpack_state(&packed, to.data_mut(), config, batch, layer, 0..batch, features);
+            Ok(())
+        };
+        unpack(ids.h[0], &mut state.h, h_features(config))?;
+        if let (Some(id), Some(c)) = (ids.c, &mut state.c) {
+            unpack(id, c, c_features(config))?;
+        }
+    }
+    Ok(state)
+}
+
 /// From where a run leaves h to where the next one of the same plan begins. c is updated in place.
-fn final_to_initial(plan: &Plan) -> Vec<CopyPair> {
+pub(crate) fn final_to_initial(plan: &Plan) -> Vec<CopyPair> {
     plan.states.iter().enumerate().map(|(layer, ids)| (plan.final_h(layer), ids.h[0])).collect()
 }
 
 /// From where a run of one plan would begin to where one of another plan does.
-fn initial_to_initial(from: &Plan, to: &Plan) -> Vec<CopyPair> {
+pub(crate) fn initial_to_initial(from: &Plan, to: &Plan) -> Vec<CopyPair> {
     let both = from.states.iter().zip(&to.states);
     both.flat_map(|(from, to)| std::iter::once((from.h[0], to.h[0])).chain(from.c.zip(to.c))).collect()
 }

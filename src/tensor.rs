@@ -1,6 +1,9 @@
 //! Host tensors: a shape and its `f32` values in row-major order.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
+use crate::plan::padded;
 
 /// A dense row-major tensor of `f32` on the host.
 ///
@@ -82,6 +85,17 @@ impl Tensor {
     pub fn row(&self, index: usize) -> &[f32] {
         let width = self.shape.last().copied().unwrap_or(1);
         &self.data[index * width..(index + 1) * width]
+    }
+
+    /// Some rows, counted over all leading axes, each padded with zeros to whole quads: as kernels read them.
+    pub(crate) fn padded_rows(&self, rows: Range<usize>) -> Vec<f32> {
+        let width = self.shape.last().copied().unwrap_or(1);
+        let mut packed = Vec::with_capacity(rows.len() * padded(width));
+        for row in rows {
+            packed.extend_from_slice(self.row(row));
+            packed.resize(packed.len() + padded(width) - width, 0.0);
+        }
+        packed
     }
 
     /// The same values under another shape.

@@ -7,7 +7,7 @@ use crate::dims::{Dims, LinearDims, Step};
 use crate::kernel::{activation, override_value};
 use crate::recording::Dispatch;
 
-/// See `shaders/linear.wgsl`; the tiles become one call of the GEMM crate for each direction.
+/// See `shaders/linear.wgsl`; the tiles become one matrix product for each direction.
 pub(crate) fn linear(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let (Dims::Linear(dims), [Read(x_same), Read(x_mirrored), Read(weight), Read(bias), ReadWrite(y)]) =
         (&dispatch.dims, bindings)

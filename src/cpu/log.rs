@@ -24,6 +24,8 @@ pub(super) fn log_exact(x: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use std::f32::consts::SQRT_2;
+
     use super::log_exact;
 
     #[test]
@@ -31,7 +33,7 @@ mod tests {
         let near_1 = (0..4000).flat_map(|i| [1.0 + i as f32 * f32::EPSILON, 1.0 - i as f32 * f32::EPSILON / 2.0]);
         let around = (1..4000).map(|i| i as f32 * 1e-3);
         let powers =
-            (-126..128).flat_map(|e| [1.0_f32, 1.2, 1.414_213_5, 1.414_213_7, 1.9].map(|m| m * 2.0_f32.powi(e)));
+            (-126..128).flat_map(|e| [1.0_f32, 1.2, SQRT_2, SQRT_2.next_up(), 1.9].map(|m| m * 2.0_f32.powi(e)));
         for x in near_1.chain(around).chain(powers).chain([f32::MIN_POSITIVE, f32::MAX]) {
             let (got, want) = (f64::from(log_exact(x)), f64::from(x).ln());
             // A unit in the last place of the result.

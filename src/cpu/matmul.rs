@@ -1,4 +1,14 @@
-//! The one place that calls the GEMM crate, and the only `unsafe` code of this crate.
+//! The matrix product of the CPU engine.
+//!
+//! Every element is the dot product of a row of x and a row of w: as many partial sums as a vector of this machine has
+//! lanes, lane l over the features l, l + lanes and so on, then the lanes added in a fixed tree. So the order of its sum
+//! depends on the number of features and the machine alone, never on the rows and columns around it, on tiles or on
+//! threads: a row has the same bits in every batch.
+
+use pulp::Arch;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
+use super::tile::{Product, ROW_TILE_COLUMNS, Rows, TILE_ROWS};
 
 /// A row-major matrix inside a slice: row r starts at `offset + r · row_stride`.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +22,7 @@ pub(super) struct Matrix {
 impl Matrix {
     /// Whether every element lies inside a slice of `len` values.
     fn fits(&self, len: usize) -> bool {
-        if self.rows == 0 || self.columns == 0 {
+        if self.rows == 0 {
             return true;
         }
         let last_row = (self.rows - 1).checked_mul(self.row_stride).and_then(|r| r.checked_add(self.offset));
@@ -24,71 +34,167 @@ impl Matrix {
 /// Multiply-adds below which a second thread costs more than it brings.
 const PARALLEL_FROM: usize = 1 << 20;
 
+/// Parts for each thread, so that one that is interrupted does not hold up the others.
+const PARTS_PER_THREAD: usize = 4;
+
 /// `y = x · wᵀ`: x is `[M, K]`, w is `[N, K]`, y is `[M, N]`; what y held is overwritten.
 ///
 /// # Panics
 /// When the shapes do not match or a matrix exceeds its slice. Twins compute both from the same dims.
-#[allow(unsafe_code, reason = "the GEMM crate takes raw pointers; the asserts establish what it relies on")]
 pub(super) fn multiply_transposed(x: (&[f32], Matrix), w: (&[f32], Matrix), y: (&mut [f32], Matrix)) {
     let (m, n, k) = (y.1.rows, y.1.columns, x.1.columns);
-    assert!(x.1.rows == m && w.1.rows == n && w.1.columns == k, "{:?} x {:?} -> {:?}", x.1, w.1, y.1);
+    let shape = |matrix: &Matrix| [matrix.rows, matrix.columns];
+    assert!(shape(&x.1) == [m, k] && shape(&w.1) == [n, k], "{:?} x {:?}ᵀ -> {:?}", shape(&x.1), shape(&w.1), [m, n]);
     assert!(x.1.fits(x.0.len()) && w.1.fits(w.0.len()) && y.1.fits(y.0.len()), "a matrix exceeds its slice");
+    let threads = if m.saturating_mul(n).saturating_mul(k) < PARALLEL_FROM { 1 } else { rayon::current_num_threads() };
+    multiply_in_parts(Arch::new(), if threads == 1 { 1 } else { threads * PARTS_PER_THREAD }, x, w, y);
+}
+
+/// The product in about so many parts, each of whole tiles: the longer side of y is cut.
+fn multiply_in_parts(arch: Arch, parts: usize, x: (&[f32], Matrix), w: (&[f32], Matrix), y: (&mut [f32], Matrix)) {
+    let (m, n) = (y.1.rows, y.1.columns);
     if m == 0 || n == 0 {
         return;
     }
-    let parallelism = if m * n * k < PARALLEL_FROM { gemm::Parallelism::None } else { gemm::Parallelism::Rayon(0) };
-    let stride = |value: usize| value as isize;
-    // SAFETY: `fits` has shown that every element addressed by (rows, columns, row_stride, offset) lies inside its
-    // slice, so that all pointers stay in bounds; y is borrowed mutably and cannot overlap x or w; f32 has no invalid
-    // bit patterns; `read_dst` is false, so that nothing is read from y.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            y.0.as_mut_ptr().add(y.1.offset),
-            1,
-            stride(y.1.row_stride),
-            false,
-            x.0.as_ptr().add(x.1.offset),
-            1,
-            stride(x.1.row_stride),
-            w.0.as_ptr().add(w.1.offset),
-            stride(w.1.row_stride),
-            1,
-            0.0,
-            1.0,
-            false,
-            false,
-            false,
-            parallelism,
-        );
+    let (height, width) = match m >= n {
+        true => (m.div_ceil(parts).next_multiple_of(TILE_ROWS), n),
+        false => (m, n.div_ceil(parts).next_multiple_of(ROW_TILE_COLUMNS)),
+    };
+    let across = n.div_ceil(width);
+    let part = |index| Product {
+        x: rows_from(x, index / across * height),
+        w: rows_from(w, index % across * width),
+        y: Vec::with_capacity(height.min(m)),
+    };
+    let mut products: Vec<Product<'_, '_>> = (0..m.div_ceil(height) * across).map(part).collect();
+    for (i, row) in y.0[y.1.offset..].chunks_mut(y.1.row_stride).take(m).enumerate() {
+        for (j, piece) in row[..n].chunks_mut(width).enumerate() {
+            products[i / height * across + j].y.push(piece);
+        }
     }
+    if parts == 1 {
+        products.into_iter().for_each(|product| arch.dispatch(product));
+    } else {
+        products.into_par_iter().for_each(|product| arch.dispatch(product));
+    }
+}
+
+/// The rows of a matrix from `first` on.
+fn rows_from((values, matrix): (&[f32], Matrix), first: usize) -> Rows<'_> {
+    let start = matrix.offset + first * matrix.row_stride;
+    Rows { values: &values[start..], stride: matrix.row_stride, features: matrix.columns }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Matrix, multiply_transposed};
+    use pulp::Arch;
+
+    use super::{Matrix, multiply_in_parts, multiply_transposed};
+    use crate::random::Mt19937;
+
+    fn random(seed: u64, rows: usize, columns: usize) -> (Vec<f32>, Matrix) {
+        let values = Mt19937::new(seed).uniform_vec(rows * columns, -1.0, 1.0);
+        (values, Matrix { rows, columns, offset: 0, row_stride: columns })
+    }
 
     #[test]
     fn agrees_with_three_loops_for_ugly_sizes_and_strides() {
-        for (m, n, k) in [(1, 1, 1), (1, 7, 5), (3, 4, 8), (5, 13, 1), (33, 17, 65), (0, 3, 2), (2, 3, 0)] {
+        let sizes =
+            [(1, 1, 1), (1, 7, 5), (3, 4, 8), (4, 9, 2), (5, 13, 1), (33, 17, 65), (0, 3, 2), (3, 0, 2), (2, 3, 0)];
+        for ((m, n, k), arch) in sizes.into_iter().flat_map(|size| [(size, Arch::new()), (size, Arch::Scalar)]) {
             let (x_stride, w_stride, y_stride) = (k + 3, k + 1, n + 2);
             let x: Vec<f32> = (0..m * x_stride + 2).map(|i| (i % 7) as f32 - 3.0).collect();
             let w: Vec<f32> = (0..n * w_stride + 1).map(|i| (i % 5) as f32 - 2.0).collect();
-            let mut y = vec![f32::NAN; m * y_stride + 4];
-            multiply_transposed(
-                (&x, Matrix { rows: m, columns: k, offset: 2, row_stride: x_stride }),
-                (&w, Matrix { rows: n, columns: k, offset: 1, row_stride: w_stride }),
-                (&mut y, Matrix { rows: m, columns: n, offset: 4, row_stride: y_stride }),
-            );
-            for i in 0..m {
-                for j in 0..n {
+            for parts in [1, 2, 100] {
+                let mut y = vec![f32::NAN; m * y_stride + 4];
+                multiply_in_parts(
+                    arch,
+                    parts,
+                    (&x, Matrix { rows: m, columns: k, offset: 2, row_stride: x_stride }),
+                    (&w, Matrix { rows: n, columns: k, offset: 1, row_stride: w_stride }),
+                    (&mut y, Matrix { rows: m, columns: n, offset: 4, row_stride: y_stride }),
+                );
+                for (at, got) in y.iter().enumerate() {
+                    let Some((i, j)) =
+                        at.checked_sub(4).map(|at| (at / y_stride, at % y_stride)).filter(|&(_, j)| j < n)
+                    else {
+                        assert!(got.is_nan(), "({m}, {n}, {k}) in {parts}: {got} written at {at}, between the rows");
+                        continue;
+                    };
                     let want: f32 = (0..k).map(|p| x[2 + i * x_stride + p] * w[1 + j * w_stride + p]).sum();
                     // Small integers: every order of summation is exact.
-                    assert_eq!(y[4 + i * y_stride + j], want, "({m}, {n}, {k}) at ({i}, {j})");
+                    assert_eq!(*got, want, "({m}, {n}, {k}) on {arch:?} in {parts} parts at ({i}, {j})");
                 }
             }
+        }
+    }
+
+    /// Whatever rows, columns, parts and threads are around it, an element has the same bits.
+    #[test]
+    fn an_element_does_not_depend_on_what_is_computed_beside_it() {
+        // 9,000 features are so many that rows and columns go through the caches in several groups.
+        for (k, arch) in [1, 4, 37, 128, 9_000].into_iter().flat_map(|k| [(k, Arch::new()), (k, Arch::Scalar)]) {
+            let (m, n) = (33, 29);
+            let ((x, x_matrix), (w, w_matrix)) = (random(1, m, k), random(2, n, k));
+            let product = |parts, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {
+                let (m, n) = (rows.len(), columns.len());
+                let mut y = vec![f32::NAN; m * n];
+                multiply_in_parts(
+                    arch,
+                    parts,
+                    (&x, Matrix { rows: m, offset: rows.start * k, ..x_matrix }),
+                    (&w, Matrix { rows: n, offset: columns.start * k, ..w_matrix }),
+                    (&mut y, Matrix { rows: m, columns: n, offset: 0, row_stride: n }),
+                );
+                y
+            };
+            let whole = product(1, 0..m, 0..n);
+            for (height, width, parts) in
+                [1, 2, 3, 4, 5, 8, 33].into_iter().flat_map(|h| [1, 2, 3, 7, 8, 29].map(|w| (h, w, 1 + (h + w) % 3)))
+            {
+                for (first, column) in [(0, 0), (m - height, n - width), ((m - height) / 2, (n - width) / 2)] {
+                    let got = product(parts, first..first + height, column..column + width);
+                    for (at, got) in got.iter().enumerate() {
+                        let (i, j) = (first + at / width, column + at % width);
+                        let want = whole[i * n + j];
+                        assert_eq!(
+                            got.to_bits(),
+                            want.to_bits(),
+                            "K = {k} on {arch:?}: {height} x {width} in {parts} parts, ({i}, {j}): {got:e}, {want:e}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// The comparison above could fail: in another order the bits are others.
+    #[test]
+    fn the_order_of_a_sum_shows_in_its_bits() {
+        let ((x, matrix), (w, _)) = (random(1, 1, 1_000), random(2, 1, 1_000));
+        let product = |x: &[f32], w: &[f32]| {
+            let mut y = [f32::NAN];
+            let one = Matrix { rows: 1, columns: 1, offset: 0, row_stride: 1 };
+            multiply_transposed((x, matrix), (w, matrix), (&mut y, one));
+            y[0]
+        };
+        let reversed = |values: &[f32]| values.iter().rev().copied().collect::<Vec<f32>>();
+        let (forward, backward) = (product(&x, &w), product(&reversed(&x), &reversed(&w)));
+        assert_ne!(forward.to_bits(), backward.to_bits(), "the same terms, added in another order");
+        assert!((forward - backward).abs() < 1e-4, "{forward} and {backward} are close");
+    }
+
+    /// Large enough for several threads.
+    #[test]
+    fn sums_are_as_close_as_f32_allows() {
+        let (m, n, k) = (5, 64, 4_096);
+        let ((x, x_matrix), (w, w_matrix)) = (random(3, m, k), random(4, n, k));
+        let (mut y, y_matrix) = random(5, m, n);
+        multiply_transposed((&x, x_matrix), (&w, w_matrix), (&mut y, y_matrix));
+        for (at, got) in y.iter().enumerate() {
+            let terms = x[at / n * k..][..k].iter().zip(&w[at % n * k..][..k]);
+            let want: f64 = terms.map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
+            assert!((f64::from(*got) - want).abs() < 5e-5, "({}, {}): {got}, want {want}", at / n, at % n);
         }
     }
 
@@ -97,5 +203,12 @@ mod tests {
     fn a_matrix_that_exceeds_its_slice_is_refused() {
         let one = Matrix { rows: 2, columns: 2, offset: 0, row_stride: 2 };
         multiply_transposed((&[0.0; 3], one), (&[0.0; 4], one), (&mut [0.0; 4], one));
+    }
+
+    #[test]
+    #[should_panic(expected = "[2, 3] x [2, 2]")]
+    fn shapes_that_do_not_match_are_refused() {
+        let of = |columns| Matrix { rows: 2, columns, offset: 0, row_stride: columns };
+        multiply_transposed((&[0.0; 6], of(3)), (&[0.0; 4], of(2)), (&mut [0.0; 4], of(2)));
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod sample;
 pub(crate) mod score;
 mod softmax;
 pub(crate) mod step;
+mod tile;
 
 use std::sync::Arc;
 
@@ -122,7 +123,7 @@ impl Engine {
                     },
                 });
             }
-            (dispatch.kernel.twin)(dispatch, Step { index, pad: [0; 3] }, &mut bindings);
+            (dispatch.kernel.twin)(dispatch, Step { index: dispatch.index(index), pad: [0; 3] }, &mut bindings);
         }
         let mut written = written.into_iter();
         for (id, binding) in dispatch.bindings.iter().zip(dispatch.kernel.bindings) {

@@ -18,9 +18,9 @@ pub(crate) fn score(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) 
     for ((row, &target), nll) in rows.zip(targets).zip(nll.iter_mut()) {
         lanes.fill(row[0]);
         for columns in row.chunks(lanes.len()) {
-            lanes.iter_mut().zip(columns).for_each(|(lane, &x)| *lane = larger(*lane, x));
+            lanes.iter_mut().zip(columns).for_each(|(lane, &x)| *lane = lane.max(x));
         }
-        let row_max = reduce(&mut lanes, larger);
+        let row_max = reduce(&mut lanes, f32::max);
         lanes.fill(0.0);
         for columns in row.chunks(lanes.len()) {
             lanes.iter_mut().zip(columns).for_each(|(lane, &x)| *lane += softmax_term(x - row_max));
@@ -28,11 +28,6 @@ pub(crate) fn score(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) 
         let sum = reduce(&mut lanes, |a, b| a + b);
         *nll = row.get(target as usize).map_or(0.0, |x| log_exact(sum) + (row_max - x));
     }
-}
-
-/// Keeps a NaN that comes first.
-fn larger(a: f32, b: f32) -> f32 {
-    if b > a { b } else { a }
 }
 
 /// Halves the lanes until one is left.

@@ -150,13 +150,20 @@ fn products<const G: usize>(
     let elapsed = dims.first_step + at.index;
     let mut sums = vec![0.0; batch * units * G];
     for d in 0..directions {
-        let matrix = |rows, offset| Matrix { rows, columns, offset, row_stride: columns };
-        multiply_transposed(
-            (h_in, matrix(batch, d * batch * columns)),
-            (weight, matrix(units * G, d * units * G * columns)),
-            (&mut sums, Matrix { rows: batch, columns: units * G, offset: 0, row_stride: units * G }),
-        );
         let t = if d == 1 { dims.seq_len - 1 - elapsed } else { elapsed };
+        let matrix = |rows, width, first| Matrix { rows, columns: width, offset: first * width, row_stride: width };
+        // Rows whose sequence does not reach this step have nothing to sum.
+        let mut first = 0;
+        for rows in lengths.chunk_by(|a, b| (t < *a) == (t < *b)) {
+            if t < rows[0] {
+                multiply_transposed(
+                    (h_in, matrix(rows.len(), columns, d * batch + first)),
+                    (weight, matrix(units * G, columns, d * units * G)),
+                    (&mut sums, matrix(rows.len(), units * G, first)),
+                );
+            }
+            first += rows.len();
+        }
         for (b, &length) in lengths.iter().enumerate() {
             for unit in 0..units {
                 let at = At {

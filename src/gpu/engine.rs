@@ -17,6 +17,7 @@ struct Bound {
     group: wgpu::BindGroup,
     workgroups: [u32; 3],
     stepped: bool,
+    in_place: bool,
     work: u64,
 }
 
@@ -308,12 +309,14 @@ impl Bound {
             group,
             workgroups: dispatch.workgroups,
             stepped: dispatch.kernel.stepped,
+            in_place: dispatch.in_place,
             work: dispatch.work(),
         })
     }
 
     fn encode(&self, pass: &mut wgpu::ComputePass<'_>, index: u32) {
         pass.set_pipeline(&self.pipeline.pipeline);
+        let index = if self.in_place { 0 } else { index };
         let offset = [index * UNIFORM_STRIDE as u32];
         pass.set_bind_group(0, &self.group, if self.stepped { &offset } else { &[] });
         let [x, y, z] = self.workgroups;

@@ -2,14 +2,16 @@
 
 use std::ops::Range;
 
-use super::{LayerShard, LayerState, Tuning, WeightLayout, check_kernel, padded};
+use super::dense::LinearShape;
+use super::{LayerShard, LayerState, Tuning, WeightLayout, padded, planned};
 use crate::check::Sizes;
 use crate::config::{Config, Kind};
-use crate::dims::{Dims, LinearDims, StepDims};
+use crate::dims::{Dims, DropoutDims, LinearDims, StepDims};
 use crate::error::Result;
-use crate::kernel::{self, Kernel, LINEAR_TILE, STEP_MAX_ROWS, activation};
+use crate::kernel::{self, Kernel, QUADS_PER_WORKGROUP, STEP_MAX_ROWS, activation};
 use crate::limits::Limits;
-use crate::recording::{Axis, BufferId, BufferSpec, Dispatch, Place, Recording, Role};
+use crate::random::dropout_constants;
+use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role};
 
 /// What all layers use in turn.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +22,18 @@ pub(super) struct Scratch {
     m: Option<BufferId>,
     /// `[B]`.
     lengths: BufferId,
+    /// `[4]`, while training.
+    dropout: Option<BufferId>,
+}
+
+/// Two sets of buffers, one for each segment, that layers write to in turns.
+pub(super) struct Outputs(Vec<Vec<BufferId>>);
+
+impl Outputs {
+    /// What a layer writes.
+    pub(super) fn of(&self, layer: usize) -> &[BufferId] {
+        &self.0[layer % 2]
+    }
 }
 
 /// Adds to a recording what recurrent layers need.
@@ -78,7 +92,7 @@ impl<'a> Planner<'a> {
     }
 
     /// What layers use in turn, for segments of at most `steps`.
-    pub(super) fn scratch(&mut self, steps: usize, lengths: BufferId) -> Scratch {
+    pub(super) fn scratch(&mut self, steps: usize, lengths: BufferId, dropout: Option<BufferId>) -> Scratch {
         let config = self.config;
         let gates_x = vec![
             (Axis::Step, steps),
@@ -92,11 +106,57 @@ impl<'a> Planner<'a> {
             gates_x: self.buffer("gates_x", gates_x, Role::Scratch),
             m: (config.proj_size > 0).then(|| self.buffer("unprojected h", m, Role::Scratch)),
             lengths,
+            dropout,
         }
     }
 
     fn per_row(&self, features: usize) -> Vec<(Axis, usize)> {
         vec![(Axis::Direction, self.config.num_directions()), (Axis::Row, self.sizes.batch), (Axis::Unit, features)]
+    }
+
+    /// The state of every layer.
+    pub(super) fn states(&mut self) -> Vec<LayerState> {
+        (0..self.config.num_layers).map(|layer| self.state(layer)).collect()
+    }
+
+    /// Where layers write to: two sets of buffers, one per segment, in turns. The last layer's set is the output, with
+    /// `role`.
+    pub(super) fn outputs(&mut self, segments: &[Range<usize>], role: Role) -> Outputs {
+        let config = self.config;
+        let axes = [(Axis::Direction, config.num_directions()), (Axis::Unit, padded(config.state_size()))];
+        let sets = (0..config.num_layers.min(2)).map(|set| {
+            let last = (config.num_layers - 1) % 2 == set;
+            let (label, role) = if last { ("output", role) } else { ("layer output", Role::Scratch) };
+            self.sequence(label, segments, &axes, role)
+        });
+        Outputs(sets.collect())
+    }
+
+    /// The commands of one layer for one segment: projection, steps, and between layers dropout.
+    pub(super) fn layer(
+        &mut self,
+        place: Place,
+        steps: usize,
+        x: [BufferId; 2],
+        y: BufferId,
+        state: LayerState,
+        scratch: Scratch,
+    ) -> Result<()> {
+        for projection in self.input_projection(place, steps, x, scratch)? {
+            self.recording.commands.push(Command::Dispatch(projection));
+        }
+        let steps_of = Command::Steps {
+            count: steps as u32,
+            first_step: place.first_step as u32,
+            by_parity: [self.step(place, state, 0, y, scratch)?, self.step(place, state, 1, y, scratch)?],
+        };
+        self.recording.commands.push(steps_of);
+        if let Some(settings) = scratch.dropout.filter(|_| place.layer + 1 < self.config.num_layers) {
+            let site = 2 * place.layer as u32;
+            let dropout = self.dropout(place, steps, site, settings, y)?;
+            self.recording.commands.push(Command::Dispatch(dropout));
+        }
+        Ok(())
     }
 
     /// The projection of a segment's input, all directions at once; one dispatch for each shard.
@@ -123,6 +183,8 @@ impl<'a> Planner<'a> {
         let (gates, directions) = (config.gate_count(), config.num_directions());
         let columns = shard.units.len() * gates;
         let (parts, part) = if place.layer == 0 { (1, config.input_size) } else { (directions, config.state_size()) };
+        let rows = steps * self.sizes.batch;
+        let (shape, overrides) = LinearShape::of(rows, activation::NONE);
         let dims = LinearDims {
             steps: steps as u32,
             batch: self.sizes.batch as u32,
@@ -133,14 +195,14 @@ impl<'a> Planner<'a> {
             y_row_stride: (directions * config.hidden_size * gates) as u32,
             y_direction_stride: (config.hidden_size * gates) as u32,
             y_offset: (shard.units.start * gates) as u32,
-            row_tiles: (steps * self.sizes.batch).div_ceil(LINEAR_TILE) as u32,
-            column_tiles: columns.div_ceil(LINEAR_TILE) as u32,
+            row_tiles: rows.div_ceil(shape.rows) as u32,
+            column_tiles: columns.div_ceil(shape.columns) as u32,
             pad: 0,
         };
         self.dispatch(
-            &kernel::LINEAR,
+            shape.kernel,
             place,
-            vec![("ACTIVATION", activation::NONE)],
+            overrides,
             Dims::Linear(dims),
             vec![x_same, x_mirrored, shard.weight_ih, shard.bias, gates_x],
             u64::from(dims.row_tiles) * u64::from(dims.column_tiles) * directions as u64,
@@ -155,7 +217,7 @@ impl<'a> Planner<'a> {
         state: LayerState,
         parity: usize,
         y: BufferId,
-        Scratch { gates_x, m, lengths }: Scratch,
+        Scratch { gates_x, m, lengths, .. }: Scratch,
     ) -> Result<Vec<Dispatch>> {
         let config = self.config;
         let (h_in, h_out) = (state.h[parity], state.h[1 - parity]);
@@ -187,6 +249,39 @@ impl<'a> Planner<'a> {
             )?);
         }
         Ok(dispatches)
+    }
+
+    /// The buffer of [`Plan::dropout`](super::Plan::dropout).
+    pub(super) fn dropout_settings(&mut self) -> BufferId {
+        self.buffer("dropout settings", vec![(Axis::Word, 4)], Role::Input)
+    }
+
+    /// Dropout of a segment of what each direction has for each step, in place; the reverse direction's site is the next.
+    pub(super) fn dropout(
+        &self,
+        place: Place,
+        steps: usize,
+        site: u32,
+        settings: BufferId,
+        y: BufferId,
+    ) -> Result<Dispatch> {
+        let directions = self.config.num_directions();
+        let quads = self.recording.spec(y).len() / (steps * self.sizes.batch * directions * 4);
+        let (threshold, scale) = dropout_constants(self.config.dropout);
+        let dims = DropoutDims {
+            steps: steps as u32,
+            first_step: place.first_step as u32,
+            seq_len: self.sizes.seq_len as u32,
+            batch: self.sizes.batch as u32,
+            directions: directions as u32,
+            quads: quads as u32,
+            site,
+            threshold,
+            scale,
+            pad: [0; 3],
+        };
+        let workgroups = (steps * self.sizes.batch * directions * quads).div_ceil(QUADS_PER_WORKGROUP) as u64;
+        self.dispatch(&kernel::DROPOUT, place, Vec::new(), Dims::Dropout(dims), vec![settings, y], workgroups)
     }
 
     /// A dispatch of a kernel of the schedule `step` for some units.
@@ -256,9 +351,8 @@ impl<'a> Planner<'a> {
         bindings: Vec<BufferId>,
         workgroups: u64,
     ) -> Result<Dispatch> {
-        check_kernel(kernel, &overrides, &dims, self.limits)?;
-        let workgroups = self.limits.fold_workgroups(kernel.name, workgroups)?;
-        Ok(Dispatch { kernel, place, overrides, dims, bindings, workgroups })
+        let dispatch = planned(kernel, overrides, dims, bindings, workgroups, self.limits)?;
+        Ok(Dispatch { place, ..dispatch })
     }
 }
 

@@ -5,10 +5,15 @@
 //! last time step. Segments are cut symmetrically (segment c is as long as segment n−1−c), so that what one direction
 //! calls segment c the other calls segment n−1−c, read from its end. Most sequences have one segment.
 
+mod dense;
+mod language_model;
 mod layers;
 mod segments;
 mod weights;
 
+pub(crate) use dense::{embed, linear};
+pub use language_model::{GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted};
+pub(crate) use language_model::{generation, max_steps as language_model_steps, pass};
 pub use weights::{LayerShard, ProjectionShard, WeightLayout};
 
 use crate::check::Sizes;
@@ -17,7 +22,7 @@ use crate::dims::Dims;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::limits::Limits;
-use crate::recording::{Axis, BufferId, BufferSpec, Command, Place, Recording, Role};
+use crate::recording::{Axis, BufferId, BufferSpec, Dispatch, Place, Recording, Role};
 use layers::Planner;
 
 /// Rows of the table of step indices, and so the most steps of one segment.
@@ -27,7 +32,7 @@ pub const MAX_SEGMENT_STEPS: usize = 4096;
 pub const MAX_SEQ_LEN: usize = 1 << 30;
 
 /// What planning knows of the device beside its limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tuning {
     /// Whether one invocation should sum a whole row by itself, which software adapters and CPUs prefer.
     pub row_per_invocation: bool,
@@ -55,6 +60,8 @@ pub struct Plan {
     pub input: Vec<BufferId>,
     /// Valid steps of each row: `[B]`, u32.
     pub lengths: BufferId,
+    /// What dropout draws by, for training: key low, key high, first time step, first row: `[4]`, u32.
+    pub dropout: Option<BufferId>,
     /// Per layer.
     pub states: Vec<LayerState>,
     /// The last layer's output, one buffer per segment: `[S, B, D, R]`, R padded to quads, each direction in its order.
@@ -79,50 +86,51 @@ pub(crate) const fn padded(size: usize) -> usize {
     size.div_ceil(4) * 4
 }
 
-/// Plans the forward pass of `config` for `sizes`.
+/// Plans the forward pass of `config` for `sizes`, as `module.eval()` computes it.
 ///
 /// # Errors
 /// [`Error::Limit`] naming the limit that one time step of the whole batch would exceed; [`Error::Argument`] when there
 /// is no step or no row, [`Error::Unsupported`] for more than [`MAX_SEQ_LEN`] steps.
 pub fn plan(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limits, tuning: Tuning) -> Result<Plan> {
+    layers(&Config { dropout: 0.0, ..config.clone() }, weights, sizes, limits, tuning)
+}
+
+/// Plans the forward pass of `config` for `sizes` with dropout between layers, as `module.train()` computes it.
+///
+/// # Errors
+/// As [`plan()`].
+pub fn plan_training(
+    config: &Config,
+    weights: &WeightLayout,
+    sizes: Sizes,
+    limits: &Limits,
+    tuning: Tuning,
+) -> Result<Plan> {
+    layers(config, weights, sizes, limits, tuning)
+}
+
+/// Plans all layers, with the dropout of `config`.
+fn layers(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limits, tuning: Tuning) -> Result<Plan> {
     let steps = segments::max_steps(config, weights, sizes, limits)?;
     let segments = segments::cut(sizes.seq_len, steps);
     let mut planner = Planner::new(config, weights, sizes, limits, tuning);
     let input = planner.sequence("input", &segments, &[(Axis::Feature, padded(config.input_size))], Role::Input);
     let lengths = planner.buffer("lengths", vec![(Axis::Row, sizes.batch)], Role::Input);
-    let states: Vec<LayerState> = (0..config.num_layers).map(|layer| planner.state(layer)).collect();
-    let y_axes = [(Axis::Direction, config.num_directions()), (Axis::Unit, padded(config.state_size()))];
-    // Layers write to two sets of buffers in turns; the last layer's set is the output.
-    let sets: Vec<Vec<BufferId>> = (0..config.num_layers.min(2))
-        .map(|set| {
-            let last = (config.num_layers - 1) % 2 == set;
-            let (label, role) = if last { ("output", Role::Output) } else { ("layer output", Role::Scratch) };
-            planner.sequence(label, &segments, &y_axes, role)
-        })
-        .collect();
-    let scratch = planner.scratch(segments.iter().map(ExactSizeIterator::len).max().unwrap_or(0), lengths);
-    for layer in 0..config.num_layers {
-        let x = if layer == 0 { &input } else { &sets[(layer - 1) % 2] };
-        let y = &sets[layer % 2];
+    let states = planner.states();
+    let outputs = planner.outputs(&segments, Role::Output);
+    let dropout = config.drops_between_layers().then(|| planner.dropout_settings());
+    let longest = segments.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
+    let scratch = planner.scratch(longest, lengths, dropout);
+    for (layer, state) in states.iter().enumerate() {
+        let x = if layer == 0 { &input } else { outputs.of(layer - 1) };
         for (c, segment) in segments.iter().enumerate() {
             let place = Place { layer, first_step: segment.start };
             let x = [x[c], x[segments.len() - 1 - c]];
-            for projection in planner.input_projection(place, segment.len(), x, scratch)? {
-                planner.recording.commands.push(Command::Dispatch(projection));
-            }
-            let steps = Command::Steps {
-                count: segment.len() as u32,
-                first_step: segment.start as u32,
-                by_parity: [
-                    planner.step(place, states[layer], 0, y[c], scratch)?,
-                    planner.step(place, states[layer], 1, y[c], scratch)?,
-                ],
-            };
-            planner.recording.commands.push(steps);
+            planner.layer(place, segment.len(), x, outputs.of(layer)[c], *state, scratch)?;
         }
     }
-    let output = sets[(config.num_layers - 1) % 2].clone();
-    Ok(Plan { sizes, recording: planner.recording, segments, input, lengths, states, output })
+    let output = outputs.of(config.num_layers - 1).to_vec();
+    Ok(Plan { sizes, recording: planner.recording, segments, input, lengths, dropout, states, output })
 }
 
 /// The largest number of rows that can run at a time: the whole batch, or so much of it that the limits hold.
@@ -141,6 +149,34 @@ pub fn rows_per_pass(config: &Config, weights: &WeightLayout, sizes: Sizes, limi
             Err(_) => passes *= 2,
         }
     }
+}
+
+/// Refuses weights, or a whole plan, that the memory budget does not hold.
+pub(crate) fn check_budget(needed: u64, limits: &Limits) -> Result<()> {
+    if needed <= limits.memory_budget {
+        return Ok(());
+    }
+    Err(Error::Limit {
+        limit: "memory_budget",
+        what: "the model".to_owned(),
+        needed,
+        allowed: limits.memory_budget,
+        advice: "raise the budget, or use a smaller model or batch",
+    })
+}
+
+/// A dispatch of `workgroups` workgroups, after the checks that wgpu leaves to its callers.
+pub(crate) fn planned(
+    kernel: &'static Kernel,
+    overrides: Vec<(&'static str, u32)>,
+    dims: Dims,
+    bindings: Vec<BufferId>,
+    workgroups: u64,
+    limits: &Limits,
+) -> Result<Dispatch> {
+    check_kernel(kernel, &overrides, &dims, limits)?;
+    let workgroups = limits.fold_workgroups(kernel.name, workgroups)?;
+    Ok(Dispatch { kernel, place: Place::default(), overrides, dims, bindings, workgroups, in_place: false })
 }
 
 /// Checks a specialised kernel against the limits: wgpu validates neither workgroup sizes that come from overrides nor

@@ -59,6 +59,8 @@ pub(super) fn max_steps(config: &Config, weights: &WeightLayout, sizes: Sizes, l
         // What a projection reads.
         if config.proj_size > 0 { state } else { 0 },
         bytes(1),
+        // The settings of dropout.
+        if config.drops_between_layers() { 16 } else { 0 },
     ]
     .into_iter()
     .fold(0_u64, u64::saturating_add);

@@ -223,7 +223,7 @@ fn pack_row(packed: &mut Vec<f32>, part: Part, direction: &DirectionParams, row:
 }
 
 /// Cuts `count` units of `unit` values each into the fewest ranges, as even as can be, that one binding holds.
-fn cut(count: usize, unit: usize, what: &str, limits: &Limits) -> Result<Vec<Range<usize>>> {
+pub(super) fn cut(count: usize, unit: usize, what: &str, limits: &Limits) -> Result<Vec<Range<usize>>> {
     let needed = unit as u64 * 4;
     let most = limits.max_binding() / needed;
     if most == 0 {

@@ -3,25 +3,17 @@
 use std::collections::BTreeSet;
 
 use libtest_mimic::Failed;
-use wgpu_rnn::compare::{Comparison, Tolerance};
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::plan::Plan;
 use wgpu_rnn::recording::{Command, Dispatch};
 use wgpu_rnn::{Config, Error, Kind, Params, Rnn, Tensor};
 
+use crate::bits::assert_same;
 use crate::networks::{check, random};
 use crate::{Target, ensure};
 
 fn segments(plan: &Plan) -> usize {
     plan.segments.len()
-}
-
-/// Two results, the second wanted: close, since a matrix product may be summed in another order.
-fn close(what: &str, got: &Tensor, want: &Tensor) -> Result<(), Failed> {
-    let wide: Vec<f64> = want.data().iter().map(|&v| f64::from(v)).collect();
-    let mut comparison = Comparison::default();
-    comparison.add_tensor("output", got, (want.shape(), &wide), Tolerance { atol: 1e-6, rtol: 0.0 });
-    ensure(comparison.agrees() && comparison.count > 0, format!("{what}: {}", comparison.describe()))
 }
 
 /// Time in chunks, by a small binding and by a memory budget, gives what one chunk gives.
@@ -32,7 +24,7 @@ pub fn chunks(target: &Target) -> Result<(), Failed> {
             let params = Params::init(&config, 5)?;
             let input = random([23, 3, 6], 6)?;
             let whole = Rnn::new(&target.device()?, &params)?;
-            let (want, want_state) = whole.forward(&input, None)?;
+            let want = whole.forward(&input, None)?;
             ensure(segments(&whole.plan(23, 3)?) == 1, "a small sequence is one segment")?;
             // Half of what the projections of all steps take has to do.
             let plan = whole.plan(23, 3)?;
@@ -45,9 +37,7 @@ pub fn chunks(target: &Target) -> Result<(), Failed> {
                 let rnn = Rnn::new(&target.open(&options)?, &params)?;
                 let count = segments(&rnn.plan(23, 3)?);
                 ensure(count > 1, format!("{kind} {what}: {count} segments"))?;
-                let (got, state) = rnn.forward(&input, None)?;
-                close(&format!("{kind} {what}, {count} segments"), &got, &want)?;
-                close(&format!("{kind} {what}, h_n"), &state.h, &want_state.h)?;
+                assert_same(&format!("{kind} {what}, {count} segments"), &rnn.forward(&input, None)?, &want);
             }
             let none = target.open(&OpenOptions::default().memory_budget(4096))?;
             let error = Rnn::new(&none, &params).and_then(|rnn| rnn.forward(&input, None));
@@ -79,8 +69,8 @@ pub fn shards_and_passes(target: &Target) -> Result<(), Failed> {
             Command::Dispatch(_) => None,
         });
         ensure(steps.any(|step| sharded(step)), format!("{kind}: the weights of {kernels} kernels are in shards"))?;
-        let (want, _) = Rnn::new(&target.device()?, &params)?.forward(&input, None)?;
-        close(&format!("{kind} in shards"), &rnn.forward(&input, None)?.0, &want)?;
+        let want = Rnn::new(&target.device()?, &params)?.forward(&input, None)?;
+        assert_same(&format!("{kind} in shards"), &rnn.forward(&input, None)?, &want);
     }
     let tiny = target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 64))?;
     let error = Rnn::new(&tiny, &Params::init(&Config::lstm(12, 40), 0)?);

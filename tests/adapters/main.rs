@@ -4,14 +4,32 @@
 
 #[path = "../common/adapters.rs"]
 mod adapters;
+#[path = "../common/bits.rs"]
+mod bits;
 #[path = "../common/conformance.rs"]
 mod conformance;
+#[path = "../common/parameters.rs"]
+mod parameters;
+#[path = "../common/parts.rs"]
+mod parts;
+#[path = "../common/seeded.rs"]
+mod seeded;
 
 mod activation;
+mod alike;
+mod by_hand;
 mod cases;
+mod cells;
+mod dropout;
+mod embedding;
+mod invariance;
 mod kernels;
 mod limits;
 mod networks;
+mod sample;
+mod score;
+mod sessions;
+mod streams;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_rnn::Device;
@@ -47,7 +65,7 @@ fn ensure(condition: bool, message: impl Into<String>) -> Result<(), Failed> {
 }
 
 /// Tests of every device.
-const EVERYWHERE: [(&str, Test); 13] = [
+const EVERYWHERE: &[(&str, Test)] = &[
     ("fixtures", cases::fixtures),
     ("conformance", cases::conformance),
     ("a_wrong_expectation_fails", cases::a_wrong_expectation_fails),
@@ -57,16 +75,43 @@ const EVERYWHERE: [(&str, Test); 13] = [
     ("rows_of_different_length", networks::lengths),
     ("same_bits_on_every_run", networks::same_bits),
     ("calls_do_not_influence_each_other", networks::calls_are_independent),
+    ("pieces_of_time_change_no_bit", invariance::pieces_of_time),
+    ("rows_do_not_depend_on_the_batch", invariance::rows_of_a_batch),
+    ("padding_does_not_matter", invariance::padding),
+    ("time_reversed_swaps_directions", invariance::time_reversed),
     ("chunks_of_time", limits::chunks),
     ("shards_of_weights_and_passes_of_rows", limits::shards_and_passes),
     ("more_rows_than_workgroups", limits::many_rows),
     ("long_sequences", limits::long_sequences),
+    ("embed_writes_its_shard", embedding::shards),
+    ("embedding_looks_up_rows", embedding::lookups),
+    ("dropout_masks", dropout::masks),
+    ("dropout_masks_are_those_of_the_whole", dropout::masks_are_those_of_the_whole),
+    ("dropout_fractions", dropout::fractions),
+    ("score_losses", score::losses),
+    ("score_of_sure_and_odd_rows", score::sure_and_odd_rows),
+    ("sample_draws", sample::draws),
+    ("sample_greedy", sample::greedy),
+    ("sample_with_nothing_to_draw_from", sample::nothing_to_draw_from),
+    ("sample_top_k", sample::top_k),
+    ("sample_frequencies", sample::frequencies),
+    ("sample_canary", sample::canary),
+    ("cells_in_a_loop_are_the_layer", cells::loop_is_the_layer),
+    ("cells_take_rows_with_and_without_their_axis", cells::shapes),
+    ("cells_refuse_by_name", cells::refusals),
+    ("pieces_of_a_stream_are_the_whole", streams::pieces_are_the_whole),
+    ("sessions_carry_buffers", sessions::carry),
+    ("states_of_streams", streams::states),
+    ("streams_refuse_by_name", streams::refusals),
 ];
 
 /// Tests of adapters alone: the CPU's engine is what they compare with.
-const ON_ADAPTERS: [(&str, Test); 3] = [
+const ON_ADAPTERS: &[(&str, Test)] = &[
     ("kernels_in_lockstep", kernels::lockstep),
     ("loop_canary", kernels::loop_canary),
+    ("logarithms", score::logarithms),
+    ("score_canary", score::canary),
+    ("sample_draws_are_those_of_the_cpu", sample::draws_are_those_of_the_cpu),
     ("wide_layers_are_refused_on_software_adapters", limits::wide_layers),
 ];
 
@@ -87,17 +132,17 @@ fn main() {
             trials.push(trial.with_ignored_flag(ignored));
         }
     };
-    add("cpu", &EVERYWHERE, Some(Target::Cpu));
+    add("cpu", EVERYWHERE, Some(Target::Cpu));
     let wanted = adapters::wanted();
     if wanted.is_empty() {
         // Said as an ignored trial, so that a machine without adapters does not look tested.
-        add("any adapter", &EVERYWHERE, None);
-        add("any adapter", &ON_ADAPTERS, None);
+        add("any adapter", EVERYWHERE, None);
+        add("any adapter", ON_ADAPTERS, None);
     }
     for wanted in wanted {
         let target = wanted.entry.map(|entry| Target::Adapter(Box::new(entry)));
-        add(&wanted.name, &EVERYWHERE, target.clone());
-        add(&wanted.name, &ON_ADAPTERS, target);
+        add(&wanted.name, EVERYWHERE, target.clone());
+        add(&wanted.name, ON_ADAPTERS, target);
     }
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -184,3 +184,38 @@ fn what_is_not_read_of_the_input_is_said() {
     let ran = wgpu_rnn(&args).ended(0);
     assert!(ran.stderr.contains("also holds hidden"), "a misspelt h0 passes unnoticed: {}", ran.told());
 }
+
+/// A cell over a sequence is a layer; the note says so, since a 2-D input of a cell would mean something else.
+#[test]
+fn the_weights_of_a_cell_are_run_as_a_layer() {
+    let folder = Folder::new();
+    let mut entries = weights(&Config::gru(3, 5), "d.");
+    let layer = folder.save("layer.safetensors", &entries);
+    entries.iter_mut().for_each(|(name, ..)| *name = name.replace("_l0", ""));
+    let cell = folder.save("cell.safetensors", &entries);
+    let input = folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[4, 3], 1.0))]);
+    let output = folder.path("output.safetensors");
+    let run = |weights: &str| {
+        wgpu_rnn(&[
+            "run",
+            "--weights",
+            weights,
+            "--prefix",
+            "d.",
+            "--input",
+            &input,
+            "--output",
+            &output,
+            "--device",
+            "cpu",
+        ])
+        .ended(0)
+    };
+    let note = format!("note: {cell} holds GRUCell's weights, run here as a layer: a 2-D input is [T, I]");
+    let ran = run(&cell);
+    assert!(ran.stderr.contains(&note), "the note: {}", ran.told());
+    let got = written(&output);
+    let ran = run(&layer);
+    assert!(!ran.stderr.contains("note:"), "no note for a layer: {}", ran.told());
+    assert_same("the same weights under both names", &got, &written(&output));
+}

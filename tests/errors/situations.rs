@@ -5,6 +5,7 @@ use safetensors::tensor::TensorView;
 use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, State, StateDict, Tensor, check};
 
 use crate::bits::assert_same;
+use crate::cells::cell_situations;
 use crate::seeded;
 use crate::values::{nan_in_row_1_at_step_2, same_as_the_definition};
 use crate::warnings::warnings_of;
@@ -32,16 +33,16 @@ pub fn rnn(config: &Config) -> Result<Rnn, Error> {
     Rnn::new(&Device::cpu(), &Params::init(config, 0)?)
 }
 
-fn zeros(shape: &[usize]) -> Tensor {
+pub fn zeros(shape: &[usize]) -> Tensor {
     Tensor::zeros(shape).expect("a small shape")
 }
 
 /// A state of zeros; an LSTM's c is as long as its h, and as wrong.
-fn state(kind: Kind, shape: &[usize]) -> State {
+pub fn state(kind: Kind, shape: &[usize]) -> State {
     State { h: zeros(shape), c: (kind == Kind::Lstm).then(|| zeros(shape)) }
 }
 
-/// Everything in the conformance data that this version can express.
+/// Everything in the conformance data that PyTorch and this crate agree on.
 pub fn situations() -> Vec<Situation> {
     let mut all = Vec::new();
     for kind in MODULES {
@@ -49,6 +50,7 @@ pub fn situations() -> Vec<Situation> {
         forward_situations(&mut all, kind);
         dtype_situations(&mut all, kind);
         value_situations(&mut all, kind);
+        cell_situations(&mut all, kind);
     }
     lstm_situations(&mut all);
     state_dict_situations(&mut all);

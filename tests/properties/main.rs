@@ -1,8 +1,8 @@
 //! What holds for every network and input, on the CPU device.
 //!
 //! Some results must be equal to the last bit, others only as close as f32 allows; which, depends on whether the sums
-//! run in the same order. The matrix products of the CPU device choose theirs by the sizes (see [`Order`]), the same
-//! every time; activations and cells work element by element.
+//! run in the same order. That of a matrix product depends on the number of terms alone; activations and cells work
+//! element by element.
 //!
 //! The cases are the same on each run. `PROPTEST_RNG_SEED` chooses others, `PROPTEST_CASES` how many.
 
@@ -14,6 +14,7 @@ mod closeness;
 mod limits;
 #[path = "../common/parameters.rs"]
 mod parameters;
+#[path = "../common/parts.rs"]
 mod parts;
 #[path = "../common/seeded.rs"]
 mod seeded;
@@ -28,35 +29,6 @@ use proptest::prelude::*;
 use wgpu_rnn::params::DirectionParams;
 use wgpu_rnn::{Config, Device, Params, Rnn, State, Tensor};
 
-// --- the order of sums ---------------------------------------------------------------------------------------------
-
-/// How the GEMM crate runs through a sum of up to 512 terms, by the sizes of the product: one way for small results,
-/// one for vectors, one for the rest. Within a class, neither the number of rows nor that of columns matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Order {
-    small: bool,
-    vector: bool,
-}
-
-impl Order {
-    fn of(rows: usize, columns: usize) -> Self {
-        Self { small: rows * columns <= 256, vector: rows == 1 || columns == 1 }
-    }
-}
-
-/// Whether products of `columns` columns and these numbers of rows all sum in the same order.
-fn same_order(columns: usize, rows: &[usize]) -> bool {
-    rows.iter().all(|&r| Order::of(r, columns) == Order::of(rows[0], columns))
-}
-
-/// Whether all that a step multiplies sums in the same order for batches of these sizes.
-fn same_order_in_steps(config: &Config, batches: &[usize]) -> bool {
-    same_order(config.gate_count() * config.hidden_size, batches)
-        && (config.proj_size == 0 || same_order(config.proj_size, batches))
-}
-
-// --- properties ----------------------------------------------------------------------------------------------------
-
 #[test]
 fn results_are_the_definitions() {
     check(cases(), |case| assert_close(&case, "the CPU", &case.forward()));
@@ -65,7 +37,6 @@ fn results_are_the_definitions() {
 /// A sequence may arrive in pieces, the state carried from each to the next.
 #[test]
 fn pieces_with_carried_state_give_what_the_whole_gives() {
-    let exact = Cell::new(0);
     check((cases(), prop::collection::vec(1..6_usize, 1..5)), |(case, pieces)| {
         let case = Case { seq_len: pieces.iter().sum(), ..case }.with(|c| c.bidirectional(false).batch_first(false));
         let (params, input, whole) = (case.params(), case.input(), case.forward());
@@ -77,18 +48,8 @@ fn pieces_with_carried_state_give_what_the_whole_gives() {
             (state, start) = (Some(last), start + steps);
             outputs.push(output);
         }
-        let got = (joined(&outputs), state.expect("there was a piece"));
-        // The recurrent products have the batch's rows either way; those of the inputs have the rows of all steps.
-        let columns = case.config.gate_count() * case.config.hidden_size;
-        let rows: Vec<usize> = pieces.iter().chain([&case.seq_len]).map(|steps| steps * case.batch).collect();
-        if same_order(columns, &rows) {
-            assert_same("pieces", &got, &whole);
-            exact.set(exact.get() + 1);
-        } else {
-            assert_close(&case, "pieces", &got);
-        }
+        assert_same("pieces", &(joined(&outputs), state.expect("there was a piece")), &whole);
     });
-    assert!(exact.get() > 20, "bits were compared in {} cases", exact.get());
 }
 
 #[test]
@@ -185,7 +146,6 @@ fn a_stack_is_its_layers_one_after_the_other() {
 /// Rows know nothing of each other: in another order, with other neighbours or without some, each gives the same.
 #[test]
 fn a_row_does_not_depend_on_the_others() {
-    let exact = Cell::new(0);
     let index = any::<prop::sample::Index>;
     check((cases(), index(), index()), |(case, from, count)| {
         let case = case.with(|config| config.batch_first(false));
@@ -209,18 +169,8 @@ fn a_row_does_not_depend_on_the_others() {
 
         let state = initial.as_ref().map(|state| state_part(state, part));
         let got = forward(&params, &part(&input), state.as_ref());
-        let columns = case.config.gate_count() * case.config.hidden_size;
-        let projections = [rows.len() * case.seq_len, batch * case.seq_len];
-        if same_order(columns, &projections) && same_order_in_steps(&case.config, &[rows.len(), batch]) {
-            assert_same("rows by themselves", &got, &outcome_part(&want, part));
-            exact.set(exact.get() + usize::from(rows.len() < batch));
-        } else {
-            let c = want.1.c.as_ref().zip(got.1.c.as_ref()).map(|(want, got)| patched(want, got));
-            let whole = (patched(&want.0, &got.0), State { h: patched(&want.1.h, &got.1.h), c });
-            assert_close(&case, "rows by themselves", &whole);
-        }
+        assert_same("rows by themselves", &got, &outcome_part(&want, part));
     });
-    assert!(exact.get() > 20, "bits of rows by themselves were compared in {} cases", exact.get());
 }
 
 /// A module keeps plans and buffers between calls, and nothing in them tells one call of another.

@@ -281,6 +281,12 @@ fn kernels_with_misplaced_barriers_are_refused() {
     assert_refused("linear with a varying bound", barriers_are_uniform(&bound), "in a loop that is not uniform");
     let span = with_passage(step, "var span = LANES;", "var span = LANES - lane;");
     assert_refused("step with a varying counter", barriers_are_uniform(&span), "in a loop that is not uniform");
+    let narrowed = with_passage(
+        kernel_named("sample"),
+        "        workgroupBarrier();\n        if narrowed && ",
+        "        if narrowed { workgroupBarrier(); }\n        if narrowed && ",
+    );
+    assert_refused("sample with a barrier in a branch", barriers_are_uniform(&narrowed), "sample: a barrier in an if");
     let lane = with_passage(step, "&& LANES > 1u;", "&& lane > 1u;");
     assert_refused("step with a varying condition", barriers_are_uniform(&lane), "in a loop that is not uniform");
 }

@@ -6,7 +6,10 @@ use naga::proc::GlobalCtx;
 use naga::{AddressSpace, Expression, Literal, Module, Scalar, TypeInner};
 use wgpu_rnn::Kind;
 use wgpu_rnn::dims::{DropoutDims, EmbedDims, LinearDims, SampleDims, ScoreDims, Step, StepDims};
-use wgpu_rnn::kernel::{KERNELS, Kernel, LINEAR_TILE, NO_TOKEN, QUADS_PER_WORKGROUP, SAMPLE_SITE, STEP_MAX_ROWS};
+use wgpu_rnn::kernel::{
+    KERNELS, Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, NO_TOKEN, QUADS_PER_WORKGROUP, SAMPLE_SITE,
+    STEP_MAX_ROWS,
+};
 
 use crate::{Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_every_passage, with_passage};
 
@@ -149,6 +152,7 @@ fn constant(module: &Module, name: &str) -> Option<u32> {
 fn constants_agree(kernel: &Kernel) -> Verdict {
     let want: &[(&str, usize)] = match kernel.name {
         "linear" => &[("TILE", LINEAR_TILE)],
+        "linear_rows" => &[("MAX_ROWS", LINEAR_MAX_ROWS), ("WORKGROUP_SIZE", LINEAR_ROWS_COLUMNS)],
         "step_rnn" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::RnnTanh.gate_count())],
         "step_lstm" | "step_lstm_unprojected" => {
             &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Lstm.gate_count())]

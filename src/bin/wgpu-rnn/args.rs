@@ -31,6 +31,10 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Compare a device's numbers with the definition's (f64), or kernel by kernel with the CPU's.
     Compare(CompareArgs),
+    /// Write text with a language model, drawn on the device.
+    Generate(GenerateArgs),
+    /// Tell how well a language model predicts a text.
+    Perplexity(PerplexityArgs),
 }
 
 #[derive(Debug, Args)]
@@ -74,7 +78,7 @@ impl OpenArgs {
 /// Which weights.
 #[derive(Debug, Args)]
 pub struct WeightsArgs {
-    /// State dict in a safetensors file.
+    /// State dict in a safetensors file. A cell's (`weight_ih` without `_l0`) is run as a layer.
     #[arg(long, value_name = "FILE")]
     pub weights: PathBuf,
     /// What the names of the module's tensors start with, such as `encoder.rnn.`.
@@ -154,6 +158,70 @@ pub struct CompareArgs {
     /// Relative tolerance.
     #[arg(long, default_value_t = wgpu_rnn::compare::Tolerance::F32.rtol)]
     pub rtol: f64,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+/// Which language model, and what its tokens stand for.
+#[derive(Debug, Default, Args)]
+pub struct TextModelArgs {
+    /// State dict of PyTorch's word-language-model example (encoder.weight, rnn.*, decoder.*) in a safetensors file;
+    /// without it the model that ships, which writes Shakespeare by the character.
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// What the names of the model's tensors start with.
+    #[arg(long, default_value = "")]
+    pub prefix: String,
+    /// The recurrent module: RNN_TANH, RNN_RELU, LSTM or GRU; else the metadata's `rnn_type`, or read off the shapes.
+    #[arg(long, value_name = "TYPE")]
+    pub rnn_type: Option<String>,
+    /// What the tokens are: one to a line, or a JSON array (.json); else the metadata's `vocabulary`.
+    #[arg(long, value_name = "FILE")]
+    pub vocabulary: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    #[command(flatten)]
+    pub model: TextModelArgs,
+    /// The text to carry on.
+    #[arg(long)]
+    pub prompt: String,
+    /// Tokens to write.
+    #[arg(long, default_value_t = 400)]
+    pub length: usize,
+    /// What logits are divided by before a token is drawn; 0 takes the likeliest one.
+    #[arg(long, default_value_t = 1.0)]
+    pub temperature: f32,
+    /// Draw among this many of the likeliest tokens; 0 for all.
+    #[arg(long, default_value_t = 0)]
+    pub top_k: usize,
+    /// Seed: the same one gives the same text on every device, unless probabilities tie within rounding.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// auto, cpu, an index that `devices` prints, or part of an adapter's name.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct PerplexityArgs {
+    #[command(flatten)]
+    pub model: TextModelArgs,
+    /// The text, in UTF-8.
+    #[arg(value_name = "TEXT")]
+    pub text: PathBuf,
+    /// Parts of the text that run side by side, each from a state of zeros.
+    #[arg(long, default_value_t = 64)]
+    pub streams: usize,
+    /// auto, cpu, all, an index that `devices` prints, or part of an adapter's name; may be repeated.
+    #[arg(long = "device", value_name = "DEVICE")]
+    pub devices: Vec<String>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

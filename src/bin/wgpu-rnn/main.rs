@@ -2,12 +2,17 @@
 //!
 //! Results go to stdout, everything else to stderr. Exit status: 0 done and agreed, 1 disagreed, 2 could not.
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod compare;
 mod demo;
 mod devices;
+mod generate;
+mod perplexity;
 mod run;
 mod terminal;
+mod text;
 mod verify;
 
 use std::process::ExitCode;
@@ -35,6 +40,8 @@ fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Verify(args)) => verify::verify(&args),
         Some(Command::Compare(args)) => compare::compare(&args),
+        Some(Command::Generate(args)) => generate::generate(&args),
+        Some(Command::Perplexity(args)) => perplexity::perplexity(&args),
     };
     if let (Ok(_), Some(error)) = (&result, terminal::LOST.get()) {
         anstream::eprintln!("{}error:{:#} stdout: {error}", terminal::BAD, terminal::BAD);

@@ -24,6 +24,15 @@ macro_rules! line {
 }
 pub(crate) use line;
 
+/// Prints a part of a text on stdout, at once.
+pub fn print_text(text: &str) {
+    use std::io::Write as _;
+    let mut out = anstream::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        not_written(error);
+    }
+}
+
 /// Why results did not reach stdout, if that is worth telling.
 pub static LOST: OnceLock<io::Error> = OnceLock::new();
 

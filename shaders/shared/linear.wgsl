@@ -1,0 +1,65 @@
+// What the schedules of a linear layer share: sizes, bindings, reading and writing.
+//
+// Rows are (step, batch row) pairs in the order in which a direction visits them: the forward direction reads the
+// segment from its start, the reverse direction reads the mirrored segment from its end. The output of a bidirectional
+// layer has two parts, each stored in its own direction's order; a part is read in step where directions agree and
+// mirrored where they differ.
+//
+// A row's sum is made of tiles of TILE_QUADS quads, each summed on its own and then added, whichever schedule runs: two
+// short chains round less than one long one, and a row comes out the same alone and among many.
+
+struct LinearDims {
+    steps: u32,
+    batch: u32,
+    directions: u32,
+    columns: u32,
+    parts: u32,
+    part_quads: u32,
+    y_row_stride: u32,
+    y_direction_stride: u32,
+    y_offset: u32,
+    row_tiles: u32,
+    column_tiles: u32,
+    pad: u32,
+}
+
+// Applied to the sums: 0 nothing, 1 sigmoid.
+override ACTIVATION: u32 = 0u;
+
+@group(0) @binding(0) var<uniform> dims: LinearDims;
+@group(0) @binding(1) var<storage, read> x_same: array<vec4<f32>>;       // [S, B, P, Q]  part of the same direction
+@group(0) @binding(2) var<storage, read> x_mirrored: array<vec4<f32>>;   // [S, B, P, Q]  the mirrored segment
+//        @binding(3)                    weight                             [D, N, P·Q]   weight/*.wgsl
+@group(0) @binding(4) var<storage, read> bias: array<f32>;               // [D, N]
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;            // [S, B, D, ·]  columns y_offset..
+
+const TILE_QUADS = 4u;     // quads of features in a tile
+
+fn load_x(row: u32, d: u32, quad: u32) -> vec4<f32> {
+    let quads = dims.parts * dims.part_quads;
+    if row >= dims.steps * dims.batch || quad >= quads {
+        return vec4<f32>(0.0);
+    }
+    if quad / dims.part_quads == d {
+        return x_same[row * quads + quad];
+    }
+    let step = row / dims.batch;
+    let b = row % dims.batch;
+    return x_mirrored[((dims.steps - 1u - step) * dims.batch + b) * quads + quad];
+}
+
+fn load_w(column: u32, d: u32, quad: u32) -> vec4<f32> {
+    let quads = dims.parts * dims.part_quads;
+    if column >= dims.columns || quad >= quads {
+        return vec4<f32>(0.0);
+    }
+    return weight_quad((d * dims.columns + column) * quads + quad);
+}
+
+fn store(row: u32, column: u32, d: u32, sum: f32) {
+    if row < dims.steps * dims.batch && column < dims.columns {
+        let z = sum + bias[d * dims.columns + column];
+        let at = row * dims.y_row_stride + d * dims.y_direction_stride + dims.y_offset + column;
+        y[at] = select(z, sigmoid(z), ACTIVATION == 1u);
+    }
+}

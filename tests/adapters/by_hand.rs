@@ -1,0 +1,136 @@
+//! Recordings of a few dispatches, made by hand and run on any device.
+
+use std::sync::Arc;
+
+use libtest_mimic::Failed;
+use wgpu_rnn::Device;
+use wgpu_rnn::dims::Dims;
+use wgpu_rnn::kernel::Kernel;
+use wgpu_rnn::plan::check_kernel;
+use wgpu_rnn::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role};
+use wgpu_rnn::session::{Session, Weights};
+
+use crate::ensure;
+
+/// A recording and what its buffers hold at first.
+#[derive(Default)]
+pub struct ByHand {
+    recording: Recording,
+    contents: Vec<Vec<f32>>,
+}
+
+impl ByHand {
+    /// A buffer that holds `values` before the run.
+    pub fn buffer(&mut self, values: impl Into<Vec<f32>>) -> BufferId {
+        let values = values.into();
+        let axes = vec![(Axis::Feature, values.len())];
+        self.contents.push(values);
+        self.recording.buffer(BufferSpec { label: "by hand".to_owned(), axes, role: Role::State })
+    }
+
+    /// A buffer of whole numbers.
+    pub fn words(&mut self, values: &[u32]) -> BufferId {
+        self.buffer(from_words(values))
+    }
+
+    /// A dispatch of `workgroups` workgroups, once for each of `steps`.
+    pub fn dispatch(
+        &mut self,
+        (kernel, overrides): (&'static Kernel, &[(&'static str, u32)]),
+        dims: Dims,
+        bindings: &[BufferId],
+        workgroups: [u32; 3],
+        steps: u32,
+    ) {
+        let dispatch = Dispatch {
+            kernel,
+            place: Place::default(),
+            overrides: overrides.to_vec(),
+            dims,
+            bindings: bindings.to_vec(),
+            workgroups,
+            in_place: false,
+        };
+        let by_parity = [vec![dispatch.clone()], vec![dispatch]];
+        self.recording.commands.push(Command::Steps { count: steps, first_step: 0, by_parity });
+    }
+
+    /// What `results` hold after a run on `device`.
+    pub fn run<const N: usize>(&self, device: &Device, results: [BufferId; N]) -> Result<[Vec<f32>; N], Failed> {
+        for command in &self.recording.commands {
+            for dispatch in command.dispatches(0) {
+                check_kernel(dispatch.kernel, &dispatch.overrides, &dispatch.dims, device.limits())?;
+            }
+        }
+        let weights = Weights::load(device, &[], |_| Vec::new())?;
+        let mut session = Session::new(Arc::new(self.recording.clone()), &weights)?;
+        for (id, values) in (0..).map(BufferId).zip(&self.contents) {
+            session.write(id, values)?;
+        }
+        session.run(&results)?.try_into().map_err(|_| Failed::from("as many buffers as were asked for"))
+    }
+}
+
+/// Words as the buffers of both engines hold them.
+pub fn from_words(words: &[u32]) -> Vec<f32> {
+    words.iter().map(|&word| f32::from_bits(word)).collect()
+}
+
+/// The words of a buffer.
+pub fn to_words(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// Fails with the first value whose bits differ. NaN equals any NaN.
+pub fn same_bits(what: &str, got: &[f32], want: &[f32]) -> Result<(), Failed> {
+    ensure(got.len() == want.len() && !got.is_empty(), format!("{what}: {} values of {}", got.len(), want.len()))?;
+    let same = |(g, w): (&f32, &f32)| g.to_bits() == w.to_bits() || (g.is_nan() && w.is_nan());
+    match got.iter().zip(want).position(|pair| !same(pair)) {
+        None => Ok(()),
+        Some(at) => Err(Failed::from(format!("{what}: at {at} got {:e}, want {:e}", got[at], want[at]))),
+    }
+}
+
+/// Fails with the first value that is further off than `tolerance`, in proportion to the value where that is above 1.
+pub fn close(what: &str, got: &[f32], want: &[f64], tolerance: f64) -> Result<(), Failed> {
+    ensure(got.len() == want.len() && !got.is_empty(), format!("{what}: {} values of {}", got.len(), want.len()))?;
+    let near = |(&g, &w): (&f32, &f64)| {
+        let difference = (f64::from(g) - w).abs();
+        difference <= tolerance * w.abs().max(1.0) || (g.is_nan() && w.is_nan())
+    };
+    match got.iter().zip(want).position(|pair| !near(pair)) {
+        None => Ok(()),
+        Some(at) => Err(Failed::from(format!("{what}: at {at} got {:e}, want {:e}", got[at], want[at]))),
+    }
+}
+
+/// Fails unless `count` of `draws` is what probability `p` gives, within four standard deviations.
+pub fn as_often_as(what: &str, count: usize, draws: usize, p: f64) -> Result<(), Failed> {
+    let (mean, deviation) = (draws as f64 * p, (draws as f64 * p * (1.0 - p)).sqrt());
+    let off = (count as f64 - mean).abs();
+    ensure(off <= 4.0 * deviation, format!("{what}: {count} of {draws}, want {mean:.1} ± 4 · {deviation:.1}"))
+}
+
+/// The comparisons of this file refuse what they are there to refuse.
+pub fn comparisons_can_fail() -> Result<(), Failed> {
+    let accepts = |verdict: Result<(), Failed>| verdict.is_ok();
+    let bits = |got: &[f32]| accepts(same_bits("", got, &[1.0, f32::NAN, 0.0]));
+    ensure(bits(&[1.0, -f32::NAN, 0.0]), "equal values are accepted")?;
+    for wrong in [&[1.000_000_1, f32::NAN, 0.0][..], &[1.0, 1.0, 0.0], &[1.0, f32::NAN, -0.0], &[1.0, f32::NAN], &[]] {
+        ensure(!bits(wrong), format!("{wrong:?} has other bits"))?;
+    }
+    let near = |got: &[f32]| accepts(close("", got, &[0.5, 100.0, f64::NAN], 1e-6));
+    ensure(near(&[0.500_000_9, 100.000_09, f32::NAN]), "values within the tolerance are accepted")?;
+    for wrong in
+        [[0.500_002, 100.0, f32::NAN], [0.5, 100.000_2, f32::NAN], [0.5, f32::NAN, f32::NAN], [0.5, 100.0, 0.0]]
+    {
+        ensure(!near(&wrong), format!("{wrong:?} is too far off"))?;
+    }
+    // 100 draws at one half: the deviation is 5.
+    ensure(
+        accepts(as_often_as("", 70, 100, 0.5)) && accepts(as_often_as("", 30, 100, 0.5)),
+        "4 deviations are accepted",
+    )?;
+    ensure(!accepts(as_often_as("", 71, 100, 0.5)) && !accepts(as_often_as("", 29, 100, 0.5)), "more are not")?;
+    ensure(!accepts(as_often_as("", 1, 100, 0.0)) && !accepts(as_often_as("", 99, 100, 1.0)), "what cannot be is not")
+}

@@ -1,0 +1,73 @@
+//! Sessions: what is copied between buffers on the device.
+
+use std::sync::Arc;
+
+use libtest_mimic::Failed;
+use wgpu_rnn::recording::{Axis, BufferId, BufferSpec, Recording, Role};
+use wgpu_rnn::session::{Session, Weights};
+use wgpu_rnn::{Device, Error};
+
+use crate::{Target, ensure};
+
+const WEIGHT: BufferId = BufferId(0);
+const A: BufferId = BufferId(1);
+const B: BufferId = BufferId(2);
+const SHORT: BufferId = BufferId(3);
+
+/// A session of a weight, two buffers like it and a shorter one, and nothing to run.
+fn session(device: &Device) -> Result<Session, Failed> {
+    let buffer = |label: &str, len, role| BufferSpec { label: label.to_owned(), axes: vec![(Axis::Unit, len)], role };
+    let weight = buffer("weight", 4, Role::Weight);
+    let weights = Weights::load(device, std::slice::from_ref(&weight), |_| vec![9.0; 4])?;
+    let [a, b] = ["a", "b"].map(|label| buffer(label, 4, Role::State));
+    let buffers = vec![weight, a, b, buffer("short", 3, Role::State)];
+    Ok(Session::new(Arc::new(Recording { buffers, commands: Vec::new() }), &weights)?)
+}
+
+fn refused(result: Result<(), Error>, want: &str) -> Result<(), Failed> {
+    let message = result.map_err(|error| error.to_string());
+    ensure(message == Err(want.to_owned()), format!("{message:?}, want {want}"))
+}
+
+/// Copies keep their place among writes, other copies and reads.
+pub fn carry(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    let mut one = session(&device)?;
+    let holds = |session: &Session, id, value: f32| -> Result<(), Failed> {
+        let found = session.read(id)?;
+        ensure(found == [value; 4], format!("{id:?} holds {found:?}, want {value}"))
+    };
+    one.write(A, &[1.0; 4])?;
+    one.carry(&[(A, B)])?;
+    one.write(A, &[2.0; 4])?;
+    holds(&one, B, 1.0)?;
+    holds(&one, A, 2.0)?;
+    one.carry(&[(A, B), (WEIGHT, A), (A, A)])?;
+    holds(&one, B, 2.0)?;
+    holds(&one, A, 9.0)?;
+
+    let mut other = session(&device)?;
+    other.carry_from(&one, &[(B, A), (A, B)])?;
+    one.write(B, &[3.0; 4])?;
+    holds(&other, A, 2.0)?;
+    holds(&other, B, 9.0)?;
+
+    let read = one.run_and_carry(&[A, B], &[(B, A)])?;
+    ensure(read == [vec![9.0; 4], vec![3.0; 4]], format!("results are read before the copies: {read:?}"))?;
+    holds(&one, A, 3.0)?;
+
+    let shared = "'weight' is a weight, which runs of a model share";
+    refused(one.carry(&[(A, WEIGHT)]), shared)?;
+    refused(one.carry_from(&other, &[(A, WEIGHT)]), shared)?;
+    refused(one.run_and_carry(&[], &[(A, WEIGHT)]).map(drop), shared)?;
+    refused(one.carry(&[(A, SHORT)]), "'a' holds 4 values, which 'short' of 3 cannot take over")?;
+    refused(one.carry_from(&other, &[(SHORT, B)]), "'short' holds 3 values, which 'b' of 4 cannot take over")?;
+    if matches!(target, Target::Adapter(_)) {
+        for device in [Device::cpu(), target.device()?] {
+            let elsewhere = session(&device)?;
+            let want = "buffers can only be carried between sessions on the same device";
+            refused(one.carry_from(&elsewhere, &[(A, B)]), want)?;
+        }
+    }
+    holds(&one, A, 3.0)
+}

@@ -1,0 +1,178 @@
+//! Streams: a sequence in pieces is the whole sequence, and nothing else reaches the state.
+
+use std::ops::Range;
+
+use libtest_mimic::Failed;
+use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::{Config, Error, Kind, Params, Rnn, State, Tensor};
+
+use crate::alike::{alike, bits, states_alike};
+use crate::networks::random;
+use crate::{Target, ensure};
+
+const SEQ_LEN: usize = 16;
+
+/// The lengths of the pieces.
+const CHUNKS: [&[usize]; 6] = [
+    &[1; SEQ_LEN],
+    &[2; SEQ_LEN / 2],
+    &[5, 5, 5, 1],
+    // Equal neighbours odd and even, and changes between all of them.
+    &[3, 3, 2, 2, 1, 1, 4],
+    &[1, 7, 1, 7],
+    &[SEQ_LEN],
+];
+
+/// Some steps of `[T, B, features]`, or `[B, T, features]`.
+fn piece(tensor: &Tensor, steps: Range<usize>, batch_first: bool) -> Result<Tensor, Failed> {
+    let &[outer, inner, features] = tensor.shape() else { return Err("not a tensor of three axes".into()) };
+    let (shape, rows) = match batch_first {
+        true => ([outer, steps.len(), features], (0..outer).map(|b| b * inner + steps.start).collect::<Vec<_>>()),
+        false => ([steps.len(), inner, features], vec![steps.start * inner]),
+    };
+    let count = if batch_first { steps.len() } else { steps.len() * inner };
+    let values = rows.iter().flat_map(|row| &tensor.data()[row * features..(row + count) * features]).copied();
+    Ok(Tensor::new(shape, values.collect())?)
+}
+
+fn state_of(config: &Config, batch: usize, seed: u64) -> Result<State, Failed> {
+    let shape = [config.num_layers, batch, config.hidden_size];
+    let c = (config.kind == Kind::Lstm).then(|| random(shape, seed + 1)).transpose()?;
+    Ok(State { h: random(shape, seed)?, c })
+}
+
+/// Pieces of one stream are the same steps of a run over everything.
+pub fn pieces_are_the_whole(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    for kind in Kind::ALL {
+        for (num_layers, hidden_size, batch, batch_first) in
+            [(1, 4, 1, false), (1, 13, 3, true), (2, 16, 2, false), (3, 5, 2, true)]
+        {
+            let config = Config::new(kind, 3, hidden_size).num_layers(num_layers).batch_first(batch_first);
+            let rnn = Rnn::new(&device, &Params::init(&config, 11)?)?;
+            let shape = if batch_first { [batch, SEQ_LEN, 3] } else { [SEQ_LEN, batch, 3] };
+            let input = random(shape, 12)?;
+            let first = state_of(&config, batch, 13)?;
+            for from in [None, Some(&first)] {
+                let (output, last) = rnn.forward(&input, from)?;
+                for chunks in CHUNKS {
+                    let what = format!("{config:?} B={batch} in {chunks:?}");
+                    let mut stream = rnn.stream(batch)?;
+                    if let Some(from) = from {
+                        stream.set_state(from)?;
+                        ensure(states_alike(&stream.state()?, from), format!("{what}: the state that was set"))?;
+                    }
+                    let mut start = 0;
+                    for &count in chunks {
+                        let got = stream.forward(&piece(&input, start..start + count, batch_first)?)?;
+                        let want = piece(&output, start..start + count, batch_first)?;
+                        ensure(alike(&got, &want), format!("{what}: output from step {start} on"))?;
+                        start += count;
+                    }
+                    ensure(start == SEQ_LEN, format!("{what}: the pieces are the sequence"))?;
+                    ensure(states_alike(&stream.state()?, &last), format!("{what}: the last state"))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The state can be read, put into another stream and set to zero at any time; streams do not know of each other.
+pub fn states(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    for kind in Kind::ALL {
+        let config = Config::new(kind, 3, 6).num_layers(2);
+        let rnn = Rnn::new(&device, &Params::init(&config, 1)?)?;
+        let mut streams = [rnn.stream(2)?, rnn.stream(2)?];
+        let zero = streams[0].state()?;
+        ensure(zero.h.shape() == [2, 2, 6] && zero.h.data().iter().all(|&v| v == 0.0), format!("{kind}: not zeros"))?;
+        // Lengths that cross: both streams and forward() take and leave the same plans.
+        let mut wanted: [Option<State>; 2] = [None, None];
+        for (call, lengths) in [[1, 2], [2, 1], [1, 1], [3, 1], [1, 3]].into_iter().enumerate() {
+            for (which, steps) in lengths.into_iter().enumerate() {
+                let what = format!("{kind}: call {call} of stream {which}");
+                let input = random([steps, 2, 3], (10 * call + which) as u64)?;
+                let (output, state) = rnn.forward(&input, wanted[which].as_ref())?;
+                ensure(bits(&streams[which].forward(&input)?) == bits(&output), format!("{what}: output"))?;
+                ensure(states_alike(&streams[which].state()?, &state), format!("{what}: state"))?;
+                wanted[which] = Some(state);
+            }
+        }
+        let [mut a, mut b] = streams;
+        b.set_state(&a.state()?)?;
+        let input = random([2, 2, 3], 77)?;
+        ensure(
+            bits(&a.forward(&input)?) == bits(&b.forward(&input)?),
+            format!("{kind}: a state put into another stream"),
+        )?;
+        // A state of NaN is gone after a reset, wherever the buffers come from.
+        let nan = |shape: &[usize]| Tensor::new(shape, vec![f32::NAN; shape.iter().product()]);
+        let poison = State { h: nan(zero.h.shape())?, c: zero.c.as_ref().map(|c| nan(c.shape())).transpose()? };
+        for steps in [2, 1] {
+            let input = random([steps, 2, 3], 78)?;
+            a.set_state(&poison)?;
+            ensure(a.forward(&input)?.data().iter().all(|v| v.is_nan()), format!("{kind}: the state was not used"))?;
+            a.reset();
+            ensure(a.state()? == zero, format!("{kind}: the state after reset"))?;
+            let (want, _) = rnn.forward(&input, None)?;
+            ensure(bits(&a.forward(&input)?) == bits(&want), format!("{kind}: {steps} steps after reset"))?;
+        }
+        drop((a, b));
+        let mut fresh = rnn.stream(2)?;
+        ensure(
+            bits(&fresh.forward(&input)?) == bits(&rnn.forward(&input, None)?.0),
+            format!("{kind}: a fresh stream"),
+        )?;
+    }
+    Ok(())
+}
+
+/// What is refused is named and leaves the state; one row may come without its axis, and there may be no rows.
+pub fn refusals(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    let both = Rnn::new(&device, &Params::init(&Config::lstm(3, 4).bidirectional(true), 0)?)?;
+    let error = both.stream(1).map(|_| ()).map_err(|error| error.to_string());
+    let named = matches!(&error, Err(message) if message.starts_with("a bidirectional LSTM cannot be streamed"));
+    ensure(named, format!("{error:?}"))?;
+
+    let params = Params::init(&Config::lstm(3, 4), 0)?;
+    let rnn = Rnn::new(&device, &params)?;
+    let mut stream = rnn.stream(2)?;
+    stream.forward(&random([3, 2, 3], 1)?)?;
+    let before = stream.state()?;
+    for (shape, want) in [
+        ([1, 3, 3], "Stream: Expected an input of 2 rows, got 3"),
+        ([1, 2, 7], "input.size(-1) must be equal to input_size. Expected 3, got 7"),
+        ([0, 2, 3], "Expected sequence length to be larger than 0 in RNN"),
+    ] {
+        let error = stream.forward(&Tensor::zeros(shape)?).map_err(|error| error.to_string());
+        ensure(error == Err(want.to_owned()), format!("{shape:?}: {error:?}, want {want}"))?;
+    }
+    let wrong = State { h: Tensor::zeros([1, 2, 5])?, c: Some(Tensor::zeros([1, 2, 4])?) };
+    let error = stream.set_state(&wrong).map_err(|error| error.to_string());
+    ensure(error == Err("Expected hidden[0] size (1, 2, 4), got [1, 2, 5]".to_owned()), format!("{error:?}"))?;
+    ensure(stream.state()? == before, "what is refused leaves the state")?;
+
+    let mut one = rnn.stream(1)?;
+    let input = random([4, 1, 3], 2)?;
+    let flat = one.forward(&input.clone().reshaped([4, 3])?)?;
+    ensure(flat.shape() == [4, 4], format!("{:?} of one row without its axis", flat.shape()))?;
+    ensure(bits(&flat) == bits(&rnn.forward(&input, None)?.0), "one row without its axis")?;
+    let mut none = rnn.stream(0)?;
+    ensure(none.forward(&Tensor::zeros([4, 0, 3])?)?.shape() == [4, 0, 4], "no rows")?;
+    ensure(none.state()?.h.shape() == [1, 0, 4], "the state of no rows")?;
+
+    // What 20 steps of two rows take is enough for them and for one step of a few more rows.
+    let budget = rnn.plan(20, 2)?.size();
+    let small = Rnn::new(&target.open(&OpenOptions::default().memory_budget(budget))?, &params)?;
+    let over = |result: Result<(), Error>| matches!(result, Err(Error::Limit { limit: "memory_budget", .. }));
+    ensure(over(small.stream(100_000).map(|_| ())), "a batch that does not fit one pass")?;
+    let mut stream = small.stream(2)?;
+    stream.forward(&random([20, 2, 3], 3)?)?;
+    let before = stream.state()?;
+    ensure(over(stream.forward(&Tensor::zeros([20_000, 2, 3])?).map(drop)), "more steps than fit")?;
+    ensure(stream.state()? == before, "too many steps leave the state")?;
+    stream.forward(&random([1, 2, 3], 4)?)?;
+    Ok(())
+}
