@@ -56,6 +56,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bench;
+pub mod calibrate;
 pub mod case;
 mod cell;
 pub mod check;
@@ -66,6 +68,7 @@ pub mod device;
 pub mod dims;
 pub mod embedding;
 pub mod error;
+pub mod files;
 pub mod gpu;
 pub mod kernel;
 pub mod language_model;
@@ -73,6 +76,7 @@ mod layout;
 pub mod limits;
 pub mod linear;
 pub mod lockstep;
+pub mod model;
 pub mod oracle;
 pub mod params;
 pub mod plan;

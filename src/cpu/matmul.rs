@@ -12,7 +12,7 @@ use super::tile::{Product, ROW_TILE_COLUMNS, Rows, TILE_ROWS};
 
 /// A row-major matrix inside a slice: row r starts at `offset + r · row_stride`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Matrix {
+pub(crate) struct Matrix {
     pub rows: usize,
     pub columns: usize,
     pub offset: usize,
@@ -41,7 +41,7 @@ const PARTS_PER_THREAD: usize = 4;
 ///
 /// # Panics
 /// When the shapes do not match or a matrix exceeds its slice. Twins compute both from the same dims.
-pub(super) fn multiply_transposed(x: (&[f32], Matrix), w: (&[f32], Matrix), y: (&mut [f32], Matrix)) {
+pub(crate) fn multiply_transposed(x: (&[f32], Matrix), w: (&[f32], Matrix), y: (&mut [f32], Matrix)) {
     let (m, n, k) = (y.1.rows, y.1.columns, x.1.columns);
     let shape = |matrix: &Matrix| [matrix.rows, matrix.columns];
     assert!(shape(&x.1) == [m, k] && shape(&w.1) == [n, k], "{:?} x {:?}ᵀ -> {:?}", shape(&x.1), shape(&w.1), [m, n]);

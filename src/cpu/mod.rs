@@ -14,6 +14,8 @@ mod tile;
 
 use std::sync::Arc;
 
+pub(crate) use matmul::{Matrix, multiply_transposed};
+
 use crate::dims::Step;
 use crate::kernel::Access;
 use crate::recording::{BufferId, Dispatch, Recording};
