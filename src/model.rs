@@ -90,9 +90,9 @@ impl Work {
         let weights = self.weights as f64 / calibration.bytes_per_us(self.weights as f64);
         let arithmetic = self.multiply_adds as f64 / calibration.multiply_adds_per_us();
         let io = self.io as f64 / calibration.bytes_per_us(io_footprint as f64);
-        [(arithmetic, Bound::Arithmetic), (io, Bound::Io)].into_iter().fold((weights, Bound::Weights), |most, term| {
-            if term.0 > most.0 { term } else { most }
-        })
+        [(arithmetic, Bound::Arithmetic), (io, Bound::Io)]
+            .into_iter()
+            .fold((weights, Bound::Weights), |most, term| if term.0 > most.0 { term } else { most })
     }
 }
 

@@ -109,8 +109,7 @@ pub struct Row {
 impl Row {
     /// Whether both are the same network on input of the same size.
     pub fn same_shape(&self, other: &Self) -> bool {
-        let sizes =
-            |r: &Self| [r.input_size, r.hidden_size, r.num_layers, r.bidirectional.into(), r.seq_len, r.batch];
+        let sizes = |r: &Self| [r.input_size, r.hidden_size, r.num_layers, r.bidirectional.into(), r.seq_len, r.batch];
         self.kind == other.kind && sizes(self) == sizes(other)
     }
 
@@ -191,7 +190,8 @@ impl Prepared {
         let projections = (0..config.num_layers).map(|layer| model::projection_work(config, layer, one).multiply_adds);
         let each = (step + projections.sum::<u64>() as usize) * rows.len();
         let compared_steps = (COMPARED_MULTIPLY_ADDS / each.max(1)).clamp(1, t);
-        let compared_input = Tensor::new([compared_steps, b, features], input.data()[..compared_steps * b * features].to_vec())?;
+        let compared_input =
+            Tensor::new([compared_steps, b, features], input.data()[..compared_steps * b * features].to_vec())?;
         let of_rows: Vec<f32> = (0..compared_steps)
             .flat_map(|step| rows.iter().map(move |row| (step * b + row) * features))
             .flat_map(|start| input.data()[start..start + features].iter().copied())
@@ -237,7 +237,9 @@ impl Prepared {
         let expected = took.mul_f64(scale);
         if expected > options.budget {
             let (needed, allowed) = (expected.as_secs_f64(), options.budget.as_secs_f64());
-            return Ok(Outcome::Skipped(format!("a pass takes about {needed:.0} s, more than the {allowed:.0} s allowed")));
+            return Ok(Outcome::Skipped(format!(
+                "a pass takes about {needed:.0} s, more than the {allowed:.0} s allowed"
+            )));
         }
         let passes = sizes.batch.div_ceil(plan.sizes.batch);
         let times = self.time(&rnn, options, passes == 1)?;

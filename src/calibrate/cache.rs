@@ -113,9 +113,9 @@ impl Calibration {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
         let readable: String = self.device.chars().map(plain).take(40).collect();
         // FNV-1a, which stays what it is; the standard library's hashes do not promise that.
-        let hash = title.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let hash = title
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         format!("{readable}-{hash:016x}.json")
     }
 }

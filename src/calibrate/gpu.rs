@@ -47,7 +47,8 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
     let gflops = (groups * WORKGROUP_SIZE as u64 * MULTIPLY_ADDS * 2) as f64 / per_iteration / 1e3;
     let mut bandwidth = Vec::with_capacity(sizes.len());
     if let Some(&last) = sizes.last() {
-        let x = BufferSpec { label: "x".to_owned(), axes: vec![(Axis::Feature, last as usize / 4)], role: Role::Weight };
+        let x =
+            BufferSpec { label: "x".to_owned(), axes: vec![(Axis::Feature, last as usize / 4)], role: Role::Weight };
         // No two lines alike, so that no hardware stores them compressed.
         let value = |i: usize| (i as u32).wrapping_mul(2_654_435_769) as f32 / u32::MAX as f32;
         let x = (Weights::load(device, std::slice::from_ref(&x), |_| (0..last as usize / 4).map(value).collect())?, x);

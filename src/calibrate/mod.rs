@@ -103,10 +103,11 @@ impl Calibration {
         }
     }
 
-    /// Bytes that all cores read in a microsecond from a buffer of this size, between the sizes that were measured in
+    /// Bytes that can be read in a microsecond from a buffer of this size, between the sizes that were measured in
     /// proportion to the logarithm.
     pub fn bytes_per_us(&self, bytes: f64) -> f64 {
-        let rate = |b: &Bandwidth| b.all_gb_per_s * 1e3;
+        // What fits into one core's cache may come faster from there than from all of them.
+        let rate = |b: &Bandwidth| b.all_gb_per_s.max(b.one_gb_per_s.unwrap_or(0.0)) * 1e3;
         let above = self.bandwidth.partition_point(|b| (b.bytes as f64) < bytes);
         match (above.checked_sub(1).and_then(|below| self.bandwidth.get(below)), self.bandwidth.get(above)) {
             (Some(below), Some(above)) => {
@@ -173,7 +174,7 @@ pub fn processor() -> String {
 const TARGET_US: f64 = 20_000.0;
 
 /// Runs of which the shortest counts: whatever disturbs makes a run longer, never shorter.
-const RUNS: usize = 3;
+const RUNS: usize = 5;
 
 /// The time of one piece of work: `run` does `n` pieces and says what that took, in microseconds. So many are done that
 /// it takes a while, and a fourth of them, so that what a run takes beside its pieces cancels out.
@@ -186,6 +187,7 @@ fn slope(first: u64, most: u64, mut run: impl FnMut(u64) -> Result<f64>) -> Resu
         }
         n = (n as f64 * (1.3 * TARGET_US / took.max(1.0)).clamp(2.0, 8.0)).min(most as f64) as u64;
     }
+    let n = n.max(most.min(2));
     let fewer = n.div_ceil(4);
     let (mut few, mut many) = (f64::INFINITY, f64::INFINITY);
     for _ in 0..RUNS {

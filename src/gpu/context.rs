@@ -84,7 +84,16 @@ impl Gpu {
         }
         queue.write_buffer(&steps, 0, &table);
         let info = entry.info.clone();
-        Ok(Self { device, queue, info, limits, pipelines: Mutex::default(), steps, faults, timestamps: !features.is_empty() })
+        Ok(Self {
+            device,
+            queue,
+            info,
+            limits,
+            pipelines: Mutex::default(),
+            steps,
+            faults,
+            timestamps: !features.is_empty(),
+        })
     }
 
     /// The same device, whose plans obey other limits.

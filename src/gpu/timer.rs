@@ -33,7 +33,11 @@ impl Timer {
         Ok(Self {
             queries: gpu.scoped("creating a timer", || gpu.device.create_query_set(&descriptor))?,
             resolved: gpu.buffer("timer", SIZE, wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC)?,
-            staging: gpu.buffer("timer read-back", SIZE, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)?,
+            staging: gpu.buffer(
+                "timer read-back",
+                SIZE,
+                wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            )?,
             nanoseconds_per_tick: f64::from(gpu.queue.get_timestamp_period()),
         })
     }

@@ -24,7 +24,9 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Outcome, Error> {
         let calibration = measured?;
         match calibration.save() {
             Ok(Some(path)) => anstream::eprintln!("kept in {}", path.display()),
-            Ok(None) => anstream::eprintln!("note: this user has no cache folder; set WGPU_RNN_CACHE to keep the figures"),
+            Ok(None) => {
+                anstream::eprintln!("note: this user has no cache folder; set WGPU_RNN_CACHE to keep the figures")
+            }
             // They can still be read here.
             Err(error) => anstream::eprintln!("warning: not kept: {error}"),
         }

@@ -141,8 +141,7 @@ fn scaling(report: &Report) -> Result<String, String> {
         for row in report.rows.iter().map(|compared| &compared.row) {
             let rest = rest(row, size);
             let steps = (row.seq_len * row.num_layers) as f64;
-            let point =
-                (of(row) as f64, row.us_per_step * steps, row.floor_us_per_step.map(|us| us * steps));
+            let point = (of(row) as f64, row.us_per_step * steps, row.floor_us_per_step.map(|us| us * steps));
             match curves.iter_mut().find(|(known, _)| *known == rest) {
                 Some((_, curve)) => curve.points.push(point),
                 None => curves.push((rest, Curve { name: row.device.clone(), points: vec![point] })),

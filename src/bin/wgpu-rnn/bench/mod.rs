@@ -183,7 +183,9 @@ fn targets(args: &BenchArgs) -> Result<Vec<Target>, Error> {
 fn known(device: &Device) -> Calibration {
     match Calibration::find(device) {
         Ok(Some(calibration)) => return calibration,
-        Ok(None) => anstream::eprintln!("note: no floors for {device}, which was not measured: `wgpu-rnn calibrate` does it"),
+        Ok(None) => {
+            anstream::eprintln!("note: no floors for {device}, which was not measured: `wgpu-rnn calibrate` does it")
+        }
         Err(error) => anstream::eprintln!("note: no floors for {device}: {error}"),
     }
     Calibration::typical(device)

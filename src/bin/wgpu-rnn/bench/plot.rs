@@ -45,9 +45,9 @@ fn svg(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<(), String>) -> 
 
 /// A range that holds all of these on a logarithmic axis, with room around it.
 fn range(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
-    let (low, high) = values.filter(|v| v.is_finite() && *v > 0.0).fold((f64::MAX, 0.0_f64), |(low, high), value| {
-        (low.min(value), high.max(value))
-    });
+    let (low, high) = values
+        .filter(|v| v.is_finite() && *v > 0.0)
+        .fold((f64::MAX, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
     if low > high { 1.0..10.0 } else { low / 1.5..high * 1.5 }
 }
 
@@ -62,7 +62,8 @@ pub fn against_floor(bars: &[Bar]) -> Result<String, String> {
             .y_label_area_size(210)
             .build_cartesian_2d(times.log_scale(), -1..count)
             .map_err(|error| error.to_string())?;
-        let name = |at: &i32| usize::try_from(count - 1 - at).ok().and_then(|at| bars.get(at)).map(|bar| bar.name.clone());
+        let name =
+            |at: &i32| usize::try_from(count - 1 - at).ok().and_then(|at| bars.get(at)).map(|bar| bar.name.clone());
         chart
             .configure_mesh()
             .disable_y_mesh()
@@ -71,6 +72,7 @@ pub fn against_floor(bars: &[Bar]) -> Result<String, String> {
             .light_line_style(INK.mix(0.05))
             .label_style(("sans-serif", 12).into_font().color(&INK))
             .x_desc("µs for each step")
+            .x_label_formatter(&|x| format!("{x}"))
             .y_labels(bars.len() + 2)
             .y_label_formatter(&|at| name(at).unwrap_or_default())
             .draw()
@@ -109,9 +111,12 @@ pub fn scaling(size: &str, curves: &[Curve]) -> Result<String, String> {
             .bold_line_style(INK.mix(0.15))
             .light_line_style(INK.mix(0.05))
             .label_style(("sans-serif", 12).into_font().color(&INK))
+            .disable_x_mesh()
             .x_desc(size)
+            .x_labels(3)
             .y_desc("µs for a pass")
             .x_label_formatter(&|x| format!("{x}"))
+            .y_label_formatter(&|y| format!("{y}"))
             .draw()
             .map_err(|error| error.to_string())?;
         for (at, curve) in curves.iter().enumerate() {

@@ -15,7 +15,16 @@ pub fn print(report: &Report) {
         line!("{STRONG}{device}{STRONG:#}");
         line!(
             "  {FAINT}{:width$} {:>10} {:>10} {:>9} {:>9} {:>6} {:>10} {:>10} {:>9} {:>8}{FAINT:#}",
-            "shape", "wall ms", "gpu ms", "µs/step", "floor", "%", "bound", "dispatches", "encode µs", "max abs"
+            "shape",
+            "wall ms",
+            "gpu ms",
+            "µs/step",
+            "floor",
+            "%",
+            "bound",
+            "dispatches",
+            "encode µs",
+            "max abs"
         );
         for compared in report.rows.iter().filter(|compared| compared.row.device == device) {
             let row = &compared.row;
