@@ -46,7 +46,7 @@ enum Held {
     /// On the host, waiting for the next call to upload it; zeros if there is none.
     Host(Option<State>),
     /// In the buffers of the plan used last, where its next run reads it: `h[0]` and `c`.
-    Device(Prepared),
+    Device(Box<Prepared>),
     /// Nowhere: a call failed while it was changing it.
     Lost,
 }
@@ -114,7 +114,7 @@ impl Stream<'_> {
             for (segment, packed) in plan.segments.iter().zip(&values) {
                 unpack_output(packed, &mut output, config, plan, sizes, segment.clone(), rows.clone());
             }
-            self.held = Held::Device(prepared);
+            self.held = Held::Device(Box::new(prepared));
         }
         Ok(Tensor::trusted(output_shape(config, checked), output))
     }
@@ -129,7 +129,7 @@ impl Stream<'_> {
             Held::Lost => return Err(lost()),
             Held::Host(Some(state)) => return Ok(state.clone()),
             Held::Host(None) => return zeros(config, self.batch),
-            Held::Device(prepared) => prepared,
+            Held::Device(prepared) => prepared.as_ref(),
         };
         read_state(plan, session, config, self.batch)
     }
@@ -166,10 +166,10 @@ impl Stream<'_> {
                 }
                 Held::Device(now) => session.carry_from(&now.session, &initial_to_initial(&now.plan, plan))?,
             }
-            self.hold(Held::Device(next));
+            self.hold(Held::Device(Box::new(next)));
         }
         match mem::replace(&mut self.held, Held::Lost) {
-            Held::Device(prepared) => Ok(prepared),
+            Held::Device(prepared) => Ok(*prepared),
             Held::Host(_) | Held::Lost => Err(lost()),
         }
     }
@@ -177,7 +177,7 @@ impl Stream<'_> {
     /// Replaces what is held; a plan that was goes back to the module, for whoever needs one of its sizes.
     fn hold(&mut self, held: Held) {
         if let Held::Device(prepared) = mem::replace(&mut self.held, held) {
-            self.rnn.keep(prepared);
+            self.rnn.keep(*prepared);
         }
     }
 }

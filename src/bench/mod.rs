@@ -1,11 +1,11 @@
 //! Measuring forward passes: first that they are right, then how long they take, beside the least they can take.
 
+mod row;
 mod suite;
 
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
+pub use row::{Row, Spread};
 pub use suite::{Shape, Suite};
 
 use crate::calibrate::Calibration;
@@ -19,108 +19,6 @@ use crate::plan::Plan;
 use crate::random::Mt19937;
 use crate::rnn::Rnn;
 use crate::tensor::Tensor;
-
-/// Times of several runs, in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Spread {
-    /// Half of the runs took longer.
-    pub median: f64,
-    /// The shortest.
-    pub min: f64,
-    /// One run in twenty took longer.
-    pub p95: f64,
-}
-
-impl Spread {
-    /// Of the times of some runs; `None` of none.
-    pub fn of(mut times: Vec<f64>) -> Option<Self> {
-        times.sort_by(f64::total_cmp);
-        let rank = |share: f64| times.get(((times.len() as f64 * share).ceil() as usize).saturating_sub(1)).copied();
-        Some(Self { median: rank(0.5)?, min: *times.first()?, p95: rank(0.95)? })
-    }
-}
-
-/// A forward pass, measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// Which program ran it.
-    pub system: String,
-    /// What the shape is known as.
-    #[serde(default)]
-    pub name: String,
-    /// As [`Device::name`].
-    pub device: String,
-    /// As [`Device::backend`].
-    pub backend: String,
-    /// As [`Device::driver`].
-    pub driver: String,
-    /// As [`Kind`](crate::Kind) is written: `lstm`.
-    pub kind: String,
-    /// I.
-    pub input_size: usize,
-    /// H.
-    pub hidden_size: usize,
-    /// L.
-    pub num_layers: usize,
-    /// Whether D is 2.
-    pub bidirectional: bool,
-    /// T.
-    pub seq_len: usize,
-    /// B.
-    pub batch: usize,
-    /// How weights are stored.
-    pub dtype: String,
-    /// How the recurrence is laid on the machine.
-    #[serde(default)]
-    pub schedule: String,
-    /// From the input in host memory to the output in host memory.
-    pub wall_us: Spread,
-    /// On the device alone, by its own clock.
-    #[serde(default)]
-    pub gpu_us: Option<Spread>,
-    /// The median of `gpu_us`, or else of `wall_us`, for each of the T · L steps.
-    pub us_per_step: f64,
-    /// The least that the same can take.
-    #[serde(default)]
-    pub floor_us_per_step: Option<f64>,
-    /// What the floor is spent on: `weights`, `arithmetic`, `io` or `sync`.
-    #[serde(default)]
-    pub bound: Option<String>,
-    /// Dispatches of the forward pass.
-    #[serde(default)]
-    pub dispatches: u64,
-    /// What the host takes to encode and submit them all.
-    #[serde(default)]
-    pub encode_us: f64,
-    /// Largest difference from the definition in f64; `null` where it was not compared.
-    #[serde(default)]
-    pub max_abs_vs_f64: Option<f64>,
-    /// Whether every value compared is within the tolerance of f32.
-    #[serde(default)]
-    pub agrees: Option<bool>,
-    /// Time steps of the run that was compared; T where that is cheap.
-    #[serde(default)]
-    pub compared_steps: usize,
-    /// How often it was timed.
-    #[serde(default)]
-    pub repetitions: usize,
-}
-
-impl Row {
-    /// Whether both are the same network on input of the same size.
-    pub fn same_shape(&self, other: &Self) -> bool {
-        let sizes = |r: &Self| [r.input_size, r.hidden_size, r.num_layers, r.bidirectional.into(), r.seq_len, r.batch];
-        self.kind == other.kind && sizes(self) == sizes(other)
-    }
-
-    /// How many times as long `other` took, and whether by the clocks of the devices: both have to have one.
-    pub fn ratio(&self, other: &Self) -> (f64, bool) {
-        match (&self.gpu_us, &other.gpu_us) {
-            (Some(own), Some(theirs)) => (theirs.median / own.median, true),
-            _ => (other.wall_us.median / self.wall_us.median, false),
-        }
-    }
-}
 
 /// What became of a measurement.
 #[derive(Debug, Clone, PartialEq)]
@@ -329,20 +227,10 @@ fn dtype() -> &'static str {
 mod tests {
     use std::time::Duration;
 
-    use super::{Options, Outcome, Prepared, Shape, Spread};
+    use super::{Options, Outcome, Prepared, Shape};
     use crate::calibrate::Calibration;
     use crate::check::Sizes;
     use crate::{Config, Device};
-
-    #[test]
-    fn spreads() {
-        let spread = |times: &[f64]| Spread::of(times.to_vec()).map(|s| (s.median, s.min, s.p95));
-        assert_eq!(spread(&[]), None);
-        assert_eq!(spread(&[3.0]), Some((3.0, 3.0, 3.0)));
-        assert_eq!(spread(&[4.0, 1.0, 2.0, 3.0]), Some((2.0, 1.0, 4.0)));
-        let hundred: Vec<f64> = (1..=100).rev().map(f64::from).collect();
-        assert_eq!(spread(&hundred), Some((50.0, 1.0, 95.0)));
-    }
 
     fn prepared(config: Config, seq_len: usize, batch: usize) -> Prepared {
         let shape = Shape { name: "test".to_owned(), config, sizes: Sizes { seq_len, batch } };

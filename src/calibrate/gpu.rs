@@ -133,7 +133,7 @@ impl Probe {
         };
         let by_parity = [vec![dispatch(vec![x, y])], vec![dispatch(vec![y, x])]];
         recording.commands.push(Command::Steps { count: steps as u32, first_step: 0, by_parity });
-        let mut probe = Self::of(device, recording, None, if steps % 2 == 0 { x } else { y })?;
+        let mut probe = Self::of(device, recording, None, if steps.is_multiple_of(2) { x } else { y })?;
         probe.session.write(x, &[0.0; WORKGROUP_SIZE])?;
         Ok(probe)
     }

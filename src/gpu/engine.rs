@@ -34,7 +34,7 @@ pub struct Engine {
     /// Where results are copied to be mapped, made on first use and kept.
     staging: HashMap<BufferId, wgpu::Buffer>,
     /// Where the device was opened with timestamps.
-    timer: Option<Timer>,
+    timer: Option<Box<Timer>>,
     timing: Timing,
 }
 
@@ -93,7 +93,7 @@ impl Engine {
                 Command::Steps { by_parity: [even, odd], .. } => [bind(even)?, bind(odd)?],
             });
         }
-        let timer = gpu.timestamps().then(|| Timer::new(&gpu)).transpose()?;
+        let timer = gpu.timestamps().then(|| Timer::new(&gpu).map(Box::new)).transpose()?;
         Ok(Self { gpu, recording, buffers, bound, staging: HashMap::new(), timer, timing: Timing::default() })
     }
 
