@@ -8,6 +8,7 @@ mod bits;
 mod compare;
 mod devices;
 mod files;
+mod inspect;
 mod output;
 mod program;
 mod run;
