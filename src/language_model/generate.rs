@@ -110,8 +110,8 @@ impl LanguageModel {
         if let Some(row) = prompts.iter().position(|prompt| prompt.is_empty()) {
             return Err(Error::Argument(format!("prompt {row} is empty: give at least one token")));
         }
-        for prompt in prompts {
-            check_tokens(prompt, prompt.len(), self.config().ntoken)?;
+        for (row, prompt) in prompts.iter().enumerate() {
+            check_tokens(prompt, self.config().ntoken, |at| format!("prompts[{row}][{at}]"))?;
         }
         if !(options.temperature >= 0.0 && options.temperature.is_finite()) {
             return Err(Error::Argument(format!(
@@ -119,14 +119,7 @@ impl LanguageModel {
                 options.temperature
             )));
         }
-        if !(1..=MAX_SEGMENT_STEPS).contains(&options.chunk) {
-            return Err(Error::Argument(format!("chunk should be 1 to {MAX_SEGMENT_STEPS}, got {}", options.chunk)));
-        }
-        // An even number of steps leaves the state in the buffer that the next chunk reads first.
-        let steps = options.chunk.next_multiple_of(2);
-        let (limits, tuning) = (self.device.limits(), self.device.tuning());
-        let plan = plan::generation(&self.layout, batch, steps, limits, tuning)?;
-        plan::check_budget(plan.layers.size(), limits)?;
+        let plan = self.plan_generation(batch, options.chunk)?;
         let mut session = Session::new(Arc::new(plan.layers.recording.clone()), &self.weights)?;
         match self.read_prompts(prompts)? {
             Some(prompted) => {
@@ -143,6 +136,23 @@ impl LanguageModel {
         session.write(plan.layers.lengths, &vec![f32::from_bits(1); batch])?;
         let options = *options;
         Ok(Generator { model: self, options, batch, plan, session, position: 0, ready: VecDeque::new(), failed: false })
+    }
+
+    /// The plan of a chunk of so many steps for `batch` prompts: what it runs and how much memory it takes, before it runs.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is no prompt or the chunk is out of range; [`Error::Limit`] as
+    /// [`generate`](Self::generate).
+    pub fn plan_generation(&self, batch: usize, chunk: usize) -> Result<GenerationPlan> {
+        if !(1..=MAX_SEGMENT_STEPS).contains(&chunk) {
+            return Err(Error::Argument(format!("chunk should be 1 to {MAX_SEGMENT_STEPS}, got {chunk}")));
+        }
+        // An even number of steps leaves the state in the buffer that the next chunk reads first.
+        let steps = chunk.next_multiple_of(2);
+        let (limits, tuning) = (self.device.limits(), self.device.tuning());
+        let plan = plan::plan_generation(&self.layout, batch, steps, limits, tuning)?;
+        plan::check_budget(plan.layers.size(), limits)?;
+        Ok(plan)
     }
 
     /// Runs all prompts up to their last tokens, which generation begins with.
