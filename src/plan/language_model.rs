@@ -131,7 +131,7 @@ pub fn plan_generation(
     tuning: Tuning,
 ) -> Result<GenerationPlan> {
     let config = Config { dropout: 0.0, ..layout.rnn_config.clone() };
-    check_sizes(Sizes { seq_len: steps, batch }, &[("the tokens", 1)], limits)?;
+    check_sizes(Sizes { seq_len: steps, batch }, &[("tokens", 1)], limits)?;
     let sizes = Sizes { seq_len: 1, batch };
     check_sizes(sizes, &widths(layout, Wanted::Logits), limits)?;
     let mut model = Model::new(layout, &config, sizes, limits, tuning);
@@ -204,14 +204,14 @@ pub fn steps_per_pass(
     }
 }
 
-/// The values that each step of each row has in the widest buffers, with their names.
+/// What the widest buffers hold, and how many values of it each step of each row has.
 fn widths(layout: &LanguageModelLayout, wanted: Wanted) -> [(&'static str, usize); 4] {
     let LanguageModelConfig { ntoken, ninp, nhid, .. } = layout.config;
     [
-        ("the embedding", padded(ninp)),
-        ("the input projection (gates_x)", nhid * layout.rnn_config.gate_count()),
-        ("the output", padded(nhid)),
-        ("the logits", if wanted == Wanted::State { 0 } else { ntoken }),
+        ("embeddings", padded(ninp)),
+        ("input projections (gates_x)", nhid * layout.rnn_config.gate_count()),
+        ("outputs", padded(nhid)),
+        ("logits", if wanted == Wanted::State { 0 } else { ntoken }),
     ]
 }
 
@@ -234,7 +234,7 @@ fn check_sizes(sizes: Sizes, widths: &[(&str, usize)], limits: &Limits) -> Resul
         None => Ok(()),
         Some(&(what, values)) => Err(Error::Limit {
             limit: limits.max_binding_name(),
-            what: format!("{what} of {seq_len} x {batch} tokens"),
+            what: format!("a buffer of {what} for {seq_len} x {batch} tokens"),
             needed: bytes(sizes, values),
             allowed,
             advice: "use a smaller batch, or another device",

@@ -8,6 +8,8 @@ mod adapters;
 mod bits;
 #[path = "../common/conformance.rs"]
 mod conformance;
+#[path = "../common/language_models.rs"]
+mod language_models;
 #[path = "../common/parameters.rs"]
 mod parameters;
 #[path = "../common/parts.rs"]
@@ -24,6 +26,7 @@ mod dropout;
 mod embedding;
 mod invariance;
 mod kernels;
+mod language_model;
 mod limits;
 mod networks;
 mod sample;
@@ -103,6 +106,15 @@ const EVERYWHERE: &[(&str, Test)] = &[
     ("sessions_carry_buffers", sessions::carry),
     ("states_of_streams", streams::states),
     ("streams_refuse_by_name", streams::refusals),
+    ("language_models_of_pytorch", language_model::fixtures),
+    ("language_models_losses_of_pytorch", language_model::losses),
+    ("language_models_in_pieces", language_model::pieces),
+    ("language_models_in_passes", language_model::passes),
+    ("language_models_in_shards", language_model::shards),
+    ("language_models_of_rows_of_different_length", language_model::lengths),
+    ("language_models_from_call_to_call", language_model::calls_are_independent),
+    ("language_models_refuse_by_name", language_model::refusals),
+    ("language_models_refuse_arguments", language_model::arguments),
 ];
 
 /// Tests of adapters alone: the CPU's engine is what they compare with.
