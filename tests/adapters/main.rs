@@ -33,6 +33,7 @@ mod sample;
 mod score;
 mod sessions;
 mod streams;
+mod training;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_rnn::Device;
@@ -113,6 +114,11 @@ const EVERYWHERE: &[(&str, Test)] = &[
     ("language_models_in_shards", language_model::shards),
     ("language_models_of_rows_of_different_length", language_model::lengths),
     ("language_models_from_call_to_call", language_model::calls_are_independent),
+    ("training_between_layers", training::between_layers),
+    ("training_without_dropout", training::without_dropout),
+    ("training_by_seeds", training::seeds),
+    ("training_of_language_models", training::language_models),
+    ("training_of_language_models_without_dropout", training::language_models_without_dropout),
     ("language_models_refuse_by_name", language_model::refusals),
     ("language_models_refuse_arguments", language_model::arguments),
 ];
