@@ -13,6 +13,10 @@ use crate::rnn::{ForwardOptions, State};
 use crate::session::Session;
 use crate::stream::{initial_to_initial, read_state};
 
+/// 2^-126 and 2^126: what is outside counts as these, but for 0.
+const COLDEST: f32 = f32::MIN_POSITIVE;
+const HOTTEST: f32 = 1.0 / f32::MIN_POSITIVE;
+
 /// How tokens are chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -173,9 +177,10 @@ impl Generator<'_> {
     fn chunk(&mut self) -> Result<()> {
         let GenerateOptions { temperature, top_k, seed, .. } = self.options;
         let top_k = u32::try_from(top_k).unwrap_or(u32::MAX);
-        // Adding 0 makes −0 positive: the kernel asks whether all bits are 0.
-        let temperature = (temperature + 0.0).to_bits();
-        let settings = [seed as u32, (seed >> 32) as u32, temperature, top_k, self.position as u32, 0, 0, 0];
+        // The kernel asks whether all bits are 0, and so has no −0. Beyond these bounds WGSL does not promise a quotient;
+        // within them the coldest are greedy and the hottest as good as uniform.
+        let temperature = if temperature == 0.0 { 0.0 } else { temperature.clamp(COLDEST, HOTTEST) };
+        let settings = [seed as u32, (seed >> 32) as u32, temperature.to_bits(), top_k, self.position as u32, 0, 0, 0];
         self.session.write(self.plan.settings, bytemuck::cast_slice(&settings))?;
         let tokens = self.session.run(&[self.plan.tokens])?.pop().unwrap_or_default();
         let tokens: &[u32] = bytemuck::cast_slice(&tokens);

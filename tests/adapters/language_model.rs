@@ -24,7 +24,7 @@ pub fn params(config: &LanguageModelConfig) -> Result<LanguageModelParams, Faile
     let mut seed = 0;
     let params = LanguageModelParams::from_fn(config, |name, shape| {
         seed += 1;
-        let bound = if name.starts_with("rnn.") { 0.5 } else { 2.0 };
+        let bound = if name == "decoder.bias" { 0.1 } else { 1.0 };
         Ok(Mt19937::new(seed).uniform_vec(shape.iter().product(), -bound, bound))
     });
     Ok(params?)

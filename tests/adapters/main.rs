@@ -24,6 +24,7 @@ mod cases;
 mod cells;
 mod dropout;
 mod embedding;
+mod generate;
 mod invariance;
 mod kernels;
 mod language_model;
@@ -32,6 +33,7 @@ mod networks;
 mod sample;
 mod score;
 mod sessions;
+mod shipped;
 mod streams;
 mod training;
 
@@ -119,6 +121,16 @@ const EVERYWHERE: &[(&str, Test)] = &[
     ("training_by_seeds", training::seeds),
     ("training_of_language_models", training::language_models),
     ("training_of_language_models_without_dropout", training::language_models_without_dropout),
+    ("generation_greedy_is_a_loop_of_forward", generate::greedy_is_a_loop_of_forward),
+    ("generation_draws_by_the_definition", generate::sampling_is_forward_and_the_definition),
+    ("generation_of_rows_and_chunks", generate::rows_and_chunks),
+    ("generation_within_limits", generate::limits),
+    ("generators_are_independent", generate::generators_are_independent),
+    ("generation_states", generate::states),
+    ("generation_with_nothing_to_draw_from", generate::nothing_to_draw_from),
+    ("generation_refusals", generate::refusals),
+    ("shipped_model_predicts", shipped::predicts),
+    ("shipped_model_writes_what_the_cpu_writes", shipped::writes_what_the_cpu_writes),
     ("language_models_refuse_by_name", language_model::refusals),
     ("language_models_refuse_arguments", language_model::arguments),
 ];
