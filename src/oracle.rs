@@ -85,7 +85,7 @@ pub fn language_model(
     (logits, outcome)
 }
 
-/// −log softmax(logits)[target], in nats, for each target: `logits` is `[n, ntoken]`, `targets` is `[n]`.
+/// `-log softmax(logits)[target]`, in nats, for each target: `logits` is `[n, ntoken]`, `targets` is `[n]`.
 ///
 /// # Panics
 /// When a target is not below `ntoken`, or the sizes do not fit.

@@ -91,6 +91,7 @@ const EVERYWHERE: &[(&str, Test)] = &[
     ("long_sequences", limits::long_sequences),
     ("embed_writes_its_shard", embedding::shards),
     ("embedding_looks_up_rows", embedding::lookups),
+    ("embedding_fixtures", embedding::fixtures),
     ("dropout_masks", dropout::masks),
     ("dropout_masks_are_those_of_the_whole", dropout::masks_are_those_of_the_whole),
     ("dropout_fractions", dropout::fractions),

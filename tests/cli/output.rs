@@ -11,12 +11,12 @@ use crate::program::{Ran, finish, wgpu_rnn, without_adapters};
 fn the_demonstration_agrees_and_says_what_is_next() {
     let ran = finish(without_adapters(&[])).ended(0);
     assert_eq!(ran.stderr, "", "nothing to complain about: {}", ran.told());
-    let ran = ran.says(&["cpu", "agrees", "per time step"]);
+    let ran = ran.says(&["cpu", "ROMEO:", "agree", "tokens per second"]);
     let lines: Vec<&str> = ran.stdout.lines().collect();
-    let last = &lines[lines.len().saturating_sub(3)..];
+    let last = &lines[lines.len().saturating_sub(4)..];
     // As they can be typed: with the program's path as it was started.
     let program = env!("CARGO_BIN_EXE_wgpu-rnn");
-    for (line, command) in last.iter().zip(["devices", "verify ", "run "]) {
+    for (line, command) in last.iter().zip(["devices", "verify ", "generate ", "run "]) {
         let typed = line.trim_start().strip_prefix(program).map(str::trim_start);
         assert!(
             typed.is_some_and(|typed| typed.starts_with(command)),
@@ -32,7 +32,7 @@ fn the_commands_of_the_demonstration_can_be_typed() {
     let ran = finish(without_adapters(&[])).ended(0);
     let lines: Vec<&str> =
         ran.stdout.lines().filter_map(|line| line.split_once("wgpu-rnn ").map(|(_, rest)| rest)).collect();
-    assert_eq!(lines.len(), 3, "three commands: {}", ran.told());
+    assert_eq!(lines.len(), 4, "four commands: {}", ran.told());
     let folder = Folder::new();
     for line in lines {
         let args: Vec<&str> = line.split_whitespace().collect();

@@ -290,27 +290,28 @@ fn a_plan_needs_steps_and_rows_that_kernels_can_count() {
 /// The budget counts everything: what a plan says it takes is at most what was allowed, and less is enough for less.
 #[test]
 fn a_memory_budget_is_met_by_shorter_segments_and_then_by_fewer_rows() {
-    let config = Config::lstm(16, 32).num_layers(3).bidirectional(true);
-    let sizes = Sizes { seq_len: 50, batch: 12 };
-    let free = WeightLayout::new(&config, &webgpu()).expect("small weights");
-    let whole = plan(&config, &free, sizes, &webgpu(), GPU).expect("no budget").size();
-    let (mut last, mut seen) = ((1, sizes.batch), Vec::new());
-    for budget in (0..=40).rev().map(|i| whole * i / 40) {
-        if budget == 0 {
-            continue;
-        }
-        let limits = with("memory_budget", budget);
-        match check_sizes(&config, sizes, &limits, GPU) {
-            Err(error) => assert_names_a_limit(&format!("{budget} of {whole} bytes"), &error),
-            Ok(rows) => {
-                let plan = plan(&config, &free, Sizes { batch: rows, ..sizes }, &limits, GPU).expect("rows that fit");
-                assert!(rows <= last.1, "a smaller budget takes no more rows: {rows} after {}", last.1);
-                last = (plan.segments.len(), rows);
-                seen.push(last);
+    let plain = Config::lstm(16, 32).num_layers(3).bidirectional(true);
+    for config in [plain.clone().proj_size(31), plain] {
+        let sizes = Sizes { seq_len: 50, batch: 12 };
+        let free = WeightLayout::new(&config, &webgpu()).expect("small weights");
+        let whole = plan(&config, &free, sizes, &webgpu(), GPU).expect("no budget").size();
+        let (mut last, mut seen) = ((1, sizes.batch), Vec::new());
+        // All of it, a byte too few, and less and less.
+        for budget in [whole, whole - 1].into_iter().chain((1..40).rev().map(|i| whole * i / 40)) {
+            let limits = with("memory_budget", budget);
+            match check_sizes(&config, sizes, &limits, GPU) {
+                Err(error) => assert_names_a_limit(&format!("{budget} of {whole} bytes"), &error),
+                Ok(rows) => {
+                    let sizes = Sizes { batch: rows, ..sizes };
+                    let plan = plan(&config, &free, sizes, &limits, GPU).expect("rows that fit");
+                    assert!(rows <= last.1, "a smaller budget takes no more rows: {rows} after {}", last.1);
+                    last = (plan.segments.len(), rows);
+                    seen.push(last);
+                }
             }
         }
+        assert_eq!(seen.first(), Some(&(1, 12)), "the whole plan fits the budget that it needs");
+        assert!(seen.iter().any(|&(segments, rows)| segments > 1 && rows == 12), "first time is cut: {seen:?}");
+        assert!(seen.iter().any(|&(_, rows)| rows < 12), "then the batch: {seen:?}");
     }
-    assert_eq!(seen.first(), Some(&(1, 12)), "the whole plan fits the budget that it needs");
-    assert!(seen.iter().any(|&(segments, rows)| segments > 1 && rows == 12), "first time is cut: {seen:?}");
-    assert!(seen.iter().any(|&(_, rows)| rows < 12), "then the batch: {seen:?}");
 }

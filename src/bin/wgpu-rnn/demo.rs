@@ -1,35 +1,34 @@
-//! `wgpu-rnn` without a command: a network of real size on the best device and on the CPU, against the definition.
-
-use std::time::{Duration, Instant};
+//! `wgpu-rnn` without a command: the model that ships writes a text on the best device and on the CPU, and both are
+//! compared with the definition.
 
 use wgpu_rnn::compare::{Comparison, Tolerance};
 use wgpu_rnn::device::{Choice, OpenOptions};
-use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Config, Device, Error, Params, Rnn, Tensor};
+use wgpu_rnn::language_model::{GenerateOptions, LanguageModel};
+use wgpu_rnn::{Device, Error, oracle};
 
 use crate::Outcome;
-use crate::compare::definition;
-use crate::run::Input;
-use crate::terminal::{BAD, FAINT, GOOD, STRONG, duration, line};
+use crate::generate::{Made, Sink, make};
+use crate::terminal::{BAD, GOOD, STRONG, line};
+use crate::text::TextModel;
 
-const SEQ_LEN: usize = 100;
-const INPUT_SIZE: usize = 512;
-const HIDDEN_SIZE: usize = 256;
-const NUM_LAYERS: usize = 2;
+const PROMPT: &str = "ROMEO:";
+const LENGTH: usize = 400;
+const TEMPERATURE: f32 = 0.7;
 
-/// How long each device is timed.
-const TIMED: Duration = Duration::from_millis(800);
+/// Tokens whose logits are compared: the definition takes its time.
+const COMPARED: usize = 100;
 
 pub fn demo() -> Result<Outcome, Error> {
-    let config = Config::lstm(INPUT_SIZE, HIDDEN_SIZE).num_layers(NUM_LAYERS).bidirectional(true);
-    let params = Params::init(&config, 0)?;
-    let input = Mt19937::new(1).uniform_vec(SEQ_LEN * INPUT_SIZE, -1.0, 1.0);
-    let given = Input { input: Tensor::new([SEQ_LEN, 1, INPUT_SIZE], input)?, lengths: None, state: None };
+    let text = TextModel::shipped()?;
+    let config = text.params.config();
     line!(
-        "{STRONG}nn.LSTM({INPUT_SIZE}, {HIDDEN_SIZE}, num_layers={NUM_LAYERS}, bidirectional=True){STRONG:#} \
-         over {SEQ_LEN} steps, weights as PyTorch initialises them"
+        "{STRONG}Embedding({}, {}), LSTM({0}, {2}, num_layers={3}), Linear({2}, {1}){STRONG:#}: \
+         Shakespeare by the character",
+        config.ninp,
+        config.ntoken,
+        config.nhid,
+        config.nlayers
     );
-    let want = definition(&params, &given)?;
     let best = Choice::of("auto")?;
     let found_gpu = matches!(best, Choice::Adapter(_));
     let choices = if found_gpu { vec![best, Choice::Cpu] } else { vec![Choice::Cpu] };
@@ -37,6 +36,7 @@ pub fn demo() -> Result<Outcome, Error> {
         line!("no GPU here, so the CPU does the work (software adapters run only when named)");
     }
     let mut agreed = true;
+    let mut first: Option<Made> = None;
     for choice in choices {
         line!("\n{STRONG}{}{STRONG:#}", choice.title());
         let device = match choice.open(&OpenOptions::default()) {
@@ -49,47 +49,52 @@ pub fn demo() -> Result<Outcome, Error> {
             }
             Err(error) => return Err(error),
         };
-        agreed &= show(&device, &params, &given.input, &want.output)?;
+        agreed &= show(&device, &text, &mut first)?;
     }
     // The commands as they can be typed here, wherever the program was started from.
     let program = std::env::args().next().unwrap_or_else(|| "wgpu-rnn".to_owned());
     line!("\nnext:");
     line!("  {program} devices");
     line!("  {program} verify --device all tests/fixtures/pytorch");
+    line!("  {program} generate --prompt JULIET: --temperature 0.8 --seed 1");
     line!("  {program} run --weights model.safetensors --input input.safetensors --output output.safetensors");
     Ok(if agreed { Outcome::Agreed } else { Outcome::Disagreed })
 }
 
-/// Runs, judges and times the network on one device.
-fn show(device: &Device, params: &Params, input: &Tensor, want: &[f64]) -> Result<bool, Error> {
-    let opened = Instant::now();
-    let rnn = Rnn::new(device, params)?;
-    let (output, _) = rnn.forward(input, None)?;
-    let first = opened.elapsed();
+/// Writes on one device: the first one's text is shown, the second one's compared with it.
+fn show(device: &Device, text: &TextModel, first: &mut Option<Made>) -> Result<bool, Error> {
+    let model = LanguageModel::new(device, &text.params)?;
+    let prompt = text.vocabulary.encode(PROMPT)?;
+    let options = GenerateOptions::default().temperature(TEMPERATURE);
+    let sink = if first.is_none() { Sink::Stdout(&text.vocabulary) } else { Sink::None };
+    if first.is_none() {
+        crate::terminal::print_text(PROMPT);
+    }
+    let made = make(&model, sink, &prompt, &options, LENGTH)?;
+    if first.is_none() {
+        line!("\n");
+    }
+    line!("  {}", made.describe());
+    if let Some(other) = first {
+        let same = made.tokens.iter().zip(&other.tokens).take_while(|(a, b)| a == b).count();
+        if same == LENGTH {
+            line!("  {GOOD}the same{GOOD:#} {LENGTH} tokens");
+        } else {
+            line!("  the same {same} tokens, up to where two are as likely within rounding");
+        }
+    }
+    let tokens = [&prompt, &made.tokens[..]].concat();
+    let tokens = &tokens[..COMPARED];
+    let (want, _) = oracle::language_model(&text.params, tokens, COMPARED, 1, None, None);
+    let (logits, _) = model.forward(tokens, 1, None)?;
     let mut comparison = Comparison::default();
-    comparison.add("output", output.shape(), output.data(), want, Tolerance::F32);
-    let (colour, word) = if comparison.agrees() { (GOOD, "agrees") } else { (BAD, "disagrees") };
+    comparison.add("logits", logits.shape(), logits.data(), &want, Tolerance::F32);
+    let (colour, word) = if comparison.agrees() { (GOOD, "agree") } else { (BAD, "disagree") };
     line!(
-        "  {colour}{word}{colour:#} with the definition in f64: largest difference {:.1e} over {} values",
+        "  logits {colour}{word}{colour:#} with the definition in f64: largest difference {:.1e} over {} values",
         comparison.max_abs,
         comparison.count
     );
-    let mut times = Vec::new();
-    let started = Instant::now();
-    while times.len() < 3 || (started.elapsed() < TIMED && times.len() < 200) {
-        let one = Instant::now();
-        rnn.forward(input, None)?;
-        times.push(one.elapsed());
-    }
-    times.sort_unstable();
-    let median = times[times.len() / 2];
-    let per_step = median / (SEQ_LEN * NUM_LAYERS) as u32;
-    line!(
-        "  {} per time step and layer, both directions; {} for all {SEQ_LEN} steps (median of {})",
-        duration(per_step),
-        duration(median),
-        times.len()
-    );
-    line!("  {FAINT}weights loaded and first pass done in {}{FAINT:#}", duration(first));
+    first.get_or_insert(made);
     Ok(comparison.agrees())
 }

@@ -20,7 +20,7 @@ pub fn generate(args: &GenerateArgs) -> Result<Outcome, Error> {
     let model = LanguageModel::new(&device, &params)?;
     let options = GenerateOptions::default().temperature(args.temperature).top_k(args.top_k).seed(args.seed);
     print_text(&vocabulary.decode(&prompt)?);
-    let made = write(&model, &vocabulary, &prompt, &options, args.length)?;
+    let made = make(&model, Sink::Stdout(&vocabulary), &prompt, &options, args.length)?;
     print_text("\n");
     anstream::eprintln!("{FAINT}{} on {device}{FAINT:#}", made.describe());
     Ok(Outcome::Agreed)
@@ -42,10 +42,19 @@ impl Made {
     }
 }
 
-/// Generates `length` tokens and prints them as they come.
-pub fn write(
+/// Where tokens go as they come.
+#[derive(Clone, Copy)]
+pub enum Sink<'a> {
+    /// To stdout, as text.
+    Stdout(&'a Vocabulary),
+    /// Nowhere.
+    None,
+}
+
+/// Generates `length` tokens.
+pub fn make(
     model: &LanguageModel,
-    vocabulary: &Vocabulary,
+    sink: Sink<'_>,
     prompt: &[u32],
     options: &GenerateOptions,
     length: usize,
@@ -60,7 +69,9 @@ pub fn write(
             first = started.elapsed();
         }
         let step = step?;
-        text.push_str(&vocabulary.decode(&step)?);
+        if let Sink::Stdout(vocabulary) = sink {
+            text.push_str(&vocabulary.decode(&step)?);
+        }
         tokens.extend(step);
         if tokens.len() % chunk == 0 {
             print_text(&std::mem::take(&mut text));
