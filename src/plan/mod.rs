@@ -12,8 +12,9 @@ mod segments;
 mod weights;
 
 pub(crate) use dense::{embed, linear};
-pub use language_model::{GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted};
-pub(crate) use language_model::{generation, max_steps as language_model_steps, pass};
+pub use language_model::{
+    GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted, plan_generation, plan_pass, steps_per_pass,
+};
 pub use weights::{LayerShard, ProjectionShard, WeightLayout};
 
 use crate::check::Sizes;

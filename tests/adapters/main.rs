@@ -8,6 +8,8 @@ mod adapters;
 mod bits;
 #[path = "../common/conformance.rs"]
 mod conformance;
+#[path = "../common/language_models.rs"]
+mod language_models;
 #[path = "../common/parameters.rs"]
 mod parameters;
 #[path = "../common/parts.rs"]
@@ -22,14 +24,18 @@ mod cases;
 mod cells;
 mod dropout;
 mod embedding;
+mod generate;
 mod invariance;
 mod kernels;
+mod language_model;
 mod limits;
 mod networks;
 mod sample;
 mod score;
 mod sessions;
+mod shipped;
 mod streams;
+mod training;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_rnn::Device;
@@ -104,6 +110,30 @@ const EVERYWHERE: &[(&str, Test)] = &[
     ("sessions_carry_buffers", sessions::carry),
     ("states_of_streams", streams::states),
     ("streams_refuse_by_name", streams::refusals),
+    ("language_models_of_pytorch", language_model::fixtures),
+    ("language_models_losses_of_pytorch", language_model::losses),
+    ("language_models_in_pieces", language_model::pieces),
+    ("language_models_in_passes", language_model::passes),
+    ("language_models_in_shards", language_model::shards),
+    ("language_models_of_rows_of_different_length", language_model::lengths),
+    ("language_models_from_call_to_call", language_model::calls_are_independent),
+    ("training_between_layers", training::between_layers),
+    ("training_without_dropout", training::without_dropout),
+    ("training_by_seeds", training::seeds),
+    ("training_of_language_models", training::language_models),
+    ("training_of_language_models_without_dropout", training::language_models_without_dropout),
+    ("generation_greedy_is_a_loop_of_forward", generate::greedy_is_a_loop_of_forward),
+    ("generation_draws_by_the_definition", generate::sampling_is_forward_and_the_definition),
+    ("generation_of_rows_and_chunks", generate::rows_and_chunks),
+    ("generation_within_limits", generate::limits),
+    ("generators_are_independent", generate::generators_are_independent),
+    ("generation_states", generate::states),
+    ("generation_with_nothing_to_draw_from", generate::nothing_to_draw_from),
+    ("generation_refusals", generate::refusals),
+    ("shipped_model_predicts", shipped::predicts),
+    ("shipped_model_writes_what_the_cpu_writes", shipped::writes_what_the_cpu_writes),
+    ("language_models_refuse_by_name", language_model::refusals),
+    ("language_models_refuse_arguments", language_model::arguments),
 ];
 
 /// Tests of adapters alone: the CPU's engine is what they compare with.
