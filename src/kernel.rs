@@ -4,8 +4,16 @@
 //! that it needs; WGSL takes declarations in any order, so the schedule comes first and a compiler's line numbers are
 //! the file's. Tests walk this table.
 
+mod f16;
+
+pub use f16::{
+    EMBED_F16, LINEAR_F16, LINEAR_ROWS_F16, STEP_GRU_F16, STEP_LSTM_F16, STEP_LSTM_UNPROJECTED_F16,
+    STEP_PROJECTION_F16, STEP_RNN_F16,
+};
+
 use crate::cpu::{self, Twin};
 use crate::dims::Dims;
+use crate::error::{Error, Result};
 
 /// How a kernel uses a storage binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +54,7 @@ pub struct WorkgroupUse {
 }
 
 /// One row of the table.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Kernel {
     /// Name in messages, recordings and GPU debuggers.
     pub name: &'static str,
@@ -66,6 +74,75 @@ pub struct Kernel {
     pub loop_iterations: fn(&Dims, &[(&'static str, u32)]) -> u64,
     /// The CPU function that does the same, buffer for buffer.
     pub twin: Twin,
+}
+
+/// How weights are stored on a device. Arithmetic is f32 in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum WeightType {
+    /// As they are.
+    #[default]
+    F32,
+    /// Rounded to f16: half the bytes, and a relative error of each weight of up to 2^-11.
+    F16,
+}
+
+impl WeightType {
+    /// `f32` or `f16`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
+
+    /// Checks that finite values of the weights among named tensors stay finite.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming the tensors that have others.
+    pub(crate) fn check<'a>(self, tensors: impl Iterator<Item = (&'a str, &'a [f32])>) -> Result<()> {
+        if self == Self::F32 {
+            return Ok(());
+        }
+        let beyond = |&value: &f32| value.is_finite() && half::f16::from_f32(value).is_infinite();
+        let beyond = tensors.filter(|(name, values)| !name.contains("bias") && values.iter().any(beyond));
+        let names: Vec<&str> = beyond.map(|(name, _)| name).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Argument(format!("f16 holds values up to 65504, but {} has others; store f32", names.join(", "))))
+    }
+}
+
+impl std::str::FromStr for WeightType {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "f32" => Ok(Self::F32),
+            "f16" => Ok(Self::F16),
+            other => Err(Error::Argument(format!("unknown dtype '{other}': expected f32 or f16"))),
+        }
+    }
+}
+
+/// What the names of kernels end with whose weights are stored as f16.
+const F16: &str = "_f16";
+
+impl Kernel {
+    /// The kernel that does the same with weights stored otherwise; itself if it reads none.
+    pub fn stored_as(&'static self, weights: WeightType) -> &'static Self {
+        let f16 = |kernel: &&&'static Self| kernel.name.strip_suffix(F16) == Some(self.name);
+        match weights {
+            WeightType::F32 => self,
+            WeightType::F16 => KERNELS.iter().find(f16).copied().unwrap_or(self),
+        }
+    }
+
+    /// The kernel that does the same with weights stored as f32.
+    pub(crate) fn widened(&'static self) -> &'static Self {
+        let f32 = |kernel: &&&'static Self| Some(kernel.name) == self.name.strip_suffix(F16);
+        KERNELS.iter().find(f32).copied().unwrap_or(self)
+    }
 }
 
 /// The value of an override; tables and plans are written together, so that a missing one is a defect.
@@ -366,7 +443,7 @@ pub static SAMPLE: Kernel = Kernel {
 };
 
 /// The whole table.
-pub static KERNELS: [&Kernel; 11] = [
+pub static KERNELS: [&Kernel; 19] = [
     &LINEAR,
     &LINEAR_ROWS,
     &STEP_RNN,
@@ -378,4 +455,12 @@ pub static KERNELS: [&Kernel; 11] = [
     &DROPOUT,
     &SCORE,
     &SAMPLE,
+    &LINEAR_F16,
+    &LINEAR_ROWS_F16,
+    &STEP_RNN_F16,
+    &STEP_LSTM_F16,
+    &STEP_GRU_F16,
+    &STEP_LSTM_UNPROJECTED_F16,
+    &STEP_PROJECTION_F16,
+    &EMBED_F16,
 ];

@@ -3,6 +3,7 @@
 pub(crate) mod activation;
 pub(crate) mod dropout;
 pub(crate) mod embed;
+pub(crate) mod f16;
 pub(crate) mod linear;
 mod log;
 mod matmul;

@@ -351,6 +351,7 @@ impl<'a> Planner<'a> {
         bindings: Vec<BufferId>,
         workgroups: u64,
     ) -> Result<Dispatch> {
+        let kernel = kernel.stored_as(self.weights.storage().read_as());
         let dispatch = planned(kernel, overrides, dims, bindings, workgroups, self.limits)?;
         Ok(Dispatch { place, ..dispatch })
     }

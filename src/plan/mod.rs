@@ -15,7 +15,7 @@ pub(crate) use dense::{embed, linear};
 pub use language_model::{
     GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted, plan_generation, plan_pass, steps_per_pass,
 };
-pub use weights::{LayerShard, ProjectionShard, WeightLayout};
+pub use weights::{LayerShard, ProjectionShard, Storage, WeightLayout};
 
 use crate::check::Sizes;
 use crate::config::Config;

@@ -150,7 +150,7 @@ fn constant(module: &Module, name: &str) -> Option<u32> {
 
 /// Constants that the kernel and its planning share.
 fn constants_agree(kernel: &Kernel) -> Verdict {
-    let want: &[(&str, usize)] = match kernel.name {
+    let want: &[(&str, usize)] = match kernel.name.trim_end_matches("_f16") {
         "linear" => &[("TILE", LINEAR_TILE)],
         "linear_rows" => &[("MAX_ROWS", LINEAR_MAX_ROWS), ("WORKGROUP_SIZE", LINEAR_ROWS_COLUMNS)],
         "step_rnn" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::RnnTanh.gate_count())],

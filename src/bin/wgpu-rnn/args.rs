@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::kernel::WeightType;
 use wgpu_rnn::limits::Limits;
 
 /// PyTorch's RNN, LSTM and GRU on any GPU.
@@ -193,6 +194,9 @@ pub struct TextModelArgs {
     /// What the tokens are: one to a line, or a JSON array (.json); else the metadata's `vocabulary`.
     #[arg(long, value_name = "FILE")]
     pub vocabulary: Option<PathBuf>,
+    /// How weights are stored on the device: f32, or f16, which takes half the bytes and rounds them.
+    #[arg(long, default_value = "f32")]
+    pub dtype: WeightType,
 }
 
 #[derive(Debug, Args)]
