@@ -9,6 +9,7 @@ mod compare;
 mod devices;
 mod files;
 mod generate;
+mod inspect;
 mod output;
 mod perplexity;
 mod program;

@@ -31,6 +31,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Compare a device's numbers with the definition's (f64), or kernel by kernel with the CPU's.
     Compare(CompareArgs),
+    /// Tell what is in a safetensors file: modules, tensors, metadata.
+    Inspect(InspectArgs),
     /// Write text with a language model, drawn on the device.
     Generate(GenerateArgs),
     /// Tell how well a language model predicts a text.
@@ -163,6 +165,16 @@ pub struct CompareArgs {
     pub json: bool,
     #[command(flatten)]
     pub open: OpenArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Weights, a language model or a case.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Which language model, and what its tokens stand for.

@@ -9,6 +9,7 @@ mod compare;
 mod demo;
 mod devices;
 mod generate;
+mod inspect;
 mod perplexity;
 mod run;
 mod terminal;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Verify(args)) => verify::verify(&args),
         Some(Command::Compare(args)) => compare::compare(&args),
+        Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Generate(args)) => generate::generate(&args),
         Some(Command::Perplexity(args)) => perplexity::perplexity(&args),
     };
