@@ -153,10 +153,7 @@ impl LanguageModel {
         }
         // An even number of steps leaves the state in the buffer that the next chunk reads first.
         let steps = chunk.next_multiple_of(2);
-        let (limits, tuning) = (self.device.limits(), self.device.tuning());
-        let plan = plan::plan_generation(&self.layout, batch, steps, limits, tuning)?;
-        plan::check_budget(plan.layers.size(), limits)?;
-        Ok(plan)
+        plan::plan_generation(&self.layout, batch, steps, self.device.limits(), self.device.tuning())
     }
 
     /// Runs all prompts up to their last tokens, which generation begins with.

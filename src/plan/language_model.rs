@@ -7,7 +7,7 @@ use std::ops::Range;
 pub use layout::LanguageModelLayout;
 
 use super::layers::{Outputs, Planner, Scratch};
-use super::{MAX_SEGMENT_STEPS, Plan, Tuning, embed, linear, padded, planned};
+use super::{MAX_SEGMENT_STEPS, Plan, Tuning, check_budget, embed, linear, padded, planned};
 use crate::check::Sizes;
 use crate::config::Config;
 use crate::dims::{Dims, SampleDims, ScoreDims};
@@ -122,7 +122,7 @@ pub fn plan_pass(
 /// it was.
 ///
 /// # Errors
-/// As [`plan_pass`].
+/// As [`plan_pass`]; [`Error::Limit`] when the memory budget is exceeded.
 pub fn plan_generation(
     layout: &LanguageModelLayout,
     batch: usize,
@@ -159,7 +159,9 @@ pub fn plan_generation(
     };
     let by_parity = [step(0)?, step(1)?];
     model.planner.recording.commands.push(Command::Steps { count: steps as u32, first_step: 0, by_parity });
-    Ok(GenerationPlan { layers: model.finish(network, sizes), token, settings, tokens })
+    let layers = model.finish(network, sizes);
+    check_budget(layers.size(), limits)?;
+    Ok(GenerationPlan { layers, token, settings, tokens })
 }
 
 /// The most steps of one pass that the limits allow, at least 1.

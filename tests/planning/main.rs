@@ -1,6 +1,7 @@
 //! Plans, made without a device, for sizes that no test could run: every buffer inside the limits, every step of every
 //! unit exactly once, every value read after it was written. What cannot be planned is refused by the limit's name.
 
+mod language_model;
 mod soundness;
 mod walk;
 

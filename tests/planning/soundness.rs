@@ -5,7 +5,7 @@ use wgpu_rnn::dims::{Dims, LinearDims, StepDims};
 use wgpu_rnn::kernel::{Access, LINEAR_TILE, override_value};
 use wgpu_rnn::limits::Limits;
 use wgpu_rnn::plan::{MAX_SEGMENT_STEPS, Plan, Tuning, WeightLayout, plan};
-use wgpu_rnn::recording::{BufferId, Dispatch, Role};
+use wgpu_rnn::recording::{BufferId, BufferSpec, Dispatch, Role};
 use wgpu_rnn::{Config, Error, Kind};
 
 /// A plan with all that it was made from, to be checked.
@@ -13,13 +13,13 @@ pub struct Checker<'a> {
     pub what: String,
     pub config: &'a Config,
     pub weights: &'a WeightLayout,
-    limits: &'a Limits,
+    pub limits: &'a Limits,
     pub plan: Plan,
 }
 
 /// What a failed check was about: the plan and, of it, a kernel's dispatch. Written out only then.
 #[derive(Clone, Copy)]
-struct About<'a>(&'a str, &'static str);
+pub struct About<'a>(&'a str, &'static str);
 
 impl std::fmt::Display for About<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -37,27 +37,35 @@ pub fn checked<'a>(
 ) -> Result<Checker<'a>, Error> {
     let plan = plan(config, weights, sizes, limits, tuning)?;
     let checker = Checker { what: format!("{config:?}, {sizes:?}"), config, weights, limits, plan };
-    checker.buffers();
-    for command in &checker.plan.recording.commands {
-        (0..command.count().min(2)).flat_map(|index| command.dispatches(index)).for_each(|d| checker.dispatch(d));
-    }
+    checker.check(weights.buffers(), |what, dispatch| panic!("{what}: {:?} in a forward pass", dispatch.dims));
     Ok(checker)
 }
 
 impl Checker<'_> {
-    fn size_of(&self, id: BufferId) -> usize {
+    /// Checks everything but the order of the steps. The model's weights are `weights`; what is no part of a recurrent
+    /// layer is for `other` to check.
+    pub fn check(&self, weights: &[BufferSpec], other: impl Fn(About<'_>, &Dispatch)) {
+        self.buffers(weights);
+        for command in &self.plan.recording.commands {
+            let dispatches = (0..command.count().min(2)).flat_map(|index| command.dispatches(index));
+            dispatches.for_each(|dispatch| self.dispatch(dispatch, &other));
+        }
+    }
+
+    /// The values that a buffer holds.
+    pub fn size_of(&self, id: BufferId) -> usize {
         self.plan.recording.spec(id).len()
     }
 
-    fn buffers(&self) {
+    fn buffers(&self, model: &[BufferSpec]) {
         let (what, plan, buffers) = (&self.what, &self.plan, &self.plan.recording.buffers);
         for spec in buffers {
             assert!(!spec.is_empty(), "{what}: {} is empty", spec.label);
             let most = self.limits.max_binding();
             assert!(spec.size() <= most, "{what}: {} takes {} bytes of {most}", spec.label, spec.size());
         }
-        let (weights, own) = buffers.split_at(self.weights.buffers().len());
-        assert_eq!(weights, self.weights.buffers(), "{what}: the weights come first");
+        let (weights, own) = buffers.split_at(model.len());
+        assert_eq!(weights, model, "{what}: the weights come first");
         assert!(own.iter().all(|spec| spec.role != Role::Weight), "{what}: no other weights");
         let (size, budget) = (plan.size(), self.limits.memory_budget);
         assert!(size <= budget, "{what}: {size} bytes of {budget}");
@@ -83,7 +91,7 @@ impl Checker<'_> {
         }
     }
 
-    fn dispatch(&self, dispatch: &Dispatch) {
+    fn dispatch(&self, dispatch: &Dispatch, other: &impl Fn(About<'_>, &Dispatch)) {
         let (what, kernel, limits) = (About(&self.what, dispatch.kernel.name), dispatch.kernel, self.limits);
         assert_eq!(dispatch.overrides.len(), kernel.overrides.len(), "{what}: overrides");
         for ((name, value), legal) in dispatch.overrides.iter().zip(kernel.overrides) {
@@ -112,13 +120,13 @@ impl Checker<'_> {
                 assert!(self.step_kernels().contains(&dispatch.kernel.name), "{what}: not one of this network's");
                 self.step(what, dispatch, dims)
             }
-            other => panic!("{what}: {other:?} in a forward pass"),
+            _ => return other(what, dispatch),
         };
         assert_eq!(directions as usize, self.config.num_directions(), "{what}: all directions at once");
     }
 
     /// Workgroups on both axes: as many as wanted, none of a whole row for nothing.
-    fn workgroups(&self, what: About<'_>, dispatch: &Dispatch, wanted: u64) {
+    pub fn workgroups(&self, what: About<'_>, dispatch: &Dispatch, wanted: u64) {
         let max = self.limits.max_compute_workgroups_per_dimension;
         assert!(dispatch.workgroups.iter().all(|&n| 0 < n && n <= max), "{what}: {:?} of {max}", dispatch.workgroups);
         let made = dispatch.workgroups.iter().map(|&n| u64::from(n)).product::<u64>();

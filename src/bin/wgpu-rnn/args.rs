@@ -204,13 +204,13 @@ pub struct GenerateArgs {
     #[command(flatten)]
     pub model: TextModelArgs,
     /// The text to carry on.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub prompt: String,
     /// Tokens to write.
     #[arg(long, default_value_t = 400)]
     pub length: usize,
     /// What logits are divided by before a token is drawn; 0 takes the likeliest one.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub temperature: f32,
     /// Draw among this many of the likeliest tokens; 0 for all.
     #[arg(long, default_value_t = 0)]
