@@ -104,7 +104,7 @@ impl LanguageModel {
     pub fn stored_as(device: &Device, params: &LanguageModelParams, weights: WeightType) -> Result<Self> {
         let config = params.config().clone();
         weights.check(params.to_tensors().iter().map(|(name, tensor)| (name.as_str(), tensor.data())))?;
-        let layout = LanguageModelLayout::new(&config, device.storage(weights)?, device.limits())?;
+        let layout = LanguageModelLayout::stored(&config, device.storage(weights)?, device.limits())?;
         plan::check_budget(layout.size(), device.limits())?;
         let weights = Weights::load(device, layout.buffers(), |index| layout.pack(index, params))?;
         let rnn = config.rnn();

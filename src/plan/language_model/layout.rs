@@ -23,11 +23,19 @@ pub struct LanguageModelLayout {
 }
 
 impl LanguageModelLayout {
-    /// Lays out the weights of `config` in buffers that `limits` allow. Tied weights are one.
+    /// Lays out the weights of `config`, as they are, in buffers that `limits` allow. Tied weights are one.
     ///
     /// # Errors
     /// [`Error::Limit`](crate::Error::Limit) when a single row exceeds one binding; as [`WeightLayout::new`].
-    pub fn new(config: &LanguageModelConfig, storage: Storage, limits: &Limits) -> Result<Self> {
+    pub fn new(config: &LanguageModelConfig, limits: &Limits) -> Result<Self> {
+        Self::stored(config, Storage::default(), limits)
+    }
+
+    /// Lays out the weights of `config` in buffers that `limits` allow.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn stored(config: &LanguageModelConfig, storage: Storage, limits: &Limits) -> Result<Self> {
         let rnn_config = config.rnn();
         let rnn = WeightLayout::stored(&rnn_config, storage, limits)?;
         let mut buffers = rnn.buffers().to_vec();
