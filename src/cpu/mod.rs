@@ -1,6 +1,7 @@
 //! The CPU engine: executes a recording through each kernel's twin.
 
-pub(crate) mod activation;
+mod activation;
+mod cell;
 pub(crate) mod dropout;
 pub(crate) mod embed;
 pub(crate) mod f16;
