@@ -15,7 +15,7 @@ pub(crate) fn step_rnn(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_
         unreachable!("step_rnn is dispatched with its buffers")
     };
     let mut state = State::new(dispatch, gates_x, h_in, h_out, y);
-    products(dispatch, at, (weight, h_in, lengths), |at, sums: &[f32; 1]| {
+    products(dims(dispatch), at, (weight, h_in, lengths), |at, sums: &[f32; 1]| {
         state.update(at, |x: &[f32; 1], _| nonlinearity(sums[0] + x[0]));
     });
 }
@@ -28,7 +28,7 @@ pub(crate) fn step_lstm(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'
         unreachable!("step_lstm is dispatched with its buffers")
     };
     let mut state = State::new(dispatch, gates_x, h_in, h_out, y);
-    products(dispatch, at, (weight, h_in, lengths), |at, sums: &[f32; 4]| {
+    products(dims(dispatch), at, (weight, h_in, lengths), |at, sums: &[f32; 4]| {
         let cell = &mut c[at.row * state.hidden_size + at.j];
         state.update(at, |x, _| lstm(sums, x, cell));
     });
@@ -42,14 +42,9 @@ pub(crate) fn step_gru(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_
         unreachable!("step_gru is dispatched with its buffers")
     };
     let mut state = State::new(dispatch, gates_x, h_in, h_out, y);
-    products(dispatch, at, (weight, h_in, lengths), |at, sums: &[f32; 3]| {
+    products(dims(dispatch), at, (weight, h_in, lengths), |at, sums: &[f32; 3]| {
         let bias_hn = bias_hn[at.d * state.hidden_size + at.j];
-        state.update(at, |x: &[f32; 3], h| {
-            let r = sigmoid(sums[0] + x[0]);
-            let z = sigmoid(sums[1] + x[1]);
-            let n = tanh_exact(x[2] + r * (sums[2] + bias_hn));
-            (1.0 - z) * n + z * h
-        });
+        state.update(at, |x, h| gru(sums, x, bias_hn, h));
     });
 }
 
@@ -59,7 +54,7 @@ pub(crate) fn step_lstm_unprojected(dispatch: &Dispatch, at: Step, bindings: &mu
         unreachable!("step_lstm_unprojected is dispatched with its buffers")
     };
     let hidden_size = dims(dispatch).hidden_size as usize;
-    products(dispatch, at, (weight, h_in, lengths), |at, sums: &[f32; 4]| {
+    products(dims(dispatch), at, (weight, h_in, lengths), |at, sums: &[f32; 4]| {
         if at.valid {
             let cell = &mut c[at.row * hidden_size + at.j];
             m[at.row * padded(hidden_size) + at.j] = lstm(sums, gates(gates_x, at.y_row * hidden_size + at.j), cell);
@@ -73,7 +68,7 @@ pub(crate) fn step_projection(dispatch: &Dispatch, at: Step, bindings: &mut [Bin
         unreachable!("step_projection is dispatched with its buffers")
     };
     let state_size = padded(dims(dispatch).hidden_size as usize);
-    products(dispatch, at, (weight, m, lengths), |at, &[sum]: &[f32; 1]| {
+    products(dims(dispatch), at, (weight, m, lengths), |at, &[sum]: &[f32; 1]| {
         let here = at.row * state_size + at.j;
         h_out[here] = if at.valid { sum } else { h_before[here] };
         y[at.y_row * state_size + at.j] = if at.valid { sum } else { 0.0 };
@@ -81,7 +76,7 @@ pub(crate) fn step_projection(dispatch: &Dispatch, at: Step, bindings: &mut [Bin
 }
 
 /// The equations of `cell/lstm.wgsl`.
-fn lstm(sums: &[f32; 4], x: &[f32; 4], cell: &mut f32) -> f32 {
+pub(super) fn lstm(sums: &[f32; 4], x: &[f32; 4], cell: &mut f32) -> f32 {
     let i = sigmoid(sums[0] + x[0]);
     let f = sigmoid(sums[1] + x[1]);
     let g = tanh_exact(sums[2] + x[2]);
@@ -90,18 +85,26 @@ fn lstm(sums: &[f32; 4], x: &[f32; 4], cell: &mut f32) -> f32 {
     o * tanh_exact(*cell)
 }
 
+/// The equations of `cell/gru.wgsl`.
+pub(super) fn gru(sums: &[f32; 3], x: &[f32; 3], bias_hn: f32, h: f32) -> f32 {
+    let r = sigmoid(sums[0] + x[0]);
+    let z = sigmoid(sums[1] + x[1]);
+    let n = tanh_exact(x[2] + r * (sums[2] + bias_hn));
+    (1.0 - z) * n + z * h
+}
+
 /// Where an update finds its unit.
 #[derive(Clone, Copy)]
-struct At {
-    d: usize,
+pub(super) struct At {
+    pub(super) d: usize,
     /// Of `[D, B]`.
-    row: usize,
+    pub(super) row: usize,
     /// Of `[S, B, D]`.
-    y_row: usize,
+    pub(super) y_row: usize,
     /// Of H.
-    j: usize,
+    pub(super) j: usize,
     /// Whether the row's sequence reaches this step.
-    valid: bool,
+    pub(super) valid: bool,
 }
 
 /// `update/state.wgsl`.
@@ -137,13 +140,12 @@ fn dims(dispatch: &Dispatch) -> &StepDims {
 }
 
 /// The schedule: the recurrent product, and then `update` for every unit of every row.
-fn products<const G: usize>(
-    dispatch: &Dispatch,
+pub(super) fn products<const G: usize>(
+    dims: &StepDims,
     at: Step,
     (weight, h_in, lengths): (&[f32], &[f32], &[f32]),
     mut update: impl FnMut(At, &[f32; G]),
 ) {
-    let dims = dims(dispatch);
     let lengths: &[u32] = bytemuck::cast_slice(lengths);
     let (batch, directions, units) = (dims.batch as usize, dims.directions as usize, dims.units as usize);
     let columns = dims.state_quads as usize * 4;
@@ -180,7 +182,7 @@ fn products<const G: usize>(
 }
 
 /// The G gates of unit `index` in a row-major `[.., G]` slice.
-fn gates<const G: usize>(values: &[f32], index: usize) -> &[f32; G] {
+pub(super) fn gates<const G: usize>(values: &[f32], index: usize) -> &[f32; G] {
     match values[index * G..][..G].first_chunk() {
         Some(gates) => gates,
         None => unreachable!("a slice of G values has G values"),
