@@ -190,7 +190,7 @@ impl Device {
     /// How kernels are laid out.
     pub fn tuning(&self) -> Tuning {
         match &self.0 {
-            Inner::Cpu(_) => Tuning { row_per_invocation: true },
+            Inner::Cpu(_) => Tuning { row_per_invocation: true, host: true },
             Inner::Gpu(gpu) => gpu.tuning(),
         }
     }

@@ -7,8 +7,8 @@
 mod f16;
 
 pub use f16::{
-    EMBED_F16, LINEAR_F16, LINEAR_ROWS_F16, STEP_GRU_F16, STEP_LSTM_F16, STEP_LSTM_UNPROJECTED_F16,
-    STEP_PROJECTION_F16, STEP_RNN_F16,
+    EMBED_F16, LINEAR_F16, LINEAR_ROWS_F16, SEQUENCE_GRU_F16, SEQUENCE_LSTM_F16, SEQUENCE_RNN_F16, STEP_GRU_F16,
+    STEP_LSTM_F16, STEP_LSTM_UNPROJECTED_F16, STEP_PROJECTION_F16, STEP_RNN_F16,
 };
 
 use crate::cpu::{self, Twin};
@@ -349,6 +349,87 @@ pub static STEP_PROJECTION: Kernel = step_kernel!(
     &STEP_OVERRIDES
 );
 
+/// Values of `sequence`'s STATE: 4, 12 and 32 KiB of workgroup memory. With the middle one and the sums of most
+/// specialisations 16 KiB, which every device has, are enough.
+pub const SEQUENCE_STATES: &[u32] = &[1024, 3072, 8192];
+
+const SEQUENCE_OVERRIDES: [Override; 4] = [
+    Override { name: "WORKGROUP_SIZE", values: &[8, 64, 256] },
+    Override { name: "LANES", values: &[1, 2, 4] },
+    Override { name: "ROWS", values: &[1, 2, 4, STEP_MAX_ROWS] },
+    Override { name: "STATE", values: SEQUENCE_STATES },
+];
+
+/// Workgroup use of a `sequence` kernel whose `Gates` take `gates_size` bytes in an array.
+fn sequence_workgroup(overrides: &[(&'static str, u32)], gates_size: u32) -> WorkgroupUse {
+    let sums = step_workgroup(overrides, gates_size);
+    WorkgroupUse { storage: sums.storage + override_value(overrides, "STATE") * 4, ..sums }
+}
+
+fn sequence_loop_iterations(dims: &Dims, overrides: &[(&'static str, u32)]) -> u64 {
+    let Dims::Sequence(dims) = dims else { return 0 };
+    let [invocations, lanes, rows] =
+        ["WORKGROUP_SIZE", "LANES", "ROWS"].map(|name| u64::from(override_value(overrides, name)));
+    let quads = u64::from(dims.state_quads);
+    // The sums, their stores, two barriers, and the updates, each of which joins the lanes' sums.
+    let tile = quads.div_ceil(lanes) * (1 + rows) + rows + 2 + rows * (1 + 2 * lanes);
+    let tiles = u64::from(dims.hidden_size).div_ceil(invocations / lanes);
+    // The state is copied in and out; the lengths go over the rows.
+    let copies = 2 * (rows * quads * 4).div_ceil(invocations) + rows;
+    copies + u64::from(dims.steps) * (1 + tiles * (1 + tile))
+}
+
+macro_rules! sequence_kernel {
+    ($name:literal, $cell:literal, $gates_size:literal, $twin:path, $bindings:expr, $overrides:expr) => {
+        Kernel {
+            name: $name,
+            entry: "sequence",
+            wgsl: concat!(
+                include_str!("../shaders/sequence.wgsl"),
+                include_str!(concat!("../shaders/cell/", $cell, ".wgsl")),
+                include_str!("../shaders/shared/activation.wgsl"),
+                include_str!("../shaders/weight/f32.wgsl"),
+            ),
+            stepped: false,
+            bindings: $bindings,
+            overrides: $overrides,
+            workgroup: |overrides| sequence_workgroup(overrides, $gates_size),
+            loop_iterations: sequence_loop_iterations,
+            twin: $twin,
+        }
+    };
+}
+
+/// Several time steps of `nn.RNN`.
+pub static SEQUENCE_RNN: Kernel =
+    sequence_kernel!("sequence_rnn", "rnn", 4, cpu::sequence::sequence_rnn, &STEP_BINDINGS, {
+        const ALL: [Override; 5] = {
+            let [a, b, c, d] = SEQUENCE_OVERRIDES;
+            [a, b, c, d, Override { name: "RELU", values: &[0, 1] }]
+        };
+        &ALL
+    });
+
+/// Several time steps of `nn.LSTM`.
+pub static SEQUENCE_LSTM: Kernel = sequence_kernel!(
+    "sequence_lstm",
+    "lstm",
+    16,
+    cpu::sequence::sequence_lstm,
+    &const { with_own(read_write(8, "c")) },
+    &SEQUENCE_OVERRIDES
+);
+
+/// Several time steps of `nn.GRU`.
+pub static SEQUENCE_GRU: Kernel = sequence_kernel!(
+    "sequence_gru",
+    "gru",
+    16,
+    cpu::sequence::sequence_gru,
+    &const { with_own(read(8, "bias_hn")) },
+    &SEQUENCE_OVERRIDES
+);
+
 /// Invocations of a workgroup of `embed` and of `dropout`, one for each quad.
 pub const QUADS_PER_WORKGROUP: usize = 64;
 
@@ -443,7 +524,7 @@ pub static SAMPLE: Kernel = Kernel {
 };
 
 /// The whole table.
-pub static KERNELS: [&Kernel; 19] = [
+pub static KERNELS: [&Kernel; 25] = [
     &LINEAR,
     &LINEAR_ROWS,
     &STEP_RNN,
@@ -451,6 +532,9 @@ pub static KERNELS: [&Kernel; 19] = [
     &STEP_GRU,
     &STEP_LSTM_UNPROJECTED,
     &STEP_PROJECTION,
+    &SEQUENCE_RNN,
+    &SEQUENCE_LSTM,
+    &SEQUENCE_GRU,
     &EMBED,
     &DROPOUT,
     &SCORE,
@@ -463,4 +547,7 @@ pub static KERNELS: [&Kernel; 19] = [
     &STEP_LSTM_UNPROJECTED_F16,
     &STEP_PROJECTION_F16,
     &EMBED_F16,
+    &SEQUENCE_RNN_F16,
+    &SEQUENCE_LSTM_F16,
+    &SEQUENCE_GRU_F16,
 ];

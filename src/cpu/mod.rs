@@ -10,6 +10,7 @@ mod log;
 mod matmul;
 pub(crate) mod sample;
 pub(crate) mod score;
+pub(crate) mod sequence;
 mod softmax;
 pub(crate) mod step;
 mod tile;

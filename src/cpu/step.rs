@@ -16,8 +16,8 @@ pub(crate) fn step_rnn(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_
     let [Read(gates_x), Read(weight), Read(h_in), ReadWrite(h_out), ReadWrite(y), Read(lengths)] = bindings else {
         unreachable!("step_rnn is dispatched with its buffers")
     };
-    let mut state = State::new(dispatch, h_in, h_out, y);
-    products(dispatch, at, (weight, h_in, lengths), |row, sums| {
+    let mut state = State::new(dims(dispatch).hidden_size, h_in, h_out, y);
+    products(dims(dispatch), at, (weight, h_in, lengths), |row, sums| {
         state.update(row, |_, next| run(Rnn { relu, sums, x: row.gates(gates_x), next }));
     });
 }
@@ -29,8 +29,8 @@ pub(crate) fn step_lstm(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'
     else {
         unreachable!("step_lstm is dispatched with its buffers")
     };
-    let mut state = State::new(dispatch, h_in, h_out, y);
-    products(dispatch, at, (weight, h_in, lengths), |row, sums| {
+    let mut state = State::new(dims(dispatch).hidden_size, h_in, h_out, y);
+    products(dims(dispatch), at, (weight, h_in, lengths), |row, sums| {
         let c = &mut c[row.row * row.hidden_size..][row.units.clone()];
         state.update(row, |_, next| run(Lstm { sums, x: row.gates(gates_x), c, next }));
     });
@@ -43,8 +43,8 @@ pub(crate) fn step_gru(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_
     else {
         unreachable!("step_gru is dispatched with its buffers")
     };
-    let mut state = State::new(dispatch, h_in, h_out, y);
-    products(dispatch, at, (weight, h_in, lengths), |row, sums| {
+    let mut state = State::new(dims(dispatch).hidden_size, h_in, h_out, y);
+    products(dims(dispatch), at, (weight, h_in, lengths), |row, sums| {
         let bias_hn = &bias_hn[row.d * row.hidden_size..][row.units.clone()];
         state.update(row, |h, next| run(Gru { sums, x: row.gates(gates_x), bias_hn, h, next }));
     });
@@ -55,7 +55,7 @@ pub(crate) fn step_lstm_unprojected(dispatch: &Dispatch, at: Step, bindings: &mu
     let [Read(gates_x), Read(weight), Read(h_in), ReadWrite(m), Read(lengths), ReadWrite(c)] = bindings else {
         unreachable!("step_lstm_unprojected is dispatched with its buffers")
     };
-    products(dispatch, at, (weight, h_in, lengths), |row, sums| {
+    products(dims(dispatch), at, (weight, h_in, lengths), |row, sums| {
         if row.valid {
             let c = &mut c[row.row * row.hidden_size..][row.units.clone()];
             let next = &mut m[row.row * padded(row.hidden_size)..][row.units.clone()];
@@ -69,35 +69,35 @@ pub(crate) fn step_projection(dispatch: &Dispatch, at: Step, bindings: &mut [Bin
     let [Read(weight), Read(m), ReadWrite(h_out), ReadWrite(y), Read(lengths), Read(h_before)] = bindings else {
         unreachable!("step_projection is dispatched with its buffers")
     };
-    let mut state = State::new(dispatch, h_before, h_out, y);
-    products(dispatch, at, (weight, m, lengths), |row, sums: &[[f32; 1]]| {
+    let mut state = State::new(dims(dispatch).hidden_size, h_before, h_out, y);
+    products(dims(dispatch), at, (weight, m, lengths), |row, sums: &[[f32; 1]]| {
         state.update(row, |_, next| next.copy_from_slice(sums.as_flattened()));
     });
 }
 
 /// The dispatch's units of one row, in one direction, at one step.
-struct Row {
-    d: usize,
+pub(super) struct Row {
+    pub(super) d: usize,
     /// Of `[D, B]`.
-    row: usize,
+    pub(super) row: usize,
     /// Of `[S, B, D]`.
     y_row: usize,
     /// Of H.
-    units: Range<usize>,
-    hidden_size: usize,
+    pub(super) units: Range<usize>,
+    pub(super) hidden_size: usize,
     /// Whether the row's sequence reaches this step.
     valid: bool,
 }
 
 impl Row {
     /// `[U, G]` of `[S, B, D, H, G]`.
-    fn gates<'a, const G: usize>(&self, gates_x: &'a [f32]) -> &'a [[f32; G]] {
+    pub(super) fn gates<'a, const G: usize>(&self, gates_x: &'a [f32]) -> &'a [[f32; G]] {
         &gates_x.as_chunks().0[self.y_row * self.hidden_size..][self.units.clone()]
     }
 }
 
 /// `update/state.wgsl`.
-struct State<'a> {
+pub(super) struct State<'a> {
     state_size: usize,
     h_in: &'a [f32],
     h_out: &'a mut [f32],
@@ -105,13 +105,14 @@ struct State<'a> {
 }
 
 impl<'a> State<'a> {
-    fn new(dispatch: &Dispatch, h_in: &'a [f32], h_out: &'a mut [f32], y: &'a mut [f32]) -> Self {
-        Self { state_size: padded(dims(dispatch).hidden_size as usize), h_in, h_out, y }
+    /// For units of H padded to quads.
+    pub(super) fn new(hidden_size: u32, h_in: &'a [f32], h_out: &'a mut [f32], y: &'a mut [f32]) -> Self {
+        Self { state_size: padded(hidden_size as usize), h_in, h_out, y }
     }
 
     /// Advances a row's units, or leaves them as they are where its sequence does not reach this step. `advance` is given
     /// their state and where the next goes, `[U]` each.
-    fn update(&mut self, row: &Row, advance: impl FnOnce(&[f32], &mut [f32])) {
+    pub(super) fn update(&mut self, row: &Row, advance: impl FnOnce(&[f32], &mut [f32])) {
         let h = &self.h_in[row.row * self.state_size..][row.units.clone()];
         let next = &mut self.h_out[row.row * self.state_size..][row.units.clone()];
         let y = &mut self.y[row.y_row * self.state_size..][row.units.clone()];
@@ -131,13 +132,12 @@ fn dims(dispatch: &Dispatch) -> &StepDims {
 }
 
 /// The schedule: the recurrent product, and then `update` for every row with its sums, `[U, G]`.
-fn products<const G: usize>(
-    dispatch: &Dispatch,
+pub(super) fn products<const G: usize>(
+    dims: &StepDims,
     at: Step,
     (weight, h_in, lengths): (&[f32], &[f32], &[f32]),
     mut update: impl FnMut(&Row, &[[f32; G]]),
 ) {
-    let dims = dims(dispatch);
     let lengths: &[u32] = bytemuck::cast_slice(lengths);
     let (batch, directions, units) = (dims.batch as usize, dims.directions as usize, dims.units as usize);
     let (columns, first_unit) = (dims.state_quads as usize * 4, dims.unit_offset as usize);

@@ -124,7 +124,7 @@ impl Gpu {
 
     /// How kernels are laid out for this adapter.
     pub fn tuning(&self) -> Tuning {
-        Tuning { row_per_invocation: self.info.device_type == wgpu::DeviceType::Cpu }
+        Tuning { row_per_invocation: self.info.device_type == wgpu::DeviceType::Cpu, host: false }
     }
 
     /// The pipeline of a kernel with override values, built on first use.

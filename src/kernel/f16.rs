@@ -1,7 +1,8 @@
 //! The kernels that read weights, with weights stored as f16.
 
 use super::{
-    EMBED, Kernel, LINEAR, LINEAR_ROWS, STEP_GRU, STEP_LSTM, STEP_LSTM_UNPROJECTED, STEP_PROJECTION, STEP_RNN,
+    EMBED, Kernel, LINEAR, LINEAR_ROWS, SEQUENCE_GRU, SEQUENCE_LSTM, SEQUENCE_RNN, STEP_GRU, STEP_LSTM,
+    STEP_LSTM_UNPROJECTED, STEP_PROJECTION, STEP_RNN,
 };
 use crate::cpu;
 
@@ -34,3 +35,6 @@ stored_as_f16!(
 );
 stored_as_f16!(STEP_PROJECTION_F16, STEP_PROJECTION, "step_projection_f16", ["step", "cell/projection"]);
 stored_as_f16!(EMBED_F16, EMBED, "embed_f16", ["embed"]);
+stored_as_f16!(SEQUENCE_RNN_F16, SEQUENCE_RNN, "sequence_rnn_f16", ["sequence", "cell/rnn", "shared/activation"]);
+stored_as_f16!(SEQUENCE_LSTM_F16, SEQUENCE_LSTM, "sequence_lstm_f16", ["sequence", "cell/lstm", "shared/activation"]);
+stored_as_f16!(SEQUENCE_GRU_F16, SEQUENCE_GRU, "sequence_gru_f16", ["sequence", "cell/gru", "shared/activation"]);

@@ -7,7 +7,7 @@ use std::ops::Range;
 pub use layout::LanguageModelLayout;
 
 use super::layers::{Outputs, Planner, Scratch};
-use super::{MAX_SEGMENT_STEPS, Plan, Tuning, check_budget, embed, linear, padded, planned};
+use super::{Choice, MAX_SEGMENT_STEPS, Plan, Schedule, Tuning, check_budget, embed, linear, padded, planned};
 use crate::check::Sizes;
 use crate::config::Config;
 use crate::dims::{Dims, SampleDims, ScoreDims};
@@ -337,6 +337,8 @@ impl<'a> Model<'a> {
     fn finish(self, network: Network, sizes: Sizes) -> Plan {
         Plan {
             sizes,
+            schedule: Choice { schedule: Schedule::Step, reason: "language models run step by step" },
+            turns: sizes.seq_len,
             recording: self.planner.recording,
             segments: std::slice::from_ref(&(0..network.steps)).to_vec(),
             input: vec![network.x],

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use wgpu_rnn::Schedule;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::kernel::WeightType;
 use wgpu_rnn::limits::Limits;
@@ -68,6 +70,11 @@ fn parse_limit(text: &str) -> Result<(String, u64), String> {
     Ok((name.to_owned(), value))
 }
 
+/// The names of schedules, which usage lists.
+fn schedules() -> impl TypedValueParser<Value = Schedule> {
+    PossibleValuesParser::new(Schedule::ALL.map(Schedule::name)).try_map(|name| name.parse())
+}
+
 impl OpenArgs {
     pub fn options(&self) -> OpenOptions {
         let mut options = OpenOptions::default();
@@ -108,9 +115,9 @@ pub struct RunArgs {
     /// auto, cpu, an index that `devices` prints, or part of an adapter's name.
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// How the recurrence is laid on the machine: auto or step.
-    #[arg(long, default_value = "auto", value_parser = ["auto", "step"])]
-    pub schedule: String,
+    /// How the recurrence is laid on the machine.
+    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
+    pub schedule: Schedule,
     #[command(flatten)]
     pub open: OpenArgs,
 }
@@ -123,9 +130,9 @@ pub struct VerifyArgs {
     /// auto, cpu, all, an index that `devices` prints, or part of an adapter's name; may be repeated.
     #[arg(long = "device", value_name = "DEVICE")]
     pub devices: Vec<String>,
-    /// How the recurrence is laid on the machine: auto or step.
-    #[arg(long, default_value = "auto", value_parser = ["auto", "step"])]
-    pub schedule: String,
+    /// How the recurrence is laid on the machine.
+    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
+    pub schedule: Schedule,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -152,6 +159,9 @@ pub struct CompareArgs {
     /// auto, cpu, all, an index that `devices` prints, or part of an adapter's name; may be repeated.
     #[arg(long = "device", value_name = "DEVICE")]
     pub devices: Vec<String>,
+    /// How the recurrence is laid on the machine.
+    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
+    pub schedule: Schedule,
     /// Run every dispatch on the GPU and on the CPU from the same inputs, and report each kernel.
     #[arg(long)]
     pub lockstep: bool,
