@@ -279,3 +279,47 @@ impl Config {
         Ok(())
     }
 }
+
+/// As PyTorch prints a module: the sizes, and what is not the default. An RNN's nonlinearity is told too.
+impl std::fmt::Display for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let python = |value: bool| if value { "True" } else { "False" };
+        write!(f, "{}({}, {}", self.kind.module(), self.input_size, self.hidden_size)?;
+        if self.proj_size > 0 {
+            write!(f, ", proj_size={}", self.proj_size)?;
+        }
+        if self.num_layers != 1 {
+            write!(f, ", num_layers={}", self.num_layers)?;
+        }
+        if self.kind == Kind::RnnRelu {
+            f.write_str(", nonlinearity='relu'")?;
+        }
+        for (name, value, default) in [("bias", self.bias, true), ("batch_first", self.batch_first, false)] {
+            if value != default {
+                write!(f, ", {name}={}", python(value))?;
+            }
+        }
+        if self.dropout != 0.0 {
+            write!(f, ", dropout={}", self.dropout)?;
+        }
+        if self.bidirectional {
+            f.write_str(", bidirectional=True")?;
+        }
+        f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn printed_as_pytorch_prints_modules() {
+        assert_eq!(Config::gru(3, 4).to_string(), "GRU(3, 4)");
+        let config = Config::lstm(3, 8).num_layers(2).bias(false).batch_first(true).dropout(0.25).bidirectional(true);
+        assert_eq!(
+            config.proj_size(5).to_string(),
+            "LSTM(3, 8, proj_size=5, num_layers=2, bias=False, batch_first=True, dropout=0.25, bidirectional=True)"
+        );
+    }
+}

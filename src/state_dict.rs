@@ -106,6 +106,11 @@ impl StateDict {
         self.metadata.get(key).map(String::as_str)
     }
 
+    /// All of the file's metadata, sorted by key.
+    pub fn all_metadata(&self) -> BTreeMap<&str, &str> {
+        self.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+    }
+
     /// The raw bytes of a tensor.
     fn bytes(&self, entry: &Entry) -> Result<&[u8]> {
         self.data.get(entry.bytes.clone()).ok_or_else(|| Error::File {

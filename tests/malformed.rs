@@ -8,9 +8,10 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use wgpu_rnn::language_model::{LanguageModelParams, Vocabulary, expected_tensors};
 use wgpu_rnn::params::expected_parameters;
 use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Config, Params, StateDict};
+use wgpu_rnn::{Config, Error, Params, StateDict};
 
 /// The system's allocator, noting the largest request of each thread.
 struct Noting;
@@ -40,11 +41,14 @@ unsafe impl GlobalAlloc for Noting {
 
 /// What loading makes of a file, and that it asks for no more memory at a time than the file's size excuses.
 fn load(name: &str, bytes: &[u8]) -> Result<Params, String> {
+    load_as(name, bytes, |state_dict| Params::from_state_dict(&state_dict, ""))
+}
+
+/// The same for whatever is read from a state dict.
+fn load_as<T>(name: &str, bytes: &[u8], read: impl Fn(StateDict) -> Result<T, Error>) -> Result<T, String> {
     let data = bytes.to_vec();
     LARGEST.set(0);
-    let result = StateDict::parse(name, data)
-        .and_then(|state_dict| Params::from_state_dict(&state_dict, ""))
-        .map_err(|error| error.to_string());
+    let result = StateDict::parse(name, data).and_then(read).map_err(|error| error.to_string());
     let (largest, allowed) = (LARGEST.get(), 4 * bytes.len() + (1 << 16));
     assert!(largest <= allowed, "{name}: {largest} bytes were asked for at once by a file of {}", bytes.len());
     result
@@ -202,6 +206,103 @@ fn any_mixture_of_names_and_shapes_loads_as_what_it_is_or_is_refused() {
         }
     }
     assert!(loaded > 100 && refused > 1000, "both happen: {loaded} loaded, {refused} refused");
+}
+
+/// The same for language models: names, shapes and metadata thrown together.
+#[test]
+fn any_mixture_of_a_language_models_tensors_loads_as_what_it_is_or_is_refused() {
+    const NAMES: [&str; 12] = [
+        "encoder.weight",
+        "decoder.weight",
+        "decoder.bias",
+        "rnn.weight_ih_l0",
+        "rnn.weight_hh_l0",
+        "rnn.bias_ih_l0",
+        "rnn.bias_hh_l0",
+        "rnn.weight_ih_l1",
+        "rnn.weight_ih_l0_reverse",
+        "rnn.weight_hr_l0",
+        "encoder.bias",
+        "rnn.weight_ih_l99999999999999999999",
+    ];
+    // Those of a model of one layer of an RNN, its sizes 2, 3 and 1, and what else there may be.
+    const SHAPES: [&[usize]; 7] = [&[2, 3], &[2, 1], &[2], &[1, 3], &[1, 1], &[1], &[1]];
+    const ODD: [&[usize]; 6] = [&[0, usize::MAX >> 1], &[usize::MAX >> 1, 0], &[], &[2, 3, 1], &[0], &[4, 1]];
+    const METADATA: [(&str, &str); 6] = [
+        ("rnn_type", "RNN_RELU"),
+        ("rnn_type", "LSTM"),
+        ("rnn_type", "\u{0}"),
+        ("decoder.weight", "encoder.weight"),
+        ("encoder.weight", "decoder.weight"),
+        ("encoder.weight", "encoder.weight"),
+    ];
+    let mut random = Mt19937::new(8);
+    let mut below = |bound: usize| random.next_u32() as usize % bound;
+    let (mut loaded, mut refused) = (0, 0);
+    for _ in 0..20_000 {
+        let (mut tensors, mut end) = (BTreeMap::new(), 0);
+        for (i, name) in NAMES.iter().enumerate() {
+            // Most often what belongs there is, and nothing else.
+            if (i < SHAPES.len()) != (below(20) > 0) {
+                continue;
+            }
+            let shape = if i < SHAPES.len() && below(30) > 0 { SHAPES[i] } else { ODD[below(ODD.len())] };
+            let size = 4 * shape.iter().product::<usize>();
+            end += size;
+            tensors.insert(*name, json!({ "dtype": "F32", "shape": shape, "data_offsets": [end - size, end] }));
+        }
+        let mut header = json!(tensors);
+        if below(3) == 0 {
+            let (key, value) = METADATA[below(METADATA.len())];
+            header["__metadata__"] = json!({ key: value });
+        }
+        let header = header.to_string();
+        let read = |state_dict| LanguageModelParams::from_state_dict(&state_dict, "", None);
+        match load_as(&header, &file(&header, &vec![0; end]), read) {
+            Err(message) => {
+                assert!(!message.is_empty(), "{header}: a reason");
+                refused += 1;
+            }
+            Ok(params) => {
+                let mut want: BTreeMap<String, Vec<usize>> = expected_tensors(params.config()).into_iter().collect();
+                if params.config().tie_weights {
+                    want.retain(|name, _| tensors.contains_key(name.as_str()) || !name.ends_with("coder.weight"));
+                }
+                let found: BTreeMap<&str, Value> =
+                    tensors.into_iter().map(|(name, tensor)| (name, tensor["shape"].clone())).collect();
+                assert_eq!(json!(found), json!(want), "{header}: loaded as {:?}", params.config());
+                loaded += 1;
+            }
+        }
+    }
+    assert!(loaded > 1000 && refused > 1000, "both happen: {loaded} loaded, {refused} refused");
+}
+
+/// A vocabulary is text of whoever made the file.
+#[test]
+fn vocabularies_that_are_none_are_refused() {
+    let read = |state_dict: StateDict| Vocabulary::from_state_dict_metadata(&state_dict);
+    let of = |vocabulary: &str| file(&json!({ "__metadata__": { "vocabulary": vocabulary } }).to_string(), &[]);
+    let good = load_as("good", &of(r#"["a", "\n"]"#), read).expect("two characters");
+    assert_eq!(good.map(|vocabulary| vocabulary.len()), Some(2), "its tokens");
+    for (what, vocabulary) in [
+        ("no JSON", "a, b"),
+        ("nothing", ""),
+        ("an object", r#"{"a": 0}"#),
+        ("a text", r#""ab""#),
+        ("numbers", "[1, 2]"),
+        ("an empty token", r#"["a", ""]"#),
+        ("one token twice", r#"["a", "b", "a"]"#),
+        ("one token twice, spelt otherwise", r#"["a", "\u0061"]"#),
+        ("no token", "[]"),
+        ("half of a surrogate pair", r#"["\ud800"]"#),
+        ("an end too early", r#"["a""#),
+        ("something behind the end", r#"["a"] 1"#),
+        ("deep nesting", &"[".repeat(100_000)),
+    ] {
+        let message = load_as(what, &of(vocabulary), read).expect_err(what);
+        assert!(message.contains("the metadata 'vocabulary' cannot be used"), "{what}: {message}");
+    }
 }
 
 /// The verdict that the collection asks for, in its own words, and what it means here.

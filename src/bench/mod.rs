@@ -15,9 +15,9 @@ use crate::error::{Error, Result};
 use crate::model::{self, Floor};
 use crate::oracle;
 use crate::params::Params;
-use crate::plan::Plan;
+use crate::plan::{Plan, Schedule};
 use crate::random::Mt19937;
-use crate::rnn::Rnn;
+use crate::rnn::{Rnn, RnnOptions};
 use crate::tensor::Tensor;
 
 /// What became of a measurement.
@@ -36,11 +36,13 @@ pub struct Options {
     pub budget: Duration,
     /// Most runs that are timed.
     pub repetitions: usize,
+    /// How the recurrence is laid on the machine.
+    pub schedule: Schedule,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { budget: Duration::from_secs(10), repetitions: 50 }
+        Self { budget: Duration::from_secs(10), repetitions: 50, schedule: Schedule::Auto }
     }
 }
 
@@ -118,7 +120,7 @@ impl Prepared {
     /// The errors of the device.
     pub fn measure(&self, device: &Device, calibration: &Calibration, options: Options) -> Result<Outcome> {
         let Shape { config, sizes, .. } = &self.shape;
-        let rnn = Rnn::new(device, &self.params)?;
+        let rnn = Rnn::with_options(device, &self.params, &RnnOptions::default().schedule(options.schedule))?;
         let plan = rnn.plan(sizes.seq_len, sizes.batch)?;
         let compared = |_: ()| -> Result<(Tensor, Duration)> {
             let start = Instant::now();
@@ -214,8 +216,8 @@ struct Times {
 }
 
 /// How a plan lays the recurrence on the machine.
-fn schedule(_: &Plan) -> &'static str {
-    "step"
+fn schedule(plan: &Plan) -> &'static str {
+    plan.schedule.schedule.name()
 }
 
 /// How weights are stored.
@@ -240,7 +242,7 @@ mod tests {
     #[test]
     fn a_row_has_the_shape_and_figures_that_fit_together() {
         let prepared = prepared(Config::gru(3, 5).num_layers(2).bidirectional(true), 7, 4);
-        let options = Options { budget: Duration::from_millis(20), repetitions: 3 };
+        let options = Options { budget: Duration::from_millis(20), repetitions: 3, ..Options::default() };
         let device = Device::cpu();
         let calibration = Calibration { measured: true, ..Calibration::typical(&device) };
         let outcome = prepared.measure(&device, &calibration, options).expect("the CPU runs it");
@@ -274,7 +276,7 @@ mod tests {
     #[test]
     fn what_takes_too_long_is_skipped_with_the_reason() {
         let prepared = prepared(Config::lstm(64, 64), 50, 2);
-        let options = Options { budget: Duration::from_nanos(1), repetitions: 3 };
+        let options = Options { budget: Duration::from_nanos(1), repetitions: 3, ..Options::default() };
         let device = Device::cpu();
         match prepared.measure(&device, &Calibration::typical(&device), options).expect("the CPU runs it") {
             Outcome::Skipped(reason) => assert!(reason.contains("more than the 0 s allowed"), "{reason}"),

@@ -105,6 +105,15 @@ pub fn parse_rnn_type(name: &str) -> Result<Kind> {
     })
 }
 
+/// As its constructor is called in the example.
+impl std::fmt::Display for LanguageModelConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { ntoken, ninp, nhid, nlayers, dropout, tie_weights, .. } = self;
+        write!(f, "RNNModel('{}', {ntoken}, {ninp}, {nhid}, {nlayers}, ", rnn_type_name(self.rnn_type))?;
+        write!(f, "dropout={dropout}, tie_weights={})", if *tie_weights { "True" } else { "False" })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{LanguageModelConfig, parse_rnn_type, rnn_type_name};

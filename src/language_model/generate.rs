@@ -13,6 +13,10 @@ use crate::rnn::{ForwardOptions, State};
 use crate::session::Session;
 use crate::stream::{initial_to_initial, read_state};
 
+/// 2^-126 and 2^126: what is outside counts as these, but for 0.
+const COLDEST: f32 = f32::MIN_POSITIVE;
+const HOTTEST: f32 = 1.0 / f32::MIN_POSITIVE;
+
 /// How tokens are chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -110,8 +114,8 @@ impl LanguageModel {
         if let Some(row) = prompts.iter().position(|prompt| prompt.is_empty()) {
             return Err(Error::Argument(format!("prompt {row} is empty: give at least one token")));
         }
-        for prompt in prompts {
-            check_tokens(prompt, prompt.len(), self.config().ntoken)?;
+        for (row, prompt) in prompts.iter().enumerate() {
+            check_tokens(prompt, self.config().ntoken, |at| format!("prompts[{row}][{at}]"))?;
         }
         if !(options.temperature >= 0.0 && options.temperature.is_finite()) {
             return Err(Error::Argument(format!(
@@ -119,14 +123,7 @@ impl LanguageModel {
                 options.temperature
             )));
         }
-        if !(1..=MAX_SEGMENT_STEPS).contains(&options.chunk) {
-            return Err(Error::Argument(format!("chunk should be 1 to {MAX_SEGMENT_STEPS}, got {}", options.chunk)));
-        }
-        // An even number of steps leaves the state in the buffer that the next chunk reads first.
-        let steps = options.chunk.next_multiple_of(2);
-        let (limits, tuning) = (self.device.limits(), self.device.tuning());
-        let plan = plan::generation(&self.layout, batch, steps, limits, tuning)?;
-        plan::check_budget(plan.layers.size(), limits)?;
+        let plan = self.plan_generation(batch, options.chunk)?;
         let mut session = Session::new(Arc::new(plan.layers.recording.clone()), &self.weights)?;
         match self.read_prompts(prompts)? {
             Some(prompted) => {
@@ -143,6 +140,20 @@ impl LanguageModel {
         session.write(plan.layers.lengths, &vec![f32::from_bits(1); batch])?;
         let options = *options;
         Ok(Generator { model: self, options, batch, plan, session, position: 0, ready: VecDeque::new(), failed: false })
+    }
+
+    /// The plan of a chunk of so many steps for `batch` prompts: what it runs and how much memory it takes, before it runs.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is no prompt or the chunk is out of range; [`Error::Limit`] as
+    /// [`generate`](Self::generate).
+    pub fn plan_generation(&self, batch: usize, chunk: usize) -> Result<GenerationPlan> {
+        if !(1..=MAX_SEGMENT_STEPS).contains(&chunk) {
+            return Err(Error::Argument(format!("chunk should be 1 to {MAX_SEGMENT_STEPS}, got {chunk}")));
+        }
+        // An even number of steps leaves the state in the buffer that the next chunk reads first.
+        let steps = chunk.next_multiple_of(2);
+        plan::plan_generation(&self.layout, batch, steps, self.device.limits(), self.device.tuning())
     }
 
     /// Runs all prompts up to their last tokens, which generation begins with.
@@ -163,9 +174,10 @@ impl Generator<'_> {
     fn chunk(&mut self) -> Result<()> {
         let GenerateOptions { temperature, top_k, seed, .. } = self.options;
         let top_k = u32::try_from(top_k).unwrap_or(u32::MAX);
-        // Adding 0 makes −0 positive: the kernel asks whether all bits are 0.
-        let temperature = (temperature + 0.0).to_bits();
-        let settings = [seed as u32, (seed >> 32) as u32, temperature, top_k, self.position as u32, 0, 0, 0];
+        // The kernel asks whether all bits are 0, and so has no −0. Beyond these bounds WGSL does not promise a quotient;
+        // within them the coldest are greedy and the hottest as good as uniform.
+        let temperature = if temperature == 0.0 { 0.0 } else { temperature.clamp(COLDEST, HOTTEST) };
+        let settings = [seed as u32, (seed >> 32) as u32, temperature.to_bits(), top_k, self.position as u32, 0, 0, 0];
         self.session.write(self.plan.settings, bytemuck::cast_slice(&settings))?;
         let tokens = self.session.run(&[self.plan.tokens])?.pop().unwrap_or_default();
         let tokens: &[u32] = bytemuck::cast_slice(&tokens);

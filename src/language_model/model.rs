@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::gpu::lock;
+use crate::kernel::WeightType;
 use crate::layout::{dropout_settings, write_state};
 use crate::plan::{self, LanguageModelLayout, LanguageModelPlan, Wanted};
 use crate::recording::BufferId;
@@ -93,8 +94,17 @@ impl LanguageModel {
     /// [`Error::Limit`] when one unit's or one token's weights exceed what the device binds or all of them the memory
     /// budget, and the errors of the device.
     pub fn new(device: &Device, params: &LanguageModelParams) -> Result<Self> {
+        Self::stored_as(device, params, WeightType::F32)
+    }
+
+    /// Puts `params` on `device`, all weights but biases stored in this type.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and [`Error::Argument`] naming the tensors with values that f16 does not hold.
+    pub fn stored_as(device: &Device, params: &LanguageModelParams, weights: WeightType) -> Result<Self> {
         let config = params.config().clone();
-        let layout = LanguageModelLayout::new(&config, device.limits())?;
+        weights.check(params.to_tensors().iter().map(|(name, tensor)| (name.as_str(), tensor.data())))?;
+        let layout = LanguageModelLayout::stored(&config, device.storage(weights)?, device.limits())?;
         plan::check_budget(layout.size(), device.limits())?;
         let weights = Weights::load(device, layout.buffers(), |index| layout.pack(index, params))?;
         let rnn = config.rnn();
@@ -166,6 +176,18 @@ impl LanguageModel {
         Ok((Tensor::trusted([sizes.seq_len, batch, self.config.ntoken], logits), state))
     }
 
+    /// The plan of a forward pass over `[T, B]` tokens, or of the first of several passes where the device does not hold
+    /// it in one: what it runs and how much memory it takes, before it runs.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] as [`forward`](Self::forward); [`Error::Argument`] when there is no step or no row.
+    pub fn plan(&self, seq_len: usize, batch: usize) -> Result<LanguageModelPlan> {
+        let (limits, tuning) = (self.device.limits(), self.device.tuning());
+        let sizes = Sizes { seq_len, batch };
+        let steps = plan::steps_per_pass(&self.layout, sizes, Wanted::Logits, false, limits)?.min(seq_len);
+        plan::plan_pass(&self.layout, Sizes { seq_len: steps, batch }, Wanted::Logits, false, limits, tuning)
+    }
+
     /// How well the model predicts `text`: every token but the first, from those before it.
     ///
     /// The text is cut into `streams` parts of equal length (the last ones may be shorter), which run side by side, each
@@ -183,7 +205,7 @@ impl LanguageModel {
         if count == 0 {
             return Err(Error::Argument(format!("a text to predict has at least two tokens, but got {}", text.len())));
         }
-        check_tokens(text, text.len(), self.config.ntoken)?;
+        check_tokens(text, self.config.ntoken, |at| format!("text[{at}]"))?;
         let batch = streams.min(count);
         let seq_len = count.div_ceil(batch);
         let sizes = Sizes { seq_len, batch };
@@ -216,7 +238,7 @@ impl LanguageModel {
         if let Some(lengths) = options.lengths {
             check::lengths(lengths, checked)?;
         }
-        check_tokens(tokens, batch, self.config.ntoken)?;
+        check_tokens(tokens, self.config.ntoken, |at| format!("tokens[{}, {}]", at / batch, at % batch))?;
         Ok(sizes)
     }
 
@@ -234,7 +256,7 @@ impl LanguageModel {
         }
         let training = options.training.filter(|_| self.config.dropout > 0.0);
         let limits = self.device.limits();
-        let steps = plan::language_model_steps(&self.layout, given.sizes, wanted, training.is_some(), limits)?;
+        let steps = plan::steps_per_pass(&self.layout, given.sizes, wanted, training.is_some(), limits)?;
         let mut last: Option<Prepared> = None;
         for start in (0..seq_len).step_by(steps) {
             let sizes = Sizes { seq_len: steps.min(seq_len - start), batch };
@@ -293,20 +315,19 @@ impl LanguageModel {
             }
         }
         let (limits, tuning) = (self.device.limits(), self.device.tuning());
-        let plan = plan::pass(&self.layout, sizes, wanted, training, limits, tuning)?;
+        let plan = plan::plan_pass(&self.layout, sizes, wanted, training, limits, tuning)?;
         let session = Session::new(Arc::new(plan.layers.recording.clone()), &self.weights)?;
         Ok(Prepared { plan, session })
     }
 }
 
-/// Checks that every token of `[T, B]` is one of `ntoken`.
-pub(super) fn check_tokens(tokens: &[u32], batch: usize, ntoken: usize) -> Result<()> {
+/// Checks that every token is one of `ntoken`; `name` tells what an offset is called.
+pub(super) fn check_tokens(tokens: &[u32], ntoken: usize, name: impl Fn(usize) -> String) -> Result<()> {
     match tokens.iter().position(|&token| token as usize >= ntoken) {
         None => Ok(()),
         Some(at) => Err(Error::Argument(format!(
-            "index out of range in self: tokens[{}, {}] is {}, expected 0 to {}",
-            at / batch,
-            at % batch,
+            "index out of range in self: {} is {}, expected 0 to {}",
+            name(at),
             tokens[at],
             ntoken - 1
         ))),

@@ -141,6 +141,18 @@ impl LanguageModelParams {
         Ok(params)
     }
 
+    /// Sets the dropout probability, which a state dict does not tell.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it is out of range.
+    pub fn with_dropout(mut self, dropout: f64) -> Result<Self> {
+        let config = self.config.dropout(dropout);
+        config.validate()?;
+        self.rnn = self.rnn.with(|rnn| rnn.dropout(dropout))?;
+        self.config = config;
+        Ok(self)
+    }
+
     /// Every tensor of the state dict, in its order, tied weights under both names as in PyTorch.
     pub fn to_tensors(&self) -> Vec<(String, Tensor)> {
         let rnn = params::expected_parameters(self.rnn.config());

@@ -1,17 +1,21 @@
 //! A language model as one recording: embedding, recurrent layers, decoder, and what is made of the logits.
 
+mod layout;
+
 use std::ops::Range;
 
+pub use layout::LanguageModelLayout;
+
 use super::layers::{Outputs, Planner, Scratch};
-use super::{MAX_SEGMENT_STEPS, Plan, Tuning, WeightLayout, embed, linear, padded, planned, weights};
+use super::{Choice, MAX_SEGMENT_STEPS, Plan, Schedule, Tuning, check_budget, embed, linear, padded, planned};
 use crate::check::Sizes;
 use crate::config::Config;
 use crate::dims::{Dims, SampleDims, ScoreDims};
 use crate::error::{Error, Result};
 use crate::kernel::{self, activation};
-use crate::language_model::{LanguageModelConfig, LanguageModelParams};
+use crate::language_model::LanguageModelConfig;
 use crate::limits::Limits;
-use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role};
+use crate::recording::{Axis, BufferId, Command, Dispatch, Place, Recording, Role};
 
 /// Where dropout draws for the embedding, and for what the decoder reads; layers count from 0.
 const EMBEDDING_SITE: u32 = 0x8000_0000;
@@ -29,77 +33,6 @@ pub enum Wanted {
     Logits,
     /// The negative log-likelihood of every step's target: `[S, B]`.
     Losses,
-}
-
-/// The weight buffers of a language model: what is where, without the values.
-#[derive(Debug, Clone)]
-pub struct LanguageModelLayout {
-    config: LanguageModelConfig,
-    rnn_config: Config,
-    rnn: WeightLayout,
-    buffers: Vec<BufferSpec>,
-    /// Tokens and weight: `[N, ninp]`.
-    encoder: Vec<(Range<usize>, BufferId)>,
-    /// Tokens, weight and bias: `[N, nhid]`, `[N]`.
-    decoder: Vec<(Range<usize>, BufferId, BufferId)>,
-}
-
-impl LanguageModelLayout {
-    /// Lays out the weights of `config` in buffers that `limits` allow. Tied weights are one.
-    ///
-    /// # Errors
-    /// [`Error::Limit`] when a single row exceeds one binding; as [`WeightLayout::new`].
-    pub fn new(config: &LanguageModelConfig, limits: &Limits) -> Result<Self> {
-        let rnn_config = config.rnn();
-        let rnn = WeightLayout::new(&rnn_config, limits)?;
-        let mut buffers = rnn.buffers().to_vec();
-        let mut add = |label: &str, tokens: &Range<usize>, features: Option<usize>| {
-            let mut axes = vec![(Axis::Column, tokens.len())];
-            axes.extend(features.map(|features| (Axis::Feature, padded(features))));
-            let label = format!("{label}, tokens {}..{}", tokens.start, tokens.end);
-            buffers.push(BufferSpec { label, axes, role: Role::Weight });
-            BufferId(buffers.len() - 1)
-        };
-        let cut = |features| weights::cut(config.ntoken, padded(features), "the weights of one token", limits);
-        let shards = cut(config.ninp)?.into_iter();
-        let encoder: Vec<_> = shards.map(|shard| (shard.clone(), add("encoder", &shard, Some(config.ninp)))).collect();
-        let tied = config.tie_weights.then(|| encoder.iter().map(|(_, weight)| *weight));
-        let tied: Vec<BufferId> = tied.into_iter().flatten().collect();
-        let decoder = cut(config.nhid)?.into_iter().enumerate().map(|(at, shard)| {
-            let weight = tied.get(at).copied().unwrap_or_else(|| add("decoder", &shard, Some(config.nhid)));
-            let bias = add("decoder bias", &shard, None);
-            (shard, weight, bias)
-        });
-        let decoder = decoder.collect();
-        Ok(Self { config: config.clone(), rnn_config, rnn, buffers, encoder, decoder })
-    }
-
-    /// The weight buffers, which are the first buffers of every recording.
-    pub fn buffers(&self) -> &[BufferSpec] {
-        &self.buffers
-    }
-
-    /// Bytes of all weight buffers.
-    pub fn size(&self) -> u64 {
-        self.buffers.iter().map(BufferSpec::size).sum()
-    }
-
-    /// The values of weight buffer `index`.
-    pub fn pack(&self, index: usize, params: &LanguageModelParams) -> Vec<f32> {
-        if index < self.rnn.buffers().len() {
-            return self.rnn.pack(index, params.rnn());
-        }
-        let id = BufferId(index);
-        if let Some((tokens, _)) = self.encoder.iter().find(|(_, weight)| *weight == id) {
-            return params.encoder_weight().padded_rows(tokens.clone());
-        }
-        let of_decoder = self.decoder.iter().find(|(_, weight, bias)| *weight == id || *bias == id);
-        match of_decoder {
-            Some((tokens, weight, _)) if *weight == id => params.decoder_weight().padded_rows(tokens.clone()),
-            Some((tokens, ..)) => params.decoder_bias()[tokens.clone()].to_vec(),
-            None => unreachable!("a buffer is of the layers, the encoder or the decoder"),
-        }
-    }
 }
 
 /// A recording of a language model and where its inputs and outputs are.
@@ -133,8 +66,9 @@ pub struct GenerationPlan {
 /// Plans a pass over `sizes`, all in one piece; with dropout if `training`.
 ///
 /// # Errors
-/// [`Error::Limit`] naming what would be exceeded.
-pub(crate) fn pass(
+/// [`Error::Limit`] naming what would be exceeded, but for the memory budget, which is [`steps_per_pass`]'s;
+/// [`Error::Argument`] when there is no row, no step or more than [`MAX_SEGMENT_STEPS`].
+pub fn plan_pass(
     layout: &LanguageModelLayout,
     sizes: Sizes,
     wanted: Wanted,
@@ -142,6 +76,7 @@ pub(crate) fn pass(
     limits: &Limits,
     tuning: Tuning,
 ) -> Result<LanguageModelPlan> {
+    check_sizes(sizes, &widths(layout, wanted), limits)?;
     let config = Config { dropout: if training { layout.config.dropout } else { 0.0 }, ..layout.rnn_config.clone() };
     let mut model = Model::new(layout, &config, sizes, limits, tuning);
     let Sizes { seq_len, batch } = sizes;
@@ -187,8 +122,8 @@ pub(crate) fn pass(
 /// it was.
 ///
 /// # Errors
-/// [`Error::Limit`] naming what would be exceeded.
-pub(crate) fn generation(
+/// As [`plan_pass`]; [`Error::Limit`] when the memory budget is exceeded.
+pub fn plan_generation(
     layout: &LanguageModelLayout,
     batch: usize,
     steps: usize,
@@ -196,7 +131,9 @@ pub(crate) fn generation(
     tuning: Tuning,
 ) -> Result<GenerationPlan> {
     let config = Config { dropout: 0.0, ..layout.rnn_config.clone() };
+    check_sizes(Sizes { seq_len: steps, batch }, &[("tokens", 1)], limits)?;
     let sizes = Sizes { seq_len: 1, batch };
+    check_sizes(sizes, &widths(layout, Wanted::Logits), limits)?;
     let mut model = Model::new(layout, &config, sizes, limits, tuning);
     let token = model.planner.buffer("token", vec![(Axis::Row, batch)], Role::State);
     let network = model.network(1, false);
@@ -222,63 +159,88 @@ pub(crate) fn generation(
     };
     let by_parity = [step(0)?, step(1)?];
     model.planner.recording.commands.push(Command::Steps { count: steps as u32, first_step: 0, by_parity });
-    Ok(GenerationPlan { layers: model.finish(network, sizes), token, settings, tokens })
+    let layers = model.finish(network, sizes);
+    check_budget(layers.size(), limits)?;
+    Ok(GenerationPlan { layers, token, settings, tokens })
 }
 
 /// The most steps of one pass that the limits allow, at least 1.
 ///
 /// # Errors
-/// [`Error::Limit`] naming what one step of the whole batch would exceed.
-pub(crate) fn max_steps(
+/// [`Error::Limit`] naming what one step of the whole batch would exceed; [`Error::Argument`] when there is no row.
+pub fn steps_per_pass(
     layout: &LanguageModelLayout,
     sizes: Sizes,
     wanted: Wanted,
     training: bool,
     limits: &Limits,
 ) -> Result<usize> {
-    let (config, rnn) = (&layout.config, &layout.rnn_config);
-    let bytes = |values: usize| (sizes.batch as u64).saturating_mul(values as u64).saturating_mul(4);
-    let gates = rnn.hidden_size * rnn.gate_count();
-    let logits = if wanted == Wanted::State { 0 } else { config.ntoken };
-    for (what, values) in [
-        ("the embedding of one time step", padded(config.ninp)),
-        ("the input projection of one time step (gates_x)", gates),
-        ("the output of one time step", padded(config.nhid)),
-        ("the logits of one time step", logits),
-    ] {
-        if bytes(values) > limits.max_binding() {
-            return Err(Error::Limit {
-                limit: limits.max_binding_name(),
-                what: what.to_owned(),
-                needed: bytes(values),
-                allowed: limits.max_binding(),
-                advice: "use a smaller batch, or another device",
-            });
-        }
-    }
-    let widest = bytes(padded(config.ninp).max(gates).max(padded(config.nhid)).max(logits)).max(1);
-    let work = (sizes.batch * gates.max(logits)).max(1) as u64 * padded(config.ninp.max(config.nhid)) as u64;
-    let steps = (limits.max_binding().min(LOGITS_SIZE.max(widest)) / widest)
-        .min((limits.max_work_per_submission / work).max(1))
-        .min(sizes.seq_len.min(MAX_SEGMENT_STEPS) as u64);
+    let Sizes { seq_len, batch } = sizes;
+    let widest = widths(layout, wanted).into_iter().map(|(_, values)| values).max().unwrap_or(1);
+    let step = bytes(Sizes { seq_len: 1, batch }, widest).max(1);
+    let LanguageModelConfig { ninp, nhid, .. } = layout.config;
+    // No wider than `widest`, and summed over the wider of the two inputs.
+    let work = (step / 4).saturating_mul(padded(ninp.max(nhid)) as u64).max(1);
+    let steps = (limits.max_binding().min(LOGITS_SIZE) / step)
+        .min(limits.max_work_per_submission / work)
+        .clamp(1, seq_len.clamp(1, MAX_SEGMENT_STEPS) as u64);
     let mut steps = steps as usize;
-    // What the budget allows is asked of the plans themselves.
+    // What else there is to exceed is asked of the plans themselves.
     loop {
-        let plan = pass(layout, Sizes { seq_len: steps, ..sizes }, wanted, training, limits, Tuning::default())?;
-        let needed = plan.layers.size();
-        if needed <= limits.memory_budget {
-            return Ok(steps);
-        }
-        if steps == 1 {
-            return Err(Error::Limit {
+        let plan = plan_pass(layout, Sizes { seq_len: steps, batch }, wanted, training, limits, Tuning::default());
+        let refusal = match plan.map(|plan| plan.layers.size()) {
+            Ok(needed) if needed <= limits.memory_budget => return Ok(steps),
+            Ok(needed) => Error::Limit {
                 limit: "memory_budget",
-                what: format!("one step of a language model over {} rows", sizes.batch),
+                what: format!("one step of a language model over {batch} rows"),
                 needed,
                 allowed: limits.memory_budget,
                 advice: "raise the budget, or use a smaller batch",
-            });
+            },
+            Err(error) => error,
+        };
+        if steps == 1 {
+            return Err(refusal);
         }
         steps /= 2;
+    }
+}
+
+/// What the widest buffers hold, and how many values of it each step of each row has.
+fn widths(layout: &LanguageModelLayout, wanted: Wanted) -> [(&'static str, usize); 4] {
+    let LanguageModelConfig { ntoken, ninp, nhid, .. } = layout.config;
+    [
+        ("embeddings", padded(ninp)),
+        ("input projections (gates_x)", nhid * layout.rnn_config.gate_count()),
+        ("outputs", padded(nhid)),
+        ("logits", if wanted == Wanted::State { 0 } else { ntoken }),
+    ]
+}
+
+/// Bytes of so many values for each step of each row.
+fn bytes(Sizes { seq_len, batch }: Sizes, values: usize) -> u64 {
+    [batch as u64, values as u64, 4].into_iter().fold(seq_len as u64, u64::saturating_mul)
+}
+
+/// Refuses sizes that make no plan, before anything is multiplied that could overflow.
+fn check_sizes(sizes: Sizes, widths: &[(&str, usize)], limits: &Limits) -> Result<()> {
+    let Sizes { seq_len, batch } = sizes;
+    if batch == 0 || !(1..=MAX_SEGMENT_STEPS).contains(&seq_len) {
+        return Err(Error::Argument(format!(
+            "a plan is made for at least one row and for 1 to {MAX_SEGMENT_STEPS} steps, but got {batch} rows and \
+             {seq_len} steps"
+        )));
+    }
+    let allowed = limits.max_binding();
+    match widths.iter().find(|(_, values)| bytes(sizes, *values) > allowed) {
+        None => Ok(()),
+        Some(&(what, values)) => Err(Error::Limit {
+            limit: limits.max_binding_name(),
+            what: format!("a buffer of {what} for {seq_len} x {batch} tokens"),
+            needed: bytes(sizes, values),
+            allowed,
+            advice: "use a smaller batch, or another device",
+        }),
     }
 }
 
@@ -345,18 +307,21 @@ impl<'a> Model<'a> {
     fn embed(&self, tokens: BufferId, network: &Network) -> Result<Vec<Dispatch>> {
         let rows = network.steps * self.sizes.batch;
         let shards = self.layout.encoder.iter();
-        let width = self.layout.config.ninp;
+        let (width, weights) = (self.layout.config.ninp, self.layout.storage().read_as());
         shards
-            .map(|(shard, weight)| embed(rows, width, shard.clone(), [tokens, *weight, network.x], self.limits))
+            .map(|(shard, weight)| {
+                embed(rows, width, shard.clone(), [tokens, *weight, network.x], weights, self.limits)
+            })
             .collect()
     }
 
     fn decode(&self, y: BufferId, logits: BufferId) -> Result<Vec<Dispatch>> {
         let LanguageModelConfig { ntoken, nhid, .. } = self.layout.config;
         let rows = self.planner.recording.spec(logits).len() / ntoken;
+        let weights = self.layout.storage().read_as();
         let shard = |(columns, weight, bias): &(Range<usize>, BufferId, BufferId)| {
             let buffers = [y, *weight, *bias, logits];
-            linear((rows, nhid, ntoken), columns.clone(), activation::NONE, buffers, self.limits)
+            linear((rows, nhid, ntoken), columns.clone(), activation::NONE, buffers, weights, self.limits)
         };
         self.layout.decoder.iter().map(shard).collect()
     }
@@ -372,6 +337,8 @@ impl<'a> Model<'a> {
     fn finish(self, network: Network, sizes: Sizes) -> Plan {
         Plan {
             sizes,
+            schedule: Choice { schedule: Schedule::Step, reason: "language models run step by step" },
+            turns: sizes.seq_len,
             recording: self.planner.recording,
             segments: std::slice::from_ref(&(0..network.steps)).to_vec(),
             input: vec![network.x],

@@ -5,7 +5,7 @@ use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::dims::{Dims, EmbedDims};
 use wgpu_rnn::kernel::EMBED;
 use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Embedding, Error, Tensor};
+use wgpu_rnn::{Embedding, Error, StateDict, Tensor};
 
 use crate::by_hand::{ByHand, comparisons_can_fail, same_bits};
 use crate::{Target, ensure};
@@ -67,4 +67,32 @@ pub fn lookups(target: &Target) -> Result<(), Failed> {
     let error = Embedding::new(&tiny, &weight, None).map(drop);
     let named = matches!(error, Err(Error::Limit { limit: "max_storage_buffer_binding_size", needed: 80, .. }));
     ensure(named, format!("a row of 80 bytes in a binding of 64: {error:?}"))
+}
+
+/// What PyTorch's module gives, to the last bit.
+pub fn fixtures(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/embedding");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let file = StateDict::open(entry?.path())?;
+        let name = file.path().display().to_string();
+        let padding = |key: &str| file.metadata(key).map(str::parse::<i64>).transpose();
+        let embedding = Embedding::new(&device, &file.tensor("weight")?, padding("padding_idx")?)?;
+        let row = padding("padding_row")?.map(usize::try_from).transpose()?;
+        ensure(embedding.padding_idx() == row, format!("{name}: padding_idx is {:?}", embedding.padding_idx()))?;
+        let shape = file.get("indices").map(|entry| entry.shape().to_vec()).unwrap_or_default();
+        let mut indices = file.i64("indices")?;
+        let want = file.tensor("output")?;
+        let y = embedding.forward(&indices, &shape)?;
+        ensure(y.shape() == want.shape(), format!("{name}: {:?}", y.shape()))?;
+        same_bits(&name, y.data(), want.data())?;
+        if embedding.num_embeddings() > 1 {
+            indices[0] = (indices[0] + 1) % embedding.num_embeddings() as i64;
+            let other = embedding.forward(&indices, &shape)?;
+            ensure(same_bits(&name, other.data(), want.data()).is_err(), format!("{name}: another index is told"))?;
+        }
+        count += 1;
+    }
+    ensure(count >= 4, format!("{count} fixtures"))
 }

@@ -12,7 +12,16 @@ use crate::seeded;
 
 /// A case file of this repository.
 pub fn fixture(name: &str) -> String {
-    text(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pytorch").join(name))
+    text(fixtures().join("pytorch").join(name))
+}
+
+/// A language model of this repository.
+pub fn language_model(name: &str) -> String {
+    text(fixtures().join("language_model").join(name))
+}
+
+fn fixtures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
 fn text(path: PathBuf) -> String {

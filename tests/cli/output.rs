@@ -48,7 +48,8 @@ fn talkative(folder: &Folder) -> Vec<(Vec<String>, i32)> {
     let weights = folder.save("weights.safetensors", &weights(&Config::lstm(3, 5), ""));
     let altered = folder.altered("grid_lstm_l2_b3_t11_bf.safetensors", "hn", 0, 9.0);
     let case = fixture("grid_lstm_l2_b3_t11_bf.safetensors");
-    let rows: [(&[&str], i32); 9] = [
+    let text = folder.write("text.txt", "To be, or not to be");
+    let rows: [(&[&str], i32); 13] = [
         (&["devices"], 0),
         (&["devices", "--json"], 0),
         (&["verify", "--device", "cpu", &case], 0),
@@ -57,6 +58,10 @@ fn talkative(folder: &Folder) -> Vec<(Vec<String>, i32)> {
         (&["compare", "--weights", &weights, "--device", "cpu"], 0),
         (&["compare", "--weights", &weights, "--device", "cpu", "--json"], 0),
         (&["verify", "--device", "cpu", "missing.safetensors"], 2),
+        (&["generate", "--device", "cpu", "--prompt", "A", "--length", "99"], 0),
+        (&["generate", "--device", "cpu", "--prompt", "€"], 2),
+        (&["perplexity", "--device", "cpu", &text], 0),
+        (&["perplexity", "--device", "cpu", &text, "--json"], 0),
         (&["--help"], 0),
     ];
     rows.map(|(args, code)| (args.iter().map(|&arg| arg.to_owned()).collect(), code)).to_vec()
@@ -128,8 +133,9 @@ fn there_are_no_colours_away_from_a_terminal() {
 fn help_and_version_are_results() {
     let ran = wgpu_rnn(&["--version"]).ended(0);
     assert_eq!(ran.stdout.trim_end(), concat!("wgpu-rnn ", env!("CARGO_PKG_VERSION")), "{}", ran.told());
-    wgpu_rnn(&["--help"]).ended(0).says(&["devices", "run", "verify", "compare", "Exit status", "NO_COLOR"]);
-    for command in ["devices", "run", "verify", "compare"] {
+    let commands = ["devices", "run", "verify", "compare", "generate", "perplexity"];
+    wgpu_rnn(&["--help"]).ended(0).says(&commands).says(&["Exit status", "NO_COLOR"]);
+    for command in commands {
         wgpu_rnn(&[command, "--help"]).ended(0).says(&["Usage: wgpu-rnn", command]);
     }
 }

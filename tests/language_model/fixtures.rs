@@ -4,22 +4,10 @@ use wgpu_rnn::compare::{Comparison, Tolerance};
 use wgpu_rnn::language_model::{LanguageModelConfig, LanguageModelParams, parse_rnn_type};
 use wgpu_rnn::{Kind, StateDict, oracle};
 
+use crate::language_models::{fixtures, metadata, tokens};
+
 /// PyTorch's float64, rounded to float32 once: the definition rounds to the same value or the next.
 const ONE_ROUNDING: Tolerance = Tolerance { atol: 1e-12, rtol: 1.2e-7 };
-
-fn fixtures() -> Vec<StateDict> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/language_model");
-    let files = std::fs::read_dir(folder).expect("the folder of fixtures");
-    let mut paths: Vec<_> = files.map(|file| file.expect("a readable folder").path()).collect();
-    paths.sort();
-    assert!(paths.len() >= 12, "{} fixtures", paths.len());
-    paths.iter().map(|path| StateDict::open(path).unwrap_or_else(|error| panic!("{error}"))).collect()
-}
-
-fn metadata<T: std::str::FromStr>(file: &StateDict, key: &str) -> T {
-    let text = file.metadata(key).unwrap_or_else(|| panic!("{}: no {key}", file.path().display()));
-    text.parse().unwrap_or_else(|_| panic!("{}: {key} is '{text}'", file.path().display()))
-}
 
 /// The configuration that the metadata tell.
 fn config(file: &StateDict) -> LanguageModelConfig {
@@ -28,11 +16,6 @@ fn config(file: &StateDict) -> LanguageModelConfig {
     let rnn_type = parse_rnn_type(&rnn_type).unwrap_or_else(|error| panic!("{error}"));
     LanguageModelConfig::new(rnn_type, size("ntoken"), size("ninp"), size("nhid"), size("nlayers"))
         .tie_weights(metadata(file, "tie_weights"))
-}
-
-fn tokens(file: &StateDict, name: &str) -> Vec<u32> {
-    let tokens = file.i64(name).unwrap_or_else(|error| panic!("{error}"));
-    tokens.into_iter().map(|token| u32::try_from(token).expect("a token's id")).collect()
 }
 
 #[test]

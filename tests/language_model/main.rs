@@ -1,6 +1,8 @@
 //! The host side of language models: state dicts, the definition in `f64`, and what PyTorch gives.
 
 mod fixtures;
+#[path = "../common/language_models.rs"]
+mod language_models;
 mod loading;
 
 use safetensors::Dtype;

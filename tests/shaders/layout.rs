@@ -6,7 +6,9 @@ use naga::proc::GlobalCtx;
 use naga::{AddressSpace, Expression, Literal, Module, Scalar, TypeInner};
 use wgpu_rnn::Kind;
 use wgpu_rnn::calibrate::kernels::{BLOCK_TILES, TILE_QUADS, WORKGROUP_SIZE};
-use wgpu_rnn::dims::{DropoutDims, EmbedDims, LinearDims, ProbeDims, SampleDims, ScoreDims, Step, StepDims};
+use wgpu_rnn::dims::{
+    DropoutDims, EmbedDims, LinearDims, ProbeDims, SampleDims, ScoreDims, SequenceDims, Step, StepDims,
+};
 use wgpu_rnn::kernel::{
     Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, NO_TOKEN, QUADS_PER_WORKGROUP, SAMPLE_SITE,
     STEP_MAX_ROWS,
@@ -51,7 +53,7 @@ macro_rules! layout_of {
 }
 
 /// Every struct of `dims.rs`.
-fn host_layouts() -> [Layout; 8] {
+fn host_layouts() -> [Layout; 9] {
     [
         layout_of!(LinearDims {
             steps,
@@ -76,6 +78,17 @@ fn host_layouts() -> [Layout; 8] {
             units,
             unit_offset,
             unit_tiles,
+            row_tiles
+        }),
+        layout_of!(SequenceDims {
+            seq_len,
+            first_step,
+            first_index,
+            steps,
+            batch,
+            directions,
+            hidden_size,
+            state_quads,
             row_tiles
         }),
         layout_of!(Step { index }),
@@ -154,14 +167,16 @@ fn constant(module: &Module, name: &str) -> Option<u32> {
 
 /// Constants that the kernel and its planning share.
 fn constants_agree(kernel: &Kernel) -> Verdict {
-    let want: &[(&str, usize)] = match kernel.name {
+    let want: &[(&str, usize)] = match kernel.name.trim_end_matches("_f16") {
         "linear" => &[("TILE", LINEAR_TILE)],
         "linear_rows" => &[("MAX_ROWS", LINEAR_MAX_ROWS), ("WORKGROUP_SIZE", LINEAR_ROWS_COLUMNS)],
-        "step_rnn" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::RnnTanh.gate_count())],
-        "step_lstm" | "step_lstm_unprojected" => {
+        "step_rnn" | "sequence_rnn" => {
+            &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::RnnTanh.gate_count())]
+        }
+        "step_lstm" | "step_lstm_unprojected" | "sequence_lstm" => {
             &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Lstm.gate_count())]
         }
-        "step_gru" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Gru.gate_count())],
+        "step_gru" | "sequence_gru" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Gru.gate_count())],
         "step_projection" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", 1)],
         "embed" | "dropout" => &[("WORKGROUP_SIZE", QUADS_PER_WORKGROUP)],
         "score" => &[],

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use wgpu_rnn::Kind;
 use wgpu_rnn::bench::Suite;
 use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::kernel::WeightType;
 use wgpu_rnn::limits::Limits;
+use wgpu_rnn::{Kind, Schedule};
 
 /// PyTorch's RNN, LSTM and GRU on any GPU.
 ///
@@ -37,6 +39,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Measure what the devices are capable of, and keep it for `bench`.
     Calibrate(CalibrateArgs),
+    /// Tell what is in a safetensors file: modules, tensors, metadata.
+    Inspect(InspectArgs),
     /// Write text with a language model, drawn on the device.
     Generate(GenerateArgs),
     /// Tell how well a language model predicts a text.
@@ -69,6 +73,11 @@ fn parse_limit(text: &str) -> Result<(String, u64), String> {
     }
     let value = value.parse().map_err(|_| format!("'{value}' is not a whole number"))?;
     Ok((name.to_owned(), value))
+}
+
+/// The names of schedules, which usage lists.
+fn schedules() -> impl TypedValueParser<Value = Schedule> {
+    PossibleValuesParser::new(Schedule::ALL.map(Schedule::name)).try_map(|name| name.parse())
 }
 
 impl OpenArgs {
@@ -111,9 +120,9 @@ pub struct RunArgs {
     /// auto, cpu, an index that `devices` prints, or part of an adapter's name.
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// How the recurrence is laid on the machine: auto or step.
-    #[arg(long, default_value = "auto", value_parser = ["auto", "step"])]
-    pub schedule: String,
+    /// How the recurrence is laid on the machine.
+    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
+    pub schedule: Schedule,
     #[command(flatten)]
     pub open: OpenArgs,
 }
@@ -126,9 +135,9 @@ pub struct VerifyArgs {
     /// auto, cpu, all, an index that `devices` prints, or part of an adapter's name; may be repeated.
     #[arg(long = "device", value_name = "DEVICE")]
     pub devices: Vec<String>,
-    /// How the recurrence is laid on the machine: auto or step.
-    #[arg(long, default_value = "auto", value_parser = ["auto", "step"])]
-    pub schedule: String,
+    /// How the recurrence is laid on the machine.
+    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
+    pub schedule: Schedule,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -155,6 +164,9 @@ pub struct CompareArgs {
     /// auto, cpu, all, an index that `devices` prints, or part of an adapter's name; may be repeated.
     #[arg(long = "device", value_name = "DEVICE")]
     pub devices: Vec<String>,
+    /// How the recurrence is laid on the machine.
+    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
+    pub schedule: Schedule,
     /// Run every dispatch on the GPU and on the CPU from the same inputs, and report each kernel.
     #[arg(long)]
     pub lockstep: bool,
@@ -200,9 +212,9 @@ pub struct BenchArgs {
     /// How weights are stored: f32.
     #[arg(long, default_value = "f32", value_parser = ["f32", "f16"])]
     pub dtype: String,
-    /// How the recurrence is laid on the machine: auto or step.
-    #[arg(long, default_value = "auto", value_parser = ["auto", "step"])]
-    pub schedule: String,
+    /// How the recurrence is laid on the machine.
+    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
+    pub schedule: Schedule,
     /// Say how each shape runs, what it can take no less than, and whether the CPU should be faster.
     #[arg(long)]
     pub explain: bool,
@@ -237,6 +249,16 @@ pub struct CalibrateArgs {
     pub open: OpenArgs,
 }
 
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Weights, a language model or a case.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Which language model, and what its tokens stand for.
 #[derive(Debug, Default, Args)]
 pub struct TextModelArgs {
@@ -253,6 +275,9 @@ pub struct TextModelArgs {
     /// What the tokens are: one to a line, or a JSON array (.json); else the metadata's `vocabulary`.
     #[arg(long, value_name = "FILE")]
     pub vocabulary: Option<PathBuf>,
+    /// How weights are stored on the device: f32, or f16, which takes half the bytes and rounds them.
+    #[arg(long, default_value = "f32")]
+    pub dtype: WeightType,
 }
 
 #[derive(Debug, Args)]
@@ -260,13 +285,13 @@ pub struct GenerateArgs {
     #[command(flatten)]
     pub model: TextModelArgs,
     /// The text to carry on.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub prompt: String,
     /// Tokens to write.
     #[arg(long, default_value_t = 400)]
     pub length: usize,
     /// What logits are divided by before a token is drawn; 0 takes the likeliest one.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub temperature: f32,
     /// Draw among this many of the likeliest tokens; 0 for all.
     #[arg(long, default_value_t = 0)]

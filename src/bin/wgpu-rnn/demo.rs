@@ -67,9 +67,6 @@ fn show(device: &Device, text: &TextModel, first: &mut Option<Made>) -> Result<b
     let prompt = text.vocabulary.encode(PROMPT)?;
     let options = GenerateOptions::default().temperature(TEMPERATURE);
     let sink = if first.is_none() { Sink::Stdout(&text.vocabulary) } else { Sink::None };
-    if first.is_none() {
-        crate::terminal::print_text(PROMPT);
-    }
     let made = make(&model, sink, &prompt, &options, LENGTH)?;
     if first.is_none() {
         line!("\n");

@@ -17,10 +17,9 @@ pub fn generate(args: &GenerateArgs) -> Result<Outcome, Error> {
         return Err(Error::Argument("--prompt is empty: give at least one character or word".to_owned()));
     }
     let device = Device::open_with(&args.device, &args.open.options())?;
-    let model = LanguageModel::new(&device, &params)?;
+    let model = LanguageModel::stored_as(&device, &params, args.model.dtype)?;
     let options = GenerateOptions::default().temperature(args.temperature).top_k(args.top_k).seed(args.seed);
-    print_text(&vocabulary.decode(&prompt)?);
-    let made = make(&model, Sink::Stdout(&vocabulary), &prompt, &options, args.length)?;
+    let made = make(&model, Sink::Reader(&vocabulary), &prompt, &options, args.length)?;
     print_text("\n");
     anstream::eprintln!("{FAINT}{} on {device}{FAINT:#}", made.describe());
     Ok(Outcome::Agreed)
@@ -31,14 +30,15 @@ pub struct Made {
     pub tokens: Vec<u32>,
     /// Tokens per second that the device made after the first chunk, in which drivers still compile.
     pub per_second: Option<f64>,
-    /// From the prompt to the first chunk.
-    pub first: Duration,
+    /// From the prompt to the first chunk, if there was one.
+    pub first: Option<Duration>,
 }
 
 impl Made {
     pub fn describe(&self) -> String {
         let rate = self.per_second.map(|rate| format!(", {rate:.0} tokens per second")).unwrap_or_default();
-        format!("{} tokens{rate}; the first after {}", self.tokens.len(), duration(self.first))
+        let first = self.first.map(|first| format!("; the first after {}", duration(first))).unwrap_or_default();
+        format!("{} tokens{rate}{first}", self.tokens.len())
     }
 }
 
@@ -47,11 +47,13 @@ impl Made {
 pub enum Sink<'a> {
     /// To stdout, as text.
     Stdout(&'a Vocabulary),
+    /// To stdout, as text, and no longer than somebody reads it.
+    Reader(&'a Vocabulary),
     /// Nowhere.
     None,
 }
 
-/// Generates `length` tokens.
+/// Generates `length` tokens behind a prompt, which goes to the sink too.
 pub fn make(
     model: &LanguageModel,
     sink: Sink<'_>,
@@ -61,25 +63,28 @@ pub fn make(
 ) -> Result<Made, Error> {
     let started = Instant::now();
     let chunk = options.chunk.next_multiple_of(2);
-    let (mut tokens, mut text) = (Vec::with_capacity(length), String::new());
-    // All tokens of a chunk arrive with its first one: the second chunk begins to run when the first one is there.
-    let mut first = Duration::ZERO;
-    for step in model.generate(&[prompt], options)?.take(length) {
-        if tokens.is_empty() {
-            first = started.elapsed();
-        }
-        let step = step?;
-        if let Sink::Stdout(vocabulary) = sink {
-            text.push_str(&vocabulary.decode(&step)?);
-        }
+    let decode = |tokens: &[u32]| match sink {
+        Sink::Stdout(vocabulary) | Sink::Reader(vocabulary) => vocabulary.decode(tokens),
+        Sink::None => Ok(String::new()),
+    };
+    let generator = model.generate(&[prompt], options)?;
+    print_text(&decode(prompt)?);
+    let (mut tokens, mut text, mut first) = (Vec::new(), String::new(), None);
+    for step in generator.take(length) {
+        // All tokens of a chunk arrive with its first one: the second chunk begins to run when the first one is there.
+        first.get_or_insert_with(|| started.elapsed());
+        // What came before an error is shown before it is told.
+        let step = step.inspect_err(|_| _ = print_text(&text))?;
+        text.push_str(&decode(&step)?);
         tokens.extend(step);
-        if tokens.len() % chunk == 0 {
-            print_text(&std::mem::take(&mut text));
+        let arrived = tokens.len() % chunk != 0 || print_text(&std::mem::take(&mut text));
+        if !arrived && matches!(sink, Sink::Reader(_)) {
+            break;
         }
     }
     print_text(&text);
-    let later = length.saturating_sub(chunk).next_multiple_of(chunk);
-    let time = started.elapsed().saturating_sub(first).as_secs_f64();
+    let time = started.elapsed().saturating_sub(first.unwrap_or_default()).as_secs_f64();
+    let later = tokens.len().saturating_sub(chunk).next_multiple_of(chunk);
     let per_second = (later > 0).then(|| later as f64 / time);
     Ok(Made { tokens, per_second, first })
 }

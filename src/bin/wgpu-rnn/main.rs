@@ -11,6 +11,7 @@ mod compare;
 mod demo;
 mod devices;
 mod generate;
+mod inspect;
 mod perplexity;
 mod run;
 mod terminal;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Some(Command::Compare(args)) => compare::compare(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
         Some(Command::Calibrate(args)) => calibrate::calibrate(&args),
+        Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Generate(args)) => generate::generate(&args),
         Some(Command::Perplexity(args)) => perplexity::perplexity(&args),
     };

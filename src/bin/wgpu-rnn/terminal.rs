@@ -24,13 +24,12 @@ macro_rules! line {
 }
 pub(crate) use line;
 
-/// Prints a part of a text on stdout, at once.
-pub fn print_text(text: &str) {
+/// Prints a part of a text on stdout, at once. Returns whether it got there: a reader may have gone away.
+pub fn print_text(text: &str) -> bool {
     use std::io::Write as _;
     let mut out = anstream::stdout().lock();
-    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        not_written(error);
-    }
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(not_written).is_ok()
 }
 
 /// Why results did not reach stdout, if that is worth telling.

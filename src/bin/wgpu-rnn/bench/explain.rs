@@ -4,12 +4,12 @@ use wgpu_rnn::bench::Shape;
 use wgpu_rnn::calibrate::Calibration;
 use wgpu_rnn::device::Engine;
 use wgpu_rnn::model::{Placement, forward, step_work};
-use wgpu_rnn::{Device, Error, Params, Rnn};
+use wgpu_rnn::{Device, Error, Params, Rnn, RnnOptions, Schedule};
 
 use super::{Target, known};
 use crate::terminal::{FAINT, STRONG, line};
 
-pub fn print(shapes: &[Shape], targets: &[Target]) -> Result<(), Error> {
+pub fn print(shapes: &[Shape], targets: &[Target], schedule: Schedule) -> Result<(), Error> {
     let cpu = known(&Device::cpu());
     for shape in shapes {
         let params = Params::init(&shape.config, 0)?;
@@ -24,7 +24,14 @@ pub fn print(shapes: &[Shape], targets: &[Target]) -> Result<(), Error> {
         for Target { title, device } in targets {
             let Ok((device, calibration)) = device else { continue };
             line!("  {title}");
-            let rnn = Rnn::new(device, &params)?;
+            let options = RnnOptions::default().schedule(schedule);
+            let rnn = match Rnn::with_options(device, &params, &options) {
+                Ok(rnn) => rnn,
+                Err(error) => {
+                    line!("    {error}");
+                    continue;
+                }
+            };
             for sentence in sentences(shape, &rnn, calibration, &cpu)? {
                 line!("    {sentence}");
             }
@@ -43,7 +50,7 @@ fn sentences(shape: &Shape, rnn: &Rnn, calibration: &Calibration, cpu: &Calibrat
         counted(passes as usize, "pass"),
         plan.size().div_ceil(1 << 20)
     )];
-    sentences.push(format!("schedule step: {}", reason()));
+    sentences.push(format!("schedule {}: {}", plan.schedule.schedule, plan.schedule.reason));
     let floor = forward(calibration, &shape.config, shape.sizes, dispatches);
     let steps = shape.steps() as f64;
     let source = if calibration.measured { "measured" } else { "typical of such a device, not measured" };
@@ -60,11 +67,6 @@ fn sentences(shape: &Shape, rnn: &Rnn, calibration: &Calibration, cpu: &Calibrat
         sentences.push(format!("{placement}{guess}"));
     }
     Ok(sentences.into_iter().map(|sentence| format!("{FAINT}-{FAINT:#} {sentence}")).collect())
-}
-
-/// Why a plan's schedule was chosen.
-fn reason() -> &'static str {
-    "the only one there is"
 }
 
 fn counted(count: usize, what: &str) -> String {

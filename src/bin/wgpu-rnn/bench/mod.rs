@@ -73,7 +73,8 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     let peers = peers::read(&args.with)?;
     let shapes = shapes(args);
     let targets = targets(args)?;
-    let options = Options { budget: Duration::from_secs(args.seconds.max(1)), ..Options::default() };
+    let budget = Duration::from_secs(args.seconds.max(1));
+    let options = Options { budget, schedule: args.schedule, ..Options::default() };
     let mut report = Report {
         machine: Machine {
             os: std::env::consts::OS,
@@ -124,7 +125,7 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     report.peers = peers;
     table::print(&report);
     if args.explain {
-        explain::print(&shapes, &targets)?;
+        explain::print(&shapes, &targets, args.schedule)?;
     }
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&report)

@@ -1,0 +1,150 @@
+//! `wgpu-rnn inspect`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use wgpu_rnn::case::{CaseFile, Content};
+use wgpu_rnn::language_model::LanguageModelParams;
+use wgpu_rnn::{Error, Params, StateDict};
+
+use crate::Outcome;
+use crate::args::InspectArgs;
+use crate::terminal::{BAD, FAINT, STRONG, line, print_json};
+
+/// Characters of a metadata value that are shown; JSON has all of them.
+const SHOWN: usize = 60;
+
+#[derive(Serialize)]
+struct Report {
+    path: String,
+    /// Of a case file.
+    case: Option<CaseRow>,
+    modules: Vec<ModuleRow>,
+    tensors: Vec<TensorRow>,
+    metadata: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct CaseRow {
+    id: Option<String>,
+    /// What runs, as PyTorch prints it.
+    module: Option<String>,
+    /// Features that this version lacks.
+    unsupported: Vec<String>,
+    /// Why it is no case that can be read.
+    error: Option<String>,
+}
+
+/// A module that the names of tensors speak of.
+#[derive(Serialize)]
+struct ModuleRow {
+    prefix: String,
+    /// As PyTorch prints it.
+    module: Option<String>,
+    /// Why it cannot be loaded.
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TensorRow {
+    name: String,
+    dtype: String,
+    shape: Vec<usize>,
+}
+
+pub fn inspect(args: &InspectArgs) -> Result<Outcome, Error> {
+    let file = StateDict::open(&args.file)?;
+    let tensor = |name: &str| {
+        file.get(name).map(|entry| TensorRow {
+            name: name.to_owned(),
+            dtype: format!("{:?}", entry.dtype()),
+            shape: entry.shape().to_vec(),
+        })
+    };
+    let is_case = file.metadata("format").is_some_and(|format| format.starts_with("rnncase"));
+    let report = Report {
+        path: args.file.display().to_string(),
+        case: is_case.then(|| case(args)),
+        // A case's weights stand beside its input and results, among which a state dict has no place.
+        modules: if is_case { Vec::new() } else { modules(&file) },
+        tensors: file.names().filter_map(tensor).collect(),
+        metadata: file.all_metadata().into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+    };
+    if args.json {
+        print_json(&report)?;
+    } else {
+        print(&report);
+    }
+    Ok(Outcome::Agreed)
+}
+
+fn case(args: &InspectArgs) -> CaseRow {
+    let row = |id, module, unsupported, error| CaseRow { id, module, unsupported, error };
+    match CaseFile::open(&args.file) {
+        Err(error) => row(None, None, Vec::new(), Some(error.to_string())),
+        Ok(CaseFile { id, content: Content::Case(case), .. }) => {
+            row(Some(id), Some(case.params.config().to_string()), Vec::new(), None)
+        }
+        Ok(CaseFile { id, content: Content::Unsupported(features), .. }) => row(Some(id), None, features, None),
+    }
+}
+
+/// What can be loaded, by prefix: recurrent modules, and language models around them.
+fn modules(file: &StateDict) -> Vec<ModuleRow> {
+    let row = |prefix: &str, loaded: Result<String, Error>| {
+        let (module, error) = match loaded {
+            Ok(module) => (Some(module), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        ModuleRow { prefix: prefix.to_owned(), module, error }
+    };
+    let ending = |ending: &'static str| file.names().filter_map(move |name| name.strip_suffix(ending));
+    let is_module = |prefix: &&str| prefix.is_empty() || prefix.ends_with('.');
+    let mut rows = Vec::new();
+    for prefix in ending("encoder.weight").filter(is_module) {
+        if file.get(&format!("{prefix}rnn.weight_ih_l0")).is_some() {
+            let params = LanguageModelParams::from_state_dict(file, prefix, None);
+            rows.push(row(prefix, params.map(|params| params.config().to_string())));
+        }
+    }
+    for prefix in ending("weight_ih_l0").filter(is_module) {
+        rows.push(row(prefix, Params::from_state_dict(file, prefix).map(|params| params.config().to_string())));
+    }
+    for prefix in ending("weight_ih").filter(is_module) {
+        let cell = Params::from_cell_state_dict(file, prefix);
+        rows.push(row(prefix, cell.map(|params| params.config().to_string().replacen('(', "Cell(", 1))));
+    }
+    rows
+}
+
+fn print(report: &Report) {
+    line!("{STRONG}{}{STRONG:#}", report.path);
+    if let Some(CaseRow { id, module, unsupported, error }) = &report.case {
+        let id = id.as_deref().unwrap_or_default();
+        match (error, module) {
+            (Some(error), _) => line!("  {BAD}{error}{BAD:#}"),
+            (None, Some(module)) => line!("  case {id}: {STRONG}{module}{STRONG:#}"),
+            (None, None) => line!("  case {id}, which needs {}", unsupported.join(", ")),
+        }
+    }
+    for ModuleRow { prefix, module, error } in &report.modules {
+        let prefix = if prefix.is_empty() { "without a prefix" } else { prefix };
+        match (module, error) {
+            (Some(module), _) => line!("  {prefix}: {STRONG}{module}{STRONG:#}"),
+            (None, error) => line!("  {prefix}: {BAD}{}{BAD:#}", error.as_deref().unwrap_or_default()),
+        }
+    }
+    line!("\n{FAINT}tensors{FAINT:#}");
+    let width = report.tensors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
+    for TensorRow { name, dtype, shape } in &report.tensors {
+        line!("  {name:width$}  {dtype:4}  {shape:?}");
+    }
+    if !report.metadata.is_empty() {
+        line!("\n{FAINT}metadata{FAINT:#}");
+    }
+    for (key, value) in &report.metadata {
+        let shown: String = value.chars().take(SHOWN).collect();
+        let more = if value.chars().nth(SHOWN).is_some() { " .." } else { "" };
+        line!("  {key}: {}{more}", shown.escape_debug());
+    }
+}

@@ -1,0 +1,47 @@
+//! `wgpu-rnn inspect`.
+
+use wgpu_rnn::Config;
+
+use crate::files::{Folder, fixture, weights};
+use crate::program::{assert_keys, wgpu_rnn};
+
+#[test]
+fn a_language_model_and_its_recurrent_module_are_told() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/shakespeare.safetensors");
+    let ran = wgpu_rnn(&["inspect", model]).ended(0);
+    let ran = ran.says(&["RNNModel('LSTM', 65, 64, 320, 2", "LSTM(64, 320, num_layers=2)", "encoder.weight", "F16"]);
+    assert!(ran.stdout.contains("[65, 64]"), "shapes: {}", ran.told());
+    let report = wgpu_rnn(&["inspect", "--json", model]).ended(0).json();
+    assert_keys("the report", &report, &["path", "case", "modules", "tensors", "metadata"]);
+    assert_eq!(report["modules"][1]["prefix"], "rnn.", "{report:#}");
+    assert_eq!(report["metadata"]["rnn_type"], "LSTM", "{report:#}");
+    assert!(report["case"].is_null(), "{report:#}");
+}
+
+#[test]
+fn a_case_is_told_with_its_module() {
+    let case = fixture("grid_lstm_l2_b3_t11_bf.safetensors");
+    let report = wgpu_rnn(&["inspect", "--json", &case]).ended(0).json();
+    let module = report["case"]["module"].as_str().unwrap_or_default();
+    assert!(module.starts_with("LSTM(") && module.contains("num_layers=2, batch_first=True"), "{report:#}");
+}
+
+#[test]
+fn modules_that_cannot_be_loaded_say_why() {
+    let folder = Folder::new();
+    let mut entries = weights(&Config::gru(3, 5).num_layers(2), "encoder.");
+    entries.retain(|(name, ..)| name != "encoder.weight_hh_l1");
+    let path = folder.save("weights.safetensors", &entries);
+    wgpu_rnn(&["inspect", &path]).ended(0).says(&["encoder.:", "missing key: encoder.weight_hh_l1"]);
+}
+
+#[test]
+fn what_is_no_safetensors_file_is_refused() {
+    let folder = Folder::new();
+    let path = folder.path("notes.txt");
+    std::fs::write(&path, "not a model").expect("a file in a new folder");
+    let ran = wgpu_rnn(&["inspect", &path]).ended(2);
+    assert!(ran.stderr.contains("not a valid safetensors file"), "{}", ran.told());
+    let ran = wgpu_rnn(&["inspect", "missing.safetensors"]).ended(2);
+    assert!(ran.stderr.contains("missing.safetensors"), "{}", ran.told());
+}
