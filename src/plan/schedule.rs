@@ -117,10 +117,9 @@ pub fn choose(
 /// The choice on an adapter of type CPU.
 fn software(hidden_size: usize, batch: usize, rows: usize, runs: impl Fn(Schedule) -> bool) -> Result<Choice> {
     let taken = |schedule, reason| Ok(Choice { schedule, reason });
-    if hidden_size <= SEQUENCE_HIDDEN_SIZE || (rows > 1 && hidden_size <= TILED_HIDDEN_SIZE) {
-        if runs(Schedule::Sequence) {
-            return taken(Schedule::Sequence, "a software adapter: dispatches cost more than small steps");
-        }
+    let small = hidden_size <= SEQUENCE_HIDDEN_SIZE || (rows > 1 && hidden_size <= TILED_HIDDEN_SIZE);
+    if small && runs(Schedule::Sequence) {
+        return taken(Schedule::Sequence, "a software adapter: dispatches cost more than small steps");
     }
     if batch >= TILED_ROWS && runs(Schedule::StepTiled) {
         return taken(Schedule::StepTiled, "a software adapter: each value read serves several rows and units");

@@ -6,8 +6,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use wgpu_rnn::Schedule;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::kernel::WeightType;
 use wgpu_rnn::limits::Limits;
+use wgpu_rnn::{RnnOptions, WeightType};
 
 /// PyTorch's RNN, LSTM and GRU on any GPU.
 ///
@@ -85,6 +85,23 @@ impl OpenArgs {
     }
 }
 
+/// How a module is put on a device.
+#[derive(Debug, Args)]
+pub struct ModuleArgs {
+    /// How the recurrence is laid on the machine.
+    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
+    pub schedule: Schedule,
+    /// How weights are stored: f32, or f16, which takes half the bytes and rounds them.
+    #[arg(long, default_value = "f32")]
+    pub dtype: WeightType,
+}
+
+impl ModuleArgs {
+    pub fn options(&self) -> RnnOptions {
+        RnnOptions::default().schedule(self.schedule).weights(self.dtype)
+    }
+}
+
 /// Which weights.
 #[derive(Debug, Args)]
 pub struct WeightsArgs {
@@ -115,9 +132,8 @@ pub struct RunArgs {
     /// auto, cpu, an index that `devices` prints, or part of an adapter's name.
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// How the recurrence is laid on the machine.
-    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
-    pub schedule: Schedule,
+    #[command(flatten)]
+    pub module: ModuleArgs,
     #[command(flatten)]
     pub open: OpenArgs,
 }
@@ -130,9 +146,8 @@ pub struct VerifyArgs {
     /// auto, cpu, all, an index that `devices` prints, or part of an adapter's name; may be repeated.
     #[arg(long = "device", value_name = "DEVICE")]
     pub devices: Vec<String>,
-    /// How the recurrence is laid on the machine.
-    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
-    pub schedule: Schedule,
+    #[command(flatten)]
+    pub module: ModuleArgs,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -159,9 +174,8 @@ pub struct CompareArgs {
     /// auto, cpu, all, an index that `devices` prints, or part of an adapter's name; may be repeated.
     #[arg(long = "device", value_name = "DEVICE")]
     pub devices: Vec<String>,
-    /// How the recurrence is laid on the machine.
-    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
-    pub schedule: Schedule,
+    #[command(flatten)]
+    pub module: ModuleArgs,
     /// Run every dispatch on the GPU and on the CPU from the same inputs, and report each kernel.
     #[arg(long)]
     pub lockstep: bool,
