@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::params::Params;
-use crate::rnn::{Rnn, State};
+use crate::rnn::{Rnn, RnnOptions, State};
 use crate::state_dict::StateDict;
 use crate::stream::Stream;
 use crate::tensor::Tensor;
@@ -39,6 +39,14 @@ impl Cell {
     /// [`Error::Config`] naming what a cell does not have: several layers, a second direction, a projection,
     /// `batch_first`, `dropout`. Else as [`Rnn::new`].
     pub fn new(device: &Device, params: &Params) -> Result<Self> {
+        Self::with_options(device, params, &RnnOptions::default())
+    }
+
+    /// Puts `params` on `device`, with options.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new) and [`Rnn::with_options`].
+    pub fn with_options(device: &Device, params: &Params, options: &RnnOptions) -> Result<Self> {
         let config = params.config();
         let beyond: Vec<String> = [
             (config.num_layers != 1, format!("num_layers={}", config.num_layers)),
@@ -58,7 +66,7 @@ impl Cell {
                 config.kind.module()
             )));
         }
-        Ok(Self(Rnn::new(device, params)?))
+        Ok(Self(Rnn::with_options(device, params, options)?))
     }
 
     /// Loads the cell under `prefix` of a state dict; see [`Params::from_cell_state_dict`].

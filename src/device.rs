@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::gpu::{self, AdapterEntry, Gpu};
+use crate::kernel::WeightType;
 use crate::limits::Limits;
-use crate::plan::Tuning;
+use crate::plan::{Storage, Tuning};
 use crate::self_test;
 
 /// A device that models can be loaded onto. Clones share it.
@@ -172,10 +173,24 @@ impl Device {
         }
     }
 
+    /// How weights that are rounded to a type are stored: the CPU keeps them as f32, which its vectors are.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for f16 on an adapter whose shaders cannot widen it: OpenGL before 4.2.
+    pub fn storage(&self, weights: WeightType) -> Result<Storage> {
+        match &self.0 {
+            Inner::Cpu(_) => Ok(Storage { weights, widened: true }),
+            Inner::Gpu(gpu) if weights == WeightType::F16 && !gpu.unpacks_halves() => Err(Error::Unsupported(format!(
+                "weights stored as f16 on {self}, whose shaders cannot widen them; use f32"
+            ))),
+            Inner::Gpu(_) => Ok(Storage { weights, widened: false }),
+        }
+    }
+
     /// How kernels are laid out.
     pub fn tuning(&self) -> Tuning {
         match &self.0 {
-            Inner::Cpu(_) => Tuning { row_per_invocation: true },
+            Inner::Cpu(_) => Tuning { row_per_invocation: true, host: true },
             Inner::Gpu(gpu) => gpu.tuning(),
         }
     }

@@ -62,6 +62,32 @@ pub struct StepDims {
     pub pad: [u32; 2],
 }
 
+/// The sizes of one `sequence` dispatch, which computes `steps` steps of a segment.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct SequenceDims {
+    /// Time steps T of the whole sequence.
+    pub seq_len: u32,
+    /// The step that this segment starts with.
+    pub first_step: u32,
+    /// Where in the segment this dispatch starts.
+    pub first_index: u32,
+    /// Steps of this dispatch.
+    pub steps: u32,
+    /// Batch rows B.
+    pub batch: u32,
+    /// Directions D.
+    pub directions: u32,
+    /// Hidden units H of one direction.
+    pub hidden_size: u32,
+    /// Quads (four values) of one direction's state, padding included.
+    pub state_quads: u32,
+    /// Workgroups along the batch rows B.
+    pub row_tiles: u32,
+    /// Unused; a uniform's size is a multiple of 16.
+    pub pad: [u32; 3],
+}
+
 /// Which time step a `step` dispatch computes; bound with a dynamic offset into a table of all of them.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -143,6 +169,8 @@ pub enum Dims {
     Linear(LinearDims),
     /// Of a `step` dispatch.
     Step(StepDims),
+    /// Of a `sequence` dispatch.
+    Sequence(SequenceDims),
     /// Of an `embed` dispatch.
     Embed(EmbedDims),
     /// Of a `dropout` dispatch.
@@ -159,6 +187,7 @@ impl Dims {
         match self {
             Self::Linear(dims) => bytemuck::bytes_of(dims),
             Self::Step(dims) => bytemuck::bytes_of(dims),
+            Self::Sequence(dims) => bytemuck::bytes_of(dims),
             Self::Embed(dims) => bytemuck::bytes_of(dims),
             Self::Dropout(dims) => bytemuck::bytes_of(dims),
             Self::Score(dims) => bytemuck::bytes_of(dims),

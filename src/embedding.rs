@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::gpu::lock;
+use crate::kernel::WeightType;
 use crate::plan::{self, padded};
 use crate::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
 use crate::session::{Session, Weights};
@@ -184,7 +185,8 @@ impl Embedding {
         let width = padded(self.embedding_dim);
         let y = buffer("embedding output", vec![(Axis::Row, rows), (Axis::Feature, width)], Role::Output);
         for (shard, weight) in &self.shards {
-            let dispatch = plan::embed(rows, self.embedding_dim, shard.clone(), [indices, *weight, y], limits)?;
+            let dispatch =
+                plan::embed(rows, self.embedding_dim, shard.clone(), [indices, *weight, y], WeightType::F32, limits)?;
             recording.commands.push(Command::Dispatch(dispatch));
         }
         Ok((Ports { indices, y }, recording))

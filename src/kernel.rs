@@ -4,8 +4,16 @@
 //! that it needs; WGSL takes declarations in any order, so the schedule comes first and a compiler's line numbers are
 //! the file's. Tests walk this table.
 
+mod f16;
+
+pub use f16::{
+    EMBED_F16, LINEAR_F16, LINEAR_ROWS_F16, SEQUENCE_GRU_F16, SEQUENCE_LSTM_F16, SEQUENCE_RNN_F16, STEP_GRU_F16,
+    STEP_LSTM_F16, STEP_LSTM_UNPROJECTED_F16, STEP_PROJECTION_F16, STEP_RNN_F16,
+};
+
 use crate::cpu::{self, Twin};
 use crate::dims::Dims;
+use crate::error::{Error, Result};
 
 /// How a kernel uses a storage binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +54,7 @@ pub struct WorkgroupUse {
 }
 
 /// One row of the table.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Kernel {
     /// Name in messages, recordings and GPU debuggers.
     pub name: &'static str,
@@ -66,6 +74,75 @@ pub struct Kernel {
     pub loop_iterations: fn(&Dims, &[(&'static str, u32)]) -> u64,
     /// The CPU function that does the same, buffer for buffer.
     pub twin: Twin,
+}
+
+/// How weights are stored on a device. Arithmetic is f32 in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum WeightType {
+    /// As they are.
+    #[default]
+    F32,
+    /// Rounded to f16: half the bytes, and a relative error of each weight of up to 2^-11.
+    F16,
+}
+
+impl WeightType {
+    /// `f32` or `f16`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
+
+    /// Checks that finite values of the weights among named tensors stay finite.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming the tensors that have others.
+    pub(crate) fn check<'a>(self, tensors: impl Iterator<Item = (&'a str, &'a [f32])>) -> Result<()> {
+        if self == Self::F32 {
+            return Ok(());
+        }
+        let beyond = |&value: &f32| value.is_finite() && half::f16::from_f32(value).is_infinite();
+        let beyond = tensors.filter(|(name, values)| !name.contains("bias") && values.iter().any(beyond));
+        let names: Vec<&str> = beyond.map(|(name, _)| name).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Argument(format!("f16 holds values up to 65504, but {} has others; store f32", names.join(", "))))
+    }
+}
+
+impl std::str::FromStr for WeightType {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "f32" => Ok(Self::F32),
+            "f16" => Ok(Self::F16),
+            other => Err(Error::Argument(format!("unknown dtype '{other}': expected f32 or f16"))),
+        }
+    }
+}
+
+/// What the names of kernels end with whose weights are stored as f16.
+const F16: &str = "_f16";
+
+impl Kernel {
+    /// The kernel that does the same with weights stored otherwise; itself if it reads none.
+    pub fn stored_as(&'static self, weights: WeightType) -> &'static Self {
+        let f16 = |kernel: &&&'static Self| kernel.name.strip_suffix(F16) == Some(self.name);
+        match weights {
+            WeightType::F32 => self,
+            WeightType::F16 => KERNELS.iter().find(f16).copied().unwrap_or(self),
+        }
+    }
+
+    /// The kernel that does the same with weights stored as f32.
+    pub(crate) fn widened(&'static self) -> &'static Self {
+        let f32 = |kernel: &&&'static Self| Some(kernel.name) == self.name.strip_suffix(F16);
+        KERNELS.iter().find(f32).copied().unwrap_or(self)
+    }
 }
 
 /// The value of an override; tables and plans are written together, so that a missing one is a defect.
@@ -272,6 +349,87 @@ pub static STEP_PROJECTION: Kernel = step_kernel!(
     &STEP_OVERRIDES
 );
 
+/// Values of `sequence`'s STATE: 4, 12 and 32 KiB of workgroup memory. With the middle one and the sums of most
+/// specialisations 16 KiB, which every device has, are enough.
+pub const SEQUENCE_STATES: &[u32] = &[1024, 3072, 8192];
+
+const SEQUENCE_OVERRIDES: [Override; 4] = [
+    Override { name: "WORKGROUP_SIZE", values: &[8, 64, 256] },
+    Override { name: "LANES", values: &[1, 2, 4] },
+    Override { name: "ROWS", values: &[1, 2, 4, STEP_MAX_ROWS] },
+    Override { name: "STATE", values: SEQUENCE_STATES },
+];
+
+/// Workgroup use of a `sequence` kernel whose `Gates` take `gates_size` bytes in an array.
+fn sequence_workgroup(overrides: &[(&'static str, u32)], gates_size: u32) -> WorkgroupUse {
+    let sums = step_workgroup(overrides, gates_size);
+    WorkgroupUse { storage: sums.storage + override_value(overrides, "STATE") * 4, ..sums }
+}
+
+fn sequence_loop_iterations(dims: &Dims, overrides: &[(&'static str, u32)]) -> u64 {
+    let Dims::Sequence(dims) = dims else { return 0 };
+    let [invocations, lanes, rows] =
+        ["WORKGROUP_SIZE", "LANES", "ROWS"].map(|name| u64::from(override_value(overrides, name)));
+    let quads = u64::from(dims.state_quads);
+    // The sums, their stores, two barriers, and the updates, each of which joins the lanes' sums.
+    let tile = quads.div_ceil(lanes) * (1 + rows) + rows + 2 + rows * (1 + 2 * lanes);
+    let tiles = u64::from(dims.hidden_size).div_ceil(invocations / lanes);
+    // The state is copied in and out; the lengths go over the rows.
+    let copies = 2 * (rows * quads * 4).div_ceil(invocations) + rows;
+    copies + u64::from(dims.steps) * (1 + tiles * (1 + tile))
+}
+
+macro_rules! sequence_kernel {
+    ($name:literal, $cell:literal, $gates_size:literal, $twin:path, $bindings:expr, $overrides:expr) => {
+        Kernel {
+            name: $name,
+            entry: "sequence",
+            wgsl: concat!(
+                include_str!("../shaders/sequence.wgsl"),
+                include_str!(concat!("../shaders/cell/", $cell, ".wgsl")),
+                include_str!("../shaders/shared/activation.wgsl"),
+                include_str!("../shaders/weight/f32.wgsl"),
+            ),
+            stepped: false,
+            bindings: $bindings,
+            overrides: $overrides,
+            workgroup: |overrides| sequence_workgroup(overrides, $gates_size),
+            loop_iterations: sequence_loop_iterations,
+            twin: $twin,
+        }
+    };
+}
+
+/// Several time steps of `nn.RNN`.
+pub static SEQUENCE_RNN: Kernel =
+    sequence_kernel!("sequence_rnn", "rnn", 4, cpu::sequence::sequence_rnn, &STEP_BINDINGS, {
+        const ALL: [Override; 5] = {
+            let [a, b, c, d] = SEQUENCE_OVERRIDES;
+            [a, b, c, d, Override { name: "RELU", values: &[0, 1] }]
+        };
+        &ALL
+    });
+
+/// Several time steps of `nn.LSTM`.
+pub static SEQUENCE_LSTM: Kernel = sequence_kernel!(
+    "sequence_lstm",
+    "lstm",
+    16,
+    cpu::sequence::sequence_lstm,
+    &const { with_own(read_write(8, "c")) },
+    &SEQUENCE_OVERRIDES
+);
+
+/// Several time steps of `nn.GRU`.
+pub static SEQUENCE_GRU: Kernel = sequence_kernel!(
+    "sequence_gru",
+    "gru",
+    16,
+    cpu::sequence::sequence_gru,
+    &const { with_own(read(8, "bias_hn")) },
+    &SEQUENCE_OVERRIDES
+);
+
 /// Invocations of a workgroup of `embed` and of `dropout`, one for each quad.
 pub const QUADS_PER_WORKGROUP: usize = 64;
 
@@ -366,7 +524,7 @@ pub static SAMPLE: Kernel = Kernel {
 };
 
 /// The whole table.
-pub static KERNELS: [&Kernel; 11] = [
+pub static KERNELS: [&Kernel; 25] = [
     &LINEAR,
     &LINEAR_ROWS,
     &STEP_RNN,
@@ -374,8 +532,22 @@ pub static KERNELS: [&Kernel; 11] = [
     &STEP_GRU,
     &STEP_LSTM_UNPROJECTED,
     &STEP_PROJECTION,
+    &SEQUENCE_RNN,
+    &SEQUENCE_LSTM,
+    &SEQUENCE_GRU,
     &EMBED,
     &DROPOUT,
     &SCORE,
     &SAMPLE,
+    &LINEAR_F16,
+    &LINEAR_ROWS_F16,
+    &STEP_RNN_F16,
+    &STEP_LSTM_F16,
+    &STEP_GRU_F16,
+    &STEP_LSTM_UNPROJECTED_F16,
+    &STEP_PROJECTION_F16,
+    &EMBED_F16,
+    &SEQUENCE_RNN_F16,
+    &SEQUENCE_LSTM_F16,
+    &SEQUENCE_GRU_F16,
 ];

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-/// The limits that plans obey, under WebGPU's names, and three of our own.
+/// The limits that plans obey, under WebGPU's names, and four of our own.
 ///
 /// They start from the adapter ([`Limits::of`]) or the host ([`Limits::host`]) and can be lowered with
 /// [`set`](Self::set): a plan for a small GPU can so be tried on a large one, and chunking with small data.
@@ -31,6 +31,8 @@ pub struct Limits {
     /// Multiply-adds of one submission, so that no watchdog (2 s on Windows) meets one that takes so long. Every
     /// dispatch counts for a million more, since small ones cost time too.
     pub max_work_per_submission: u64,
+    /// Time steps of one dispatch of the schedule `sequence`: long dispatches meet watchdogs, and nothing else gets a turn.
+    pub max_steps_per_dispatch: u32,
 }
 
 impl Limits {
@@ -40,8 +42,11 @@ impl Limits {
     /// A second or less on an integrated GPU that reaches 50 billion multiply-adds per second.
     const WORK_PER_SUBMISSION: u64 = 50_000_000_000;
 
+    /// A dispatch costs what a step or two do: beyond this many steps nothing is left to save.
+    const STEPS_PER_DISPATCH: u32 = 64;
+
     /// Names that [`set`](Self::set) takes.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 11] = [
         "max_storage_buffer_binding_size",
         "max_buffer_size",
         "max_compute_workgroups_per_dimension",
@@ -52,6 +57,7 @@ impl Limits {
         "memory_budget",
         "max_loop_iterations",
         "max_work_per_submission",
+        "max_steps_per_dispatch",
     ];
 
     /// The limits of an adapter.
@@ -68,6 +74,7 @@ impl Limits {
             memory_budget: u64::MAX,
             max_loop_iterations: if software { Self::SOFTWARE_LOOP_ITERATIONS } else { u64::MAX },
             max_work_per_submission: Self::WORK_PER_SUBMISSION,
+            max_steps_per_dispatch: Self::STEPS_PER_DISPATCH,
         }
     }
 
@@ -99,6 +106,7 @@ impl Limits {
             "max_compute_workgroup_storage_size" => (None, Some(&mut self.max_compute_workgroup_storage_size)),
             "max_storage_buffers_per_shader_stage" => (None, Some(&mut self.max_storage_buffers_per_shader_stage)),
             "max_work_per_submission" => (Some(&mut self.max_work_per_submission), None),
+            "max_steps_per_dispatch" => (None, Some(&mut self.max_steps_per_dispatch)),
             _ => return refuse(format!("unknown limit '{name}': expected one of {}", Self::NAMES.join(", "))),
         };
         let current = wide.as_ref().map_or_else(|| narrow.as_ref().map_or(0, |n| u64::from(**n)), |w| **w);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::gpu::lock;
-use crate::kernel::activation;
+use crate::kernel::{WeightType, activation};
 use crate::plan::{self, padded};
 use crate::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
 use crate::session::{Session, Weights};
@@ -181,7 +181,8 @@ impl Linear {
                 Activation::Sigmoid => activation::SIGMOID,
             };
             let size = (rows, self.in_features, self.out_features);
-            let dispatch = plan::linear(size, columns.clone(), activation, [x, *weight, *bias, y], limits)?;
+            let dispatch =
+                plan::linear(size, columns.clone(), activation, [x, *weight, *bias, y], WeightType::F32, limits)?;
             recording.commands.push(Command::Dispatch(dispatch));
         }
         Ok((Ports { x, y }, recording))

@@ -132,6 +132,7 @@ impl Dispatch {
             Dims::Linear(d) => product(&[d.steps, d.batch, d.directions, d.columns, d.parts, d.part_quads, 4]),
             // At most four gates.
             Dims::Step(d) => product(&[d.batch, d.directions, d.units, 4, d.state_quads, 4]),
+            Dims::Sequence(d) => product(&[d.steps, d.batch, d.directions, d.hidden_size, 4, d.state_quads, 4]),
             Dims::Embed(d) => product(&[d.rows, d.quads, 4]),
             // Ten rounds of eight products.
             Dims::Dropout(d) => product(&[d.steps, d.batch, d.directions, d.quads, 80]),

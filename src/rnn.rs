@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::gpu::lock;
 use crate::layout::{Given, c_features, h_features, output_shape, unpack_output, unpack_state, write_inputs};
 use crate::params::Params;
-use crate::plan::{self, Plan, WeightLayout};
+use crate::plan::{self, Plan, Schedule, WeightLayout};
 use crate::session::{Session, Weights};
 use crate::state_dict::StateDict;
 use crate::tensor::Tensor;
@@ -54,6 +54,34 @@ pub struct ForwardOptions<'a> {
     pub training: Option<u64>,
 }
 
+/// How a module is put on a device.
+///
+/// ```
+/// # fn main() -> wgpu_rnn::Result<()> {
+/// use wgpu_rnn::{Config, Device, Params, Rnn, RnnOptions, Schedule};
+/// let params = Params::init(&Config::gru(3, 4), 0)?;
+/// let options = RnnOptions::default().schedule(Schedule::Sequence);
+/// let gru = Rnn::with_options(&Device::cpu(), &params, &options)?;
+/// assert_eq!(gru.plan(100, 1)?.schedule.reason, "asked for");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RnnOptions {
+    /// How the recurrence is laid on the machine.
+    pub schedule: Schedule,
+}
+
+impl RnnOptions {
+    /// Lays the recurrence on the machine in this way.
+    #[must_use]
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = schedule;
+        self
+    }
+}
+
 /// A recurrent module with its weights on a device.
 ///
 /// Which of `nn.RNN`, `nn.LSTM` and `nn.GRU` it is says its [`Config`]. Forward calls may come from several threads.
@@ -73,6 +101,7 @@ pub struct ForwardOptions<'a> {
 pub struct Rnn {
     config: Config,
     device: Device,
+    options: RnnOptions,
     layout: WeightLayout,
     weights: Weights,
     /// The plans used last, most recent first. A call takes its plan out and puts it back, so that calls of other sizes
@@ -97,12 +126,23 @@ impl Rnn {
     /// [`Error::Limit`](crate::Error::Limit) when a single unit's weights exceed what the device binds or all of them the memory budget,
     /// [`Error::Unsupported`](crate::Error::Unsupported) for what this version lacks, and the errors of the device.
     pub fn new(device: &Device, params: &Params) -> Result<Self> {
+        Self::with_options(device, params, &RnnOptions::default())
+    }
+
+    /// Puts `params` on `device`, with options.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`Error::Unsupported`](crate::Error::Unsupported) saying why for a schedule that cannot run this module
+    /// on this device.
+    pub fn with_options(device: &Device, params: &Params, options: &RnnOptions) -> Result<Self> {
         let config = params.config().clone();
         config.validate()?;
         let layout = WeightLayout::new(&config, device.limits())?;
         plan::check_budget(layout.size(), device.limits())?;
+        plan::check_schedule(options.schedule, &config, &layout, device.limits(), device.tuning())?;
         let weights = Weights::load(device, layout.buffers(), |index| layout.pack(index, params))?;
-        Ok(Self { config, device: device.clone(), layout, weights, plans: Mutex::default() })
+        let options = options.clone();
+        Ok(Self { config, device: device.clone(), options, layout, weights, plans: Mutex::default() })
     }
 
     /// Loads the module under `prefix` of a state dict; see [`Params::from_state_dict`].
@@ -192,7 +232,8 @@ impl Rnn {
 
     pub(crate) fn plan_rows(&self, sizes: Sizes, training: bool) -> Result<Plan> {
         let plan = if training { plan::plan_training } else { plan::plan };
-        plan(&self.config, &self.layout, sizes, self.device.limits(), self.device.tuning())
+        let Self { config, layout, device, options, .. } = self;
+        plan(config, layout, sizes, device.limits(), device.tuning(), options.schedule)
     }
 
     /// An output of zeros, and the state before the first step.

@@ -8,7 +8,7 @@ use crate::compare::{Comparison, Tolerance};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::linear::Linear;
-use crate::rnn::{Rnn, State};
+use crate::rnn::{Rnn, RnnOptions, State};
 use crate::tensor::Tensor;
 
 /// How a case ended.
@@ -108,14 +108,19 @@ fn walk(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 
 /// Runs the case in `path` on `device`. Whatever happens becomes a report.
 pub fn run(device: &Device, path: &Path) -> Report {
+    run_with(device, path, &RnnOptions::default())
+}
+
+/// Runs the case in `path` on `device`, with options. What these do not allow is reported as unsupported.
+pub fn run_with(device: &Device, path: &Path, options: &RnnOptions) -> Report {
     match CaseFile::open(path) {
         Err(error) => Report::error(path, &error),
-        Ok(file) => run_file(device, &file),
+        Ok(file) => run_file(device, &file, options),
     }
 }
 
 /// Runs a case that has been read.
-pub fn run_file(device: &Device, file: &CaseFile) -> Report {
+pub fn run_file(device: &Device, file: &CaseFile, options: &RnnOptions) -> Report {
     let mut report = Report {
         id: file.id.clone(),
         path: file.path.clone(),
@@ -132,7 +137,7 @@ pub fn run_file(device: &Device, file: &CaseFile) -> Report {
             return report;
         }
     };
-    match compare(device, case, file.tolerance) {
+    match compare(device, case, file.tolerance, options) {
         Ok(comparison) => {
             if !comparison.agrees() {
                 report.status = Status::Fail;
@@ -148,8 +153,8 @@ pub fn run_file(device: &Device, file: &CaseFile) -> Report {
     report
 }
 
-fn compare(device: &Device, case: &Case, tolerance: Tolerance) -> Result<Comparison> {
-    let (output, state) = forward(device, case)?;
+fn compare(device: &Device, case: &Case, tolerance: Tolerance, options: &RnnOptions) -> Result<Comparison> {
+    let (output, state) = forward(device, case, options)?;
     let mut comparison = Comparison::default();
     for expected in &case.expected {
         let got = match expected.of {
@@ -179,13 +184,13 @@ fn compare(device: &Device, case: &Case, tolerance: Tolerance) -> Result<Compari
 }
 
 /// Runs the network; the output of a cell is its h.
-fn forward(device: &Device, case: &Case) -> Result<(Tensor, State)> {
+fn forward(device: &Device, case: &Case, options: &RnnOptions) -> Result<(Tensor, State)> {
     let state = case.state.as_ref();
     if case.cell {
-        let next = Cell::new(device, &case.params)?.forward(&case.input, state)?;
+        let next = Cell::with_options(device, &case.params, options)?.forward(&case.input, state)?;
         return Ok((next.h.clone(), next));
     }
-    let rnn = Rnn::new(device, &case.params)?;
+    let rnn = Rnn::with_options(device, &case.params, options)?;
     match &case.lengths {
         Some(lengths) => rnn.forward_lengths(&case.input, lengths, state),
         None => rnn.forward(&case.input, state),

@@ -1,13 +1,16 @@
 //! The CPU engine: executes a recording through each kernel's twin.
 
-pub(crate) mod activation;
+mod activation;
+mod cell;
 pub(crate) mod dropout;
 pub(crate) mod embed;
+pub(crate) mod f16;
 pub(crate) mod linear;
 mod log;
 mod matmul;
 pub(crate) mod sample;
 pub(crate) mod score;
+pub(crate) mod sequence;
 mod softmax;
 pub(crate) mod step;
 mod tile;

@@ -1,7 +1,9 @@
 //! Twins of `shaders/step.wgsl` with each of its cells.
 
+use std::ops::Range;
+
 use super::Binding::{self, Read, ReadWrite};
-use super::activation::{relu, sigmoid, tanh_exact};
+use super::cell::{Gru, Lstm, Rnn, run};
 use super::matmul::{Matrix, multiply_transposed};
 use crate::dims::{Dims, Step, StepDims};
 use crate::kernel::override_value;
@@ -10,13 +12,13 @@ use crate::recording::Dispatch;
 
 /// `step` with `cell/rnn.wgsl`.
 pub(crate) fn step_rnn(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
-    let nonlinearity = if override_value(&dispatch.overrides, "RELU") == 1 { relu } else { tanh_exact };
+    let relu = override_value(&dispatch.overrides, "RELU") == 1;
     let [Read(gates_x), Read(weight), Read(h_in), ReadWrite(h_out), ReadWrite(y), Read(lengths)] = bindings else {
         unreachable!("step_rnn is dispatched with its buffers")
     };
-    let mut state = State::new(dispatch, gates_x, h_in, h_out, y);
-    products(dispatch, at, (weight, h_in, lengths), |at, sums: &[f32; 1]| {
-        state.update(at, |x: &[f32; 1], _| nonlinearity(sums[0] + x[0]));
+    let mut state = State::new(dims(dispatch).hidden_size, h_in, h_out, y);
+    products(dims(dispatch), at, (weight, h_in, lengths), |row, sums| {
+        state.update(row, |_, next| run(Rnn { relu, sums, x: row.gates(gates_x), next }));
     });
 }
 
@@ -27,10 +29,10 @@ pub(crate) fn step_lstm(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'
     else {
         unreachable!("step_lstm is dispatched with its buffers")
     };
-    let mut state = State::new(dispatch, gates_x, h_in, h_out, y);
-    products(dispatch, at, (weight, h_in, lengths), |at, sums: &[f32; 4]| {
-        let cell = &mut c[at.row * state.hidden_size + at.j];
-        state.update(at, |x, _| lstm(sums, x, cell));
+    let mut state = State::new(dims(dispatch).hidden_size, h_in, h_out, y);
+    products(dims(dispatch), at, (weight, h_in, lengths), |row, sums| {
+        let c = &mut c[row.row * row.hidden_size..][row.units.clone()];
+        state.update(row, |_, next| run(Lstm { sums, x: row.gates(gates_x), c, next }));
     });
 }
 
@@ -41,15 +43,10 @@ pub(crate) fn step_gru(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_
     else {
         unreachable!("step_gru is dispatched with its buffers")
     };
-    let mut state = State::new(dispatch, gates_x, h_in, h_out, y);
-    products(dispatch, at, (weight, h_in, lengths), |at, sums: &[f32; 3]| {
-        let bias_hn = bias_hn[at.d * state.hidden_size + at.j];
-        state.update(at, |x: &[f32; 3], h| {
-            let r = sigmoid(sums[0] + x[0]);
-            let z = sigmoid(sums[1] + x[1]);
-            let n = tanh_exact(x[2] + r * (sums[2] + bias_hn));
-            (1.0 - z) * n + z * h
-        });
+    let mut state = State::new(dims(dispatch).hidden_size, h_in, h_out, y);
+    products(dims(dispatch), at, (weight, h_in, lengths), |row, sums| {
+        let bias_hn = &bias_hn[row.d * row.hidden_size..][row.units.clone()];
+        state.update(row, |h, next| run(Gru { sums, x: row.gates(gates_x), bias_hn, h, next }));
     });
 }
 
@@ -58,11 +55,11 @@ pub(crate) fn step_lstm_unprojected(dispatch: &Dispatch, at: Step, bindings: &mu
     let [Read(gates_x), Read(weight), Read(h_in), ReadWrite(m), Read(lengths), ReadWrite(c)] = bindings else {
         unreachable!("step_lstm_unprojected is dispatched with its buffers")
     };
-    let hidden_size = dims(dispatch).hidden_size as usize;
-    products(dispatch, at, (weight, h_in, lengths), |at, sums: &[f32; 4]| {
-        if at.valid {
-            let cell = &mut c[at.row * hidden_size + at.j];
-            m[at.row * padded(hidden_size) + at.j] = lstm(sums, gates(gates_x, at.y_row * hidden_size + at.j), cell);
+    products(dims(dispatch), at, (weight, h_in, lengths), |row, sums| {
+        if row.valid {
+            let c = &mut c[row.row * row.hidden_size..][row.units.clone()];
+            let next = &mut m[row.row * padded(row.hidden_size)..][row.units.clone()];
+            run(Lstm { sums, x: row.gates(gates_x), c, next });
         }
     });
 }
@@ -72,62 +69,60 @@ pub(crate) fn step_projection(dispatch: &Dispatch, at: Step, bindings: &mut [Bin
     let [Read(weight), Read(m), ReadWrite(h_out), ReadWrite(y), Read(lengths), Read(h_before)] = bindings else {
         unreachable!("step_projection is dispatched with its buffers")
     };
-    let state_size = padded(dims(dispatch).hidden_size as usize);
-    products(dispatch, at, (weight, m, lengths), |at, &[sum]: &[f32; 1]| {
-        let here = at.row * state_size + at.j;
-        h_out[here] = if at.valid { sum } else { h_before[here] };
-        y[at.y_row * state_size + at.j] = if at.valid { sum } else { 0.0 };
+    let mut state = State::new(dims(dispatch).hidden_size, h_before, h_out, y);
+    products(dims(dispatch), at, (weight, m, lengths), |row, sums: &[[f32; 1]]| {
+        state.update(row, |_, next| next.copy_from_slice(sums.as_flattened()));
     });
 }
 
-/// The equations of `cell/lstm.wgsl`.
-fn lstm(sums: &[f32; 4], x: &[f32; 4], cell: &mut f32) -> f32 {
-    let i = sigmoid(sums[0] + x[0]);
-    let f = sigmoid(sums[1] + x[1]);
-    let g = tanh_exact(sums[2] + x[2]);
-    let o = sigmoid(sums[3] + x[3]);
-    *cell = f * *cell + i * g;
-    o * tanh_exact(*cell)
-}
-
-/// Where an update finds its unit.
-#[derive(Clone, Copy)]
-struct At {
-    d: usize,
+/// The dispatch's units of one row, in one direction, at one step.
+pub(super) struct Row {
+    pub(super) d: usize,
     /// Of `[D, B]`.
-    row: usize,
+    pub(super) row: usize,
     /// Of `[S, B, D]`.
     y_row: usize,
     /// Of H.
-    j: usize,
+    pub(super) units: Range<usize>,
+    pub(super) hidden_size: usize,
     /// Whether the row's sequence reaches this step.
     valid: bool,
 }
 
+impl Row {
+    /// `[U, G]` of `[S, B, D, H, G]`.
+    pub(super) fn gates<'a, const G: usize>(&self, gates_x: &'a [f32]) -> &'a [[f32; G]] {
+        &gates_x.as_chunks().0[self.y_row * self.hidden_size..][self.units.clone()]
+    }
+}
+
 /// `update/state.wgsl`.
-struct State<'a> {
-    hidden_size: usize,
+pub(super) struct State<'a> {
     state_size: usize,
-    gates_x: &'a [f32],
     h_in: &'a [f32],
     h_out: &'a mut [f32],
     y: &'a mut [f32],
 }
 
 impl<'a> State<'a> {
-    fn new(dispatch: &Dispatch, gates_x: &'a [f32], h_in: &'a [f32], h_out: &'a mut [f32], y: &'a mut [f32]) -> Self {
-        let dims = dims(dispatch);
-        let (hidden_size, state_size) = (dims.hidden_size as usize, dims.state_quads as usize * 4);
-        Self { hidden_size, state_size, gates_x, h_in, h_out, y }
+    /// For units of H padded to quads.
+    pub(super) fn new(hidden_size: u32, h_in: &'a [f32], h_out: &'a mut [f32], y: &'a mut [f32]) -> Self {
+        Self { state_size: padded(hidden_size as usize), h_in, h_out, y }
     }
 
-    /// Advances a unit, or leaves it as it is where the row's sequence does not reach this step.
-    fn update<const G: usize>(&mut self, at: At, advance: impl FnOnce(&[f32; G], f32) -> f32) {
-        let here = at.row * self.state_size + at.j;
-        let h = self.h_in[here];
-        let next = if at.valid { advance(gates(self.gates_x, at.y_row * self.hidden_size + at.j), h) } else { h };
-        self.h_out[here] = next;
-        self.y[at.y_row * self.state_size + at.j] = if at.valid { next } else { 0.0 };
+    /// Advances a row's units, or leaves them as they are where its sequence does not reach this step. `advance` is given
+    /// their state and where the next goes, `[U]` each.
+    pub(super) fn update(&mut self, row: &Row, advance: impl FnOnce(&[f32], &mut [f32])) {
+        let h = &self.h_in[row.row * self.state_size..][row.units.clone()];
+        let next = &mut self.h_out[row.row * self.state_size..][row.units.clone()];
+        let y = &mut self.y[row.y_row * self.state_size..][row.units.clone()];
+        if row.valid {
+            advance(h, next);
+            y.copy_from_slice(next);
+        } else {
+            next.copy_from_slice(h);
+            y.fill(0.0);
+        }
     }
 }
 
@@ -136,19 +131,18 @@ fn dims(dispatch: &Dispatch) -> &StepDims {
     dims
 }
 
-/// The schedule: the recurrent product, and then `update` for every unit of every row.
-fn products<const G: usize>(
-    dispatch: &Dispatch,
+/// The schedule: the recurrent product, and then `update` for every row with its sums, `[U, G]`.
+pub(super) fn products<const G: usize>(
+    dims: &StepDims,
     at: Step,
     (weight, h_in, lengths): (&[f32], &[f32], &[f32]),
-    mut update: impl FnMut(At, &[f32; G]),
+    mut update: impl FnMut(&Row, &[[f32; G]]),
 ) {
-    let dims = dims(dispatch);
     let lengths: &[u32] = bytemuck::cast_slice(lengths);
     let (batch, directions, units) = (dims.batch as usize, dims.directions as usize, dims.units as usize);
-    let columns = dims.state_quads as usize * 4;
+    let (columns, first_unit) = (dims.state_quads as usize * 4, dims.unit_offset as usize);
     let elapsed = dims.first_step + at.index;
-    let mut sums = vec![0.0; batch * units * G];
+    let mut sums = vec![[0.0; G]; batch * units];
     for d in 0..directions {
         let t = if d == 1 { dims.seq_len - 1 - elapsed } else { elapsed };
         let matrix = |rows, width, first| Matrix { rows, columns: width, offset: first * width, row_stride: width };
@@ -159,30 +153,21 @@ fn products<const G: usize>(
                 multiply_transposed(
                     (h_in, matrix(rows.len(), columns, d * batch + first)),
                     (weight, matrix(units * G, columns, d * units * G)),
-                    (&mut sums, matrix(rows.len(), units * G, first)),
+                    (sums.as_flattened_mut(), matrix(rows.len(), units * G, first)),
                 );
             }
             first += rows.len();
         }
-        for (b, &length) in lengths.iter().enumerate() {
-            for unit in 0..units {
-                let at = At {
-                    d,
-                    row: d * batch + b,
-                    y_row: (at.index as usize * batch + b) * directions + d,
-                    j: dims.unit_offset as usize + unit,
-                    valid: t < length,
-                };
-                update(at, gates(&sums, b * units + unit));
-            }
+        for (b, (&length, sums)) in lengths.iter().zip(sums.chunks_exact(units)).enumerate() {
+            let row = Row {
+                d,
+                row: d * batch + b,
+                y_row: (at.index as usize * batch + b) * directions + d,
+                units: first_unit..first_unit + units,
+                hidden_size: dims.hidden_size as usize,
+                valid: t < length,
+            };
+            update(&row, sums);
         }
-    }
-}
-
-/// The G gates of unit `index` in a row-major `[.., G]` slice.
-fn gates<const G: usize>(values: &[f32], index: usize) -> &[f32; G] {
-    match values[index * G..][..G].first_chunk() {
-        Some(gates) => gates,
-        None => unreachable!("a slice of G values has G values"),
     }
 }

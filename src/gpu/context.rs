@@ -24,6 +24,8 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     limits: Limits,
+    /// Whether shaders can widen halves, which WebGPU promises and old OpenGL lacks.
+    unpacks_halves: bool,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     /// One [`Step`] every [`UNIFORM_STRIDE`] bytes.
     pub(super) steps: wgpu::Buffer,
@@ -81,7 +83,9 @@ impl Gpu {
         }
         queue.write_buffer(&steps, 0, &table);
         let info = entry.info.clone();
-        Ok(Self { device, queue, info, limits, pipelines: Mutex::default(), steps, faults })
+        let downlevel = entry.adapter.get_downlevel_capabilities().flags;
+        let unpacks_halves = downlevel.contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32);
+        Ok(Self { device, queue, info, limits, unpacks_halves, pipelines: Mutex::default(), steps, faults })
     }
 
     /// The same device, whose plans obey other limits.
@@ -91,10 +95,16 @@ impl Gpu {
             queue: self.queue.clone(),
             info: self.info.clone(),
             limits,
+            unpacks_halves: self.unpacks_halves,
             pipelines: Mutex::new(lock(&self.pipelines).clone()),
             steps: self.steps.clone(),
             faults: Arc::clone(&self.faults),
         }
+    }
+
+    /// Whether kernels can read weights that are stored as f16.
+    pub fn unpacks_halves(&self) -> bool {
+        self.unpacks_halves
     }
 
     /// Name, backend, driver and type of the adapter.
@@ -114,7 +124,7 @@ impl Gpu {
 
     /// How kernels are laid out for this adapter.
     pub fn tuning(&self) -> Tuning {
-        Tuning { row_per_invocation: self.info.device_type == wgpu::DeviceType::Cpu }
+        Tuning { row_per_invocation: self.info.device_type == wgpu::DeviceType::Cpu, host: false }
     }
 
     /// The pipeline of a kernel with override values, built on first use.

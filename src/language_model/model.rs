@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::gpu::lock;
+use crate::kernel::WeightType;
 use crate::layout::{dropout_settings, write_state};
 use crate::plan::{self, LanguageModelLayout, LanguageModelPlan, Wanted};
 use crate::recording::BufferId;
@@ -93,8 +94,17 @@ impl LanguageModel {
     /// [`Error::Limit`] when one unit's or one token's weights exceed what the device binds or all of them the memory
     /// budget, and the errors of the device.
     pub fn new(device: &Device, params: &LanguageModelParams) -> Result<Self> {
+        Self::stored_as(device, params, WeightType::F32)
+    }
+
+    /// Puts `params` on `device`, all weights but biases stored in this type.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and [`Error::Argument`] naming the tensors with values that f16 does not hold.
+    pub fn stored_as(device: &Device, params: &LanguageModelParams, weights: WeightType) -> Result<Self> {
         let config = params.config().clone();
-        let layout = LanguageModelLayout::new(&config, device.limits())?;
+        weights.check(params.to_tensors().iter().map(|(name, tensor)| (name.as_str(), tensor.data())))?;
+        let layout = LanguageModelLayout::stored(&config, device.storage(weights)?, device.limits())?;
         plan::check_budget(layout.size(), device.limits())?;
         let weights = Weights::load(device, layout.buffers(), |index| layout.pack(index, params))?;
         let rnn = config.rnn();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{padded, planned};
 use crate::dims::{Dims, EmbedDims, LinearDims};
 use crate::error::Result;
-use crate::kernel::{self, Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, QUADS_PER_WORKGROUP};
+use crate::kernel::{self, Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, QUADS_PER_WORKGROUP, WeightType};
 use crate::limits::Limits;
 use crate::recording::{BufferId, Dispatch};
 
@@ -17,6 +17,7 @@ pub(crate) fn embed(
     width: usize,
     shard: Range<usize>,
     [tokens, weight, y]: [BufferId; 3],
+    weights: WeightType,
     limits: &Limits,
 ) -> Result<Dispatch> {
     let quads = padded(width) / 4;
@@ -27,7 +28,7 @@ pub(crate) fn embed(
         quads: quads as u32,
     });
     let workgroups = (rows * quads).div_ceil(QUADS_PER_WORKGROUP) as u64;
-    planned(&kernel::EMBED, Vec::new(), dims, vec![tokens, weight, y], workgroups, limits)
+    planned(kernel::EMBED.stored_as(weights), Vec::new(), dims, vec![tokens, weight, y], workgroups, limits)
 }
 
 /// Some columns of a linear layer over rows: sizes are (rows, in_features, out_features).
@@ -39,6 +40,7 @@ pub(crate) fn linear(
     columns: Range<usize>,
     activation: u32,
     [x, weight, bias, y]: [BufferId; 4],
+    weights: WeightType,
     limits: &Limits,
 ) -> Result<Dispatch> {
     let (shape, overrides) = LinearShape::of(rows, activation);
@@ -57,7 +59,14 @@ pub(crate) fn linear(
         pad: 0,
     };
     let workgroups = u64::from(dims.row_tiles) * u64::from(dims.column_tiles);
-    planned(shape.kernel, overrides, Dims::Linear(dims), vec![x, x, weight, bias, y], workgroups, limits)
+    planned(
+        shape.kernel.stored_as(weights),
+        overrides,
+        Dims::Linear(dims),
+        vec![x, x, weight, bias, y],
+        workgroups,
+        limits,
+    )
 }
 
 /// Which kernel computes a linear layer, and what one of its workgroups covers.

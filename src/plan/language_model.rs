@@ -7,7 +7,7 @@ use std::ops::Range;
 pub use layout::LanguageModelLayout;
 
 use super::layers::{Outputs, Planner, Scratch};
-use super::{MAX_SEGMENT_STEPS, Plan, Tuning, check_budget, embed, linear, padded, planned};
+use super::{Choice, MAX_SEGMENT_STEPS, Plan, Schedule, Tuning, check_budget, embed, linear, padded, planned};
 use crate::check::Sizes;
 use crate::config::Config;
 use crate::dims::{Dims, SampleDims, ScoreDims};
@@ -307,18 +307,21 @@ impl<'a> Model<'a> {
     fn embed(&self, tokens: BufferId, network: &Network) -> Result<Vec<Dispatch>> {
         let rows = network.steps * self.sizes.batch;
         let shards = self.layout.encoder.iter();
-        let width = self.layout.config.ninp;
+        let (width, weights) = (self.layout.config.ninp, self.layout.storage().read_as());
         shards
-            .map(|(shard, weight)| embed(rows, width, shard.clone(), [tokens, *weight, network.x], self.limits))
+            .map(|(shard, weight)| {
+                embed(rows, width, shard.clone(), [tokens, *weight, network.x], weights, self.limits)
+            })
             .collect()
     }
 
     fn decode(&self, y: BufferId, logits: BufferId) -> Result<Vec<Dispatch>> {
         let LanguageModelConfig { ntoken, nhid, .. } = self.layout.config;
         let rows = self.planner.recording.spec(logits).len() / ntoken;
+        let weights = self.layout.storage().read_as();
         let shard = |(columns, weight, bias): &(Range<usize>, BufferId, BufferId)| {
             let buffers = [y, *weight, *bias, logits];
-            linear((rows, nhid, ntoken), columns.clone(), activation::NONE, buffers, self.limits)
+            linear((rows, nhid, ntoken), columns.clone(), activation::NONE, buffers, weights, self.limits)
         };
         self.layout.decoder.iter().map(shard).collect()
     }
@@ -334,6 +337,8 @@ impl<'a> Model<'a> {
     fn finish(self, network: Network, sizes: Sizes) -> Plan {
         Plan {
             sizes,
+            schedule: Choice { schedule: Schedule::Step, reason: "language models run step by step" },
+            turns: sizes.seq_len,
             recording: self.planner.recording,
             segments: std::slice::from_ref(&(0..network.steps)).to_vec(),
             input: vec![network.x],

@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use super::dense::LinearShape;
+use super::schedule::Schedule;
+use super::sequence::SequenceShape;
 use super::{LayerShard, LayerState, Tuning, WeightLayout, padded, planned};
 use crate::check::Sizes;
 use crate::config::{Config, Kind};
-use crate::dims::{Dims, DropoutDims, LinearDims, StepDims};
+use crate::dims::{Dims, DropoutDims, LinearDims, SequenceDims, StepDims};
 use crate::error::Result;
 use crate::kernel::{self, Kernel, QUADS_PER_WORKGROUP, STEP_MAX_ROWS, activation};
 use crate::limits::Limits;
@@ -43,6 +45,10 @@ pub(super) struct Planner<'a> {
     limits: &'a Limits,
     tuning: Tuning,
     sizes: Sizes,
+    /// Where `sequence` is the schedule.
+    sequence: Option<SequenceShape>,
+    /// See [`Plan::turns`](super::Plan::turns): so far, in the layer that is being planned.
+    pub(super) turns: usize,
     pub(super) recording: Recording,
 }
 
@@ -56,7 +62,16 @@ impl<'a> Planner<'a> {
         tuning: Tuning,
     ) -> Self {
         let recording = Recording { buffers: weights.buffers().to_vec(), commands: Vec::new() };
-        Self { config, weights, limits, tuning, sizes, recording }
+        Self { config, weights, limits, tuning, sizes, sequence: None, turns: 0, recording }
+    }
+
+    /// Replaces the schedule `step`.
+    pub(super) fn set_schedule(&mut self, schedule: Schedule) -> Result<()> {
+        if schedule == Schedule::Sequence {
+            let shape = SequenceShape::of(self.config, self.weights, self.sizes, self.limits, self.tuning)?;
+            self.sequence = Some(shape);
+        }
+        Ok(())
     }
 
     pub(super) fn buffer(&mut self, label: &str, axes: Vec<(Axis, usize)>, role: Role) -> BufferId {
@@ -145,12 +160,32 @@ impl<'a> Planner<'a> {
         for projection in self.input_projection(place, steps, x, scratch)? {
             self.recording.commands.push(Command::Dispatch(projection));
         }
-        let steps_of = Command::Steps {
-            count: steps as u32,
-            first_step: place.first_step as u32,
-            by_parity: [self.step(place, state, 0, y, scratch)?, self.step(place, state, 1, y, scratch)?],
-        };
-        self.recording.commands.push(steps_of);
+        if place.first_step == 0 {
+            self.turns = 0;
+        }
+        if let Some(shape) = self.sequence.take() {
+            for first_index in (0..steps).step_by(shape.steps) {
+                let steps = shape.steps.min(steps - first_index);
+                let dims = SequenceDims {
+                    first_step: place.first_step as u32,
+                    first_index: first_index as u32,
+                    steps: steps as u32,
+                    ..shape.dims
+                };
+                let dispatch = self.sequence_dispatch(&shape, place, dims, state, y, scratch)?;
+                self.recording.commands.push(Command::Dispatch(dispatch));
+                self.turns += 1;
+            }
+            self.sequence = Some(shape);
+        } else {
+            let steps_of = Command::Steps {
+                count: steps as u32,
+                first_step: place.first_step as u32,
+                by_parity: [self.step(place, state, 0, y, scratch)?, self.step(place, state, 1, y, scratch)?],
+            };
+            self.recording.commands.push(steps_of);
+            self.turns += steps;
+        }
         if let Some(settings) = scratch.dropout.filter(|_| place.layer + 1 < self.config.num_layers) {
             let site = 2 * place.layer as u32;
             let dropout = self.dropout(place, steps, site, settings, y)?;
@@ -207,6 +242,23 @@ impl<'a> Planner<'a> {
             vec![x_same, x_mirrored, shard.weight_ih, shard.bias, gates_x],
             u64::from(dims.row_tiles) * u64::from(dims.column_tiles) * directions as u64,
         )
+    }
+
+    /// Some steps of a layer by the schedule `sequence`, which leave the state in the buffer that they do not find it in.
+    fn sequence_dispatch(
+        &self,
+        shape: &SequenceShape,
+        place: Place,
+        dims: SequenceDims,
+        state: LayerState,
+        y: BufferId,
+        Scratch { gates_x, lengths, .. }: Scratch,
+    ) -> Result<Dispatch> {
+        let [shard] = self.weights.layer(place.layer) else { unreachable!("sequence runs layers of one shard") };
+        let (h_in, h_out) = (state.h[self.turns % 2], state.h[1 - self.turns % 2]);
+        let mut bindings = vec![gates_x, shard.weight_hh, h_in, h_out, y, lengths];
+        bindings.extend(state.c.or(shard.bias_hn));
+        self.dispatch(shape.kernel, place, shape.overrides.clone(), Dims::Sequence(dims), bindings, shape.workgroups())
     }
 
     /// One step of a layer whose index has the given parity: a dispatch for each shard, and with a projection one for
@@ -351,6 +403,7 @@ impl<'a> Planner<'a> {
         bindings: Vec<BufferId>,
         workgroups: u64,
     ) -> Result<Dispatch> {
+        let kernel = kernel.stored_as(self.weights.storage().read_as());
         let dispatch = planned(kernel, overrides, dims, bindings, workgroups, self.limits)?;
         Ok(Dispatch { place, ..dispatch })
     }

@@ -8,14 +8,18 @@
 mod dense;
 mod language_model;
 mod layers;
+mod schedule;
 mod segments;
+mod sequence;
+mod tiled;
 mod weights;
 
 pub(crate) use dense::{embed, linear};
 pub use language_model::{
     GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted, plan_generation, plan_pass, steps_per_pass,
 };
-pub use weights::{LayerShard, ProjectionShard, WeightLayout};
+pub use schedule::{Choice, Schedule, check as check_schedule, choose};
+pub use weights::{LayerShard, ProjectionShard, Storage, WeightLayout};
 
 use crate::check::Sizes;
 use crate::config::Config;
@@ -37,12 +41,14 @@ pub const MAX_SEQ_LEN: usize = 1 << 30;
 pub struct Tuning {
     /// Whether one invocation should sum a whole row by itself, which software adapters and CPUs prefer.
     pub row_per_invocation: bool,
+    /// Whether it is the host, whose engine is the twins.
+    pub host: bool,
 }
 
 /// The state of one layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerState {
-    /// `[D, B, R]`, read and written in turns: step s reads `h[s % 2]` and writes the other.
+    /// `[D, B, R]`, read and written in turns: the first to compute steps reads `h[0]` and writes the other.
     pub h: [BufferId; 2],
     /// `[D, B, H]`, for an LSTM.
     pub c: Option<BufferId>,
@@ -53,6 +59,8 @@ pub struct LayerState {
 pub struct Plan {
     /// T and B.
     pub sizes: Sizes,
+    /// How the recurrence is laid on the machine, and why so.
+    pub schedule: Choice,
     /// What to execute.
     pub recording: Recording,
     /// The steps of each segment.
@@ -65,6 +73,8 @@ pub struct Plan {
     pub dropout: Option<BufferId>,
     /// Per layer.
     pub states: Vec<LayerState>,
+    /// How often the two `h` buffers of a layer change places: at each step, or at each dispatch of several.
+    pub turns: usize,
     /// The last layer's output, one buffer per segment: `[S, B, D, R]`, R padded to quads, each direction in its order.
     pub output: Vec<BufferId>,
 }
@@ -72,7 +82,7 @@ pub struct Plan {
 impl Plan {
     /// Which of a layer's two `h` buffers holds the state after the last step.
     pub fn final_h(&self, layer: usize) -> BufferId {
-        self.states[layer].h[self.sizes.seq_len % 2]
+        self.states[layer].h[self.turns % 2]
     }
 
     /// Bytes that a run takes on the device: all buffers, and the copies through which results are read back.
@@ -91,9 +101,17 @@ pub(crate) const fn padded(size: usize) -> usize {
 ///
 /// # Errors
 /// [`Error::Limit`] naming the limit that one time step of the whole batch would exceed; [`Error::Argument`] when there
-/// is no step or no row, [`Error::Unsupported`] for more than [`MAX_SEQ_LEN`] steps.
-pub fn plan(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limits, tuning: Tuning) -> Result<Plan> {
-    layers(&Config { dropout: 0.0, ..config.clone() }, weights, sizes, limits, tuning)
+/// is no step or no row, [`Error::Unsupported`] for more than [`MAX_SEQ_LEN`] steps and for a schedule that cannot run this
+/// module on this device.
+pub fn plan(
+    config: &Config,
+    weights: &WeightLayout,
+    sizes: Sizes,
+    limits: &Limits,
+    tuning: Tuning,
+    schedule: Schedule,
+) -> Result<Plan> {
+    layers(&Config { dropout: 0.0, ..config.clone() }, weights, sizes, limits, tuning, schedule)
 }
 
 /// Plans the forward pass of `config` for `sizes` with dropout between layers, as `module.train()` computes it.
@@ -106,15 +124,25 @@ pub fn plan_training(
     sizes: Sizes,
     limits: &Limits,
     tuning: Tuning,
+    schedule: Schedule,
 ) -> Result<Plan> {
-    layers(config, weights, sizes, limits, tuning)
+    layers(config, weights, sizes, limits, tuning, schedule)
 }
 
 /// Plans all layers, with the dropout of `config`.
-fn layers(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limits, tuning: Tuning) -> Result<Plan> {
+fn layers(
+    config: &Config,
+    weights: &WeightLayout,
+    sizes: Sizes,
+    limits: &Limits,
+    tuning: Tuning,
+    schedule: Schedule,
+) -> Result<Plan> {
     let steps = segments::max_steps(config, weights, sizes, limits)?;
     let segments = segments::cut(sizes.seq_len, steps);
+    let schedule = choose(schedule, config, weights, sizes, limits, tuning)?;
     let mut planner = Planner::new(config, weights, sizes, limits, tuning);
+    planner.set_schedule(schedule.schedule)?;
     let input = planner.sequence("input", &segments, &[(Axis::Feature, padded(config.input_size))], Role::Input);
     let lengths = planner.buffer("lengths", vec![(Axis::Row, sizes.batch)], Role::Input);
     let states = planner.states();
@@ -131,7 +159,8 @@ fn layers(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limits
         }
     }
     let output = outputs.of(config.num_layers - 1).to_vec();
-    Ok(Plan { sizes, recording: planner.recording, segments, input, lengths, dropout, states, output })
+    let turns = planner.turns;
+    Ok(Plan { sizes, schedule, recording: planner.recording, segments, input, lengths, dropout, states, turns, output })
 }
 
 /// The largest number of rows that can run at a time: the whole batch, or so much of it that the limits hold.

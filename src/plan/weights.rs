@@ -9,6 +9,7 @@ use std::ops::Range;
 use super::padded;
 use crate::config::{Config, Kind};
 use crate::error::{Error, Result};
+use crate::kernel::WeightType;
 use crate::limits::Limits;
 use crate::params::{DirectionParams, Params};
 use crate::recording::{Axis, BufferId, BufferSpec, Role};
@@ -50,6 +51,7 @@ pub struct WeightLayout {
 /// The parts of a configuration that the layout depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct LayoutConfig {
+    storage: Storage,
     directions: usize,
     gates: usize,
     hidden_size: usize,
@@ -80,15 +82,63 @@ enum Part {
     },
 }
 
+/// How the weights of a model are stored where they run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// What values are rounded to.
+    pub weights: WeightType,
+    /// Whether they are kept as f32 all the same, as on the CPU, whose vectors are f32.
+    pub widened: bool,
+}
+
+impl Storage {
+    /// The type that kernels read.
+    pub fn read_as(self) -> WeightType {
+        if self.widened { WeightType::F32 } else { self.weights }
+    }
+
+    /// The 32-bit words that `values` take, an even number.
+    pub(crate) fn words(self, values: usize) -> usize {
+        match self.read_as() {
+            WeightType::F32 => values,
+            WeightType::F16 => values / 2,
+        }
+    }
+
+    /// Values as they are stored, an even number of them.
+    pub(crate) fn store(self, values: Vec<f32>) -> Vec<f32> {
+        let half = |value: f32| half::f16::from_f32(value);
+        match (self.weights, self.widened) {
+            (WeightType::F32, _) => values,
+            (WeightType::F16, true) => values.into_iter().map(|value| half(value).to_f32()).collect(),
+            (WeightType::F16, false) => {
+                let word = |pair: &[f32]| {
+                    let bits = |at: usize| u32::from(pair.get(at).map_or(0, |&value| half(value).to_bits()));
+                    f32::from_bits(bits(0) | bits(1) << 16)
+                };
+                values.chunks(2).map(word).collect()
+            }
+        }
+    }
+}
+
 impl WeightLayout {
-    /// Lays out the weights of `config` in buffers that `limits` allow.
+    /// Lays out the weights of `config`, as they are, in buffers that `limits` allow.
     ///
     /// # Errors
     /// [`Error::Limit`] when the weights of a single hidden unit exceed one binding.
     pub fn new(config: &Config, limits: &Limits) -> Result<Self> {
+        Self::stored(config, Storage::default(), limits)
+    }
+
+    /// Lays out the weights of `config` in buffers that `limits` allow.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn stored(config: &Config, storage: Storage, limits: &Limits) -> Result<Self> {
         let (directions, gates) = (config.num_directions(), config.gate_count());
         let mut layout = Self {
-            config: LayoutConfig { directions, gates, hidden_size: config.hidden_size },
+            config: LayoutConfig { storage, directions, gates, hidden_size: config.hidden_size },
             buffers: Vec::new(),
             contents: Vec::new(),
             layers: Vec::new(),
@@ -97,7 +147,7 @@ impl WeightLayout {
         for layer in 0..config.num_layers {
             let (parts, features) = if layer == 0 { (1, config.input_size) } else { (directions, config.state_size()) };
             let row = (parts * padded(features)).max(padded(config.state_size()));
-            let unit = directions * gates * row;
+            let unit = storage.words(directions * gates * row);
             let units =
                 cut(config.hidden_size, unit, &format!("the weights of one hidden unit of layer {layer}"), limits)?;
             let bias_hn = (config.kind == Kind::Gru).then(|| layout.add(layer, 0..config.hidden_size, Part::BiasHn));
@@ -111,7 +161,7 @@ impl WeightLayout {
             let shards = shards.collect();
             layout.layers.push(shards);
             if config.proj_size > 0 {
-                let unit = directions * padded(config.hidden_size);
+                let unit = storage.words(directions * padded(config.hidden_size));
                 let what = format!("the projection of one unit of layer {layer}");
                 let shards = cut(config.proj_size, unit, &what, limits)?.into_iter().map(|units| ProjectionShard {
                     weight_hr: layout.add(layer, units.clone(), Part::WeightHr { features: config.hidden_size }),
@@ -131,16 +181,15 @@ impl WeightLayout {
     fn add(&mut self, layer: usize, units: Range<usize>, part: Part) -> BufferId {
         let direction = (Axis::Direction, self.config.directions);
         let (unit, gate) = ((Axis::Unit, units.len()), (Axis::Gate, self.config.gates));
+        let words = |features: usize| (Axis::Feature, self.config.storage.words(features));
         let (name, axes) = match part {
             Part::WeightIh { parts, features } => {
-                ("weight_ih", vec![direction, unit, gate, (Axis::Feature, parts * padded(features))])
+                ("weight_ih", vec![direction, unit, gate, words(parts * padded(features))])
             }
             Part::Bias => ("bias", vec![direction, unit, gate]),
-            Part::WeightHh { features } => {
-                ("weight_hh", vec![direction, unit, gate, (Axis::Feature, padded(features))])
-            }
+            Part::WeightHh { features } => ("weight_hh", vec![direction, unit, gate, words(padded(features))]),
             Part::BiasHn => ("bias_hn", vec![direction, unit]),
-            Part::WeightHr { features } => ("weight_hr", vec![direction, unit, (Axis::Feature, padded(features))]),
+            Part::WeightHr { features } => ("weight_hr", vec![direction, unit, words(padded(features))]),
         };
         let label = format!("layer {layer} {name}, units {}..{}", units.start, units.end);
         self.buffers.push(BufferSpec { label, axes, role: Role::Weight });
@@ -163,6 +212,11 @@ impl WeightLayout {
         self.projections.get(layer).map_or(&[], Vec::as_slice)
     }
 
+    /// How weights are stored. Biases are f32 in any case.
+    pub fn storage(&self) -> Storage {
+        self.config.storage
+    }
+
     /// Bytes of all weight buffers.
     pub fn size(&self) -> u64 {
         self.buffers.iter().map(BufferSpec::size).sum()
@@ -172,7 +226,7 @@ impl WeightLayout {
     pub fn pack(&self, index: usize, params: &Params) -> Vec<f32> {
         let content = &self.contents[index];
         let (gates, hidden_size) = (self.config.gates, self.config.hidden_size);
-        let mut packed = Vec::with_capacity(self.buffers[index].len());
+        let mut packed = Vec::with_capacity(self.buffers[index].len() * 2);
         for d in 0..self.config.directions {
             let direction = params.direction(content.layer, d);
             for j in content.units.clone() {
@@ -193,7 +247,10 @@ impl WeightLayout {
                 }
             }
         }
-        packed
+        match content.part {
+            Part::Bias | Part::BiasHn => packed,
+            Part::WeightIh { .. } | Part::WeightHh { .. } | Part::WeightHr { .. } => self.config.storage.store(packed),
+        }
     }
 }
 
@@ -241,5 +298,21 @@ fn too_large(what: &str, needed: u64, limits: &Limits) -> Error {
         needed,
         allowed: limits.max_binding(),
         advice: "use another device or the CPU",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Storage;
+    use crate::kernel::WeightType;
+
+    #[test]
+    fn halves_are_stored_low_first() {
+        let stored = Storage { weights: WeightType::F16, widened: false }.store(vec![1.0, -2.0, 0.1, 70_000.0]);
+        let words: Vec<u32> = stored.into_iter().map(f32::to_bits).collect();
+        assert_eq!(words, [0xc000_3c00, 0x7c00_2e66], "1, -2; 0.1, infinity");
+        let widened = Storage { weights: WeightType::F16, widened: true }.store(vec![1.0, 0.1]);
+        assert_eq!(widened, [1.0, 0.099_975_586], "rounded, and as wide as before");
+        assert_eq!(Storage::default().store(vec![0.1]), [0.1], "as it was");
     }
 }

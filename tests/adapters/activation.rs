@@ -47,7 +47,7 @@ pub fn nan_stays_in_its_row(target: &Target) -> Result<(), Failed> {
     let (seq_len, batch, features) = (5, 4, 3);
     for kind in Kind::ALL {
         let params = Params::init(&Config::new(kind, features, 6).num_layers(2), 3)?;
-        let rnn = Rnn::new(&device, &params)?;
+        let rnn = target.rnn(&device, &params)?;
         let values: Vec<f32> = (0..seq_len * batch * features).map(|i| (i % 11) as f32 * 0.1 - 0.5).collect();
         let (clean, _) = rnn.forward(&Tensor::new([seq_len, batch, features], values.clone())?, None)?;
         let mut bad = values;

@@ -52,7 +52,7 @@ pub fn pieces_of_time(target: &Target) -> Result<(), Failed> {
     for kind in Kind::ALL {
         for hidden_size in HIDDEN_SIZES {
             let config = Config::new(kind, 7, hidden_size).num_layers(2);
-            let rnn = Rnn::new(&device, &Params::init(&config, 11)?)?;
+            let rnn = target.rnn(&device, &Params::init(&config, 11)?)?;
             for batch in [1, 3, 9] {
                 let input = seeded::tensor(batch as u64, &[21, batch, 7], 2.0);
                 let whole = rnn.forward(&input, None)?;
@@ -79,7 +79,7 @@ pub fn rows_of_a_batch(target: &Target) -> Result<(), Failed> {
     for kind in Kind::ALL {
         for (hidden_size, bidirectional) in HIDDEN_SIZES.into_iter().flat_map(|size| [(size, false), (size, true)]) {
             let config = Config::new(kind, features, hidden_size).num_layers(2).bidirectional(bidirectional);
-            let rnn = Rnn::new(&device, &Params::init(&config, 12)?)?;
+            let rnn = target.rnn(&device, &Params::init(&config, 12)?)?;
             let state = initial(&config, batch, 22);
             for lengths in [None, Some(&lengths)] {
                 let run = |input: &Tensor, state: &State, rows: std::ops::Range<usize>| match lengths {
@@ -126,7 +126,7 @@ pub fn padding(target: &Target) -> Result<(), Failed> {
     for kind in Kind::ALL {
         for (hidden_size, bidirectional) in HIDDEN_SIZES.into_iter().flat_map(|size| [(size, false), (size, true)]) {
             let config = Config::new(kind, features, hidden_size).num_layers(2).bidirectional(bidirectional);
-            let rnn = Rnn::new(&device, &Params::init(&config, 13)?)?;
+            let rnn = target.rnn(&device, &Params::init(&config, 13)?)?;
             let run = |input: &Tensor| rnn.forward_lengths(input, &lengths, Some(&initial(&config, batch, 32)));
             let want = run(&filled(0.0, 0))?;
             let what = format!("{kind} H = {hidden_size}, both directions {bidirectional}");
@@ -180,10 +180,11 @@ pub fn time_reversed(target: &Target) -> Result<(), Failed> {
             let state = initial(&config, batch, 42);
             // Index layer · 2 + direction of the states.
             let exchanged = |t: &Tensor| along_first(t, (0..2 * num_layers).map(|at| at ^ 1));
-            let forwards = Rnn::new(&device, &params)?.forward(&input, Some(&state))?;
+            let forwards = target.rnn(&device, &params)?.forward(&input, Some(&state))?;
             let want = (halves_exchanged(&backwards(&forwards.0)), state_part(&forwards.1, exchanged));
             let run = |params: &Params| {
-                Rnn::new(&device, params)?.forward(&backwards(&input), Some(&state_part(&state, exchanged)))
+                let rnn = target.rnn(&device, params)?;
+                Ok::<_, Failed>(rnn.forward(&backwards(&input), Some(&state_part(&state, exchanged)))?)
             };
             let got = run(&directions_swapped(&params)?)?;
             let what = format!("{kind} H = {hidden_size} L = {num_layers}");

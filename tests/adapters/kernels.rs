@@ -5,7 +5,7 @@ use wgpu_rnn::compare::Tolerance;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::lockstep::lockstep as compare_in_lockstep;
 use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Config, Kind, Params, State, Tensor};
+use wgpu_rnn::{Config, Kind, Params, Schedule, State, Tensor};
 
 use crate::{Target, ensure};
 
@@ -26,7 +26,9 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     // A binding this small cuts time and weights, so that segments and shards go through lockstep too.
     let small = target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 16_384))?;
-    for (kind, projected) in Kind::ALL.map(|kind| (kind, false)).into_iter().chain([(Kind::Lstm, true)]) {
+    for (kind, projected) in
+        Kind::ALL.map(|kind| (kind, false)).into_iter().chain(target.projects().then_some((Kind::Lstm, true)))
+    {
         for (hidden_size, batch, num_layers, bidirectional) in SHAPES {
             let (seq_len, input_size) = (3, hidden_size % 7 + 1);
             // All but one unit, or about half of them: as many quads as the state has, and fewer.
@@ -46,9 +48,18 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
             let state = State { h, c: (kind == Kind::Lstm).then(|| random(states(hidden_size))).transpose()? };
             // The rows end at different steps, the first one at the last.
             let lengths: Vec<usize> = (0..batch).map(|row| seq_len - row % seq_len).collect();
-            for device in if hidden_size <= 65 { vec![&device, &small] } else { vec![&device] } {
-                let reports =
-                    compare_in_lockstep(device, &params, &input, Some(&lengths), Some(&state), Tolerance::F32)?;
+            // `sequence` does not run layers in shards.
+            let cut = hidden_size <= 65 && target.schedule != Schedule::Sequence;
+            for device in if cut { vec![&device, &small] } else { vec![&device] } {
+                let reports = compare_in_lockstep(
+                    device,
+                    &params,
+                    &input,
+                    Some(&lengths),
+                    Some(&state),
+                    Tolerance::F32,
+                    target.schedule,
+                )?;
                 let kernels = 2 + usize::from(projected);
                 ensure(reports.len() == kernels, format!("{kernels} kernels were expected: {reports:?}"))?;
                 for report in reports {

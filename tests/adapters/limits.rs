@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::dims::Dims;
 use wgpu_rnn::plan::Plan;
-use wgpu_rnn::recording::{Command, Dispatch};
-use wgpu_rnn::{Config, Error, Kind, Params, Rnn, Tensor};
+use wgpu_rnn::recording::{BufferSpec, Command, Dispatch, Role};
+use wgpu_rnn::{Config, Error, Kind, Params, Rnn, Schedule, Tensor};
 
 use crate::bits::assert_same;
 use crate::networks::{check, random};
@@ -18,31 +19,66 @@ fn segments(plan: &Plan) -> usize {
 
 /// Time in chunks, by a small binding and by a memory budget, gives what one chunk gives.
 pub fn chunks(target: &Target) -> Result<(), Failed> {
-    for (kind, proj_size) in Kind::ALL.map(|kind| (kind, 0)).into_iter().chain([(Kind::Lstm, 9)]) {
+    for (kind, proj_size) in
+        Kind::ALL.map(|kind| (kind, 0)).into_iter().chain(target.projects().then_some((Kind::Lstm, 9)))
+    {
         for bidirectional in [false, true] {
             let config = Config::new(kind, 6, 10).num_layers(3).bidirectional(bidirectional).proj_size(proj_size);
             let params = Params::init(&config, 5)?;
             let input = random([23, 3, 6], 6)?;
-            let whole = Rnn::new(&target.device()?, &params)?;
+            let whole = target.rnn(&target.device()?, &params)?;
             let want = whole.forward(&input, None)?;
             ensure(segments(&whole.plan(23, 3)?) == 1, "a small sequence is one segment")?;
             // Half of what the projections of all steps take has to do.
             let plan = whole.plan(23, 3)?;
             let gates_x = plan.recording.buffers.iter().find(|buffer| buffer.label == "gates_x");
             let budget = plan.size() - gates_x.ok_or("there is no gates_x")?.size() / 2;
+            // A layer's weights in one binding, as `sequence` needs them, or not even that.
+            let weights = plan.recording.buffers.iter().filter(|buffer| buffer.role == Role::Weight);
+            let largest = weights.map(BufferSpec::size).max().unwrap_or(0);
+            let binding = if target.schedule == Schedule::Sequence { largest } else { 1024 };
             for (what, options) in [
-                ("binding", OpenOptions::default().limit("max_storage_buffer_binding_size", 1024)),
+                ("binding", OpenOptions::default().limit("max_storage_buffer_binding_size", binding)),
                 ("budget", OpenOptions::default().memory_budget(budget)),
             ] {
-                let rnn = Rnn::new(&target.open(&options)?, &params)?;
+                let rnn = target.rnn(&target.open(&options)?, &params)?;
                 let count = segments(&rnn.plan(23, 3)?);
                 ensure(count > 1, format!("{kind} {what}: {count} segments"))?;
                 assert_same(&format!("{kind} {what}, {count} segments"), &rnn.forward(&input, None)?, &want);
             }
             let none = target.open(&OpenOptions::default().memory_budget(4096))?;
-            let error = Rnn::new(&none, &params).and_then(|rnn| rnn.forward(&input, None));
+            let error = Rnn::with_options(&none, &params, &target.options()).and_then(|rnn| rnn.forward(&input, None));
             let named = matches!(error, Err(Error::Limit { limit: "memory_budget", .. }));
             ensure(named, format!("a budget of one page: {error:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Cutting time at other places than segments changes no bit either.
+pub fn steps_per_dispatch(target: &Target) -> Result<(), Failed> {
+    let (seq_len, batch) = (13, 3);
+    for kind in Kind::ALL {
+        let config = Config::new(kind, 6, 10).num_layers(2).bidirectional(true);
+        let params = Params::init(&config, 5)?;
+        let input = random([seq_len, batch, 6], 6)?;
+        let lengths = [13, 4, 9];
+        let want = target.rnn(&target.device()?, &params)?.forward_lengths(&input, &lengths, None)?;
+        for steps in [1, 2, 5, 6, 12, 13, 14] {
+            let device = target.open(&OpenOptions::default().limit("max_steps_per_dispatch", steps))?;
+            let rnn = target.rnn(&device, &params)?;
+            let what = format!("{kind}, {steps} steps to a dispatch");
+            let plan = rnn.plan(seq_len, batch)?;
+            ensure(plan.schedule.schedule == target.schedule, format!("{what}: {:?}", plan.schedule))?;
+            let walks = plan
+                .recording
+                .commands
+                .iter()
+                .filter(|command| matches!(command, Command::Dispatch(Dispatch { dims: Dims::Sequence(_), .. })));
+            let dispatches =
+                if target.schedule == Schedule::Sequence { 2 * seq_len.div_ceil(steps as usize) } else { 0 };
+            ensure(walks.count() == dispatches, format!("{what}: {dispatches} dispatches were expected"))?;
+            assert_same(&what, &rnn.forward_lengths(&input, &lengths, None)?, &want);
         }
     }
     Ok(())
@@ -83,18 +119,18 @@ pub fn shards_and_passes(target: &Target) -> Result<(), Failed> {
 /// Over 65,535 rows, and over the workgroups of one axis when that limit is low.
 pub fn many_rows(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    check(&device, &Config::gru(2, 3), 2, 70_000)?;
+    check(target, &device, &Config::gru(2, 3), 2, 70_000)?;
     let few = target.open(&OpenOptions::default().limit("max_compute_workgroups_per_dimension", 40))?;
-    check(&few, &Config::lstm(3, 17).bidirectional(true), 3, 1_001)?;
+    check(target, &few, &Config::lstm(3, 17).bidirectional(true), 3, 1_001)?;
     Ok(())
 }
 
 pub fn long_sequences(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    check(&device, &Config::gru(3, 5).bidirectional(true), 20_000, 1)?;
+    check(target, &device, &Config::gru(3, 5).bidirectional(true), 20_000, 1)?;
     // Many submissions for one sequence.
     let options = OpenOptions::default().limit("max_work_per_submission", 7_000_000);
-    check(&target.open(&options)?, &Config::lstm(3, 5).num_layers(2), 100, 2)?;
+    check(target, &target.open(&options)?, &Config::lstm(3, 5).num_layers(2), 100, 2)?;
     Ok(())
 }
 

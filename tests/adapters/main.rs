@@ -38,26 +38,47 @@ mod streams;
 mod training;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use wgpu_rnn::Device;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::gpu::AdapterEntry;
+use wgpu_rnn::{Device, Params, Rnn, RnnOptions, Schedule};
 
 /// A test of one device. It opens the device itself, since some need other options.
 type Test = fn(&Target) -> Result<(), Failed>;
 
 /// What a test runs on.
 #[derive(Clone)]
-enum Target {
+enum Machine {
     Cpu,
     Adapter(Box<AdapterEntry>),
 }
 
+/// A machine, and how the recurrence is laid on it.
+#[derive(Clone)]
+struct Target {
+    machine: Machine,
+    schedule: Schedule,
+}
+
 impl Target {
     fn open(&self, options: &OpenOptions) -> Result<Device, Failed> {
-        Ok(match self {
-            Self::Cpu => Device::cpu_with(options)?,
-            Self::Adapter(entry) => Device::from_adapter(entry, options)?,
+        Ok(match &self.machine {
+            Machine::Cpu => Device::cpu_with(options)?,
+            Machine::Adapter(entry) => Device::from_adapter(entry, options)?,
         })
+    }
+
+    fn options(&self) -> RnnOptions {
+        RnnOptions::default().schedule(self.schedule)
+    }
+
+    /// A module as the target's schedule runs it.
+    fn rnn(&self, device: &Device, params: &Params) -> Result<Rnn, Failed> {
+        Ok(Rnn::with_options(device, params, &self.options())?)
+    }
+
+    /// Whether the schedule has projections.
+    fn projects(&self) -> bool {
+        matches!(self.schedule, Schedule::Auto | Schedule::Step)
     }
 
     fn device(&self) -> Result<Device, Failed> {
@@ -136,6 +157,27 @@ const EVERYWHERE: &[(&str, Test)] = &[
     ("language_models_refuse_arguments", language_model::arguments),
 ];
 
+/// Tests of every device that each schedule has to pass.
+const OF_SCHEDULES: &[(&str, Test)] = &[
+    ("fixtures", cases::fixtures),
+    ("conformance", cases::conformance),
+    ("nan_stays_in_its_row", activation::nan_stays_in_its_row),
+    ("networks_against_the_definition", networks::against_the_definition),
+    ("rows_of_different_length", networks::lengths),
+    ("same_bits_on_every_run", networks::same_bits),
+    ("calls_do_not_influence_each_other", networks::calls_are_independent),
+    ("pieces_of_time_change_no_bit", invariance::pieces_of_time),
+    ("rows_do_not_depend_on_the_batch", invariance::rows_of_a_batch),
+    ("padding_does_not_matter", invariance::padding),
+    ("time_reversed_swaps_directions", invariance::time_reversed),
+    ("chunks_of_time", limits::chunks),
+    ("steps_of_a_dispatch", limits::steps_per_dispatch),
+    ("pieces_of_a_stream_are_the_whole", streams::pieces_are_the_whole),
+];
+
+/// The same for adapters alone.
+const OF_SCHEDULES_ON_ADAPTERS: &[(&str, Test)] = &[("kernels_in_lockstep", kernels::lockstep)];
+
 /// Tests of adapters alone: the CPU's engine is what they compare with.
 const ON_ADAPTERS: &[(&str, Test)] = &[
     ("kernels_in_lockstep", kernels::lockstep),
@@ -149,31 +191,45 @@ const ON_ADAPTERS: &[(&str, Test)] = &[
 fn main() {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
-    let mut add = |name: &str, tests: &[(&'static str, Test)], target: Option<Target>| {
+    let mut add = |name: &str, tests: &[(&'static str, Test)], machine: Option<&Machine>, schedule: Schedule| {
         for (test, run) in tests {
             let (run, missing) = (*run, format!("this machine has no adapter called '{name}'"));
             // The collection is no part of this repository; without it its trial is reported as ignored.
             let no_data = *test == "conformance" && std::env::var_os("WGPU_RNN_CONFORMANCE").is_none();
-            let ignored = no_data || (target.is_none() && !adapters::required());
-            let target = target.clone();
-            let trial = Trial::test(format!("{name}::{test}"), move || match &target {
+            let ignored = no_data || (machine.is_none() && !adapters::required());
+            let target = machine.map(|machine| Target { machine: machine.clone(), schedule });
+            let title = if schedule == Schedule::Auto {
+                format!("{name}::{test}")
+            } else {
+                format!("{name}::{schedule}::{test}")
+            };
+            let trial = Trial::test(title, move || match &target {
                 Some(target) => run(target),
                 None => Err(Failed::from(missing)),
             });
             trials.push(trial.with_ignored_flag(ignored));
         }
     };
-    add("cpu", EVERYWHERE, Some(Target::Cpu));
-    let wanted = adapters::wanted();
+    let schedules: Vec<Schedule> =
+        Schedule::ALL.into_iter().filter(|s| !matches!(s, Schedule::Auto | Schedule::StepTiled)).collect();
+    add("cpu", EVERYWHERE, Some(&Machine::Cpu), Schedule::Auto);
+    schedules.iter().for_each(|schedule| add("cpu", OF_SCHEDULES, Some(&Machine::Cpu), *schedule));
+    let mut wanted: Vec<(String, Option<Machine>)> = adapters::wanted()
+        .into_iter()
+        .map(|wanted| (wanted.name, wanted.entry.map(|entry| Machine::Adapter(Box::new(entry)))))
+        .collect();
     if wanted.is_empty() {
-        // Said as an ignored trial, so that a machine without adapters does not look tested.
-        add("any adapter", EVERYWHERE, None);
-        add("any adapter", ON_ADAPTERS, None);
+        // Said as ignored trials, so that a machine without adapters does not look tested.
+        wanted.push(("any adapter".to_owned(), None));
     }
-    for wanted in wanted {
-        let target = wanted.entry.map(|entry| Target::Adapter(Box::new(entry)));
-        add(&wanted.name, EVERYWHERE, target.clone());
-        add(&wanted.name, ON_ADAPTERS, target);
+    for (name, machine) in &wanted {
+        let machine = machine.as_ref();
+        add(name, EVERYWHERE, machine, Schedule::Auto);
+        add(name, ON_ADAPTERS, machine, Schedule::Auto);
+        for schedule in &schedules {
+            add(name, OF_SCHEDULES, machine, *schedule);
+            add(name, OF_SCHEDULES_ON_ADAPTERS, machine, *schedule);
+        }
     }
     libtest_mimic::run(&arguments, trials).exit();
 }

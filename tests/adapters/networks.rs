@@ -3,7 +3,7 @@
 use libtest_mimic::Failed;
 use wgpu_rnn::compare::{Comparison, Tolerance};
 use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Config, Device, Kind, Params, Rnn, State, Tensor, oracle};
+use wgpu_rnn::{Config, Device, Kind, Params, State, Tensor, oracle};
 
 use crate::{Target, ensure};
 
@@ -12,10 +12,16 @@ pub fn random(shape: [usize; 3], seed: u64) -> Result<Tensor, Failed> {
 }
 
 /// Compares a forward pass from zero with the definition.
-pub fn check(device: &Device, config: &Config, seq_len: usize, batch: usize) -> Result<Comparison, Failed> {
+pub fn check(
+    target: &Target,
+    device: &Device,
+    config: &Config,
+    seq_len: usize,
+    batch: usize,
+) -> Result<Comparison, Failed> {
     let params = Params::init(config, 7)?;
     let input = random([seq_len, batch, config.input_size], 8)?;
-    let (output, state) = Rnn::new(device, &params)?.forward(&input, None)?;
+    let (output, state) = target.rnn(device, &params)?.forward(&input, None)?;
     let want = oracle::forward(&params, seq_len, batch, input.data(), None, None, None);
     let mut comparison = Comparison::default();
     let add = |comparison: &mut Comparison, name: &str, got: &Tensor, want: &[f64]| {
@@ -45,12 +51,16 @@ const PROJECTIONS: [(usize, usize, usize, usize, bool, usize, usize); 7] = [
 pub fn against_the_definition(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let mut worst = 0.0_f64;
-    for (input_size, hidden_size, proj_size, num_layers, bidirectional, seq_len, batch) in PROJECTIONS {
+    for (input_size, hidden_size, proj_size, num_layers, bidirectional, seq_len, batch) in
+        PROJECTIONS.into_iter().filter(|_| target.projects())
+    {
         let config = Config::lstm(input_size, hidden_size).proj_size(proj_size);
         let config = config.num_layers(num_layers).bidirectional(bidirectional);
-        worst = worst.max(check(&device, &config, seq_len, batch)?.max_abs);
+        worst = worst.max(check(target, &device, &config, seq_len, batch)?.max_abs);
     }
-    println!("{device}: lstm with proj_size: largest error against the definition {worst:.2e}");
+    if target.projects() {
+        println!("{device}: lstm with proj_size: largest error against the definition {worst:.2e}");
+    }
     for kind in Kind::ALL {
         let mut worst = 0.0_f64;
         for (input_size, hidden_size, num_layers, bidirectional, seq_len, batch) in [
@@ -64,7 +74,7 @@ pub fn against_the_definition(target: &Target) -> Result<(), Failed> {
             (40, 513, 1, false, 3, 1),
         ] {
             let config = Config::new(kind, input_size, hidden_size).num_layers(num_layers).bidirectional(bidirectional);
-            worst = worst.max(check(&device, &config, seq_len, batch)?.max_abs);
+            worst = worst.max(check(target, &device, &config, seq_len, batch)?.max_abs);
         }
         println!("{device}: {kind}: largest error against the definition {worst:.2e}");
     }
@@ -78,16 +88,18 @@ fn same(a: &(Tensor, State), b: &(Tensor, State)) -> bool {
 
 pub fn same_bits(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    for (kind, proj_size) in Kind::ALL.map(|kind| (kind, 0)).into_iter().chain([(Kind::Lstm, 35)]) {
+    for (kind, proj_size) in
+        Kind::ALL.map(|kind| (kind, 0)).into_iter().chain(target.projects().then_some((Kind::Lstm, 35)))
+    {
         let config = Config::new(kind, 19, 37).num_layers(2).bidirectional(true).proj_size(proj_size);
         let params = Params::init(&config, 1)?;
-        let rnn = Rnn::new(&device, &params)?;
+        let rnn = target.rnn(&device, &params)?;
         let input = random([9, 5, 19], 2)?;
         let first = rnn.forward(&input, None)?;
         for run in 0..20 {
             ensure(same(&first, &rnn.forward(&input, None)?), format!("{kind}: run {run} gave other bits"))?;
         }
-        let again = Rnn::new(&target.device()?, &params)?;
+        let again = target.rnn(&target.device()?, &params)?;
         ensure(same(&first, &again.forward(&input, None)?), format!("{kind}: a new device gave other bits"))?;
     }
     Ok(())
@@ -97,9 +109,12 @@ pub fn same_bits(target: &Target) -> Result<(), Failed> {
 pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     for (kind, proj_size) in [(Kind::Lstm, 0), (Kind::Gru, 0), (Kind::Lstm, 6)] {
+        if proj_size > 0 && !target.projects() {
+            continue;
+        }
         let config = Config::new(kind, 5, 9).num_layers(3).bidirectional(true).proj_size(proj_size);
         let params = Params::init(&config, 4)?;
-        let rnn = Rnn::new(&device, &params)?;
+        let rnn = target.rnn(&device, &params)?;
         for (call, (seq_len, batch)) in
             [(7, 3), (1, 1), (7, 3), (2, 8), (12, 1), (1, 1), (7, 3), (2, 8)].into_iter().enumerate()
         {
@@ -110,7 +125,7 @@ pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
             let poison = State { h: nan(config.state_size())?, c };
             rnn.forward(&input, Some(&poison))?;
             let got = rnn.forward(&input, None)?;
-            let want = Rnn::new(&device, &params)?.forward(&input, None)?;
+            let want = target.rnn(&device, &params)?.forward(&input, None)?;
             ensure(
                 same(&got, &want),
                 format!("{kind}: call {call}, T = {seq_len} B = {batch}, depends on earlier calls"),
@@ -125,10 +140,12 @@ pub fn lengths(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (seq_len, batch, features) = (8, 6, 5);
     let lengths = [3, 7, 0, 1, 7, 5];
-    for (kind, proj_size) in Kind::ALL.map(|kind| (kind, 0)).into_iter().chain([(Kind::Lstm, 6)]) {
+    for (kind, proj_size) in
+        Kind::ALL.map(|kind| (kind, 0)).into_iter().chain(target.projects().then_some((Kind::Lstm, 6)))
+    {
         let config = Config::new(kind, features, 9).num_layers(2).bidirectional(true).proj_size(proj_size);
         let params = Params::init(&config, 2)?;
-        let rnn = Rnn::new(&device, &params)?;
+        let rnn = target.rnn(&device, &params)?;
         let mut input = random([seq_len, batch, features], 5)?;
         for (row, &length) in lengths.iter().enumerate() {
             for t in length..seq_len {

@@ -7,7 +7,7 @@ use wgpu_rnn::recording::{Axis, BufferId, BufferSpec, Recording, Role};
 use wgpu_rnn::session::{Session, Weights};
 use wgpu_rnn::{Device, Error};
 
-use crate::{Target, ensure};
+use crate::{Machine, Target, ensure};
 
 const WEIGHT: BufferId = BufferId(0);
 const A: BufferId = BufferId(1);
@@ -62,7 +62,7 @@ pub fn carry(target: &Target) -> Result<(), Failed> {
     refused(one.run_and_carry(&[], &[(A, WEIGHT)]).map(drop), shared)?;
     refused(one.carry(&[(A, SHORT)]), "'a' holds 4 values, which 'short' of 3 cannot take over")?;
     refused(one.carry_from(&other, &[(SHORT, B)]), "'short' holds 3 values, which 'b' of 4 cannot take over")?;
-    if matches!(target, Target::Adapter(_)) {
+    if matches!(target.machine, Machine::Adapter(_)) {
         for device in [Device::cpu(), target.device()?] {
             let elsewhere = session(&device)?;
             let want = "buffers can only be carried between sessions on the same device";

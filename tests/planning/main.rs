@@ -11,10 +11,10 @@ use wgpu_rnn::check::Sizes;
 use wgpu_rnn::limits::Limits;
 use wgpu_rnn::plan::{MAX_SEGMENT_STEPS, MAX_SEQ_LEN, Tuning, WeightLayout, plan, rows_per_pass};
 use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn};
+use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, Schedule};
 
-const GPU: Tuning = Tuning { row_per_invocation: false };
-const CPU: Tuning = Tuning { row_per_invocation: true };
+const GPU: Tuning = Tuning { row_per_invocation: false, host: false };
+const CPU: Tuning = Tuning { row_per_invocation: true, host: false };
 
 /// WebGPU's default limits: 128 MiB to a binding, 65,535 workgroups along an axis.
 fn webgpu() -> Limits {
@@ -40,16 +40,23 @@ fn assert_names_a_limit(what: &str, error: &Error) {
 
 /// Plans the whole batch or, where that is refused, the largest part of it that is not, and checks what comes out.
 /// Returns the rows of a pass.
-fn check_sizes(config: &Config, sizes: Sizes, limits: &Limits, tuning: Tuning) -> Result<usize, Error> {
+fn check_sizes(
+    config: &Config,
+    sizes: Sizes,
+    limits: &Limits,
+    tuning: Tuning,
+    schedule: Schedule,
+) -> Result<usize, Error> {
     let weights = WeightLayout::new(config, limits)?;
     let rows = rows_per_pass(config, &weights, sizes, limits)?;
     let what = format!("{config:?}, {sizes:?}");
     assert!((1..=sizes.batch).contains(&rows), "{what}: {rows} rows to a pass");
     if rows < sizes.batch {
-        let refused = plan(config, &weights, sizes, limits, tuning).expect_err("passes are for what does not fit");
+        let refused =
+            plan(config, &weights, sizes, limits, tuning, schedule).expect_err("passes are for what does not fit");
         assert_names_a_limit(&what, &refused);
     }
-    let checker = checked(config, &weights, Sizes { batch: rows, ..sizes }, limits, tuning)?;
+    let checker = checked(config, &weights, Sizes { batch: rows, ..sizes }, limits, tuning, schedule)?;
     let (steps, shards) = (sizes.seq_len, weights.layer(0).len());
     if config.num_layers * steps * shards <= 60_000 {
         Walk::start(&checker).run();
@@ -78,11 +85,13 @@ fn plans_of_every_size_are_sound_or_refused_by_the_name_of_a_limit() {
         with("max_loop_iterations", 300),
         with("max_work_per_submission", 10_000),
         with("max_storage_buffers_per_shader_stage", 6),
+        with("max_steps_per_dispatch", 3),
     ];
     let mut random = Mt19937::new(1);
     let mut pick = |from: &[usize]| from[random.next_u32() as usize % from.len()];
     let (mut planned, mut projected, mut refused) = (0, 0, 0);
-    for round in 0..3000 {
+    let mut by_schedule = std::collections::BTreeMap::<_, usize>::new();
+    for round in 0..4000 {
         let limits = &limits[round % limits.len()];
         let kind = Kind::ALL[pick(&[0, 1, 2, 3])];
         let config = Config::new(kind, pick(&[1, 3, 4, 17, 64, 513]), pick(&[1, 2, 5, 31, 64, 129, 512]))
@@ -94,10 +103,16 @@ fn plans_of_every_size_are_sound_or_refused_by_the_name_of_a_limit() {
         let config = config.proj_size(proj_size);
         let sizes =
             Sizes { seq_len: pick(&[1, 2, 3, 7, 16, 101, 300]), batch: pick(&[1, 2, 3, 8, 9, 33, 64, 257, 4096]) };
-        match check_sizes(&config, sizes, limits, if pick(&[0, 1]) == 1 { GPU } else { CPU }) {
+        let schedule = Schedule::ALL[pick(&[0, 1, 2, 3])];
+        match check_sizes(&config, sizes, limits, if pick(&[0, 1]) == 1 { GPU } else { CPU }, schedule) {
             Ok(_) => {
                 planned += 1;
                 projected += usize::from(proj_size > 0);
+                *by_schedule.entry(schedule.name()).or_default() += 1;
+            }
+            Err(Error::Unsupported(why)) => {
+                assert!(why.starts_with(&format!("the schedule '{schedule}' ")), "{config:?}, {sizes:?}: {why}");
+                assert!(!matches!(schedule, Schedule::Auto | Schedule::Step), "{config:?}, {sizes:?}: {why}");
             }
             Err(error) => {
                 refused += 1;
@@ -105,6 +120,7 @@ fn plans_of_every_size_are_sound_or_refused_by_the_name_of_a_limit() {
             }
         }
     }
+    assert!(by_schedule.len() >= 3 && by_schedule.values().all(|&n| n > 100), "planned: {by_schedule:?}");
     assert!(planned > 1000 && refused > 300, "both happen: {planned} planned, {refused} refused");
     assert!(projected > 200, "{projected} plans with a projection");
 }
@@ -127,8 +143,8 @@ fn large_sizes_are_planned_within_webgpus_default_limits() {
     ] {
         for (limits, tuning) in [(webgpu(), GPU), (Limits::of(&wgpu::Limits::defaults(), true), CPU)] {
             let sizes = Sizes { seq_len, batch };
-            let rows =
-                check_sizes(&config, sizes, &limits, tuning).unwrap_or_else(|e| panic!("{config:?}, {sizes:?}: {e}"));
+            let rows = check_sizes(&config, sizes, &limits, tuning, Schedule::Auto)
+                .unwrap_or_else(|e| panic!("{config:?}, {sizes:?}: {e}"));
             assert_eq!(batch.div_ceil(rows), passes, "{config:?}, {sizes:?}: passes");
         }
     }
@@ -143,7 +159,8 @@ fn a_segment_has_at_most_as_many_steps_as_the_table() {
     let (config, limits) = (Config::rnn(1, 1), webgpu());
     let weights = WeightLayout::new(&config, &limits).expect("one unit fits");
     for (seq_len, segments) in [(MAX_SEGMENT_STEPS, 1), (MAX_SEGMENT_STEPS + 1, 3), (2 * MAX_SEGMENT_STEPS, 2)] {
-        let checker = checked(&config, &weights, Sizes { seq_len, batch: 1 }, &limits, GPU).expect("small steps");
+        let checker =
+            checked(&config, &weights, Sizes { seq_len, batch: 1 }, &limits, GPU, Schedule::Step).expect("small steps");
         assert_eq!(checker.plan.segments.len(), segments, "segments of {seq_len} steps");
         Walk::start(&checker).run();
     }
@@ -189,8 +206,8 @@ fn time_is_cut_where_a_binding_ends() {
         let limits = with("max_storage_buffer_binding_size", 8 * 4 * 256);
         let weights = WeightLayout::new(&config, &limits).expect("one unit fits");
         let sizes = Sizes { seq_len: steps, batch: 4 };
-        let checker =
-            checked(&config, &weights, sizes, &limits, GPU).unwrap_or_else(|error| panic!("{sizes:?}: {error}"));
+        let checker = checked(&config, &weights, sizes, &limits, GPU, Schedule::Step)
+            .unwrap_or_else(|error| panic!("{sizes:?}: {error}"));
         // An even number of segments cannot halve an odd number of steps.
         assert_eq!(checker.plan.segments.len(), segments, "{steps} steps in segments of at most 8");
         Walk::start(&checker).run();
@@ -207,7 +224,7 @@ fn refusal(config: &Config, sizes: Sizes, limits: &Limits) -> &'static str {
     let error = WeightLayout::new(config, limits)
         .and_then(|weights| {
             rows_per_pass(config, &weights, sizes, limits)
-                .and_then(|batch| plan(config, &weights, Sizes { batch, ..sizes }, limits, CPU))
+                .and_then(|batch| plan(config, &weights, Sizes { batch, ..sizes }, limits, CPU, Schedule::Step))
         })
         .expect_err("this cannot be planned");
     assert_names_a_limit(&format!("{config:?}, {sizes:?}"), &error);
@@ -295,16 +312,16 @@ fn a_memory_budget_is_met_by_shorter_segments_and_then_by_fewer_rows() {
     for config in [plain.clone().proj_size(31), plain] {
         let sizes = Sizes { seq_len: 50, batch: 12 };
         let free = WeightLayout::new(&config, &webgpu()).expect("small weights");
-        let whole = plan(&config, &free, sizes, &webgpu(), GPU).expect("no budget").size();
+        let whole = plan(&config, &free, sizes, &webgpu(), GPU, Schedule::Step).expect("no budget").size();
         let (mut last, mut seen) = ((1, sizes.batch), Vec::new());
         // All of it, a byte too few, and less and less.
         for budget in [whole, whole - 1].into_iter().chain((1..40).rev().map(|i| whole * i / 40)) {
             let limits = with("memory_budget", budget);
-            match check_sizes(&config, sizes, &limits, GPU) {
+            match check_sizes(&config, sizes, &limits, GPU, Schedule::Step) {
                 Err(error) => assert_names_a_limit(&format!("{budget} of {whole} bytes"), &error),
                 Ok(rows) => {
                     let sizes = Sizes { batch: rows, ..sizes };
-                    let plan = plan(&config, &free, sizes, &limits, GPU).expect("rows that fit");
+                    let plan = plan(&config, &free, sizes, &limits, GPU, Schedule::Step).expect("rows that fit");
                     assert!(rows <= last.1, "a smaller budget takes no more rows: {rows} after {}", last.1);
                     last = (plan.segments.len(), rows);
                     seen.push(last);

@@ -1,12 +1,12 @@
 //! What must hold of every plan, whatever the order of its steps: buffers, bindings, workgroups.
 
 use wgpu_rnn::check::Sizes;
-use wgpu_rnn::dims::{Dims, LinearDims, StepDims};
+use wgpu_rnn::dims::{Dims, LinearDims, SequenceDims, StepDims};
 use wgpu_rnn::kernel::{Access, LINEAR_TILE, override_value};
 use wgpu_rnn::limits::Limits;
 use wgpu_rnn::plan::{MAX_SEGMENT_STEPS, Plan, Tuning, WeightLayout, plan};
 use wgpu_rnn::recording::{BufferId, BufferSpec, Dispatch, Role};
-use wgpu_rnn::{Config, Error, Kind};
+use wgpu_rnn::{Config, Error, Kind, Schedule};
 
 /// A plan with all that it was made from, to be checked.
 pub struct Checker<'a> {
@@ -34,8 +34,9 @@ pub fn checked<'a>(
     sizes: Sizes,
     limits: &'a Limits,
     tuning: Tuning,
+    schedule: Schedule,
 ) -> Result<Checker<'a>, Error> {
-    let plan = plan(config, weights, sizes, limits, tuning)?;
+    let plan = plan(config, weights, sizes, limits, tuning, schedule)?;
     let checker = Checker { what: format!("{config:?}, {sizes:?}"), config, weights, limits, plan };
     checker.check(weights.buffers(), |what, dispatch| panic!("{what}: {:?} in a forward pass", dispatch.dims));
     Ok(checker)
@@ -83,7 +84,11 @@ impl Checker<'_> {
 
     /// The kernels that steps of this network are made of.
     fn step_kernels(&self) -> &'static [&'static str] {
+        let sequence = self.plan.schedule.schedule == Schedule::Sequence;
         match (self.config.kind, self.config.proj_size) {
+            (Kind::RnnTanh | Kind::RnnRelu, _) if sequence => &["sequence_rnn"],
+            (Kind::Gru, _) if sequence => &["sequence_gru"],
+            (Kind::Lstm, 0) if sequence => &["sequence_lstm"],
             (Kind::RnnTanh | Kind::RnnRelu, _) => &["step_rnn"],
             (Kind::Gru, _) => &["step_gru"],
             (Kind::Lstm, 0) => &["step_lstm"],
@@ -119,6 +124,10 @@ impl Checker<'_> {
             Dims::Step(dims) => {
                 assert!(self.step_kernels().contains(&dispatch.kernel.name), "{what}: not one of this network's");
                 self.step(what, dispatch, dims)
+            }
+            Dims::Sequence(dims) => {
+                assert!(self.step_kernels().contains(&dispatch.kernel.name), "{what}: not one of this network's");
+                self.walked(what, dispatch, dims)
             }
             _ => return other(what, dispatch),
         };
@@ -173,11 +182,38 @@ impl Checker<'_> {
         assert_eq!(dims.state_quads as usize * 4, quads(summed), "{what}: quads of what is summed");
         assert_eq!(dims.hidden_size as usize, units, "{what}: units of a direction");
         assert!((dims.unit_offset + dims.units) as usize <= units, "{what}: its units are among them");
-        let (directions, batch) = (dims.directions as usize, dims.batch as usize);
+        self.sizes(what, dispatch, dims.units as usize * gates * quads(summed), summed);
+        dims.directions
+    }
+
+    /// Steps that one dispatch walks through: they are in the segment, and short enough for every watchdog.
+    fn walked(&self, what: About<'_>, dispatch: &Dispatch, dims: &SequenceDims) -> u32 {
+        let of = |name| override_value(&dispatch.overrides, name);
+        let (limits, hidden) = (self.limits, self.config.hidden_size);
+        assert_eq!(dims.row_tiles, dims.batch.div_ceil(of("ROWS")), "{what}: tiles");
+        self.workgroups(what, dispatch, u64::from(dims.row_tiles) * u64::from(dims.directions));
+        assert_eq!(dims.hidden_size as usize, hidden, "{what}: units of a direction");
+        assert_eq!(dims.state_quads as usize, hidden.div_ceil(4), "{what}: quads of the state");
+        let state = 2 * of("ROWS") * dims.state_quads * 4;
+        assert!(state <= of("STATE"), "{what}: two states of {state} values in {}", of("STATE"));
+        assert!((1..=limits.max_steps_per_dispatch).contains(&dims.steps), "{what}: {} steps", dims.steps);
+        let work = dispatch.work() - 1_000_000;
+        let most = limits.max_work_per_submission;
+        assert!(dims.steps == 1 || work <= most, "{what}: {work} multiply-adds of {most} in one submission");
+        self.sizes(what, dispatch, hidden * self.config.gate_count() * (dims.state_quads * 4) as usize, hidden);
+        dims.directions
+    }
+
+    /// The size of every buffer of a step; `weight` values to a direction, which multiply `summed` values.
+    fn sizes(&self, what: About<'_>, dispatch: &Dispatch, weight: usize, summed: usize) {
+        let config = self.config;
+        let quads = |size: usize| size.next_multiple_of(4);
+        let (hidden, state) = (config.hidden_size, config.state_size());
+        let (directions, batch) = (config.num_directions(), self.plan.sizes.batch);
         for (binding, id) in dispatch.kernel.bindings.iter().zip(&dispatch.bindings) {
             let size = self.size_of(*id);
             let want = match binding.name {
-                "weight" => directions * dims.units as usize * gates * quads(summed),
+                "weight" => directions * weight,
                 "h_in" => directions * batch * quads(summed),
                 "h_out" | "h_before" => directions * batch * quads(state),
                 "m" => directions * batch * quads(hidden),
@@ -192,7 +228,6 @@ impl Checker<'_> {
             };
             assert_eq!(size, want, "{what}: size of {}", binding.name);
         }
-        dims.directions
     }
 
     /// The steps of a layer output of so many values.

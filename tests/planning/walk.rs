@@ -71,14 +71,33 @@ impl<'a> Walk<'a> {
         let Checker { what, config, plan, .. } = self.checker;
         for command in &plan.recording.commands {
             match command {
-                Command::Dispatch(dispatch) => self.project(dispatch),
+                Command::Dispatch(dispatch) => match &dispatch.dims {
+                    Dims::Sequence(dims) => {
+                        let first = (dims.first_step + dims.first_index) as usize;
+                        let segment = plan.segments.iter().find(|segment| segment.contains(&first));
+                        let segment = segment.unwrap_or_else(|| panic!("{what}: step {first} is in a segment")).clone();
+                        assert_eq!(dims.first_step as usize, segment.start, "{what}: the first step of the segment");
+                        assert_eq!(dims.seq_len as usize, plan.sizes.seq_len, "{what}: T");
+                        let units = 0..dims.hidden_size as usize;
+                        self.step(dispatch, units, first..first + dims.steps as usize, &segment);
+                    }
+                    _ => self.project(dispatch),
+                },
                 Command::Steps { count, first_step, .. } => {
                     let first = *first_step as usize;
                     let segment = first..first + *count as usize;
                     assert!(plan.segments.contains(&segment), "{what}: steps {segment:?} are a segment");
                     for index in 0..*count {
                         for dispatch in command.dispatches(index) {
-                            self.step(dispatch, first + index as usize, &segment);
+                            let Dims::Step(dims) = &dispatch.dims else { panic!("{what}: steps are made of steps") };
+                            assert_eq!(
+                                dims.first_step as usize, segment.start,
+                                "{what}: the first step of the segment"
+                            );
+                            assert_eq!(dims.seq_len as usize, plan.sizes.seq_len, "{what}: T");
+                            let units = dims.unit_offset as usize..(dims.unit_offset + dims.units) as usize;
+                            let s = first + index as usize;
+                            self.step(dispatch, units, s..s + 1, &segment);
                         }
                     }
                 }
@@ -116,15 +135,14 @@ impl<'a> Walk<'a> {
         self.gates_x = Some((layer, same.1.clone(), units.end));
     }
 
-    /// Step `s` reads the state after s steps of every unit, and writes that after s + 1 of its own.
-    fn step(&mut self, dispatch: &Dispatch, s: usize, segment: &Range<usize>) {
+    /// Steps `s..end` read the state after s steps of every unit, and write that after `end` of their own.
+    fn step(&mut self, dispatch: &Dispatch, units: Range<usize>, steps: Range<usize>, segment: &Range<usize>) {
         let Checker { what, config, plan, .. } = self.checker;
-        let Dims::Step(dims) = &dispatch.dims else { panic!("{what}: steps are made of steps") };
+        let (s, end) = (steps.start, steps.end);
         let of = |name| bound(dispatch, name).unwrap_or_else(|| panic!("{what}: {name} is bound"));
-        let (layer, units) = self.shards[&of("weight")].clone();
-        assert_eq!(dims.unit_offset as usize..(dims.unit_offset + dims.units) as usize, units, "{what}: units");
-        assert_eq!(dims.first_step as usize, segment.start, "{what}: the first step of the segment");
-        assert_eq!(dims.seq_len as usize, plan.sizes.seq_len, "{what}: T");
+        let (layer, of_shard) = self.shards[&of("weight")].clone();
+        assert_eq!(units, of_shard, "{what}: units");
+        assert!(end <= segment.end, "{what}: steps {steps:?} are in {segment:?}");
         assert_eq!(of("lengths"), plan.lengths, "{what}: lengths");
 
         let about = StepOf { what, s, layer };
@@ -132,7 +150,7 @@ impl<'a> Walk<'a> {
         let before = |units| Some(Holds { layer, steps: s, units });
         let holds = |id: BufferId| self.states.get(&id).copied();
         if dispatch.kernel.name == "step_projection" {
-            let complete = Some(Holds { layer, steps: s + 1, units: hidden_size });
+            let complete = Some(Holds { layer, steps: end, units: hidden_size });
             assert_eq!(holds(of("h_in")), complete, "{about}: what is projected is there for every unit");
             assert_eq!(holds(of("h_before")), before(state_size), "{about}: h that rows at their end keep");
         } else {
@@ -141,7 +159,7 @@ impl<'a> Walk<'a> {
             assert_eq!(holds(of("h_in")), before(state_size), "{about}: h that it reads");
         }
         // A first shard overwrites what the buffer held, the others add to it.
-        let started = Holds { layer, steps: s + 1, units: units.start };
+        let started = Holds { layer, steps: end, units: units.start };
         for written in ["h_out", "m"].into_iter().filter_map(|name| bound(dispatch, name)) {
             assert!(units.start == 0 || holds(written) == Some(started), "{about}: shards in turn");
         }
@@ -158,7 +176,7 @@ impl<'a> Walk<'a> {
             let so_far = if first { s..s } else { self.sequences[&y].1.clone() };
             assert!(first || self.sequences[&y].0 == layer + 1, "{about}: its y");
             assert_eq!(so_far, segment.start..s, "{about}: y has every step before");
-            self.sequences.insert(y, (layer + 1, so_far.start..s + 1));
+            self.sequences.insert(y, (layer + 1, so_far.start..end));
         }
     }
 }

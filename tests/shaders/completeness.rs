@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use naga::ShaderStage;
-use wgpu_rnn::kernel::{KERNELS, Kernel};
+use wgpu_rnn::kernel::{KERNELS, Kernel, WeightType};
 
 use crate::{Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_passage, with_text};
 
@@ -242,4 +242,27 @@ fn a_binding_without_a_shape_is_refused() {
     assert_refused("a fragment's shape under another number", shapes_are_stated(&elsewhere), "binding 3 weight");
     let split = with_passage(linear, "@group(0) @binding(4) var", "@group(0) @binding(4)\nvar");
     assert_refused("a binding on two lines", shapes_are_stated(&split), "has no @binding on its line");
+}
+
+/// Kernels differ in how weights are stored by one fragment.
+fn weights_are_a_fragment(kernel: &'static Kernel, files: &[SourceFile]) -> Verdict {
+    let text = |path: &str| files.iter().find(|file| file.path == path).map_or("", |file| file.text.as_str());
+    let (f16, reads) = (kernel.stored_as(WeightType::F16), kernel.bindings.iter().any(|b| b.name == "weight"));
+    if kernel.name.ends_with("_f16") || !reads {
+        return if std::ptr::eq(f16, kernel) { Ok(()) } else { Err(format!("{} has another form", kernel.name)) };
+    }
+    let want = kernel.wgsl.replace(text("weight/f32"), text("weight/f16"));
+    if f16.name != format!("{}_f16", kernel.name) || f16.wgsl != want || want == kernel.wgsl {
+        return Err(format!("{} is not {} with weights stored as f16", f16.name, kernel.name));
+    }
+    Ok(())
+}
+
+#[test]
+fn kernels_that_read_weights_have_a_form_for_f16() {
+    let files = source_files();
+    let problems: Vec<String> = KERNELS.iter().filter_map(|k| weights_are_a_fragment(k, &files).err()).collect();
+    assert_eq!(problems, [""; 0], "pairs of kernels");
+    let other: Vec<SourceFile> = files.iter().filter(|file| file.path != "weight/f16").cloned().collect();
+    assert_refused("a fragment less", weights_are_a_fragment(kernel_named("linear"), &other), "is not linear with");
 }

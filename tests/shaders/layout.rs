@@ -5,7 +5,7 @@ use std::mem::{offset_of, size_of};
 use naga::proc::GlobalCtx;
 use naga::{AddressSpace, Expression, Literal, Module, Scalar, TypeInner};
 use wgpu_rnn::Kind;
-use wgpu_rnn::dims::{DropoutDims, EmbedDims, LinearDims, SampleDims, ScoreDims, Step, StepDims};
+use wgpu_rnn::dims::{DropoutDims, EmbedDims, LinearDims, SampleDims, ScoreDims, SequenceDims, Step, StepDims};
 use wgpu_rnn::kernel::{
     KERNELS, Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, NO_TOKEN, QUADS_PER_WORKGROUP, SAMPLE_SITE,
     STEP_MAX_ROWS,
@@ -48,7 +48,7 @@ macro_rules! layout_of {
 }
 
 /// Every struct of `dims.rs`.
-fn host_layouts() -> [Layout; 7] {
+fn host_layouts() -> [Layout; 8] {
     [
         layout_of!(LinearDims {
             steps,
@@ -73,6 +73,17 @@ fn host_layouts() -> [Layout; 7] {
             units,
             unit_offset,
             unit_tiles,
+            row_tiles
+        }),
+        layout_of!(SequenceDims {
+            seq_len,
+            first_step,
+            first_index,
+            steps,
+            batch,
+            directions,
+            hidden_size,
+            state_quads,
             row_tiles
         }),
         layout_of!(Step { index }),
@@ -150,14 +161,16 @@ fn constant(module: &Module, name: &str) -> Option<u32> {
 
 /// Constants that the kernel and its planning share.
 fn constants_agree(kernel: &Kernel) -> Verdict {
-    let want: &[(&str, usize)] = match kernel.name {
+    let want: &[(&str, usize)] = match kernel.name.trim_end_matches("_f16") {
         "linear" => &[("TILE", LINEAR_TILE)],
         "linear_rows" => &[("MAX_ROWS", LINEAR_MAX_ROWS), ("WORKGROUP_SIZE", LINEAR_ROWS_COLUMNS)],
-        "step_rnn" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::RnnTanh.gate_count())],
-        "step_lstm" | "step_lstm_unprojected" => {
+        "step_rnn" | "sequence_rnn" => {
+            &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::RnnTanh.gate_count())]
+        }
+        "step_lstm" | "step_lstm_unprojected" | "sequence_lstm" => {
             &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Lstm.gate_count())]
         }
-        "step_gru" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Gru.gate_count())],
+        "step_gru" | "sequence_gru" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Gru.gate_count())],
         "step_projection" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", 1)],
         "embed" | "dropout" => &[("WORKGROUP_SIZE", QUADS_PER_WORKGROUP)],
         "score" => &[],

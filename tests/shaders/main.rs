@@ -28,12 +28,16 @@ struct Shader {
     info: ModuleInfo,
 }
 
-/// Parses and validates with no capability beyond WGSL's core.
+/// Parses and validates with no capability beyond WGSL's core, to which `unpack2x16float` belongs.
 fn parse(text: &str) -> Result<Shader, String> {
+    parse_with(text, Capabilities::SHADER_FLOAT16_IN_FLOAT32)
+}
+
+fn parse_with(text: &str, capabilities: Capabilities) -> Result<Shader, String> {
     let mut options = wgsl::Options::new();
     options.capabilities = Capabilities::empty();
     let module = wgsl::Frontend::new_with_options(options).parse(text).map_err(|error| error.emit_to_string(text))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|error| error.emit_to_string(text))?;
     Ok(Shader { module, info })

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use wgpu_rnn::Schedule;
 use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::kernel::WeightType;
 use wgpu_rnn::limits::Limits;
 
 /// PyTorch's RNN, LSTM and GRU on any GPU.
@@ -67,6 +70,11 @@ fn parse_limit(text: &str) -> Result<(String, u64), String> {
     Ok((name.to_owned(), value))
 }
 
+/// The names of schedules, which usage lists.
+fn schedules() -> impl TypedValueParser<Value = Schedule> {
+    PossibleValuesParser::new(Schedule::ALL.map(Schedule::name)).try_map(|name| name.parse())
+}
+
 impl OpenArgs {
     pub fn options(&self) -> OpenOptions {
         let mut options = OpenOptions::default();
@@ -107,9 +115,9 @@ pub struct RunArgs {
     /// auto, cpu, an index that `devices` prints, or part of an adapter's name.
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// How the recurrence is laid on the machine: auto or step.
-    #[arg(long, default_value = "auto", value_parser = ["auto", "step"])]
-    pub schedule: String,
+    /// How the recurrence is laid on the machine.
+    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
+    pub schedule: Schedule,
     #[command(flatten)]
     pub open: OpenArgs,
 }
@@ -122,9 +130,9 @@ pub struct VerifyArgs {
     /// auto, cpu, all, an index that `devices` prints, or part of an adapter's name; may be repeated.
     #[arg(long = "device", value_name = "DEVICE")]
     pub devices: Vec<String>,
-    /// How the recurrence is laid on the machine: auto or step.
-    #[arg(long, default_value = "auto", value_parser = ["auto", "step"])]
-    pub schedule: String,
+    /// How the recurrence is laid on the machine.
+    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
+    pub schedule: Schedule,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -151,6 +159,9 @@ pub struct CompareArgs {
     /// auto, cpu, all, an index that `devices` prints, or part of an adapter's name; may be repeated.
     #[arg(long = "device", value_name = "DEVICE")]
     pub devices: Vec<String>,
+    /// How the recurrence is laid on the machine.
+    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
+    pub schedule: Schedule,
     /// Run every dispatch on the GPU and on the CPU from the same inputs, and report each kernel.
     #[arg(long)]
     pub lockstep: bool,
@@ -193,6 +204,9 @@ pub struct TextModelArgs {
     /// What the tokens are: one to a line, or a JSON array (.json); else the metadata's `vocabulary`.
     #[arg(long, value_name = "FILE")]
     pub vocabulary: Option<PathBuf>,
+    /// How weights are stored on the device: f32, or f16, which takes half the bytes and rounds them.
+    #[arg(long, default_value = "f32")]
+    pub dtype: WeightType,
 }
 
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@ pub fn generate(args: &GenerateArgs) -> Result<Outcome, Error> {
         return Err(Error::Argument("--prompt is empty: give at least one character or word".to_owned()));
     }
     let device = Device::open_with(&args.device, &args.open.options())?;
-    let model = LanguageModel::new(&device, &params)?;
+    let model = LanguageModel::stored_as(&device, &params, args.model.dtype)?;
     let options = GenerateOptions::default().temperature(args.temperature).top_k(args.top_k).seed(args.seed);
     let made = make(&model, Sink::Reader(&vocabulary), &prompt, &options, args.length)?;
     print_text("\n");

@@ -36,7 +36,7 @@ pub fn perplexity(args: &PerplexityArgs) -> Result<Outcome, Error> {
     let mut results = Vec::new();
     for choice in Choice::of_all(&selectors(&args.devices))? {
         let device = choice.open(&args.open.options())?;
-        let model = LanguageModel::new(&device, &params)?;
+        let model = LanguageModel::stored_as(&device, &params, args.model.dtype)?;
         let started = Instant::now();
         let score = model.score(&tokens, args.streams)?;
         let row = Row {

@@ -1,9 +1,9 @@
 //! `wgpu-rnn verify`.
 
 use serde::Serialize;
-use wgpu_rnn::Error;
 use wgpu_rnn::device::Choice;
-use wgpu_rnn::verify::{Report, Status, find, run};
+use wgpu_rnn::verify::{Report, Status, find, run_with};
+use wgpu_rnn::{Error, RnnOptions};
 
 use crate::Outcome;
 use crate::args::{VerifyArgs, selectors};
@@ -76,6 +76,7 @@ struct Results {
 
 pub fn verify(args: &VerifyArgs) -> Result<Outcome, Error> {
     let files = find(&args.paths)?;
+    let options = RnnOptions::default().schedule(args.schedule);
     let mut results = Vec::new();
     for choice in Choice::of_all(&selectors(&args.devices))? {
         let title = choice.title();
@@ -87,7 +88,7 @@ pub fn verify(args: &VerifyArgs) -> Result<Outcome, Error> {
                 let bar = progress(files.len(), &title);
                 for path in &files {
                     bar.set_message(path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
-                    row.add(run(&device, path));
+                    row.add(run_with(&device, path, &options));
                     bar.inc(1);
                 }
                 bar.finish_and_clear();

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::language_model::{LanguageModelConfig, LanguageModelParams};
 use crate::limits::Limits;
-use crate::plan::{WeightLayout, padded, weights};
+use crate::plan::{Storage, WeightLayout, padded, weights};
 use crate::recording::{Axis, BufferId, BufferSpec, Role};
 
 /// The weight buffers of a language model: what is where, without the values.
@@ -23,22 +23,31 @@ pub struct LanguageModelLayout {
 }
 
 impl LanguageModelLayout {
-    /// Lays out the weights of `config` in buffers that `limits` allow. Tied weights are one.
+    /// Lays out the weights of `config`, as they are, in buffers that `limits` allow. Tied weights are one.
     ///
     /// # Errors
     /// [`Error::Limit`](crate::Error::Limit) when a single row exceeds one binding; as [`WeightLayout::new`].
     pub fn new(config: &LanguageModelConfig, limits: &Limits) -> Result<Self> {
+        Self::stored(config, Storage::default(), limits)
+    }
+
+    /// Lays out the weights of `config` in buffers that `limits` allow.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn stored(config: &LanguageModelConfig, storage: Storage, limits: &Limits) -> Result<Self> {
         let rnn_config = config.rnn();
-        let rnn = WeightLayout::new(&rnn_config, limits)?;
+        let rnn = WeightLayout::stored(&rnn_config, storage, limits)?;
         let mut buffers = rnn.buffers().to_vec();
         let mut add = |label: &str, tokens: &Range<usize>, features: Option<usize>| {
             let mut axes = vec![(Axis::Column, tokens.len())];
-            axes.extend(features.map(|features| (Axis::Feature, padded(features))));
+            axes.extend(features.map(|features| (Axis::Feature, storage.words(padded(features)))));
             let label = format!("{label}, tokens {}..{}", tokens.start, tokens.end);
             buffers.push(BufferSpec { label, axes, role: Role::Weight });
             BufferId(buffers.len() - 1)
         };
-        let cut = |features| weights::cut(config.ntoken, padded(features), "the weights of one token", limits);
+        let cut =
+            |features| weights::cut(config.ntoken, storage.words(padded(features)), "the weights of one token", limits);
         let shards = cut(config.ninp)?.into_iter();
         let encoder: Vec<_> = shards.map(|shard| (shard.clone(), add("encoder", &shard, Some(config.ninp)))).collect();
         let tied = config.tie_weights.then(|| encoder.iter().map(|(_, weight)| *weight));
@@ -57,6 +66,11 @@ impl LanguageModelLayout {
         &self.buffers
     }
 
+    /// How weights are stored. Biases are f32 in any case.
+    pub fn storage(&self) -> Storage {
+        self.rnn.storage()
+    }
+
     /// Bytes of all weight buffers.
     pub fn size(&self) -> u64 {
         self.buffers.iter().map(BufferSpec::size).sum()
@@ -69,11 +83,13 @@ impl LanguageModelLayout {
         }
         let id = BufferId(index);
         if let Some((tokens, _)) = self.encoder.iter().find(|(_, weight)| *weight == id) {
-            return params.encoder_weight().padded_rows(tokens.clone());
+            return self.storage().store(params.encoder_weight().padded_rows(tokens.clone()));
         }
         let of_decoder = self.decoder.iter().find(|(_, weight, bias)| *weight == id || *bias == id);
         match of_decoder {
-            Some((tokens, weight, _)) if *weight == id => params.decoder_weight().padded_rows(tokens.clone()),
+            Some((tokens, weight, _)) if *weight == id => {
+                self.storage().store(params.decoder_weight().padded_rows(tokens.clone()))
+            }
             Some((tokens, ..)) => params.decoder_bias()[tokens.clone()].to_vec(),
             None => unreachable!("a buffer is of the layers, the encoder or the decoder"),
         }

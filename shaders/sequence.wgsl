@@ -1,0 +1,167 @@
+// Several time steps of one layer, all directions, in one dispatch: workgroups that walk time by themselves.
+//
+// A workgroup owns ROWS batch rows of one direction with all hidden units, so that nothing has to wait for another
+// workgroup: the state lives in workgroup memory, in two halves that change places at each step, and a step costs
+// barriers in place of a dispatch. The weights stream from the cache, each read once a step for all ROWS rows. An
+// invocation has the same units of the same rows at every step, so that a cell's own state may stay where it is. A cell
+// fragment (cell/*.wgsl) gives Gates, GateWeights, gate_weights, gate_products and advance.
+
+struct SequenceDims {
+    seq_len: u32,
+    first_step: u32,
+    first_index: u32,
+    steps: u32,
+    batch: u32,
+    directions: u32,
+    hidden_size: u32,
+    state_quads: u32,
+    row_tiles: u32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+}
+
+override WORKGROUP_SIZE: u32 = 64u;
+override LANES: u32 = 1u;       // a power of two that divides WORKGROUP_SIZE
+override ROWS: u32 = 1u;        // at most MAX_ROWS
+override STATE: u32 = 1024u;    // at least 2 · ROWS · R
+// Named, because naga 30 loses count of overrides when an array's size is an expression without a name.
+override SUMS: u32 = WORKGROUP_SIZE * ROWS;
+
+const MAX_ROWS = 8u;
+
+@group(0) @binding(0) var<uniform> dims: SequenceDims;
+@group(0) @binding(2) var<storage, read> gates_x: array<f32>;        // [S, B, D, H, G]  input projections and biases
+//        @binding(3)                    weight                         [D, H, G, R/4]   weight_hh, weight/*.wgsl
+@group(0) @binding(4) var<storage, read> h_in: array<f32>;           // [D, B, R]        state before the first step
+@group(0) @binding(5) var<storage, read_write> h_out: array<f32>;    // [D, B, R]        state after the last step
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;        // [S, B, D, R]     the layer's output
+@group(0) @binding(7) var<storage, read> lengths: array<u32>;        // [B]              valid steps of each row
+//        @binding(8)                    the cell's own                                  cell/*.wgsl
+
+// Single values, since a store to one component of a vector may touch the others; quads' components lie apart, so that
+// neighbouring lanes find theirs in different banks.
+var<workgroup> sh_h: array<f32, STATE>;       // [2, ROWS, 4, R/4]
+var<workgroup> sh_sums: array<Gates, SUMS>;   // [units at a time, ROWS, LANES]
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn sequence(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) num_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local_index: u32,
+) {
+    let lane = local_index % LANES;
+    let unit_in_tile = local_index / LANES;
+    let tile = workgroup.x + workgroup.y * num_workgroups.x;
+    let b0 = (tile % dims.row_tiles) * ROWS;
+    let d = tile / dims.row_tiles;
+    // Workgroups that folding added run along and store nothing.
+    let live = d < dims.directions;
+    let state_size = dims.state_quads * 4u;
+    let half = ROWS * state_size;
+
+    // Both halves, since nobody writes the padding again.
+    for (var i = local_index; i < half; i += WORKGROUP_SIZE) {
+        let b = min(b0 + i / state_size, dims.batch - 1u);
+        let h = h_in[(d * dims.batch + b) * state_size + i % state_size];
+        let at = place(i / state_size, i % state_size);
+        sh_h[at] = h;
+        sh_h[half + at] = h;
+    }
+    var longest = 0u;
+    for (var r = 0u; r < ROWS; r++) {
+        longest = max(longest, lengths[min(b0 + r, dims.batch - 1u)]);
+    }
+    workgroupBarrier();
+
+    for (var s = 0u; s < dims.steps; s++) {
+        let t = time_step(d, s);
+        let from_half = (s % 2u) * half;
+        let to_half = half - from_half;
+        for (var u0 = 0u; u0 < dims.hidden_size; u0 += WORKGROUP_SIZE / LANES) {
+            let j = u0 + unit_in_tile;
+            let here = live && j < dims.hidden_size;
+            var sums: array<Gates, MAX_ROWS>;
+            // Where no row's sequence reaches this step there is nothing to sum.
+            if here && t < longest {
+                let first_quad = (d * dims.hidden_size + j) * GATE_COUNT * dims.state_quads;
+                for (var q = lane; q < dims.state_quads; q += LANES) {
+                    let w = gate_weights(first_quad + q);
+                    for (var r = 0u; r < ROWS; r++) {
+                        sums[r] += gate_products(w, state_quad(from_half + r * state_size + q));
+                    }
+                }
+            }
+            let first_sum = unit_in_tile * ROWS * LANES;
+            for (var r = 0u; r < ROWS; r++) {
+                sh_sums[first_sum + r * LANES + lane] = sums[r];
+            }
+            // A barrier where there are several lanes: an invocation needs none to see what it wrote itself.
+            for (var several = LANES; several > 1u; several = 1u) {
+                workgroupBarrier();
+            }
+            if here {
+                for (var r = lane; r < ROWS; r += LANES) {
+                    let at = place(r, j);
+                    let next = update(d, b0 + r, j, s, t, joined(first_sum + r * LANES), sh_h[from_half + at]);
+                    sh_h[to_half + at] = next;
+                }
+            }
+            // Before the next units overwrite the sums.
+            for (var several = LANES; several > 1u; several = 1u) {
+                workgroupBarrier();
+            }
+        }
+        workgroupBarrier();
+    }
+
+    for (var i = local_index; i < half; i += WORKGROUP_SIZE) {
+        let b = b0 + i / state_size;
+        if live && b < dims.batch {
+            let at = (d * dims.batch + b) * state_size + i % state_size;
+            h_out[at] = sh_h[(dims.steps % 2u) * half + place(i / state_size, i % state_size)];
+        }
+    }
+}
+
+// Unit j of the tile's row r, in a half of sh_h.
+fn place(r: u32, j: u32) -> u32 {
+    return (r * 4u + j % 4u) * dims.state_quads + j / 4u;
+}
+
+// The quad of which sh_h[at] is the first value.
+fn state_quad(at: u32) -> vec4<f32> {
+    let n = dims.state_quads;
+    return vec4<f32>(sh_h[at], sh_h[at + n], sh_h[at + 2u * n], sh_h[at + 3u * n]);
+}
+
+// The sum of the lanes' partial sums, halves added to halves as in `step`.
+fn joined(first: u32) -> Gates {
+    for (var half = LANES / 2u; half > 0u; half /= 2u) {
+        for (var lane = 0u; lane < half; lane++) {
+            sh_sums[first + lane] += sh_sums[first + lane + half];
+        }
+    }
+    return sh_sums[first];
+}
+
+// Unit j of row b after step s, which stays as it is where the row's sequence does not reach t.
+fn update(d: u32, b: u32, j: u32, s: u32, t: u32, sums: Gates, h: f32) -> f32 {
+    if b >= dims.batch {
+        return h;
+    }
+    let y_row = ((dims.first_index + s) * dims.batch + b) * dims.directions + d;
+    let valid = t < lengths[b];
+    var next = h;
+    if valid {
+        next = advance(sums, (y_row * dims.hidden_size + j) * GATE_COUNT, d, d * dims.batch + b, j, h);
+    }
+    y[y_row * dims.state_quads * 4u + j] = select(0.0, next, valid);
+    return next;
+}
+
+// The time step that direction d visits s steps after the first one.
+fn time_step(d: u32, s: u32) -> u32 {
+    let elapsed = dims.first_step + dims.first_index + s;
+    return select(elapsed, dims.seq_len - 1u - elapsed, d == 1u);
+}

@@ -1,0 +1,40 @@
+//! The kernels that read weights, with weights stored as f16.
+
+use super::{
+    EMBED, Kernel, LINEAR, LINEAR_ROWS, SEQUENCE_GRU, SEQUENCE_LSTM, SEQUENCE_RNN, STEP_GRU, STEP_LSTM,
+    STEP_LSTM_UNPROJECTED, STEP_PROJECTION, STEP_RNN,
+};
+use crate::cpu;
+
+/// A row of the table like another, but for how weights are stored: its text is that of the same parts.
+macro_rules! stored_as_f16 {
+    ($name:ident, $of:ident, $label:literal, [$($part:literal),+]) => {
+        #[doc = concat!("[`", stringify!($of), "`] with weights stored as f16.")]
+        pub static $name: Kernel = Kernel {
+            name: $label,
+            wgsl: concat!(
+                $(include_str!(concat!("../../shaders/", $part, ".wgsl")),)+
+                include_str!("../../shaders/weight/f16.wgsl"),
+            ),
+            twin: cpu::f16::widened,
+            ..$of
+        };
+    };
+}
+
+stored_as_f16!(LINEAR_F16, LINEAR, "linear_f16", ["linear", "shared/linear", "shared/activation"]);
+stored_as_f16!(LINEAR_ROWS_F16, LINEAR_ROWS, "linear_rows_f16", ["linear_rows", "shared/linear", "shared/activation"]);
+stored_as_f16!(STEP_RNN_F16, STEP_RNN, "step_rnn_f16", ["step", "cell/rnn", "update/state", "shared/activation"]);
+stored_as_f16!(STEP_LSTM_F16, STEP_LSTM, "step_lstm_f16", ["step", "cell/lstm", "update/state", "shared/activation"]);
+stored_as_f16!(STEP_GRU_F16, STEP_GRU, "step_gru_f16", ["step", "cell/gru", "update/state", "shared/activation"]);
+stored_as_f16!(
+    STEP_LSTM_UNPROJECTED_F16,
+    STEP_LSTM_UNPROJECTED,
+    "step_lstm_unprojected_f16",
+    ["step", "cell/lstm", "update/unprojected", "shared/activation"]
+);
+stored_as_f16!(STEP_PROJECTION_F16, STEP_PROJECTION, "step_projection_f16", ["step", "cell/projection"]);
+stored_as_f16!(EMBED_F16, EMBED, "embed_f16", ["embed"]);
+stored_as_f16!(SEQUENCE_RNN_F16, SEQUENCE_RNN, "sequence_rnn_f16", ["sequence", "cell/rnn", "shared/activation"]);
+stored_as_f16!(SEQUENCE_LSTM_F16, SEQUENCE_LSTM, "sequence_lstm_f16", ["sequence", "cell/lstm", "shared/activation"]);
+stored_as_f16!(SEQUENCE_GRU_F16, SEQUENCE_GRU, "sequence_gru_f16", ["sequence", "cell/gru", "shared/activation"]);
