@@ -99,13 +99,13 @@ impl WeightType {
     ///
     /// # Errors
     /// [`Error::Argument`] naming the tensors that have others.
-    pub(crate) fn check<'a>(self, tensors: impl Iterator<Item = (&'a str, &'a [f32])>) -> Result<()> {
+    pub(crate) fn check<'a>(self, tensors: impl Iterator<Item = (String, &'a [f32])>) -> Result<()> {
         if self == Self::F32 {
             return Ok(());
         }
         let beyond = |&value: &f32| value.is_finite() && half::f16::from_f32(value).is_infinite();
         let beyond = tensors.filter(|(name, values)| !name.contains("bias") && values.iter().any(beyond));
-        let names: Vec<&str> = beyond.map(|(name, _)| name).collect();
+        let names: Vec<String> = beyond.map(|(name, _)| name).collect();
         if names.is_empty() {
             return Ok(());
         }

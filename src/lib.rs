@@ -96,6 +96,7 @@ pub use config::{Config, Kind};
 pub use device::Device;
 pub use embedding::Embedding;
 pub use error::{Error, Result};
+pub use kernel::WeightType;
 pub use linear::{Activation, Linear};
 pub use params::Params;
 pub use plan::Schedule;

@@ -15,9 +15,9 @@ use crate::gpu;
 use crate::kernel::Access;
 use crate::layout::{Given, write_inputs};
 use crate::params::Params;
-use crate::plan::{self, Schedule, WeightLayout};
+use crate::plan::{self, WeightLayout};
 use crate::recording::{Axis, BufferId, BufferSpec, Dispatch};
-use crate::rnn::State;
+use crate::rnn::{RnnOptions, State};
 use crate::tensor::Tensor;
 
 /// How a kernel's GPU results compare with its twin's, over all of its dispatches.
@@ -74,7 +74,7 @@ impl std::fmt::Display for WorstElement {
     }
 }
 
-/// Steps `params` over `input` on `device` and through the twins, side by side, as `schedule` lays it out.
+/// Steps `params` over `input` on `device` and through the twins, side by side, as `options` put it there.
 ///
 /// Where the batch needs several passes, the first is compared. A value may differ by `tolerance`, the absolute part in
 /// proportion to the largest value that the twin wrote: sums of large products round in proportion to them.
@@ -89,7 +89,7 @@ pub fn lockstep(
     lengths: Option<&[usize]>,
     state: Option<&State>,
     tolerance: Tolerance,
-    schedule: Schedule,
+    options: &RnnOptions,
 ) -> Result<Vec<KernelReport>> {
     let Engine::Gpu(gpu) = device.engine() else {
         return Err(Error::Unsupported("lockstep on the cpu, which runs the twins themselves; name a GPU".to_owned()));
@@ -105,9 +105,17 @@ pub fn lockstep(
     if sizes.batch == 0 || sizes.seq_len == 0 {
         return Ok(Vec::new());
     }
-    let layout = WeightLayout::new(config, device.limits())?;
+    options.weights.check(params.named())?;
+    let layout = WeightLayout::stored(config, device.storage(options.weights)?, device.limits())?;
     let rows = plan::rows_per_pass(config, &layout, sizes, device.limits())?;
-    let plan = plan::plan(config, &layout, Sizes { batch: rows, ..sizes }, device.limits(), device.tuning(), schedule)?;
+    let plan = plan::plan(
+        config,
+        &layout,
+        Sizes { batch: rows, ..sizes },
+        device.limits(),
+        device.tuning(),
+        options.schedule,
+    )?;
     let recording = Arc::new(plan.recording.clone());
     let packed: Vec<Vec<f32>> = (0..layout.buffers().len()).map(|index| layout.pack(index, params)).collect();
     let uploaded = gpu::upload_weights(gpu, layout.buffers(), |index| packed[index].clone())?;

@@ -15,6 +15,7 @@
 use crate::calibrate::Calibration;
 use crate::check::Sizes;
 use crate::config::{Config, Kind};
+use crate::kernel::WeightType;
 
 /// What a time is spent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub struct Work {
 }
 
 /// One time step of a layer, all directions.
-pub fn step_work(config: &Config, batch: usize) -> Work {
+pub fn step_work(config: &Config, batch: usize, stored: WeightType) -> Work {
     let (hidden, state) = (config.hidden_size, config.state_size());
     let projection = if config.proj_size > 0 { hidden * state } else { 0 };
     let weights = config.kind.gate_count() * hidden * state + projection;
@@ -62,26 +63,29 @@ pub fn step_work(config: &Config, batch: usize) -> Work {
     let io = config.kind.gate_count() * hidden + 3 * state + cells;
     let directions = config.num_directions() as u64;
     Work {
-        weights: directions * weights as u64 * weight_bytes(),
+        weights: directions * weights as u64 * bytes_of(stored),
         multiply_adds: directions * (weights * batch) as u64,
         io: directions * (io * batch) as u64 * 4,
     }
 }
 
 /// The input projection of all time steps of a layer, all directions.
-pub fn projection_work(config: &Config, layer: usize, sizes: Sizes) -> Work {
+pub fn projection_work(config: &Config, layer: usize, sizes: Sizes, stored: WeightType) -> Work {
     let (features, rows) = (config.layer_input_size(layer) as u64, (sizes.seq_len * sizes.batch) as u64);
     let columns = (config.num_directions() * config.kind.gate_count() * config.hidden_size) as u64;
     Work {
-        weights: columns * features * weight_bytes(),
+        weights: columns * features * bytes_of(stored),
         multiply_adds: columns * features * rows,
         io: rows * (features + columns) * 4,
     }
 }
 
-/// How a weight is stored.
-fn weight_bytes() -> u64 {
-    4
+/// Bytes of a weight.
+fn bytes_of(stored: WeightType) -> u64 {
+    match stored {
+        WeightType::F32 => 4,
+        WeightType::F16 => 2,
+    }
 }
 
 impl Work {
@@ -107,16 +111,16 @@ pub struct Floor {
     pub bound: Bound,
 }
 
-/// The floor of a forward pass that makes so many dispatches.
-pub fn forward(calibration: &Calibration, config: &Config, sizes: Sizes, dispatches: u64) -> Floor {
+/// The floor of a forward pass that reads weights of this type and makes so many dispatches.
+pub fn forward(calibration: &Calibration, config: &Config, sizes: Sizes, stored: WeightType, dispatches: u64) -> Floor {
     let mut spent = [(Bound::Weights, 0.0), (Bound::Arithmetic, 0.0), (Bound::Io, 0.0), (Bound::Sync, 0.0)];
     let mut spend = |bound: Bound, us: f64| {
         spent.iter_mut().filter(|(known, _)| *known == bound).for_each(|(_, sum)| *sum += us);
     };
-    let step = step_work(config, sizes.batch);
+    let step = step_work(config, sizes.batch, stored);
     let (step_us, step_bound) = step.floor(calibration, step.io * sizes.seq_len as u64);
     for layer in 0..config.num_layers {
-        let projection = projection_work(config, layer, sizes);
+        let projection = projection_work(config, layer, sizes, stored);
         let (us, bound) = projection.floor(calibration, projection.io);
         spend(bound, us);
         spend(step_bound, step_us * sizes.seq_len as f64);
@@ -161,7 +165,9 @@ mod tests {
     use super::{Bound, Placement, forward, projection_work, step_work};
     use crate::calibrate::{Bandwidth, Calibration};
     use crate::check::Sizes;
-    use crate::{Config, Device};
+    use crate::{Config, Device, WeightType};
+
+    const F32: WeightType = WeightType::F32;
 
     /// 1000 bytes and 1000 multiply-adds in a microsecond, a microsecond from dispatch to dispatch.
     fn device() -> Calibration {
@@ -173,17 +179,19 @@ mod tests {
     #[test]
     fn work_is_counted_as_in_the_formulas() {
         // 4 gates, H = 10: 400 weights; gates 40, state 3 · 10, cells 2 · 10.
-        let work = step_work(&Config::lstm(3, 10), 2);
+        let work = step_work(&Config::lstm(3, 10), 2, F32);
         assert_eq!((work.weights, work.multiply_adds, work.io), (1600, 800, 2 * 90 * 4));
-        let both = step_work(&Config::lstm(3, 10).bidirectional(true), 2);
+        let both = step_work(&Config::lstm(3, 10).bidirectional(true), 2, F32);
         assert_eq!((both.weights, both.multiply_adds, both.io), (3200, 1600, 2 * 2 * 90 * 4));
         // 40 · 5 weights of the gates and 10 · 5 of the projection.
-        let projected = step_work(&Config::lstm(3, 10).proj_size(5), 2);
+        let projected = step_work(&Config::lstm(3, 10).proj_size(5), 2, F32);
         assert_eq!((projected.weights, projected.multiply_adds), (1000, 500));
-        let gru = step_work(&Config::gru(3, 10), 1);
+        let half = step_work(&Config::lstm(3, 10), 2, WeightType::F16);
+        assert_eq!((half.weights, half.multiply_adds, half.io), (800, 800, 720), "half the bytes of weights alone");
+        let gru = step_work(&Config::gru(3, 10), 1, F32);
         assert_eq!((gru.weights, gru.io), (1200, 60 * 4));
         let config = Config::gru(3, 10).bidirectional(true).num_layers(2);
-        let second = projection_work(&config, 1, Sizes { seq_len: 7, batch: 2 });
+        let second = projection_work(&config, 1, Sizes { seq_len: 7, batch: 2 }, F32);
         assert_eq!((second.weights, second.multiply_adds), (60 * 20 * 4, 60 * 20 * 14), "its input is D · H wide");
         assert_eq!(second.io, 14 * (20 + 60) * 4);
     }
@@ -192,7 +200,7 @@ mod tests {
     fn the_longest_term_counts_and_is_named() {
         let config = Config::lstm(1, 10);
         let floor = |calibration: &Calibration, batch, dispatches| {
-            forward(calibration, &config, Sizes { seq_len: 100, batch }, dispatches)
+            forward(calibration, &config, Sizes { seq_len: 100, batch }, F32, dispatches)
         };
         // A step of one row: 1.6 µs of weights, 0.4 of arithmetic, 0.36 of io. The projection: 4.1 µs of arithmetic
         // or 16.4 of io (100 · 41 · 4 bytes).
@@ -216,7 +224,7 @@ mod tests {
     fn layers_and_steps_add_up() {
         let floor = |layers, seq_len| {
             let config = Config::gru(10, 10).num_layers(layers);
-            forward(&device(), &config, Sizes { seq_len, batch: 1 }, 0).device_us
+            forward(&device(), &config, Sizes { seq_len, batch: 1 }, F32, 0).device_us
         };
         assert!((floor(3, 50) - 3.0 * floor(1, 50)).abs() < 1e-9);
         assert!(floor(1, 100) > 1.9 * floor(1, 50));
@@ -230,7 +238,7 @@ mod tests {
         );
         let placement = |hidden, batch| {
             let (config, sizes) = (Config::lstm(hidden, hidden), Sizes { seq_len: 1, batch });
-            Placement::of(&forward(&gpu, &config, sizes, 2), &forward(&cpu, &config, sizes, 2))
+            Placement::of(&forward(&gpu, &config, sizes, F32, 2), &forward(&cpu, &config, sizes, F32, 2))
         };
         let small = placement(8, 1);
         assert!(small.cpu_is_faster() && small.to_string().contains("the CPU should be faster"), "{small}");

@@ -243,14 +243,15 @@ impl Params {
         })
     }
 
+    /// Every parameter under its name, in PyTorch's order.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (String, &[f32])> {
+        expected_parameters(&self.config).into_iter().map(|(name, _)| name).zip(self.values())
+    }
+
     /// The names of tensors that hold a NaN or an infinity, which PyTorch loads without a word.
     pub fn non_finite(&self) -> Vec<String> {
-        expected_parameters(&self.config)
-            .into_iter()
-            .zip(self.values())
-            .filter(|(_, values)| values.iter().any(|value| !value.is_finite()))
-            .map(|((name, _), _)| name)
-            .collect()
+        let bad = |(_, values): &(String, &[f32])| values.iter().any(|value| !value.is_finite());
+        self.named().filter(bad).map(|(name, _)| name).collect()
     }
 }
 

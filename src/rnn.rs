@@ -8,6 +8,7 @@ use crate::config::{Config, Kind};
 use crate::device::Device;
 use crate::error::Result;
 use crate::gpu::{Timing, lock};
+use crate::kernel::WeightType;
 use crate::layout::{Given, c_features, h_features, output_shape, unpack_output, unpack_state, write_inputs};
 use crate::params::Params;
 use crate::plan::{self, Plan, Schedule, WeightLayout};
@@ -71,6 +72,8 @@ pub struct ForwardOptions<'a> {
 pub struct RnnOptions {
     /// How the recurrence is laid on the machine.
     pub schedule: Schedule,
+    /// How weights are stored on the device; biases stay f32.
+    pub weights: WeightType,
 }
 
 impl RnnOptions {
@@ -78,6 +81,13 @@ impl RnnOptions {
     #[must_use]
     pub fn schedule(mut self, schedule: Schedule) -> Self {
         self.schedule = schedule;
+        self
+    }
+
+    /// Stores weights in this type.
+    #[must_use]
+    pub fn weights(mut self, weights: WeightType) -> Self {
+        self.weights = weights;
         self
     }
 }
@@ -137,7 +147,8 @@ impl Rnn {
     pub fn with_options(device: &Device, params: &Params, options: &RnnOptions) -> Result<Self> {
         let config = params.config().clone();
         config.validate()?;
-        let layout = WeightLayout::new(&config, device.limits())?;
+        options.weights.check(params.named())?;
+        let layout = WeightLayout::stored(&config, device.storage(options.weights)?, device.limits())?;
         plan::check_budget(layout.size(), device.limits())?;
         plan::check_schedule(options.schedule, &config, &layout, device.limits(), device.tuning())?;
         let weights = Weights::load(device, layout.buffers(), |index| layout.pack(index, params))?;

@@ -107,14 +107,14 @@ impl Stream<'_> {
         if self.batch > 0 {
             let mut prepared = self.take(sizes)?;
             // Until it is put back, an error leaves the state lost.
-            let Prepared { plan, session } = &mut prepared;
+            let Prepared { plan, session } = &mut *prepared;
             let (rows, given) = (0..self.batch, Given { input, lengths: None, state: None, seed: None, sizes });
             write_sequence(plan, config, given, &rows, |id, values| session.write(id, values))?;
             let values = session.run_and_carry(&plan.output, &final_to_initial(plan))?;
             for (segment, packed) in plan.segments.iter().zip(&values) {
                 unpack_output(packed, &mut output, config, plan, sizes, segment.clone(), rows.clone());
             }
-            self.held = Held::Device(Box::new(prepared));
+            self.held = Held::Device(prepared);
         }
         Ok(Tensor::trusted(output_shape(config, checked), output))
     }
@@ -129,7 +129,7 @@ impl Stream<'_> {
             Held::Lost => return Err(lost()),
             Held::Host(Some(state)) => return Ok(state.clone()),
             Held::Host(None) => return zeros(config, self.batch),
-            Held::Device(prepared) => prepared.as_ref(),
+            Held::Device(prepared) => &**prepared,
         };
         read_state(plan, session, config, self.batch)
     }
@@ -153,7 +153,7 @@ impl Stream<'_> {
     }
 
     /// A plan of these sizes whose buffers hold the state, which is lost unless the plan is put back.
-    fn take(&mut self, sizes: check::Sizes) -> Result<Prepared> {
+    fn take(&mut self, sizes: check::Sizes) -> Result<Box<Prepared>> {
         let fits = |prepared: &Prepared| prepared.plan.sizes == sizes;
         if !matches!(&self.held, Held::Device(prepared) if fits(prepared)) {
             let mut next = self.rnn.prepare(sizes, false)?;
@@ -169,7 +169,7 @@ impl Stream<'_> {
             self.hold(Held::Device(Box::new(next)));
         }
         match mem::replace(&mut self.held, Held::Lost) {
-            Held::Device(prepared) => Ok(*prepared),
+            Held::Device(prepared) => Ok(prepared),
             Held::Host(_) | Held::Lost => Err(lost()),
         }
     }

@@ -10,12 +10,14 @@ pub use suite::{Shape, Suite};
 
 use crate::calibrate::Calibration;
 use crate::compare::{Comparison, Tolerance};
+use crate::config::Config;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::kernel::WeightType;
 use crate::model::{self, Floor};
 use crate::oracle;
 use crate::params::Params;
-use crate::plan::{Plan, Schedule};
+use crate::plan::Plan;
 use crate::random::Mt19937;
 use crate::rnn::{Rnn, RnnOptions};
 use crate::tensor::Tensor;
@@ -30,19 +32,19 @@ pub enum Outcome {
 }
 
 /// How long to measure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// What one shape on one device may take, more or less: repetitions are given up first, then the shape.
     pub budget: Duration,
     /// Most runs that are timed.
     pub repetitions: usize,
-    /// How the recurrence is laid on the machine.
-    pub schedule: Schedule,
+    /// How the module is put on the device.
+    pub module: RnnOptions,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { budget: Duration::from_secs(10), repetitions: 50, schedule: Schedule::Auto }
+        Self { budget: Duration::from_secs(10), repetitions: 50, module: RnnOptions::default() }
     }
 }
 
@@ -67,13 +69,13 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Draws weights and input, and runs the definition over as many steps of the first and the last row as is cheap.
+    /// Draws weights that `stored` holds exactly, and input, and runs the definition over as many steps of the first and the last row as is cheap.
     ///
     /// # Errors
     /// [`Error::Config`] for a network that cannot be, [`Error::Argument`] for an input of nothing or of far too much.
-    pub fn new(shape: &Shape) -> Result<Self> {
+    pub fn new(shape: &Shape, stored: WeightType) -> Result<Self> {
         let Shape { config, sizes, .. } = shape;
-        let params = Params::init(config, 0)?;
+        let params = params(config, stored)?;
         let (t, b, features) = (sizes.seq_len, sizes.batch, config.input_size);
         let values = [b, features].iter().try_fold(t, |product, &size| product.checked_mul(size));
         if values.is_none_or(|values| values == 0 || values > MAX_VALUES) {
@@ -85,9 +87,10 @@ impl Prepared {
         let input = Tensor::new([t, b, features], Mt19937::new(1).uniform_vec(t * b * features, -1.0, 1.0))?;
         let mut rows = vec![0, b - 1];
         rows.dedup();
-        let step = model::step_work(config, 1).multiply_adds as usize * config.num_layers;
+        let step = model::step_work(config, 1, stored).multiply_adds as usize * config.num_layers;
         let one = crate::check::Sizes { seq_len: 1, batch: 1 };
-        let projections = (0..config.num_layers).map(|layer| model::projection_work(config, layer, one).multiply_adds);
+        let projections =
+            (0..config.num_layers).map(|layer| model::projection_work(config, layer, one, stored).multiply_adds);
         let each = (step + projections.sum::<u64>() as usize) * rows.len();
         let compared_steps = (COMPARED_MULTIPLY_ADDS / each.max(1)).clamp(1, t);
         let compared_input =
@@ -118,9 +121,9 @@ impl Prepared {
     ///
     /// # Errors
     /// The errors of the device.
-    pub fn measure(&self, device: &Device, calibration: &Calibration, options: Options) -> Result<Outcome> {
+    pub fn measure(&self, device: &Device, calibration: &Calibration, options: &Options) -> Result<Outcome> {
         let Shape { config, sizes, .. } = &self.shape;
-        let rnn = Rnn::with_options(device, &self.params, &RnnOptions::default().schedule(options.schedule))?;
+        let rnn = Rnn::with_options(device, &self.params, &options.module)?;
         let plan = rnn.plan(sizes.seq_len, sizes.batch)?;
         let compared = |_: ()| -> Result<(Tensor, Duration)> {
             let start = Instant::now();
@@ -145,7 +148,8 @@ impl Prepared {
         let times = self.time(&rnn, options, passes == 1)?;
         let dispatches = plan.recording.dispatch_count() * passes as u64;
         let steps = self.shape.steps() as f64;
-        let floor = calibration.measured.then(|| model::forward(calibration, config, *sizes, dispatches));
+        let stored = device.storage(options.module.weights)?.read_as();
+        let floor = calibration.measured.then(|| model::forward(calibration, config, *sizes, stored, dispatches));
         let by_gpu = times.gpu.is_some();
         let floor_us = floor.map(|floor: Floor| if by_gpu { floor.device_us } else { floor.wall_us });
         Ok(Outcome::Measured(Box::new(Row {
@@ -161,7 +165,7 @@ impl Prepared {
             bidirectional: config.bidirectional,
             seq_len: sizes.seq_len,
             batch: sizes.batch,
-            dtype: dtype().to_owned(),
+            dtype: options.module.weights.name().to_owned(),
             schedule: schedule(&plan).to_owned(),
             us_per_step: times.gpu.unwrap_or(times.wall).median / steps,
             wall_us: times.wall,
@@ -178,7 +182,7 @@ impl Prepared {
     }
 
     /// Runs until it takes no longer, then times runs, as many as the budget allows.
-    fn time(&self, rnn: &Rnn, options: Options, one_pass: bool) -> Result<Times> {
+    fn time(&self, rnn: &Rnn, options: &Options, one_pass: bool) -> Result<Times> {
         let begin = Instant::now();
         loop {
             let start = Instant::now();
@@ -207,6 +211,17 @@ impl Prepared {
     }
 }
 
+/// Weights as PyTorch would draw them, rounded to what they are stored as: what is compared is the arithmetic.
+fn params(config: &Config, stored: WeightType) -> Result<Params> {
+    let drawn = Params::init(config, 0)?;
+    let mut values = drawn.values();
+    let round = |&value: &f32| match stored {
+        WeightType::F32 => value,
+        WeightType::F16 => half::f16::from_f32(value).to_f32(),
+    };
+    Params::from_fn(config, |_, _| Ok(values.next().unwrap_or_default().iter().map(round).collect()))
+}
+
 /// What a shape took.
 struct Times {
     wall: Spread,
@@ -220,11 +235,6 @@ fn schedule(plan: &Plan) -> &'static str {
     plan.schedule.schedule.name()
 }
 
-/// How weights are stored.
-fn dtype() -> &'static str {
-    "f32"
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -232,11 +242,11 @@ mod tests {
     use super::{Options, Outcome, Prepared, Shape};
     use crate::calibrate::Calibration;
     use crate::check::Sizes;
-    use crate::{Config, Device};
+    use crate::{Config, Device, WeightType};
 
     fn prepared(config: Config, seq_len: usize, batch: usize) -> Prepared {
         let shape = Shape { name: "test".to_owned(), config, sizes: Sizes { seq_len, batch } };
-        Prepared::new(&shape).expect("a network")
+        Prepared::new(&shape, WeightType::F32).expect("a network")
     }
 
     #[test]
@@ -245,7 +255,7 @@ mod tests {
         let options = Options { budget: Duration::from_millis(20), repetitions: 3, ..Options::default() };
         let device = Device::cpu();
         let calibration = Calibration { measured: true, ..Calibration::typical(&device) };
-        let outcome = prepared.measure(&device, &calibration, options).expect("the CPU runs it");
+        let outcome = prepared.measure(&device, &calibration, &options).expect("the CPU runs it");
         let Outcome::Measured(row) = outcome else { panic!("{outcome:?}") };
         assert_eq!((row.agrees, row.compared_steps, row.repetitions), (Some(true), 7, 3), "{row:?}");
         assert!(row.max_abs_vs_f64.is_some_and(|x| x > 0.0 && x < 1e-5), "f32 differs from f64: {row:?}");
@@ -253,7 +263,7 @@ mod tests {
         assert!(row.floor_us_per_step.is_some_and(|us| us > 0.0) && row.bound.is_some(), "{row:?}");
         assert!(row.wall_us.min <= row.wall_us.median && row.wall_us.median <= row.wall_us.p95, "{row:?}");
         let unmeasured = Calibration::typical(&device);
-        let outcome = prepared.measure(&device, &unmeasured, options).expect("the CPU runs it");
+        let outcome = prepared.measure(&device, &unmeasured, &options).expect("the CPU runs it");
         let Outcome::Measured(row) = outcome else { panic!("{outcome:?}") };
         assert_eq!((row.floor_us_per_step, row.bound.as_deref()), (None, None), "a type's figures are no floor");
     }
@@ -278,7 +288,7 @@ mod tests {
         let prepared = prepared(Config::lstm(64, 64), 50, 2);
         let options = Options { budget: Duration::from_nanos(1), repetitions: 3, ..Options::default() };
         let device = Device::cpu();
-        match prepared.measure(&device, &Calibration::typical(&device), options).expect("the CPU runs it") {
+        match prepared.measure(&device, &Calibration::typical(&device), &options).expect("the CPU runs it") {
             Outcome::Skipped(reason) => assert!(reason.contains("more than the 0 s allowed"), "{reason}"),
             other => panic!("{other:?}"),
         }

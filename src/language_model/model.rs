@@ -103,7 +103,7 @@ impl LanguageModel {
     /// As [`new`](Self::new), and [`Error::Argument`] naming the tensors with values that f16 does not hold.
     pub fn stored_as(device: &Device, params: &LanguageModelParams, weights: WeightType) -> Result<Self> {
         let config = params.config().clone();
-        weights.check(params.to_tensors().iter().map(|(name, tensor)| (name.as_str(), tensor.data())))?;
+        weights.check(params.to_tensors().iter().map(|(name, tensor)| (name.clone(), tensor.data())))?;
         let layout = LanguageModelLayout::stored(&config, device.storage(weights)?, device.limits())?;
         plan::check_budget(layout.size(), device.limits())?;
         let weights = Weights::load(device, layout.buffers(), |index| layout.pack(index, params))?;

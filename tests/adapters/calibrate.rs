@@ -9,10 +9,10 @@ use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::dims::{Dims, ProbeDims};
 use wgpu_rnn::random::Mt19937;
 use wgpu_rnn::recording::BufferId;
-use wgpu_rnn::{Config, Device};
+use wgpu_rnn::{Config, Device, RnnOptions, Schedule, WeightType};
 
 use crate::by_hand::{ByHand, close};
-use crate::{Target, ensure};
+use crate::{Machine, Target, ensure};
 
 pub fn figures(target: &Target) -> Result<(), Failed> {
     let device = target.open(&OpenOptions::default().timestamps())?;
@@ -24,7 +24,7 @@ pub fn figures(target: &Target) -> Result<(), Failed> {
     let mut figures = vec![calibration.dispatch_us, calibration.gflops];
     figures.extend(calibration.barrier_us);
     figures.extend(calibration.bandwidth.iter().flat_map(|b| [Some(b.all_gb_per_s), b.one_gb_per_s]).flatten());
-    if matches!(target, Target::Adapter(_)) {
+    if matches!(target.machine, Machine::Adapter(_)) {
         figures.extend([calibration.encode_us, calibration.read_back_us]);
         ensure(calibration.barrier_us.is_some(), format!("an adapter has barriers: {calibration:?}"))?;
     }
@@ -38,17 +38,23 @@ pub fn rows(target: &Target) -> Result<(), Failed> {
     let config = Config::lstm(5, 9).num_layers(2).bidirectional(true);
     let shape = Shape { name: "small".to_owned(), config, sizes: Sizes { seq_len: 6, batch: 3 } };
     let calibration = Calibration { measured: true, ..Calibration::typical(&device) };
-    let options = Options { repetitions: 3, ..Options::default() };
-    let outcome = Prepared::new(&shape)?.measure(&device, &calibration, options)?;
+    let module = RnnOptions::default().schedule(Schedule::Step);
+    let options = Options { repetitions: 3, module, ..Options::default() };
+    let outcome = Prepared::new(&shape, WeightType::F32)?.measure(&device, &calibration, &options)?;
     let Outcome::Measured(row) = outcome else { return Err(Failed::from(format!("{outcome:?}"))) };
     ensure(row.agrees == Some(true) && row.compared_steps == 6, format!("{row:?}"))?;
     // Two projections and six steps of each layer.
     ensure(row.dispatches == 2 + 2 * 6, format!("{row:?}"))?;
-    let adapter = matches!(target, Target::Adapter(_));
+    let adapter = matches!(target.machine, Machine::Adapter(_));
     ensure((row.encode_us > 0.0) == adapter, format!("adapters alone encode: {row:?}"))?;
     ensure(adapter || row.gpu_us.is_none(), format!("a CPU has no clock of a GPU: {row:?}"))?;
+    // The weights are such that f16 holds them, so that its results are as close.
+    let half = Options { module: options.module.clone().weights(WeightType::F16), ..options.clone() };
+    let outcome = Prepared::new(&shape, WeightType::F16)?.measure(&device, &calibration, &half)?;
+    let Outcome::Measured(stored) = outcome else { return Err(Failed::from(format!("{outcome:?}"))) };
+    ensure(stored.agrees == Some(true) && stored.dtype == "f16", format!("{stored:?}"))?;
     // Without timestamps there is no time of the device's own, and the numbers are the same.
-    let outcome = Prepared::new(&shape)?.measure(&target.device()?, &calibration, options)?;
+    let outcome = Prepared::new(&shape, WeightType::F32)?.measure(&target.device()?, &calibration, &options)?;
     let Outcome::Measured(plain) = outcome else { return Err(Failed::from(format!("{outcome:?}"))) };
     ensure(plain.gpu_us.is_none() && plain.max_abs_vs_f64 == row.max_abs_vs_f64, format!("{plain:?} {row:?}"))
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::Failed;
 use wgpu_rnn::Tensor;
 use wgpu_rnn::case::{CaseFile, Content};
-use wgpu_rnn::verify::{Status, find, run, run_file};
+use wgpu_rnn::verify::{Status, find, run_file, run_with};
 
 use crate::{Target, conformance, ensure};
 
@@ -18,7 +18,7 @@ fn all_pass(target: &Target, folders: &[PathBuf], least: usize) -> Result<(), Fa
     let device = target.device()?;
     let (mut passed, mut bad) = (0, Vec::new());
     for path in find(folders)? {
-        let report = run(&device, &path);
+        let report = run_with(&device, &path, &target.options());
         match report.status {
             Status::Pass => passed += 1,
             Status::Unsupported => {
@@ -60,14 +60,14 @@ pub fn a_wrong_expectation_fails(target: &Target) -> Result<(), Failed> {
             let tensor = &mut case.expected[which].tensor;
             let last = tensor.data().len() - 1;
             tensor.data_mut()[last] += wrong;
-            let report = run_file(&device, &file);
+            let report = run_file(&device, &file, &target.options());
             ensure(report.status == Status::Fail, format!("expected tensor {which} altered by {wrong}: {report:?}"))?;
         }
         let mut file = CaseFile::open(path)?;
         let Content::Case(case) = &mut file.content else { return Err("wide_lstm is supported".into()) };
         let tensor = &mut case.expected[which].tensor;
         *tensor = Tensor::new(vec![tensor.data().len()], tensor.data().to_vec())?;
-        let report = run_file(&device, &file);
+        let report = run_file(&device, &file, &target.options());
         ensure(report.status == Status::Fail, format!("expected tensor {which} of another shape: {report:?}"))?;
     }
     Ok(())

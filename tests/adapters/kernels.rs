@@ -5,7 +5,7 @@ use wgpu_rnn::compare::Tolerance;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::lockstep::lockstep as compare_in_lockstep;
 use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Config, Kind, Params, Schedule, State, Tensor};
+use wgpu_rnn::{Config, Kind, Params, RnnOptions, Schedule, State, Tensor};
 
 use crate::{Target, ensure};
 
@@ -58,7 +58,7 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
                     Some(&lengths),
                     Some(&state),
                     Tolerance::F32,
-                    target.schedule,
+                    &RnnOptions::default().schedule(target.schedule),
                 )?;
                 let kernels = 2 + usize::from(projected);
                 ensure(reports.len() == kernels, format!("{kernels} kernels were expected: {reports:?}"))?;

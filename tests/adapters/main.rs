@@ -25,6 +25,7 @@ mod cases;
 mod cells;
 mod dropout;
 mod embedding;
+mod f16;
 mod generate;
 mod invariance;
 mod kernels;
@@ -111,6 +112,8 @@ const EVERYWHERE: &[(&str, Test)] = &[
     ("shards_of_weights_and_passes_of_rows", limits::shards_and_passes),
     ("more_rows_than_workgroups", limits::many_rows),
     ("long_sequences", limits::long_sequences),
+    ("weights_stored_as_f16", f16::rounded_weights),
+    ("values_beyond_f16_are_refused", f16::values_beyond),
     ("embed_writes_its_shard", embedding::shards),
     ("embedding_looks_up_rows", embedding::lookups),
     ("embedding_fixtures", embedding::fixtures),
@@ -184,6 +187,7 @@ const OF_SCHEDULES_ON_ADAPTERS: &[(&str, Test)] = &[("kernels_in_lockstep", kern
 /// Tests of adapters alone: the CPU's engine is what they compare with.
 const ON_ADAPTERS: &[(&str, Test)] = &[
     ("kernels_in_lockstep", kernels::lockstep),
+    ("f16_kernels_in_lockstep", f16::kernels),
     ("loop_canary", kernels::loop_canary),
     ("probes_do_what_their_twins_do", calibrate::twins),
     ("logarithms", score::logarithms),

@@ -177,12 +177,11 @@ fn what_cannot_be_measured_is_refused_before_anything_runs() {
     let missing = folder.path("missing/rows.json");
     let bad = folder.write("bad.json", r#"{"rows": [{"system": "x"}]}"#);
     let here = folder.path("");
-    let rows: [(&[&str], &[&str]); 10] = [
+    let rows: [(&[&str], &[&str]); 9] = [
         (&["--json", &missing], &["missing", "does not exist"]),
         (&["--html", &here], &["is a folder"]),
         (&["--with", &missing], &["rows.json"]),
         (&["--with", &bad], &["not a file of rows"]),
-        (&["--dtype", "f16"], &["unsupported", "f16"]),
         (&["--dtype", "int8"], &["int8", "f32"]),
         (&["--schedule", "fastest"], &["fastest", "step"]),
         (&["--suite", "quick"], &["--suite", "cannot be used with"]),

@@ -6,9 +6,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use wgpu_rnn::bench::Suite;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::kernel::WeightType;
 use wgpu_rnn::limits::Limits;
-use wgpu_rnn::{Kind, Schedule};
+use wgpu_rnn::{Kind, RnnOptions, Schedule, WeightType};
 
 /// PyTorch's RNN, LSTM and GRU on any GPU.
 ///
@@ -90,6 +89,23 @@ impl OpenArgs {
     }
 }
 
+/// How a module is put on a device.
+#[derive(Debug, Args)]
+pub struct ModuleArgs {
+    /// How the recurrence is laid on the machine.
+    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
+    pub schedule: Schedule,
+    /// How weights are stored: f32, or f16, which takes half the bytes and rounds them.
+    #[arg(long, default_value = "f32")]
+    pub dtype: WeightType,
+}
+
+impl ModuleArgs {
+    pub fn options(&self) -> RnnOptions {
+        RnnOptions::default().schedule(self.schedule).weights(self.dtype)
+    }
+}
+
 /// Which weights.
 #[derive(Debug, Args)]
 pub struct WeightsArgs {
@@ -120,9 +136,8 @@ pub struct RunArgs {
     /// auto, cpu, an index that `devices` prints, or part of an adapter's name.
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// How the recurrence is laid on the machine.
-    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
-    pub schedule: Schedule,
+    #[command(flatten)]
+    pub module: ModuleArgs,
     #[command(flatten)]
     pub open: OpenArgs,
 }
@@ -135,9 +150,8 @@ pub struct VerifyArgs {
     /// auto, cpu, all, an index that `devices` prints, or part of an adapter's name; may be repeated.
     #[arg(long = "device", value_name = "DEVICE")]
     pub devices: Vec<String>,
-    /// How the recurrence is laid on the machine.
-    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
-    pub schedule: Schedule,
+    #[command(flatten)]
+    pub module: ModuleArgs,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -164,9 +178,8 @@ pub struct CompareArgs {
     /// auto, cpu, all, an index that `devices` prints, or part of an adapter's name; may be repeated.
     #[arg(long = "device", value_name = "DEVICE")]
     pub devices: Vec<String>,
-    /// How the recurrence is laid on the machine.
-    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
-    pub schedule: Schedule,
+    #[command(flatten)]
+    pub module: ModuleArgs,
     /// Run every dispatch on the GPU and on the CPU from the same inputs, and report each kernel.
     #[arg(long)]
     pub lockstep: bool,
@@ -209,12 +222,8 @@ pub struct BenchArgs {
     /// Rows of the one shape [default: 1]
     #[arg(long, value_name = "B", conflicts_with = "suite")]
     pub batch: Option<usize>,
-    /// How weights are stored: f32.
-    #[arg(long, default_value = "f32", value_parser = ["f32", "f16"])]
-    pub dtype: String,
-    /// How the recurrence is laid on the machine.
-    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
-    pub schedule: Schedule,
+    #[command(flatten)]
+    pub module: ModuleArgs,
     /// Say how each shape runs, what it can take no less than, and whether the CPU should be faster.
     #[arg(long)]
     pub explain: bool,

@@ -5,7 +5,7 @@ use wgpu_rnn::compare::{Comparison, Tolerance};
 use wgpu_rnn::device::Choice;
 use wgpu_rnn::lockstep::{KernelReport, lockstep};
 use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Device, Error, Params, Rnn, RnnOptions, Schedule, Tensor, check, oracle};
+use wgpu_rnn::{Device, Error, Params, Rnn, RnnOptions, Tensor, check, oracle};
 
 use crate::Outcome;
 use crate::args::{CompareArgs, selectors};
@@ -40,7 +40,7 @@ struct Question {
     params: Params,
     given: Input,
     tolerance: Tolerance,
-    schedule: Schedule,
+    options: RnnOptions,
 }
 
 pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
@@ -60,7 +60,7 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
         }
     };
     let tolerance = Tolerance { atol: args.atol, rtol: args.rtol };
-    let question = Question { params, given, tolerance, schedule: args.schedule };
+    let question = Question { params, given, tolerance, options: args.module.options() };
     // The same for every device, and slower than any of them.
     let want = if args.lockstep { None } else { Some(definition(&question.params, &question.given)?) };
     let mut rows = Vec::new();
@@ -92,7 +92,7 @@ impl Question {
     fn lockstep(&self, device: &Device) -> Result<DeviceRow, Error> {
         let Input { input, lengths, state } = &self.given;
         let (lengths, state) = (lengths.as_deref(), state.as_ref());
-        let reports = lockstep(device, &self.params, input, lengths, state, self.tolerance, self.schedule)?;
+        let reports = lockstep(device, &self.params, input, lengths, state, self.tolerance, &self.options)?;
         Ok(DeviceRow {
             device: device.to_string(),
             agrees: reports.iter().all(KernelReport::agrees),
@@ -102,7 +102,7 @@ impl Question {
     }
 
     fn free_run(&self, device: &Device, want: &oracle::Outcome) -> Result<DeviceRow, Error> {
-        let rnn = Rnn::with_options(device, &self.params, &RnnOptions::default().schedule(self.schedule))?;
+        let rnn = Rnn::with_options(device, &self.params, &self.options)?;
         let (output, state) = self.given.run(&rnn)?;
         let mut tensors = Vec::new();
         let mut agrees = true;

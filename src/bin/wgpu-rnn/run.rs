@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, RnnOptions, State, StateDict, Tensor, state_dict};
+use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, State, StateDict, Tensor, state_dict};
 
 use crate::Outcome;
 use crate::args::{RunArgs, WeightsArgs};
@@ -81,7 +81,7 @@ pub fn run(args: &RunArgs) -> Result<Outcome, Error> {
     let params = load(&args.weights)?;
     let input = Input::open(&args.input)?;
     let device = Device::open_with(&args.device, &args.open.options())?;
-    let rnn = Rnn::with_options(&device, &params, &RnnOptions::default().schedule(args.schedule))?;
+    let rnn = Rnn::with_options(&device, &params, &args.module.options())?;
     let (output, state) = input.run(&rnn)?;
     let mut tensors = vec![("output", &output), ("hn", &state.h)];
     tensors.extend(state.c.as_ref().map(|c| ("cn", c)));

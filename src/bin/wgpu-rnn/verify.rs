@@ -1,9 +1,9 @@
 //! `wgpu-rnn verify`.
 
 use serde::Serialize;
+use wgpu_rnn::Error;
 use wgpu_rnn::device::Choice;
 use wgpu_rnn::verify::{Report, Status, find, run_with};
-use wgpu_rnn::{Error, RnnOptions};
 
 use crate::Outcome;
 use crate::args::{VerifyArgs, selectors};
@@ -76,7 +76,7 @@ struct Results {
 
 pub fn verify(args: &VerifyArgs) -> Result<Outcome, Error> {
     let files = find(&args.paths)?;
-    let options = RnnOptions::default().schedule(args.schedule);
+    let options = args.module.options();
     let mut results = Vec::new();
     for choice in Choice::of_all(&selectors(&args.devices))? {
         let title = choice.title();

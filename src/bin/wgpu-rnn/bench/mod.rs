@@ -64,9 +64,6 @@ struct Target {
 }
 
 pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
-    if args.dtype == "f16" {
-        return Err(Error::Unsupported("--dtype f16: this version stores weights in f32".to_owned()));
-    }
     for path in args.json.iter().chain(&args.html) {
         writable(path)?;
     }
@@ -74,7 +71,7 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     let shapes = shapes(args);
     let targets = targets(args)?;
     let budget = Duration::from_secs(args.seconds.max(1));
-    let options = Options { budget, schedule: args.schedule, ..Options::default() };
+    let options = Options { budget, module: args.module.options(), ..Options::default() };
     let mut report = Report {
         machine: Machine {
             os: std::env::consts::OS,
@@ -92,14 +89,14 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     // Devices take turns, so that what disturbs the machine for a while disturbs all of them.
     for shape in &shapes {
         bar.set_message(format!("{}: the definition", shape.name));
-        let prepared = Prepared::new(shape)?;
+        let prepared = Prepared::new(shape, args.module.dtype)?;
         for Target { title, device } in &targets {
             bar.set_message(format!("{} on {title}", shape.name));
             let mut skip = |reason: String| {
                 report.skipped.push(Skipped { device: title.clone(), name: shape.name.clone(), reason });
             };
             let measured = match device {
-                Ok((device, calibration)) => prepared.measure(device, calibration, options),
+                Ok((device, calibration)) => prepared.measure(device, calibration, &options),
                 Err(error) => {
                     skip(error.to_string());
                     bar.inc(1);
@@ -125,7 +122,7 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     report.peers = peers;
     table::print(&report);
     if args.explain {
-        explain::print(&shapes, &targets, args.schedule)?;
+        explain::print(&shapes, &targets, &options.module)?;
     }
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&report)
