@@ -12,7 +12,7 @@ pub(super) const PANEL_VECTORS: usize = 2;
 struct Line([f32; 16]);
 
 /// A matrix `[D, N, K]` for products with its transpose, in panels of P rows: `[D, N/P, K, P]`, the last panel filled up
-/// with zeros. P is [`PANEL_VECTORS`] vectors of this machine.
+/// with zeros. P is two vectors of this machine.
 ///
 /// A product then reads the weights from front to back, and a vector of them gives a vector of sums.
 #[derive(Debug, Clone)]
