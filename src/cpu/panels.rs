@@ -75,6 +75,14 @@ impl Panels {
         values.iter().skip(n % self.width).step_by(self.width).copied()
     }
 
+    /// The same where each value is a word of two halves, low first: `[D, N, 2 · K]`.
+    pub(super) fn widened(&self) -> Self {
+        let words = self.unpack();
+        let halves: &[half::f16] = bytemuck::cast_slice(&words);
+        let values: Vec<f32> = halves.iter().map(|half| half.to_f32()).collect();
+        Self::new(&values, self.directions, self.rows, 2 * self.features)
+    }
+
     /// `[D, N, K]`.
     pub(super) fn unpack(&self) -> Vec<f32> {
         let rows = (0..self.directions).flat_map(|d| (0..self.rows).map(move |n| (d, n)));
