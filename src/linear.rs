@@ -181,7 +181,8 @@ impl Linear {
                 Activation::Sigmoid => activation::SIGMOID,
             };
             let size = (rows, self.in_features, self.out_features);
-            let dispatch = plan::linear(size, columns.clone(), activation, [x, *weight, *bias, y], limits)?;
+            let dispatch =
+                plan::linear(size, columns.clone(), activation, [x, *weight, *bias, y], limits, self.device.tuning())?;
             recording.commands.push(Command::Dispatch(dispatch));
         }
         Ok((Ports { x, y }, recording))

@@ -46,7 +46,7 @@ enum Held {
     /// On the host, waiting for the next call to upload it; zeros if there is none.
     Host(Option<State>),
     /// In the buffers of the plan used last, where its next run reads it: `h[0]` and `c`.
-    Device(Prepared),
+    Device(Box<Prepared>),
     /// Nowhere: a call failed while it was changing it.
     Lost,
 }
@@ -107,7 +107,7 @@ impl Stream<'_> {
         if self.batch > 0 {
             let mut prepared = self.take(sizes)?;
             // Until it is put back, an error leaves the state lost.
-            let Prepared { plan, session } = &mut prepared;
+            let Prepared { plan, session } = &mut *prepared;
             let (rows, given) = (0..self.batch, Given { input, lengths: None, state: None, seed: None, sizes });
             write_sequence(plan, config, given, &rows, |id, values| session.write(id, values))?;
             let values = session.run_and_carry(&plan.output, &final_to_initial(plan))?;
@@ -129,7 +129,7 @@ impl Stream<'_> {
             Held::Lost => return Err(lost()),
             Held::Host(Some(state)) => return Ok(state.clone()),
             Held::Host(None) => return zeros(config, self.batch),
-            Held::Device(prepared) => prepared,
+            Held::Device(prepared) => &**prepared,
         };
         read_state(plan, session, config, self.batch)
     }
@@ -153,7 +153,7 @@ impl Stream<'_> {
     }
 
     /// A plan of these sizes whose buffers hold the state, which is lost unless the plan is put back.
-    fn take(&mut self, sizes: check::Sizes) -> Result<Prepared> {
+    fn take(&mut self, sizes: check::Sizes) -> Result<Box<Prepared>> {
         let fits = |prepared: &Prepared| prepared.plan.sizes == sizes;
         if !matches!(&self.held, Held::Device(prepared) if fits(prepared)) {
             let mut next = self.rnn.prepare(sizes, false)?;
@@ -166,7 +166,7 @@ impl Stream<'_> {
                 }
                 Held::Device(now) => session.carry_from(&now.session, &initial_to_initial(&now.plan, plan))?,
             }
-            self.hold(Held::Device(next));
+            self.hold(Held::Device(Box::new(next)));
         }
         match mem::replace(&mut self.held, Held::Lost) {
             Held::Device(prepared) => Ok(prepared),
@@ -177,7 +177,7 @@ impl Stream<'_> {
     /// Replaces what is held; a plan that was goes back to the module, for whoever needs one of its sizes.
     fn hold(&mut self, held: Held) {
         if let Held::Device(prepared) = mem::replace(&mut self.held, held) {
-            self.rnn.keep(prepared);
+            self.rnn.keep(*prepared);
         }
     }
 }
