@@ -44,11 +44,13 @@ pub struct OpenOptions {
     pub limits: Vec<(String, u64)>,
     /// Whether the device must reproduce the CPU's numbers on a small LSTM before it is handed out.
     pub self_test: bool,
+    /// Whether runs are timed by the device's own clock, where it has one.
+    pub timestamps: bool,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { limits: Vec::new(), self_test: true }
+        Self { limits: Vec::new(), self_test: true, timestamps: false }
     }
 }
 
@@ -70,6 +72,13 @@ impl OpenOptions {
     #[must_use]
     pub fn skip_self_test(mut self) -> Self {
         self.self_test = false;
+        self
+    }
+
+    /// Times runs by the device's own clock, where it has one (WebGPU's feature `timestamp-query`).
+    #[must_use]
+    pub fn timestamps(mut self) -> Self {
+        self.timestamps = true;
         self
     }
 
@@ -125,7 +134,7 @@ impl Device {
     /// # Errors
     /// As [`open_with`](Self::open_with).
     pub fn from_adapter(entry: &AdapterEntry, options: &OpenOptions) -> Result<Self> {
-        let gpu = Gpu::open(entry)?;
+        let gpu = Gpu::open(entry, options.timestamps)?;
         let mut limits = gpu.limits().clone();
         options.lower(&mut limits)?;
         let lowered = gpu.with_limits(limits);

@@ -162,6 +162,18 @@ pub struct SampleDims {
     pub pad: [u32; 2],
 }
 
+/// Uniform of the kernels that measure a device (`ProbeDims` in `shaders/calibrate/*.wgsl`).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct ProbeDims {
+    /// Rounds of what is measured, in each invocation.
+    pub iterations: u32,
+    /// Tiles of what is read; 2 where nothing is.
+    pub tiles: u32,
+    /// Unused; a uniform's size is a multiple of 16.
+    pub pad: [u32; 2],
+}
+
 /// The uniform of a dispatch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Dims {
@@ -179,6 +191,8 @@ pub enum Dims {
     Score(ScoreDims),
     /// Of a `sample` dispatch.
     Sample(SampleDims),
+    /// Of a dispatch that measures a device.
+    Probe(ProbeDims),
 }
 
 impl Dims {
@@ -192,6 +206,7 @@ impl Dims {
             Self::Dropout(dims) => bytemuck::bytes_of(dims),
             Self::Score(dims) => bytemuck::bytes_of(dims),
             Self::Sample(dims) => bytemuck::bytes_of(dims),
+            Self::Probe(dims) => bytemuck::bytes_of(dims),
         }
     }
 }

@@ -57,6 +57,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bench;
+pub mod calibrate;
 pub mod case;
 mod cell;
 pub mod check;
@@ -67,6 +69,7 @@ pub mod device;
 pub mod dims;
 pub mod embedding;
 pub mod error;
+pub mod files;
 pub mod gpu;
 pub mod kernel;
 pub mod language_model;
@@ -74,6 +77,7 @@ mod layout;
 pub mod limits;
 pub mod linear;
 pub mod lockstep;
+pub mod model;
 pub mod oracle;
 pub mod params;
 pub mod plan;

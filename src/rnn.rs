@@ -7,7 +7,7 @@ use crate::check::{self, Sizes};
 use crate::config::{Config, Kind};
 use crate::device::Device;
 use crate::error::Result;
-use crate::gpu::lock;
+use crate::gpu::{Timing, lock};
 use crate::kernel::WeightType;
 use crate::layout::{Given, c_features, h_features, output_shape, unpack_output, unpack_state, write_inputs};
 use crate::params::Params;
@@ -283,6 +283,11 @@ impl Rnn {
         // Only a pass that went well is kept; after an error the next call starts afresh.
         self.keep(prepared);
         Ok(())
+    }
+
+    /// What the device took for the last rows that ran.
+    pub(crate) fn timing(&self) -> Timing {
+        lock(&self.plans).first().map(|prepared| prepared.session.timing()).unwrap_or_default()
     }
 
     /// Keeps a plan for a later call of its sizes.

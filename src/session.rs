@@ -138,6 +138,14 @@ impl Session {
         }
     }
 
+    /// What the last run took on a GPU, waiting apart; nothing on the CPU, which neither encodes nor waits.
+    pub fn timing(&self) -> gpu::Timing {
+        match self {
+            Self::Cpu(_) => gpu::Timing::default(),
+            Self::Gpu(engine) => engine.timing(),
+        }
+    }
+
     fn recording(&self) -> &Recording {
         match self {
             Self::Cpu(engine) => engine.recording(),

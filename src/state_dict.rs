@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::tensor::Tensor;
 
 /// One tensor of a file: shape, element type and bytes.
@@ -238,18 +239,7 @@ pub fn save_with_metadata(
         views.push((*name, view.map_err(invalid)?));
     }
     let file = safetensors::serialize(views, metadata).map_err(invalid)?;
-    let io = |source| Error::Io { path: path.to_owned(), source };
-    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-        return std::fs::write(path, file).map_err(io);
-    }
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.part", std::process::id()));
-    let temporary = PathBuf::from(temporary);
-    std::fs::write(&temporary, file).and_then(|()| std::fs::rename(&temporary, path)).map_err(|source| {
-        // The first error is the one to tell; a leftover that cannot be removed either adds nothing.
-        let _ = std::fs::remove_file(&temporary);
-        io(source)
-    })
+    files::write(path, &file)
 }
 
 /// Walks the header's top-level names and fails on the first that occurs twice.

@@ -12,7 +12,7 @@ use super::tile::{Product, Rows, TILE_PANELS, TILE_ROWS};
 
 /// A row-major matrix inside a slice: row r starts at `offset + r · row_stride`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Matrix {
+pub(crate) struct Matrix {
     pub rows: usize,
     pub columns: usize,
     pub offset: usize,
@@ -42,7 +42,7 @@ const PARTS_PER_THREAD: usize = 4;
 ///
 /// # Panics
 /// When the shapes do not match or a matrix exceeds its slice. Twins compute both from the same dims.
-pub(super) fn multiply_transposed(x: (&[f32], Matrix), w: (&Panels, usize), bias: &[f32], y: (&mut [f32], Matrix)) {
+pub(crate) fn multiply_transposed(x: (&[f32], Matrix), w: (&Panels, usize), bias: &[f32], y: (&mut [f32], Matrix)) {
     let work = y.1.rows.saturating_mul(y.1.columns).saturating_mul(x.1.columns);
     let threads = if work < PARALLEL_FROM { 1 } else { rayon::current_num_threads() };
     multiply_in_parts(Arch::new(), if threads == 1 { 1 } else { threads * PARTS_PER_THREAD }, x, w, bias, y);

@@ -19,6 +19,8 @@ mod tile;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+pub(crate) use matmul::{Matrix, multiply_transposed};
+
 use crate::dims::Step;
 use crate::kernel::Access;
 use crate::recording::{Axis, BufferId, BufferSpec, Dispatch, Recording};

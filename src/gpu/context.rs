@@ -30,6 +30,7 @@ pub struct Gpu {
     /// One [`Step`] every [`UNIFORM_STRIDE`] bytes.
     pub(super) steps: wgpu::Buffer,
     faults: Arc<Faults>,
+    timestamps: bool,
 }
 
 /// What the callbacks of the device have reported.
@@ -45,14 +46,16 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Gpu {
-    /// Opens `entry` with all that it offers.
+    /// Opens `entry` with all that it offers; with `timestamps` its runs are timed, if it has a clock for that.
     ///
     /// # Errors
     /// [`Error::RequestDevice`] when the driver gives no device.
-    pub fn open(entry: &AdapterEntry) -> Result<Self> {
+    pub fn open(entry: &AdapterEntry, timestamps: bool) -> Result<Self> {
+        let wanted = if timestamps { wgpu::Features::TIMESTAMP_QUERY } else { wgpu::Features::empty() };
+        let features = entry.adapter.features() & wanted;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgpu-rnn"),
-            required_features: wgpu::Features::empty(),
+            required_features: features,
             required_limits: entry.adapter.limits(),
             experimental_features: wgpu::ExperimentalFeatures::disabled(),
             memory_hints: wgpu::MemoryHints::Performance,
@@ -85,7 +88,17 @@ impl Gpu {
         let info = entry.info.clone();
         let downlevel = entry.adapter.get_downlevel_capabilities().flags;
         let unpacks_halves = downlevel.contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32);
-        Ok(Self { device, queue, info, limits, unpacks_halves, pipelines: Mutex::default(), steps, faults })
+        Ok(Self {
+            device,
+            queue,
+            info,
+            limits,
+            unpacks_halves,
+            pipelines: Mutex::default(),
+            steps,
+            faults,
+            timestamps: !features.is_empty(),
+        })
     }
 
     /// The same device, whose plans obey other limits.
@@ -99,6 +112,7 @@ impl Gpu {
             pipelines: Mutex::new(lock(&self.pipelines).clone()),
             steps: self.steps.clone(),
             faults: Arc::clone(&self.faults),
+            timestamps: self.timestamps,
         }
     }
 
@@ -125,6 +139,11 @@ impl Gpu {
     /// How kernels are laid out for this adapter.
     pub fn tuning(&self) -> Tuning {
         Tuning { row_per_invocation: self.info.device_type == wgpu::DeviceType::Cpu, host: false }
+    }
+
+    /// Whether runs are timed by the device's own clock.
+    pub fn timestamps(&self) -> bool {
+        self.timestamps
     }
 
     /// The pipeline of a kernel with override values, built on first use.

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, mpsc};
+use std::time::Instant;
 
 use super::context::{Gpu, UNIFORM_STRIDE};
 use super::pipeline::Pipeline;
+use super::timer::{Timer, Timing};
 use crate::dims::Step;
 use crate::error::{Error, Result};
 use crate::recording::{BufferId, BufferSpec, Command, CopyPair, Dispatch, Recording};
@@ -31,6 +33,17 @@ pub struct Engine {
     bound: Vec<[Vec<Bound>; 2]>,
     /// Where results are copied to be mapped, made on first use and kept.
     staging: HashMap<BufferId, wgpu::Buffer>,
+    /// Where the device was opened with timestamps.
+    timer: Option<Box<Timer>>,
+    timing: Timing,
+}
+
+/// A part of a run that is submitted in one go: commands and their steps, and whether the run begins and ends with it.
+#[derive(Debug, Default)]
+struct Part {
+    commands: Vec<(usize, Range<u32>)>,
+    first: bool,
+    last: bool,
 }
 
 /// Makes and fills the weight buffers of a model, one at a time; `pack` gives the values of each.
@@ -80,7 +93,8 @@ impl Engine {
                 Command::Steps { by_parity: [even, odd], .. } => [bind(even)?, bind(odd)?],
             });
         }
-        Ok(Self { gpu, recording, buffers, bound, staging: HashMap::new() })
+        let timer = gpu.timestamps().then(|| Timer::new(&gpu).map(Box::new)).transpose()?;
+        Ok(Self { gpu, recording, buffers, bound, staging: HashMap::new(), timer, timing: Timing::default() })
     }
 
     /// Writes a buffer before the next run.
@@ -133,28 +147,42 @@ impl Engine {
         self.stage(results)?;
         let most = self.gpu.limits().max_work_per_submission;
         let recording = Arc::clone(&self.recording);
-        let mut batch: Vec<(usize, Range<u32>)> = Vec::new();
+        let start = Instant::now();
+        let mut part = Part { first: true, ..Part::default() };
         let mut work = 0;
         for (at, command) in recording.commands.iter().enumerate() {
             let each: u64 = self.bound[at][0].iter().map(|b| b.work).sum::<u64>().max(1);
             let mut next = 0;
             while next < command.count() {
                 let room = (most.saturating_sub(work) / each).min(u64::from(command.count() - next)) as u32;
-                if room == 0 && !batch.is_empty() {
-                    self.submit(&batch, &[], &[])?;
-                    batch.clear();
+                if room == 0 && !part.commands.is_empty() {
+                    self.submit(&part, &[], &[])?;
+                    part = Part::default();
                     work = 0;
                     continue;
                 }
                 // What exceeds the bound by itself has to run all the same.
                 let count = room.max(1);
-                batch.push((at, next..next + count));
+                part.commands.push((at, next..next + count));
                 work = work.saturating_add(each.saturating_mul(u64::from(count)));
                 next += count;
             }
         }
-        self.submit(&batch, results, then)?;
-        self.map(&results.iter().map(|id| &self.staging[id]).collect::<Vec<_>>())
+        part.last = true;
+        self.submit(&part, results, then)?;
+        self.timing = Timing { encode: start.elapsed(), gpu: None };
+        let mut read_back: Vec<_> = results.iter().map(|id| &self.staging[id]).collect();
+        read_back.extend(self.timer.as_ref().map(|timer| &timer.staging));
+        let mut values = self.map(&read_back)?;
+        if let Some(timer) = &self.timer {
+            self.timing.gpu = values.pop().and_then(|words| timer.elapsed(&words));
+        }
+        Ok(values)
+    }
+
+    /// What the last [`run`](Self::run) took.
+    pub fn timing(&self) -> Timing {
+        self.timing
     }
 
     /// Executes one dispatch of one step of one command.
@@ -194,13 +222,15 @@ impl Engine {
         &self.bound[command][parity]
     }
 
-    /// Encodes parts of commands into one pass, and copies behind it, and submits them.
-    fn submit(&self, parts: &[(usize, Range<u32>)], results: &[BufferId], then: &[CopyPair]) -> Result<()> {
+    /// Encodes a part of a run into one pass, and copies behind it, and submits them.
+    fn submit(&self, part: &Part, results: &[BufferId], then: &[CopyPair]) -> Result<()> {
         self.gpu.scoped("running a recording", || {
             let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             {
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                for (command, range) in parts {
+                let timestamp_writes = self.timer.as_ref().and_then(|timer| timer.writes(part.first, part.last));
+                let mut pass =
+                    encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
+                for (command, range) in &part.commands {
                     for index in range.clone() {
                         for bound in self.set(*command, index) {
                             bound.encode(&mut pass, index);
@@ -210,6 +240,9 @@ impl Engine {
             }
             self.copy_results(&mut encoder, results);
             self.encode_copies(&mut encoder, self, then);
+            if let Some(timer) = self.timer.as_ref().filter(|_| part.last) {
+                timer.resolve(&mut encoder);
+            }
             self.gpu.queue.submit([encoder.finish()]);
         })
     }

@@ -4,9 +4,11 @@ mod adapter;
 mod context;
 mod engine;
 mod pipeline;
+mod timer;
 
 pub use adapter::{AdapterEntry, adapters};
 pub(crate) use adapter::{by_name, driver};
 pub use context::Gpu;
 pub(crate) use context::lock;
 pub use engine::{Engine, upload_weights};
+pub use timer::Timing;

@@ -20,6 +20,7 @@ mod seeded;
 mod activation;
 mod alike;
 mod by_hand;
+mod calibrate;
 mod cases;
 mod cells;
 mod dropout;
@@ -133,6 +134,8 @@ const EVERYWHERE: &[(&str, Test)] = &[
     ("pieces_of_a_stream_are_the_whole", streams::pieces_are_the_whole),
     ("sessions_carry_buffers", sessions::carry),
     ("states_of_streams", streams::states),
+    ("calibration_gives_figures", calibrate::figures),
+    ("bench_rows_agree", calibrate::rows),
     ("streams_refuse_by_name", streams::refusals),
     ("language_models_of_pytorch", language_model::fixtures),
     ("language_models_losses_of_pytorch", language_model::losses),
@@ -186,6 +189,7 @@ const ON_ADAPTERS: &[(&str, Test)] = &[
     ("kernels_in_lockstep", kernels::lockstep),
     ("f16_kernels_in_lockstep", f16::kernels),
     ("loop_canary", kernels::loop_canary),
+    ("probes_do_what_their_twins_do", calibrate::twins),
     ("logarithms", score::logarithms),
     ("score_canary", score::canary),
     ("sample_draws_are_those_of_the_cpu", sample::draws_are_those_of_the_cpu),

@@ -3,6 +3,7 @@
 //! Everything runs on the CPU; no test needs a GPU, and none that names the CPU touches a driver.
 #![cfg(feature = "cli")]
 
+mod bench;
 #[path = "../common/bits.rs"]
 mod bits;
 mod compare;

@@ -6,7 +6,12 @@ use std::path::Path;
 use naga::ShaderStage;
 use wgpu_rnn::kernel::{KERNELS, Kernel, WeightType};
 
-use crate::{Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_passage, with_text};
+use crate::{
+    PROBES, Verdict, all_kernels, assert_all_accepted, assert_refused, kernel_named, parse, with_passage, with_text,
+};
+
+/// The folder of the kernels that measure a device, which are schedules too.
+const PROBE_FOLDER: &str = "calibrate/";
 
 /// A file of `shaders/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +89,7 @@ fn files_are_used(files: &[SourceFile], kernels: &[&Kernel]) -> Verdict {
 /// name is the schedule's, followed by the cell's.
 fn composition(kernel: &Kernel, files: &[SourceFile]) -> Verdict {
     let parts = parts(kernel, files)?;
-    if parts.first() != Some(&kernel.entry) {
+    if parts.first().map(|first| first.strip_prefix(PROBE_FOLDER).unwrap_or(first)) != Some(kernel.entry) {
         return Err(format!("the text starts with {:?} and not with its schedule {}", parts.first(), kernel.entry));
     }
     if let Some(other) = parts[1..].iter().find(|part| !part.contains('/')) {
@@ -151,8 +156,15 @@ fn the_table_lists_every_schedule() {
 }
 
 #[test]
+fn the_table_of_probes_lists_every_file_of_theirs() {
+    let files = source_files();
+    let on_disk: BTreeSet<&str> = files.iter().filter_map(|file| file.path.strip_prefix(PROBE_FOLDER)).collect();
+    assert_eq!(on_disk, PROBES.iter().map(|kernel| kernel.entry).collect::<BTreeSet<_>>());
+}
+
+#[test]
 fn every_file_is_part_of_a_kernel() {
-    files_are_used(&source_files(), &KERNELS).unwrap_or_else(|e| panic!("{e}"));
+    files_are_used(&source_files(), &all_kernels()).unwrap_or_else(|e| panic!("{e}"));
 }
 
 #[test]
@@ -168,14 +180,14 @@ fn kernels_have_one_entry_point() {
 
 #[test]
 fn kernels_have_names_of_their_own() {
-    names_are_unique(&KERNELS).unwrap_or_else(|e| panic!("{e}"));
+    names_are_unique(&all_kernels()).unwrap_or_else(|e| panic!("{e}"));
 }
 
 #[test]
 fn storage_bindings_state_their_shapes() {
     assert_all_accepted(shapes_are_stated);
-    let stated: usize = KERNELS.iter().map(|kernel| kernel.wgsl.matches("var<storage").count()).sum();
-    let listed: usize = KERNELS.iter().map(|kernel| kernel.bindings.len()).sum();
+    let stated: usize = all_kernels().iter().map(|kernel| kernel.wgsl.matches("var<storage").count()).sum();
+    let listed: usize = all_kernels().iter().map(|kernel| kernel.bindings.len()).sum();
     assert_eq!(stated, listed, "every storage binding of the table is declared on a line that the rule sees");
 }
 
@@ -201,7 +213,7 @@ fn incomplete_tables_are_refused() {
         schedules_are_listed(&gone, &KERNELS),
         r#"on disk are {"dropout", "embed", "linear_rows", "linear_wide", "sample""#,
     );
-    let unused = files_are_used(&extra("cell/orphan"), &KERNELS);
+    let unused = files_are_used(&extra("cell/orphan"), &all_kernels());
     assert_refused("a fragment that no kernel uses", unused, r#"no kernel uses {"cell/orphan"}"#);
     let twice = [KERNELS[0], KERNELS[1], KERNELS[0]];
     assert_refused("a kernel listed twice", names_are_unique(&twice), "two kernels are called linear");

@@ -5,13 +5,18 @@ use std::mem::{offset_of, size_of};
 use naga::proc::GlobalCtx;
 use naga::{AddressSpace, Expression, Literal, Module, Scalar, TypeInner};
 use wgpu_rnn::Kind;
-use wgpu_rnn::dims::{DropoutDims, EmbedDims, LinearDims, SampleDims, ScoreDims, SequenceDims, Step, StepDims};
+use wgpu_rnn::calibrate::kernels::{BLOCK_TILES, TILE_QUADS, WORKGROUP_SIZE};
+use wgpu_rnn::dims::{
+    DropoutDims, EmbedDims, LinearDims, ProbeDims, SampleDims, ScoreDims, SequenceDims, Step, StepDims,
+};
 use wgpu_rnn::kernel::{
-    KERNELS, Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, LINEAR_WIDE_TILE, NO_TOKEN,
-    QUADS_PER_WORKGROUP, SAMPLE_SITE, STEP_MAX_ROWS, STEP_TILE_ROWS, STEP_TILE_UNITS,
+    Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, LINEAR_WIDE_TILE, NO_TOKEN, QUADS_PER_WORKGROUP,
+    SAMPLE_SITE, STEP_MAX_ROWS, STEP_TILE_ROWS, STEP_TILE_UNITS,
 };
 
-use crate::{Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_every_passage, with_passage};
+use crate::{
+    Verdict, all_kernels, assert_all_accepted, assert_refused, kernel_named, parse, with_every_passage, with_passage,
+};
 
 /// A struct: its name, its members except padding, where padding starts, and the size of all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +53,7 @@ macro_rules! layout_of {
 }
 
 /// Every struct of `dims.rs`.
-fn host_layouts() -> [Layout; 8] {
+fn host_layouts() -> [Layout; 9] {
     [
         layout_of!(LinearDims {
             steps,
@@ -100,6 +105,7 @@ fn host_layouts() -> [Layout; 8] {
         } f32 { scale }),
         layout_of!(ScoreDims { rows, columns }),
         layout_of!(SampleDims { batch, columns }),
+        layout_of!(ProbeDims { iterations, tiles }),
     ]
 }
 
@@ -179,6 +185,8 @@ fn constants_agree(kernel: &Kernel) -> Verdict {
         "embed" | "dropout" => &[("WORKGROUP_SIZE", QUADS_PER_WORKGROUP)],
         "score" => &[],
         "sample" => &[("NO_TOKEN", NO_TOKEN as usize), ("SAMPLE_SITE", SAMPLE_SITE as usize)],
+        "chain" | "barrier" | "multiply_add" => &[("WORKGROUP_SIZE", WORKGROUP_SIZE)],
+        "bandwidth" => &[("WORKGROUP_SIZE", TILE_QUADS), ("BLOCK_TILES", BLOCK_TILES)],
         other => return Err(format!("list the constants that {other} shares with the host, if any")),
     };
     let module = parse(kernel.wgsl)?.module;
@@ -194,8 +202,9 @@ fn constants_agree(kernel: &Kernel) -> Verdict {
 #[test]
 fn uniforms_have_the_layout_of_their_structs() {
     assert_all_accepted(layouts_agree);
-    let modules = KERNELS.map(|kernel| parse(kernel.wgsl).unwrap_or_else(|e| panic!("{}: {e}", kernel.name)).module);
-    let found: Vec<Layout> = modules.iter().flat_map(|module| reflected(module).expect("accepted above")).collect();
+    let module = |kernel: &Kernel| parse(kernel.wgsl).unwrap_or_else(|e| panic!("{}: {e}", kernel.name)).module;
+    let reflect = |kernel: &'static Kernel| reflected(&module(kernel)).expect("accepted above");
+    let found: Vec<Layout> = all_kernels().into_iter().flat_map(reflect).collect();
     for host in host_layouts() {
         assert!(found.contains(&host), "no kernel has the uniform {}", host.name);
     }

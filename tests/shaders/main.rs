@@ -17,6 +17,7 @@ mod writers;
 use naga::Module;
 use naga::front::wgsl;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use wgpu_rnn::calibrate::kernels::KERNELS as PROBES;
 use wgpu_rnn::kernel::{KERNELS, Kernel};
 
 /// What a rule found: nothing, or what is wrong.
@@ -43,9 +44,17 @@ fn parse_with(text: &str, capabilities: Capabilities) -> Result<Shader, String> 
     Ok(Shader { module, info })
 }
 
+/// Both tables: the kernels of networks, and those that measure a device.
+fn all_kernels() -> Vec<&'static Kernel> {
+    KERNELS.into_iter().chain(PROBES).collect()
+}
+
 /// The row of the table under this name.
 fn kernel_named(name: &str) -> &'static Kernel {
-    KERNELS.iter().find(|kernel| kernel.name == name).unwrap_or_else(|| panic!("no kernel {name} in the table"))
+    all_kernels()
+        .into_iter()
+        .find(|kernel| kernel.name == name)
+        .unwrap_or_else(|| panic!("no kernel {name} in the table"))
 }
 
 /// A row of the table with another text. Leaks it, as rows hold static text.
@@ -65,10 +74,12 @@ fn with_every_passage(kernel: &Kernel, passage: &str, replacement: &str) -> Kern
     with_text(kernel, kernel.wgsl.replace(passage, replacement))
 }
 
-/// Applies a rule to the whole table.
+/// Applies a rule to both tables.
 fn assert_all_accepted(rule: impl Fn(&Kernel) -> Verdict) {
-    let refused: Vec<String> =
-        KERNELS.iter().filter_map(|kernel| rule(kernel).err().map(|e| format!("{}: {e}", kernel.name))).collect();
+    let refused: Vec<String> = all_kernels()
+        .into_iter()
+        .filter_map(|kernel| rule(kernel).err().map(|e| format!("{}: {e}", kernel.name)))
+        .collect();
     assert!(refused.is_empty(), "{}", refused.join("\n"));
 }
 

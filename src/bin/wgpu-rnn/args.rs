@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use wgpu_rnn::Schedule;
+use wgpu_rnn::bench::Suite;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::limits::Limits;
-use wgpu_rnn::{RnnOptions, WeightType};
+use wgpu_rnn::{Kind, RnnOptions, Schedule, WeightType};
 
 /// PyTorch's RNN, LSTM and GRU on any GPU.
 ///
@@ -22,7 +22,7 @@ pub struct Cli {
 const AFTER_HELP: &str = "\
 Exit status: 0 done and agreed, 1 disagreed, 2 could not.
 Environment: WGPU_BACKEND (vulkan, metal, dx12, gl) and WGPU_ADAPTER_NAME (part of a name) narrow the choice of adapters;
-NO_COLOR turns colours off.";
+NO_COLOR turns colours off; WGPU_RNN_CACHE is the folder that `calibrate` writes to in place of the user's cache folder.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -34,6 +34,10 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Compare a device's numbers with the definition's (f64), or kernel by kernel with the CPU's.
     Compare(CompareArgs),
+    /// Measure forward passes: right first, then how fast, beside the least that they can take.
+    Bench(BenchArgs),
+    /// Measure what the devices are capable of, and keep it for `bench`.
+    Calibrate(CalibrateArgs),
     /// Tell what is in a safetensors file: modules, tensors, metadata.
     Inspect(InspectArgs),
     /// Write text with a language model, drawn on the device.
@@ -185,6 +189,68 @@ pub struct CompareArgs {
     /// Relative tolerance.
     #[arg(long, default_value_t = wgpu_rnn::compare::Tolerance::F32.rtol)]
     pub rtol: f64,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Which shapes: networks in use (quick: a few of them), one whose T, H and B are varied, or those of other systems.
+    #[arg(long, value_parser = Suite::NAMES)]
+    pub suite: Option<String>,
+    /// One shape in place of a suite: rnn_tanh, rnn_relu, lstm (the default) or gru.
+    #[arg(long, conflicts_with = "suite")]
+    pub kind: Option<Kind>,
+    /// Input features of the one shape; as many as hidden units if not given.
+    #[arg(long, value_name = "I", conflicts_with = "suite")]
+    pub input_size: Option<usize>,
+    /// Hidden units of the one shape [default: 256]
+    #[arg(long, value_name = "H", conflicts_with = "suite")]
+    pub hidden_size: Option<usize>,
+    /// Layers of the one shape [default: 1]
+    #[arg(long, value_name = "L", conflicts_with = "suite")]
+    pub num_layers: Option<usize>,
+    /// Two directions.
+    #[arg(long, conflicts_with = "suite")]
+    pub bidirectional: bool,
+    /// Time steps of the one shape [default: 100]
+    #[arg(long, value_name = "T", conflicts_with = "suite")]
+    pub seq_len: Option<usize>,
+    /// Rows of the one shape [default: 1]
+    #[arg(long, value_name = "B", conflicts_with = "suite")]
+    pub batch: Option<usize>,
+    #[command(flatten)]
+    pub module: ModuleArgs,
+    /// Say how each shape runs, what it can take no less than, and whether the CPU should be faster.
+    #[arg(long)]
+    pub explain: bool,
+    /// auto, cpu, all, an index that `devices` prints, or part of an adapter's name; may be repeated.
+    #[arg(long = "device", value_name = "DEVICE")]
+    pub devices: Vec<String>,
+    /// What one shape may take on one device: repetitions are given up first, then the shape.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub seconds: u64,
+    /// Write the figures to a file as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write a page with plots.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Compare with the rows of other systems in a file of `benches/peers`; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub with: Vec<PathBuf>,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// auto, cpu, all, an index that `devices` prints, or part of an adapter's name; may be repeated.
+    #[arg(long = "device", value_name = "DEVICE")]
+    pub devices: Vec<String>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

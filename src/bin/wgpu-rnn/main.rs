@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
+mod calibrate;
 mod compare;
 mod demo;
 mod devices;
@@ -41,6 +43,8 @@ fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Verify(args)) => verify::verify(&args),
         Some(Command::Compare(args)) => compare::compare(&args),
+        Some(Command::Bench(args)) => bench::bench(&args),
+        Some(Command::Calibrate(args)) => calibrate::calibrate(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Generate(args)) => generate::generate(&args),
         Some(Command::Perplexity(args)) => perplexity::perplexity(&args),

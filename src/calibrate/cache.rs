@@ -1,0 +1,163 @@
+//! Keeping calibrations in the user's cache folder.
+
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+use serde::{Deserialize, Serialize};
+
+use super::Calibration;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::files;
+
+/// What a file says it is. Another meaning of a field would be another number.
+const FORMAT: &str = "wgpu-rnn calibration 1";
+
+/// A file of the cache.
+#[derive(Serialize, Deserialize)]
+struct File {
+    format: String,
+    #[serde(flatten)]
+    calibration: Calibration,
+}
+
+/// Where calibrations are kept: `WGPU_RNN_CACHE`, or `wgpu-rnn` in the user's cache folder; `None` where there is none.
+pub fn folder() -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os("WGPU_RNN_CACHE").filter(|folder| !folder.is_empty()) {
+        return Some(folder.into());
+    }
+    Some(etcetera::base_strategy::choose_native_strategy().ok()?.cache_dir().join("wgpu-rnn"))
+}
+
+impl Calibration {
+    /// What is known of a device: what was measured if that is in the cache, else the figures of its type. A file that
+    /// cannot be used is ignored, with a warning in the log.
+    pub fn load(device: &Device) -> Self {
+        let found = Self::find(device).unwrap_or_else(|error| {
+            log::warn!("{error}");
+            None
+        });
+        found.unwrap_or_else(|| Self::typical(device))
+    }
+
+    /// What was measured of a device, if that is in the cache.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::File`] for a file that is there and cannot be used.
+    pub fn find(device: &Device) -> Result<Option<Self>> {
+        folder().map_or(Ok(None), |folder| Self::find_in(&folder, device))
+    }
+
+    /// As [`find`](Self::find), in another folder.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn find_in(folder: &Path, device: &Device) -> Result<Option<Self>> {
+        let wanted = Self::of(device);
+        let path = folder.join(wanted.file_name());
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Error::Io { path, source }),
+        };
+        let refuse = |what: String| {
+            let message = format!("{what}; ignored, `wgpu-rnn calibrate` writes it anew");
+            Err(Error::File { path: path.clone(), message })
+        };
+        let File { format, calibration } = match serde_json::from_str(&text) {
+            Ok(file) => file,
+            Err(error) => return refuse(format!("not a calibration: {error}")),
+        };
+        if format != FORMAT {
+            return refuse(format!("its format is '{format}', expected '{FORMAT}'"));
+        }
+        if calibration.title() != wanted.title() {
+            return refuse(format!("it is of {}, not of {}", calibration.title(), wanted.title()));
+        }
+        if !calibration.is_plausible() {
+            return refuse("a figure in it cannot be".to_owned());
+        }
+        Ok(Some(calibration))
+    }
+
+    /// Keeps it in the cache, and says where; `None` where there is no cache folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be written.
+    pub fn save(&self) -> Result<Option<PathBuf>> {
+        folder().map(|folder| self.save_in(&folder)).transpose()
+    }
+
+    /// As [`save`](Self::save), in another folder.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn save_in(&self, folder: &Path) -> Result<PathBuf> {
+        let path = folder.join(self.file_name());
+        std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.to_owned(), source })?;
+        let file = File { format: FORMAT.to_owned(), calibration: self.clone() };
+        let text = serde_json::to_string_pretty(&file)
+            .map_err(|error| Error::File { path: path.clone(), message: error.to_string() })?;
+        files::write(&path, text.as_bytes())?;
+        Ok(path)
+    }
+
+    /// What tells devices apart.
+    fn title(&self) -> String {
+        format!("{} ({}, {})", self.device, self.backend, self.driver)
+    }
+
+    /// Readable, and different where the title is.
+    fn file_name(&self) -> String {
+        let title = self.title();
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        let readable: String = self.device.chars().map(plain).take(40).collect();
+        // FNV-1a, which stays what it is; the standard library's hashes do not promise that.
+        let hash = title
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+        format!("{readable}-{hash:016x}.json")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Calibration;
+    use crate::{Device, Error};
+
+    #[test]
+    fn what_is_saved_is_found() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let device = Device::cpu();
+        assert_eq!(Calibration::find_in(folder.path(), &device).expect("an empty folder"), None);
+        let calibration = Calibration { dispatch_us: 0.123_456_789, measured: true, ..Calibration::typical(&device) };
+        let path = calibration.save_in(&folder.path().join("new")).expect("the folder can be made");
+        assert!(path.starts_with(folder.path()), "{}", path.display());
+        let found = Calibration::find_in(&folder.path().join("new"), &device).expect("it can be read");
+        assert_eq!(found, Some(calibration));
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_are_told() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let device = Device::cpu();
+        let path = Calibration::typical(&device).save_in(folder.path()).expect("it can be written");
+        let good = std::fs::read_to_string(&path).expect("it can be read");
+        let wrong = [
+            (String::new(), "not a calibration"),
+            (good[..good.len() / 2].to_owned(), "not a calibration"),
+            (good.replace("calibration 1", "calibration 0"), "expected 'wgpu-rnn calibration 1'"),
+            (good.replace("\"device\": \"cpu\"", "\"device\": \"Voodoo\""), "it is of Voodoo"),
+            (good.replace("\"gflops\": ", "\"gflops\": -"), "cannot be"),
+            (good.replace("\"dispatch_us\"", "\"dispatch\""), "missing field `dispatch_us`"),
+        ];
+        for (text, reason) in wrong {
+            assert_ne!(text, good, "{reason}: nothing was changed");
+            std::fs::write(&path, &text).expect("it can be written");
+            let error = Calibration::find_in(folder.path(), &device).expect_err(reason);
+            assert!(matches!(error, Error::File { .. }) && error.to_string().contains(reason), "{error}");
+        }
+        std::fs::write(&path, good).expect("it can be written");
+        assert!(Calibration::find_in(folder.path(), &device).expect("it is good again").is_some());
+    }
+}

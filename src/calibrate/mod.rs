@@ -1,0 +1,274 @@
+//! What a device is capable of, measured: the constants of [`model`](crate::model).
+//!
+//! [`measure`] takes a few seconds. Its result is kept in the user's cache folder by device and driver, and [`Calibration::load`]
+//! finds it there; a device that was never measured gets the figures of its type.
+
+mod cache;
+mod cpu;
+mod gpu;
+pub mod kernels;
+mod twins;
+
+pub use cache::folder;
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::device::{Device, Engine};
+use crate::error::{Error, Result};
+use crate::wgpu::DeviceType;
+
+/// How fast a device reads, from a buffer of one size over and over.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Bandwidth {
+    /// The buffer's size, which decides from which cache it is read.
+    pub bytes: u64,
+    /// By all cores together.
+    pub all_gb_per_s: f64,
+    /// By one workgroup, or one thread of the CPU; measured for small buffers only.
+    pub one_gb_per_s: Option<f64>,
+}
+
+/// The constants of a device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Name of the device, as [`Device::name`].
+    pub device: String,
+    /// As [`Device::backend`].
+    pub backend: String,
+    /// As [`Device::driver`]; for the CPU the processor.
+    pub driver: String,
+    /// Whether these are figures of this device rather than of its type.
+    pub measured: bool,
+    /// Whether the device's own clock measured them.
+    pub timestamps: bool,
+    /// From the start of a dispatch to the start of one that depends on it.
+    pub dispatch_us: f64,
+    /// A barrier of a workgroup of 64; the CPU has none.
+    pub barrier_us: Option<f64>,
+    /// By growing size of the buffer.
+    pub bandwidth: Vec<Bandwidth>,
+    /// Arithmetic in f32, a multiply-add counting as two.
+    pub gflops: f64,
+    /// What the host takes to encode and submit a dispatch; 0 for the CPU, whose dispatches are calls.
+    pub encode_us: f64,
+    /// From calling to having the result of a dispatch of no work; 0 for the CPU.
+    pub read_back_us: f64,
+}
+
+impl Calibration {
+    /// The figures of a device's type, for one that was not measured. Of the right order, no more.
+    pub fn typical(device: &Device) -> Self {
+        let (dispatch_us, barrier_us, cached, memory, gflops, encode_us, read_back_us) = match device.engine() {
+            Engine::Cpu => (0.1, None, 60.0, 20.0, 100.0, 0.0, 0.0),
+            Engine::Gpu(gpu) => match gpu.info().device_type {
+                DeviceType::DiscreteGpu => (2.0, Some(0.05), 2000.0, 500.0, 15_000.0, 1.0, 100.0),
+                DeviceType::Cpu => (50.0, Some(0.5), 10.0, 5.0, 5.0, 1.0, 200.0),
+                _ => (3.0, Some(0.1), 200.0, 60.0, 1500.0, 1.0, 150.0),
+            },
+        };
+        let at = |bytes, all| Bandwidth { bytes, all_gb_per_s: all, one_gb_per_s: None };
+        Self {
+            measured: false,
+            timestamps: false,
+            dispatch_us,
+            barrier_us,
+            bandwidth: vec![at(1 << 20, cached), at(1 << 26, memory)],
+            gflops,
+            encode_us,
+            read_back_us,
+            ..Self::of(device)
+        }
+    }
+
+    /// Nothing but what the device is called.
+    fn of(device: &Device) -> Self {
+        let driver = match device.engine() {
+            Engine::Cpu => processor(),
+            Engine::Gpu(_) => device.driver(),
+        };
+        Self {
+            device: device.name().to_owned(),
+            backend: device.backend(),
+            driver,
+            measured: true,
+            timestamps: false,
+            dispatch_us: 0.0,
+            barrier_us: None,
+            bandwidth: Vec::new(),
+            gflops: 0.0,
+            encode_us: 0.0,
+            read_back_us: 0.0,
+        }
+    }
+
+    /// Bytes that can be read in a microsecond from a buffer of this size, between the sizes that were measured in
+    /// proportion to the logarithm.
+    pub fn bytes_per_us(&self, bytes: f64) -> f64 {
+        // What fits into one core's cache may come faster from there than from all of them.
+        let rate = |b: &Bandwidth| b.all_gb_per_s.max(b.one_gb_per_s.unwrap_or(0.0)) * 1e3;
+        let above = self.bandwidth.partition_point(|b| (b.bytes as f64) < bytes);
+        match (above.checked_sub(1).and_then(|below| self.bandwidth.get(below)), self.bandwidth.get(above)) {
+            (Some(below), Some(above)) => {
+                let (from, to) = ((below.bytes as f64).ln(), (above.bytes as f64).ln());
+                rate(below) + (rate(above) - rate(below)) * (bytes.ln() - from) / (to - from)
+            }
+            (Some(only), None) | (None, Some(only)) => rate(only),
+            (None, None) => f64::INFINITY,
+        }
+    }
+
+    /// Multiply-adds in a microsecond.
+    pub fn multiply_adds_per_us(&self) -> f64 {
+        self.gflops * 1e3 / 2.0
+    }
+
+    /// Whether every figure is one that a device can have.
+    fn is_plausible(&self) -> bool {
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let bandwidth = |b: &Bandwidth| b.bytes > 0 && positive(b.all_gb_per_s) && b.one_gb_per_s.is_none_or(positive);
+        positive(self.dispatch_us)
+            && positive(self.gflops)
+            && self.barrier_us.is_none_or(positive)
+            && [self.encode_us, self.read_back_us].iter().all(|x| x.is_finite() && *x >= 0.0)
+            && !self.bandwidth.is_empty()
+            && self.bandwidth.iter().all(bandwidth)
+            && self.bandwidth.is_sorted_by(|a, b| a.bytes < b.bytes)
+    }
+}
+
+/// Measures a device. `progress` is told how much is done (of 1) and what is measured next.
+///
+/// A device that was opened with [`timestamps`](crate::device::OpenOptions::timestamps) is measured by its own clock if
+/// it has one, else by the time that batches long enough take.
+///
+/// # Errors
+/// The errors of the device; [`Error::Gpu`] when dispatches do not see what those before them wrote, or when a figure
+/// is none that a device can have.
+pub fn measure(device: &Device, mut progress: impl FnMut(f64, &str)) -> Result<Calibration> {
+    let calibration = match device.engine() {
+        Engine::Cpu => cpu::measure(device, &mut progress)?,
+        Engine::Gpu(_) => gpu::measure(device, &mut progress)?,
+    };
+    if calibration.is_plausible() {
+        return Ok(calibration);
+    }
+    let message = format!("measured what cannot be, perhaps because the machine is very busy: {calibration:?}");
+    Err(Error::Gpu { adapter: device.to_string(), message })
+}
+
+/// The processor as the system calls it, and how many threads run at a time.
+pub fn processor() -> String {
+    let linux = || {
+        let info = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+        let line = info.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let name = linux().or_else(|| std::env::var("PROCESSOR_IDENTIFIER").ok());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{}, {threads} threads", name.unwrap_or_else(|| std::env::consts::ARCH.to_owned()))
+}
+
+/// What a batch should take, so that its beginning and end matter little.
+const TARGET_US: f64 = 20_000.0;
+
+/// Runs of which the shortest counts: whatever disturbs makes a run longer, never shorter.
+const RUNS: usize = 5;
+
+/// The time of one piece of work: `run` does `n` pieces and says what that took, in microseconds. So many are done that
+/// it takes a while, and a fourth of them, so that what a run takes beside its pieces cancels out.
+fn slope(first: u64, most: u64, mut run: impl FnMut(u64) -> Result<f64>) -> Result<f64> {
+    let mut n = first.min(most);
+    loop {
+        let took = run(n)?;
+        if took >= TARGET_US || n == most {
+            break;
+        }
+        n = (n as f64 * (1.3 * TARGET_US / took.max(1.0)).clamp(2.0, 8.0)).min(most as f64) as u64;
+    }
+    let n = n.max(most.min(2));
+    let fewer = n.div_ceil(4);
+    let (mut few, mut many) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..RUNS {
+        few = few.min(run(fewer)?);
+        many = many.min(run(n)?);
+    }
+    // Where the difference drowns in noise, the whole is an upper bound.
+    let difference = (many - few) / (n - fewer).max(1) as f64;
+    Ok(if difference > 0.0 && n > fewer { difference } else { many / n as f64 })
+}
+
+fn microseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+/// What `work` takes, in microseconds, and what it gives.
+fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    let start = Instant::now();
+    let value = work();
+    (microseconds(start.elapsed()), value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Calibration, slope};
+    use crate::Device;
+
+    #[test]
+    fn a_slope_is_free_of_what_every_run_takes() {
+        for (each, around) in [(5.0, 0.0), (5.0, 1_000.0), (0.01, 300.0), (30_000.0, 10.0)] {
+            let got = slope(1, 1 << 40, |n| Ok(around + each * n as f64)).expect("nothing fails");
+            assert!((got / each - 1.0).abs() < 1e-6, "{each} µs each and {around} µs around: got {got}");
+        }
+    }
+
+    #[test]
+    fn no_more_work_is_done_than_allowed() {
+        let mut most = 0;
+        let got = slope(100, 4096, |n| {
+            most = most.max(n);
+            Ok(n as f64 * 1e-6)
+        });
+        assert_eq!(most, 4096);
+        assert!((got.expect("nothing fails") - 1e-6).abs() < 1e-12);
+        let got = slope(1, 1, |_| Ok(7.0)).expect("nothing fails");
+        assert_eq!(got, 7.0, "one piece is all there may be");
+    }
+
+    #[test]
+    fn time_that_does_not_grow_is_shared_out() {
+        let got = slope(8, 8, |_| Ok(40.0)).expect("nothing fails");
+        assert_eq!(got, 5.0, "an upper bound, and no zero or negative time");
+    }
+
+    #[test]
+    fn bandwidth_between_two_sizes_lies_between_theirs() {
+        let calibration = Calibration::typical(&Device::cpu());
+        let [small, large] = calibration.bandwidth.as_slice() else { panic!("two sizes: {calibration:?}") };
+        let (fast, slow) = (small.all_gb_per_s * 1e3, large.all_gb_per_s * 1e3);
+        assert_eq!(calibration.bytes_per_us(1.0), fast);
+        assert_eq!(calibration.bytes_per_us(small.bytes as f64), fast);
+        assert_eq!(calibration.bytes_per_us(1e12), slow);
+        let middle = calibration.bytes_per_us((1 << 23) as f64);
+        assert!((middle - (fast + slow) / 2.0).abs() < 1e-6 * fast, "{middle} is halfway in the logarithm");
+    }
+
+    #[test]
+    fn typical_figures_are_plausible_and_others_are_not() {
+        let typical = Calibration::typical(&Device::cpu());
+        assert!(typical.is_plausible() && !typical.measured, "{typical:?}");
+        let wrong = [
+            Calibration { dispatch_us: 0.0, ..typical.clone() },
+            Calibration { dispatch_us: f64::NAN, ..typical.clone() },
+            Calibration { gflops: f64::INFINITY, ..typical.clone() },
+            Calibration { barrier_us: Some(-1.0), ..typical.clone() },
+            Calibration { read_back_us: -1.0, ..typical.clone() },
+            Calibration { bandwidth: Vec::new(), ..typical.clone() },
+            Calibration { bandwidth: typical.bandwidth.iter().rev().copied().collect(), ..typical.clone() },
+        ];
+        for calibration in wrong {
+            assert!(!calibration.is_plausible(), "{calibration:?}");
+        }
+    }
+}

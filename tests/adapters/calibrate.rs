@@ -1,0 +1,102 @@
+//! Measuring: figures that a device can have. None of them is held against a clock.
+
+use libtest_mimic::Failed;
+use wgpu_rnn::bench::{Options, Outcome, Prepared, Shape};
+use wgpu_rnn::calibrate::kernels::{BANDWIDTH, BARRIER, BLOCK_TILES, CHAIN, MULTIPLY_ADD, TILE_QUADS, WORKGROUP_SIZE};
+use wgpu_rnn::calibrate::{Calibration, measure};
+use wgpu_rnn::check::Sizes;
+use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::dims::{Dims, ProbeDims};
+use wgpu_rnn::random::Mt19937;
+use wgpu_rnn::recording::BufferId;
+use wgpu_rnn::{Config, Device, RnnOptions, Schedule, WeightType};
+
+use crate::by_hand::{ByHand, close};
+use crate::{Machine, Target, ensure};
+
+pub fn figures(target: &Target) -> Result<(), Failed> {
+    let device = target.open(&OpenOptions::default().timestamps())?;
+    let mut told = 0.0;
+    let calibration = measure(&device, |done, what| {
+        assert!((told..=1.0).contains(&done) && !what.is_empty(), "{told}, then {done}: {what}");
+        told = done;
+    })?;
+    let mut figures = vec![calibration.dispatch_us, calibration.gflops];
+    figures.extend(calibration.barrier_us);
+    figures.extend(calibration.bandwidth.iter().flat_map(|b| [Some(b.all_gb_per_s), b.one_gb_per_s]).flatten());
+    if matches!(target.machine, Machine::Adapter(_)) {
+        figures.extend([calibration.encode_us, calibration.read_back_us]);
+        ensure(calibration.barrier_us.is_some(), format!("an adapter has barriers: {calibration:?}"))?;
+    }
+    ensure(figures.iter().all(|x| x.is_finite() && *x > 0.0), format!("{calibration:?}"))?;
+    ensure(calibration.measured && calibration.bandwidth.len() >= 3, format!("{calibration:?}"))?;
+    ensure(calibration.device == device.name() && calibration.backend == device.backend(), format!("{calibration:?}"))
+}
+
+pub fn rows(target: &Target) -> Result<(), Failed> {
+    let device = target.open(&OpenOptions::default().timestamps())?;
+    let config = Config::lstm(5, 9).num_layers(2).bidirectional(true);
+    let shape = Shape { name: "small".to_owned(), config, sizes: Sizes { seq_len: 6, batch: 3 } };
+    let calibration = Calibration { measured: true, ..Calibration::typical(&device) };
+    let module = RnnOptions::default().schedule(Schedule::Step);
+    let options = Options { repetitions: 3, module, ..Options::default() };
+    let outcome = Prepared::new(&shape, WeightType::F32)?.measure(&device, &calibration, &options)?;
+    let Outcome::Measured(row) = outcome else { return Err(Failed::from(format!("{outcome:?}"))) };
+    ensure(row.agrees == Some(true) && row.compared_steps == 6, format!("{row:?}"))?;
+    // Two projections and six steps of each layer.
+    ensure(row.dispatches == 2 + 2 * 6, format!("{row:?}"))?;
+    let adapter = matches!(target.machine, Machine::Adapter(_));
+    ensure((row.encode_us > 0.0) == adapter, format!("adapters alone encode: {row:?}"))?;
+    ensure(adapter || row.gpu_us.is_none(), format!("a CPU has no clock of a GPU: {row:?}"))?;
+    // The weights are such that f16 holds them, so that its results are as close.
+    let half = Options { module: options.module.clone().weights(WeightType::F16), ..options.clone() };
+    let outcome = Prepared::new(&shape, WeightType::F16)?.measure(&device, &calibration, &half)?;
+    let Outcome::Measured(stored) = outcome else { return Err(Failed::from(format!("{outcome:?}"))) };
+    ensure(stored.agrees == Some(true) && stored.dtype == "f16", format!("{stored:?}"))?;
+    // Without timestamps there is no time of the device's own, and the numbers are the same.
+    let outcome = Prepared::new(&shape, WeightType::F32)?.measure(&target.device()?, &calibration, &options)?;
+    let Outcome::Measured(plain) = outcome else { return Err(Failed::from(format!("{outcome:?}"))) };
+    ensure(plain.gpu_us.is_none() && plain.max_abs_vs_f64 == row.max_abs_vs_f64, format!("{plain:?} {row:?}"))
+}
+
+/// Runs the same by hand on the adapter and on the CPU.
+fn alike(what: &str, device: &Device, by_hand: &ByHand, result: BufferId) -> Result<(), Failed> {
+    let [got] = by_hand.run(device, [result])?;
+    let [want] = by_hand.run(&Device::cpu(), [result])?;
+    let want: Vec<f64> = want.into_iter().map(f64::from).collect();
+    close(what, &got, &want, 1e-5)
+}
+
+pub fn twins(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    let dims = |iterations, tiles| Dims::Probe(ProbeDims { iterations, tiles, pad: [0; 2] });
+    let random = |seed, count| Mt19937::new(seed).uniform_vec(count, -1.0, 1.0);
+
+    let mut by_hand = ByHand::default();
+    let (x, y) = (by_hand.buffer(random(1, WORKGROUP_SIZE)), by_hand.buffer(vec![0.0; WORKGROUP_SIZE]));
+    by_hand.dispatch((&CHAIN, &[]), dims(3, 2), &[x, y], [1, 1, 1], 5);
+    alike("chain", &device, &by_hand, y)?;
+
+    for iterations in [0, 1, 63, 1_000] {
+        let mut by_hand = ByHand::default();
+        let y = by_hand.buffer(random(2, WORKGROUP_SIZE));
+        by_hand.dispatch((&BARRIER, &[]), dims(iterations, 2), &[y], [1, 1, 1], 1);
+        alike(&format!("barrier {iterations}"), &device, &by_hand, y)?;
+    }
+    // Fewer and more workgroups than blocks, and visits that go round.
+    for (blocks, groups, iterations) in [(1, 1, 3), (4, 3, 7), (5, 2, 11), (3, 16, 2)] {
+        let mut by_hand = ByHand::default();
+        let x = by_hand.buffer(random(3, blocks * BLOCK_TILES * TILE_QUADS * 4));
+        let y = by_hand.buffer(vec![0.0; groups * TILE_QUADS]);
+        let dims = dims(iterations, (blocks * BLOCK_TILES) as u32);
+        by_hand.dispatch((&BANDWIDTH, &[]), dims, &[x, y], [groups as u32, 1, 1], 1);
+        alike(&format!("bandwidth {blocks} {groups}"), &device, &by_hand, y)?;
+    }
+    for iterations in [0, 1, 2, 100] {
+        let mut by_hand = ByHand::default();
+        let y = by_hand.buffer(random(4, 3 * WORKGROUP_SIZE * 4));
+        by_hand.dispatch((&MULTIPLY_ADD, &[]), dims(iterations, 2), &[y], [3, 1, 1], 1);
+        alike(&format!("multiply_add {iterations}"), &device, &by_hand, y)?;
+    }
+    Ok(())
+}

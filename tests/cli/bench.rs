@@ -1,0 +1,200 @@
+//! `wgpu-rnn bench` and `wgpu-rnn calibrate`. No test holds a figure against a clock.
+
+use serde_json::{Value, json};
+
+use crate::files::Folder;
+use crate::program::{Ran, assert_keys, command, finish, wgpu_rnn};
+
+/// A shape that is done at once.
+const TINY: [&str; 17] = [
+    "bench",
+    "--device",
+    "cpu",
+    "--kind",
+    "gru",
+    "--input-size",
+    "3",
+    "--hidden-size",
+    "5",
+    "--num-layers",
+    "2",
+    "--bidirectional",
+    "--seq-len",
+    "4",
+    "--batch",
+    "2",
+    "--seconds=1",
+];
+
+/// Runs with a cache folder of its own.
+fn with_cache(folder: &Folder, args: &[&str]) -> Ran {
+    let mut command = command(args);
+    command.env("WGPU_RNN_CACHE", folder.path("cache"));
+    finish(command)
+}
+
+fn report(path: &str) -> Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn json_has_the_keys_of_the_contract() {
+    let folder = Folder::new();
+    let json = folder.path("rows.json");
+    let ran = with_cache(&folder, &[&TINY[..], &["--json", &json]].concat()).ended(0).says(&["cpu", "gru T=4 B=2"]);
+    assert!(ran.stderr.contains("no floors for cpu"), "it was never measured: {}", ran.told());
+    let report = report(&json);
+    assert_keys("the report", &report, &["machine", "rows", "skipped", "peers", "calibrations"]);
+    let row = &report["rows"][0];
+    assert_keys("a row", row, &["device", "backend", "driver", "kind", "input_size", "hidden_size", "num_layers"]);
+    assert_keys("a row", row, &["bidirectional", "seq_len", "batch", "dtype", "schedule", "wall_us", "gpu_us"]);
+    assert_keys("a row", row, &["us_per_step", "floor_us_per_step", "bound", "dispatches", "encode_us"]);
+    assert_keys("wall_us", &row["wall_us"], &["median", "min", "p95"]);
+    for (key, want) in [
+        ("device", json!("cpu")),
+        ("backend", json!("cpu")),
+        ("kind", json!("gru")),
+        ("input_size", json!(3)),
+        ("hidden_size", json!(5)),
+        ("num_layers", json!(2)),
+        ("bidirectional", json!(true)),
+        ("seq_len", json!(4)),
+        ("batch", json!(2)),
+        ("dtype", json!("f32")),
+        ("gpu_us", Value::Null),
+        ("floor_us_per_step", Value::Null),
+        ("bound", Value::Null),
+        ("agrees", json!(true)),
+    ] {
+        assert_eq!(row[key], want, "{key}: {row:#}");
+    }
+    assert!(row["max_abs_vs_f64"].as_f64().is_some_and(|x| x > 0.0 && x < 1e-5), "{row:#}");
+    assert!(row["wall_us"]["min"].as_f64().is_some_and(|x| x > 0.0), "{row:#}");
+}
+
+#[test]
+fn calibrating_gives_floors() {
+    let folder = Folder::new();
+    let ran = with_cache(&folder, &["calibrate", "--device", "cpu", "--json"]).ended(0);
+    let calibration = &ran.json()["calibrations"][0];
+    assert_keys("a calibration", calibration, &["device", "backend", "driver", "measured", "dispatch_us", "bandwidth"]);
+    assert_keys("a calibration", calibration, &["barrier_us", "gflops", "encode_us", "read_back_us", "timestamps"]);
+    assert!(calibration["gflops"].as_f64().is_some_and(|x| x > 0.0), "{calibration:#}");
+    assert!(ran.stderr.contains("kept in"), "{}", ran.told());
+    let json = folder.path("rows.json");
+    let args = [&TINY[..], &["--json", &json, "--explain"]].concat();
+    let ran = with_cache(&folder, &args).ended(0).says(&["at least", "bound by", "measured", "dispatches"]);
+    assert!(!ran.stderr.contains("no floors"), "{}", ran.told());
+    let row = &report(&json)["rows"][0];
+    assert!(row["floor_us_per_step"].as_f64().is_some_and(|x| x > 0.0), "{row:#}");
+    assert!(["weights", "arithmetic", "io", "sync"].iter().any(|bound| row["bound"] == *bound), "{row:#}");
+    // What was kept and is spoilt is told and left alone.
+    let cache = std::path::PathBuf::from(folder.path("cache"));
+    let files: Vec<_> =
+        std::fs::read_dir(&cache).expect("the cache is there").map(|e| e.expect("a file").path()).collect();
+    assert_eq!(files.len(), 1, "a file for each device: {files:?}");
+    std::fs::write(&files[0], "{").expect("it can be written");
+    let ran = with_cache(&folder, &TINY).ended(0);
+    assert!(ran.stderr.contains("not a calibration") && ran.stderr.contains("ignored"), "{}", ran.told());
+}
+
+#[test]
+fn calibrate_prints_its_figures() {
+    let folder = Folder::new();
+    with_cache(&folder, &["calibrate", "--device", "cpu"]).ended(0).says(&["cpu", "µs", "GFLOP/s", "64 KiB", "GB/s"]);
+}
+
+/// A row of another system for the tiny shape.
+fn peer(change: impl FnOnce(&mut Value)) -> Value {
+    let mut row = json!({
+        "system": "slow <system>", "device": "elsewhere & here", "backend": "x", "driver": "", "kind": "gru",
+        "input_size": 3, "hidden_size": 5, "num_layers": 2, "bidirectional": true, "seq_len": 4, "batch": 2,
+        "dtype": "f32", "wall_us": {"median": 1e9, "min": 1e9, "p95": 1e9}, "us_per_step": 1.25e8,
+    });
+    change(&mut row);
+    row
+}
+
+#[test]
+fn peers_of_the_same_shape_are_compared() {
+    let folder = Folder::new();
+    let rows = json!({"machine": {}, "rows": [
+        peer(|_| {}),
+        peer(|row| row["seq_len"] = json!(5)),
+        peer(|row| row["kind"] = json!("lstm")),
+        peer(|row| row["dtype"] = json!("f16")),
+        peer(|row| row["bidirectional"] = json!(false)),
+    ]});
+    let peers = folder.write("peers.json", rows.to_string());
+    let json = folder.path("rows.json");
+    let ran = with_cache(&folder, &[&TINY[..], &["--json", &json, "--with", &peers]].concat()).ended(0);
+    ran.says(&["faster than slow <system> on elsewhere & here (wall)"]);
+    let report = report(&json);
+    assert_eq!(report["peers"].as_array().map(Vec::len), Some(5), "all rows are kept: {report:#}");
+    let row = &report["rows"][0];
+    let ratios = row["ratios"].as_array().expect("ratios is a list");
+    assert_eq!(ratios.len(), 1, "the others are of other shapes: {row:#}");
+    let want = 1e9 / row["wall_us"]["median"].as_f64().expect("a figure");
+    let got = ratios[0]["ratio"].as_f64().expect("a figure");
+    assert!((got / want - 1.0).abs() < 1e-9, "got {got}, want {want}");
+    assert_eq!((&ratios[0]["system"], &ratios[0]["by"]), (&json!("slow <system>"), &json!("wall")));
+}
+
+#[test]
+fn the_page_is_well_formed_and_needs_nothing_beside_it() {
+    let folder = Folder::new();
+    let peers = folder.write("peers.json", json!({"rows": [peer(|_| {})]}).to_string());
+    let html = folder.path("page.html");
+    with_cache(&folder, &[&TINY[..], &["--html", &html, "--with", &peers]].concat()).ended(0);
+    let page = std::fs::read_to_string(&html).expect("the page was written");
+    let options = roxmltree::ParsingOptions { allow_dtd: true, ..roxmltree::ParsingOptions::default() };
+    let document = roxmltree::Document::parse_with_options(&page, options).expect("well-formed");
+    let names: Vec<&str> = document.descendants().filter(|n| n.is_element()).map(|n| n.tag_name().name()).collect();
+    for name in ["title", "style", "table", "svg", "circle"] {
+        assert!(names.contains(&name), "no {name} in the page");
+    }
+    for name in ["script", "link", "img", "iframe", "object", "image", "use", "base"] {
+        assert!(!names.contains(&name), "{name} may ask for something elsewhere");
+    }
+    for node in document.descendants().filter(roxmltree::Node::is_element) {
+        for attribute in node.attributes() {
+            let name = attribute.name();
+            assert!(!["src", "href", "srcset", "data", "action"].contains(&name), "{name}={}", attribute.value());
+            assert!(!attribute.value().contains("url("), "{name}={}", attribute.value());
+        }
+    }
+    let style = document.descendants().find(|n| n.has_tag_name("style")).and_then(|n| n.text()).expect("a style sheet");
+    assert!(!style.contains("url(") && !style.contains("@import"), "{style}");
+    assert!(style.contains("prefers-color-scheme: dark"), "{style}");
+    assert!(page.contains("slow &lt;system&gt; on elsewhere &amp; here"), "names are escaped");
+    assert_eq!(folder.names().iter().filter(|name| name.ends_with(".part")).count(), 0, "{:?}", folder.names());
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_before_anything_runs() {
+    let folder = Folder::new();
+    let missing = folder.path("missing/rows.json");
+    let bad = folder.write("bad.json", r#"{"rows": [{"system": "x"}]}"#);
+    let here = folder.path("");
+    let rows: [(&[&str], &[&str]); 9] = [
+        (&["--json", &missing], &["missing", "does not exist"]),
+        (&["--html", &here], &["is a folder"]),
+        (&["--with", &missing], &["rows.json"]),
+        (&["--with", &bad], &["not a file of rows"]),
+        (&["--dtype", "int8"], &["int8", "f32"]),
+        (&["--schedule", "fastest"], &["fastest", "step"]),
+        (&["--suite", "quick"], &["--suite", "cannot be used with"]),
+        (&["--device", "no such adapter"], &["no such adapter"]),
+        (&["--seconds", "many"], &["many"]),
+    ];
+    for (more, parts) in rows {
+        let args: Vec<&str> = TINY.iter().chain(more).copied().filter(|arg| !arg.starts_with("--seconds=")).collect();
+        wgpu_rnn(&args).refused(parts);
+    }
+    wgpu_rnn(&["bench", "--suite", "fast"]).refused(&["fast", "quick", "standard"]);
+    wgpu_rnn(&["bench", "--kind", "rwkv"]).refused(&["rwkv", "lstm"]);
+    for (flag, size) in [("--seq-len", "0"), ("--batch", "0"), ("--batch", "99999999999999"), ("--hidden-size", "0")] {
+        wgpu_rnn(&["bench", "--device", "cpu", flag, size]).refused(&[]);
+    }
+}
