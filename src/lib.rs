@@ -43,7 +43,8 @@
 //! # Numbers
 //!
 //! All arithmetic is f32, with tanh and sigmoid of our own, since drivers' differ (some return NaN for large arguments).
-//! One device gives the same bits on every run, in every batch, and however a sequence is cut into calls. Across devices
+//! One device and [`Schedule`] give the same bits on every run, in every batch, and however a sequence is cut into calls;
+//! on a GPU the schedule that [`Schedule::Auto`] takes depends on the batch for more than 128 units. Across devices
 //! the last bits differ: order of summation, fused multiply-add and `exp` are the driver's. [`oracle`] is the definition in
 //! f64, and [`compare`] and [`lockstep`] measure a device against it or kernel by kernel. Each GPU passes a self-test before
 //! it is handed out.

@@ -175,14 +175,22 @@ impl Linear {
         };
         let x = buffer("linear input", (Axis::Feature, padded(self.in_features)), Role::Input);
         let y = buffer("linear output", (Axis::Column, self.out_features), Role::Output);
+        let tuning = self.device.tuning();
         for (columns, [weight, bias]) in &self.shards {
             let activation = match self.activation {
                 Activation::None => activation::NONE,
                 Activation::Sigmoid => activation::SIGMOID,
             };
             let size = (rows, self.in_features, self.out_features);
-            let dispatch =
-                plan::linear(size, columns.clone(), activation, [x, *weight, *bias, y], WeightType::F32, limits)?;
+            let dispatch = plan::linear(
+                size,
+                columns.clone(),
+                activation,
+                [x, *weight, *bias, y],
+                WeightType::F32,
+                limits,
+                tuning,
+            )?;
             recording.commands.push(Command::Dispatch(dispatch));
         }
         Ok((Ports { x, y }, recording))

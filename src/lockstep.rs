@@ -119,9 +119,10 @@ pub fn lockstep(
     let recording = Arc::new(plan.recording.clone());
     let packed: Vec<Vec<f32>> = (0..layout.buffers().len()).map(|index| layout.pack(index, params)).collect();
     let uploaded = gpu::upload_weights(gpu, layout.buffers(), |index| packed[index].clone())?;
+    let weights = layout.buffers().iter().zip(packed).map(|(spec, values)| cpu::Weight::new(spec, values)).collect();
     let mut pair = Pair {
         gpu: gpu::Engine::new(Arc::clone(gpu), Arc::clone(&recording), &uploaded)?,
-        cpu: cpu::Engine::new(Arc::clone(&recording), Arc::new(packed)),
+        cpu: cpu::Engine::new(Arc::clone(&recording), Arc::new(weights)),
     };
     write_inputs(&plan, config, given, &(0..rows), |id, values| pair.write(id, values))?;
 

@@ -12,7 +12,7 @@ use crate::recording::{BufferId, BufferSpec, CopyPair, Recording, Role};
 #[derive(Debug, Clone)]
 pub enum Weights {
     /// In host memory.
-    Cpu(Arc<Vec<Vec<f32>>>),
+    Cpu(Arc<Vec<cpu::Weight>>),
     /// In buffers of the device.
     Gpu(Arc<gpu::Gpu>, Arc<Vec<wgpu::Buffer>>),
 }
@@ -24,7 +24,10 @@ impl Weights {
     /// [`Error::OutOfMemory`] and the other errors of the device.
     pub fn load(device: &Device, buffers: &[BufferSpec], pack: impl Fn(usize) -> Vec<f32>) -> Result<Self> {
         Ok(match device.engine() {
-            Engine::Cpu => Self::Cpu(Arc::new((0..buffers.len()).map(pack).collect())),
+            Engine::Cpu => {
+                let weights = buffers.iter().enumerate().map(|(index, spec)| cpu::Weight::new(spec, pack(index)));
+                Self::Cpu(Arc::new(weights.collect()))
+            }
             Engine::Gpu(gpu) => Self::Gpu(Arc::clone(gpu), Arc::new(gpu::upload_weights(gpu, buffers, pack)?)),
         })
     }
@@ -74,7 +77,7 @@ impl Session {
     /// The errors of the device.
     pub fn read(&self, id: BufferId) -> Result<Vec<f32>> {
         match self {
-            Self::Cpu(engine) => Ok(engine.buffer(id).to_vec()),
+            Self::Cpu(engine) => Ok(engine.buffer(id).into_owned()),
             Self::Gpu(engine) => engine.read(id, 0..engine.recording().spec(id).len()),
         }
     }
@@ -96,7 +99,7 @@ impl Session {
         match self {
             Self::Cpu(engine) => {
                 engine.run();
-                let values = results.iter().map(|id| engine.buffer(*id).to_vec()).collect();
+                let values = results.iter().map(|id| engine.buffer(*id).into_owned()).collect();
                 pairs.iter().for_each(|&(from, to)| engine.copy(from, to));
                 Ok(values)
             }
@@ -127,7 +130,7 @@ impl Session {
         check_pairs(source.recording(), self.recording(), pairs)?;
         match (self, source) {
             (Self::Cpu(engine), Self::Cpu(source)) => {
-                pairs.iter().for_each(|&(from, to)| engine.buffer_mut(to).copy_from_slice(source.buffer(from)));
+                pairs.iter().for_each(|&(from, to)| engine.buffer_mut(to).copy_from_slice(&source.buffer(from)));
                 Ok(())
             }
             (Self::Gpu(engine), Self::Gpu(source)) if engine.shares_device(source) => engine.copy_from(source, pairs),

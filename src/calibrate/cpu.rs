@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::kernels::{CHAIN, WORKGROUP_SIZE};
 use super::{Bandwidth, Calibration, slope, timed};
-use crate::cpu::{Engine, Matrix, multiply_transposed};
+use crate::cpu::{Engine, Matrix, Panels, multiply_transposed};
 use crate::device::Device;
 use crate::dims::{Dims, ProbeDims};
 use crate::error::{Error, Result};
@@ -27,15 +27,16 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
     let x = values(SQUARE.0 * FEATURES);
     let weights = values(sizes[sizes.len() - 1] / 4);
     let mut y = vec![0.0; SQUARE.0 * SQUARE.1.max(weights.len() / FEATURES)];
-    let mut product = |rows: usize, columns: usize, times: u64| {
+    let packed = |columns: usize| Panels::new(&weights[..columns * FEATURES], 1, columns, FEATURES);
+    let mut product = |rows: usize, (columns, weights): (usize, &Panels), times: u64| {
         let matrix = |rows, columns| Matrix { rows, columns, offset: 0, row_stride: columns };
         for _ in 0..times {
-            let (x, w, y) = ((&x[..], matrix(rows, FEATURES)), (&weights[..], matrix(columns, FEATURES)), &mut y[..]);
-            multiply_transposed(x, w, (y, matrix(rows, columns)));
+            multiply_transposed((&x, matrix(rows, FEATURES)), (weights, 0), &[], (&mut y, matrix(rows, columns)));
         }
     };
     let (rows, columns) = SQUARE;
-    let once = slope(1, 1 << 20, |n| Ok(timed(|| product(rows, columns, n)).0))?;
+    let square = packed(columns);
+    let once = slope(1, 1 << 20, |n| Ok(timed(|| product(rows, (columns, &square), n)).0))?;
     let gflops = (2 * rows * columns * FEATURES) as f64 / once / 1e3;
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let one_thread = one_thread.map_err(|error| Error::Argument(format!("no thread to measure with: {error}")))?;
@@ -43,8 +44,10 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
     for (at, &bytes) in sizes.iter().enumerate() {
         progress(of(at + 2), &format!("reading {} KiB", bytes >> 10));
         let columns = bytes / 4 / FEATURES;
-        let all = slope(1, 1 << 20, |n| Ok(timed(|| product(1, columns, n)).0))?;
-        let one = slope(1, 1 << 20, |n| Ok(timed(|| one_thread.install(|| product(1, columns, n))).0))?;
+        let weights = packed(columns);
+        let weights = (columns, &weights);
+        let all = slope(1, 1 << 20, |n| Ok(timed(|| product(1, weights, n)).0))?;
+        let one = slope(1, 1 << 20, |n| Ok(timed(|| one_thread.install(|| product(1, weights, n))).0))?;
         bandwidth.push(Bandwidth {
             bytes: bytes as u64,
             all_gb_per_s: bytes as f64 / all / 1e3,

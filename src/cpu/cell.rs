@@ -89,6 +89,18 @@ impl WithSimd for Rnn<'_> {
     }
 }
 
+/// The sigmoid of each value in its place.
+pub(super) struct Sigmoids<'a>(pub &'a mut [f32]);
+
+impl WithSimd for Sigmoids<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.0.iter_mut().for_each(|x| *x = sigmoid(*x));
+    }
+}
+
 /// Runs a cell with the vectors of this machine.
 pub(super) fn run(cell: impl WithSimd<Output = ()>) {
     Arch::new().dispatch(cell);

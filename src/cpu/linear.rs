@@ -1,7 +1,7 @@
 //! Twin of `shaders/linear.wgsl`.
 
-use super::Binding::{self, Read, ReadWrite};
-use super::activation::sigmoid;
+use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
+use super::cell::{Sigmoids, run};
 use super::matmul::{Matrix, multiply_transposed};
 use crate::dims::{Dims, LinearDims, Step};
 use crate::kernel::{activation, override_value};
@@ -9,7 +9,7 @@ use crate::recording::Dispatch;
 
 /// See `shaders/linear.wgsl`; the tiles become one matrix product for each direction.
 pub(crate) fn linear(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
-    let (Dims::Linear(dims), [Read(x_same), Read(x_mirrored), Read(weight), Read(bias), ReadWrite(y)]) =
+    let (Dims::Linear(dims), [Read(x_same), Read(x_mirrored), Weight(weight), Read(bias), ReadWrite(y)]) =
         (&dispatch.dims, bindings)
     else {
         unreachable!("linear is dispatched with LinearDims and five buffers");
@@ -30,23 +30,13 @@ pub(crate) fn linear(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>])
         };
         multiply_transposed(
             (x, Matrix { rows, columns: features, offset: 0, row_stride: features }),
-            (
-                weight,
-                Matrix {
-                    rows: columns,
-                    columns: features,
-                    offset: d as usize * columns * features,
-                    row_stride: features,
-                },
-            ),
+            (weight, d as usize),
+            &bias[d as usize * columns..][..columns],
             (y, Matrix { rows, columns, offset, row_stride: y_row_stride }),
         );
-        let bias = &bias[d as usize * columns..][..columns];
-        for row in 0..rows {
-            for (value, bias) in y[offset + row * y_row_stride..][..columns].iter_mut().zip(bias) {
-                let z = *value + bias;
-                *value = if sigmoids { sigmoid(z) } else { z };
-            }
+        if sigmoids {
+            let rows = y[offset..].chunks_mut(y_row_stride).take(rows);
+            rows.for_each(|row| run(Sigmoids(&mut row[..columns])));
         }
     }
 }

@@ -1,14 +1,14 @@
 //! The matrix product of the CPU engine.
 //!
-//! Every element is the dot product of a row of x and a row of w: as many partial sums as a vector of this machine has
-//! lanes, lane l over the features l, l + lanes and so on, then the lanes added in a fixed tree. So the order of its sum
-//! depends on the number of features and the machine alone, never on the rows and columns around it, on tiles or on
-//! threads: a row has the same bits in every batch.
+//! An element is summed one feature after the other, some hundred at a time, and those sums one after the other. So the
+//! order depends on the number of features alone, never on the rows and columns around it, on tiles or on threads: a row
+//! has the same bits in every batch.
 
 use pulp::Arch;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::tile::{Product, ROW_TILE_COLUMNS, Rows, TILE_ROWS};
+use super::panels::Panels;
+use super::tile::{Product, Rows, TILE_PANELS, TILE_ROWS};
 
 /// A row-major matrix inside a slice: row r starts at `offset + r · row_stride`.
 #[derive(Debug, Clone, Copy)]
@@ -37,34 +37,48 @@ const PARALLEL_FROM: usize = 1 << 20;
 /// Parts for each thread, so that one that is interrupted does not hold up the others.
 const PARTS_PER_THREAD: usize = 4;
 
-/// `y = x · wᵀ`: x is `[M, K]`, w is `[N, K]`, y is `[M, N]`; what y held is overwritten.
+/// `y = x · wᵀ + bias`: x is `[M, K]`, w is one direction's `[N, K]`, bias is `[N]` or empty for none, y is `[M, N]`; what
+/// y held is overwritten.
 ///
 /// # Panics
 /// When the shapes do not match or a matrix exceeds its slice. Twins compute both from the same dims.
-pub(crate) fn multiply_transposed(x: (&[f32], Matrix), w: (&[f32], Matrix), y: (&mut [f32], Matrix)) {
-    let (m, n, k) = (y.1.rows, y.1.columns, x.1.columns);
-    let shape = |matrix: &Matrix| [matrix.rows, matrix.columns];
-    assert!(shape(&x.1) == [m, k] && shape(&w.1) == [n, k], "{:?} x {:?}ᵀ -> {:?}", shape(&x.1), shape(&w.1), [m, n]);
-    assert!(x.1.fits(x.0.len()) && w.1.fits(w.0.len()) && y.1.fits(y.0.len()), "a matrix exceeds its slice");
-    let threads = if m.saturating_mul(n).saturating_mul(k) < PARALLEL_FROM { 1 } else { rayon::current_num_threads() };
-    multiply_in_parts(Arch::new(), if threads == 1 { 1 } else { threads * PARTS_PER_THREAD }, x, w, y);
+pub(crate) fn multiply_transposed(x: (&[f32], Matrix), w: (&Panels, usize), bias: &[f32], y: (&mut [f32], Matrix)) {
+    let work = y.1.rows.saturating_mul(y.1.columns).saturating_mul(x.1.columns);
+    let threads = if work < PARALLEL_FROM { 1 } else { rayon::current_num_threads() };
+    multiply_in_parts(Arch::new(), if threads == 1 { 1 } else { threads * PARTS_PER_THREAD }, x, w, bias, y);
 }
 
 /// The product in about so many parts, each of whole tiles: the longer side of y is cut.
-fn multiply_in_parts(arch: Arch, parts: usize, x: (&[f32], Matrix), w: (&[f32], Matrix), y: (&mut [f32], Matrix)) {
-    let (m, n) = (y.1.rows, y.1.columns);
+fn multiply_in_parts(
+    arch: Arch,
+    parts: usize,
+    x: (&[f32], Matrix),
+    (w, d): (&Panels, usize),
+    bias: &[f32],
+    y: (&mut [f32], Matrix),
+) {
+    let (m, n, k) = (y.1.rows, y.1.columns, x.1.columns);
+    let shape = |matrix: &Matrix| [matrix.rows, matrix.columns];
+    assert!(shape(&x.1) == [m, k] && w.shape() == [n, k], "{:?} x {:?}ᵀ -> {:?}", shape(&x.1), w.shape(), [m, n]);
+    assert!(x.1.fits(x.0.len()) && y.1.fits(y.0.len()), "a matrix exceeds its slice");
+    assert!(bias.is_empty() || bias.len() == n, "{} biases of {n} columns", bias.len());
     if m == 0 || n == 0 {
         return;
     }
     let (height, width) = match m >= n {
         true => (m.div_ceil(parts).next_multiple_of(TILE_ROWS), n),
-        false => (m, n.div_ceil(parts).next_multiple_of(ROW_TILE_COLUMNS)),
+        false => (m, n.div_ceil(parts).next_multiple_of(w.width() * TILE_PANELS)),
     };
     let across = n.div_ceil(width);
-    let part = |index| Product {
-        x: rows_from(x, index / across * height),
-        w: rows_from(w, index % across * width),
-        y: Vec::with_capacity(height.min(m)),
+    let panels = w.direction(d);
+    let part = |index| {
+        let (row, column) = (index / across * height, index % across * width);
+        Product {
+            x: Rows { values: &x.0[x.1.offset + row * x.1.row_stride..], stride: x.1.row_stride, features: k },
+            panels: &panels[column * k..],
+            bias: bias.get(column..).unwrap_or(&[]),
+            y: Vec::with_capacity(height.min(m)),
+        }
     };
     let mut products: Vec<Product<'_, '_>> = (0..m.div_ceil(height) * across).map(part).collect();
     for (i, row) in y.0[y.1.offset..].chunks_mut(y.1.row_stride).take(m).enumerate() {
@@ -79,16 +93,11 @@ fn multiply_in_parts(arch: Arch, parts: usize, x: (&[f32], Matrix), w: (&[f32], 
     }
 }
 
-/// The rows of a matrix from `first` on.
-fn rows_from((values, matrix): (&[f32], Matrix), first: usize) -> Rows<'_> {
-    let start = matrix.offset + first * matrix.row_stride;
-    Rows { values: &values[start..], stride: matrix.row_stride, features: matrix.columns }
-}
-
 #[cfg(test)]
 mod tests {
     use pulp::Arch;
 
+    use super::super::panels::Panels;
     use super::{Matrix, multiply_in_parts, multiply_transposed};
     use crate::random::Mt19937;
 
@@ -102,16 +111,19 @@ mod tests {
         let sizes =
             [(1, 1, 1), (1, 7, 5), (3, 4, 8), (4, 9, 2), (5, 13, 1), (33, 17, 65), (0, 3, 2), (3, 0, 2), (2, 3, 0)];
         for ((m, n, k), arch) in sizes.into_iter().flat_map(|size| [(size, Arch::new()), (size, Arch::Scalar)]) {
-            let (x_stride, w_stride, y_stride) = (k + 3, k + 1, n + 2);
+            let (x_stride, y_stride) = (k + 3, n + 2);
             let x: Vec<f32> = (0..m * x_stride + 2).map(|i| (i % 7) as f32 - 3.0).collect();
-            let w: Vec<f32> = (0..n * w_stride + 1).map(|i| (i % 5) as f32 - 2.0).collect();
-            for parts in [1, 2, 100] {
+            let w: Vec<f32> = (0..2 * n * k).map(|i| (i % 5) as f32 - 2.0).collect();
+            let bias: Vec<f32> = (0..n).map(|i| (i % 3) as f32 - 1.0).collect();
+            let panels = Panels::for_arch(arch, &w, [2, n, k]);
+            for (parts, bias) in [1, 2, 100].into_iter().flat_map(|parts| [(parts, &bias[..]), (parts, &[])]) {
                 let mut y = vec![f32::NAN; m * y_stride + 4];
                 multiply_in_parts(
                     arch,
                     parts,
                     (&x, Matrix { rows: m, columns: k, offset: 2, row_stride: x_stride }),
-                    (&w, Matrix { rows: n, columns: k, offset: 1, row_stride: w_stride }),
+                    (&panels, 1),
+                    bias,
                     (&mut y, Matrix { rows: m, columns: n, offset: 4, row_stride: y_stride }),
                 );
                 for (at, got) in y.iter().enumerate() {
@@ -121,7 +133,8 @@ mod tests {
                         assert!(got.is_nan(), "({m}, {n}, {k}) in {parts}: {got} written at {at}, between the rows");
                         continue;
                     };
-                    let want: f32 = (0..k).map(|p| x[2 + i * x_stride + p] * w[1 + j * w_stride + p]).sum();
+                    let want: f32 = (0..k).map(|p| x[2 + i * x_stride + p] * w[(n + j) * k + p]).sum();
+                    let want = want + bias.get(j).unwrap_or(&0.0);
                     // Small integers: every order of summation is exact.
                     assert_eq!(*got, want, "({m}, {n}, {k}) on {arch:?} in {parts} parts at ({i}, {j})");
                 }
@@ -135,15 +148,17 @@ mod tests {
         // 9,000 features are so many that rows and columns go through the caches in several groups.
         for (k, arch) in [1, 4, 37, 128, 9_000].into_iter().flat_map(|k| [(k, Arch::new()), (k, Arch::Scalar)]) {
             let (m, n) = (33, 29);
-            let ((x, x_matrix), (w, w_matrix)) = (random(1, m, k), random(2, n, k));
+            let ((x, x_matrix), (w, _)) = (random(1, m, k), random(2, n, k));
             let product = |parts, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {
                 let (m, n) = (rows.len(), columns.len());
+                let panels = Panels::for_arch(arch, &w[columns.start * k..columns.end * k], [1, n, k]);
                 let mut y = vec![f32::NAN; m * n];
                 multiply_in_parts(
                     arch,
                     parts,
                     (&x, Matrix { rows: m, offset: rows.start * k, ..x_matrix }),
-                    (&w, Matrix { rows: n, offset: columns.start * k, ..w_matrix }),
+                    (&panels, 0),
+                    &[],
                     (&mut y, Matrix { rows: m, columns: n, offset: 0, row_stride: n }),
                 );
                 y
@@ -175,7 +190,7 @@ mod tests {
         let product = |x: &[f32], w: &[f32]| {
             let mut y = [f32::NAN];
             let one = Matrix { rows: 1, columns: 1, offset: 0, row_stride: 1 };
-            multiply_transposed((x, matrix), (w, matrix), (&mut y, one));
+            multiply_transposed((x, matrix), (&Panels::new(w, 1, 1, 1_000), 0), &[], (&mut y, one));
             y[0]
         };
         let reversed = |values: &[f32]| values.iter().rev().copied().collect::<Vec<f32>>();
@@ -188,9 +203,9 @@ mod tests {
     #[test]
     fn sums_are_as_close_as_f32_allows() {
         let (m, n, k) = (5, 64, 4_096);
-        let ((x, x_matrix), (w, w_matrix)) = (random(3, m, k), random(4, n, k));
+        let ((x, x_matrix), (w, _)) = (random(3, m, k), random(4, n, k));
         let (mut y, y_matrix) = random(5, m, n);
-        multiply_transposed((&x, x_matrix), (&w, w_matrix), (&mut y, y_matrix));
+        multiply_transposed((&x, x_matrix), (&Panels::new(&w, 1, n, k), 0), &[], (&mut y, y_matrix));
         for (at, got) in y.iter().enumerate() {
             let terms = x[at / n * k..][..k].iter().zip(&w[at % n * k..][..k]);
             let want: f64 = terms.map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
@@ -202,13 +217,13 @@ mod tests {
     #[should_panic(expected = "exceeds its slice")]
     fn a_matrix_that_exceeds_its_slice_is_refused() {
         let one = Matrix { rows: 2, columns: 2, offset: 0, row_stride: 2 };
-        multiply_transposed((&[0.0; 3], one), (&[0.0; 4], one), (&mut [0.0; 4], one));
+        multiply_transposed((&[0.0; 3], one), (&Panels::new(&[0.0; 4], 1, 2, 2), 0), &[], (&mut [0.0; 4], one));
     }
 
     #[test]
     #[should_panic(expected = "[2, 3] x [2, 2]")]
     fn shapes_that_do_not_match_are_refused() {
         let of = |columns| Matrix { rows: 2, columns, offset: 0, row_stride: columns };
-        multiply_transposed((&[0.0; 6], of(3)), (&[0.0; 4], of(2)), (&mut [0.0; 4], of(2)));
+        multiply_transposed((&[0.0; 6], of(3)), (&Panels::new(&[0.0; 4], 1, 2, 2), 0), &[], (&mut [0.0; 4], of(2)));
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod f16;
 pub(crate) mod linear;
 mod log;
 mod matmul;
+mod panels;
 pub(crate) mod sample;
 pub(crate) mod score;
 pub(crate) mod sequence;
@@ -15,19 +16,24 @@ mod softmax;
 pub(crate) mod step;
 mod tile;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 pub(crate) use matmul::{Matrix, multiply_transposed};
 
 use crate::dims::Step;
 use crate::kernel::Access;
-use crate::recording::{BufferId, Dispatch, Recording};
+use crate::recording::{Axis, BufferId, BufferSpec, Dispatch, Recording};
+
+pub use panels::Panels;
 
 /// A storage buffer as a twin sees it.
 #[derive(Debug)]
 pub enum Binding<'a> {
     /// Read only.
     Read(&'a [f32]),
+    /// A weight that is a matrix, read only.
+    Matrix(&'a Panels),
     /// Read and written.
     ReadWrite(&'a mut [f32]),
 }
@@ -35,21 +41,43 @@ pub enum Binding<'a> {
 /// The CPU function of a kernel: dispatch, step, storage bindings in the order of the kernel's table row.
 pub type Twin = fn(&Dispatch, Step, &mut [Binding<'_>]);
 
+/// A weight buffer in host memory.
+#[derive(Debug, Clone)]
+pub enum Weight {
+    /// As planned: biases.
+    Values(Vec<f32>),
+    /// Packed for products: what has features.
+    Matrix(Panels),
+}
+
+impl Weight {
+    /// The weight of `spec`, whose values are `values`.
+    pub fn new(spec: &BufferSpec, values: Vec<f32>) -> Self {
+        let (directions, rows, features) = match &spec.axes[..] {
+            [(Axis::Direction, directions), rows @ .., (Axis::Feature, features)] => (*directions, rows, *features),
+            [rows @ .., (Axis::Feature, features)] => (1, rows, *features),
+            _ => return Self::Values(values),
+        };
+        let rows = rows.iter().map(|&(_, extent)| extent).product();
+        Self::Matrix(Panels::new(&values, directions, rows, features))
+    }
+}
+
 /// The buffers of a recording in host memory.
 ///
 /// Weights are shared between the engines of a model, everything else belongs to this one.
 #[derive(Debug, Clone)]
 pub struct Engine {
     recording: Arc<Recording>,
-    weights: Arc<Vec<Vec<f32>>>,
+    weights: Arc<Vec<Weight>>,
     /// Empty for weights.
     buffers: Vec<Vec<f32>>,
 }
 
 impl Engine {
     /// Buffers of zeros for `recording`, whose first buffers are `weights`.
-    pub fn new(recording: Arc<Recording>, weights: Arc<Vec<Vec<f32>>>) -> Self {
-        let own = |(index, spec): (usize, &crate::recording::BufferSpec)| {
+    pub fn new(recording: Arc<Recording>, weights: Arc<Vec<Weight>>) -> Self {
+        let own = |(index, spec): (usize, &BufferSpec)| {
             if index < weights.len() { Vec::new() } else { vec![0.0; spec.len()] }
         };
         let buffers = recording.buffers.iter().enumerate().map(own).collect();
@@ -57,8 +85,20 @@ impl Engine {
     }
 
     /// The values of a buffer.
-    pub fn buffer(&self, id: BufferId) -> &[f32] {
-        self.weights.get(id.0).unwrap_or_else(|| &self.buffers[id.0])
+    pub fn buffer(&self, id: BufferId) -> Cow<'_, [f32]> {
+        match self.read(id) {
+            Binding::Read(values) => values.into(),
+            Binding::ReadWrite(values) => (&*values).into(),
+            Binding::Matrix(panels) => panels.unpack().into(),
+        }
+    }
+
+    fn read(&self, id: BufferId) -> Binding<'_> {
+        match self.weights.get(id.0) {
+            Some(Weight::Values(values)) => Binding::Read(values),
+            Some(Weight::Matrix(panels)) => Binding::Matrix(panels),
+            None => Binding::Read(&self.buffers[id.0]),
+        }
     }
 
     /// The values of a buffer that is not a weight.
@@ -84,7 +124,7 @@ impl Engine {
         }
         // Taken out of the list for the copy, so that the source can be borrowed beside it.
         let mut target = std::mem::take(self.own(to));
-        target.copy_from_slice(self.buffer(from));
+        target.copy_from_slice(&self.buffer(from));
         *self.own(to) = target;
     }
 
@@ -121,7 +161,7 @@ impl Engine {
             let mut bindings: Vec<Binding<'_>> = Vec::with_capacity(dispatch.bindings.len());
             for (id, binding) in dispatch.bindings.iter().zip(dispatch.kernel.bindings) {
                 bindings.push(match binding.access {
-                    Access::Read => Binding::Read(self.buffer(*id)),
+                    Access::Read => self.read(*id),
                     Access::ReadWrite => match taken.next() {
                         Some(buffer) => Binding::ReadWrite(buffer),
                         None => unreachable!("one buffer was taken for each written binding"),

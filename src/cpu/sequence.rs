@@ -1,6 +1,6 @@
 //! Twins of `shaders/sequence.wgsl` with each of its cells.
 
-use super::Binding::{self, Read, ReadWrite};
+use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
 use super::cell::{Gru, Lstm, Rnn, run};
 use super::step::{Row, State, products};
 use crate::dims::{Dims, SequenceDims, Step, StepDims};
@@ -43,7 +43,7 @@ fn walk<const G: usize>(
     bindings: &mut [Binding<'_>],
     mut advance: impl FnMut(&Row, &[[f32; G]], &[f32], &[f32], &mut [f32], &mut [Binding<'_>]),
 ) {
-    let [Read(gates_x), Read(weight), Read(h_in), ReadWrite(h_out), ReadWrite(y), Read(lengths), own @ ..] = bindings
+    let [Read(gates_x), Weight(weight), Read(h_in), ReadWrite(h_out), ReadWrite(y), Read(lengths), own @ ..] = bindings
     else {
         unreachable!("a sequence is dispatched with its buffers")
     };

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::Binding::{self, Read, ReadWrite};
+use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
 use super::cell::{Gru, Lstm, Rnn, run};
 use super::matmul::{Matrix, multiply_transposed};
+use super::panels::Panels;
 use crate::dims::{Dims, Step, StepDims};
 use crate::kernel::override_value;
 use crate::plan::padded;
@@ -13,7 +14,7 @@ use crate::recording::Dispatch;
 /// `step` with `cell/rnn.wgsl`.
 pub(crate) fn step_rnn(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
     let relu = override_value(&dispatch.overrides, "RELU") == 1;
-    let [Read(gates_x), Read(weight), Read(h_in), ReadWrite(h_out), ReadWrite(y), Read(lengths)] = bindings else {
+    let [Read(gates_x), Weight(weight), Read(h_in), ReadWrite(h_out), ReadWrite(y), Read(lengths)] = bindings else {
         unreachable!("step_rnn is dispatched with its buffers")
     };
     let mut state = State::new(dims(dispatch).hidden_size, h_in, h_out, y);
@@ -24,7 +25,7 @@ pub(crate) fn step_rnn(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_
 
 /// `step` with `cell/lstm.wgsl`.
 pub(crate) fn step_lstm(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
-    let [Read(gates_x), Read(weight), Read(h_in), ReadWrite(h_out), ReadWrite(y), Read(lengths), ReadWrite(c)] =
+    let [Read(gates_x), Weight(weight), Read(h_in), ReadWrite(h_out), ReadWrite(y), Read(lengths), ReadWrite(c)] =
         bindings
     else {
         unreachable!("step_lstm is dispatched with its buffers")
@@ -38,7 +39,7 @@ pub(crate) fn step_lstm(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'
 
 /// `step` with `cell/gru.wgsl`.
 pub(crate) fn step_gru(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
-    let [Read(gates_x), Read(weight), Read(h_in), ReadWrite(h_out), ReadWrite(y), Read(lengths), Read(bias_hn)] =
+    let [Read(gates_x), Weight(weight), Read(h_in), ReadWrite(h_out), ReadWrite(y), Read(lengths), Read(bias_hn)] =
         bindings
     else {
         unreachable!("step_gru is dispatched with its buffers")
@@ -52,7 +53,7 @@ pub(crate) fn step_gru(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_
 
 /// `step` with `cell/lstm.wgsl` and `update/unprojected.wgsl`.
 pub(crate) fn step_lstm_unprojected(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
-    let [Read(gates_x), Read(weight), Read(h_in), ReadWrite(m), Read(lengths), ReadWrite(c)] = bindings else {
+    let [Read(gates_x), Weight(weight), Read(h_in), ReadWrite(m), Read(lengths), ReadWrite(c)] = bindings else {
         unreachable!("step_lstm_unprojected is dispatched with its buffers")
     };
     products(dims(dispatch), at, (weight, h_in, lengths), |row, sums| {
@@ -66,7 +67,7 @@ pub(crate) fn step_lstm_unprojected(dispatch: &Dispatch, at: Step, bindings: &mu
 
 /// `step` with `cell/projection.wgsl`.
 pub(crate) fn step_projection(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
-    let [Read(weight), Read(m), ReadWrite(h_out), ReadWrite(y), Read(lengths), Read(h_before)] = bindings else {
+    let [Weight(weight), Read(m), ReadWrite(h_out), ReadWrite(y), Read(lengths), Read(h_before)] = bindings else {
         unreachable!("step_projection is dispatched with its buffers")
     };
     let mut state = State::new(dims(dispatch).hidden_size, h_before, h_out, y);
@@ -135,7 +136,7 @@ fn dims(dispatch: &Dispatch) -> &StepDims {
 pub(super) fn products<const G: usize>(
     dims: &StepDims,
     at: Step,
-    (weight, h_in, lengths): (&[f32], &[f32], &[f32]),
+    (weight, h_in, lengths): (&Panels, &[f32], &[f32]),
     mut update: impl FnMut(&Row, &[[f32; G]]),
 ) {
     let lengths: &[u32] = bytemuck::cast_slice(lengths);
@@ -152,7 +153,8 @@ pub(super) fn products<const G: usize>(
             if t < rows[0] {
                 multiply_transposed(
                     (h_in, matrix(rows.len(), columns, d * batch + first)),
-                    (weight, matrix(units * G, columns, d * units * G)),
+                    (weight, d),
+                    &[],
                     (sums.as_flattened_mut(), matrix(rows.len(), units * G, first)),
                 );
             }

@@ -1,4 +1,4 @@
-//! One part of a matrix product: dot products, a tile of them at a time in registers.
+//! One part of a matrix product: a tile of sums at a time in registers.
 //!
 //! Everything is inlined into `with_simd`, which pulp compiles for each instruction set: a function of its own, a closure
 //! too, would be compiled for the oldest.
@@ -6,6 +6,8 @@
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
+
+use super::panels::PANEL_VECTORS;
 
 /// Rows of features: row r starts at `r · stride`.
 #[derive(Clone, Copy)]
@@ -15,32 +17,27 @@ pub(super) struct Rows<'a> {
     pub features: usize,
 }
 
-impl<'a> Rows<'a> {
-    /// N rows from `first` on.
-    #[inline(always)]
-    fn get<const N: usize>(self, first: usize) -> [&'a [f32]; N] {
-        let mut rows: [&[f32]; N] = [&[]; N];
-        for (r, row) in rows.iter_mut().enumerate() {
-            *row = &self.values[(first + r) * self.stride..][..self.features];
-        }
-        rows
-    }
-}
+/// Most rows of a tile of one panel: with a row's and a panel's values its sums fill 16 registers.
+pub(super) const TILE_ROWS: usize = 6;
 
-/// Rows and columns whose sums are kept in registers at a time: with a row's and a column's features they fill 16.
-pub(super) const TILE_ROWS: usize = 3;
-const TILE_COLUMNS: usize = 4;
-/// Columns where there is but one row: sums enough to hide how long an addition takes.
-pub(super) const ROW_TILE_COLUMNS: usize = 8;
+/// Most panels side by side, where a tile has but one row.
+pub(super) const TILE_PANELS: usize = 4;
 
-/// Values of x that stay in the innermost cache while columns go by, and of w that stay in the next while rows do.
-const CACHED_X: usize = 8 << 10;
-const CACHED_W: usize = 64 << 10;
+/// Features that are summed at a time: so much of a panel stays in the innermost cache while rows go by. The sums of
+/// each so many features are added to those before.
+const FEATURES_AT_A_TIME: usize = 256;
 
-/// The product of some rows of x and some of w; y is a slice for each row.
+/// Rows of x that stay in the next cache while panels go by.
+const ROWS_AT_A_TIME: usize = 20 * TILE_ROWS;
+
+/// The product of some rows of x and some columns of y.
 pub(super) struct Product<'a, 'y> {
     pub x: Rows<'a>,
-    pub w: Rows<'a>,
+    /// The panels of the columns: `[·, K, P]`.
+    pub panels: &'a [f32],
+    /// Of each column, added last; empty for none.
+    pub bias: &'a [f32],
+    /// A slice for each row.
     pub y: Vec<&'y mut [f32]>,
 }
 
@@ -50,127 +47,136 @@ impl WithSimd for Product<'_, '_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let columns = self.y.first().map_or(0, |row| row.len());
-        let features = self.x.features.max(1);
-        // Whole tiles, at least one.
-        let most_rows = (CACHED_X / features).next_multiple_of(TILE_ROWS).max(TILE_ROWS);
-        let most_columns = (CACHED_W / features).next_multiple_of(ROW_TILE_COLUMNS).max(ROW_TILE_COLUMNS);
-        let mut first_column = 0;
-        while first_column < columns {
-            let last_column = columns.min(first_column + most_columns);
-            let mut first = 0;
-            while first < self.y.len() {
-                let rows = first..self.y.len().min(first + most_rows);
-                let mut j = first_column;
-                while j < last_column {
-                    j += match last_column - j {
-                        ROW_TILE_COLUMNS.. if rows.len() == 1 => self.row::<S, ROW_TILE_COLUMNS>(simd, first, j),
-                        TILE_COLUMNS.. => self.rows::<S, TILE_COLUMNS>(simd, rows.clone(), j),
-                        2.. => self.rows::<S, 2>(simd, rows.clone(), j),
-                        _ => self.rows::<S, 1>(simd, rows.clone(), j),
-                    };
-                }
-                first = rows.end;
+        let panels = columns.div_ceil(S::F32_LANES * PANEL_VECTORS);
+        let mut first = 0;
+        while first < self.y.len() {
+            let rows = first..self.y.len().min(first + ROWS_AT_A_TIME);
+            first = rows.end;
+            let mut panel = 0;
+            while panel < panels {
+                let left = panels - panel;
+                panel += match rows.len() {
+                    1 if left >= TILE_PANELS => self.few::<S, 1, TILE_PANELS>(simd, rows.start, panel),
+                    2 if left >= 2 => self.few::<S, 2, 2>(simd, rows.start, panel),
+                    3 if left >= 2 => self.few::<S, 3, 2>(simd, rows.start, panel),
+                    _ => self.many(simd, rows.clone(), panel),
+                };
             }
-            first_column = last_column;
         }
     }
 }
 
 impl Product<'_, '_> {
-    /// N columns of one row, from `j` on; returns N.
+    /// M rows from `i` on and N panels from `panel` on, all features; returns N.
     #[inline(always)]
-    fn row<S: Simd, const N: usize>(&mut self, simd: S, i: usize, j: usize) -> usize {
-        let w = Vectors::<S, N>::new(simd, self.w.get(j));
-        self.tile::<S, 1, N>(simd, i, j, &w);
-        N
-    }
-
-    /// N columns of some rows, from `j` on; returns N.
-    #[inline(always)]
-    fn rows<S: Simd, const N: usize>(&mut self, simd: S, rows: Range<usize>, j: usize) -> usize {
-        let w = Vectors::<S, N>::new(simd, self.w.get(j));
-        let mut i = rows.start;
-        while i < rows.end {
-            // Four rows are two pairs, which share more than three and one.
-            i += match rows.end - i {
-                1 => self.tile::<S, 1, N>(simd, i, j, &w),
-                2 | 4 => self.tile::<S, 2, N>(simd, i, j, &w),
-                _ => self.tile::<S, TILE_ROWS, N>(simd, i, j, &w),
-            };
+    fn few<S: Simd, const M: usize, const N: usize>(&mut self, simd: S, i: usize, panel: usize) -> usize {
+        for k in self.turns() {
+            self.tile::<S, M, N>(simd, i, panel, k);
         }
         N
     }
 
-    /// M rows from `i` on and N columns from `j` on; returns M.
+    /// Any rows and one panel, all features; returns 1.
     #[inline(always)]
-    fn tile<S: Simd, const M: usize, const N: usize>(
-        &mut self,
-        simd: S,
-        i: usize,
-        j: usize,
-        w: &Vectors<'_, S, N>,
-    ) -> usize {
-        let x = Vectors::<S, M>::new(simd, self.x.get(i));
-        let sums = dot_products(simd, &x, w);
+    fn many<S: Simd>(&mut self, simd: S, rows: Range<usize>, panel: usize) -> usize {
+        for k in self.turns() {
+            let mut i = rows.start;
+            while i < rows.end {
+                // Tiles as even as can be: a low one waits for its additions.
+                let left = rows.end - i;
+                let height = left.div_ceil(left.div_ceil(TILE_ROWS));
+                match height {
+                    1 => self.tile::<S, 1, 1>(simd, i, panel, k),
+                    2 => self.tile::<S, 2, 1>(simd, i, panel, k),
+                    3 => self.tile::<S, 3, 1>(simd, i, panel, k),
+                    4 => self.tile::<S, 4, 1>(simd, i, panel, k),
+                    5 => self.tile::<S, 5, 1>(simd, i, panel, k),
+                    _ => self.tile::<S, TILE_ROWS, 1>(simd, i, panel, k),
+                }
+                i += height;
+            }
+        }
+        1
+    }
+
+    /// The first features that are summed at a time; without features there is one turn all the same, which writes zeros.
+    #[inline(always)]
+    fn turns(&self) -> impl Iterator<Item = usize> + use<> {
+        (0..self.x.features.max(1)).step_by(FEATURES_AT_A_TIME)
+    }
+
+    /// M rows from `i` on, N panels from `panel` on, some features from `k` on.
+    #[inline(always)]
+    fn tile<S: Simd, const M: usize, const N: usize>(&mut self, simd: S, i: usize, panel: usize, k: usize) {
+        let (features, width) = (self.x.features, S::F32_LANES * PANEL_VECTORS);
+        let count = FEATURES_AT_A_TIME.min(features - k);
+        let mut x: [&[f32]; M] = [&[]; M];
+        for (r, x) in x.iter_mut().enumerate() {
+            *x = &self.x.values[(i + r) * self.x.stride + k..][..count];
+        }
+        let mut w: [&[[S::f32s; PANEL_VECTORS]]; N] = [&[]; N];
+        for (p, w) in w.iter_mut().enumerate() {
+            let values = &self.panels[((panel + p) * features + k) * width..][..count * width];
+            *w = &S::as_simd_f32s(values).0.as_chunks().0[..count];
+        }
+        let sums = multiply_add(simd, count, x, w);
+        let last = k + count == features;
         for (y, sums) in self.y[i..][..M].iter_mut().zip(&sums) {
-            y[j..][..N].copy_from_slice(sums);
-        }
-        M
-    }
-}
-
-/// N rows of features in vectors.
-struct Vectors<'a, S: Simd, const N: usize> {
-    whole: [&'a [S::f32s]; N],
-    /// What is left of each row, and zeros.
-    rest: [S::f32s; N],
-}
-
-impl<'a, S: Simd, const N: usize> Vectors<'a, S, N> {
-    #[inline(always)]
-    fn new(simd: S, rows: [&'a [f32]; N]) -> Self {
-        let mut vectors = Self { whole: [&[]; N], rest: [simd.splat_f32s(0.0); N] };
-        for ((row, whole), rest) in rows.into_iter().zip(&mut vectors.whole).zip(&mut vectors.rest) {
-            let (body, tail) = S::as_simd_f32s(row);
-            *whole = body;
-            if !tail.is_empty() {
-                *rest = simd.partial_load_f32s(tail);
+            for (v, &sum) in sums.as_flattened().iter().enumerate() {
+                let at = panel * width + v * S::F32_LANES;
+                let Some(y) = y.get_mut(at..) else { break };
+                let lanes = y.len().min(S::F32_LANES);
+                let y = &mut y[..lanes];
+                let mut sum = sum;
+                if k > 0 {
+                    sum = simd.add_f32s(load(simd, y), sum);
+                }
+                if last && let Some(bias) = self.bias.get(at..at + lanes) {
+                    sum = simd.add_f32s(sum, load(simd, bias));
+                }
+                store(simd, y, sum);
             }
         }
-        vectors
     }
 }
 
-/// The dot products of each x with each w, all of the same length.
+/// The sums of M rows by N panels over `count` features, one feature after the other.
 #[inline(always)]
-fn dot_products<S: Simd, const M: usize, const N: usize>(
+fn multiply_add<S: Simd, const M: usize, const N: usize>(
     simd: S,
-    x: &Vectors<'_, S, M>,
-    w: &Vectors<'_, S, N>,
-) -> [[f32; N]; M] {
-    let mut sums = [[simd.splat_f32s(0.0); N]; M];
-    let vectors = x.whole[0].len();
-    // Cut to the same length where the compiler sees it, so that it leaves the checks out of the loop.
-    let (mut xs, mut ws) = (x.whole, w.whole);
-    for row in &mut xs {
-        *row = &row[..vectors];
-    }
-    for row in &mut ws {
-        *row = &row[..vectors];
-    }
-    for q in 0..vectors {
-        for (c, w) in ws.iter().enumerate() {
-            for (sums, x) in sums.iter_mut().zip(&xs) {
-                // Fused where the machine can, else a product and a sum.
-                sums[c] = simd.mul_add_e_f32s(x[q], w[q], sums[c]);
+    count: usize,
+    x: [&[f32]; M],
+    w: [&[[S::f32s; PANEL_VECTORS]]; N],
+) -> [[[S::f32s; PANEL_VECTORS]; N]; M] {
+    let mut sums = [[[simd.splat_f32s(0.0); PANEL_VECTORS]; N]; M];
+    for k in 0..count {
+        for (sums, x) in sums.iter_mut().zip(x) {
+            let x = simd.splat_f32s(x[k]);
+            for (sums, w) in sums.iter_mut().zip(w) {
+                for (sum, w) in sums.iter_mut().zip(w[k]) {
+                    // Fused where the machine can, else a product and a sum.
+                    *sum = simd.mul_add_e_f32s(x, w, *sum);
+                }
             }
         }
     }
-    let mut results = [[0.0; N]; M];
-    for ((results, sums), x) in results.iter_mut().zip(&sums).zip(x.rest) {
-        for ((result, sum), w) in results.iter_mut().zip(sums).zip(w.rest) {
-            *result = simd.reduce_sum_f32s(simd.mul_add_e_f32s(x, w, *sum));
-        }
+    sums
+}
+
+/// As many values as a vector has, or fewer and zeros.
+#[inline(always)]
+fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(values).0 {
+        [whole] => *whole,
+        _ => simd.partial_load_f32s(values),
     }
-    results
+}
+
+/// As many lanes as there are values.
+#[inline(always)]
+fn store<S: Simd>(simd: S, values: &mut [f32], vector: S::f32s) {
+    match S::as_mut_simd_f32s(values).0 {
+        [whole] => *whole = vector,
+        _ => simd.partial_store_f32s(values, vector),
+    }
 }

@@ -1,8 +1,8 @@
 //! The kernels that read weights, with weights stored as f16.
 
 use super::{
-    EMBED, Kernel, LINEAR, LINEAR_ROWS, SEQUENCE_GRU, SEQUENCE_LSTM, SEQUENCE_RNN, STEP_GRU, STEP_LSTM,
-    STEP_LSTM_UNPROJECTED, STEP_PROJECTION, STEP_RNN,
+    EMBED, Kernel, LINEAR, LINEAR_ROWS, LINEAR_WIDE, SEQUENCE_GRU, SEQUENCE_LSTM, SEQUENCE_RNN, STEP_GRU, STEP_LSTM,
+    STEP_LSTM_UNPROJECTED, STEP_PROJECTION, STEP_RNN, STEP_TILED_GRU, STEP_TILED_LSTM, STEP_TILED_RNN,
 };
 use crate::cpu;
 
@@ -38,3 +38,22 @@ stored_as_f16!(EMBED_F16, EMBED, "embed_f16", ["embed"]);
 stored_as_f16!(SEQUENCE_RNN_F16, SEQUENCE_RNN, "sequence_rnn_f16", ["sequence", "cell/rnn", "shared/activation"]);
 stored_as_f16!(SEQUENCE_LSTM_F16, SEQUENCE_LSTM, "sequence_lstm_f16", ["sequence", "cell/lstm", "shared/activation"]);
 stored_as_f16!(SEQUENCE_GRU_F16, SEQUENCE_GRU, "sequence_gru_f16", ["sequence", "cell/gru", "shared/activation"]);
+stored_as_f16!(LINEAR_WIDE_F16, LINEAR_WIDE, "linear_wide_f16", ["linear_wide", "shared/linear", "shared/activation"]);
+stored_as_f16!(
+    STEP_TILED_RNN_F16,
+    STEP_TILED_RNN,
+    "step_tiled_rnn_f16",
+    ["step_tiled", "cell/rnn", "update/state", "shared/activation"]
+);
+stored_as_f16!(
+    STEP_TILED_LSTM_F16,
+    STEP_TILED_LSTM,
+    "step_tiled_lstm_f16",
+    ["step_tiled", "cell/lstm", "update/state", "shared/activation"]
+);
+stored_as_f16!(
+    STEP_TILED_GRU_F16,
+    STEP_TILED_GRU,
+    "step_tiled_gru_f16",
+    ["step_tiled", "cell/gru", "update/state", "shared/activation"]
+);

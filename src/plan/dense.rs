@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
-use super::{padded, planned};
+use super::{Tuning, padded, planned};
 use crate::dims::{Dims, EmbedDims, LinearDims};
 use crate::error::Result;
-use crate::kernel::{self, Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, QUADS_PER_WORKGROUP, WeightType};
+use crate::kernel::{
+    self, Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, LINEAR_WIDE_TILE, QUADS_PER_WORKGROUP, WeightType,
+};
 use crate::limits::Limits;
 use crate::recording::{BufferId, Dispatch};
 
@@ -42,8 +44,9 @@ pub(crate) fn linear(
     [x, weight, bias, y]: [BufferId; 4],
     weights: WeightType,
     limits: &Limits,
+    tuning: Tuning,
 ) -> Result<Dispatch> {
-    let (shape, overrides) = LinearShape::of(rows, activation);
+    let (shape, overrides) = LinearShape::of([rows, columns.len(), 1], activation, limits, tuning);
     let dims = LinearDims {
         steps: 1,
         batch: rows as u32,
@@ -69,6 +72,9 @@ pub(crate) fn linear(
     )
 }
 
+/// Workgroups that occupy a large GPU, four to each of its cores.
+const MANY_TILES: usize = 512;
+
 /// Which kernel computes a linear layer, and what one of its workgroups covers.
 pub(super) struct LinearShape {
     pub(super) kernel: &'static Kernel,
@@ -77,8 +83,23 @@ pub(super) struct LinearShape {
 }
 
 impl LinearShape {
-    /// For so many rows, with the kernel's overrides. Tiles of 32 rows would leave most of their work undone for few.
-    pub(super) fn of(rows: usize, activation: u32) -> (Self, Vec<(&'static str, u32)>) {
+    /// For so many rows and columns in so many directions, with the kernel's overrides. All of them sum in the same order.
+    ///
+    /// Tiles of 32 rows would leave most of their work undone for few rows. Those of 64 read less, and need enough of
+    /// them to occupy a GPU, whose cores have more to do with four workgroups each; a software adapter's always do.
+    pub(super) fn of(
+        [rows, columns, directions]: [usize; 3],
+        activation: u32,
+        limits: &Limits,
+        tuning: Tuning,
+    ) -> (Self, Vec<(&'static str, u32)>) {
+        let tiles = rows.div_ceil(LINEAR_WIDE_TILE) * columns.div_ceil(LINEAR_WIDE_TILE) * directions;
+        let occupied = tuning.row_per_invocation || tiles >= MANY_TILES;
+        let fits = (kernel::LINEAR_WIDE.workgroup)(&[]).storage <= limits.max_compute_workgroup_storage_size;
+        if rows.min(columns) > LINEAR_TILE && occupied && fits {
+            let shape = Self { kernel: &kernel::LINEAR_WIDE, rows: LINEAR_WIDE_TILE, columns: LINEAR_WIDE_TILE };
+            return (shape, vec![("ACTIVATION", activation)]);
+        }
         if rows > LINEAR_MAX_ROWS {
             let shape = Self { kernel: &kernel::LINEAR, rows: LINEAR_TILE, columns: LINEAR_TILE };
             return (shape, vec![("ACTIVATION", activation)]);

@@ -266,6 +266,7 @@ impl Network {
 struct Model<'a> {
     layout: &'a LanguageModelLayout,
     limits: &'a Limits,
+    tuning: Tuning,
     sizes: Sizes,
     planner: Planner<'a>,
 }
@@ -280,7 +281,7 @@ impl<'a> Model<'a> {
     ) -> Self {
         let mut planner = Planner::new(config, &layout.rnn, sizes, limits, tuning);
         planner.recording = Recording { buffers: layout.buffers.clone(), commands: Vec::new() };
-        Self { layout, limits, sizes, planner }
+        Self { layout, limits, tuning, sizes, planner }
     }
 
     fn push(&mut self, dispatch: Dispatch) {
@@ -321,7 +322,7 @@ impl<'a> Model<'a> {
         let weights = self.layout.storage().read_as();
         let shard = |(columns, weight, bias): &(Range<usize>, BufferId, BufferId)| {
             let buffers = [y, *weight, *bias, logits];
-            linear((rows, nhid, ntoken), columns.clone(), activation::NONE, buffers, weights, self.limits)
+            linear((rows, nhid, ntoken), columns.clone(), activation::NONE, buffers, weights, self.limits, self.tuning)
         };
         self.layout.decoder.iter().map(shard).collect()
     }

@@ -5,12 +5,12 @@ use std::ops::Range;
 use super::dense::LinearShape;
 use super::schedule::Schedule;
 use super::sequence::SequenceShape;
-use super::{LayerShard, LayerState, Tuning, WeightLayout, padded, planned};
+use super::{LayerShard, LayerState, Tuning, WeightLayout, padded, planned, tiled};
 use crate::check::Sizes;
 use crate::config::{Config, Kind};
 use crate::dims::{Dims, DropoutDims, LinearDims, SequenceDims, StepDims};
 use crate::error::Result;
-use crate::kernel::{self, Kernel, QUADS_PER_WORKGROUP, STEP_MAX_ROWS, activation};
+use crate::kernel::{self, Kernel, QUADS_PER_WORKGROUP, STEP_MAX_ROWS, STEP_TILE_ROWS, STEP_TILE_UNITS, activation};
 use crate::limits::Limits;
 use crate::random::dropout_constants;
 use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role};
@@ -47,6 +47,8 @@ pub(super) struct Planner<'a> {
     sizes: Sizes,
     /// Where `sequence` is the schedule.
     sequence: Option<SequenceShape>,
+    /// The kernel of a step, where `step_tiled` is the schedule.
+    tiled: Option<&'static Kernel>,
     /// See [`Plan::turns`](super::Plan::turns): so far, in the layer that is being planned.
     pub(super) turns: usize,
     pub(super) recording: Recording,
@@ -62,14 +64,18 @@ impl<'a> Planner<'a> {
         tuning: Tuning,
     ) -> Self {
         let recording = Recording { buffers: weights.buffers().to_vec(), commands: Vec::new() };
-        Self { config, weights, limits, tuning, sizes, sequence: None, turns: 0, recording }
+        Self { config, weights, limits, tuning, sizes, sequence: None, tiled: None, turns: 0, recording }
     }
 
     /// Replaces the schedule `step`.
     pub(super) fn set_schedule(&mut self, schedule: Schedule) -> Result<()> {
-        if schedule == Schedule::Sequence {
-            let shape = SequenceShape::of(self.config, self.weights, self.sizes, self.limits, self.tuning)?;
-            self.sequence = Some(shape);
+        match schedule {
+            Schedule::Auto | Schedule::Step => {}
+            Schedule::StepTiled => self.tiled = Some(tiled::kernel(self.config, self.limits)?),
+            Schedule::Sequence => {
+                let shape = SequenceShape::of(self.config, self.weights, self.sizes, self.limits, self.tuning)?;
+                self.sequence = Some(shape);
+            }
         }
         Ok(())
     }
@@ -219,7 +225,8 @@ impl<'a> Planner<'a> {
         let columns = shard.units.len() * gates;
         let (parts, part) = if place.layer == 0 { (1, config.input_size) } else { (directions, config.state_size()) };
         let rows = steps * self.sizes.batch;
-        let (shape, overrides) = LinearShape::of(rows, activation::NONE);
+        let (shape, overrides) =
+            LinearShape::of([rows, columns, directions], activation::NONE, self.limits, self.tuning);
         let dims = LinearDims {
             steps: steps as u32,
             batch: self.sizes.batch as u32,
@@ -273,12 +280,12 @@ impl<'a> Planner<'a> {
     ) -> Result<Vec<Dispatch>> {
         let config = self.config;
         let (h_in, h_out) = (state.h[parity], state.h[1 - parity]);
-        let kernel = match (config.kind, m) {
+        let kernel = self.tiled.unwrap_or(match (config.kind, m) {
             (Kind::RnnTanh | Kind::RnnRelu, _) => &kernel::STEP_RNN,
             (Kind::Gru, _) => &kernel::STEP_GRU,
             (Kind::Lstm, None) => &kernel::STEP_LSTM,
             (Kind::Lstm, Some(_)) => &kernel::STEP_LSTM_UNPROJECTED,
-        };
+        });
         let state_quads = padded(config.state_size()) / 4;
         let mut dispatches = Vec::new();
         for shard in self.weights.layer(place.layer) {
@@ -336,7 +343,7 @@ impl<'a> Planner<'a> {
         self.dispatch(&kernel::DROPOUT, place, Vec::new(), Dims::Dropout(dims), vec![settings, y], workgroups)
     }
 
-    /// A dispatch of a kernel of the schedule `step` for some units.
+    /// A dispatch of a kernel of the schedules `step` and `step_tiled` for some units.
     fn unit_dispatch(
         &self,
         kernel: &'static Kernel,
@@ -345,9 +352,13 @@ impl<'a> Planner<'a> {
         units: Range<usize>,
         bindings: Vec<BufferId>,
     ) -> Result<Dispatch> {
-        let overrides = self.step_overrides(kernel, state_quads);
-        let units_per_workgroup = (overrides[0].1 / overrides[1].1) as usize;
-        let rows = overrides[2].1 as usize;
+        let (overrides, units_per_workgroup, rows) = if self.tiled.is_some() {
+            (self.relu().into_iter().collect(), STEP_TILE_UNITS, STEP_TILE_ROWS)
+        } else {
+            let overrides = self.step_overrides(kernel, state_quads);
+            let (units, rows) = ((overrides[0].1 / overrides[1].1) as usize, overrides[2].1 as usize);
+            (overrides, units, rows)
+        };
         let unit_tiles = units.len().div_ceil(units_per_workgroup);
         let row_tiles = self.sizes.batch.div_ceil(rows);
         let directions = self.config.num_directions();
@@ -368,6 +379,11 @@ impl<'a> Planner<'a> {
         self.dispatch(kernel, place, overrides, Dims::Step(dims), bindings, workgroups)
     }
 
+    /// RELU, which a plain RNN has.
+    fn relu(&self) -> Option<(&'static str, u32)> {
+        (self.config.gate_count() == 1).then(|| ("RELU", u32::from(self.config.kind == Kind::RnnRelu)))
+    }
+
     /// WORKGROUP_SIZE, LANES, ROWS and, for a plain RNN, RELU.
     ///
     /// LANES decides the order of the sums, so that it depends on the state's size and the adapter, never on the batch.
@@ -382,9 +398,7 @@ impl<'a> Planner<'a> {
         };
         let wanted = self.sizes.batch.next_power_of_two().min(STEP_MAX_ROWS as usize) as u32;
         let mut overrides = vec![("WORKGROUP_SIZE", workgroup_size), ("LANES", lanes), ("ROWS", wanted)];
-        if self.config.gate_count() == 1 {
-            overrides.push(("RELU", u32::from(self.config.kind == Kind::RnnRelu)));
-        }
+        overrides.extend(self.relu());
         while overrides[2].1 > 1
             && (kernel.workgroup)(&overrides).storage > self.limits.max_compute_workgroup_storage_size
         {

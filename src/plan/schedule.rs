@@ -9,7 +9,8 @@ use crate::limits::Limits;
 
 /// How the recurrence is laid on the machine.
 ///
-/// Schedules compute the same equations and differ in speed, and on a GPU in the order of their sums, so in last bits.
+/// Schedules compute the same equations. They differ in speed and, on a GPU, in the order of their sums, so in the last
+/// bits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Schedule {
@@ -77,6 +78,9 @@ const SEQUENCE_ROWS_HIDDEN_SIZE: usize = 256;
 const TILED_ROWS: usize = 16;
 const TILED_HIDDEN_SIZE: usize = 256;
 
+/// Products B·D·H·H of one gate's step up to which `sequence` is the fastest on Mesa's and Google's software adapters.
+const SOFTWARE_SEQUENCE_PRODUCTS: usize = 2048;
+
 /// The schedule that runs where `asked` was asked for: that one, or with [`Schedule::Auto`] the likely fastest.
 ///
 /// # Errors
@@ -100,7 +104,13 @@ pub fn choose(
     }
     let (hidden_size, rows) = (config.hidden_size, sizes.batch.saturating_mul(config.num_directions()));
     if tuning.row_per_invocation {
-        return software(hidden_size, sizes.batch, rows, runs);
+        // A dispatch costs as much as a few thousand products; with more to do, every core is wanted for each step.
+        // Tiles in workgroup memory bring nothing where that is the same memory.
+        let products = rows.saturating_mul(hidden_size).saturating_mul(hidden_size);
+        if products <= SOFTWARE_SEQUENCE_PRODUCTS && runs(Schedule::Sequence) {
+            return taken(Schedule::Sequence, "a software adapter: a step so small takes less time than a dispatch");
+        }
+        return taken(Schedule::Step, "a software adapter: every core works on each step");
     }
     if hidden_size <= SEQUENCE_HIDDEN_SIZE && runs(Schedule::Sequence) {
         return taken(Schedule::Sequence, "a step of so few units takes less time than a dispatch");
@@ -112,19 +122,6 @@ pub fn choose(
         return taken(Schedule::StepTiled, "so many rows and units are a matrix product");
     }
     taken(Schedule::Step, "few rows of many units: the whole device works on each step")
-}
-
-/// The choice on an adapter of type CPU.
-fn software(hidden_size: usize, batch: usize, rows: usize, runs: impl Fn(Schedule) -> bool) -> Result<Choice> {
-    let taken = |schedule, reason| Ok(Choice { schedule, reason });
-    let small = hidden_size <= SEQUENCE_HIDDEN_SIZE || (rows > 1 && hidden_size <= TILED_HIDDEN_SIZE);
-    if small && runs(Schedule::Sequence) {
-        return taken(Schedule::Sequence, "a software adapter: dispatches cost more than small steps");
-    }
-    if batch >= TILED_ROWS && runs(Schedule::StepTiled) {
-        return taken(Schedule::StepTiled, "a software adapter: each value read serves several rows and units");
-    }
-    taken(Schedule::Step, "a software adapter: every core works on each step")
 }
 
 /// Whether a schedule can run a module on a device, whatever the sizes.
@@ -140,7 +137,7 @@ pub fn check(
 ) -> Result<()> {
     match schedule {
         Schedule::Auto | Schedule::Step => Ok(()),
-        Schedule::StepTiled => tiled::check(config),
+        Schedule::StepTiled => tiled::kernel(config, limits).map(drop),
         Schedule::Sequence => {
             SequenceShape::of(config, weights, Sizes { seq_len: 1, batch: 1 }, limits, tuning).map(drop)
         }
@@ -150,4 +147,98 @@ pub fn check(
 /// The refusal of a schedule.
 pub(super) fn refuse(schedule: Schedule, why: &str) -> Error {
     Error::Unsupported(format!("the schedule '{schedule}' {why}; use 'step', or 'auto'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Choice, Schedule, choose};
+    use crate::check::Sizes;
+    use crate::config::Config;
+    use crate::error::Error;
+    use crate::limits::Limits;
+    use crate::plan::{Tuning, WeightLayout};
+
+    const GPU: Tuning = Tuning { row_per_invocation: false, host: false };
+    const SOFTWARE: Tuning = Tuning { row_per_invocation: true, host: false };
+    const HOST: Tuning = Tuning { row_per_invocation: true, host: true };
+
+    fn chosen(
+        asked: Schedule,
+        config: &Config,
+        batch: usize,
+        limits: &Limits,
+        tuning: Tuning,
+    ) -> Result<Choice, Error> {
+        let weights = WeightLayout::new(config, limits)?;
+        choose(asked, config, &weights, Sizes { seq_len: 10, batch }, limits, tuning)
+    }
+
+    fn webgpu() -> Limits {
+        Limits::of(&wgpu::Limits::defaults(), false)
+    }
+
+    #[test]
+    fn auto_chooses_by_sizes_and_adapter() {
+        use Schedule::{Sequence, Step, StepTiled};
+        for (hidden_size, bidirectional, batch, gpu, software) in [
+            (20, false, 1, Sequence, Sequence),
+            (20, false, 5, Sequence, Sequence),
+            (20, false, 6, Sequence, Step),
+            (128, true, 1, Sequence, Step),
+            (129, false, 1, Step, Step),
+            (129, false, 1023, Step, Step),
+            (129, false, 1024, Sequence, Step),
+            (256, true, 15, Step, Step),
+            (256, true, 16, StepTiled, Step),
+            (256, true, 512, Sequence, Step),
+            (255, false, 16, Step, Step),
+            (257, false, 4096, StepTiled, Step),
+            (1024, false, 15, Step, Step),
+        ] {
+            let config = Config::gru(8, hidden_size).bidirectional(bidirectional);
+            for (tuning, want) in [(GPU, gpu), (SOFTWARE, software), (HOST, Step)] {
+                let choice = chosen(Schedule::Auto, &config, batch, &webgpu(), tuning).expect("auto always runs");
+                assert_eq!(choice.schedule, want, "{config:?}, {batch} rows, {tuning:?}: {}", choice.reason);
+                assert!(!choice.reason.is_empty(), "{config:?}: a reason");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused_by_name_and_never_chosen() {
+        let lower = |name: &str, value| {
+            let mut limits = webgpu();
+            limits.set(name, value).expect("a limit is lowered");
+            limits
+        };
+        let (small, projected) = (Config::lstm(4, 64), Config::lstm(4, 64).proj_size(8));
+        for (schedule, config, limits, why) in [
+            (Schedule::Sequence, &projected, webgpu(), "has no projection"),
+            (Schedule::StepTiled, &projected, webgpu(), "has no projection"),
+            (Schedule::Sequence, &small, lower("max_storage_buffer_binding_size", 8192), "in one binding"),
+            (Schedule::Sequence, &small, lower("max_compute_workgroup_storage_size", 5000), "hidden_size 64"),
+            (Schedule::Sequence, &small, lower("max_compute_invocations_per_workgroup", 7), "of 8 invocations"),
+            (Schedule::Sequence, &small, lower("max_loop_iterations", 20), "max_loop_iterations is 20"),
+            (Schedule::Sequence, &Config::lstm(4, 2048), webgpu(), "hidden_size 2048 does not fit the 16384 bytes"),
+            (Schedule::StepTiled, &small, lower("max_compute_invocations_per_workgroup", 63), "of 64 invocations"),
+            (Schedule::StepTiled, &small, lower("max_compute_workgroup_storage_size", 5119), "5120 bytes"),
+        ] {
+            let message = chosen(schedule, config, 40, &limits, GPU).expect_err("it cannot run").to_string();
+            let name = format!("unsupported: the schedule '{schedule}' ");
+            assert!(message.starts_with(&name) && message.contains(why), "{message}: want {name}.. {why}");
+            let auto = chosen(Schedule::Auto, config, 40, &limits, GPU).expect("auto always runs");
+            assert_ne!(auto.schedule, schedule, "{message}");
+        }
+        let asked = chosen(Schedule::Sequence, &small, 40, &webgpu(), HOST).expect("what is asked for runs");
+        assert_eq!(asked, Choice { schedule: Schedule::Sequence, reason: "asked for" });
+    }
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for schedule in Schedule::ALL {
+            assert_eq!(schedule.to_string().parse::<Schedule>().ok(), Some(schedule), "{schedule}");
+        }
+        let message = "exchange".parse::<Schedule>().expect_err("no such schedule").to_string();
+        assert_eq!(message, "unknown schedule 'exchange': expected one of auto, step, step_tiled, sequence");
+    }
 }

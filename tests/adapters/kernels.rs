@@ -10,7 +10,7 @@ use wgpu_rnn::{Config, Kind, Params, RnnOptions, Schedule, State, Tensor};
 use crate::{Target, ensure};
 
 /// Ugly sizes: hidden size, batch, layers, both directions or one, seed.
-const SHAPES: [(usize, usize, usize, bool); 9] = [
+const SHAPES: [(usize, usize, usize, bool); 10] = [
     (1, 1, 1, false),
     (2, 3, 2, true),
     (5, 2, 1, true),
@@ -18,6 +18,7 @@ const SHAPES: [(usize, usize, usize, bool); 9] = [
     (33, 9, 1, false),
     (64, 4, 1, true),
     (65, 8, 1, false),
+    (66, 23, 1, true),
     (129, 1, 1, true),
     (257, 5, 1, false),
 ];

@@ -218,8 +218,7 @@ fn main() {
             trials.push(trial.with_ignored_flag(ignored));
         }
     };
-    let schedules: Vec<Schedule> =
-        Schedule::ALL.into_iter().filter(|s| !matches!(s, Schedule::Auto | Schedule::StepTiled)).collect();
+    let schedules: Vec<Schedule> = Schedule::ALL.into_iter().filter(|s| *s != Schedule::Auto).collect();
     add("cpu", EVERYWHERE, Some(&Machine::Cpu), Schedule::Auto);
     schedules.iter().for_each(|schedule| add("cpu", OF_SCHEDULES, Some(&Machine::Cpu), *schedule));
     let mut wanted: Vec<(String, Option<Machine>)> = adapters::wanted()

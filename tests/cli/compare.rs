@@ -32,6 +32,19 @@ fn every_kind_agrees_with_the_definition() {
 }
 
 #[test]
+fn the_schedule_is_the_one_that_was_asked_for() {
+    let (folder, plain) = lstm();
+    let projected = folder.save("projected.safetensors", &weights(&Config::lstm(3, 5).proj_size(2), ""));
+    for schedule in ["step_tiled", "sequence"] {
+        let args = |weights| ["compare", "--device", "cpu", "--schedule", schedule, "--weights", weights];
+        wgpu_rnn(&args(&plain)).ended(0).says(&["cpu: agrees"]);
+        let refused = wgpu_rnn(&args(&projected)).ended(2);
+        let named = format!("the schedule '{schedule}' has no projection");
+        assert!(refused.stderr.contains(&named), "{}", refused.told());
+    }
+}
+
+#[test]
 fn no_tolerance_at_all_is_a_disagreement() {
     let (_folder, weights) = lstm();
     let args = ["compare", "--weights", &weights, "--device", "cpu", "--atol", "0", "--rtol", "0"];

@@ -75,7 +75,7 @@ fn what_is_written_is_what_the_library_computes() {
             name: "prefix",
             config: Config::gru(3, 5),
             prefix: "encoder.rnn.",
-            flags: &["--schedule", "step"],
+            flags: &["--schedule", "step_tiled"],
             input: &[7, 2, 3],
             state: false,
         },

@@ -39,7 +39,17 @@ fn every_fixture_passes_or_is_unsupported() {
 #[test]
 fn a_passing_case_is_0() {
     wgpu_rnn(&["verify", "--device", "cpu", &fixture(PASSING)]).ended(0).says(&["cpu", "1 passed, 0 failed"]);
-    wgpu_rnn(&["verify", "--device", "cpu", "--schedule", "step", &fixture(PASSING)]).ended(0);
+    for schedule in ["step", "step_tiled", "sequence"] {
+        wgpu_rnn(&["verify", "--device", "cpu", "--schedule", schedule, &fixture(PASSING)]).ended(0);
+        // The schedule is really asked for what it runs.
+        let projected = fixture("proj_lstm_l1_b1_t2_p1.safetensors");
+        let ran = wgpu_rnn(&["verify", "--device", "cpu", "--schedule", schedule, &projected]);
+        if schedule == "step" {
+            ran.ended(0);
+        } else {
+            ran.ended(2).says(&["1 unsupported", schedule, "has no projection"]);
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use wgpu_rnn::check::Sizes;
 use wgpu_rnn::dims::{Dims, LinearDims, SequenceDims, StepDims};
-use wgpu_rnn::kernel::{Access, LINEAR_TILE, override_value};
+use wgpu_rnn::kernel::{Access, LINEAR_TILE, LINEAR_WIDE_TILE, override_value};
 use wgpu_rnn::limits::Limits;
 use wgpu_rnn::plan::{MAX_SEGMENT_STEPS, Plan, Tuning, WeightLayout, plan};
 use wgpu_rnn::recording::{BufferId, BufferSpec, Dispatch, Role};
@@ -84,11 +84,15 @@ impl Checker<'_> {
 
     /// The kernels that steps of this network are made of.
     fn step_kernels(&self) -> &'static [&'static str] {
-        let sequence = self.plan.schedule.schedule == Schedule::Sequence;
+        let schedule = self.plan.schedule.schedule;
+        let (sequence, tiled) = (schedule == Schedule::Sequence, schedule == Schedule::StepTiled);
         match (self.config.kind, self.config.proj_size) {
             (Kind::RnnTanh | Kind::RnnRelu, _) if sequence => &["sequence_rnn"],
             (Kind::Gru, _) if sequence => &["sequence_gru"],
             (Kind::Lstm, 0) if sequence => &["sequence_lstm"],
+            (Kind::RnnTanh | Kind::RnnRelu, _) if tiled => &["step_tiled_rnn"],
+            (Kind::Gru, _) if tiled => &["step_tiled_gru"],
+            (Kind::Lstm, 0) if tiled => &["step_tiled_lstm"],
             (Kind::RnnTanh | Kind::RnnRelu, _) => &["step_rnn"],
             (Kind::Gru, _) => &["step_gru"],
             (Kind::Lstm, 0) => &["step_lstm"],
@@ -144,7 +148,8 @@ impl Checker<'_> {
     }
 
     fn linear(&self, what: About<'_>, dispatch: &Dispatch, dims: &LinearDims) -> u32 {
-        let tiles = |extent: u32| u64::from(extent).div_ceil(LINEAR_TILE as u64);
+        let tile = if dispatch.kernel.name == "linear_wide" { LINEAR_WIDE_TILE } else { LINEAR_TILE };
+        let tiles = |extent: u32| u64::from(extent).div_ceil(tile as u64);
         let rows = dims.steps * dims.batch;
         assert_eq!(u64::from(dims.row_tiles), tiles(rows), "{what}: tiles of rows");
         assert_eq!(u64::from(dims.column_tiles), tiles(dims.columns), "{what}: tiles of columns");
@@ -166,8 +171,9 @@ impl Checker<'_> {
 
     fn step(&self, what: About<'_>, dispatch: &Dispatch, dims: &StepDims) -> u32 {
         let of = |name| override_value(&dispatch.overrides, name);
-        let unit_tiles = dims.units.div_ceil(of("WORKGROUP_SIZE") / of("LANES"));
-        let row_tiles = dims.batch.div_ceil(of("ROWS"));
+        let tiled = self.plan.schedule.schedule == Schedule::StepTiled;
+        let (units, rows) = if tiled { (8, 32) } else { (of("WORKGROUP_SIZE") / of("LANES"), of("ROWS")) };
+        let (unit_tiles, row_tiles) = (dims.units.div_ceil(units), dims.batch.div_ceil(rows));
         assert_eq!((dims.unit_tiles, dims.row_tiles), (unit_tiles, row_tiles), "{what}: tiles");
         self.workgroups(what, dispatch, u64::from(unit_tiles) * u64::from(row_tiles) * u64::from(dims.directions));
 

@@ -10,8 +10,8 @@ use wgpu_rnn::dims::{
     DropoutDims, EmbedDims, LinearDims, ProbeDims, SampleDims, ScoreDims, SequenceDims, Step, StepDims,
 };
 use wgpu_rnn::kernel::{
-    Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, NO_TOKEN, QUADS_PER_WORKGROUP, SAMPLE_SITE,
-    STEP_MAX_ROWS,
+    Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, LINEAR_WIDE_TILE, NO_TOKEN, QUADS_PER_WORKGROUP,
+    SAMPLE_SITE, STEP_MAX_ROWS, STEP_TILE_ROWS, STEP_TILE_UNITS,
 };
 
 use crate::{
@@ -169,6 +169,7 @@ fn constant(module: &Module, name: &str) -> Option<u32> {
 fn constants_agree(kernel: &Kernel) -> Verdict {
     let want: &[(&str, usize)] = match kernel.name.trim_end_matches("_f16") {
         "linear" => &[("TILE", LINEAR_TILE)],
+        "linear_wide" => &[("TILE", LINEAR_WIDE_TILE)],
         "linear_rows" => &[("MAX_ROWS", LINEAR_MAX_ROWS), ("WORKGROUP_SIZE", LINEAR_ROWS_COLUMNS)],
         "step_rnn" | "sequence_rnn" => {
             &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::RnnTanh.gate_count())]
@@ -178,6 +179,9 @@ fn constants_agree(kernel: &Kernel) -> Verdict {
         }
         "step_gru" | "sequence_gru" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Gru.gate_count())],
         "step_projection" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", 1)],
+        "step_tiled_rnn" | "step_tiled_lstm" | "step_tiled_gru" => {
+            &[("TILE_UNITS", STEP_TILE_UNITS), ("TILE_ROWS", STEP_TILE_ROWS)]
+        }
         "embed" | "dropout" => &[("WORKGROUP_SIZE", QUADS_PER_WORKGROUP)],
         "score" => &[],
         "sample" => &[("NO_TOKEN", NO_TOKEN as usize), ("SAMPLE_SITE", SAMPLE_SITE as usize)],

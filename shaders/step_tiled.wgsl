@@ -1,0 +1,123 @@
+// One time step of one layer, all directions, for many rows: a matrix product in tiles, the gates in its epilogue.
+//
+// A workgroup of 8 × 8 invocations owns 8 hidden units with all their gates and 32 batch rows, each invocation one unit
+// of 4 rows. The state and the weights pass through workgroup memory in tiles, so that each value read from further away
+// serves 32 rows, or 8 units. An invocation sums alone, quad after quad: the order depends on the state's size only. A cell
+// fragment (cell/*.wgsl) gives Gates, GateWeights, gate_weights, gate_products and advance; update/state.wgsl gives update.
+
+struct StepDims {
+    seq_len: u32,
+    first_step: u32,
+    batch: u32,
+    directions: u32,
+    hidden_size: u32,
+    state_quads: u32,
+    units: u32,
+    unit_offset: u32,
+    unit_tiles: u32,
+    row_tiles: u32,
+    pad: vec2<u32>,
+}
+
+struct Step {
+    index: u32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+}
+
+const TILE_UNITS = 8u;     // units of a workgroup
+const TILE_ROWS = 32u;     // rows of a workgroup
+const TILE_QUADS = 4u;     // quads of the state in a tile
+const TILE_STRIDE = 5u;    // one more, so that rows of a tile fall into different banks
+
+@group(0) @binding(0) var<uniform> dims: StepDims;
+@group(0) @binding(1) var<uniform> step_at: Step;                    // dynamic offset: one entry per step
+//        @binding(2)                    gates_x                        [S, B, D, H, G]  update/*.wgsl
+//        @binding(3)                    weight                         [D, U, G, R/4]   weight_hh, weight/*.wgsl
+@group(0) @binding(4) var<storage, read> h_in: array<vec4<f32>>;     // [D, B, R/4]      state before the step
+//        @binding(5), @binding(6)       h_out, y                       [D, B, R], ..    update/*.wgsl
+@group(0) @binding(7) var<storage, read> lengths: array<u32>;        // [B]              valid steps of each row
+//        @binding(8)                    the cell's own                                  cell/*.wgsl
+
+var<workgroup> sh_h: array<vec4<f32>, TILE_ROWS * TILE_STRIDE>;      // [TILE_ROWS, TILE_STRIDE]
+var<workgroup> sh_w: array<GateWeights, TILE_UNITS * TILE_STRIDE>;   // [TILE_UNITS, TILE_STRIDE]
+
+@compute @workgroup_size(8, 8)
+fn step_tiled(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) num_workgroups: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) local_index: u32,
+) {
+    let tile = workgroup.x + workgroup.y * num_workgroups.x;
+    let first_unit = (tile % dims.unit_tiles) * TILE_UNITS;
+    let first_row = ((tile / dims.unit_tiles) % dims.row_tiles) * TILE_ROWS;
+    // Past the last direction in workgroups that folding added: they store nothing.
+    let d = tile / (dims.unit_tiles * dims.row_tiles);
+
+    var sums0: Gates;
+    var sums1: Gates;
+    var sums2: Gates;
+    var sums3: Gates;
+    for (var q0 = 0u; q0 < dims.state_quads; q0 += TILE_QUADS) {
+        for (var i = local_index; i < TILE_ROWS * TILE_QUADS; i += 64u) {
+            sh_h[i / TILE_QUADS * TILE_STRIDE + i % TILE_QUADS] = load_h(first_row + i / TILE_QUADS, d, q0 + i % TILE_QUADS);
+        }
+        if local_index < TILE_UNITS * TILE_QUADS {
+            let unit = local_index / TILE_QUADS;
+            let q = local_index % TILE_QUADS;
+            sh_w[unit * TILE_STRIDE + q] = load_w(first_unit + unit, d, q0 + q);
+        }
+        workgroupBarrier();
+        for (var q = 0u; q < TILE_QUADS; q++) {
+            let w = sh_w[local.x * TILE_STRIDE + q];
+            let h_at = local.y * 4u * TILE_STRIDE + q;
+            sums0 += gate_products(w, sh_h[h_at]);
+            sums1 += gate_products(w, sh_h[h_at + TILE_STRIDE]);
+            sums2 += gate_products(w, sh_h[h_at + 2u * TILE_STRIDE]);
+            sums3 += gate_products(w, sh_h[h_at + 3u * TILE_STRIDE]);
+        }
+        workgroupBarrier();
+    }
+    let unit = first_unit + local.x;
+    if d < dims.directions && unit < dims.units {
+        let row = first_row + local.y * 4u;
+        store(d, row, unit, sums0);
+        store(d, row + 1u, unit, sums1);
+        store(d, row + 2u, unit, sums2);
+        store(d, row + 3u, unit, sums3);
+    }
+}
+
+// Rows, units and quads past the end are zeros, which change no sum.
+fn load_h(b: u32, d: u32, quad: u32) -> vec4<f32> {
+    if b >= dims.batch || quad >= dims.state_quads {
+        return vec4<f32>(0.0);
+    }
+    return h_in[(d * dims.batch + b) * dims.state_quads + quad];
+}
+
+fn load_w(unit: u32, d: u32, quad: u32) -> GateWeights {
+    if unit >= dims.units || quad >= dims.state_quads {
+        return GateWeights();
+    }
+    return gate_weights((d * dims.units + unit) * GATE_COUNT * dims.state_quads + quad);
+}
+
+fn store(d: u32, b: u32, unit: u32, sums: Gates) {
+    if b < dims.batch {
+        update(d, b, dims.unit_offset + unit, sums);
+    }
+}
+
+// Whether the sequence of row b reaches this step.
+fn is_valid(d: u32, b: u32) -> bool {
+    return time_step(d) < lengths[b];
+}
+
+// The time step that direction d visits now.
+fn time_step(d: u32) -> u32 {
+    let elapsed = dims.first_step + step_at.index;
+    return select(elapsed, dims.seq_len - 1u - elapsed, d == 1u);
+}
