@@ -1,7 +1,8 @@
 //! Where a model runs: a GPU through wgpu, or this machine's CPU.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use crate::calibrate::Calibration;
 use crate::error::{Error, Result};
 use crate::gpu::{self, AdapterEntry, Gpu};
 use crate::kernel::WeightType;
@@ -19,7 +20,11 @@ use crate::self_test;
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct Device(Inner);
+pub struct Device {
+    inner: Inner,
+    /// Loaded when it is first asked for.
+    calibration: Arc<OnceLock<Calibration>>,
+}
 
 #[derive(Debug, Clone)]
 enum Inner {
@@ -37,7 +42,7 @@ pub enum Engine<'a> {
 }
 
 /// How a device is opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct OpenOptions {
     /// Limits to lower, by name; see [`Limits::set`].
@@ -46,11 +51,13 @@ pub struct OpenOptions {
     pub self_test: bool,
     /// Whether runs are timed by the device's own clock, where it has one.
     pub timestamps: bool,
+    /// What schedules are chosen by, in place of what the user's cache folder holds of the device.
+    pub calibration: Option<Calibration>,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { limits: Vec::new(), self_test: true, timestamps: false }
+        Self { limits: Vec::new(), self_test: true, timestamps: false, calibration: None }
     }
 }
 
@@ -79,6 +86,13 @@ impl OpenOptions {
     #[must_use]
     pub fn timestamps(mut self) -> Self {
         self.timestamps = true;
+        self
+    }
+
+    /// Chooses schedules by these figures, and reads none from the user's cache folder.
+    #[must_use]
+    pub fn calibration(mut self, calibration: Calibration) -> Self {
+        self.calibration = Some(calibration);
         self
     }
 
@@ -116,7 +130,7 @@ impl Device {
 
     /// This machine's CPU.
     pub fn cpu() -> Self {
-        Self(Inner::Cpu(Arc::new(Limits::host())))
+        Self::of(Inner::Cpu(Arc::new(Limits::host())), None)
     }
 
     /// This machine's CPU, with lowered limits.
@@ -126,7 +140,7 @@ impl Device {
     pub fn cpu_with(options: &OpenOptions) -> Result<Self> {
         let mut limits = Limits::host();
         options.lower(&mut limits)?;
-        Ok(Self(Inner::Cpu(Arc::new(limits))))
+        Ok(Self::of(Inner::Cpu(Arc::new(limits)), options.calibration.as_ref()))
     }
 
     /// Opens an adapter of [`gpu::adapters`].
@@ -137,17 +151,29 @@ impl Device {
         let gpu = Gpu::open(entry, options.timestamps)?;
         let mut limits = gpu.limits().clone();
         options.lower(&mut limits)?;
-        let lowered = gpu.with_limits(limits);
+        let lowered = Inner::Gpu(Arc::new(gpu.with_limits(limits)));
+        let whole = Self::of(Inner::Gpu(Arc::new(gpu)), options.calibration.as_ref());
         if options.self_test {
             // Under the adapter's own limits: lowered ones may be too low for the self-test's network.
-            self_test::run(&Self(Inner::Gpu(Arc::new(gpu))))?;
+            self_test::run(&whole)?;
         }
-        Ok(Self(Inner::Gpu(Arc::new(lowered))))
+        Ok(Self { inner: lowered, ..whole })
+    }
+
+    fn of(inner: Inner, calibration: Option<&Calibration>) -> Self {
+        let known = calibration.map_or_else(OnceLock::new, |calibration| calibration.clone().into());
+        Self { inner, calibration: Arc::new(known) }
+    }
+
+    /// What is known of the device's speed, by which schedules are chosen: what it was opened with, else as
+    /// [`Calibration::load`], which reads a file when this is first called.
+    pub fn calibration(&self) -> &Calibration {
+        self.calibration.get_or_init(|| Calibration::load(self))
     }
 
     /// `cpu`, or the adapter's name.
     pub fn name(&self) -> &str {
-        match &self.0 {
+        match &self.inner {
             Inner::Cpu(_) => "cpu",
             Inner::Gpu(gpu) => &gpu.info().name,
         }
@@ -155,7 +181,7 @@ impl Device {
 
     /// `Vulkan`, `Metal` and so on; `cpu` for the CPU.
     pub fn backend(&self) -> String {
-        match &self.0 {
+        match &self.inner {
             Inner::Cpu(_) => "cpu".to_owned(),
             Inner::Gpu(gpu) => gpu.info().backend.to_string(),
         }
@@ -163,7 +189,7 @@ impl Device {
 
     /// The driver and its version as it calls itself; empty for the CPU.
     pub fn driver(&self) -> String {
-        match &self.0 {
+        match &self.inner {
             Inner::Cpu(_) => String::new(),
             Inner::Gpu(gpu) => gpu::driver(gpu.info()),
         }
@@ -171,12 +197,12 @@ impl Device {
 
     /// Whether kernels run on a software adapter, whose speed says nothing.
     pub fn is_software_adapter(&self) -> bool {
-        matches!(&self.0, Inner::Gpu(gpu) if gpu.info().device_type == wgpu::DeviceType::Cpu)
+        matches!(&self.inner, Inner::Gpu(gpu) if gpu.info().device_type == wgpu::DeviceType::Cpu)
     }
 
     /// The limits that plans obey.
     pub fn limits(&self) -> &Limits {
-        match &self.0 {
+        match &self.inner {
             Inner::Cpu(limits) => limits,
             Inner::Gpu(gpu) => gpu.limits(),
         }
@@ -187,7 +213,7 @@ impl Device {
     /// # Errors
     /// [`Error::Unsupported`] for f16 on an adapter whose shaders cannot widen it: OpenGL before 4.2.
     pub fn storage(&self, weights: WeightType) -> Result<Storage> {
-        match &self.0 {
+        match &self.inner {
             Inner::Cpu(_) => Ok(Storage { weights, widened: true }),
             Inner::Gpu(gpu) if weights == WeightType::F16 && !gpu.unpacks_halves() => Err(Error::Unsupported(format!(
                 "weights stored as f16 on {self}, whose shaders cannot widen them; use f32"
@@ -198,7 +224,7 @@ impl Device {
 
     /// How kernels are laid out.
     pub fn tuning(&self) -> Tuning {
-        match &self.0 {
+        match &self.inner {
             Inner::Cpu(_) => Tuning { row_per_invocation: true, host: true },
             Inner::Gpu(gpu) => gpu.tuning(),
         }
@@ -206,7 +232,7 @@ impl Device {
 
     /// The engine behind this device.
     pub fn engine(&self) -> Engine<'_> {
-        match &self.0 {
+        match &self.inner {
             Inner::Cpu(_) => Engine::Cpu,
             Inner::Gpu(gpu) => Engine::Gpu(gpu),
         }
@@ -215,7 +241,7 @@ impl Device {
 
 impl std::fmt::Display for Device {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.0 {
+        match &self.inner {
             Inner::Cpu(_) => f.write_str("cpu"),
             Inner::Gpu(gpu) => f.write_str(&gpu.title()),
         }

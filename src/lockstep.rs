@@ -108,14 +108,9 @@ pub fn lockstep(
     options.weights.check(params.named())?;
     let layout = WeightLayout::stored(config, device.storage(options.weights)?, device.limits())?;
     let rows = plan::rows_per_pass(config, &layout, sizes, device.limits())?;
-    let plan = plan::plan(
-        config,
-        &layout,
-        Sizes { batch: rows, ..sizes },
-        device.limits(),
-        device.tuning(),
-        options.schedule,
-    )?;
+    let (limits, tuning, calibration) = (device.limits(), device.tuning(), device.calibration());
+    let choice = plan::choose(options.schedule, config, &layout, rows, limits, tuning, calibration)?;
+    let plan = plan::plan(config, &layout, Sizes { batch: rows, ..sizes }, limits, tuning, &choice)?;
     let recording = Arc::new(plan.recording.clone());
     let packed: Vec<Vec<f32>> = (0..layout.buffers().len()).map(|index| layout.pack(index, params)).collect();
     let uploaded = gpu::upload_weights(gpu, layout.buffers(), |index| packed[index].clone())?;

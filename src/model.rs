@@ -132,37 +132,9 @@ pub fn forward(calibration: &Calibration, config: &Config, sizes: Sizes, stored:
     Floor { device_us, wall_us, bound: most.0 }
 }
 
-/// Whether the CPU should be faster than a device, from call to result.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Placement {
-    /// The least that the device takes.
-    pub device_us: f64,
-    /// The least that the CPU takes.
-    pub cpu_us: f64,
-}
-
-impl Placement {
-    /// Compares two floors.
-    pub fn of(device: &Floor, cpu: &Floor) -> Self {
-        Self { device_us: device.wall_us, cpu_us: cpu.wall_us }
-    }
-
-    /// Whether the CPU's floor is the lower one.
-    pub fn cpu_is_faster(&self) -> bool {
-        self.cpu_us < self.device_us
-    }
-}
-
-impl std::fmt::Display for Placement {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let verdict = if self.cpu_is_faster() { "the CPU should be faster" } else { "faster than the CPU" };
-        write!(f, "{verdict}: {:.1} µs at least from call to result, the CPU {:.1} µs", self.device_us, self.cpu_us)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Bound, Placement, forward, projection_work, step_work};
+    use super::{Bound, forward, projection_work, step_work};
     use crate::calibrate::{Bandwidth, Calibration};
     use crate::check::Sizes;
     use crate::{Config, Device, WeightType};
@@ -228,21 +200,5 @@ mod tests {
         };
         assert!((floor(3, 50) - 3.0 * floor(1, 50)).abs() < 1e-9);
         assert!(floor(1, 100) > 1.9 * floor(1, 50));
-    }
-
-    #[test]
-    fn the_cpu_wins_where_reading_back_takes_longer_than_the_work() {
-        let (gpu, cpu) = (
-            Calibration { gflops: 2e4, dispatch_us: 2.0, read_back_us: 100.0, ..device() },
-            Calibration { dispatch_us: 0.1, read_back_us: 0.0, encode_us: 0.0, ..device() },
-        );
-        let placement = |hidden, batch| {
-            let (config, sizes) = (Config::lstm(hidden, hidden), Sizes { seq_len: 1, batch });
-            Placement::of(&forward(&gpu, &config, sizes, F32, 2), &forward(&cpu, &config, sizes, F32, 2))
-        };
-        let small = placement(8, 1);
-        assert!(small.cpu_is_faster() && small.to_string().contains("the CPU should be faster"), "{small}");
-        let large = placement(64, 512);
-        assert!(!large.cpu_is_faster() && large.to_string().contains("faster than the CPU"), "{large}");
     }
 }

@@ -169,6 +169,11 @@ impl Rnn {
         &self.config
     }
 
+    /// How the module was put there.
+    pub fn options(&self) -> &RnnOptions {
+        &self.options
+    }
+
     /// Where the module runs.
     pub fn device(&self) -> &Device {
         &self.device
@@ -244,7 +249,9 @@ impl Rnn {
     pub(crate) fn plan_rows(&self, sizes: Sizes, training: bool) -> Result<Plan> {
         let plan = if training { plan::plan_training } else { plan::plan };
         let Self { config, layout, device, options, .. } = self;
-        plan(config, layout, sizes, device.limits(), device.tuning(), options.schedule)
+        let (limits, tuning, calibration) = (device.limits(), device.tuning(), device.calibration());
+        let choice = plan::choose(options.schedule, config, layout, sizes.batch, limits, tuning, calibration)?;
+        plan(config, layout, sizes, limits, tuning, &choice)
     }
 
     /// An output of zeros, and the state before the first step.

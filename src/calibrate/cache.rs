@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::files;
 
 /// What a file says it is. Another meaning of a field would be another number.
-const FORMAT: &str = "wgpu-rnn calibration 1";
+const FORMAT: &str = "wgpu-rnn calibration 2";
 
 /// A file of the cache.
 #[derive(Serialize, Deserialize)]
@@ -146,7 +146,7 @@ mod tests {
         let wrong = [
             (String::new(), "not a calibration"),
             (good[..good.len() / 2].to_owned(), "not a calibration"),
-            (good.replace("calibration 1", "calibration 0"), "expected 'wgpu-rnn calibration 1'"),
+            (good.replace("calibration 2", "calibration 1"), "expected 'wgpu-rnn calibration 2'"),
             (good.replace("\"device\": \"cpu\"", "\"device\": \"Voodoo\""), "it is of Voodoo"),
             (good.replace("\"gflops\": ", "\"gflops\": -"), "cannot be"),
             (good.replace("\"dispatch_us\"", "\"dispatch\""), "missing field `dispatch_us`"),

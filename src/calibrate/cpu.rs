@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::kernels::{CHAIN, WORKGROUP_SIZE};
-use super::{Bandwidth, Calibration, slope, timed};
+use super::{Bandwidth, Calibration, recurrence, slope, timed};
 use crate::cpu::{Engine, Matrix, Panels, multiply_transposed};
 use crate::device::Device;
 use crate::dims::{Dims, ProbeDims};
@@ -19,7 +19,7 @@ const SQUARE: (usize, usize) = (256, 256);
 
 pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> Result<Calibration> {
     let sizes: Vec<usize> = (0..7).map(|i| 64 << (10 + 2 * i)).collect();
-    let of = |at: usize| at as f64 / (sizes.len() + 2) as f64;
+    let of = |at: usize| at as f64 / (sizes.len() + 2 + recurrence::PARTS) as f64;
     progress(of(0), "calls");
     let dispatch_us = calls()?;
     progress(of(1), "arithmetic");
@@ -54,7 +54,12 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
             one_gb_per_s: Some(bytes as f64 / one / 1e3),
         });
     }
-    Ok(Calibration { dispatch_us, bandwidth, gflops, ..Calibration::of(device) })
+    let mut at = sizes.len() + 2;
+    let recurrence::Measured { rates, walk_us } = recurrence::measure(device, dispatch_us, |what| {
+        progress(of(at), what);
+        at += 1;
+    })?;
+    Ok(Calibration { dispatch_us, bandwidth, gflops, walk_us, rates, ..Calibration::of(device) })
 }
 
 /// What the engine takes to call a twin.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::kernels::{
     BANDWIDTH, BARRIER, BARRIERS, BLOCK_TILES, CHAIN, MULTIPLY_ADD, MULTIPLY_ADDS, TILE_QUADS, WORKGROUP_SIZE,
 };
-use super::{Bandwidth, Calibration, RUNS, microseconds, slope, timed};
+use super::{Bandwidth, Calibration, RUNS, microseconds, recurrence, slope, timed};
 use crate::device::Device;
 use crate::dims::{Dims, ProbeDims};
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
     let sizes: Vec<u64> = (0..).map(|i| BLOCK << (2 * i + 2)).take_while(|&bytes| bytes <= largest).collect();
     let mut done = 0.0;
     let mut tell = |what: &str| {
-        progress(done / (sizes.len() + 4) as f64, what);
+        progress(done / (sizes.len() + 4 + recurrence::PARTS) as f64, what);
         done += 1.0;
     };
     tell("dispatches");
@@ -66,6 +66,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
             bandwidth.push(Bandwidth { bytes, all_gb_per_s: gb_per_s(groups)?, one_gb_per_s: one });
         }
     }
+    let recurrence::Measured { rates, walk_us } = recurrence::measure(device, dispatch_us, tell)?;
     let crate::device::Engine::Gpu(gpu) = device.engine() else { return Ok(Calibration::of(device)) };
     Ok(Calibration {
         timestamps: gpu.timestamps(),
@@ -75,6 +76,8 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
         gflops,
         encode_us,
         read_back_us,
+        walk_us,
+        rates,
         ..Calibration::of(device)
     })
 }

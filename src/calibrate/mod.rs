@@ -7,9 +7,12 @@ mod cache;
 mod cpu;
 mod gpu;
 pub mod kernels;
+mod rates;
+mod recurrence;
 mod twins;
 
 pub use cache::folder;
+pub use rates::{Part, Rate};
 
 use std::time::{Duration, Instant};
 
@@ -55,18 +58,31 @@ pub struct Calibration {
     pub encode_us: f64,
     /// From calling to having the result of a dispatch of no work; 0 for the CPU.
     pub read_back_us: f64,
+    /// A step of the schedule `sequence` with next to nothing to do: its barriers, and waiting for what it reads; `None`
+    /// where that does not run.
+    pub walk_us: Option<f64>,
+    /// What the kernels of recurrent layers reach, by growing rows for each part.
+    pub rates: Vec<Rate>,
 }
 
 impl Calibration {
     /// The figures of a device's type, for one that was not measured. Of the right order, no more.
     pub fn typical(device: &Device) -> Self {
-        let (dispatch_us, barrier_us, cached, memory, gflops, encode_us, read_back_us) = match device.engine() {
-            Engine::Cpu => (0.1, None, 60.0, 20.0, 100.0, 0.0, 0.0),
-            Engine::Gpu(gpu) => match gpu.info().device_type {
-                DeviceType::DiscreteGpu => (2.0, Some(0.05), 2000.0, 500.0, 15_000.0, 1.0, 100.0),
-                DeviceType::Cpu => (50.0, Some(0.5), 10.0, 5.0, 5.0, 1.0, 200.0),
-                _ => (3.0, Some(0.1), 200.0, 60.0, 1500.0, 1.0, 150.0),
-            },
+        let device_type = match device.engine() {
+            Engine::Cpu => None,
+            Engine::Gpu(gpu) => Some(gpu.info().device_type),
+        };
+        let Self { device, backend, driver, .. } = Self::of(device);
+        Self { device, backend, driver, ..Self::typical_of(device_type) }
+    }
+
+    /// The figures of a type of device, `None` being the host. It has no name.
+    pub fn typical_of(device_type: Option<DeviceType>) -> Self {
+        let (dispatch_us, barrier_us, cached, memory, gflops, encode_us, read_back_us) = match device_type {
+            None => (0.1, None, 60.0, 20.0, 100.0, 0.0, 0.0),
+            Some(DeviceType::DiscreteGpu) => (2.0, Some(0.05), 2000.0, 500.0, 15_000.0, 1.0, 100.0),
+            Some(DeviceType::Cpu) => (40.0, Some(0.5), 10.0, 5.0, 50.0, 1.0, 200.0),
+            Some(_) => (3.0, Some(0.1), 200.0, 60.0, 1500.0, 1.0, 150.0),
         };
         let at = |bytes, all| Bandwidth { bytes, all_gb_per_s: all, one_gb_per_s: None };
         Self {
@@ -78,7 +94,12 @@ impl Calibration {
             gflops,
             encode_us,
             read_back_us,
-            ..Self::of(device)
+            // Three barriers, and twice the way to a cache.
+            walk_us: barrier_us.map(|us| 5.0 * us),
+            rates: rates::typical(device_type),
+            device: String::new(),
+            backend: String::new(),
+            driver: String::new(),
         }
     }
 
@@ -100,6 +121,8 @@ impl Calibration {
             gflops: 0.0,
             encode_us: 0.0,
             read_back_us: 0.0,
+            walk_us: None,
+            rates: Vec::new(),
         }
     }
 
@@ -124,6 +147,17 @@ impl Calibration {
         self.gflops * 1e3 / 2.0
     }
 
+    /// Bytes that one workgroup can read in a microsecond from a buffer of this size; `None` where that is not known.
+    pub fn bytes_per_us_of_one(&self, bytes: f64) -> Option<f64> {
+        let known = || self.bandwidth.iter().filter_map(|b| Some((b.bytes, b.one_gb_per_s? * 1e3)));
+        known().find(|(size, _)| *size as f64 >= bytes).or_else(|| known().next_back()).map(|(_, rate)| rate)
+    }
+
+    /// Multiply-adds that the kernels of a part do in a microsecond with so many rows; `None` where they do not run.
+    pub fn rate(&self, part: Part, rows: usize) -> Option<f64> {
+        rates::rate(&self.rates, part, rows)
+    }
+
     /// Whether every figure is one that a device can have.
     fn is_plausible(&self) -> bool {
         let positive = |x: f64| x.is_finite() && x > 0.0;
@@ -131,6 +165,8 @@ impl Calibration {
         positive(self.dispatch_us)
             && positive(self.gflops)
             && self.barrier_us.is_none_or(positive)
+            && self.walk_us.is_none_or(positive)
+            && rates::are_plausible(&self.rates)
             && [self.encode_us, self.read_back_us].iter().all(|x| x.is_finite() && *x >= 0.0)
             && !self.bandwidth.is_empty()
             && self.bandwidth.iter().all(bandwidth)

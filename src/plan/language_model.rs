@@ -338,7 +338,7 @@ impl<'a> Model<'a> {
     fn finish(self, network: Network, sizes: Sizes) -> Plan {
         Plan {
             sizes,
-            schedule: Choice { schedule: Schedule::Step, reason: "language models run step by step" },
+            schedule: Choice { reason: "language models run by it".to_owned(), ..Choice::asked(Schedule::Step) },
             turns: sizes.seq_len,
             recording: self.planner.recording,
             segments: std::slice::from_ref(&(0..network.steps)).to_vec(),

@@ -109,7 +109,7 @@ pub fn plan(
     sizes: Sizes,
     limits: &Limits,
     tuning: Tuning,
-    schedule: Schedule,
+    schedule: &Choice,
 ) -> Result<Plan> {
     layers(&Config { dropout: 0.0, ..config.clone() }, weights, sizes, limits, tuning, schedule)
 }
@@ -124,7 +124,7 @@ pub fn plan_training(
     sizes: Sizes,
     limits: &Limits,
     tuning: Tuning,
-    schedule: Schedule,
+    schedule: &Choice,
 ) -> Result<Plan> {
     layers(config, weights, sizes, limits, tuning, schedule)
 }
@@ -136,11 +136,10 @@ fn layers(
     sizes: Sizes,
     limits: &Limits,
     tuning: Tuning,
-    schedule: Schedule,
+    schedule: &Choice,
 ) -> Result<Plan> {
     let steps = segments::max_steps(config, weights, sizes, limits)?;
     let segments = segments::cut(sizes.seq_len, steps);
-    let schedule = choose(schedule, config, weights, sizes, limits, tuning)?;
     let mut planner = Planner::new(config, weights, sizes, limits, tuning);
     planner.set_schedule(schedule.schedule)?;
     let input = planner.sequence("input", &segments, &[(Axis::Feature, padded(config.input_size))], Role::Input);
@@ -160,6 +159,7 @@ fn layers(
     }
     let output = outputs.of(config.num_layers - 1).to_vec();
     let turns = planner.turns;
+    let schedule = schedule.clone();
     Ok(Plan { sizes, schedule, recording: planner.recording, segments, input, lengths, dropout, states, turns, output })
 }
 

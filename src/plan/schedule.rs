@@ -2,10 +2,12 @@
 
 use super::sequence::SequenceShape;
 use super::{Tuning, WeightLayout, tiled};
+use crate::calibrate::Calibration;
 use crate::check::Sizes;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::predict::{self, Prediction};
 
 /// How the recurrence is laid on the machine.
 ///
@@ -14,7 +16,8 @@ use crate::limits::Limits;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Schedule {
-    /// The one that is likely the fastest; [`Plan::schedule`](super::Plan::schedule) says which and why.
+    /// The one whose step should be the shortest by what is known of the device; [`Plan::schedule`](super::Plan::schedule)
+    /// says which and why.
     #[default]
     Auto,
     /// One dispatch per time step; a workgroup owns some hidden units, and several invocations split each sum.
@@ -58,30 +61,26 @@ impl std::str::FromStr for Schedule {
 }
 
 /// A schedule and why it was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
     /// Never [`Schedule::Auto`].
     pub schedule: Schedule,
-    /// In a few words.
-    pub reason: &'static str,
+    /// In a sentence without a beginning.
+    pub reason: String,
+    /// What a step should take by each of the schedules that can run, the shortest first; of the one schedule that was
+    /// asked for where its rate is known.
+    pub predictions: Vec<Prediction>,
 }
 
-/// H up to which one GPU core streams the weights of a step faster than a dispatch and its barrier pass.
-const SEQUENCE_HIDDEN_SIZE: usize = 128;
+impl Choice {
+    /// A schedule that was asked for by name.
+    pub fn asked(schedule: Schedule) -> Self {
+        Self { schedule, reason: "asked for".to_owned(), predictions: Vec::new() }
+    }
+}
 
-/// Rows of all directions that keep every core of a GPU busy, eight to a workgroup; and H up to which the weights of a
-/// step stay in the caches near them.
-const SEQUENCE_ROWS: usize = 1024;
-const SEQUENCE_ROWS_HIDDEN_SIZE: usize = 256;
-
-/// Rows and H from which a tile of rows × units reads so much less than a sum at a time that it wins.
-const TILED_ROWS: usize = 16;
-const TILED_HIDDEN_SIZE: usize = 256;
-
-/// Products B·D·H·H of one gate's step up to which `sequence` is the fastest on Mesa's and Google's software adapters.
-const SOFTWARE_SEQUENCE_PRODUCTS: usize = 2048;
-
-/// The schedule that runs where `asked` was asked for: that one, or with [`Schedule::Auto`] the likely fastest.
+/// The schedule that runs where `asked` was asked for: that one, or with [`Schedule::Auto`] the one whose step should be
+/// the shortest. The number of steps is no part of it, so that pieces of a sequence run as the whole does.
 ///
 /// # Errors
 /// [`Error::Unsupported`] saying why the schedule that was asked for cannot run this module on this device.
@@ -89,39 +88,57 @@ pub fn choose(
     asked: Schedule,
     config: &Config,
     weights: &WeightLayout,
-    sizes: Sizes,
+    batch: usize,
     limits: &Limits,
     tuning: Tuning,
+    calibration: &Calibration,
 ) -> Result<Choice> {
-    let runs = |schedule| check(schedule, config, weights, limits, tuning).is_ok();
-    let taken = |schedule, reason| Ok(Choice { schedule, reason });
+    let predicted = |schedule| -> Result<Option<Prediction>> {
+        let steps = steps_per_dispatch(schedule, config, weights, batch, limits, tuning)?;
+        let stored = weights.storage().read_as();
+        Ok(predict::step(calibration, config, batch, stored, schedule, steps))
+    };
     if asked != Schedule::Auto {
-        check(asked, config, weights, limits, tuning)?;
-        return taken(asked, "asked for");
+        return Ok(Choice { predictions: predicted(asked)?.into_iter().collect(), ..Choice::asked(asked) });
     }
-    if tuning.host {
-        return taken(Schedule::Step, "the CPU engine's product has tiles of its own");
-    }
-    let (hidden_size, rows) = (config.hidden_size, sizes.batch.saturating_mul(config.num_directions()));
-    if tuning.row_per_invocation {
-        // A dispatch costs as much as a few thousand products; with more to do, every core is wanted for each step.
-        // Tiles in workgroup memory bring nothing where that is the same memory.
-        let products = rows.saturating_mul(hidden_size).saturating_mul(hidden_size);
-        if products <= SOFTWARE_SEQUENCE_PRODUCTS && runs(Schedule::Sequence) {
-            return taken(Schedule::Sequence, "a software adapter: a step so small takes less time than a dispatch");
+    // The CPU engine's product has tiles of its own.
+    let candidates: &[Schedule] =
+        if tuning.host { &[Schedule::Step] } else { &[Schedule::Step, Schedule::Sequence, Schedule::StepTiled] };
+    let mut predictions: Vec<Prediction> =
+        candidates.iter().filter_map(|&schedule| predicted(schedule).ok().flatten()).collect();
+    predictions.sort_by(|a, b| a.step_us().total_cmp(&b.step_us()));
+    let Some(best) = predictions.first() else {
+        return Ok(Choice { reason: "nothing is known of others".to_owned(), ..Choice::asked(Schedule::Step) });
+    };
+    let others: Vec<String> =
+        predictions[1..].iter().map(|other| format!("{} {:.1}", other.schedule, other.step_us())).collect();
+    let others = if others.is_empty() { "no other".to_owned() } else { others.join(", ") };
+    let reason = format!(
+        "a step should take {:.1} µs, of which {:.1} are work, bound by {} ({others})",
+        best.step_us(),
+        best.work_us,
+        best.bound.name()
+    );
+    Ok(Choice { schedule: best.schedule, reason, predictions })
+}
+
+/// Time steps that a dispatch of a schedule does of so many rows.
+fn steps_per_dispatch(
+    schedule: Schedule,
+    config: &Config,
+    weights: &WeightLayout,
+    batch: usize,
+    limits: &Limits,
+    tuning: Tuning,
+) -> Result<usize> {
+    match schedule {
+        Schedule::Auto | Schedule::Step => Ok(1),
+        Schedule::StepTiled => tiled::kernel(config, limits).map(|_| 1),
+        Schedule::Sequence => {
+            let shape = SequenceShape::of(config, weights, Sizes { seq_len: 1, batch }, limits, tuning)?;
+            Ok(shape.steps)
         }
-        return taken(Schedule::Step, "a software adapter: every core works on each step");
     }
-    if hidden_size <= SEQUENCE_HIDDEN_SIZE && runs(Schedule::Sequence) {
-        return taken(Schedule::Sequence, "a step of so few units takes less time than a dispatch");
-    }
-    if rows >= SEQUENCE_ROWS && hidden_size <= SEQUENCE_ROWS_HIDDEN_SIZE && runs(Schedule::Sequence) {
-        return taken(Schedule::Sequence, "so many rows keep every core busy without a dispatch per step");
-    }
-    if sizes.batch >= TILED_ROWS && hidden_size >= TILED_HIDDEN_SIZE && runs(Schedule::StepTiled) {
-        return taken(Schedule::StepTiled, "so many rows and units are a matrix product");
-    }
-    taken(Schedule::Step, "few rows of many units: the whole device works on each step")
 }
 
 /// Whether a schedule can run a module on a device, whatever the sizes.
@@ -135,13 +152,7 @@ pub fn check(
     limits: &Limits,
     tuning: Tuning,
 ) -> Result<()> {
-    match schedule {
-        Schedule::Auto | Schedule::Step => Ok(()),
-        Schedule::StepTiled => tiled::kernel(config, limits).map(drop),
-        Schedule::Sequence => {
-            SequenceShape::of(config, weights, Sizes { seq_len: 1, batch: 1 }, limits, tuning).map(drop)
-        }
-    }
+    steps_per_dispatch(schedule, config, weights, 1, limits, tuning).map(drop)
 }
 
 /// The refusal of a schedule.
@@ -152,11 +163,12 @@ pub(super) fn refuse(schedule: Schedule, why: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::{Choice, Schedule, choose};
-    use crate::check::Sizes;
+    use crate::calibrate::Calibration;
     use crate::config::Config;
     use crate::error::Error;
     use crate::limits::Limits;
     use crate::plan::{Tuning, WeightLayout};
+    use crate::wgpu::DeviceType;
 
     const GPU: Tuning = Tuning { row_per_invocation: false, host: false };
     const SOFTWARE: Tuning = Tuning { row_per_invocation: true, host: false };
@@ -170,7 +182,13 @@ mod tests {
         tuning: Tuning,
     ) -> Result<Choice, Error> {
         let weights = WeightLayout::new(config, limits)?;
-        choose(asked, config, &weights, Sizes { seq_len: 10, batch }, limits, tuning)
+        let device_type = match tuning {
+            HOST => None,
+            SOFTWARE => Some(DeviceType::Cpu),
+            _ => Some(DeviceType::DiscreteGpu),
+        };
+        let calibration = Calibration::typical_of(device_type);
+        choose(asked, config, &weights, batch, limits, tuning, &calibration)
     }
 
     fn webgpu() -> Limits {
@@ -182,26 +200,38 @@ mod tests {
         use Schedule::{Sequence, Step, StepTiled};
         for (hidden_size, bidirectional, batch, gpu, software) in [
             (20, false, 1, Sequence, Sequence),
-            (20, false, 5, Sequence, Sequence),
-            (20, false, 6, Sequence, Step),
+            (20, false, 6, Sequence, Sequence),
             (128, true, 1, Sequence, Step),
-            (129, false, 1, Step, Step),
-            (129, false, 1023, Step, Step),
-            (129, false, 1024, Sequence, Step),
+            (256, false, 1, Step, Step),
             (256, true, 15, Step, Step),
-            (256, true, 16, StepTiled, Step),
-            (256, true, 512, Sequence, Step),
-            (255, false, 16, Step, Step),
-            (257, false, 4096, StepTiled, Step),
+            (256, true, 512, StepTiled, Step),
+            (129, false, 1024, StepTiled, Step),
             (1024, false, 15, Step, Step),
         ] {
             let config = Config::gru(8, hidden_size).bidirectional(bidirectional);
             for (tuning, want) in [(GPU, gpu), (SOFTWARE, software), (HOST, Step)] {
                 let choice = chosen(Schedule::Auto, &config, batch, &webgpu(), tuning).expect("auto always runs");
                 assert_eq!(choice.schedule, want, "{config:?}, {batch} rows, {tuning:?}: {}", choice.reason);
+                let (best, others) = choice.predictions.split_first().expect("a prediction");
+                assert_eq!(best.schedule, choice.schedule, "{:?}", choice.predictions);
+                assert!(others.iter().all(|other| other.step_us() >= best.step_us()), "{:?}", choice.predictions);
                 assert!(!choice.reason.is_empty(), "{config:?}: a reason");
             }
         }
+    }
+
+    #[test]
+    fn what_is_measured_decides() {
+        let (config, limits) = (Config::lstm(8, 128), webgpu());
+        let weights = WeightLayout::new(&config, &limits).expect("a small network");
+        let typical = Calibration::typical_of(Some(DeviceType::DiscreteGpu));
+        let by = |calibration: &Calibration| {
+            let choice = choose(Schedule::Auto, &config, &weights, 1, &limits, GPU, calibration);
+            choice.expect("auto always runs").schedule
+        };
+        assert_eq!(by(&Calibration { dispatch_us: 0.5, ..typical.clone() }), Schedule::Step, "dispatches cost little");
+        assert_eq!(by(&Calibration { dispatch_us: 20.0, ..typical.clone() }), Schedule::Sequence, "and here much");
+        assert_eq!(by(&Calibration { rates: Vec::new(), ..typical }), Schedule::Step, "nothing is known");
     }
 
     #[test]
@@ -230,7 +260,7 @@ mod tests {
             assert_ne!(auto.schedule, schedule, "{message}");
         }
         let asked = chosen(Schedule::Sequence, &small, 40, &webgpu(), HOST).expect("what is asked for runs");
-        assert_eq!(asked, Choice { schedule: Schedule::Sequence, reason: "asked for" });
+        assert_eq!((asked.schedule, asked.reason.as_str()), (Schedule::Sequence, "asked for"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use libtest_mimic::Failed;
 use wgpu_rnn::bench::{Options, Outcome, Prepared, Shape};
 use wgpu_rnn::calibrate::kernels::{BANDWIDTH, BARRIER, BLOCK_TILES, CHAIN, MULTIPLY_ADD, TILE_QUADS, WORKGROUP_SIZE};
-use wgpu_rnn::calibrate::{Calibration, measure};
+use wgpu_rnn::calibrate::{Calibration, Part, measure};
 use wgpu_rnn::check::Sizes;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::dims::{Dims, ProbeDims};
@@ -29,6 +29,12 @@ pub fn figures(target: &Target) -> Result<(), Failed> {
         ensure(calibration.barrier_us.is_some(), format!("an adapter has barriers: {calibration:?}"))?;
     }
     ensure(figures.iter().all(|x| x.is_finite() && *x > 0.0), format!("{calibration:?}"))?;
+    for part in [Part::Linear, Part::Step, Part::StepTiled, Part::Sequence] {
+        // The CPU runs steps one way.
+        let runs = matches!(target.machine, Machine::Adapter(_)) || matches!(part, Part::Linear | Part::Step);
+        let rate = calibration.rate(part, 8);
+        ensure(rate.is_some_and(|rate| rate > 0.0) == runs, format!("{part:?}: {rate:?} in {calibration:?}"))?;
+    }
     ensure(calibration.measured && calibration.bandwidth.len() >= 3, format!("{calibration:?}"))?;
     ensure(calibration.device == device.name() && calibration.backend == device.backend(), format!("{calibration:?}"))
 }

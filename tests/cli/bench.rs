@@ -84,7 +84,13 @@ fn calibrating_gives_floors() {
     assert!(ran.stderr.contains("kept in"), "{}", ran.told());
     let json = folder.path("rows.json");
     let args = [&TINY[..], &["--json", &json, "--explain"]].concat();
-    let ran = with_cache(&folder, &args).ended(0).says(&["at least", "bound by", "measured", "dispatches"]);
+    let ran = with_cache(&folder, &args).ended(0).says(&[
+        "at least",
+        "bound by",
+        "measured",
+        "dispatches",
+        "schedule step: ",
+    ]);
     assert!(!ran.stderr.contains("no floors"), "{}", ran.told());
     let row = &report(&json)["rows"][0];
     assert!(row["floor_us_per_step"].as_f64().is_some_and(|x| x > 0.0), "{row:#}");
@@ -102,7 +108,8 @@ fn calibrating_gives_floors() {
 #[test]
 fn calibrate_prints_its_figures() {
     let folder = Folder::new();
-    with_cache(&folder, &["calibrate", "--device", "cpu"]).ended(0).says(&["cpu", "µs", "GFLOP/s", "64 KiB", "GB/s"]);
+    let want = ["cpu", "µs", "GFLOP/s", "64 KiB", "GB/s", "linear", "step", "64 rows"];
+    with_cache(&folder, &["calibrate", "--device", "cpu"]).ended(0).says(&want);
 }
 
 /// A row of another system for the tiny shape.

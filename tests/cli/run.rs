@@ -219,3 +219,21 @@ fn the_weights_of_a_cell_are_run_as_a_layer() {
     assert!(!ran.stderr.contains("note:"), "no note for a layer: {}", ran.told());
     assert_same("the same weights under both names", &got, &written(&output));
 }
+
+#[test]
+fn explaining_tells_how_it_runs_and_changes_nothing() {
+    let folder = Folder::new();
+    let weights = folder.save("weights.safetensors", &weights(&Config::gru(3, 5), ""));
+    for (shape, flags) in [(&[7, 2, 3][..], &[][..]), (&[2, 7, 3], &["--batch-first"]), (&[7, 3], &[])] {
+        let input = folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, shape, 1.0))]);
+        let (plain, explained) = (folder.path("plain.safetensors"), folder.path("explained.safetensors"));
+        let args = ["run", "--weights", &weights, "--input", &input, "--device", "cpu", "--output"];
+        wgpu_rnn(&[&args[..], &[&plain], flags].concat()).ended(0);
+        let ran = wgpu_rnn(&[&args[..], &[&explained, "--explain"], flags].concat()).ended(0);
+        for want in ["schedule step: ", "8 dispatches", "1 pass", "µs from call to result"] {
+            assert!(ran.stderr.contains(want), "{shape:?}: '{want}' is missing: {}", ran.told());
+        }
+        assert_eq!(ran.stdout, "", "{shape:?}: explanations go to stderr");
+        assert_same("explained", &written(&explained), &written(&plain));
+    }
+}

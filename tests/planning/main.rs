@@ -9,7 +9,7 @@ use soundness::checked;
 use walk::Walk;
 use wgpu_rnn::check::Sizes;
 use wgpu_rnn::limits::Limits;
-use wgpu_rnn::plan::{MAX_SEGMENT_STEPS, MAX_SEQ_LEN, Tuning, WeightLayout, plan, rows_per_pass};
+use wgpu_rnn::plan::{Choice, MAX_SEGMENT_STEPS, MAX_SEQ_LEN, Tuning, WeightLayout, plan, rows_per_pass};
 use wgpu_rnn::random::Mt19937;
 use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, Schedule};
 
@@ -52,8 +52,8 @@ fn check_sizes(
     let what = format!("{config:?}, {sizes:?}");
     assert!((1..=sizes.batch).contains(&rows), "{what}: {rows} rows to a pass");
     if rows < sizes.batch {
-        let refused =
-            plan(config, &weights, sizes, limits, tuning, schedule).expect_err("passes are for what does not fit");
+        let refused = plan(config, &weights, sizes, limits, tuning, &Choice::asked(schedule))
+            .expect_err("passes are for what does not fit");
         assert_names_a_limit(&what, &refused);
     }
     let checker = checked(config, &weights, Sizes { batch: rows, ..sizes }, limits, tuning, schedule)?;
@@ -226,8 +226,9 @@ fn time_is_cut_where_a_binding_ends() {
 fn refusal(config: &Config, sizes: Sizes, limits: &Limits) -> &'static str {
     let error = WeightLayout::new(config, limits)
         .and_then(|weights| {
-            rows_per_pass(config, &weights, sizes, limits)
-                .and_then(|batch| plan(config, &weights, Sizes { batch, ..sizes }, limits, CPU, Schedule::Step))
+            rows_per_pass(config, &weights, sizes, limits).and_then(|batch| {
+                plan(config, &weights, Sizes { batch, ..sizes }, limits, CPU, &Choice::asked(Schedule::Step))
+            })
         })
         .expect_err("this cannot be planned");
     assert_names_a_limit(&format!("{config:?}, {sizes:?}"), &error);
@@ -315,7 +316,8 @@ fn a_memory_budget_is_met_by_shorter_segments_and_then_by_fewer_rows() {
     for config in [plain.clone().proj_size(31), plain] {
         let sizes = Sizes { seq_len: 50, batch: 12 };
         let free = WeightLayout::new(&config, &webgpu()).expect("small weights");
-        let whole = plan(&config, &free, sizes, &webgpu(), GPU, Schedule::Step).expect("no budget").size();
+        let whole =
+            plan(&config, &free, sizes, &webgpu(), GPU, &Choice::asked(Schedule::Step)).expect("no budget").size();
         let (mut last, mut seen) = ((1, sizes.batch), Vec::new());
         // All of it, a byte too few, and less and less.
         for budget in [whole, whole - 1].into_iter().chain((1..40).rev().map(|i| whole * i / 40)) {
@@ -324,7 +326,8 @@ fn a_memory_budget_is_met_by_shorter_segments_and_then_by_fewer_rows() {
                 Err(error) => assert_names_a_limit(&format!("{budget} of {whole} bytes"), &error),
                 Ok(rows) => {
                     let sizes = Sizes { batch: rows, ..sizes };
-                    let plan = plan(&config, &free, sizes, &limits, GPU, Schedule::Step).expect("rows that fit");
+                    let plan = plan(&config, &free, sizes, &limits, GPU, &Choice::asked(Schedule::Step))
+                        .expect("rows that fit");
                     assert!(rows <= last.1, "a smaller budget takes no more rows: {rows} after {}", last.1);
                     last = (plan.segments.len(), rows);
                     seen.push(last);

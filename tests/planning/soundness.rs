@@ -1,10 +1,12 @@
 //! What must hold of every plan, whatever the order of its steps: buffers, bindings, workgroups.
 
+use wgpu::DeviceType;
+use wgpu_rnn::calibrate::Calibration;
 use wgpu_rnn::check::Sizes;
 use wgpu_rnn::dims::{Dims, LinearDims, SequenceDims, StepDims};
 use wgpu_rnn::kernel::{Access, LINEAR_TILE, LINEAR_WIDE_TILE, override_value};
 use wgpu_rnn::limits::Limits;
-use wgpu_rnn::plan::{MAX_SEGMENT_STEPS, Plan, Tuning, WeightLayout, plan};
+use wgpu_rnn::plan::{MAX_SEGMENT_STEPS, Plan, Tuning, WeightLayout, choose, plan};
 use wgpu_rnn::recording::{BufferId, BufferSpec, Dispatch, Role};
 use wgpu_rnn::{Config, Error, Kind, Schedule};
 
@@ -36,7 +38,10 @@ pub fn checked<'a>(
     tuning: Tuning,
     schedule: Schedule,
 ) -> Result<Checker<'a>, Error> {
-    let plan = plan(config, weights, sizes, limits, tuning, schedule)?;
+    let device_type = if tuning.row_per_invocation { DeviceType::Cpu } else { DeviceType::DiscreteGpu };
+    let typical = Calibration::typical_of(Some(device_type));
+    let choice = choose(schedule, config, weights, sizes.batch, limits, tuning, &typical)?;
+    let plan = plan(config, weights, sizes, limits, tuning, &choice)?;
     let checker = Checker { what: format!("{config:?}, {sizes:?}"), config, weights, limits, plan };
     checker.check(weights.buffers(), |what, dispatch| panic!("{what}: {:?} in a forward pass", dispatch.dims));
     Ok(checker)

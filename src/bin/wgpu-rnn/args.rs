@@ -138,6 +138,9 @@ pub struct RunArgs {
     pub device: String,
     #[command(flatten)]
     pub module: ModuleArgs,
+    /// Say by which schedule the module runs, why, and whether the CPU should be faster.
+    #[arg(long)]
+    pub explain: bool,
     #[command(flatten)]
     pub open: OpenArgs,
 }
@@ -224,7 +227,7 @@ pub struct BenchArgs {
     pub batch: Option<usize>,
     #[command(flatten)]
     pub module: ModuleArgs,
-    /// Say how each shape runs, what it can take no less than, and whether the CPU should be faster.
+    /// Say how each shape runs and why, what it can take no less than, and whether the CPU should be faster.
     #[arg(long)]
     pub explain: bool,
     /// auto, cpu, all, an index that `devices` prints, or part of an adapter's name; may be repeated.

@@ -49,6 +49,9 @@ fn print(device: &Device, calibration: &Calibration) {
     if let Some(barrier_us) = calibration.barrier_us {
         line!("  barrier of a workgroup    {barrier_us:>10.3} µs");
     }
+    if let Some(walk_us) = calibration.walk_us {
+        line!("  a step of sequence        {walk_us:>10.2} µs with next to nothing to do");
+    }
     line!("  arithmetic                {:>10.1} GFLOP/s", calibration.gflops);
     if calibration.read_back_us > 0.0 {
         line!("  encoding a dispatch       {:>10.2} µs", calibration.encode_us);
@@ -58,5 +61,10 @@ fn print(device: &Device, calibration: &Calibration) {
     for bandwidth in &calibration.bandwidth {
         let one = bandwidth.one_gb_per_s.map_or_else(|| "".to_owned(), |one| format!("{one:>8.1} GB/s"));
         line!("    {:>8} KiB            {:>10.1} GB/s {one}", bandwidth.bytes >> 10, bandwidth.all_gb_per_s);
+    }
+    line!("  kernels reach");
+    for rate in &calibration.rates {
+        let (name, rows) = (rate.part.name(), rate.rows);
+        line!("    {name:<10} {rows:>5} rows      {:>10.1} GFLOP/s", rate.multiply_adds_per_us * 2e-3);
     }
 }

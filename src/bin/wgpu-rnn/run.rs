@@ -68,6 +68,15 @@ impl Input {
         Ok(Self { input: file.input("input")?, lengths, state })
     }
 
+    /// T and B, for an input of the right shape.
+    fn sizes(&self, config: &Config) -> (usize, usize) {
+        match self.input.shape() {
+            &[batch, seq_len, _] if config.batch_first => (seq_len, batch),
+            &[seq_len, batch, _] => (seq_len, batch),
+            shape => (shape.first().copied().unwrap_or_default(), 1),
+        }
+    }
+
     /// Runs `rnn` over it.
     pub fn run(&self, rnn: &Rnn) -> Result<(Tensor, State), Error> {
         match &self.lengths {
@@ -82,6 +91,10 @@ pub fn run(args: &RunArgs) -> Result<Outcome, Error> {
     let input = Input::open(&args.input)?;
     let device = Device::open_with(&args.device, &args.open.options())?;
     let rnn = Rnn::with_options(&device, &params, &args.module.options())?;
+    if args.explain {
+        let (seq_len, batch) = input.sizes(rnn.config());
+        anstream::eprintln!("{}", rnn.explain(seq_len, batch)?);
+    }
     let (output, state) = input.run(&rnn)?;
     let mut tensors = vec![("output", &output), ("hn", &state.h)];
     tensors.extend(state.c.as_ref().map(|c| ("cn", c)));

@@ -1,0 +1,187 @@
+//! What forward passes should take on a device, schedule by schedule, from what is known of the device.
+//!
+//! Where [`model`](crate::model) says what nothing can beat, this says what the kernels reach. A step of a layer waits
+//! for its turn and then works:
+//!
+//! ```text
+//! t_step  = t_wait + max(multiply-adds / rate(rows), W · tiles / BW(W))
+//! t_wait  = t_dispatch                            step, step_tiled
+//!           t_dispatch / steps + t_walk           sequence
+//! t       = Σ over layers (input projection + T · t_step) + t_read_back
+//! ```
+//!
+//! rate(rows) is measured for each kernel; W are the weights of a step in bytes, which every tile of rows reads anew:
+//! from a buffer of that size all cores together read BW(W), and a workgroup of `sequence` what one core can.
+
+use crate::calibrate::{Calibration, Part};
+use crate::check::Sizes;
+use crate::config::Config;
+use crate::kernel::{STEP_MAX_ROWS, STEP_TILE_ROWS, WeightType};
+use crate::model::{Bound, projection_work, step_work};
+use crate::plan::Schedule;
+
+/// A time step of one layer, all directions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prediction {
+    /// By which schedule.
+    pub schedule: Schedule,
+    /// Until it can begin, in microseconds.
+    pub wait_us: f64,
+    /// What it takes then.
+    pub work_us: f64,
+    /// What most of the time is spent on.
+    pub bound: Bound,
+}
+
+impl Prediction {
+    /// From the start of a step to the start of the next, in microseconds.
+    pub fn step_us(&self) -> f64 {
+        self.wait_us + self.work_us
+    }
+
+    fn new(schedule: Schedule, wait_us: f64, arithmetic_us: f64, weights_us: f64) -> Self {
+        let (work_us, bound) =
+            if weights_us > arithmetic_us { (weights_us, Bound::Weights) } else { (arithmetic_us, Bound::Arithmetic) };
+        Self { schedule, wait_us, work_us, bound: if wait_us > work_us { Bound::Sync } else { bound } }
+    }
+}
+
+/// Predicts a step by a schedule that does `steps` of them in a dispatch; `None` where no rate of it is known.
+pub fn step(
+    calibration: &Calibration,
+    config: &Config,
+    batch: usize,
+    stored: WeightType,
+    schedule: Schedule,
+    steps: usize,
+) -> Option<Prediction> {
+    let work = step_work(config, batch, stored);
+    let directions = config.num_directions();
+    let weights = work.weights as f64;
+    // Those that work at the same time: rows of one weight matrix, or for workgroups on their own of any.
+    let rows = if schedule == Schedule::Sequence { batch * directions } else { batch };
+    let arithmetic_us = work.multiply_adds as f64 / calibration.rate(Part::of(schedule), rows)?;
+    let by_all = |tiles: usize| weights * tiles as f64 / calibration.bytes_per_us(weights);
+    Some(match schedule {
+        Schedule::Auto | Schedule::Step => {
+            let weights_us = by_all(batch.div_ceil(STEP_MAX_ROWS as usize));
+            Prediction::new(Schedule::Step, calibration.dispatch_us, arithmetic_us, weights_us)
+        }
+        Schedule::StepTiled => {
+            let weights_us = by_all(batch.div_ceil(STEP_TILE_ROWS));
+            Prediction::new(schedule, calibration.dispatch_us, arithmetic_us, weights_us)
+        }
+        Schedule::Sequence => {
+            let of_one = weights / directions as f64;
+            let by_one = calibration.bytes_per_us_of_one(of_one).map_or(0.0, |rate| of_one / rate);
+            let weights_us = by_all(batch.div_ceil(STEP_MAX_ROWS as usize)).max(by_one);
+            let wait_us = calibration.dispatch_us / steps.max(1) as f64 + calibration.walk_us.unwrap_or_default();
+            Prediction::new(schedule, wait_us, arithmetic_us, weights_us)
+        }
+    })
+}
+
+/// Predicts a forward pass whose steps take what `step` says, from call to result in microseconds; `None` where the rate
+/// of the input projection is not known. Copying input and output to the device and back is not counted.
+pub fn forward(
+    calibration: &Calibration,
+    config: &Config,
+    sizes: Sizes,
+    stored: WeightType,
+    step: &Prediction,
+    dispatches: u64,
+) -> Option<f64> {
+    let mut device_us = 0.0;
+    for layer in 0..config.num_layers {
+        let work = projection_work(config, layer, sizes, stored);
+        let rate = calibration.rate(Part::Linear, sizes.seq_len.saturating_mul(sizes.batch))?;
+        let weights = work.weights as f64;
+        let work_us = (work.multiply_adds as f64 / rate).max(weights / calibration.bytes_per_us(weights));
+        device_us += calibration.dispatch_us + work_us + sizes.seq_len as f64 * step.step_us();
+    }
+    Some(device_us.max(dispatches as f64 * calibration.encode_us) + calibration.read_back_us)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{forward, step};
+    use crate::calibrate::{Bandwidth, Calibration, Part, Rate};
+    use crate::check::Sizes;
+    use crate::model::Bound;
+    use crate::plan::Schedule::{Sequence, Step, StepTiled};
+    use crate::{Config, Device, WeightType};
+
+    const F32: WeightType = WeightType::F32;
+
+    /// A microsecond from dispatch to dispatch, a tenth for each step of `sequence`; 1000 bytes in a microsecond, 100 by
+    /// one workgroup; `step` 100 multiply-adds in a microsecond, `sequence` 10 for each row.
+    fn device() -> Calibration {
+        let rate = |part, rows, multiply_adds_per_us| Rate { part, rows, multiply_adds_per_us };
+        Calibration {
+            dispatch_us: 1.0,
+            walk_us: Some(0.1),
+            bandwidth: vec![Bandwidth { bytes: 1, all_gb_per_s: 1.0, one_gb_per_s: Some(0.1) }],
+            rates: vec![
+                rate(Part::Linear, 1, 50.0),
+                rate(Part::Step, 1, 100.0),
+                rate(Part::Sequence, 1, 10.0),
+                rate(Part::Sequence, 100, 1000.0),
+            ],
+            encode_us: 0.5,
+            read_back_us: 10.0,
+            ..Calibration::typical(&Device::cpu())
+        }
+    }
+
+    #[test]
+    fn a_step_waits_and_works() {
+        // 400 weights of 4 bytes.
+        let config = Config::lstm(3, 10);
+        let one = step(&device(), &config, 1, F32, Step, 1).expect("a rate");
+        assert_eq!(
+            (one.wait_us, one.work_us, one.bound),
+            (1.0, 4.0, Bound::Arithmetic),
+            "400 / 100 against 1600 / 1000"
+        );
+        let fast =
+            Calibration { rates: vec![Rate { part: Part::Step, rows: 1, multiply_adds_per_us: 1e9 }], ..device() };
+        let one = step(&fast, &config, 9, F32, Step, 1).expect("a rate");
+        assert_eq!(
+            (one.work_us, one.bound),
+            (3.2, Bound::Weights),
+            "9 rows are two tiles, each of which reads 1600 bytes"
+        );
+        let half = step(&fast, &config, 9, WeightType::F16, Step, 1).expect("a rate");
+        assert_eq!(half.work_us, 1.6, "half the bytes");
+        let late = step(&Calibration { dispatch_us: 7.0, ..device() }, &config, 1, F32, Step, 1).expect("a rate");
+        assert_eq!((late.step_us(), late.bound), (11.0, Bound::Sync));
+        assert_eq!(step(&device(), &config, 1, F32, StepTiled, 1), None, "its rate is not known");
+    }
+
+    #[test]
+    fn sequence_shares_its_dispatch_and_reads_by_itself() {
+        let config = Config::lstm(3, 10);
+        let one = step(&device(), &config, 1, F32, Sequence, 10).expect("a rate");
+        assert!((one.wait_us - 0.2).abs() < 1e-12, "a tenth of the dispatch, and barriers: {one:?}");
+        assert_eq!((one.work_us, one.bound), (40.0, Bound::Arithmetic));
+        let many = step(&device(), &config, 100, F32, Sequence, 10).expect("a rate");
+        assert!((many.work_us - 40.0).abs() < 1e-9, "each row has a workgroup: {many:?}");
+        let rates = vec![Rate { part: Part::Sequence, rows: 1, multiply_adds_per_us: 1e9 }];
+        let both = Config::lstm(3, 10).bidirectional(true);
+        let read = step(&Calibration { rates, ..device() }, &both, 1, F32, Sequence, 10).expect("a rate");
+        assert_eq!((read.work_us, read.bound), (16.0, Bound::Weights), "each direction reads its own 1600 bytes");
+    }
+
+    #[test]
+    fn a_forward_pass_is_projections_and_steps() {
+        let config = Config::lstm(10, 10).num_layers(2);
+        let sizes = Sizes { seq_len: 100, batch: 1 };
+        let one = step(&device(), &config, 1, F32, Step, 1).expect("a rate");
+        let us = |calibration: &Calibration| forward(calibration, &config, sizes, F32, &one, 202).expect("rates");
+        // 40,000 multiply-adds of each projection, and 100 steps.
+        assert!((us(&device()) - (2.0 * (1.0 + 800.0 + 500.0) + 10.0)).abs() < 1e-9, "{}", us(&device()));
+        assert_eq!(us(&Calibration { encode_us: 100.0, ..device() }), 20_210.0, "where the host is slower");
+        let unknown = Calibration { rates: Vec::new(), ..device() };
+        assert_eq!(forward(&unknown, &config, sizes, F32, &one, 202), None);
+    }
+}
