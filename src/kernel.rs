@@ -94,6 +94,14 @@ impl WeightType {
         }
     }
 
+    /// The nearest value that it holds.
+    pub fn round(self, value: f32) -> f32 {
+        match self {
+            Self::F32 => value,
+            Self::F16 => half::f16::from_f32(value).to_f32(),
+        }
+    }
+
     /// Checks that finite values of the weights among named tensors stay finite.
     ///
     /// # Errors

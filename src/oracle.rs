@@ -2,9 +2,13 @@
 //!
 //! Formulas: the documentation of `torch.nn.RNN`, `torch.nn.LSTM` and `torch.nn.GRU`.
 
+use crate::check;
 use crate::config::{Config, Kind};
+use crate::error::Result;
 use crate::language_model::LanguageModelParams;
 use crate::params::{DirectionParams, Params};
+use crate::rnn::State;
+use crate::tensor::Tensor;
 
 /// What a forward pass gives, in PyTorch's order: time first, never batch first.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +19,49 @@ pub struct Outcome {
     pub h_n: Vec<f64>,
     /// `[L·D, B, H]` for an LSTM, else empty.
     pub c_n: Vec<f64>,
+}
+
+impl Outcome {
+    /// The largest difference between two results of the same sizes; NaN differs from nothing.
+    pub fn largest_difference(&self, other: &Self) -> f64 {
+        let pairs = [(&self.output, &other.output), (&self.h_n, &other.h_n), (&self.c_n, &other.c_n)];
+        let all = pairs.into_iter().flat_map(|(a, b)| a.iter().zip(b));
+        all.fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()))
+    }
+}
+
+/// Runs `params` over an input as [`Rnn::forward_with`](crate::Rnn::forward_with) takes it, and gives the results in the
+/// layouts of its.
+///
+/// # Errors
+/// [`Error::Argument`](crate::Error::Argument) in PyTorch's words when shapes do not fit.
+pub fn module(params: &Params, input: &Tensor, lengths: Option<&[usize]>, state: Option<&State>) -> Result<Outcome> {
+    let config = params.config();
+    let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
+    let checked = check::forward(config, input.shape(), shapes)?;
+    if let Some(lengths) = lengths {
+        check::lengths(lengths, checked)?;
+    }
+    let (seq_len, batch) = (checked.sizes.seq_len, checked.sizes.batch);
+    let swap = config.batch_first && input.shape().len() == 3;
+    let x = if swap { swapped(input.data(), batch, seq_len) } else { input.data().to_vec() };
+    let h_0 = state.map(|s| s.h.data());
+    let c_0 = state.and_then(|s| s.c.as_ref()).map(Tensor::data);
+    let mut outcome = forward(params, seq_len, batch, &x, h_0, c_0, lengths);
+    if swap {
+        outcome.output = swapped(&outcome.output, seq_len, batch);
+    }
+    Ok(outcome)
+}
+
+/// `[a, b, ·]` as `[b, a, ·]`.
+fn swapped<T: Copy>(values: &[T], a: usize, b: usize) -> Vec<T> {
+    if values.is_empty() {
+        // One of the two may be 0 and the other endless.
+        return Vec::new();
+    }
+    let width = values.len() / (a * b);
+    (0..b).flat_map(|j| (0..a).flat_map(move |i| values[(i * b + j) * width..][..width].iter().copied())).collect()
 }
 
 /// Runs `params` over `input` (`[T, B, I]`), from `h_0` (`[L·D, B, R]`) and `c_0` (`[L·D, B, H]`) or from zero.

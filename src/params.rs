@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Kind};
 use crate::error::{Error, Result, StateDictProblem};
+use crate::kernel::WeightType;
 use crate::random::Mt19937;
 use crate::state_dict::StateDict;
 
@@ -155,6 +156,19 @@ impl Params {
             }
         }
         Ok(Self { config: config.clone(), directions })
+    }
+
+    /// What a device computes with that stores weights in this type: the weights rounded to it, biases as they are.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming the tensors whose weights the type cannot hold.
+    pub fn rounded(&self, weights: WeightType) -> Result<Self> {
+        weights.check(self.named())?;
+        let mut values = self.values();
+        Self::from_fn(&self.config, |name, _| {
+            let values = values.next().unwrap_or_default().iter();
+            Ok(values.map(|&value| if name.contains("bias") { value } else { weights.round(value) }).collect())
+        })
     }
 
     /// The module under `prefix` of a state dict (`encoder.rnn.`, or empty).

@@ -215,11 +215,9 @@ impl Prepared {
 fn params(config: &Config, stored: WeightType) -> Result<Params> {
     let drawn = Params::init(config, 0)?;
     let mut values = drawn.values();
-    let round = |&value: &f32| match stored {
-        WeightType::F32 => value,
-        WeightType::F16 => half::f16::from_f32(value).to_f32(),
-    };
-    Params::from_fn(config, |_, _| Ok(values.next().unwrap_or_default().iter().map(round).collect()))
+    Params::from_fn(config, |_, _| {
+        Ok(values.next().unwrap_or_default().iter().map(|&value| stored.round(value)).collect())
+    })
 }
 
 /// What a shape took.

@@ -66,6 +66,21 @@ fn an_altered_case_is_1_and_its_tensor_and_index_are_named() {
 }
 
 #[test]
+fn rounded_weights_agree_with_what_rounding_makes_of_the_case() {
+    let args = ["verify", "--device", "cpu", "--dtype", "f16"];
+    let report = wgpu_rnn(&[&args[..], &["--json", &fixture("")]].concat()).ended(0).json();
+    let row = &report["results"][0];
+    assert_eq!((&row["failed"], &row["errors"]), (&0.into(), &0.into()), "failures or errors: {report:#}");
+    assert!(row["rounding"].as_f64().is_some_and(|moved| moved > 1e-4), "f16 is not f32: {report:#}");
+    wgpu_rnn(&[&args[..], &[&fixture(PASSING)]].concat()).ended(0).says(&["1 passed, 0 failed", "rounding the weights"]);
+    // The change that rounding makes is far below this one.
+    let folder = Folder::new();
+    let (want, at) = (expected(PASSING, "output"), 3);
+    let altered = folder.altered(PASSING, "output", at, want.data()[at] + 1e-2);
+    wgpu_rnn(&[&args[..], &[&altered]].concat()).ended(1).says(&["1 of", "0 passed, 1 failed"]);
+}
+
+#[test]
 fn a_failure_outweighs_everything_else() {
     let folder = Folder::new();
     let altered = folder.altered(PASSING, "hn", 0, 9.0);

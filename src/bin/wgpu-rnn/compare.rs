@@ -5,7 +5,7 @@ use wgpu_rnn::compare::{Comparison, Tolerance};
 use wgpu_rnn::device::Choice;
 use wgpu_rnn::lockstep::{KernelReport, lockstep};
 use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Device, Error, Params, Rnn, RnnOptions, Tensor, check, oracle};
+use wgpu_rnn::{Device, Error, Params, Rnn, RnnOptions, Tensor, WeightType, oracle};
 
 use crate::Outcome;
 use crate::args::{CompareArgs, selectors};
@@ -62,7 +62,7 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
     let tolerance = Tolerance { atol: args.atol, rtol: args.rtol };
     let question = Question { params, given, tolerance, options: args.module.options() };
     // The same for every device, and slower than any of them.
-    let want = if args.lockstep { None } else { Some(definition(&question.params, &question.given)?) };
+    let want = if args.lockstep { None } else { Some(question.definition()?) };
     let mut rows = Vec::new();
     let choices = Choice::of_all(&selectors(&args.devices))?;
     let several = choices.len() > 1;
@@ -101,6 +101,22 @@ impl Question {
         })
     }
 
+    /// Of the module with the weights that a device computes with. Where they are rounded, says what that changes.
+    fn definition(&self) -> Result<oracle::Outcome, Error> {
+        let Input { input, lengths, state } = &self.given;
+        let of = |params: &Params| oracle::module(params, input, lengths.as_deref(), state.as_ref());
+        let weights = self.options.weights;
+        let want = of(&self.params.rounded(weights)?)?;
+        if weights != WeightType::F32 {
+            let moved = want.largest_difference(&of(&self.params)?);
+            anstream::eprintln!(
+                "note: rounding the weights to {} moves the results by up to {moved:.1e}",
+                weights.name()
+            );
+        }
+        Ok(want)
+    }
+
     fn free_run(&self, device: &Device, want: &oracle::Outcome) -> Result<DeviceRow, Error> {
         let rnn = Rnn::with_options(device, &self.params, &self.options)?;
         let (output, state) = self.given.run(&rnn)?;
@@ -123,37 +139,6 @@ impl Question {
         }
         Ok(DeviceRow { device: device.to_string(), agrees, tensors, kernels: Vec::new() })
     }
-}
-
-/// The definition's results in the layout of the model's.
-pub fn definition(params: &Params, given: &Input) -> Result<oracle::Outcome, Error> {
-    let Input { input, lengths, state } = given;
-    let (config, state) = (params.config(), state.as_ref());
-    let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
-    let checked = check::forward(config, input.shape(), shapes)?;
-    if let Some(lengths) = lengths {
-        check::lengths(lengths, checked)?;
-    }
-    let (seq_len, batch) = (checked.sizes.seq_len, checked.sizes.batch);
-    let swap = config.batch_first && input.shape().len() == 3;
-    let x = if swap { swapped(input.data(), batch, seq_len) } else { input.data().to_vec() };
-    let h_0 = state.map(|s| s.h.data());
-    let c_0 = state.and_then(|s| s.c.as_ref()).map(Tensor::data);
-    let mut outcome = oracle::forward(params, seq_len, batch, &x, h_0, c_0, lengths.as_deref());
-    if swap {
-        outcome.output = swapped(&outcome.output, seq_len, batch);
-    }
-    Ok(outcome)
-}
-
-/// `[a, b, ·]` as `[b, a, ·]`.
-fn swapped<T: Copy>(values: &[T], a: usize, b: usize) -> Vec<T> {
-    if values.is_empty() {
-        // One of the two may be 0 and the other endless.
-        return Vec::new();
-    }
-    let width = values.len() / (a * b);
-    (0..b).flat_map(|j| (0..a).flat_map(move |i| values[(i * b + j) * width..][..width].iter().copied())).collect()
 }
 
 fn print(row: &DeviceRow) {

@@ -39,6 +39,8 @@ struct DeviceRow {
     errors: usize,
     /// The largest error of a case that passed, as a share of what the case allows.
     worst_share: f64,
+    /// How far rounding the weights moves results at most.
+    rounding: f64,
 }
 
 impl DeviceRow {
@@ -53,6 +55,7 @@ impl DeviceRow {
         if let Some(comparison) = comparison.filter(|_| report.status == Status::Pass) {
             self.worst_share = self.worst_share.max(comparison.worst_ratio);
         }
+        self.rounding = self.rounding.max(report.rounding);
         self.cases.push(CaseRow {
             id: report.id,
             path: report.path.display().to_string(),
@@ -135,4 +138,7 @@ fn print(row: &DeviceRow) {
         row.errors,
         row.worst_share
     );
+    if row.rounding > 0.0 {
+        line!("  rounding the weights moves results by up to {:.1e}, which is allowed for", row.rounding);
+    }
 }

@@ -1,5 +1,7 @@
 //! Running cases on a device and judging the results.
 
+mod rounding;
+
 use std::path::{Path, PathBuf};
 
 use crate::case::{Case, CaseFile, Content, Quantity};
@@ -10,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::linear::Linear;
 use crate::rnn::{Rnn, RnnOptions, State};
 use crate::tensor::Tensor;
+use rounding::Rounding;
 
 /// How a case ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub struct Report {
     pub comparison: Option<Comparison>,
     /// What was allowed.
     pub tolerance: Option<Tolerance>,
+    /// How much what was expected had to be moved, because the device stores rounded weights; 0 where it does not.
+    pub rounding: f64,
 }
 
 impl Report {
@@ -63,6 +68,7 @@ impl Report {
             reason: Some(reason.to_string()),
             comparison: None,
             tolerance: None,
+            rounding: 0.0,
         }
     }
 }
@@ -111,7 +117,8 @@ pub fn run(device: &Device, path: &Path) -> Report {
     run_with(device, path, &RnnOptions::default())
 }
 
-/// Runs the case in `path` on `device`, with options. What these do not allow is reported as unsupported.
+/// Runs the case in `path` on `device`, with options. What these do not allow is reported as unsupported. Where weights
+/// are stored in a type that rounds them, the case's values are moved by what rounding changes by definition.
 pub fn run_with(device: &Device, path: &Path, options: &RnnOptions) -> Report {
     match CaseFile::open(path) {
         Err(error) => Report::error(path, &error),
@@ -128,6 +135,7 @@ pub fn run_file(device: &Device, file: &CaseFile, options: &RnnOptions) -> Repor
         reason: None,
         comparison: None,
         tolerance: Some(file.tolerance),
+        rounding: 0.0,
     };
     let case = match &file.content {
         Content::Case(case) => case,
@@ -138,7 +146,8 @@ pub fn run_file(device: &Device, file: &CaseFile, options: &RnnOptions) -> Repor
         }
     };
     match compare(device, case, file.tolerance, options) {
-        Ok(comparison) => {
+        Ok((comparison, rounding)) => {
+            report.rounding = rounding;
             if !comparison.agrees() {
                 report.status = Status::Fail;
                 report.reason = Some(comparison.describe());
@@ -153,7 +162,10 @@ pub fn run_file(device: &Device, file: &CaseFile, options: &RnnOptions) -> Repor
     report
 }
 
-fn compare(device: &Device, case: &Case, tolerance: Tolerance, options: &RnnOptions) -> Result<Comparison> {
+/// The figures, and how far rounding moved what was expected.
+fn compare(device: &Device, case: &Case, tolerance: Tolerance, options: &RnnOptions) -> Result<(Comparison, f64)> {
+    let rounding = Rounding::of(case, options.weights)?;
+    let mut moved = 0.0_f64;
     let (output, state) = forward(device, case, options)?;
     let mut comparison = Comparison::default();
     for expected in &case.expected {
@@ -173,14 +185,20 @@ fn compare(device: &Device, case: &Case, tolerance: Tolerance, options: &RnnOpti
                 x
             }
         };
-        let want: Vec<f64> = expected.tensor.data().iter().map(|&v| f64::from(v)).collect();
+        let mut want: Vec<f64> = expected.tensor.data().iter().map(|&v| f64::from(v)).collect();
+        if let Some(rounding) = &rounding {
+            for (want, change) in want.iter_mut().zip(rounding.change(case, expected.of)) {
+                *want += change;
+                moved = moved.max(change.abs());
+            }
+        }
         let tolerance = expected.tolerance.unwrap_or(tolerance);
         comparison.add_tensor(expected.of.name(), &got, (expected.tensor.shape(), &want), tolerance);
     }
     if comparison.count == 0 && comparison.structural.is_none() && case.expected.is_empty() {
         return Err(Error::Argument("the case expects nothing, so that it cannot fail".to_owned()));
     }
-    Ok(comparison)
+    Ok((comparison, moved))
 }
 
 /// Runs the network; the output of a cell is its h.
