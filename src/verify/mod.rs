@@ -54,7 +54,8 @@ pub struct Report {
     pub comparison: Option<Comparison>,
     /// What was allowed.
     pub tolerance: Option<Tolerance>,
-    /// How much what was expected had to be moved, because the device stores rounded weights; 0 where it does not.
+    /// How much what was expected had to be moved, because the device stores rounded weights, as a share of a tensor's
+    /// largest value if that is above 1; 0 where it does not.
     pub rounding: f64,
 }
 
@@ -187,9 +188,10 @@ fn compare(device: &Device, case: &Case, tolerance: Tolerance, options: &RnnOpti
         };
         let mut want: Vec<f64> = expected.tensor.data().iter().map(|&v| f64::from(v)).collect();
         if let Some(rounding) = &rounding {
+            let scale = want.iter().fold(1.0_f64, |most, want| most.max(want.abs()));
             for (want, change) in want.iter_mut().zip(rounding.change(case, expected.of)) {
                 *want += change;
-                moved = moved.max(change.abs());
+                moved = moved.max(change.abs() / scale);
             }
         }
         let tolerance = expected.tolerance.unwrap_or(tolerance);

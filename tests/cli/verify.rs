@@ -72,7 +72,9 @@ fn rounded_weights_agree_with_what_rounding_makes_of_the_case() {
     let row = &report["results"][0];
     assert_eq!((&row["failed"], &row["errors"]), (&0.into(), &0.into()), "failures or errors: {report:#}");
     assert!(row["rounding"].as_f64().is_some_and(|moved| moved > 1e-4), "f16 is not f32: {report:#}");
-    wgpu_rnn(&[&args[..], &[&fixture(PASSING)]].concat()).ended(0).says(&["1 passed, 0 failed", "rounding the weights"]);
+    wgpu_rnn(&[&args[..], &[&fixture(PASSING)]].concat())
+        .ended(0)
+        .says(&["1 passed, 0 failed", "rounding the weights"]);
     // The change that rounding makes is far below this one.
     let folder = Folder::new();
     let (want, at) = (expected(PASSING, "output"), 3);

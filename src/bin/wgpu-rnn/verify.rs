@@ -139,6 +139,9 @@ fn print(row: &DeviceRow) {
         row.worst_share
     );
     if row.rounding > 0.0 {
-        line!("  rounding the weights moves results by up to {:.1e}, which is allowed for", row.rounding);
+        line!(
+            "  rounding the weights moves results by up to {:.1e} (of a tensor's largest value, if above 1), which is allowed for",
+            row.rounding
+        );
     }
 }
