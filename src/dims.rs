@@ -162,6 +162,20 @@ pub struct SampleDims {
     pub pad: [u32; 2],
 }
 
+/// The sizes of one `load_slots` or `store_slots` dispatch (`SlotsDims` in `shaders/shared/slots.wgsl`).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct SlotsDims {
+    /// Batch rows B.
+    pub rows: u32,
+    /// Values W of a row.
+    pub width: u32,
+    /// Values of a slot.
+    pub stride: u32,
+    /// Where in a slot the values are.
+    pub offset: u32,
+}
+
 /// Uniform of the kernels that measure a device (`ProbeDims` in `shaders/calibrate/*.wgsl`).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -191,6 +205,8 @@ pub enum Dims {
     Score(ScoreDims),
     /// Of a `sample` dispatch.
     Sample(SampleDims),
+    /// Of a `load_slots` or `store_slots` dispatch.
+    Slots(SlotsDims),
     /// Of a dispatch that measures a device.
     Probe(ProbeDims),
 }
@@ -206,6 +222,7 @@ impl Dims {
             Self::Dropout(dims) => bytemuck::bytes_of(dims),
             Self::Score(dims) => bytemuck::bytes_of(dims),
             Self::Sample(dims) => bytemuck::bytes_of(dims),
+            Self::Slots(dims) => bytemuck::bytes_of(dims),
             Self::Probe(dims) => bytemuck::bytes_of(dims),
         }
     }

@@ -6,9 +6,11 @@
 
 mod f16;
 mod recurrence;
+mod slots;
 
 pub use f16::*;
 pub use recurrence::*;
+pub use slots::*;
 
 use crate::cpu::{self, Twin};
 use crate::dims::Dims;
@@ -351,7 +353,7 @@ pub static SAMPLE: Kernel = Kernel {
 };
 
 /// The whole table.
-pub static KERNELS: [&Kernel; 33] = [
+pub static KERNELS: [&Kernel; 35] = [
     &LINEAR,
     &LINEAR_WIDE,
     &LINEAR_ROWS,
@@ -370,6 +372,8 @@ pub static KERNELS: [&Kernel; 33] = [
     &DROPOUT,
     &SCORE,
     &SAMPLE,
+    &LOAD_SLOTS,
+    &STORE_SLOTS,
     &LINEAR_F16,
     &LINEAR_ROWS_F16,
     &STEP_RNN_F16,

@@ -29,6 +29,8 @@ pub enum Axis {
     Column,
     /// Settings of a kernel.
     Word,
+    /// Sequences of a pool.
+    Slot,
 }
 
 /// How a buffer is used, which decides who owns it and what happens to it between runs.
@@ -140,6 +142,7 @@ impl Dispatch {
             Dims::Score(d) => product(&[d.rows, d.columns, 16]),
             // At most 35 times: the maximum, each bit of a key, the sum and the token.
             Dims::Sample(d) => product(&[d.batch, d.columns, 64]),
+            Dims::Slots(d) => product(&[d.rows, d.width]),
             // At most 256 invocations, and about a hundred operations in each iteration.
             Dims::Probe(d) => product(&[self.workgroups[0], 256, d.iterations, 128]),
         };

@@ -236,6 +236,11 @@ impl Rnn {
         Ok((Tensor::trusted(output_shape(config, checked), output), State { h, c }))
     }
 
+    /// The weights where they are, and how they lie there.
+    pub(crate) fn weights(&self) -> (&WeightLayout, &Weights) {
+        (&self.layout, &self.weights)
+    }
+
     /// The plan of a forward pass: what it runs and how much memory it takes, before it runs.
     ///
     /// # Errors

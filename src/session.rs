@@ -1,5 +1,6 @@
 //! A plan with an engine: what one forward pass of given sizes needs, ready to be run again and again.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::cpu;
@@ -68,6 +69,54 @@ impl Session {
                 Ok(())
             }
             Self::Gpu(engine) => engine.write(id, values),
+        }
+    }
+
+    /// Writes a buffer's values from `start` on, before a run.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    ///
+    /// # Panics
+    /// When there are more values than the buffer has room for.
+    pub fn write_at(&mut self, id: BufferId, start: usize, values: &[f32]) -> Result<()> {
+        match self {
+            Self::Cpu(engine) => {
+                engine.buffer_mut(id)[start..start + values.len()].copy_from_slice(values);
+                Ok(())
+            }
+            Self::Gpu(engine) => engine.write_at(id, start, values),
+        }
+    }
+
+    /// Reads some of a buffer's values.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    ///
+    /// # Panics
+    /// When the buffer has not so many.
+    pub fn read_range(&self, id: BufferId, values: Range<usize>) -> Result<Vec<f32>> {
+        match self {
+            Self::Cpu(engine) => Ok(engine.buffer(id)[values].to_vec()),
+            Self::Gpu(engine) => engine.read(id, values),
+        }
+    }
+
+    /// Runs some commands of the recording and reads the first values of a buffer.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    ///
+    /// # Panics
+    /// When there are not so many commands or values.
+    pub fn run_commands(&mut self, commands: Range<usize>, (id, count): (BufferId, usize)) -> Result<Vec<f32>> {
+        match self {
+            Self::Cpu(engine) => {
+                engine.run_commands(commands);
+                Ok(engine.buffer(id)[..count].to_vec())
+            }
+            Self::Gpu(engine) => engine.run_commands(commands, id, count),
         }
     }
 

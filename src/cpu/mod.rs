@@ -12,11 +12,13 @@ mod panels;
 pub(crate) mod sample;
 pub(crate) mod score;
 pub(crate) mod sequence;
+pub(crate) mod slots;
 mod softmax;
 pub(crate) mod step;
 mod tile;
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) use matmul::{Matrix, multiply_transposed};
@@ -135,8 +137,16 @@ impl Engine {
 
     /// Executes the whole recording.
     pub fn run(&mut self) {
+        self.run_commands(0..self.recording.commands.len());
+    }
+
+    /// Executes some commands of the recording.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn run_commands(&mut self, commands: Range<usize>) {
         let recording = Arc::clone(&self.recording);
-        for command in &recording.commands {
+        for command in &recording.commands[commands] {
             for index in 0..command.count() {
                 for dispatch in command.dispatches(index) {
                     self.dispatch(dispatch, index);

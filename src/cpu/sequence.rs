@@ -62,8 +62,10 @@ fn walk<const G: usize>(
         row_tiles: 1,
         pad: [0; 2],
     };
-    let mut now = h_in.to_vec();
-    let mut next = h_in.to_vec();
+    // Buffers may be larger than a dispatch needs.
+    let states = (dims.directions * dims.batch * dims.state_quads * 4) as usize;
+    let mut now = h_in[..states].to_vec();
+    let mut next = now.clone();
     for index in dims.first_index..dims.first_index + dims.steps {
         let mut state = State::new(dims.hidden_size, &now, &mut next, y);
         products(&step, Step { index, pad: [0; 3] }, (weight, &now, lengths), |row, sums| {
@@ -71,5 +73,5 @@ fn walk<const G: usize>(
         });
         std::mem::swap(&mut now, &mut next);
     }
-    h_out.copy_from_slice(&now);
+    h_out[..states].copy_from_slice(&now);
 }

@@ -139,7 +139,8 @@ pub(super) fn products<const G: usize>(
     (weight, h_in, lengths): (&Panels, &[f32], &[f32]),
     mut update: impl FnMut(&Row, &[[f32; G]]),
 ) {
-    let lengths: &[u32] = bytemuck::cast_slice(lengths);
+    // Buffers may be larger than a dispatch needs.
+    let lengths: &[u32] = bytemuck::cast_slice(&lengths[..dims.batch as usize]);
     let (batch, directions, units) = (dims.batch as usize, dims.directions as usize, dims.units as usize);
     let (columns, first_unit) = (dims.state_quads as usize * 4, dims.unit_offset as usize);
     let elapsed = dims.first_step + at.index;

@@ -180,6 +180,16 @@ impl Engine {
         Ok(values)
     }
 
+    /// Executes some commands of the recording and reads the first values of a buffer.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_commands(&mut self, commands: Range<usize>, id: BufferId, count: usize) -> Result<Vec<f32>> {
+        let commands = commands.map(|at| (at, 0..self.recording.commands[at].count())).collect();
+        self.submit(&Part { commands, first: true, last: true }, &[], &[])?;
+        self.read(id, 0..count)
+    }
+
     /// What the last [`run`](Self::run) took.
     pub fn timing(&self) -> Timing {
         self.timing

@@ -8,6 +8,7 @@
 mod dense;
 mod language_model;
 mod layers;
+mod pool;
 mod schedule;
 mod segments;
 mod sequence;
@@ -18,6 +19,7 @@ pub(crate) use dense::{embed, linear};
 pub use language_model::{
     GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted, plan_generation, plan_pass, steps_per_pass,
 };
+pub use pool::{Class, PoolPlan, plan_pool};
 pub use schedule::{Choice, Schedule, check as check_schedule, choose};
 pub use weights::{LayerShard, ProjectionShard, Storage, WeightLayout};
 

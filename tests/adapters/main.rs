@@ -32,6 +32,7 @@ mod kernels;
 mod language_model;
 mod limits;
 mod networks;
+mod pool;
 mod sample;
 mod score;
 mod sessions;
@@ -134,6 +135,10 @@ const EVERYWHERE: &[(&str, Test)] = &[
     ("pieces_of_a_stream_are_the_whole", streams::pieces_are_the_whole),
     ("sessions_carry_buffers", sessions::carry),
     ("states_of_streams", streams::states),
+    ("slots_of_a_pool_are_streams", pool::slots_are_streams),
+    ("pools_of_several_threads", pool::threads),
+    ("snapshots_of_slots", pool::snapshots),
+    ("pools_refuse_by_name", pool::refusals),
     ("calibration_gives_figures", calibrate::figures),
     ("bench_rows_agree", calibrate::rows),
     ("streams_refuse_by_name", streams::refusals),
@@ -179,6 +184,7 @@ const OF_SCHEDULES: &[(&str, Test)] = &[
     ("chunks_of_time", limits::chunks),
     ("steps_of_a_dispatch", limits::steps_per_dispatch),
     ("pieces_of_a_stream_are_the_whole", streams::pieces_are_the_whole),
+    ("slots_of_a_pool_are_streams", pool::slots_are_streams),
 ];
 
 /// The same for adapters alone.

@@ -7,11 +7,11 @@ use naga::{AddressSpace, Expression, Literal, Module, Scalar, TypeInner};
 use wgpu_rnn::Kind;
 use wgpu_rnn::calibrate::kernels::{BLOCK_TILES, TILE_QUADS, WORKGROUP_SIZE};
 use wgpu_rnn::dims::{
-    DropoutDims, EmbedDims, LinearDims, ProbeDims, SampleDims, ScoreDims, SequenceDims, Step, StepDims,
+    DropoutDims, EmbedDims, LinearDims, ProbeDims, SampleDims, ScoreDims, SequenceDims, SlotsDims, Step, StepDims,
 };
 use wgpu_rnn::kernel::{
-    Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, LINEAR_WIDE_TILE, NO_TOKEN, QUADS_PER_WORKGROUP,
-    SAMPLE_SITE, STEP_MAX_ROWS, STEP_TILE_ROWS, STEP_TILE_UNITS,
+    Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, LINEAR_WIDE_TILE, NO_SLOT, NO_TOKEN,
+    QUADS_PER_WORKGROUP, SAMPLE_SITE, SLOT_VALUES_PER_WORKGROUP, STEP_MAX_ROWS, STEP_TILE_ROWS, STEP_TILE_UNITS,
 };
 
 use crate::{
@@ -53,7 +53,7 @@ macro_rules! layout_of {
 }
 
 /// Every struct of `dims.rs`.
-fn host_layouts() -> [Layout; 9] {
+fn host_layouts() -> [Layout; 10] {
     [
         layout_of!(LinearDims {
             steps,
@@ -105,6 +105,7 @@ fn host_layouts() -> [Layout; 9] {
         } f32 { scale }),
         layout_of!(ScoreDims { rows, columns }),
         layout_of!(SampleDims { batch, columns }),
+        layout_of!(SlotsDims { rows, width, stride, offset } padding {}),
         layout_of!(ProbeDims { iterations, tiles }),
     ]
 }
@@ -184,6 +185,7 @@ fn constants_agree(kernel: &Kernel) -> Verdict {
         }
         "embed" | "dropout" => &[("WORKGROUP_SIZE", QUADS_PER_WORKGROUP)],
         "score" => &[],
+        "load_slots" | "store_slots" => &[("WORKGROUP_SIZE", SLOT_VALUES_PER_WORKGROUP), ("NO_SLOT", NO_SLOT as usize)],
         "sample" => &[("NO_TOKEN", NO_TOKEN as usize), ("SAMPLE_SITE", SAMPLE_SITE as usize)],
         "chain" | "barrier" | "multiply_add" => &[("WORKGROUP_SIZE", WORKGROUP_SIZE)],
         "bandwidth" => &[("WORKGROUP_SIZE", TILE_QUADS), ("BLOCK_TILES", BLOCK_TILES)],

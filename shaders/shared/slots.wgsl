@@ -1,0 +1,26 @@
+// What load_slots and store_slots share: where the state of a row lies in the store of a pool.
+//
+// A slot keeps the state of one sequence: h and, of an LSTM, c of every layer, side by side. Each dispatch moves one of
+// these for all rows of a tick.
+
+struct SlotsDims {
+    rows: u32,
+    width: u32,
+    stride: u32,
+    offset: u32,
+}
+
+@group(0) @binding(0) var<uniform> dims: SlotsDims;
+@group(0) @binding(1) var<storage, read> slots: array<u32>;   // [B]   the slot of each row, NO_SLOT for rows that fill up
+
+const NO_SLOT = 0xffffffffu;
+const WORKGROUP_SIZE = 64u;
+
+fn has_slot(at: u32) -> bool {
+    return slots[at / dims.width] != NO_SLOT;
+}
+
+// The place in the store of value `at` of [B, W].
+fn place(at: u32) -> u32 {
+    return slots[at / dims.width] * dims.stride + dims.offset + at % dims.width;
+}

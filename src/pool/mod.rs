@@ -1,0 +1,315 @@
+//! Many sequences at a time, each with a state of its own that stays on the device.
+
+mod slots;
+mod snapshot;
+
+use std::sync::{Arc, Mutex};
+
+use crate::check::Sizes;
+use crate::config::{Config, Kind};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::gpu::lock;
+use crate::kernel::NO_SLOT;
+use crate::layout::{c_features, h_features};
+use crate::plan::{self, PoolPlan, padded, plan_pool};
+use crate::rnn::{Rnn, State};
+use crate::session::Session;
+use crate::tensor::Tensor;
+pub use slots::Slot;
+use slots::Slots;
+
+/// How large a pool is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolOptions {
+    /// Sequences that can be open at the same time.
+    pub slots: usize,
+    /// Most time steps that a tick brings to a slot.
+    pub steps: usize,
+    /// Most slots that one submission runs; a tick of more takes several. All slots if not given, or as many as the device's
+    /// limits allow.
+    pub rows: usize,
+}
+
+impl PoolOptions {
+    /// A pool of `slots` slots for ticks of one step.
+    pub fn new(slots: usize) -> Self {
+        Self { slots, steps: 1, rows: slots }
+    }
+
+    /// Most time steps of a tick.
+    #[must_use]
+    pub fn steps(mut self, steps: usize) -> Self {
+        self.steps = steps;
+        self
+    }
+
+    /// Most slots of one submission.
+    #[must_use]
+    pub fn rows(mut self, rows: usize) -> Self {
+        self.rows = rows;
+        self
+    }
+}
+
+/// Independent sequences that one module runs, such as those of the users of a server.
+///
+/// Each open slot is a sequence with a state of its own, which stays on the device. A tick runs the next steps of any of
+/// them with one submission. What a slot gives does not depend, bit for bit, on which others are in the tick. A pool takes
+/// its memory when it is made and none later. All calls may come from several threads; ticks run one after the other.
+///
+/// ```
+/// # fn main() -> wgpu_rnn::Result<()> {
+/// use wgpu_rnn::{Config, Device, Params, PoolOptions, Rnn};
+/// let gru = Rnn::new(&Device::cpu(), &Params::init(&Config::gru(2, 3), 0)?)?;
+/// let pool = gru.pool(&PoolOptions::new(1000))?;
+/// let (ann, bob) = (pool.open()?, pool.open()?);
+/// let outputs = pool.tick(&[(ann, &[0.1, 0.2]), (bob, &[0.3, 0.4])])?; // a step of two features for each
+/// assert_eq!(outputs[1].len(), 3);
+/// pool.tick(&[(bob, &[0.5, 0.6])])?; // Ann's state stays as it is
+/// pool.close(ann)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Pool {
+    config: Config,
+    device: Device,
+    options: PoolOptions,
+    plan: PoolPlan,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    session: Session,
+    slots: Slots,
+    /// What is uploaded for a tick, kept from tick to tick.
+    words: Vec<f32>,
+}
+
+impl Rnn {
+    /// A pool of slots, all closed, for sequences that this module runs. It keeps the module's weights alive.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a bidirectional module, whose reverse direction begins with the last step, and for a pool of
+    /// no slots, rows or steps; [`Error::Limit`] naming the limit that the pool would exceed; the errors of the device.
+    pub fn pool(&self, options: &PoolOptions) -> Result<Pool> {
+        let config = self.config();
+        if config.bidirectional {
+            return Err(Error::Argument(format!(
+                "a bidirectional {} has no pool: its reverse direction begins with the last step of the sequence; use \
+                 forward() on whole sequences",
+                config.kind.module()
+            )));
+        }
+        let device = self.device();
+        let (layout, weights) = self.weights();
+        let (limits, tuning, calibration) = (device.limits(), device.tuning(), device.calibration());
+        let PoolOptions { slots, steps, rows } = *options;
+        let choice =
+            plan::choose(self.options().schedule, config, layout, rows.min(slots), limits, tuning, calibration)?;
+        let sizes = Sizes { seq_len: steps, batch: rows };
+        let plan = plan_pool(config, layout, slots, sizes, limits, tuning, &choice)?;
+        let session = Session::new(Arc::new(plan.layers.recording.clone()), weights)?;
+        let inner = Inner { session, slots: Slots::new(slots), words: Vec::new() };
+        let (config, device) = (config.clone(), device.clone());
+        Ok(Pool { config, device, options: options.clone(), plan, inner: Mutex::new(inner) })
+    }
+}
+
+impl Pool {
+    /// The module's configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where the pool is.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// How large it is.
+    pub fn options(&self) -> &PoolOptions {
+        &self.options
+    }
+
+    /// How ticks run, and by [`PoolPlan::size`] the bytes that the pool and the weights take.
+    pub fn plan(&self) -> &PoolPlan {
+        &self.plan
+    }
+
+    /// Slots that are open.
+    pub fn open_count(&self) -> usize {
+        lock(&self.inner).slots.open_count()
+    }
+
+    /// Opens a slot, with a state of zeros.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when all slots are open; the errors of the device.
+    pub fn open(&self) -> Result<Slot> {
+        let inner = &mut *lock(&self.inner);
+        let slot = inner.slots.open()?;
+        self.write(inner, slot, &vec![0.0; self.plan.width])?;
+        Ok(slot)
+    }
+
+    /// Begins anew, with a state of zeros.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the slot is not open; the errors of the device.
+    pub fn reset(&self, slot: Slot) -> Result<()> {
+        let inner = &mut *lock(&self.inner);
+        inner.slots.set_lost(slot, false)?;
+        self.write(inner, slot, &vec![0.0; self.plan.width])
+    }
+
+    /// Closes a slot, which can then be opened for another sequence.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the slot is not open.
+    pub fn close(&self, slot: Slot) -> Result<()> {
+        lock(&self.inner).slots.close(slot)
+    }
+
+    /// Runs the next steps of some slots: for each its input, `[T, I]` with 0 to [`PoolOptions::steps`] steps, not
+    /// necessarily as many as the others. Returns the output of each, `[T, R]`, in the same order.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when a slot is not open or there twice, or an input does not fit: then nothing was run. After an
+    /// error of the device the states of the tick's slots are lost, which every call says until they are reset or restored.
+    pub fn tick(&self, inputs: &[(Slot, &[f32])]) -> Result<Vec<Vec<f32>>> {
+        let inner = &mut *lock(&self.inner);
+        self.check(inner, inputs)?;
+        let mut outputs = Vec::with_capacity(inputs.len());
+        let mut passes = inputs.chunks(self.plan.layers.sizes.batch);
+        if let Err(error) = passes.try_for_each(|inputs| self.run(inner, inputs, &mut outputs)) {
+            // Those of the passes before too: nobody gets their outputs.
+            inputs.iter().try_for_each(|&(slot, _)| inner.slots.set_lost(slot, true))?;
+            return Err(error);
+        }
+        Ok(outputs)
+    }
+
+    fn check(&self, inner: &mut Inner, inputs: &[(Slot, &[f32])]) -> Result<()> {
+        let (features, most) = (self.config.input_size, self.options.steps);
+        let mut seen = vec![false; self.options.slots];
+        for &(slot, input) in inputs {
+            inner.slots.check(slot)?;
+            let index = slot.index;
+            if std::mem::replace(&mut seen[index as usize], true) {
+                return Err(Error::Argument(format!("slot {index} is twice in a tick; a tick runs each slot once")));
+            }
+            let count = input.len();
+            if count % features != 0 || count / features > most {
+                return Err(Error::Argument(format!(
+                    "Pool: Expected for slot {index} at most {most} steps of {features} values, got {count} values"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs so many slots that one submission holds them.
+    fn run(&self, inner: &mut Inner, inputs: &[(Slot, &[f32])], outputs: &mut Vec<Vec<f32>>) -> Result<()> {
+        let PoolPlan { layers, slots, .. } = &self.plan;
+        let Inner { session, words, .. } = inner;
+        let class = self.plan.class(inputs.len());
+        let fill = class.rows - inputs.len();
+        let features = self.config.input_size;
+        let steps_of = |input: &[f32]| input.len() / features;
+        let word = |value: u32| f32::from_bits(value);
+        let longest = inputs.iter().map(|(_, input)| steps_of(input)).max().unwrap_or(0);
+        if longest == 0 {
+            outputs.resize(outputs.len() + inputs.len(), Vec::new());
+            return Ok(());
+        }
+
+        words.clear();
+        words.extend(inputs.iter().map(|(slot, _)| word(slot.index)));
+        words.extend(std::iter::repeat_n(word(NO_SLOT), fill));
+        session.write(*slots, words)?;
+        words.clear();
+        words.extend(inputs.iter().map(|(_, input)| word(steps_of(input) as u32)));
+        words.extend(std::iter::repeat_n(word(0), fill));
+        session.write(layers.lengths, words)?;
+        // [S, B, I], I padded to quads; rows beyond their length hold anything.
+        let width = padded(features);
+        words.clear();
+        words.resize(longest * class.rows * width, 0.0);
+        for (row, (_, input)) in inputs.iter().enumerate() {
+            for (step, values) in input.chunks_exact(features).enumerate() {
+                words[(step * class.rows + row) * width..][..features].copy_from_slice(values);
+            }
+        }
+        session.write(layers.input[0], words)?;
+
+        let (size, width) = (self.config.state_size(), padded(self.config.state_size()));
+        let read = (layers.output[0], longest * class.rows * width);
+        let output = session.run_commands(class.commands.clone(), read)?;
+        outputs.extend(inputs.iter().enumerate().map(|(row, (_, input))| {
+            let step = |step: usize| &output[(step * class.rows + row) * width..][..size];
+            (0..steps_of(input)).flat_map(step).copied().collect()
+        }));
+        Ok(())
+    }
+
+    /// The state of a slot: `[num_layers, R]` and, of an LSTM, `[num_layers, H]`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the slot is not open or its state is lost; the errors of the device.
+    pub fn state(&self, slot: Slot) -> Result<State> {
+        let inner = &mut *lock(&self.inner);
+        inner.slots.check(slot)?;
+        let start = slot.index as usize * self.plan.width;
+        let values = inner.session.read_range(self.plan.store, start..start + self.plan.width)?;
+        let mut values = values.iter().copied();
+        let (mut h, mut c) = (Vec::new(), Vec::new());
+        for _ in 0..self.config.num_layers {
+            let mut take = |to: &mut Vec<f32>, (features, padded): (usize, usize)| {
+                to.extend(values.by_ref().take(padded).enumerate().filter(|(at, _)| *at < features).map(|(_, v)| v));
+            };
+            take(&mut h, h_features(&self.config));
+            if self.config.kind == Kind::Lstm {
+                take(&mut c, c_features(&self.config));
+            }
+        }
+        let of = |features, values| Tensor::new([self.config.num_layers, features], values);
+        let h = of(self.config.state_size(), h)?;
+        let c = (self.config.kind == Kind::Lstm).then(|| of(self.config.hidden_size, c)).transpose()?;
+        Ok(State { h, c })
+    }
+
+    /// Replaces the state of a slot.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the slot is not open, or in PyTorch's words when the shapes are not those of
+    /// [`state`](Self::state); the errors of the device.
+    pub fn set_state(&self, slot: Slot, state: &State) -> Result<()> {
+        let step = [1, self.config.input_size];
+        crate::check::forward(&self.config, &step, Some((state.h.shape(), state.c.as_ref().map(Tensor::shape))))?;
+        let mut values = Vec::with_capacity(self.plan.width);
+        for layer in 0..self.config.num_layers {
+            let mut put = |from: &Tensor, (features, padded): (usize, usize)| {
+                values.extend_from_slice(&from.data()[layer * features..][..features]);
+                values.resize(values.len() + padded - features, 0.0);
+            };
+            put(&state.h, h_features(&self.config));
+            if let Some(c) = &state.c {
+                put(c, c_features(&self.config));
+            }
+        }
+        let inner = &mut *lock(&self.inner);
+        inner.slots.set_lost(slot, false)?;
+        self.write(inner, slot, &values)
+    }
+
+    /// Writes all values of an open slot; its state is lost when that fails.
+    fn write(&self, inner: &mut Inner, slot: Slot, values: &[f32]) -> Result<()> {
+        let written = inner.session.write_at(self.plan.store, slot.index as usize * self.plan.width, values);
+        inner.slots.set_lost(slot, written.is_err())?;
+        written
+    }
+}

@@ -1,0 +1,69 @@
+//! The state of a slot as bytes.
+
+use std::collections::HashMap;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use super::{Pool, Slot};
+use crate::error::{Error, Result};
+use crate::rnn::State;
+use crate::tensor::Tensor;
+
+/// What the bytes say they are.
+const FORMAT: &str = "wgpu-rnn state 1";
+
+impl Pool {
+    /// The state of a slot as bytes, for this pool, for one of the same module on another device, or for a file: safetensors
+    /// with `h` and, of an LSTM, `c`, as [`state`](Self::state) gives them.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    pub fn snapshot(&self, slot: Slot) -> Result<Vec<u8>> {
+        let State { h, c } = self.state(slot)?;
+        let bytes =
+            |tensor: &Tensor| -> Vec<u8> { tensor.data().iter().flat_map(|value| value.to_le_bytes()).collect() };
+        let tensors = [("h", Some(&h)), ("c", c.as_ref())];
+        let tensors = tensors.map(|(name, tensor)| tensor.map(|tensor| (name, tensor.shape().to_vec(), bytes(tensor))));
+        let malformed =
+            |error: safetensors::SafeTensorError| Error::Argument(format!("a state cannot be stored: {error}"));
+        let mut views = Vec::new();
+        for (name, shape, bytes) in tensors.iter().flatten() {
+            views.push((*name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(malformed)?));
+        }
+        let kind = self.config.kind.to_string();
+        let metadata = HashMap::from([("format".to_owned(), FORMAT.to_owned()), ("kind".to_owned(), kind)]);
+        safetensors::serialize(views, Some(metadata)).map_err(malformed)
+    }
+
+    /// Gives a slot the state of a [`snapshot`](Self::snapshot), bit for bit.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the slot is not open, or when the bytes are not a state of such a module: then the slot's
+    /// state is as it was; the errors of the device.
+    pub fn restore(&self, slot: Slot, snapshot: &[u8]) -> Result<()> {
+        let refuse = |what: String| Error::Argument(format!("not a snapshot of such a module's state: {what}"));
+        let (_, metadata) = SafeTensors::read_metadata(snapshot).map_err(|error| refuse(error.to_string()))?;
+        let tensors = SafeTensors::deserialize(snapshot).map_err(|error| refuse(error.to_string()))?;
+        let said =
+            |key: &str| metadata.metadata().as_ref().and_then(|words| words.get(key)).cloned().unwrap_or_default();
+        if said("format") != FORMAT {
+            return Err(refuse(format!("its format is '{}', expected '{FORMAT}'", said("format"))));
+        }
+        let kind = self.config.kind.to_string();
+        if said("kind") != kind {
+            return Err(refuse(format!("it is of {}, expected {kind}", said("kind"))));
+        }
+        let tensor = |name: &str| -> Result<Option<Tensor>> {
+            let Ok(view) = tensors.tensor(name) else { return Ok(None) };
+            if view.dtype() != Dtype::F32 {
+                return Err(refuse(format!("{name} is {:?}, expected F32", view.dtype())));
+            }
+            let values = view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            Tensor::new(view.shape(), values).map(Some)
+        };
+        let h = tensor("h")?.ok_or_else(|| refuse("h is missing".to_owned()))?;
+        let state = State { h, c: tensor("c")? };
+        self.set_state(slot, &state)
+    }
+}
