@@ -165,8 +165,15 @@ impl CaseFile {
     /// # Errors
     /// [`Error::Io`] and [`Error::File`] when the file is not a valid case.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let file = StateDict::open(path)?;
-        let metadata = Metadata { file: &file };
+        Self::read(&StateDict::open(path)?)
+    }
+
+    /// The case or recipe in a file that was read.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it is not a valid case.
+    pub fn read(file: &StateDict) -> Result<Self> {
+        let metadata = Metadata { file };
         match file.metadata("format") {
             Some("rnncase/1") => read_case(&metadata),
             Some("rnncase-recipe/1") => recipe::read(&metadata),

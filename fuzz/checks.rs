@@ -1,0 +1,157 @@
+//! What must hold of any bytes: an error or a right result, and never a panic. The fuzz targets and `tests/fuzz.rs` run these.
+
+use wgpu_rnn::case::{CaseFile, Content};
+use wgpu_rnn::check::Sizes;
+use wgpu_rnn::compare::{Comparison, Tolerance};
+use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::language_model::LanguageModelParams;
+use wgpu_rnn::limits::Limits;
+use wgpu_rnn::random::Mt19937;
+use wgpu_rnn::{
+    Config, Device, Error, ForwardOptions, Kind, Params, Rnn, RnnOptions, Schedule, State, StateDict, Tensor,
+    WeightType, oracle, verify,
+};
+
+/// Multiply-adds that are run; what is larger is only read.
+const CHEAP: usize = 200_000;
+
+/// The safetensors front: every way to read a file.
+pub fn state_dict(data: &[u8]) {
+    let Ok(file) = StateDict::parse("fuzz", data.to_vec()) else { return };
+    for name in file.names() {
+        let entry = file.get(name).expect("it was listed");
+        if let Ok(values) = file.f32(name) {
+            assert_eq!(
+                values.len(),
+                entry.shape().iter().product::<usize>(),
+                "{name}: as many values as the shape has"
+            );
+        }
+        // Whatever they say, they say it without a panic.
+        let _ = (file.i64(name), file.tensor(name), file.input(name));
+    }
+    let _ = file.lengths();
+    for prefix in ["", "rnn.", "encoder.rnn."] {
+        if let Ok(params) = Params::from_state_dict(&file, prefix) {
+            params.config().validate().expect("what was loaded is a module");
+        }
+        let _ = Params::from_cell_state_dict(&file, prefix);
+        let _ = LanguageModelParams::from_state_dict(&file, prefix, None);
+    }
+}
+
+/// The case reader: what it takes can be run, and ends with a report.
+pub fn case(data: &[u8]) {
+    let Ok(file) = StateDict::parse("fuzz", data.to_vec()).and_then(|file| CaseFile::read(&file)) else { return };
+    if let Content::Case(case) = &file.content {
+        let rows = case.input.data().len() / case.params.config().input_size.max(1);
+        let weights: usize = case.params.values().map(<[f32]>::len).sum();
+        if rows.saturating_mul(weights) <= CHEAP {
+            let report = verify::run_file(&Device::cpu(), &file, &RnnOptions::default());
+            assert!(report.reason.is_some() || report.comparison.is_some(), "a report says something: {report:?}");
+        }
+    }
+}
+
+/// Numbers out of bytes, 0 when they are used up.
+struct Bytes<'a>(&'a [u8]);
+
+impl Bytes<'_> {
+    fn byte(&mut self) -> usize {
+        let Some((&first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        first.into()
+    }
+
+    fn flag(&mut self) -> bool {
+        self.byte() % 2 == 1
+    }
+
+    /// Mostly small, at times anything.
+    fn size(&mut self) -> usize {
+        match self.byte() {
+            small @ 0..=247 => small % 12,
+            248..=252 => self.byte(),
+            253 => usize::MAX,
+            _ => self.byte() << 24,
+        }
+    }
+}
+
+/// Configurations, options and arguments: an error before anything runs, or the definition's numbers. Says whether it was
+/// those.
+pub fn config(data: &[u8]) -> bool {
+    let mut bytes = Bytes(data);
+    let kind = Kind::ALL[bytes.byte() % Kind::ALL.len()];
+    let mut config = Config::new(kind, bytes.size(), bytes.size())
+        .num_layers(bytes.size())
+        .bias(!bytes.flag())
+        .batch_first(bytes.flag())
+        .bidirectional(bytes.flag());
+    if bytes.flag() {
+        config = config.proj_size(bytes.size());
+    }
+    let (seq_len, batch) = (bytes.size(), bytes.size());
+    let schedule = Schedule::ALL[bytes.byte() % Schedule::ALL.len()];
+    let weights = if bytes.flag() { WeightType::F16 } else { WeightType::F32 };
+    let mut options = OpenOptions::default();
+    for _ in 0..bytes.byte() % 3 {
+        let name = Limits::NAMES[bytes.byte() % Limits::NAMES.len()];
+        options = options.limit(name, 1 << (bytes.byte() % 40));
+    }
+    // What is far too large is refused or not by sizes alone; nothing of that size is made here.
+    if config.validate().is_err() || !is_cheap(&config, Sizes { seq_len, batch }) {
+        return false;
+    }
+    let Ok(device) = Device::cpu_with(&options) else { return false };
+    let params = Params::init(&config, 1).expect("a valid configuration has parameters");
+    let Ok(rnn) = Rnn::with_options(&device, &params, &RnnOptions::default().schedule(schedule).weights(weights))
+    else {
+        return false;
+    };
+    let mut random = Mt19937::new(2);
+    let mut tensor = |shape: &[usize]| {
+        let values = random.uniform_vec(shape.iter().product(), -1.0, 1.0);
+        Tensor::new(shape, values).expect("as many values as the shape has")
+    };
+    let input = tensor(
+        &if config.batch_first { [batch, seq_len] } else { [seq_len, batch] }
+            .into_iter()
+            .chain([config.input_size])
+            .collect::<Vec<_>>(),
+    );
+    let layers = config.num_layers * config.num_directions();
+    let state = bytes.flag().then(|| State {
+        h: tensor(&[layers, batch, config.state_size()]),
+        c: (kind == Kind::Lstm).then(|| tensor(&[layers, batch, config.hidden_size])),
+    });
+    let lengths: Option<Vec<usize>> = bytes.flag().then(|| (0..batch).map(|_| bytes.byte() % (seq_len + 1)).collect());
+    let given = ForwardOptions { lengths: lengths.as_deref(), state: state.as_ref(), ..ForwardOptions::default() };
+    match rnn.forward_with(&input, &given) {
+        Err(Error::Argument(_) | Error::Limit { .. } | Error::Unsupported(_)) => false,
+        Err(error) => panic!("{config:?}, {seq_len} x {batch}: {error}"),
+        Ok((output, last)) => {
+            let rounded = params.rounded(weights).expect("what the module was made of");
+            let want = oracle::module(&rounded, &input, lengths.as_deref(), state.as_ref()).expect("it ran");
+            let mut comparison = Comparison::default();
+            for (name, got, want) in [
+                ("output", Some(&output), &want.output),
+                ("h_n", Some(&last.h), &want.h_n),
+                ("c_n", last.c.as_ref(), &want.c_n),
+            ] {
+                if let Some(got) = got {
+                    comparison.add(name, got.shape(), got.data(), want, Tolerance::F32);
+                }
+            }
+            let what = || format!("{config:?}, {seq_len} x {batch}, {schedule}, {weights:?}, {options:?}");
+            assert!(comparison.agrees(), "{}: {}", what(), comparison.describe());
+            true
+        }
+    }
+}
+
+fn is_cheap(config: &Config, Sizes { seq_len, batch }: Sizes) -> bool {
+    let wide = [config.input_size, config.hidden_size, config.num_layers].into_iter().max().unwrap_or_default();
+    let sizes = [wide, wide, config.num_layers, seq_len.max(1), batch.max(1), 8];
+    sizes.into_iter().fold(1, usize::saturating_mul) <= 20 * CHEAP
+}

@@ -1,0 +1,80 @@
+//! The checks of the fuzz targets over the inputs that are kept in `fuzz/corpus`, over changed fixtures, and over random bytes.
+
+#[path = "../fuzz/checks.rs"]
+mod checks;
+
+use std::cell::Cell;
+use std::path::PathBuf;
+
+use proptest::collection::vec;
+use proptest::prelude::any;
+use proptest::test_runner::{Config, TestRunner};
+use wgpu_rnn::random::Mt19937;
+
+/// The files of a folder of this repository.
+fn files(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "{} is empty", folder.display());
+    paths.into_iter().map(|path| (path.clone(), std::fs::read(&path).expect("it can be read"))).collect()
+}
+
+fn corpus(target: &str, check: fn(&[u8])) {
+    for (path, bytes) in files(&format!("fuzz/corpus/{target}")) {
+        println!("{}", path.display());
+        check(&bytes);
+    }
+}
+
+#[test]
+fn kept_inputs_of_state_dict() {
+    corpus("state_dict", checks::state_dict);
+}
+
+#[test]
+fn kept_inputs_of_case() {
+    corpus("case", checks::case);
+}
+
+#[test]
+fn kept_inputs_of_config() {
+    corpus("config", |bytes| _ = checks::config(bytes));
+}
+
+/// Fixtures with some bytes changed, most of them in the header.
+#[test]
+fn changed_fixtures_are_refused_or_read() {
+    let mut dice = Mt19937::new(3);
+    let mut below = |bound: usize| dice.next_u32() as usize % bound;
+    for (_, bytes) in files("tests/fixtures/pytorch") {
+        for _ in 0..20 {
+            let mut changed = bytes.clone();
+            for _ in 0..1 + below(3) {
+                let at = if below(4) > 0 { below(bytes.len().min(900)) } else { below(bytes.len()) };
+                let at = at.min(changed.len() - 1);
+                match below(4) {
+                    0 => changed[at] ^= 1 << below(8),
+                    1 => changed[at] = b"0123456789{}[],:\"-"[below(18)],
+                    2 => _ = changed.remove(at),
+                    _ => changed.truncate(at.max(1)),
+                }
+            }
+            checks::state_dict(&changed);
+            checks::case(&changed);
+        }
+    }
+}
+
+#[test]
+fn any_configuration_is_refused_or_gives_the_definition() {
+    let compared = Cell::new(0);
+    let mut runner = TestRunner::new(Config { cases: 3000, ..Config::default() });
+    let ran = runner.run(&vec(any::<u8>(), 20..40), |bytes| {
+        compared.set(compared.get() + usize::from(checks::config(&bytes)));
+        Ok(())
+    });
+    ran.unwrap_or_else(|error| panic!("{error}"));
+    assert!(compared.get() > 500, "only {} of 3000 were run", compared.get());
+}
