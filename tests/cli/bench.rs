@@ -45,7 +45,7 @@ fn json_has_the_keys_of_the_contract() {
     let ran = with_cache(&folder, &[&TINY[..], &["--json", &json]].concat()).ended(0).says(&["cpu", "gru T=4 B=2"]);
     assert!(ran.stderr.contains("no floors for cpu"), "it was never measured: {}", ran.told());
     let report = report(&json);
-    assert_keys("the report", &report, &["machine", "rows", "skipped", "peers", "calibrations"]);
+    assert_keys("the report", &report, &["machine", "rows", "skipped", "means", "peers", "calibrations"]);
     let row = &report["rows"][0];
     assert_keys("a row", row, &["device", "backend", "driver", "kind", "input_size", "hidden_size", "num_layers"]);
     assert_keys("a row", row, &["bidirectional", "seq_len", "batch", "dtype", "schedule", "wall_us", "gpu_us"]);
@@ -136,7 +136,10 @@ fn peers_of_the_same_shape_are_compared() {
     let peers = folder.write("peers.json", rows.to_string());
     let json = folder.path("rows.json");
     let ran = with_cache(&folder, &[&TINY[..], &["--json", &json, "--with", &peers]].concat()).ended(0);
-    ran.says(&["faster than slow <system> on elsewhere & here (wall)"]);
+    ran.says(&[
+        "faster than slow <system> on elsewhere & here (wall)",
+        "faster than slow <system> on elsewhere & here, geometric mean of 1 (wall)",
+    ]);
     let report = report(&json);
     assert_eq!(report["peers"].as_array().map(Vec::len), Some(5), "all rows are kept: {report:#}");
     let row = &report["rows"][0];
@@ -146,6 +149,11 @@ fn peers_of_the_same_shape_are_compared() {
     let got = ratios[0]["ratio"].as_f64().expect("a figure");
     assert!((got / want - 1.0).abs() < 1e-9, "got {got}, want {want}");
     assert_eq!((&ratios[0]["system"], &ratios[0]["by"]), (&json!("slow <system>"), &json!("wall")));
+    let means = report["means"].as_array().expect("means is a list");
+    assert_eq!(means.len(), 1, "{means:#?}");
+    assert_keys("a mean", &means[0], &["device", "backend", "system", "on", "by", "ratio", "shapes"]);
+    let mean = means[0]["ratio"].as_f64().expect("a figure");
+    assert!((mean / got - 1.0).abs() < 1e-9, "the mean of one is {got}: {means:#?}");
 }
 
 #[test]
@@ -175,6 +183,7 @@ fn the_page_is_well_formed_and_needs_nothing_beside_it() {
     assert!(!style.contains("url(") && !style.contains("@import"), "{style}");
     assert!(style.contains("prefers-color-scheme: dark"), "{style}");
     assert!(page.contains("slow &lt;system&gt; on elsewhere &amp; here"), "names are escaped");
+    assert!(page.contains("geometric mean of 1 (wall)</li>"), "the mean is under the table");
     assert_eq!(folder.names().iter().filter(|name| name.ends_with(".part")).count(), 0, "{:?}", folder.names());
 }
 

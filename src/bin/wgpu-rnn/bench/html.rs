@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use wgpu_rnn::bench::Row;
 
+use super::peers::Mean;
 use super::plot::{self, Bar, Curve};
-use super::table::or_dash;
+use super::table::{on_the_whole, or_dash};
 use super::{Compared, Report};
 
 /// Ink in plots is the text's colour: `plot::INK` is #010203.
@@ -51,6 +52,12 @@ pub fn page(report: &Report) -> Result<String, String> {
             plot::against_floor(&bars)?
         );
         table(&mut body, &rows);
+        let here = |mean: &&Mean| rows.iter().any(|c| (&c.row.device, &c.row.backend) == (&mean.device, &mean.backend));
+        let means = report.means.iter().filter(here);
+        let means: String = means.map(|mean| format!("<li>{}</li>", text(&on_the_whole(mean)))).collect();
+        if !means.is_empty() {
+            let _ = write!(body, "<ul>{means}</ul>");
+        }
     }
     body.push_str(&scaling(report)?);
     if !report.skipped.is_empty() {

@@ -19,7 +19,7 @@ use wgpu_rnn::{Config, Device, Error, Kind, files};
 use crate::Outcome;
 use crate::args::{BenchArgs, selectors};
 use crate::terminal::progress;
-use peers::Ratio;
+use peers::{Mean, Ratio};
 
 /// Everything that was found out.
 #[derive(Serialize)]
@@ -29,6 +29,8 @@ struct Report {
     calibrations: Vec<Calibration>,
     rows: Vec<Compared>,
     skipped: Vec<Skipped>,
+    /// How other systems compare on the whole.
+    means: Vec<Mean>,
     /// Rows of other systems.
     peers: Vec<Row>,
 }
@@ -82,6 +84,7 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
         calibrations: targets.iter().flat_map(|target| &target.device).map(|(_, known)| known.clone()).collect(),
         rows: Vec::new(),
         skipped: Vec::new(),
+        means: Vec::new(),
         peers: Vec::new(),
     };
     let bar = progress(shapes.len() * targets.len(), "bench");
@@ -119,6 +122,7 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     }
     bar.finish_and_clear();
     failed |= targets.iter().any(|target| target.device.is_err());
+    report.means = peers::means(&report.rows);
     report.peers = peers;
     table::print(&report);
     if args.explain {

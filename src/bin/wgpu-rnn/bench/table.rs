@@ -1,6 +1,7 @@
 //! The report on stdout.
 
 use super::Report;
+use super::peers::Mean;
 use crate::terminal::{BAD, FAINT, STRONG, line};
 
 pub fn print(report: &Report) {
@@ -49,10 +50,19 @@ pub fn print(report: &Report) {
                 line!("    {:.2} × faster than {} on {} ({})", ratio.ratio, ratio.system, ratio.device, ratio.by);
             }
         }
+        for mean in report.means.iter().filter(|mean| mean.device == device) {
+            line!("  {STRONG}{}{STRONG:#}", on_the_whole(mean));
+        }
     }
     for skipped in &report.skipped {
         line!("{FAINT}skipped  {} on {}: {}{FAINT:#}", skipped.name, skipped.device, skipped.reason);
     }
+}
+
+/// A mean in words.
+pub fn on_the_whole(mean: &Mean) -> String {
+    let Mean { ratio, system, on, by, shapes, .. } = mean;
+    format!("{ratio:.2} × faster than {system} on {on}, geometric mean of {shapes} ({by})")
 }
 
 pub fn or_dash(text: Option<String>) -> String {
