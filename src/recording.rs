@@ -126,11 +126,15 @@ impl Dispatch {
         if self.in_place { 0 } else { index }
     }
 
-    /// What the dispatch counts for against `max_work_per_submission`: its multiply-adds, or what takes about as long,
-    /// and a million for being one.
+    /// What the dispatch counts for against `max_work_per_submission`: its multiply-adds, and a million for being one.
     pub fn work(&self) -> u64 {
+        self.multiply_adds().saturating_add(1_000_000)
+    }
+
+    /// Its multiply-adds, or what takes about as long.
+    pub fn multiply_adds(&self) -> u64 {
         let product = |sizes: &[u32]| sizes.iter().fold(1_u64, |p, &size| p.saturating_mul(u64::from(size)));
-        let multiply_adds = match &self.dims {
+        match &self.dims {
             Dims::Linear(d) => product(&[d.steps, d.batch, d.directions, d.columns, d.parts, d.part_quads, 4]),
             // At most four gates.
             Dims::Step(d) => product(&[d.batch, d.directions, d.units, 4, d.state_quads, 4]),
@@ -145,8 +149,7 @@ impl Dispatch {
             Dims::Slots(d) => product(&[d.rows, d.width]),
             // At most 256 invocations, and about a hundred operations in each iteration.
             Dims::Probe(d) => product(&[self.workgroups[0], 256, d.iterations, 128]),
-        };
-        multiply_adds.saturating_add(1_000_000)
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::kernels::{CHAIN, WORKGROUP_SIZE};
 use super::{Bandwidth, Calibration, recurrence, slope, timed};
-use crate::cpu::{Engine, Matrix, Panels, multiply_transposed};
+use crate::cpu::{Engine, Matrix, Panels, multiply_transposed, on_threads};
 use crate::device::Device;
 use crate::dims::{Dims, ProbeDims};
 use crate::error::{Error, Result};
@@ -30,9 +30,11 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
     let packed = |columns: usize| Panels::new(&weights[..columns * FEATURES], 1, columns, FEATURES);
     let mut product = |rows: usize, (columns, weights): (usize, &Panels), times: u64| {
         let matrix = |rows, columns| Matrix { rows, columns, offset: 0, row_stride: columns };
-        for _ in 0..times {
-            multiply_transposed((&x, matrix(rows, FEATURES)), (weights, 0), &[], (&mut y, matrix(rows, columns)));
-        }
+        on_threads(|| {
+            for _ in 0..times {
+                multiply_transposed((&x, matrix(rows, FEATURES)), (weights, 0), &[], (&mut y, matrix(rows, columns)));
+            }
+        });
     };
     let (rows, columns) = SQUARE;
     let square = packed(columns);

@@ -5,7 +5,7 @@
 //! has the same bits in every batch.
 
 use pulp::Arch;
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 use super::panels::Panels;
 use super::tile::{Product, Rows, TILE_PANELS, TILE_ROWS};
@@ -32,10 +32,15 @@ impl Matrix {
 }
 
 /// Multiply-adds below which a second thread costs more than it brings.
-const PARALLEL_FROM: usize = 1 << 20;
+pub(super) const PARALLEL_FROM: usize = 1 << 20;
 
 /// Parts for each thread, so that one that is interrupted does not hold up the others.
-const PARTS_PER_THREAD: usize = 4;
+pub(super) const PARTS_PER_THREAD: usize = 4;
+
+/// Threads that a product `[M, K] · [K, N]` is worth: all or one.
+pub(super) fn threads(m: usize, n: usize, k: usize) -> usize {
+    if m.saturating_mul(n).saturating_mul(k) < PARALLEL_FROM { 1 } else { rayon::current_num_threads() }
+}
 
 /// `y = x · wᵀ + bias`: x is `[M, K]`, w is one direction's `[N, K]`, bias is `[N]` or empty for none, y is `[M, N]`; what
 /// y held is overwritten.
@@ -43,9 +48,35 @@ const PARTS_PER_THREAD: usize = 4;
 /// # Panics
 /// When the shapes do not match or a matrix exceeds its slice. Twins compute both from the same dims.
 pub(crate) fn multiply_transposed(x: (&[f32], Matrix), w: (&Panels, usize), bias: &[f32], y: (&mut [f32], Matrix)) {
-    let work = y.1.rows.saturating_mul(y.1.columns).saturating_mul(x.1.columns);
-    let threads = if work < PARALLEL_FROM { 1 } else { rayon::current_num_threads() };
+    let threads = threads(y.1.rows, y.1.columns, x.1.columns);
     multiply_in_parts(Arch::new(), if threads == 1 { 1 } else { threads * PARTS_PER_THREAD }, x, w, bias, y);
+}
+
+/// Some columns of `x · wᵀ`, from `column` on, at which a panel begins: as many as the rows of y have. On this thread.
+///
+/// # Panics
+/// As [`multiply_transposed`].
+pub(super) fn multiply_columns(x: (&[f32], Matrix), w: (&Panels, usize), column: usize, y: Vec<&mut [f32]>) {
+    Arch::new().dispatch(product(x, w, column, &[], y));
+}
+
+fn product<'a, 'y>(
+    (values, x): (&'a [f32], Matrix),
+    (w, d): (&'a Panels, usize),
+    column: usize,
+    bias: &'a [f32],
+    y: Vec<&'y mut [f32]>,
+) -> Product<'a, 'y> {
+    let (columns, [n, k]) = (y.first().map_or(0, |row| row.len()), w.shape());
+    assert!([y.len(), k] == [x.rows, x.columns], "[{}, {}] x {:?}ᵀ -> {} rows", x.rows, x.columns, [n, k], y.len());
+    assert!(column.is_multiple_of(w.width()) && column + columns <= n, "columns {column} + {columns} of {n}");
+    assert!(x.fits(values.len()), "a matrix exceeds its slice");
+    Product {
+        x: Rows { values: values.get(x.offset..).unwrap_or(&[]), stride: x.row_stride, features: k },
+        panels: &w.direction(d)[column * k..],
+        bias,
+        y,
+    }
 }
 
 /// The product in about so many parts, each of whole tiles: the longer side of y is cut.
@@ -70,26 +101,22 @@ fn multiply_in_parts(
         false => (m, n.div_ceil(parts).next_multiple_of(w.width() * TILE_PANELS)),
     };
     let across = n.div_ceil(width);
-    let panels = w.direction(d);
-    let part = |index| {
-        let (row, column) = (index / across * height, index % across * width);
-        Product {
-            x: Rows { values: &x.0[x.1.offset + row * x.1.row_stride..], stride: x.1.row_stride, features: k },
-            panels: &panels[column * k..],
-            bias: bias.get(column..).unwrap_or(&[]),
-            y: Vec::with_capacity(height.min(m)),
-        }
-    };
-    let mut products: Vec<Product<'_, '_>> = (0..m.div_ceil(height) * across).map(part).collect();
+    let mut rows: Vec<Vec<&mut [f32]>> = Vec::new();
+    rows.resize_with(m.div_ceil(height) * across, || Vec::with_capacity(height.min(m)));
     for (i, row) in y.0[y.1.offset..].chunks_mut(y.1.row_stride).take(m).enumerate() {
         for (j, piece) in row[..n].chunks_mut(width).enumerate() {
-            products[i / height * across + j].y.push(piece);
+            rows[i / height * across + j].push(piece);
         }
     }
+    let run = |(index, y): (usize, Vec<&mut [f32]>)| {
+        let (row, column) = (index / across * height, index % across * width);
+        let x_part = Matrix { rows: y.len(), offset: x.1.offset + row * x.1.row_stride, ..x.1 };
+        arch.dispatch(product((x.0, x_part), (w, d), column, bias.get(column..).unwrap_or(&[]), y));
+    };
     if parts == 1 {
-        products.into_iter().for_each(|product| arch.dispatch(product));
+        rows.into_iter().enumerate().for_each(run);
     } else {
-        products.into_par_iter().for_each(|product| arch.dispatch(product));
+        rows.into_par_iter().enumerate().for_each(run);
     }
 }
 
@@ -165,7 +192,7 @@ mod tests {
             };
             let whole = product(1, 0..m, 0..n);
             for (height, width, parts) in
-                [1, 2, 3, 4, 5, 8, 33].into_iter().flat_map(|h| [1, 2, 3, 7, 8, 29].map(|w| (h, w, 1 + (h + w) % 3)))
+                (1..=12).chain([33]).flat_map(|h| [1, 2, 3, 7, 8, 29].map(|w| (h, w, 1 + (h + w) % 3)))
             {
                 for (first, column) in [(0, 0), (m - height, n - width), ((m - height) / 2, (n - width) / 2)] {
                     let got = product(parts, first..first + height, column..column + width);

@@ -9,6 +9,7 @@ pub(crate) mod linear;
 mod log;
 mod matmul;
 mod panels;
+mod recurrence;
 pub(crate) mod sample;
 pub(crate) mod score;
 pub(crate) mod sequence;
@@ -63,6 +64,12 @@ impl Weight {
         let rows = rows.iter().map(|&(_, extent)| extent).product();
         Self::Matrix(Panels::new(&values, directions, rows, features))
     }
+}
+
+/// Calls `work` on one of the threads that products share: there each product begins at once, while a thread that is not
+/// one of them would sleep until others have woken, worked and woken it.
+pub(crate) fn on_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
 }
 
 /// The buffers of a recording in host memory.
@@ -145,6 +152,15 @@ impl Engine {
     /// # Panics
     /// When there are not so many.
     pub fn run_commands(&mut self, commands: Range<usize>) {
+        let mut dispatches = self.recording.commands[commands.clone()].iter().flat_map(|command| command.dispatches(0));
+        if dispatches.any(|dispatch| dispatch.multiply_adds() >= matmul::PARALLEL_FROM as u64) {
+            on_threads(|| self.run_here(commands));
+        } else {
+            self.run_here(commands);
+        }
+    }
+
+    fn run_here(&mut self, commands: Range<usize>) {
         let recording = Arc::clone(&self.recording);
         for command in &recording.commands[commands] {
             for index in 0..command.count() {

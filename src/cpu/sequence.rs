@@ -1,55 +1,46 @@
 //! Twins of `shaders/sequence.wgsl` with each of its cells.
 
 use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
-use super::cell::{Gru, Lstm, Rnn, run};
-use super::step::{Row, State, products};
-use crate::dims::{Dims, SequenceDims, Step, StepDims};
+use super::step::{Buffers, gru, lstm, rnn};
+use crate::dims::{Dims, Step, StepDims};
 use crate::kernel::override_value;
 use crate::recording::Dispatch;
 
 /// `sequence` with `cell/rnn.wgsl`.
 pub(crate) fn sequence_rnn(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let relu = override_value(&dispatch.overrides, "RELU") == 1;
-    walk(dispatch, bindings, |row, sums, gates_x, _, next, _| run(Rnn { relu, sums, x: row.gates(gates_x), next }));
+    walk(dispatch, bindings, |dims, at, of, _| rnn(dims, at, relu, of));
 }
 
 /// `sequence` with `cell/lstm.wgsl`.
 pub(crate) fn sequence_lstm(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
-    walk(dispatch, bindings, |row, sums, gates_x, _, next, own| {
+    walk(dispatch, bindings, |dims, at, of, own| {
         let [ReadWrite(c)] = own else { unreachable!("sequence_lstm is dispatched with its c") };
-        let c = &mut c[row.row * row.hidden_size..][row.units.clone()];
-        run(Lstm { sums, x: row.gates(gates_x), c, next });
+        lstm(dims, at, of, c);
     });
 }
 
 /// `sequence` with `cell/gru.wgsl`.
 pub(crate) fn sequence_gru(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
-    walk(dispatch, bindings, |row, sums, gates_x, h, next, own| {
+    walk(dispatch, bindings, |dims, at, of, own| {
         let [Read(bias_hn)] = own else { unreachable!("sequence_gru is dispatched with its bias_hn") };
-        let bias_hn = &bias_hn[row.d * row.hidden_size..][row.units.clone()];
-        run(Gru { sums, x: row.gates(gates_x), bias_hn, h, next });
+        gru(dims, at, of, bias_hn);
     });
 }
 
-fn dims(dispatch: &Dispatch) -> &SequenceDims {
-    let Dims::Sequence(dims) = &dispatch.dims else { unreachable!("a sequence is dispatched with SequenceDims") };
-    dims
-}
-
-/// The schedule: step after step from one copy of the state to the other. `advance` makes the next h of a row, from its
-/// sums, `gates_x`, its h and the cell's own bindings.
-fn walk<const G: usize>(
+/// The schedule: step after step from one copy of the state to the other. `step` is also given the cell's own bindings.
+fn walk(
     dispatch: &Dispatch,
     bindings: &mut [Binding<'_>],
-    mut advance: impl FnMut(&Row, &[[f32; G]], &[f32], &[f32], &mut [f32], &mut [Binding<'_>]),
+    step: impl Fn(&StepDims, Step, Buffers<'_>, &mut [Binding<'_>]),
 ) {
     let [Read(gates_x), Weight(weight), Read(h_in), ReadWrite(h_out), ReadWrite(y), Read(lengths), own @ ..] = bindings
     else {
         unreachable!("a sequence is dispatched with its buffers")
     };
-    let dims = dims(dispatch);
+    let Dims::Sequence(dims) = &dispatch.dims else { unreachable!("a sequence is dispatched with SequenceDims") };
     // All units at once; the product does not look at tiles.
-    let step = StepDims {
+    let step_dims = StepDims {
         seq_len: dims.seq_len,
         first_step: dims.first_step,
         batch: dims.batch,
@@ -67,10 +58,8 @@ fn walk<const G: usize>(
     let mut now = h_in[..states].to_vec();
     let mut next = now.clone();
     for index in dims.first_index..dims.first_index + dims.steps {
-        let mut state = State::new(dims.hidden_size, &now, &mut next, y);
-        products(&step, Step { index, pad: [0; 3] }, (weight, &now, lengths), |row, sums| {
-            state.update(row, |h, next| advance(row, sums, gates_x, h, next, own));
-        });
+        let of = Buffers { gates_x, weight, h_in: &now, h_out: &mut next, y, lengths };
+        step(&step_dims, Step { index, pad: [0; 3] }, of, own);
         std::mem::swap(&mut now, &mut next);
     }
     h_out[..states].copy_from_slice(&now);

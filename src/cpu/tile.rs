@@ -17,8 +17,14 @@ pub(super) struct Rows<'a> {
     pub features: usize,
 }
 
-/// Most rows of a tile of one panel: with a row's and a panel's values its sums fill 16 registers.
-pub(super) const TILE_ROWS: usize = 6;
+/// Most rows of a tile of one panel on any machine; the parts of a product are multiples of it.
+pub(super) const TILE_ROWS: usize = 12;
+
+/// Most rows on this one: with a row's and a panel's values their sums fill 16 registers, or 27 of 32, and each value of
+/// the panel that comes out of a cache serves twice as many of them.
+const fn tile_rows<S: Simd>() -> usize {
+    if S::REGISTER_COUNT < 32 { TILE_ROWS / 2 } else { TILE_ROWS }
+}
 
 /// Most panels side by side, where a tile has but one row.
 pub(super) const TILE_PANELS: usize = 4;
@@ -28,7 +34,7 @@ pub(super) const TILE_PANELS: usize = 4;
 const FEATURES_AT_A_TIME: usize = 256;
 
 /// Rows of x that stay in the next cache while panels go by.
-const ROWS_AT_A_TIME: usize = 20 * TILE_ROWS;
+const ROWS_AT_A_TIME: usize = 10 * TILE_ROWS;
 
 /// The product of some rows of x and some columns of y.
 pub(super) struct Product<'a, 'y> {
@@ -84,13 +90,19 @@ impl Product<'_, '_> {
             while i < rows.end {
                 // Tiles as even as can be: a low one waits for its additions.
                 let left = rows.end - i;
-                let height = left.div_ceil(left.div_ceil(TILE_ROWS));
+                let height = left.div_ceil(left.div_ceil(tile_rows::<S>()));
                 match height {
                     1 => self.tile::<S, 1, 1>(simd, i, panel, k),
                     2 => self.tile::<S, 2, 1>(simd, i, panel, k),
                     3 => self.tile::<S, 3, 1>(simd, i, panel, k),
                     4 => self.tile::<S, 4, 1>(simd, i, panel, k),
                     5 => self.tile::<S, 5, 1>(simd, i, panel, k),
+                    6 => self.tile::<S, 6, 1>(simd, i, panel, k),
+                    7 => self.tile::<S, 7, 1>(simd, i, panel, k),
+                    8 => self.tile::<S, 8, 1>(simd, i, panel, k),
+                    9 => self.tile::<S, 9, 1>(simd, i, panel, k),
+                    10 => self.tile::<S, 10, 1>(simd, i, panel, k),
+                    11 => self.tile::<S, 11, 1>(simd, i, panel, k),
                     _ => self.tile::<S, TILE_ROWS, 1>(simd, i, panel, k),
                 }
                 i += height;

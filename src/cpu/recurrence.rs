@@ -1,0 +1,252 @@
+//! One time step on the CPU: for some units at a time the recurrent product and then the cell, while the sums are in the
+//! cache, on as many threads as the step has work for.
+
+use std::ops::Range;
+
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
+use super::matmul::{Matrix, PARTS_PER_THREAD, multiply_columns, threads};
+use super::panels::Panels;
+use crate::dims::{Step, StepDims};
+use crate::plan::padded;
+
+/// The dispatch's units of one row, in one direction, at one step: all of them, or what a thread takes at a time.
+pub(super) struct Row {
+    pub(super) d: usize,
+    /// Of `[D, B]`.
+    pub(super) row: usize,
+    /// Of `[S, B, D]`.
+    y_row: usize,
+    /// Of H.
+    pub(super) units: Range<usize>,
+    pub(super) hidden_size: usize,
+    /// Whether the row's sequence reaches this step.
+    pub(super) valid: bool,
+}
+
+impl Row {
+    /// `[U, G]` of `[S, B, D, H, G]`.
+    pub(super) fn gates<'a, const G: usize>(&self, gates_x: &'a [f32]) -> &'a [[f32; G]] {
+        &gates_x.as_chunks().0[self.y_row * self.hidden_size..][self.units.clone()]
+    }
+
+    /// `update/state.wgsl`: advances the units, or leaves them as they are where the sequence does not reach this step.
+    /// `advance` is given their state and where the next goes, `[U]` each.
+    pub(super) fn update(&self, h_in: &[f32], [next, y]: [&mut [f32]; 2], advance: impl FnOnce(&[f32], &mut [f32])) {
+        let h = &h_in[self.row * padded(self.hidden_size)..][self.units.clone()];
+        if self.valid {
+            advance(h, next);
+            y.copy_from_slice(next);
+        } else {
+            next.copy_from_slice(h);
+            y.fill(0.0);
+        }
+    }
+}
+
+/// A buffer that a step writes: a row of units for each direction and batch row.
+pub(super) struct Written<'a> {
+    values: &'a mut [f32],
+    /// From row to row.
+    width: usize,
+    /// Whether the rows are `[D, B]`, not `[B, D]`.
+    by_direction: bool,
+}
+
+impl<'a> Written<'a> {
+    /// A state of units padded to quads: `[D, B, Q·4]`.
+    pub(super) fn state(values: &'a mut [f32], dims: &StepDims) -> Self {
+        Self { values, width: padded(dims.hidden_size as usize), by_direction: true }
+    }
+
+    /// The cell state of an LSTM: `[D, B, H]`.
+    pub(super) fn cells(values: &'a mut [f32], dims: &StepDims) -> Self {
+        Self { values, width: dims.hidden_size as usize, by_direction: true }
+    }
+
+    /// What the step leaves in the output: `[B, D, Q·4]` of `[S, B, D, Q·4]`.
+    pub(super) fn output(values: &'a mut [f32], dims: &StepDims, at: Step) -> Self {
+        let width = padded(dims.hidden_size as usize);
+        let step = dims.batch as usize * dims.directions as usize * width;
+        Self { values: &mut values[at.index as usize * step..][..step], width, by_direction: false }
+    }
+}
+
+/// Some units of all rows of a direction.
+struct Part<'a, const W: usize> {
+    d: usize,
+    /// Of the dispatch's.
+    units: Range<usize>,
+    /// The units in each of the written buffers, `[U]`.
+    rows: Vec<[&'a mut [f32]; W]>,
+}
+
+/// The schedule: the recurrent product of `h_in` (`[D, B, K]`) and `weight` (`[D, U, G, K]`), and then `cell` for every row
+/// with its sums, `[U, G]`, and its units in each of the written buffers.
+pub(super) fn step<const G: usize, const W: usize>(
+    dims: &StepDims,
+    at: Step,
+    inputs: (&Panels, &[f32], &[f32]),
+    written: [Written<'_>; W],
+    cell: impl Fn(&Row, &[[f32; G]], [&mut [f32]; W]) + Sync,
+) {
+    let units = dims.units as usize;
+    let width = match threads((dims.batch * dims.directions) as usize, units * G, dims.state_quads as usize * 4) {
+        1 => units,
+        threads => units_of_part(inputs.0.width(), units, G, threads),
+    };
+    step_in_parts(width, dims, at, inputs, written, cell);
+}
+
+/// Units of a part, so that there are some for each thread and each begins with a panel.
+fn units_of_part(panel: usize, units: usize, gates: usize, threads: usize) -> usize {
+    let whole = if panel.is_multiple_of(gates) { panel / gates } else { panel };
+    units.div_ceil(threads * PARTS_PER_THREAD).next_multiple_of(whole)
+}
+
+/// The step in parts of `width` units.
+fn step_in_parts<const G: usize, const W: usize>(
+    width: usize,
+    dims: &StepDims,
+    at: Step,
+    (weight, h_in, lengths): (&Panels, &[f32], &[f32]),
+    written: [Written<'_>; W],
+    cell: impl Fn(&Row, &[[f32; G]], [&mut [f32]; W]) + Sync,
+) {
+    // Buffers may be larger than a dispatch needs.
+    let lengths: &[u32] = bytemuck::cast_slice(&lengths[..dims.batch as usize]);
+    let (batch, directions) = (dims.batch as usize, dims.directions as usize);
+    let (features, first_unit) = (dims.state_quads as usize * 4, dims.unit_offset as usize);
+    let elapsed = dims.first_step + at.index;
+    let run = |Part { d, units, rows }: Part<'_, W>| {
+        let t = if d == 1 { dims.seq_len - 1 - elapsed } else { elapsed };
+        let count = units.len();
+        let mut sums = vec![[0.0; G]; batch * count];
+        // Rows whose sequence does not reach this step have nothing to sum.
+        let mut first = 0;
+        for reached in lengths.chunk_by(|a, b| (t < *a) == (t < *b)) {
+            let rows = reached.len();
+            if t < reached[0] {
+                let offset = (d * batch + first) * features;
+                let x = Matrix { rows, columns: features, offset, row_stride: features };
+                let y = sums[first * count..].chunks_mut(count).take(rows).map(|row| row.as_flattened_mut());
+                multiply_columns((h_in, x), (weight, d), units.start * G, y.collect());
+            }
+            first += rows;
+        }
+        for (b, ((&length, sums), written)) in lengths.iter().zip(sums.chunks_exact(count)).zip(rows).enumerate() {
+            let row = Row {
+                d,
+                row: d * batch + b,
+                y_row: (at.index as usize * batch + b) * directions + d,
+                units: first_unit + units.start..first_unit + units.end,
+                hidden_size: dims.hidden_size as usize,
+                valid: t < length,
+            };
+            cell(&row, sums, written);
+        }
+    };
+    let units = first_unit..first_unit + dims.units as usize;
+    let one = width >= units.len();
+    let parts = cut(written, width, [directions, batch], units);
+    if one {
+        parts.into_iter().for_each(run);
+    } else {
+        parts.into_par_iter().for_each(run);
+    }
+}
+
+/// Cuts `units` of every row into parts of `width` units, for each direction.
+fn cut<'a, const W: usize>(
+    written: [Written<'a>; W],
+    width: usize,
+    [directions, batch]: [usize; 2],
+    units: Range<usize>,
+) -> Vec<Part<'a, W>> {
+    let across = units.len().div_ceil(width);
+    let mut parts: Vec<Part<'a, W>> = (0..directions * across)
+        .map(|index| {
+            let start = index % across * width;
+            let rows = (0..batch).map(|_| std::array::from_fn(|_| <&mut [f32]>::default())).collect();
+            Part { d: index / across, units: start..units.len().min(start + width), rows }
+        })
+        .collect();
+    for (w, Written { values, width: row_width, by_direction }) in written.into_iter().enumerate() {
+        for (index, row) in values.chunks_mut(row_width).take(directions * batch).enumerate() {
+            let (d, b) =
+                if by_direction { (index / batch, index % batch) } else { (index % directions, index / directions) };
+            for (part, piece) in parts[d * across..].iter_mut().zip(row[units.clone()].chunks_mut(width)) {
+                part.rows[b][w] = piece;
+            }
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Panels, Step, StepDims, Written, step_in_parts, units_of_part};
+    use crate::random::Mt19937;
+
+    /// Two directions, three rows of which one ends early, and a shard of 40 units from 30 on of 70.
+    const DIMS: StepDims = StepDims {
+        seq_len: 5,
+        first_step: 1,
+        batch: 3,
+        directions: 2,
+        hidden_size: 70,
+        state_quads: 18,
+        units: 40,
+        unit_offset: 30,
+        unit_tiles: 1,
+        row_tiles: 1,
+        pad: [0; 2],
+    };
+
+    /// The next state (`[D, B, 72]`) and two steps of the output (`[2, B, D, 72]`) after the second of them, sums of two
+    /// gates added up; NaN where nothing is written.
+    fn outcome(width: usize) -> [Vec<f32>; 2] {
+        let random = |seed, len| Mt19937::new(seed).uniform_vec(len, -1.0, 1.0);
+        let (weight, h_in) = (Panels::new(&random(1, 2 * 80 * 72), 2, 80, 72), random(2, 2 * 3 * 72));
+        let lengths = [5_u32, 2, 5].map(f32::from_bits);
+        let (mut next, mut y) = (vec![f32::NAN; 2 * 3 * 72], vec![f32::NAN; 2 * 3 * 2 * 72]);
+        let at = Step { index: 1, pad: [0; 3] };
+        let written = [Written::state(&mut next, &DIMS), Written::output(&mut y, &DIMS, at)];
+        step_in_parts(width, &DIMS, at, (&weight, &h_in, &lengths), written, |row, sums: &[[f32; 2]], rows| {
+            row.update(&h_in, rows, |h, next| {
+                next.iter_mut().zip(h).zip(sums).for_each(|((next, h), [a, b])| *next = h + a + b);
+            });
+        });
+        [next, y]
+    }
+
+    fn bits(values: &[f32]) -> Vec<u32> {
+        values.iter().map(|value| value.to_bits()).collect()
+    }
+
+    /// However many threads share a step, it has the same bits, in its own units and no others.
+    #[test]
+    fn a_step_in_parts_is_that_step() {
+        let [next, y] = outcome(40);
+        for (at, value) in next.iter().enumerate() {
+            assert_eq!((30..70).contains(&(at % 72)), !value.is_nan(), "unit {} of row {}", at % 72, at / 72);
+        }
+        for (at, value) in y.iter().enumerate() {
+            let (row, unit) = (at / 72, at % 72);
+            assert_eq!(row >= 6 && (30..70).contains(&unit), !value.is_nan(), "unit {unit} of output row {row}");
+            if row >= 6 && !value.is_nan() {
+                // Rows of y are [S, B, D], those of the state [D, B]; row 1 ended before step 2.
+                let (d, b) = (row % 2, row / 2 % 3);
+                let want = if b == 1 { 0.0 } else { next[(d * 3 + b) * 72 + unit] };
+                assert_eq!(value.to_bits(), want.to_bits(), "unit {unit} of row {b}, direction {d}");
+            }
+        }
+        let panel = Panels::new(&[0.0], 1, 1, 1).width();
+        for threads in [1, 2, 16] {
+            let width = units_of_part(panel, 40, 2, threads);
+            assert!(width < 40, "{threads} threads: {width} units");
+            let parts = outcome(width);
+            assert_eq!(parts.map(|values| bits(&values)), [bits(&next), bits(&y)], "{width} units to a part");
+        }
+    }
+}
