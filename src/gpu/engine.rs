@@ -9,7 +9,7 @@ use super::context::{Gpu, UNIFORM_STRIDE};
 use super::pipeline::Pipeline;
 use super::timer::{Timer, Timing};
 use crate::dims::Step;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::recording::{BufferId, BufferSpec, Command, CopyPair, Dispatch, Recording};
 
 /// A dispatch with its pipeline and bind group.
@@ -277,26 +277,27 @@ impl Engine {
     /// Maps buffers, waits, and copies their values out.
     fn map(&self, buffers: &[&wgpu::Buffer]) -> Result<Vec<Vec<f32>>> {
         let (sender, receiver) = mpsc::channel();
-        for buffer in buffers {
-            let sender = sender.clone();
-            buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-                // The receiver outlives the wait below; if it is gone, nobody needs the result.
-                let _ = sender.send(result);
-            });
-        }
+        self.gpu.scoped("reading back", || {
+            for buffer in buffers {
+                let sender = sender.clone();
+                buffer.map_async(wgpu::MapMode::Read, .., move |result| {
+                    // The receiver outlives the wait below; if it is gone, nobody needs the result.
+                    let _ = sender.send(result);
+                });
+            }
+        })?;
         self.gpu.wait()?;
-        let failed = |message: String| Error::Gpu { adapter: self.gpu.title(), message };
         for _ in buffers {
             receiver
                 .try_recv()
-                .map_err(|_| failed("a read-back did not finish".to_owned()))?
-                .map_err(|error| failed(format!("a read-back failed: {error}")))?;
+                .map_err(|_| self.gpu.explain("a read-back did not finish".to_owned()))?
+                .map_err(|error| self.gpu.explain(format!("a read-back failed: {error}")))?;
         }
         buffers
             .iter()
             .map(|buffer| {
                 let values = {
-                    let view = buffer.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
+                    let view = buffer.get_mapped_range(..).map_err(|error| self.gpu.explain(error.to_string()))?;
                     bytemuck::pod_collect_to_vec::<u8, f32>(&view)
                 };
                 buffer.unmap();

@@ -3,12 +3,13 @@
 mod adapter;
 mod context;
 mod engine;
+mod faults;
 mod pipeline;
 mod timer;
 
 pub use adapter::{AdapterEntry, adapters};
 pub(crate) use adapter::{by_name, driver};
 pub use context::Gpu;
-pub(crate) use context::lock;
+pub(crate) use context::{descriptor, lock};
 pub use engine::{Engine, upload_weights};
 pub use timer::Timing;

@@ -19,6 +19,7 @@ mod seeded;
 
 mod activation;
 mod alike;
+mod brought;
 mod by_hand;
 mod calibrate;
 mod cases;
@@ -186,6 +187,10 @@ const OF_SCHEDULES_ON_ADAPTERS: &[(&str, Test)] = &[("kernels_in_lockstep", kern
 
 /// Tests of adapters alone: the CPU's engine is what they compare with.
 const ON_ADAPTERS: &[(&str, Test)] = &[
+    ("devices_that_the_program_brought", brought::same_numbers),
+    ("callbacks_stay_the_programs", brought::callbacks),
+    ("limits_of_a_device_that_was_brought", brought::limits),
+    ("devices_that_are_lost", brought::lost),
     ("kernels_in_lockstep", kernels::lockstep),
     ("f16_kernels_in_lockstep", f16::kernels),
     ("loop_canary", kernels::loop_canary),
