@@ -6,9 +6,11 @@
 
 mod f16;
 mod recurrence;
+mod transfer;
 
 pub use f16::*;
 pub use recurrence::*;
+pub use transfer::*;
 
 use crate::cpu::{self, Twin};
 use crate::dims::Dims;
@@ -343,7 +345,7 @@ pub static SAMPLE: Kernel = Kernel {
 };
 
 /// The whole table.
-pub static KERNELS: [&Kernel; 33] = [
+pub static KERNELS: [&Kernel; 35] = [
     &LINEAR,
     &LINEAR_WIDE,
     &LINEAR_ROWS,
@@ -362,6 +364,8 @@ pub static KERNELS: [&Kernel; 33] = [
     &DROPOUT,
     &SCORE,
     &SAMPLE,
+    &GATHER,
+    &SCATTER,
     &LINEAR_F16,
     &LINEAR_ROWS_F16,
     &STEP_RNN_F16,

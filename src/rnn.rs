@@ -174,6 +174,10 @@ impl Rnn {
         &self.device
     }
 
+    pub(crate) fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
     /// Runs the module.
     ///
     /// `input` is `[T, B, I]`, `[B, T, I]` with `batch_first`, or `[T, I]` for a single sequence. `state` is the

@@ -15,6 +15,7 @@ pub(crate) mod sequence;
 mod softmax;
 pub(crate) mod step;
 mod tile;
+pub(crate) mod transfer;
 
 use std::borrow::Cow;
 use std::sync::Arc;

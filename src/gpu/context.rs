@@ -179,6 +179,18 @@ impl Gpu {
         })
     }
 
+    /// A buffer that holds `words`, from the next submission on.
+    pub(crate) fn filled(&self, label: &str, usage: wgpu::BufferUsages, words: &[u32]) -> Result<wgpu::Buffer> {
+        let buffer = self.buffer(label, size_of_val(words) as u64, usage | wgpu::BufferUsages::COPY_DST)?;
+        self.scoped("uploading", || self.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words)))?;
+        Ok(buffer)
+    }
+
+    /// Asks the device whether it is still there.
+    pub(crate) fn ask(&self) -> Result<()> {
+        self.faults.ask(&self.device)
+    }
+
     /// Runs `work` and turns what wgpu reports meanwhile into an error.
     pub(super) fn scoped<T>(&self, doing: &str, work: impl FnOnce() -> T) -> Result<T> {
         self.faults.scoped(&self.device, doing, work)

@@ -12,6 +12,7 @@ mod schedule;
 mod segments;
 mod sequence;
 mod tiled;
+mod transfer;
 mod weights;
 
 pub(crate) use dense::{embed, linear};
@@ -19,6 +20,7 @@ pub use language_model::{
     GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted, plan_generation, plan_pass, steps_per_pass,
 };
 pub use schedule::{Choice, Schedule, check as check_schedule, choose};
+pub(crate) use transfer::{Strided, Tensors, Transfer, transfers};
 pub use weights::{LayerShard, ProjectionShard, Storage, WeightLayout};
 
 use crate::check::Sizes;

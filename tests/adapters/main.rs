@@ -14,6 +14,9 @@ mod language_models;
 mod parameters;
 #[path = "../common/parts.rs"]
 mod parts;
+#[allow(dead_code, reason = "its main() is for those who run it")]
+#[path = "../../examples/render_loop.rs"]
+mod render_loop;
 #[path = "../common/seeded.rs"]
 mod seeded;
 
@@ -33,12 +36,14 @@ mod kernels;
 mod language_model;
 mod limits;
 mod networks;
+mod record;
 mod sample;
 mod score;
 mod sessions;
 mod shipped;
 mod streams;
 mod training;
+mod transfer;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_rnn::device::OpenOptions;
@@ -118,6 +123,7 @@ const EVERYWHERE: &[(&str, Test)] = &[
     ("embed_writes_its_shard", embedding::shards),
     ("embedding_looks_up_rows", embedding::lookups),
     ("embedding_fixtures", embedding::fixtures),
+    ("transfers_find_their_place", transfer::words_find_their_place),
     ("dropout_masks", dropout::masks),
     ("dropout_masks_are_those_of_the_whole", dropout::masks_are_those_of_the_whole),
     ("dropout_fractions", dropout::fractions),
@@ -191,6 +197,12 @@ const ON_ADAPTERS: &[(&str, Test)] = &[
     ("callbacks_stay_the_programs", brought::callbacks),
     ("limits_of_a_device_that_was_brought", brought::limits),
     ("devices_that_are_lost", brought::lost),
+    ("recorded_passes_are_forward", record::as_forward),
+    ("recorded_passes_of_any_layout", record::layouts),
+    ("recorded_passes_one_after_the_other", record::one_after_the_other),
+    ("recorded_passes_in_pieces", record::cut),
+    ("recorded_passes_refuse_by_name", record::refusals),
+    ("example_render_loop", record::example),
     ("kernels_in_lockstep", kernels::lockstep),
     ("f16_kernels_in_lockstep", f16::kernels),
     ("loop_canary", kernels::loop_canary),

@@ -7,11 +7,11 @@ use naga::{AddressSpace, Expression, Literal, Module, Scalar, TypeInner};
 use wgpu_rnn::Kind;
 use wgpu_rnn::calibrate::kernels::{BLOCK_TILES, TILE_QUADS, WORKGROUP_SIZE};
 use wgpu_rnn::dims::{
-    DropoutDims, EmbedDims, LinearDims, ProbeDims, SampleDims, ScoreDims, SequenceDims, Step, StepDims,
+    DropoutDims, EmbedDims, LinearDims, ProbeDims, SampleDims, ScoreDims, SequenceDims, Step, StepDims, TransferDims,
 };
 use wgpu_rnn::kernel::{
     Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, LINEAR_WIDE_TILE, NO_TOKEN, QUADS_PER_WORKGROUP,
-    SAMPLE_SITE, STEP_MAX_ROWS, STEP_TILE_ROWS, STEP_TILE_UNITS,
+    SAMPLE_SITE, STEP_MAX_ROWS, STEP_TILE_ROWS, STEP_TILE_UNITS, TRANSFERS_PER_WORKGROUP,
 };
 
 use crate::{
@@ -53,7 +53,7 @@ macro_rules! layout_of {
 }
 
 /// Every struct of `dims.rs`.
-fn host_layouts() -> [Layout; 9] {
+fn host_layouts() -> [Layout; 10] {
     [
         layout_of!(LinearDims {
             steps,
@@ -105,6 +105,18 @@ fn host_layouts() -> [Layout; 9] {
         } f32 { scale }),
         layout_of!(ScoreDims { rows, columns }),
         layout_of!(SampleDims { batch, columns }),
+        layout_of!(TransferDims {
+            steps,
+            batch,
+            directions,
+            features,
+            width,
+            first_step,
+            seq_len,
+            offset,
+            step_stride,
+            row_stride
+        }),
         layout_of!(ProbeDims { iterations, tiles }),
     ]
 }
@@ -183,6 +195,7 @@ fn constants_agree(kernel: &Kernel) -> Verdict {
             &[("TILE_UNITS", STEP_TILE_UNITS), ("TILE_ROWS", STEP_TILE_ROWS)]
         }
         "embed" | "dropout" => &[("WORKGROUP_SIZE", QUADS_PER_WORKGROUP)],
+        "gather" | "scatter" => &[("WORKGROUP_SIZE", TRANSFERS_PER_WORKGROUP)],
         "score" => &[],
         "sample" => &[("NO_TOKEN", NO_TOKEN as usize), ("SAMPLE_SITE", SAMPLE_SITE as usize)],
         "chain" | "barrier" | "multiply_add" => &[("WORKGROUP_SIZE", WORKGROUP_SIZE)],
