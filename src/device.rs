@@ -7,7 +7,7 @@ use std::sync::Arc;
 pub use choice::Choice;
 
 use crate::error::{Error, Result};
-use crate::gpu::{self, AdapterEntry, Gpu};
+use crate::gpu::{self, AdapterEntry, Gpu, Polling, Waiting};
 use crate::kernel::WeightType;
 use crate::limits::Limits;
 use crate::plan::{Storage, Tuning};
@@ -50,11 +50,13 @@ pub struct OpenOptions {
     pub self_test: bool,
     /// Whether runs are timed by the device's own clock, where it has one.
     pub timestamps: bool,
+    /// Who polls the device while a future waits for it.
+    pub polling: Polling,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { limits: Vec::new(), self_test: true, timestamps: false }
+        Self { limits: Vec::new(), self_test: true, timestamps: false, polling: Polling::default() }
     }
 }
 
@@ -86,6 +88,13 @@ impl OpenOptions {
         self
     }
 
+    /// Says who polls the device while a future waits for it.
+    #[must_use]
+    pub fn polling(mut self, polling: Polling) -> Self {
+        self.polling = polling;
+        self
+    }
+
     fn lower(&self, limits: &mut Limits) -> Result<()> {
         self.limits.iter().try_for_each(|(name, value)| limits.set(name, *value))
     }
@@ -112,9 +121,25 @@ impl Device {
     /// # Errors
     /// As [`open`](Self::open); [`Error::Argument`] for a limit that cannot be set.
     pub fn open_with(selector: &str, options: &OpenOptions) -> Result<Self> {
-        match Choice::of(selector)? {
+        Choice::of(selector)?.open(options)
+    }
+
+    /// As [`open`](Self::open), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_async(selector: &str) -> Result<Self> {
+        Self::open_with_async(selector, &OpenOptions::default()).await
+    }
+
+    /// As [`open_with`](Self::open_with), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`open_with`](Self::open_with).
+    pub async fn open_with_async(selector: &str, options: &OpenOptions) -> Result<Self> {
+        match Choice::of_async(selector).await? {
             Choice::Cpu => Self::cpu_with(options),
-            Choice::Adapter(entry) => Self::from_adapter(&entry, options),
+            Choice::Adapter(entry) => Self::from_adapter_async(&entry, options).await,
         }
     }
 
@@ -138,7 +163,19 @@ impl Device {
     /// # Errors
     /// As [`open_with`](Self::open_with).
     pub fn from_adapter(entry: &AdapterEntry, options: &OpenOptions) -> Result<Self> {
-        Self::from_gpu(Gpu::open(entry, options.timestamps)?, options)
+        pollster::block_on(Self::from_adapter_as(entry, options, Waiting::Block))
+    }
+
+    /// As [`from_adapter`](Self::from_adapter), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`from_adapter`](Self::from_adapter).
+    pub async fn from_adapter_async(entry: &AdapterEntry, options: &OpenOptions) -> Result<Self> {
+        Self::from_adapter_as(entry, options, Waiting::Await).await
+    }
+
+    async fn from_adapter_as(entry: &AdapterEntry, options: &OpenOptions, waiting: Waiting) -> Result<Self> {
+        Self::from_gpu(Gpu::open(entry, options.timestamps, options.polling).await?, options, waiting).await
     }
 
     /// Runs models on a device that the program has opened for itself; `queue` is the queue that came with it.
@@ -164,7 +201,24 @@ impl Device {
     /// [`Error::SelfTest`] when the device computes wrong numbers, [`Error::Argument`] for a limit that cannot be set,
     /// [`Error::DeviceLost`] and the other errors of the device.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &OpenOptions) -> Result<Self> {
-        Self::from_gpu(Gpu::adopt(device, queue, options.timestamps)?, options)
+        pollster::block_on(Self::from_wgpu_as(device, queue, options, Waiting::Block))
+    }
+
+    /// As [`from_wgpu`](Self::from_wgpu), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`from_wgpu`](Self::from_wgpu).
+    pub async fn from_wgpu_async(device: wgpu::Device, queue: wgpu::Queue, options: &OpenOptions) -> Result<Self> {
+        Self::from_wgpu_as(device, queue, options, Waiting::Await).await
+    }
+
+    async fn from_wgpu_as(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: &OpenOptions,
+        waiting: Waiting,
+    ) -> Result<Self> {
+        Self::from_gpu(Gpu::adopt(device, queue, options.timestamps, options.polling)?, options, waiting).await
     }
 
     /// What to ask an adapter for when the program opens the device itself: the adapter's limits, and of its features those
@@ -175,13 +229,13 @@ impl Device {
         gpu::descriptor(adapter)
     }
 
-    fn from_gpu(gpu: Gpu, options: &OpenOptions) -> Result<Self> {
+    async fn from_gpu(gpu: Gpu, options: &OpenOptions, waiting: Waiting) -> Result<Self> {
         let mut limits = gpu.limits().clone();
         options.lower(&mut limits)?;
         let lowered = gpu.with_limits(limits);
         if options.self_test {
             // Under the adapter's own limits: lowered ones may be too low for the self-test's network.
-            self_test::run(&Self(Inner::Gpu(Arc::new(gpu))))?;
+            self_test::run(&Self(Inner::Gpu(Arc::new(gpu))), waiting).await?;
         }
         Ok(Self(Inner::Gpu(Arc::new(lowered))))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::cpu;
 use crate::device::{Device, Engine};
 use crate::error::{Error, Result};
-use crate::gpu;
+use crate::gpu::{self, Waiting};
 use crate::recording::{BufferId, BufferSpec, CopyPair, Recording, Role};
 
 /// The packed weights of a model where its device can read them.
@@ -76,9 +76,14 @@ impl Session {
     /// # Errors
     /// The errors of the device.
     pub fn read(&self, id: BufferId) -> Result<Vec<f32>> {
+        pollster::block_on(self.read_as(id, Waiting::Block))
+    }
+
+    /// As [`read`](Self::read), waiting in one way or the other.
+    pub(crate) async fn read_as(&self, id: BufferId, waiting: Waiting) -> Result<Vec<f32>> {
         match self {
             Self::Cpu(engine) => Ok(engine.buffer(id).into_owned()),
-            Self::Gpu(engine) => engine.read(id, 0..engine.recording().spec(id).len()),
+            Self::Gpu(engine) => engine.read_as(id, 0..engine.recording().spec(id).len(), waiting).await,
         }
     }
 
@@ -95,6 +100,16 @@ impl Session {
     /// # Errors
     /// As [`carry`](Self::carry).
     pub fn run_and_carry(&mut self, results: &[BufferId], pairs: &[CopyPair]) -> Result<Vec<Vec<f32>>> {
+        pollster::block_on(self.run_as(results, pairs, Waiting::Block))
+    }
+
+    /// As [`run_and_carry`](Self::run_and_carry), waiting in one way or the other.
+    pub(crate) async fn run_as(
+        &mut self,
+        results: &[BufferId],
+        pairs: &[CopyPair],
+        waiting: Waiting,
+    ) -> Result<Vec<Vec<f32>>> {
         check_pairs(self.recording(), self.recording(), pairs)?;
         match self {
             Self::Cpu(engine) => {
@@ -103,7 +118,7 @@ impl Session {
                 pairs.iter().for_each(|&(from, to)| engine.copy(from, to));
                 Ok(values)
             }
-            Self::Gpu(engine) => engine.run(results, pairs),
+            Self::Gpu(engine) => engine.run_as(results, pairs, waiting).await,
         }
     }
 

@@ -19,13 +19,21 @@ impl Choice {
     /// # Errors
     /// [`Error::NoAdapter`] when nothing matches; [`Error::Argument`] for `all`, which is several.
     pub fn of(selector: &str) -> Result<Self> {
+        pollster::block_on(Self::of_async(selector))
+    }
+
+    /// As [`of`](Self::of), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub async fn of_async(selector: &str) -> Result<Self> {
         if selector == "cpu" {
             return Ok(Self::Cpu);
         }
         if selector == "all" {
             return Err(Error::Argument("'all' stands for several devices; name one".to_owned()));
         }
-        let adapters = gpu::adapters();
+        let adapters = gpu::adapters_async().await;
         let adapter = |entry: AdapterEntry| Self::Adapter(Box::new(entry));
         if selector == "auto" {
             return Self::auto(&adapters);

@@ -1,12 +1,13 @@
 //! An opened device: queue, limits, pipelines, and what went wrong with it.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::adapter::{AdapterEntry, title};
 use super::faults::Faults;
+use super::mapping::Progress;
 use super::pipeline::Pipeline;
+use super::poller::{Poller, Polling};
 use crate::dims::Step;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
@@ -32,6 +33,7 @@ pub struct Gpu {
     /// One [`Step`] every [`UNIFORM_STRIDE`] bytes.
     pub(super) steps: wgpu::Buffer,
     faults: Arc<Faults>,
+    poller: Arc<Poller>,
     timestamps: bool,
 }
 
@@ -57,28 +59,34 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::RequestDevice`] when the driver gives no device, and the errors of the device.
-    pub fn open(entry: &AdapterEntry, timestamps: bool) -> Result<Self> {
+    pub async fn open(entry: &AdapterEntry, timestamps: bool, polling: Polling) -> Result<Self> {
         let mut descriptor = descriptor(&entry.adapter);
         if !timestamps {
             descriptor.required_features.remove(wgpu::Features::TIMESTAMP_QUERY);
         }
-        let (device, queue) = pollster::block_on(entry.adapter.request_device(&descriptor))
-            .map_err(|source| Error::RequestDevice { adapter: entry.title(), source })?;
+        let requested = entry.adapter.request_device(&descriptor).await;
+        let (device, queue) = requested.map_err(|source| Error::RequestDevice { adapter: entry.title(), source })?;
         let faults = Faults::new(entry.title());
         faults.watch(&device);
-        Self::new(device, queue, faults, timestamps)
+        Self::new(device, queue, faults, timestamps, polling)
     }
 
     /// Uses a device that somebody else has opened, whose callbacks it leaves alone.
     ///
     /// # Errors
     /// The errors of the device.
-    pub fn adopt(device: wgpu::Device, queue: wgpu::Queue, timestamps: bool) -> Result<Self> {
+    pub fn adopt(device: wgpu::Device, queue: wgpu::Queue, timestamps: bool, polling: Polling) -> Result<Self> {
         let faults = Faults::new(title(&device.adapter_info()));
-        Self::new(device, queue, faults, timestamps)
+        Self::new(device, queue, faults, timestamps, polling)
     }
 
-    fn new(device: wgpu::Device, queue: wgpu::Queue, faults: Arc<Faults>, timestamps: bool) -> Result<Self> {
+    fn new(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        faults: Arc<Faults>,
+        timestamps: bool,
+        polling: Polling,
+    ) -> Result<Self> {
         faults.ask(&device)?;
         let info = device.adapter_info();
         let software = info.device_type == wgpu::DeviceType::Cpu;
@@ -88,6 +96,7 @@ impl Gpu {
             pipelines: Mutex::default(),
             steps: faults.scoped(&device, "creating the table of steps", || step_table(&device, &queue))?,
             timestamps: timestamps && device.features().contains(wgpu::Features::TIMESTAMP_QUERY),
+            poller: Arc::new(Poller::new(polling)),
             info,
             faults,
             device,
@@ -106,6 +115,7 @@ impl Gpu {
             pipelines: Mutex::new(lock(&self.pipelines).clone()),
             steps: self.steps.clone(),
             faults: Arc::clone(&self.faults),
+            poller: Arc::clone(&self.poller),
             timestamps: self.timestamps,
         }
     }
@@ -204,16 +214,16 @@ impl Gpu {
         }
     }
 
-    /// Waits until everything submitted is done.
-    pub(super) fn wait(&self) -> Result<()> {
-        // Where the device is lost meanwhile, wgpu panics; that must not take the program along.
-        let poll = || self.device.poll(wgpu::PollType::wait_indefinitely());
-        let result = catch_unwind(AssertUnwindSafe(poll)).inspect_err(|_| self.faults.lose("it was lost at work"));
+    /// Polls the device.
+    pub(super) fn poll(&self, how: wgpu::PollType) -> Result<()> {
+        let polled = self.faults.poll(&self.device, how);
         self.faults.check()?;
-        match result {
-            Ok(Err(error)) => Err(self.faults.refused(error.to_string())),
-            Ok(Ok(_)) | Err(_) => Ok(()),
-        }
+        polled
+    }
+
+    /// Has somebody poll the device until `progress` is made.
+    pub(super) fn watch(&self, progress: &Arc<Progress>) {
+        self.poller.watch(&self.device, &self.faults, progress);
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::bound::{Bound, Uniforms};
 use super::context::Gpu;
+use super::mapping::{Mapping, Waiting};
 use super::timer::{Timer, Timing};
 use crate::error::{Error, Result};
 use crate::plan::Transfer;
@@ -132,6 +133,17 @@ impl Engine {
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::OutOfMemory`] and the other errors of the device.
     pub fn run(&mut self, results: &[BufferId], then: &[CopyPair]) -> Result<Vec<Vec<f32>>> {
+        pollster::block_on(self.run_as(results, then, Waiting::Block))
+    }
+
+    /// As [`run`](Self::run), waiting in one way or the other. After a future that was dropped the results are lost; the
+    /// rest of the run has taken place.
+    pub(crate) async fn run_as(
+        &mut self,
+        results: &[BufferId],
+        then: &[CopyPair],
+        waiting: Waiting,
+    ) -> Result<Vec<Vec<f32>>> {
         self.stage(results)?;
         let start = Instant::now();
         let last = self.parts.len() - 1;
@@ -142,7 +154,7 @@ impl Engine {
         self.timing = Timing { encode: start.elapsed(), gpu: None };
         let mut read_back: Vec<_> = results.iter().map(|id| &self.staging[id]).collect();
         read_back.extend(self.timer.as_ref().map(|timer| &timer.staging));
-        let mut values = self.map(&read_back)?;
+        let mut values = Mapping::start(&self.gpu, read_back)?.values(waiting).await?;
         if let Some(timer) = &self.timer {
             self.timing.gpu = values.pop().and_then(|words| timer.elapsed(&words));
         }
@@ -172,6 +184,11 @@ impl Engine {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn read(&self, id: BufferId, values: Range<usize>) -> Result<Vec<f32>> {
+        pollster::block_on(self.read_as(id, values, Waiting::Block))
+    }
+
+    /// As [`read`](Self::read), waiting in one way or the other.
+    pub(crate) async fn read_as(&self, id: BufferId, values: Range<usize>, waiting: Waiting) -> Result<Vec<f32>> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let size = values.len() as u64 * 4;
         let staging = self.gpu.buffer("read-back", size, usage)?;
@@ -180,7 +197,8 @@ impl Engine {
             encoder.copy_buffer_to_buffer(&self.buffers[id.0], values.start as u64 * 4, &staging, 0, size);
             self.gpu.queue.submit([encoder.finish()]);
         })?;
-        Ok(self.map(&[&staging])?.pop().unwrap_or_default())
+        let values = Mapping::start(&self.gpu, vec![&staging])?.values(waiting).await?;
+        Ok(values.into_iter().next().unwrap_or_default())
     }
 
     fn set(&self, command: usize, index: u32) -> &[Bound] {
@@ -280,38 +298,6 @@ impl Engine {
                 encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size().max(to.size()));
             }
         }
-    }
-
-    /// Maps buffers, waits, and copies their values out.
-    fn map(&self, buffers: &[&wgpu::Buffer]) -> Result<Vec<Vec<f32>>> {
-        let (sender, receiver) = mpsc::channel();
-        self.gpu.scoped("reading back", || {
-            for buffer in buffers {
-                let sender = sender.clone();
-                buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-                    // The receiver outlives the wait below; if it is gone, nobody needs the result.
-                    let _ = sender.send(result);
-                });
-            }
-        })?;
-        self.gpu.wait()?;
-        for _ in buffers {
-            receiver
-                .try_recv()
-                .map_err(|_| self.gpu.explain("a read-back did not finish".to_owned()))?
-                .map_err(|error| self.gpu.explain(format!("a read-back failed: {error}")))?;
-        }
-        buffers
-            .iter()
-            .map(|buffer| {
-                let values = {
-                    let view = buffer.get_mapped_range(..).map_err(|error| self.gpu.explain(error.to_string()))?;
-                    bytemuck::pod_collect_to_vec::<u8, f32>(&view)
-                };
-                buffer.unmap();
-                Ok(values)
-            })
-            .collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What goes wrong on a device, told as errors.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use super::context::lock;
@@ -95,7 +96,15 @@ impl Faults {
     /// # Errors
     /// [`Error::DeviceLost`], or what was reported before.
     pub fn ask(&self, device: &wgpu::Device) -> Result<()> {
-        self.check()?;
+        self.is_lost(device);
+        self.check()
+    }
+
+    /// Whether the device is gone; it is asked.
+    pub fn is_lost(&self, device: &wgpu::Device) -> bool {
+        if lock(&self.lost).is_some() {
+            return true;
+        }
         let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("is the device there?"),
@@ -106,7 +115,24 @@ impl Faults {
         let answers = buffer.get_mapped_range(..).is_ok();
         if pollster::block_on(memory.pop()).is_none() && !answers {
             self.lose("it does not answer");
+            return true;
         }
-        self.check()
+        false
+    }
+
+    /// Polls the device, and notes if it is gone.
+    ///
+    /// # Errors
+    /// What wgpu says.
+    pub fn poll(&self, device: &wgpu::Device, how: wgpu::PollType) -> Result<()> {
+        // Where the device is lost meanwhile, wgpu panics; that must not take the program along.
+        match catch_unwind(AssertUnwindSafe(|| device.poll(how))) {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(self.refused(error.to_string())),
+            Err(_) => {
+                self.lose("it was lost at work");
+                self.check()
+            }
+        }
     }
 }

@@ -5,13 +5,17 @@ mod bound;
 mod context;
 mod engine;
 mod faults;
+mod mapping;
 mod pipeline;
+mod poller;
 mod timer;
 
-pub use adapter::{AdapterEntry, adapters};
+pub use adapter::{AdapterEntry, adapters, adapters_async};
 pub(crate) use adapter::{by_name, driver};
 pub(crate) use bound::Bound;
 pub use context::Gpu;
 pub(crate) use context::{descriptor, lock};
 pub use engine::{Engine, upload_weights};
+pub(crate) use mapping::Waiting;
+pub use poller::Polling;
 pub use timer::Timing;

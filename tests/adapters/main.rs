@@ -44,6 +44,7 @@ mod shipped;
 mod streams;
 mod training;
 mod transfer;
+mod waiting;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_rnn::device::OpenOptions;
@@ -166,6 +167,10 @@ const EVERYWHERE: &[(&str, Test)] = &[
     ("generation_refusals", generate::refusals),
     ("shipped_model_predicts", shipped::predicts),
     ("shipped_model_writes_what_the_cpu_writes", shipped::writes_what_the_cpu_writes),
+    ("futures_of_any_executor", waiting::futures),
+    ("futures_of_modules", waiting::modules),
+    ("futures_that_are_dropped", waiting::dropped),
+    ("threads_at_once", waiting::threads),
     ("language_models_refuse_by_name", language_model::refusals),
     ("language_models_refuse_arguments", language_model::arguments),
 ];
@@ -197,6 +202,8 @@ const ON_ADAPTERS: &[(&str, Test)] = &[
     ("callbacks_stay_the_programs", brought::callbacks),
     ("limits_of_a_device_that_was_brought", brought::limits),
     ("devices_that_are_lost", brought::lost),
+    ("futures_of_devices_that_the_program_polls", waiting::program_polls),
+    ("futures_of_devices_that_are_lost", waiting::lost),
     ("recorded_passes_are_forward", record::as_forward),
     ("recorded_passes_of_any_layout", record::layouts),
     ("recorded_passes_one_after_the_other", record::one_after_the_other),
