@@ -4,8 +4,9 @@ use crate::check::{self, Checked};
 use crate::config::Config;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::gpu::Waiting;
 use crate::params::Params;
-use crate::rnn::{Rnn, RnnOptions, State};
+use crate::rnn::{ForwardOptions, Rnn, RnnOptions, State};
 use crate::state_dict::StateDict;
 use crate::stream::Stream;
 use crate::tensor::Tensor;
@@ -96,11 +97,24 @@ impl Cell {
     /// [`Error::Argument`] in PyTorch's words when shapes do not fit, [`Error::Limit`] when one row exceeds what the device
     /// allows, and the errors of the device.
     pub fn forward(&self, input: &Tensor, state: Option<&State>) -> Result<State> {
+        pollster::block_on(self.forward_as(input, state, Waiting::Block))
+    }
+
+    /// As [`forward`](Self::forward), for asynchronous programs; see [`Rnn::forward_async`].
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub async fn forward_async(&self, input: &Tensor, state: Option<&State>) -> Result<State> {
+        self.forward_as(input, state, Waiting::Await).await
+    }
+
+    async fn forward_as(&self, input: &Tensor, state: Option<&State>, waiting: Waiting) -> Result<State> {
         let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
         let checked = check::cell(self.config(), input.shape(), shapes)?;
         let batch = checked.sizes.batch;
         let state = state.map(|state| state_with_leading(state, &[1, batch])).transpose()?;
-        let (_, next) = self.0.forward(&with_leading(input, &[1, batch])?, state.as_ref())?;
+        let options = ForwardOptions { state: state.as_ref(), ..ForwardOptions::default() };
+        let (_, next) = self.0.forward_as(&with_leading(input, &[1, batch])?, &options, waiting).await?;
         state_with_leading(&next, rows(&checked))
     }
 
@@ -123,8 +137,20 @@ impl CellStream<'_> {
     /// # Errors
     /// [`Error::Argument`] when the shape does not fit; else as [`Stream::forward`].
     pub fn step(&mut self, input: &Tensor) -> Result<Tensor> {
+        pollster::block_on(self.step_as(input, Waiting::Block))
+    }
+
+    /// As [`step`](Self::step), for asynchronous programs; see [`Stream::forward_async`].
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub async fn step_async(&mut self, input: &Tensor) -> Result<Tensor> {
+        self.step_as(input, Waiting::Await).await
+    }
+
+    async fn step_as(&mut self, input: &Tensor, waiting: Waiting) -> Result<Tensor> {
         let checked = check::cell(self.0.rnn().config(), input.shape(), None)?;
-        let h = self.0.forward(&with_leading(input, &[1, checked.sizes.batch])?)?;
+        let h = self.0.forward_as(&with_leading(input, &[1, checked.sizes.batch])?, waiting).await?;
         with_leading(&h, rows(&checked))
     }
 
@@ -134,6 +160,14 @@ impl CellStream<'_> {
     /// As [`Stream::state`].
     pub fn state(&self) -> Result<State> {
         state_with_leading(&self.0.state()?, &[self.0.batch()])
+    }
+
+    /// As [`state`](Self::state), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    pub async fn state_async(&self) -> Result<State> {
+        state_with_leading(&self.0.state_async().await?, &[self.0.batch()])
     }
 
     /// Replaces the state.

@@ -1,10 +1,14 @@
 //! Where a model runs: a GPU through wgpu, or this machine's CPU.
 
+mod choice;
+
 use std::sync::{Arc, OnceLock};
+
+pub use choice::Choice;
 
 use crate::calibrate::Calibration;
 use crate::error::{Error, Result};
-use crate::gpu::{self, AdapterEntry, Gpu};
+use crate::gpu::{self, AdapterEntry, Gpu, Polling, Waiting};
 use crate::kernel::WeightType;
 use crate::limits::Limits;
 use crate::plan::{Storage, Tuning};
@@ -53,11 +57,13 @@ pub struct OpenOptions {
     pub timestamps: bool,
     /// What schedules are chosen by, in place of what the user's cache folder holds of the device.
     pub calibration: Option<Calibration>,
+    /// Who polls the device while a future waits for it.
+    pub polling: Polling,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { limits: Vec::new(), self_test: true, timestamps: false, calibration: None }
+        Self { limits: Vec::new(), self_test: true, timestamps: false, calibration: None, polling: Polling::default() }
     }
 }
 
@@ -96,6 +102,13 @@ impl OpenOptions {
         self
     }
 
+    /// Says who polls the device while a future waits for it.
+    #[must_use]
+    pub fn polling(mut self, polling: Polling) -> Self {
+        self.polling = polling;
+        self
+    }
+
     fn lower(&self, limits: &mut Limits) -> Result<()> {
         self.limits.iter().try_for_each(|(name, value)| limits.set(name, *value))
     }
@@ -122,9 +135,25 @@ impl Device {
     /// # Errors
     /// As [`open`](Self::open); [`Error::Argument`] for a limit that cannot be set.
     pub fn open_with(selector: &str, options: &OpenOptions) -> Result<Self> {
-        match Choice::of(selector)? {
+        Choice::of(selector)?.open(options)
+    }
+
+    /// As [`open`](Self::open), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_async(selector: &str) -> Result<Self> {
+        Self::open_with_async(selector, &OpenOptions::default()).await
+    }
+
+    /// As [`open_with`](Self::open_with), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`open_with`](Self::open_with).
+    pub async fn open_with_async(selector: &str, options: &OpenOptions) -> Result<Self> {
+        match Choice::of_async(selector).await? {
             Choice::Cpu => Self::cpu_with(options),
-            Choice::Adapter(entry) => Self::from_adapter(&entry, options),
+            Choice::Adapter(entry) => Self::from_adapter_async(&entry, options).await,
         }
     }
 
@@ -148,14 +177,80 @@ impl Device {
     /// # Errors
     /// As [`open_with`](Self::open_with).
     pub fn from_adapter(entry: &AdapterEntry, options: &OpenOptions) -> Result<Self> {
-        let gpu = Gpu::open(entry, options.timestamps)?;
+        pollster::block_on(Self::from_adapter_as(entry, options, Waiting::Block))
+    }
+
+    /// As [`from_adapter`](Self::from_adapter), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`from_adapter`](Self::from_adapter).
+    pub async fn from_adapter_async(entry: &AdapterEntry, options: &OpenOptions) -> Result<Self> {
+        Self::from_adapter_as(entry, options, Waiting::Await).await
+    }
+
+    async fn from_adapter_as(entry: &AdapterEntry, options: &OpenOptions, waiting: Waiting) -> Result<Self> {
+        Self::from_gpu(Gpu::open(entry, options.timestamps, options.polling).await?, options, waiting).await
+    }
+
+    /// Runs models on a device that the program has opened for itself; `queue` is the queue that came with it.
+    ///
+    /// The device stays the program's: none of its callbacks is replaced, and every fault comes back as an error of the
+    /// call that met it. Plans obey the limits that the device was opened with. WebGPU's default limits will do; those of
+    /// [`descriptor`](Self::descriptor) let larger models run in fewer pieces.
+    ///
+    /// The self-test, unless [skipped](OpenOptions::skip_self_test), submits a small network and waits for it, during which
+    /// callbacks of the program may run. wgpu does not tell whether a queue belongs to a device: it panics where it does not.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let adapter = wgpu_rnn::gpu::adapters().remove(0).adapter;
+    /// use wgpu_rnn::{Device, device::OpenOptions};
+    /// let (device, queue) = pollster::block_on(adapter.request_device(&Device::descriptor(&adapter)))?;
+    /// let device = Device::from_wgpu(device, queue, &OpenOptions::default())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::SelfTest`] when the device computes wrong numbers, [`Error::Argument`] for a limit that cannot be set,
+    /// [`Error::DeviceLost`] and the other errors of the device.
+    pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &OpenOptions) -> Result<Self> {
+        pollster::block_on(Self::from_wgpu_as(device, queue, options, Waiting::Block))
+    }
+
+    /// As [`from_wgpu`](Self::from_wgpu), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`from_wgpu`](Self::from_wgpu).
+    pub async fn from_wgpu_async(device: wgpu::Device, queue: wgpu::Queue, options: &OpenOptions) -> Result<Self> {
+        Self::from_wgpu_as(device, queue, options, Waiting::Await).await
+    }
+
+    async fn from_wgpu_as(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: &OpenOptions,
+        waiting: Waiting,
+    ) -> Result<Self> {
+        Self::from_gpu(Gpu::adopt(device, queue, options.timestamps, options.polling)?, options, waiting).await
+    }
+
+    /// What to ask an adapter for when the program opens the device itself: the adapter's limits, and of its features those
+    /// that this crate makes use of (`timestamp-query`, for [`OpenOptions::timestamps`]). None of it is necessary.
+    ///
+    /// What the program needs besides goes on top: `required_features |= ..`.
+    pub fn descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
+        gpu::descriptor(adapter)
+    }
+
+    async fn from_gpu(gpu: Gpu, options: &OpenOptions, waiting: Waiting) -> Result<Self> {
         let mut limits = gpu.limits().clone();
         options.lower(&mut limits)?;
         let lowered = Inner::Gpu(Arc::new(gpu.with_limits(limits)));
         let whole = Self::of(Inner::Gpu(Arc::new(gpu)), options.calibration.as_ref());
         if options.self_test {
             // Under the adapter's own limits: lowered ones may be too low for the self-test's network.
-            self_test::run(&whole)?;
+            self_test::run(&whole, waiting).await?;
         }
         Ok(Self { inner: lowered, ..whole })
     }
@@ -230,6 +325,14 @@ impl Device {
         }
     }
 
+    /// The device and the queue of wgpu that models run on; nothing for the CPU.
+    pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
+        match &self.inner {
+            Inner::Cpu(_) => None,
+            Inner::Gpu(gpu) => Some((gpu.device(), gpu.queue())),
+        }
+    }
+
     /// The engine behind this device.
     pub fn engine(&self) -> Engine<'_> {
         match &self.inner {
@@ -244,104 +347,6 @@ impl std::fmt::Display for Device {
         match &self.inner {
             Inner::Cpu(_) => f.write_str("cpu"),
             Inner::Gpu(gpu) => f.write_str(&gpu.title()),
-        }
-    }
-}
-
-/// What a selector stands for, before anything is opened.
-#[derive(Debug, Clone)]
-pub enum Choice {
-    /// This machine's CPU.
-    Cpu,
-    /// An adapter.
-    Adapter(Box<AdapterEntry>),
-}
-
-impl Choice {
-    /// The one device that `selector` stands for.
-    ///
-    /// # Errors
-    /// [`Error::NoAdapter`] when nothing matches; [`Error::Argument`] for `all`, which is several.
-    pub fn of(selector: &str) -> Result<Self> {
-        if selector == "cpu" {
-            return Ok(Self::Cpu);
-        }
-        if selector == "all" {
-            return Err(Error::Argument("'all' stands for several devices; name one".to_owned()));
-        }
-        let adapters = gpu::adapters();
-        let adapter = |entry: AdapterEntry| Self::Adapter(Box::new(entry));
-        if selector == "auto" {
-            return Self::auto(&adapters);
-        }
-        if let Ok(index) = selector.parse::<usize>() {
-            let count = adapters.len();
-            return adapters.into_iter().nth(index).map(adapter).ok_or_else(|| {
-                Error::NoAdapter(format!("there is no adapter {index}: this machine has {count}, counted from 0"))
-            });
-        }
-        gpu::by_name(&adapters, selector).map(adapter)
-    }
-
-    /// What `auto` stands for among `adapters`: the one that `WGPU_ADAPTER_NAME` names if it is set, else the first real
-    /// GPU, else the CPU.
-    ///
-    /// # Errors
-    /// [`Error::NoAdapter`] when `WGPU_ADAPTER_NAME` names none of them.
-    pub fn auto(adapters: &[AdapterEntry]) -> Result<Self> {
-        let adapter = |entry: AdapterEntry| Self::Adapter(Box::new(entry));
-        match std::env::var("WGPU_ADAPTER_NAME") {
-            Ok(name) if !name.is_empty() => gpu::by_name(adapters, &name).map(adapter),
-            _ => Ok(adapters.iter().find(|entry| !entry.is_software()).cloned().map_or(Self::Cpu, adapter)),
-        }
-    }
-
-    /// The devices that several selectors stand for, `all` being every adapter and the CPU; none twice.
-    ///
-    /// # Errors
-    /// As [`of`](Self::of).
-    pub fn of_all(selectors: &[String]) -> Result<Vec<Self>> {
-        let mut choices: Vec<Self> = Vec::new();
-        for selector in selectors {
-            let more = if selector == "all" {
-                let adapters = gpu::adapters().into_iter().map(|entry| Self::Adapter(Box::new(entry)));
-                adapters.chain([Self::Cpu]).collect()
-            } else {
-                vec![Self::of(selector)?]
-            };
-            for choice in more {
-                if !choices.iter().any(|known| known.is(&choice)) {
-                    choices.push(choice);
-                }
-            }
-        }
-        Ok(choices)
-    }
-
-    fn is(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Cpu, Self::Cpu) => true,
-            (Self::Adapter(a), Self::Adapter(b)) => a.info == b.info,
-            _ => false,
-        }
-    }
-
-    /// `cpu`, or name, backend and driver.
-    pub fn title(&self) -> String {
-        match self {
-            Self::Cpu => "cpu".to_owned(),
-            Self::Adapter(entry) => entry.title(),
-        }
-    }
-
-    /// Opens it.
-    ///
-    /// # Errors
-    /// As [`Device::open_with`].
-    pub fn open(&self, options: &OpenOptions) -> Result<Device> {
-        match self {
-            Self::Cpu => Device::cpu_with(options),
-            Self::Adapter(entry) => Device::from_adapter(entry, options),
         }
     }
 }

@@ -176,6 +176,34 @@ pub struct SlotsDims {
     pub offset: u32,
 }
 
+/// The sizes of one `gather` or `scatter` dispatch: where a plan's buffer has its values, and where the caller has them.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct TransferDims {
+    /// Time steps S of the segment; for a state its directions.
+    pub steps: u32,
+    /// Batch rows B.
+    pub batch: u32,
+    /// Directions D side by side in the caller's rows, the second of which the plan has in reverse order.
+    pub directions: u32,
+    /// Values F of each direction.
+    pub features: u32,
+    /// Values W of each direction in the plan's buffer, padding included.
+    pub width: u32,
+    /// The step that this segment starts with.
+    pub first_step: u32,
+    /// Time steps T of the whole sequence.
+    pub seq_len: u32,
+    /// The caller's first value.
+    pub offset: u32,
+    /// The caller's values from one step to the next.
+    pub step_stride: u32,
+    /// The caller's values from one row to the next.
+    pub row_stride: u32,
+    /// Unused; a uniform's size is a multiple of 16.
+    pub pad: [u32; 2],
+}
+
 /// Uniform of the kernels that measure a device (`ProbeDims` in `shaders/calibrate/*.wgsl`).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -207,6 +235,8 @@ pub enum Dims {
     Sample(SampleDims),
     /// Of a `load_slots` or `store_slots` dispatch.
     Slots(SlotsDims),
+    /// Of a `gather` or `scatter` dispatch.
+    Transfer(TransferDims),
     /// Of a dispatch that measures a device.
     Probe(ProbeDims),
 }
@@ -223,6 +253,7 @@ impl Dims {
             Self::Score(dims) => bytemuck::bytes_of(dims),
             Self::Sample(dims) => bytemuck::bytes_of(dims),
             Self::Slots(dims) => bytemuck::bytes_of(dims),
+            Self::Transfer(dims) => bytemuck::bytes_of(dims),
             Self::Probe(dims) => bytemuck::bytes_of(dims),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::gpu::lock;
+use crate::gpu::{Waiting, lock};
 use crate::kernel::WeightType;
 use crate::plan::{self, padded};
 use crate::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
@@ -130,6 +130,18 @@ impl Embedding {
     /// [`Error::TensorSize`] when there are not as many indices as `shape` has; [`Error::Argument`] that starts with
     /// PyTorch's words when one of them is no row of the table, before any work; and the errors of the device.
     pub fn forward(&self, indices: &[i64], shape: &[usize]) -> Result<Tensor> {
+        pollster::block_on(self.forward_as(indices, shape, Waiting::Block))
+    }
+
+    /// As [`forward`](Self::forward), for asynchronous programs; see [`Rnn::forward_async`](crate::Rnn::forward_async).
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub async fn forward_async(&self, indices: &[i64], shape: &[usize]) -> Result<Tensor> {
+        self.forward_as(indices, shape, Waiting::Await).await
+    }
+
+    async fn forward_as(&self, indices: &[i64], shape: &[usize], waiting: Waiting) -> Result<Tensor> {
         let expected = element_count(shape);
         if expected != Some(indices.len()) {
             let expected = expected.unwrap_or(usize::MAX);
@@ -144,7 +156,8 @@ impl Embedding {
         let most = usize::try_from(self.device.limits().max_binding() / (width as u64 * 4)).unwrap_or(usize::MAX);
         let mut y = Vec::with_capacity(rows.len() * self.embedding_dim);
         for pass in rows.chunks(most) {
-            self.rows(pass)?.chunks_exact(width).for_each(|row| y.extend_from_slice(&row[..self.embedding_dim]));
+            let rows = self.rows(pass, waiting).await?;
+            rows.chunks_exact(width).for_each(|row| y.extend_from_slice(&row[..self.embedding_dim]));
         }
         Ok(Tensor::trusted([shape, &[self.embedding_dim]].concat(), y))
     }
@@ -162,7 +175,7 @@ impl Embedding {
     }
 
     /// Looks up rows, given as bits; the rows that come back are padded to quads.
-    fn rows(&self, rows: &[f32]) -> Result<Vec<f32>> {
+    async fn rows(&self, rows: &[f32], waiting: Waiting) -> Result<Vec<f32>> {
         let kept = lock(&self.last).take().filter(|(kept, ..)| *kept == rows.len());
         let (ports, mut session) = match kept {
             Some((_, ports, session)) => (ports, session),
@@ -172,7 +185,7 @@ impl Embedding {
             }
         };
         session.write(ports.indices, rows)?;
-        let y = session.run(&[ports.y])?.into_iter().next().unwrap_or_default();
+        let y = session.run_as(&[ports.y], &[], waiting).await?.into_iter().next().unwrap_or_default();
         *lock(&self.last) = Some((rows.len(), ports, session));
         Ok(y)
     }

@@ -7,10 +7,12 @@
 mod f16;
 mod recurrence;
 mod slots;
+mod transfer;
 
 pub use f16::*;
 pub use recurrence::*;
 pub use slots::*;
+pub use transfer::*;
 
 use crate::cpu::{self, Twin};
 use crate::dims::Dims;
@@ -353,7 +355,7 @@ pub static SAMPLE: Kernel = Kernel {
 };
 
 /// The whole table.
-pub static KERNELS: [&Kernel; 35] = [
+pub static KERNELS: [&Kernel; 37] = [
     &LINEAR,
     &LINEAR_WIDE,
     &LINEAR_ROWS,
@@ -374,6 +376,8 @@ pub static KERNELS: [&Kernel; 35] = [
     &SAMPLE,
     &LOAD_SLOTS,
     &STORE_SLOTS,
+    &GATHER,
+    &SCATTER,
     &LINEAR_F16,
     &LINEAR_ROWS_F16,
     &STEP_RNN_F16,

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::gpu::lock;
+use crate::gpu::{Waiting, lock};
 use crate::kernel::{WeightType, activation};
 use crate::plan::{self, padded};
 use crate::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
@@ -131,6 +131,18 @@ impl Linear {
     /// # Errors
     /// [`Error::Argument`] in PyTorch's words when the features do not fit, and the errors of the device.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        pollster::block_on(self.forward_as(x, Waiting::Block))
+    }
+
+    /// As [`forward`](Self::forward), for asynchronous programs; see [`Rnn::forward_async`](crate::Rnn::forward_async).
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub async fn forward_async(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_as(x, Waiting::Await).await
+    }
+
+    async fn forward_as(&self, x: &Tensor, waiting: Waiting) -> Result<Tensor> {
         let Some((&features, leading)) = x.shape().split_last() else {
             return Err(Error::Argument("Linear: expected input to have at least one axis".to_owned()));
         };
@@ -146,13 +158,13 @@ impl Linear {
         let mut y = Vec::with_capacity(rows * self.out_features);
         for start in (0..rows).step_by(most.max(1)) {
             let end = (start + most).min(rows);
-            y.extend_from_slice(&self.rows(end - start, &x.padded_rows(start..end))?);
+            y.extend_from_slice(&self.rows(end - start, &x.padded_rows(start..end), waiting).await?);
         }
         Ok(Tensor::trusted([leading, &[self.out_features]].concat(), y))
     }
 
     /// Runs the layer over `rows` rows, padded to quads.
-    fn rows(&self, rows: usize, packed: &[f32]) -> Result<Vec<f32>> {
+    async fn rows(&self, rows: usize, packed: &[f32], waiting: Waiting) -> Result<Vec<f32>> {
         let kept = lock(&self.last).take().filter(|(kept, ..)| *kept == rows);
         let (ports, mut session) = match kept {
             Some((_, ports, session)) => (ports, session),
@@ -162,7 +174,7 @@ impl Linear {
             }
         };
         session.write(ports.x, packed)?;
-        let y = session.run(&[ports.y])?.into_iter().next().unwrap_or_default();
+        let y = session.run_as(&[ports.y], &[], waiting).await?.into_iter().next().unwrap_or_default();
         *lock(&self.last) = Some((rows, ports, session));
         Ok(y)
     }

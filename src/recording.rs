@@ -147,6 +147,7 @@ impl Dispatch {
             // At most 35 times: the maximum, each bit of a key, the sum and the token.
             Dims::Sample(d) => product(&[d.batch, d.columns, 64]),
             Dims::Slots(d) => product(&[d.rows, d.width]),
+            Dims::Transfer(d) => product(&[d.steps, d.batch, d.directions, d.width]),
             // At most 256 invocations, and about a hundred operations in each iteration.
             Dims::Probe(d) => product(&[self.workgroups[0], 256, d.iterations, 128]),
         }

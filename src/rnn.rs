@@ -7,7 +7,7 @@ use crate::check::{self, Sizes};
 use crate::config::{Config, Kind};
 use crate::device::Device;
 use crate::error::Result;
-use crate::gpu::{Timing, lock};
+use crate::gpu::{Timing, Waiting, lock};
 use crate::kernel::WeightType;
 use crate::layout::{Given, c_features, h_features, output_shape, unpack_output, unpack_state, write_inputs};
 use crate::params::Params;
@@ -179,6 +179,10 @@ impl Rnn {
         &self.device
     }
 
+    pub(crate) fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
     /// Runs the module.
     ///
     /// `input` is `[T, B, I]`, `[B, T, I]` with `batch_first`, or `[T, I]` for a single sequence. `state` is the
@@ -209,6 +213,35 @@ impl Rnn {
     /// # Errors
     /// As [`forward`](Self::forward) and [`forward_lengths`](Self::forward_lengths).
     pub fn forward_with(&self, input: &Tensor, options: &ForwardOptions<'_>) -> Result<(Tensor, State)> {
+        pollster::block_on(self.forward_as(input, options, Waiting::Block))
+    }
+
+    /// As [`forward`](Self::forward), for asynchronous programs: what is uploaded and encoded takes place when the future is
+    /// polled first, and it is woken when the results are there. [`Polling`](crate::gpu::Polling) says by whom.
+    ///
+    /// Futures of several calls may wait at the same time, and may be dropped; the next call finds the module as it was. On
+    /// the CPU the work is done in the first poll.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub async fn forward_async(&self, input: &Tensor, state: Option<&State>) -> Result<(Tensor, State)> {
+        self.forward_with_async(input, &ForwardOptions { state, ..ForwardOptions::default() }).await
+    }
+
+    /// As [`forward_with`](Self::forward_with), for asynchronous programs; see [`forward_async`](Self::forward_async).
+    ///
+    /// # Errors
+    /// As [`forward_with`](Self::forward_with).
+    pub async fn forward_with_async(&self, input: &Tensor, options: &ForwardOptions<'_>) -> Result<(Tensor, State)> {
+        self.forward_as(input, options, Waiting::Await).await
+    }
+
+    pub(crate) async fn forward_as(
+        &self,
+        input: &Tensor,
+        options: &ForwardOptions<'_>,
+        waiting: Waiting,
+    ) -> Result<(Tensor, State)> {
         let &ForwardOptions { lengths, state, training: seed } = options;
         let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
         let checked = check::forward(&self.config, input.shape(), shapes)?;
@@ -223,7 +256,7 @@ impl Rnn {
             let rows = plan::rows_per_pass(&self.config, &self.layout, live, self.device.limits())?;
             for start in (0..sizes.batch).step_by(rows) {
                 let rows = start..(start + rows).min(sizes.batch);
-                self.forward_rows(given, rows, &mut results)?;
+                self.forward_rows(given, rows, &mut results, waiting).await?;
             }
         }
         let Results { output, h_n, c_n } = results;
@@ -236,9 +269,9 @@ impl Rnn {
         Ok((Tensor::trusted(output_shape(config, checked), output), State { h, c }))
     }
 
-    /// The weights where they are, and how they lie there.
-    pub(crate) fn weights(&self) -> (&WeightLayout, &Weights) {
-        (&self.layout, &self.weights)
+    /// How the weights lie where they are.
+    pub(crate) fn layout(&self) -> &WeightLayout {
+        &self.layout
     }
 
     /// The plan of a forward pass: what it runs and how much memory it takes, before it runs.
@@ -273,7 +306,13 @@ impl Rnn {
     }
 
     /// Runs some rows of the batch and puts their results in place.
-    fn forward_rows(&self, given: Given<'_>, rows: Range<usize>, results: &mut Results) -> Result<()> {
+    async fn forward_rows(
+        &self,
+        given: Given<'_>,
+        rows: Range<usize>,
+        results: &mut Results,
+        waiting: Waiting,
+    ) -> Result<()> {
         let (config, batch) = (&self.config, given.sizes.batch);
         let mut prepared =
             self.prepare(Sizes { seq_len: given.live_steps(), batch: rows.len() }, given.seed.is_some())?;
@@ -282,7 +321,7 @@ impl Rnn {
         let final_h = (0..config.num_layers).map(|layer| plan.final_h(layer));
         let final_c = plan.states.iter().filter_map(|ids| ids.c);
         let wanted: Vec<_> = plan.output.iter().copied().chain(final_h).chain(final_c).collect();
-        let mut values = session.run(&wanted)?.into_iter();
+        let mut values = session.run_as(&wanted, &[], waiting).await?.into_iter();
         for (segment, packed) in plan.segments.iter().zip(&mut values) {
             unpack_output(&packed, &mut results.output, config, plan, given.sizes, segment.clone(), rows.clone());
         }

@@ -7,10 +7,11 @@ use crate::compare::{Comparison, Tolerance};
 use crate::config::Config;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::gpu::Waiting;
 use crate::oracle;
 use crate::params::Params;
 use crate::random::Mt19937;
-use crate::rnn::Rnn;
+use crate::rnn::{ForwardOptions, Rnn};
 use crate::tensor::Tensor;
 
 const SEQ_LEN: usize = 4;
@@ -21,15 +22,16 @@ const INPUT_SIZE: usize = 5;
 ///
 /// # Errors
 /// [`Error::SelfTest`] when the numbers are wrong, else the errors of the device.
-pub(crate) fn run(device: &Device) -> Result<()> {
+pub(crate) async fn run(device: &Device, waiting: Waiting) -> Result<()> {
     let config = Config::lstm(INPUT_SIZE, 7).num_layers(2).bidirectional(true);
     let mut generator = Mt19937::new(0);
     // Up to ±20 each: most gates end at 0 or 1, some in between.
     let params = Params::from_fn(&config, |_, shape| Ok(generator.uniform_vec(shape.iter().product(), -20.0, 20.0)))?;
     let input = generator.uniform_vec(SEQ_LEN * BATCH * INPUT_SIZE, -1.0, 1.0);
     let want = oracle::forward(&params, SEQ_LEN, BATCH, &input, None, None, None);
-    let (output, state) =
-        Rnn::new(device, &params)?.forward(&Tensor::trusted([SEQ_LEN, BATCH, INPUT_SIZE], input), None)?;
+    let input = Tensor::trusted([SEQ_LEN, BATCH, INPUT_SIZE], input);
+    let rnn = Rnn::new(device, &params)?;
+    let (output, state) = rnn.forward_as(&input, &ForwardOptions::default(), waiting).await?;
     let c_n = state.c.map(Tensor::into_data).unwrap_or_default();
     judge(
         &device.to_string(),
@@ -59,11 +61,12 @@ fn judge(device: &str, tensors: [(&str, &[f32], &[f64]); 3]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::{judge, run};
+    use crate::gpu::Waiting;
     use crate::{Device, Error};
 
     #[test]
     fn the_cpu_passes() {
-        run(&Device::cpu()).expect("the twins agree with the oracle");
+        pollster::block_on(run(&Device::cpu(), Waiting::Block)).expect("the twins agree with the oracle");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::cpu;
 use crate::device::{Device, Engine};
 use crate::error::{Error, Result};
-use crate::gpu;
+use crate::gpu::{self, Waiting};
 use crate::recording::{BufferId, BufferSpec, CopyPair, Recording, Role};
 
 /// The packed weights of a model where its device can read them.
@@ -89,34 +89,35 @@ impl Session {
         }
     }
 
-    /// Reads some of a buffer's values.
+    /// Starts reading some of a buffer's values, as they are after the runs that were started.
     ///
     /// # Errors
     /// The errors of the device.
     ///
     /// # Panics
     /// When the buffer has not so many.
-    pub fn read_range(&self, id: BufferId, values: Range<usize>) -> Result<Vec<f32>> {
+    pub(crate) fn start_read(&self, id: BufferId, values: Range<usize>) -> Result<Reading> {
         match self {
-            Self::Cpu(engine) => Ok(engine.buffer(id)[values].to_vec()),
-            Self::Gpu(engine) => engine.read(id, values),
+            Self::Cpu(engine) => Ok(Reading::Ready(engine.buffer(id)[values].to_vec())),
+            Self::Gpu(engine) => engine.start_read(id, values).map(Reading::Pending),
         }
     }
 
-    /// Runs some commands of the recording and reads the first values of a buffer.
+    /// Starts some commands of the recording, behind which the first values of a buffer can be awaited while others run.
+    /// On the CPU they have run when this returns.
     ///
     /// # Errors
     /// The errors of the device.
     ///
     /// # Panics
     /// When there are not so many commands or values.
-    pub fn run_commands(&mut self, commands: Range<usize>, (id, count): (BufferId, usize)) -> Result<Vec<f32>> {
+    pub(crate) fn start_commands(&mut self, commands: Range<usize>, (id, count): (BufferId, usize)) -> Result<Reading> {
         match self {
             Self::Cpu(engine) => {
                 engine.run_commands(commands);
-                Ok(engine.buffer(id)[..count].to_vec())
+                Ok(Reading::Ready(engine.buffer(id)[..count].to_vec()))
             }
-            Self::Gpu(engine) => engine.run_commands(commands, id, count),
+            Self::Gpu(engine) => engine.start_commands(commands, id, count).map(Reading::Pending),
         }
     }
 
@@ -125,9 +126,14 @@ impl Session {
     /// # Errors
     /// The errors of the device.
     pub fn read(&self, id: BufferId) -> Result<Vec<f32>> {
+        pollster::block_on(self.read_as(id, Waiting::Block))
+    }
+
+    /// As [`read`](Self::read), waiting in one way or the other.
+    pub(crate) async fn read_as(&self, id: BufferId, waiting: Waiting) -> Result<Vec<f32>> {
         match self {
             Self::Cpu(engine) => Ok(engine.buffer(id).into_owned()),
-            Self::Gpu(engine) => engine.read(id, 0..engine.recording().spec(id).len()),
+            Self::Gpu(engine) => engine.read_as(id, 0..engine.recording().spec(id).len(), waiting).await,
         }
     }
 
@@ -144,6 +150,16 @@ impl Session {
     /// # Errors
     /// As [`carry`](Self::carry).
     pub fn run_and_carry(&mut self, results: &[BufferId], pairs: &[CopyPair]) -> Result<Vec<Vec<f32>>> {
+        pollster::block_on(self.run_as(results, pairs, Waiting::Block))
+    }
+
+    /// As [`run_and_carry`](Self::run_and_carry), waiting in one way or the other.
+    pub(crate) async fn run_as(
+        &mut self,
+        results: &[BufferId],
+        pairs: &[CopyPair],
+        waiting: Waiting,
+    ) -> Result<Vec<Vec<f32>>> {
         check_pairs(self.recording(), self.recording(), pairs)?;
         match self {
             Self::Cpu(engine) => {
@@ -152,7 +168,7 @@ impl Session {
                 pairs.iter().for_each(|&(from, to)| engine.copy(from, to));
                 Ok(values)
             }
-            Self::Gpu(engine) => engine.run(results, pairs),
+            Self::Gpu(engine) => engine.run_as(results, pairs, waiting).await,
         }
     }
 
@@ -199,6 +215,28 @@ impl Session {
         match self {
             Self::Cpu(engine) => engine.recording(),
             Self::Gpu(engine) => engine.recording(),
+        }
+    }
+}
+
+/// Values that are there, or will be.
+#[derive(Debug)]
+pub(crate) enum Reading {
+    /// They are there.
+    Ready(Vec<f32>),
+    /// The device is still at work.
+    Pending(gpu::Pending),
+}
+
+impl Reading {
+    /// The values.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    pub async fn values(self, waiting: Waiting) -> Result<Vec<f32>> {
+        match self {
+            Self::Ready(values) => Ok(values),
+            Self::Pending(pending) => pending.values(waiting).await,
         }
     }
 }

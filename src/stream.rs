@@ -5,6 +5,7 @@ use std::mem;
 use crate::check;
 use crate::config::{Config, Kind};
 use crate::error::{Error, Result};
+use crate::gpu::Waiting;
 use crate::layout::{
     Given, c_features, h_features, output_shape, unpack_output, unpack_state, write_sequence, write_state,
 };
@@ -47,7 +48,7 @@ enum Held {
     Host(Option<State>),
     /// In the buffers of the plan used last, where its next run reads it: `h[0]` and `c`.
     Device(Box<Prepared>),
-    /// Nowhere: a call failed while it was changing it.
+    /// Nowhere: a call failed, or its future was dropped, while it was changing it.
     Lost,
 }
 
@@ -94,6 +95,21 @@ impl Stream<'_> {
     /// then the state is as before. After an error of the device the state may be lost; every call then says so, until
     /// [`reset`](Self::reset) or [`set_state`](Self::set_state) gives it another.
     pub fn forward(&mut self, input: &Tensor) -> Result<Tensor> {
+        pollster::block_on(self.forward_as(input, Waiting::Block))
+    }
+
+    /// As [`forward`](Self::forward), for asynchronous programs; see [`Rnn::forward_async`].
+    ///
+    /// A future that is dropped before it is ready takes the state with it: whether the steps have run nobody knows. Every
+    /// call then says so, until [`reset`](Self::reset) or [`set_state`](Self::set_state).
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub async fn forward_async(&mut self, input: &Tensor) -> Result<Tensor> {
+        self.forward_as(input, Waiting::Await).await
+    }
+
+    pub(crate) async fn forward_as(&mut self, input: &Tensor, waiting: Waiting) -> Result<Tensor> {
         let config = self.rnn.config();
         let checked = check::forward(config, input.shape(), None)?;
         let sizes = checked.sizes;
@@ -106,11 +122,11 @@ impl Stream<'_> {
         let mut output = vec![0.0; sizes.seq_len * sizes.batch * config.output_size()];
         if self.batch > 0 {
             let mut prepared = self.take(sizes)?;
-            // Until it is put back, an error leaves the state lost.
+            // Until it is put back, an error leaves the state lost, and so does the end of this future.
             let Prepared { plan, session } = &mut *prepared;
             let (rows, given) = (0..self.batch, Given { input, lengths: None, state: None, seed: None, sizes });
             write_sequence(plan, config, given, &rows, |id, values| session.write(id, values))?;
-            let values = session.run_and_carry(&plan.output, &final_to_initial(plan))?;
+            let values = session.run_as(&plan.output, &final_to_initial(plan), waiting).await?;
             for (segment, packed) in plan.segments.iter().zip(&values) {
                 unpack_output(packed, &mut output, config, plan, sizes, segment.clone(), rows.clone());
             }
@@ -124,6 +140,18 @@ impl Stream<'_> {
     /// # Errors
     /// [`Error::Argument`] when the state is lost; the errors of the device.
     pub fn state(&self) -> Result<State> {
+        pollster::block_on(self.state_as(Waiting::Block))
+    }
+
+    /// As [`state`](Self::state), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    pub async fn state_async(&self) -> Result<State> {
+        self.state_as(Waiting::Await).await
+    }
+
+    pub(crate) async fn state_as(&self, waiting: Waiting) -> Result<State> {
         let config = self.rnn.config();
         let Prepared { plan, session } = match &self.held {
             Held::Lost => return Err(lost()),
@@ -131,7 +159,7 @@ impl Stream<'_> {
             Held::Host(None) => return zeros(config, self.batch),
             Held::Device(prepared) => &**prepared,
         };
-        read_state(plan, session, config, self.batch)
+        read_state(plan, session, config, self.batch, waiting).await
     }
 
     /// Replaces the state; the next call uploads it.
@@ -190,7 +218,8 @@ impl Drop for Stream<'_> {
 
 fn lost() -> Error {
     Error::Argument(
-        "the state of this stream was lost in a call that failed; give it one with set_state() or reset()".to_owned(),
+        "the state of this stream was lost in a call that failed or was dropped; give it one with set_state() or reset()"
+            .to_owned(),
     )
 }
 
@@ -201,17 +230,20 @@ pub(crate) fn zeros(config: &Config, batch: usize) -> Result<State> {
 }
 
 /// Reads the state that the next run would begin with.
-pub(crate) fn read_state(plan: &Plan, session: &Session, config: &Config, batch: usize) -> Result<State> {
+pub(crate) async fn read_state(
+    plan: &Plan,
+    session: &Session,
+    config: &Config,
+    batch: usize,
+    waiting: Waiting,
+) -> Result<State> {
     let mut state = zeros(config, batch)?;
     for (layer, ids) in plan.states.iter().enumerate() {
-        let unpack = |id, to: &mut Tensor, features| -> Result<()> {
-            let packed = session.read(id)?;
-            unpack_state(&packed, to.data_mut(), config, batch, layer, 0..batch, features);
-            Ok(())
-        };
-        unpack(ids.h[0], &mut state.h, h_features(config))?;
+        let packed = session.read_as(ids.h[0], waiting).await?;
+        unpack_state(&packed, state.h.data_mut(), config, batch, layer, 0..batch, h_features(config));
         if let (Some(id), Some(c)) = (ids.c, &mut state.c) {
-            unpack(id, c, c_features(config))?;
+            let packed = session.read_as(id, waiting).await?;
+            unpack_state(&packed, c.data_mut(), config, batch, layer, 0..batch, c_features(config));
         }
     }
     Ok(state)

@@ -17,6 +17,7 @@ pub(crate) mod slots;
 mod softmax;
 pub(crate) mod step;
 mod tile;
+pub(crate) mod transfer;
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -43,6 +43,11 @@ pub(super) fn title(info: &wgpu::AdapterInfo) -> String {
 
 /// All adapters, the most capable type first, in a stable order. `WGPU_BACKEND` is honoured.
 pub fn adapters() -> Vec<AdapterEntry> {
+    pollster::block_on(adapters_async())
+}
+
+/// As [`adapters`], for asynchronous programs; native drivers are asked before the future is first pending.
+pub async fn adapters_async() -> Vec<AdapterEntry> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     // An allocation that would take the heap over 95 % of its budget becomes an error in place of a lost device.
     descriptor.memory_budget_thresholds =
@@ -53,10 +58,9 @@ pub fn adapters() -> Vec<AdapterEntry> {
         return Vec::new();
     }
     let instance = wgpu::Instance::new(descriptor);
-    let mut found: Vec<AdapterEntry> = pollster::block_on(instance.enumerate_adapters(backends))
-        .into_iter()
-        .map(|adapter| AdapterEntry { info: adapter.get_info(), adapter })
-        .collect();
+    let found = instance.enumerate_adapters(backends).await.into_iter();
+    let mut found: Vec<AdapterEntry> =
+        found.map(|adapter| AdapterEntry { info: adapter.get_info(), adapter }).collect();
     found.sort_by_key(|entry| match entry.info.device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
         wgpu::DeviceType::IntegratedGpu => 1,

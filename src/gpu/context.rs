@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::adapter::{AdapterEntry, title};
+use super::faults::Faults;
+use super::mapping::Progress;
 use super::pipeline::Pipeline;
+use super::poller::{Poller, Polling};
 use crate::dims::Step;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
@@ -30,14 +33,8 @@ pub struct Gpu {
     /// One [`Step`] every [`UNIFORM_STRIDE`] bytes.
     pub(super) steps: wgpu::Buffer,
     faults: Arc<Faults>,
+    poller: Arc<Poller>,
     timestamps: bool,
-}
-
-/// What the callbacks of the device have reported.
-#[derive(Debug, Default)]
-struct Faults {
-    lost: Mutex<Option<String>>,
-    uncaptured: Mutex<Option<String>>,
 }
 
 /// Nothing here is left half-written by a panic, so that a poisoned lock is as good as another.
@@ -45,59 +42,65 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What to ask `adapter` for: all that it offers of what this crate makes use of.
+pub(crate) fn descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
+    wgpu::DeviceDescriptor {
+        label: Some("wgpu-rnn"),
+        required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+        required_limits: adapter.limits(),
+        experimental_features: wgpu::ExperimentalFeatures::disabled(),
+        memory_hints: wgpu::MemoryHints::Performance,
+        trace: wgpu::Trace::Off,
+    }
+}
+
 impl Gpu {
     /// Opens `entry` with all that it offers; with `timestamps` its runs are timed, if it has a clock for that.
     ///
     /// # Errors
-    /// [`Error::RequestDevice`] when the driver gives no device.
-    pub fn open(entry: &AdapterEntry, timestamps: bool) -> Result<Self> {
-        let wanted = if timestamps { wgpu::Features::TIMESTAMP_QUERY } else { wgpu::Features::empty() };
-        let features = entry.adapter.features() & wanted;
-        let descriptor = wgpu::DeviceDescriptor {
-            label: Some("wgpu-rnn"),
-            required_features: features,
-            required_limits: entry.adapter.limits(),
-            experimental_features: wgpu::ExperimentalFeatures::disabled(),
-            memory_hints: wgpu::MemoryHints::Performance,
-            trace: wgpu::Trace::Off,
-        };
-        let (device, queue) = pollster::block_on(entry.adapter.request_device(&descriptor))
-            .map_err(|source| Error::RequestDevice { adapter: entry.title(), source })?;
-        let faults = Arc::new(Faults::default());
-        let reported = Arc::clone(&faults);
-        device.set_device_lost_callback(move |reason, message| {
-            *lock(&reported.lost) = Some(format!("{reason:?} {message}").trim().to_owned());
-        });
-        let reported = Arc::clone(&faults);
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            lock(&reported.uncaptured).get_or_insert_with(|| error.to_string());
-        }));
-        let limits = Limits::of(&device.limits(), entry.is_software());
-        let steps = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("steps"),
-            size: MAX_SEGMENT_STEPS as u64 * UNIFORM_STRIDE,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let mut table = vec![0_u8; MAX_SEGMENT_STEPS * UNIFORM_STRIDE as usize];
-        for (index, entry) in table.chunks_exact_mut(UNIFORM_STRIDE as usize).enumerate() {
-            let step = Step { index: index as u32, pad: [0; 3] };
-            entry[..size_of::<Step>()].copy_from_slice(bytemuck::bytes_of(&step));
+    /// [`Error::RequestDevice`] when the driver gives no device, and the errors of the device.
+    pub async fn open(entry: &AdapterEntry, timestamps: bool, polling: Polling) -> Result<Self> {
+        let mut descriptor = descriptor(&entry.adapter);
+        if !timestamps {
+            descriptor.required_features.remove(wgpu::Features::TIMESTAMP_QUERY);
         }
-        queue.write_buffer(&steps, 0, &table);
-        let info = entry.info.clone();
-        let downlevel = entry.adapter.get_downlevel_capabilities().flags;
-        let unpacks_halves = downlevel.contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32);
+        let requested = entry.adapter.request_device(&descriptor).await;
+        let (device, queue) = requested.map_err(|source| Error::RequestDevice { adapter: entry.title(), source })?;
+        let faults = Faults::new(entry.title());
+        faults.watch(&device);
+        Self::new(device, queue, faults, timestamps, polling)
+    }
+
+    /// Uses a device that somebody else has opened, whose callbacks it leaves alone.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    pub fn adopt(device: wgpu::Device, queue: wgpu::Queue, timestamps: bool, polling: Polling) -> Result<Self> {
+        let faults = Faults::new(title(&device.adapter_info()));
+        Self::new(device, queue, faults, timestamps, polling)
+    }
+
+    fn new(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        faults: Arc<Faults>,
+        timestamps: bool,
+        polling: Polling,
+    ) -> Result<Self> {
+        faults.ask(&device)?;
+        let info = device.adapter_info();
+        let software = info.device_type == wgpu::DeviceType::Cpu;
         Ok(Self {
+            limits: Limits::of(&device.limits(), software),
+            unpacks_halves: unpacks_halves(&device, &faults)?,
+            pipelines: Mutex::default(),
+            steps: faults.scoped(&device, "creating the table of steps", || step_table(&device, &queue))?,
+            timestamps: timestamps && device.features().contains(wgpu::Features::TIMESTAMP_QUERY),
+            poller: Arc::new(Poller::new(polling)),
+            info,
+            faults,
             device,
             queue,
-            info,
-            limits,
-            unpacks_halves,
-            pipelines: Mutex::default(),
-            steps,
-            faults,
-            timestamps: !features.is_empty(),
         })
     }
 
@@ -112,8 +115,19 @@ impl Gpu {
             pipelines: Mutex::new(lock(&self.pipelines).clone()),
             steps: self.steps.clone(),
             faults: Arc::clone(&self.faults),
+            poller: Arc::clone(&self.poller),
             timestamps: self.timestamps,
         }
+    }
+
+    /// The device, whose clones are the same device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.device
+    }
+
+    /// The device's queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.queue
     }
 
     /// Whether kernels can read weights that are stored as f16.
@@ -175,46 +189,73 @@ impl Gpu {
         })
     }
 
+    /// A buffer that holds `words`, from the next submission on.
+    pub(crate) fn filled(&self, label: &str, usage: wgpu::BufferUsages, words: &[u32]) -> Result<wgpu::Buffer> {
+        let buffer = self.buffer(label, size_of_val(words) as u64, usage | wgpu::BufferUsages::COPY_DST)?;
+        self.scoped("uploading", || self.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words)))?;
+        Ok(buffer)
+    }
+
+    /// Asks the device whether it is still there.
+    pub(crate) fn ask(&self) -> Result<()> {
+        self.faults.ask(&self.device)
+    }
+
     /// Runs `work` and turns what wgpu reports meanwhile into an error.
     pub(super) fn scoped<T>(&self, doing: &str, work: impl FnOnce() -> T) -> Result<T> {
-        self.check()?;
-        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
-        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let value = work();
-        // Popping takes effect at the call, innermost first; waiting comes after.
-        let (memory, internal, validation) = (memory.pop(), internal.pop(), validation.pop());
-        let error = pollster::block_on(async {
-            match (memory.await, internal.await, validation.await) {
-                (Some(error), _, _) | (None, Some(error), _) | (None, None, Some(error)) => Some(error),
-                (None, None, None) => None,
-            }
-        });
-        self.check()?;
-        match error {
-            None => Ok(value),
-            Some(wgpu::Error::OutOfMemory { .. }) => {
-                Err(Error::OutOfMemory { adapter: self.title(), doing: doing.to_owned() })
-            }
-            Some(error) => Err(Error::Gpu { adapter: self.title(), message: format!("{doing}: {error}") }),
+        self.faults.scoped(&self.device, doing, work)
+    }
+
+    /// Why a read-back failed: the device is gone, or else what wgpu says.
+    pub(super) fn explain(&self, message: String) -> Error {
+        match self.faults.ask(&self.device) {
+            Err(known) => known,
+            Ok(()) => self.faults.refused(message),
         }
     }
 
-    /// Whether the device is still there and has reported nothing.
-    pub(super) fn check(&self) -> Result<()> {
-        if let Some(reason) = lock(&self.faults.lost).clone() {
-            return Err(Error::DeviceLost { adapter: self.title(), reason });
-        }
-        match lock(&self.faults.uncaptured).take() {
-            Some(message) => Err(Error::Gpu { adapter: self.title(), message }),
-            None => Ok(()),
-        }
+    /// Polls the device.
+    pub(super) fn poll(&self, how: wgpu::PollType) -> Result<()> {
+        let polled = self.faults.poll(&self.device, how);
+        self.faults.check()?;
+        polled
     }
 
-    /// Waits until everything submitted is done.
-    pub(super) fn wait(&self) -> Result<()> {
-        let result = self.device.poll(wgpu::PollType::wait_indefinitely());
-        self.check()?;
-        result.map(|_| ()).map_err(|error| Error::Gpu { adapter: self.title(), message: error.to_string() })
+    /// Has somebody poll the device until `progress` is made.
+    pub(super) fn watch(&self, progress: &Arc<Progress>) {
+        self.poller.watch(&self.device, &self.faults, progress);
     }
+}
+
+/// Whether shaders can widen halves: the device is asked, since only its adapter tells.
+fn unpacks_halves(device: &wgpu::Device, faults: &Faults) -> Result<bool> {
+    let text = "@compute @workgroup_size(1) fn main() { _ = unpack2x16float(0u); }";
+    let create = || {
+        device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some("are halves widened?"),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
+        })
+    };
+    match faults.scoped(device, "asking for unpack2x16float", create) {
+        Ok(_) => Ok(true),
+        Err(Error::Gpu { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// One [`Step`] every [`UNIFORM_STRIDE`] bytes.
+fn step_table(device: &wgpu::Device, queue: &wgpu::Queue) -> wgpu::Buffer {
+    let steps = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("steps"),
+        size: MAX_SEGMENT_STEPS as u64 * UNIFORM_STRIDE,
+        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    let mut table = vec![0_u8; MAX_SEGMENT_STEPS * UNIFORM_STRIDE as usize];
+    for (index, entry) in table.chunks_exact_mut(UNIFORM_STRIDE as usize).enumerate() {
+        let step = Step { index: index as u32, pad: [0; 3] };
+        entry[..size_of::<Step>()].copy_from_slice(bytemuck::bytes_of(&step));
+    }
+    queue.write_buffer(&steps, 0, &table);
+    steps
 }

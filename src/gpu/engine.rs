@@ -2,26 +2,17 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::context::{Gpu, UNIFORM_STRIDE};
-use super::pipeline::Pipeline;
+use super::bound::{Bound, Uniforms};
+use super::context::Gpu;
+use super::mapping::{Mapping, Waiting};
+use super::pending::{Pending, Spare};
 use super::timer::{Timer, Timing};
-use crate::dims::Step;
 use crate::error::{Error, Result};
+use crate::plan::Transfer;
 use crate::recording::{BufferId, BufferSpec, Command, CopyPair, Dispatch, Recording};
-
-/// A dispatch with its pipeline and bind group.
-#[derive(Debug)]
-struct Bound {
-    pipeline: Arc<Pipeline>,
-    group: wgpu::BindGroup,
-    workgroups: [u32; 3],
-    stepped: bool,
-    in_place: bool,
-    work: u64,
-}
 
 /// A recording on a device.
 #[derive(Debug)]
@@ -31,20 +22,21 @@ pub struct Engine {
     buffers: Vec<wgpu::Buffer>,
     /// For each command, its dispatches by parity; a plain dispatch has the same in both.
     bound: Vec<[Vec<Bound>; 2]>,
+    /// What a run submits, one after the other; at least one.
+    parts: Arc<Vec<Part>>,
+    /// The same for parts of the recording that have been run by themselves, by their first command and the one behind.
+    programs: HashMap<(usize, usize), Arc<Vec<Part>>>,
     /// Where results are copied to be mapped, made on first use and kept.
     staging: HashMap<BufferId, wgpu::Buffer>,
+    /// The same for what is awaited while others run.
+    spare: Arc<Spare>,
     /// Where the device was opened with timestamps.
     timer: Option<Box<Timer>>,
     timing: Timing,
 }
 
-/// A part of a run that is submitted in one go: commands and their steps, and whether the run begins and ends with it.
-#[derive(Debug, Default)]
-struct Part {
-    commands: Vec<(usize, Range<u32>)>,
-    first: bool,
-    last: bool,
-}
+/// What is submitted in one go: commands and their steps.
+type Part = Vec<(usize, Range<u32>)>;
 
 /// Makes and fills the weight buffers of a model, one at a time; `pack` gives the values of each.
 ///
@@ -83,10 +75,11 @@ impl Engine {
             }
         }
         let uniform = uniforms.upload(&gpu)?;
+        let own = |id: BufferId| buffers[id.0].as_entire_buffer_binding();
         let mut bound = Vec::with_capacity(recording.commands.len());
         for command in &recording.commands {
             let mut bind = |dispatches: &[Dispatch]| -> Result<Vec<Bound>> {
-                dispatches.iter().map(|d| Bound::new(&gpu, d, &buffers, &uniform, uniforms.add(d))).collect()
+                dispatches.iter().map(|d| Bound::new(&gpu, d, own, (&uniform, uniforms.add(d)))).collect()
             };
             bound.push(match command {
                 Command::Dispatch(dispatch) => [bind(std::slice::from_ref(dispatch))?, Vec::new()],
@@ -94,7 +87,19 @@ impl Engine {
             });
         }
         let timer = gpu.timestamps().then(|| Timer::new(&gpu).map(Box::new)).transpose()?;
-        Ok(Self { gpu, recording, buffers, bound, staging: HashMap::new(), timer, timing: Timing::default() })
+        let parts = divide(&recording, &bound, 0..recording.commands.len(), gpu.limits().max_work_per_submission);
+        Ok(Self {
+            gpu,
+            recording,
+            buffers,
+            bound,
+            parts,
+            programs: HashMap::new(),
+            staging: HashMap::new(),
+            spare: Arc::default(),
+            timer,
+            timing: Timing::default(),
+        })
     }
 
     /// Writes a buffer before the next run.
@@ -144,50 +149,71 @@ impl Engine {
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::OutOfMemory`] and the other errors of the device.
     pub fn run(&mut self, results: &[BufferId], then: &[CopyPair]) -> Result<Vec<Vec<f32>>> {
+        pollster::block_on(self.run_as(results, then, Waiting::Block))
+    }
+
+    /// As [`run`](Self::run), waiting in one way or the other. After a future that was dropped the results are lost; the
+    /// rest of the run has taken place.
+    pub(crate) async fn run_as(
+        &mut self,
+        results: &[BufferId],
+        then: &[CopyPair],
+        waiting: Waiting,
+    ) -> Result<Vec<Vec<f32>>> {
         self.stage(results)?;
-        let most = self.gpu.limits().max_work_per_submission;
-        let recording = Arc::clone(&self.recording);
         let start = Instant::now();
-        let mut part = Part { first: true, ..Part::default() };
-        let mut work = 0;
-        for (at, command) in recording.commands.iter().enumerate() {
-            let each: u64 = self.bound[at][0].iter().map(|b| b.work).sum::<u64>().max(1);
-            let mut next = 0;
-            while next < command.count() {
-                let room = (most.saturating_sub(work) / each).min(u64::from(command.count() - next)) as u32;
-                if room == 0 && !part.commands.is_empty() {
-                    self.submit(&part, &[], &[])?;
-                    part = Part::default();
-                    work = 0;
-                    continue;
-                }
-                // What exceeds the bound by itself has to run all the same.
-                let count = room.max(1);
-                part.commands.push((at, next..next + count));
-                work = work.saturating_add(each.saturating_mul(u64::from(count)));
-                next += count;
-            }
+        let last = self.parts.len() - 1;
+        for part in 0..last {
+            self.submit(part, &[], &[])?;
         }
-        part.last = true;
-        self.submit(&part, results, then)?;
+        self.submit(last, results, then)?;
         self.timing = Timing { encode: start.elapsed(), gpu: None };
-        let mut read_back: Vec<_> = results.iter().map(|id| &self.staging[id]).collect();
-        read_back.extend(self.timer.as_ref().map(|timer| &timer.staging));
-        let mut values = self.map(&read_back)?;
+        let mut read_back: Vec<_> = results.iter().map(|id| self.staging[id].slice(..)).collect();
+        read_back.extend(self.timer.as_ref().map(|timer| timer.staging.slice(..)));
+        let mut values = Mapping::start(&self.gpu, read_back)?.values(waiting).await?;
         if let Some(timer) = &self.timer {
             self.timing.gpu = values.pop().and_then(|words| timer.elapsed(&words));
         }
         Ok(values)
     }
 
-    /// Executes some commands of the recording and reads the first values of a buffer.
+    /// Starts some commands of the recording, behind which the first values of a buffer can be awaited while others run.
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub fn run_commands(&mut self, commands: Range<usize>, id: BufferId, count: usize) -> Result<Vec<f32>> {
-        let commands = commands.map(|at| (at, 0..self.recording.commands[at].count())).collect();
-        self.submit(&Part { commands, first: true, last: true }, &[], &[])?;
-        self.read(id, 0..count)
+    pub(crate) fn start_commands(&mut self, commands: Range<usize>, id: BufferId, count: usize) -> Result<Pending> {
+        let most = self.gpu.limits().max_work_per_submission;
+        let key = (commands.start, commands.end);
+        let parts = self.programs.entry(key).or_insert_with(|| divide(&self.recording, &self.bound, commands, most));
+        let parts = Arc::clone(parts);
+        let staging = self.spare.take(&self.gpu, self.recording.spec(id).size())?;
+        let size = count as u64 * 4;
+        for (at, part) in parts.iter().enumerate() {
+            self.gpu.scoped("running a recording", || {
+                let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                self.encode_part(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()), part);
+                if at + 1 == parts.len() {
+                    encoder.copy_buffer_to_buffer(&self.buffers[id.0], 0, &staging, 0, size);
+                }
+                self.gpu.queue.submit([encoder.finish()]);
+            })?;
+        }
+        Ok(Pending { gpu: Arc::clone(&self.gpu), staging, size, spare: Arc::clone(&self.spare) })
+    }
+
+    /// Starts reading a range of a buffer's values, which can be awaited while others run.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub(crate) fn start_read(&self, id: BufferId, values: Range<usize>) -> Result<Pending> {
+        let (start, size) = (values.start as u64 * 4, values.len() as u64 * 4);
+        let staging = self.spare.take(&self.gpu, size)?;
+        self.gpu.scoped("reading a buffer", || {
+            let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.copy_buffer_to_buffer(&self.buffers[id.0], start, &staging, 0, size);
+            self.gpu.queue.submit([encoder.finish()]);
+        })?;
+        Ok(Pending { gpu: Arc::clone(&self.gpu), staging, size, spare: Arc::clone(&self.spare) })
     }
 
     /// What the last [`run`](Self::run) took.
@@ -213,6 +239,11 @@ impl Engine {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn read(&self, id: BufferId, values: Range<usize>) -> Result<Vec<f32>> {
+        pollster::block_on(self.read_as(id, values, Waiting::Block))
+    }
+
+    /// As [`read`](Self::read), waiting in one way or the other.
+    pub(crate) async fn read_as(&self, id: BufferId, values: Range<usize>, waiting: Waiting) -> Result<Vec<f32>> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let size = values.len() as u64 * 4;
         let staging = self.gpu.buffer("read-back", size, usage)?;
@@ -221,7 +252,8 @@ impl Engine {
             encoder.copy_buffer_to_buffer(&self.buffers[id.0], values.start as u64 * 4, &staging, 0, size);
             self.gpu.queue.submit([encoder.finish()]);
         })?;
-        Ok(self.map(&[&staging])?.pop().unwrap_or_default())
+        let values = Mapping::start(&self.gpu, vec![staging.slice(..)])?.values(waiting).await?;
+        Ok(values.into_iter().next().unwrap_or_default())
     }
 
     fn set(&self, command: usize, index: u32) -> &[Bound] {
@@ -232,25 +264,68 @@ impl Engine {
         &self.bound[command][parity]
     }
 
+    /// How many submissions a run takes, so that none exceeds `max_work_per_submission`.
+    pub(crate) fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Encodes a part of a run. Each dispatch sees what those before it wrote.
+    pub(crate) fn encode(&self, pass: &mut wgpu::ComputePass<'_>, part: usize) {
+        self.encode_part(pass, &self.parts[part]);
+    }
+
+    fn encode_part(&self, pass: &mut wgpu::ComputePass<'_>, part: &Part) {
+        for (command, range) in part {
+            for index in range.clone() {
+                for bound in self.set(*command, index) {
+                    bound.encode(pass, index);
+                }
+            }
+        }
+    }
+
+    /// What a run counts for against `max_work_per_submission`.
+    pub(crate) fn work(&self) -> u64 {
+        let commands = self.recording.commands.iter().zip(&self.bound);
+        let work = |(command, bound): (&Command, &[Vec<Bound>; 2])| each(bound).saturating_mul(command.count().into());
+        commands.map(work).fold(0, u64::saturating_add)
+    }
+
+    /// Binds transfers between this engine's buffers and `theirs`, whose numbers follow, and which have passed all checks
+    /// but that of the device.
+    pub(crate) fn bind(&self, transfers: &[Transfer], theirs: &[wgpu::BufferBinding<'_>]) -> Result<Vec<Bound>> {
+        let mut uniforms = Uniforms::default();
+        transfers.iter().for_each(|(_, dispatch)| _ = uniforms.add(dispatch));
+        let uniform = uniforms.upload(&self.gpu)?;
+        let resource = |BufferId(id)| match self.buffers.get(id) {
+            Some(own) => own.as_entire_buffer_binding(),
+            None => theirs[id - self.buffers.len()].clone(),
+        };
+        let bind = |(tensor, dispatch): &Transfer| {
+            let bound = Bound::new(&self.gpu, dispatch, resource, (&uniform, uniforms.add(dispatch)));
+            bound.map_err(|error| match error {
+                Error::Gpu { adapter, message } => {
+                    Error::Argument(format!("{tensor}: expected a buffer of the module's device, {adapter}: {message}"))
+                }
+                error => error,
+            })
+        };
+        transfers.iter().map(bind).collect()
+    }
+
     /// Encodes a part of a run into one pass, and copies behind it, and submits them.
-    fn submit(&self, part: &Part, results: &[BufferId], then: &[CopyPair]) -> Result<()> {
+    fn submit(&self, part: usize, results: &[BufferId], then: &[CopyPair]) -> Result<()> {
+        let (first, last) = (part == 0, part + 1 == self.parts.len());
         self.gpu.scoped("running a recording", || {
             let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             {
-                let timestamp_writes = self.timer.as_ref().and_then(|timer| timer.writes(part.first, part.last));
-                let mut pass =
-                    encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
-                for (command, range) in &part.commands {
-                    for index in range.clone() {
-                        for bound in self.set(*command, index) {
-                            bound.encode(&mut pass, index);
-                        }
-                    }
-                }
+                let timestamp_writes = self.timer.as_ref().and_then(|timer| timer.writes(first, last));
+                let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+                self.encode(&mut encoder.begin_compute_pass(&descriptor), part);
             }
             self.copy_results(&mut encoder, results);
             self.encode_copies(&mut encoder, self, then);
-            if let Some(timer) = self.timer.as_ref().filter(|_| part.last) {
+            if let Some(timer) = self.timer.as_ref().filter(|_| last) {
                 timer.resolve(&mut encoder);
             }
             self.gpu.queue.submit([encoder.finish()]);
@@ -283,115 +358,35 @@ impl Engine {
             }
         }
     }
-
-    /// Maps buffers, waits, and copies their values out.
-    fn map(&self, buffers: &[&wgpu::Buffer]) -> Result<Vec<Vec<f32>>> {
-        let (sender, receiver) = mpsc::channel();
-        for buffer in buffers {
-            let sender = sender.clone();
-            buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-                // The receiver outlives the wait below; if it is gone, nobody needs the result.
-                let _ = sender.send(result);
-            });
-        }
-        self.gpu.wait()?;
-        let failed = |message: String| Error::Gpu { adapter: self.gpu.title(), message };
-        for _ in buffers {
-            receiver
-                .try_recv()
-                .map_err(|_| failed("a read-back did not finish".to_owned()))?
-                .map_err(|error| failed(format!("a read-back failed: {error}")))?;
-        }
-        buffers
-            .iter()
-            .map(|buffer| {
-                let values = {
-                    let view = buffer.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
-                    bytemuck::pod_collect_to_vec::<u8, f32>(&view)
-                };
-                buffer.unmap();
-                Ok(values)
-            })
-            .collect()
-    }
 }
 
-impl Bound {
-    fn new(
-        gpu: &Gpu,
-        dispatch: &Dispatch,
-        buffers: &[wgpu::Buffer],
-        uniform: &wgpu::Buffer,
-        offset: u64,
-    ) -> Result<Self> {
-        let pipeline = gpu.pipeline(dispatch.kernel, &dispatch.overrides)?;
-        let uniform_at = |binding, buffer, offset, size: usize| wgpu::BindGroupEntry {
-            binding,
-            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer,
-                offset,
-                size: wgpu::BufferSize::new(size as u64),
-            }),
-        };
-        let mut entries = vec![uniform_at(0, uniform, offset, dispatch.dims.bytes().len())];
-        if dispatch.kernel.stepped {
-            entries.push(uniform_at(1, &gpu.steps, 0, size_of::<Step>()));
-        }
-        entries.extend(dispatch.kernel.bindings.iter().zip(&dispatch.bindings).map(|(binding, id)| {
-            wgpu::BindGroupEntry { binding: binding.index, resource: buffers[id.0].as_entire_binding() }
-        }));
-        let group = gpu.scoped("binding buffers", || {
-            gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(dispatch.kernel.name),
-                layout: &pipeline.layout,
-                entries: &entries,
-            })
-        })?;
-        Ok(Self {
-            pipeline,
-            group,
-            workgroups: dispatch.workgroups,
-            stepped: dispatch.kernel.stepped,
-            in_place: dispatch.in_place,
-            work: dispatch.work(),
-        })
-    }
-
-    fn encode(&self, pass: &mut wgpu::ComputePass<'_>, index: u32) {
-        pass.set_pipeline(&self.pipeline.pipeline);
-        let index = if self.in_place { 0 } else { index };
-        let offset = [index * UNIFORM_STRIDE as u32];
-        pass.set_bind_group(0, &self.group, if self.stepped { &offset } else { &[] });
-        let [x, y, z] = self.workgroups;
-        pass.dispatch_workgroups(x, y, z);
-    }
+/// The work of one step of a command.
+fn each([even, _]: &[Vec<Bound>; 2]) -> u64 {
+    even.iter().map(Bound::work).fold(0, u64::saturating_add).max(1)
 }
 
-/// The dims of all dispatches in one buffer, equal ones once.
-#[derive(Debug, Default)]
-struct Uniforms {
-    offsets: HashMap<Vec<u8>, u64>,
-    data: Vec<u8>,
-}
-
-impl Uniforms {
-    /// The offset of the dispatch's dims.
-    fn add(&mut self, dispatch: &Dispatch) -> u64 {
-        let bytes = dispatch.dims.bytes();
-        if let Some(&offset) = self.offsets.get(bytes) {
-            return offset;
+/// Divides a run so that no part does more than `most`. What exceeds that by itself has to run all the same.
+fn divide(recording: &Recording, bound: &[[Vec<Bound>; 2]], commands: Range<usize>, most: u64) -> Arc<Vec<Part>> {
+    let mut parts = Vec::new();
+    let mut part = Part::new();
+    let mut work = 0;
+    for at in commands {
+        let command = &recording.commands[at];
+        let each = each(&bound[at]);
+        let mut next = 0;
+        while next < command.count() {
+            let room = (most.saturating_sub(work) / each).min(u64::from(command.count() - next)) as u32;
+            if room == 0 && !part.is_empty() {
+                parts.push(std::mem::take(&mut part));
+                work = 0;
+                continue;
+            }
+            let count = room.max(1);
+            part.push((at, next..next + count));
+            work = work.saturating_add(each.saturating_mul(u64::from(count)));
+            next += count;
         }
-        let offset = self.data.len() as u64;
-        self.data.extend_from_slice(bytes);
-        self.data.resize(self.data.len().next_multiple_of(UNIFORM_STRIDE as usize), 0);
-        self.offsets.insert(bytes.to_vec(), offset);
-        offset
     }
-
-    fn upload(&self, gpu: &Gpu) -> Result<wgpu::Buffer> {
-        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let buffer = gpu.buffer("dims", self.data.len() as u64, usage)?;
-        gpu.scoped("uploading dims", || gpu.queue.write_buffer(&buffer, 0, &self.data))?;
-        Ok(buffer)
-    }
+    parts.push(part);
+    Arc::new(parts)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::model::{Given, LanguageModel, Prepared, check_tokens};
 use crate::check::Sizes;
 use crate::error::{Error, Result};
+use crate::gpu::Waiting;
 use crate::kernel::NO_TOKEN;
 use crate::layout::write_state;
 use crate::plan::{self, GenerationPlan, MAX_SEGMENT_STEPS, Wanted};
@@ -107,6 +108,23 @@ impl LanguageModel {
     /// [`Error::Argument`] when there is no prompt, one is empty or has a token that is none of the model's, or an
     /// option is out of range; [`Error::Limit`] when one step exceeds what the device allows; the errors of the device.
     pub fn generate(&self, prompts: &[&[u32]], options: &GenerateOptions) -> Result<Generator<'_>> {
+        pollster::block_on(self.generate_as(prompts, options, Waiting::Block))
+    }
+
+    /// As [`generate`](Self::generate), for asynchronous programs; see [`Generator::next_async`].
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate).
+    pub async fn generate_async(&self, prompts: &[&[u32]], options: &GenerateOptions) -> Result<Generator<'_>> {
+        self.generate_as(prompts, options, Waiting::Await).await
+    }
+
+    async fn generate_as(
+        &self,
+        prompts: &[&[u32]],
+        options: &GenerateOptions,
+        waiting: Waiting,
+    ) -> Result<Generator<'_>> {
         let batch = prompts.len();
         if batch == 0 {
             return Err(Error::Argument("there is nothing to generate: no prompt was given".to_owned()));
@@ -125,7 +143,7 @@ impl LanguageModel {
         }
         let plan = self.plan_generation(batch, options.chunk)?;
         let mut session = Session::new(Arc::new(plan.layers.recording.clone()), &self.weights)?;
-        match self.read_prompts(prompts)? {
+        match self.read_prompts(prompts, waiting).await? {
             Some(prompted) => {
                 let pairs = initial_to_initial(&prompted.plan.layers, &plan.layers);
                 session.carry_from(&prompted.session, &pairs)?;
@@ -157,7 +175,7 @@ impl LanguageModel {
     }
 
     /// Runs all prompts up to their last tokens, which generation begins with.
-    fn read_prompts(&self, prompts: &[&[u32]]) -> Result<Option<Prepared>> {
+    async fn read_prompts(&self, prompts: &[&[u32]], waiting: Waiting) -> Result<Option<Prepared>> {
         let batch = prompts.len();
         let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len() - 1).collect();
         let seq_len = lengths.iter().copied().max().unwrap_or(0);
@@ -165,13 +183,13 @@ impl LanguageModel {
         let tokens: Vec<u32> = (0..seq_len * batch).map(token).collect();
         let options = ForwardOptions { lengths: Some(&lengths), ..ForwardOptions::default() };
         let given = Given { tokens: &tokens, targets: None, sizes: Sizes { seq_len, batch }, options };
-        self.run(&given, Wanted::State, |_, _| {})
+        self.run(&given, Wanted::State, waiting, |_, _| {}).await
     }
 }
 
 impl Generator<'_> {
     /// Runs a chunk and makes its tokens ready.
-    fn chunk(&mut self) -> Result<()> {
+    async fn chunk(&mut self, waiting: Waiting) -> Result<()> {
         let GenerateOptions { temperature, top_k, seed, .. } = self.options;
         let top_k = u32::try_from(top_k).unwrap_or(u32::MAX);
         // The kernel asks whether all bits are 0, and so has no −0. Beyond these bounds WGSL does not promise a quotient;
@@ -179,7 +197,7 @@ impl Generator<'_> {
         let temperature = if temperature == 0.0 { 0.0 } else { temperature.clamp(COLDEST, HOTTEST) };
         let settings = [seed as u32, (seed >> 32) as u32, temperature.to_bits(), top_k, self.position as u32, 0, 0, 0];
         self.session.write(self.plan.settings, bytemuck::cast_slice(&settings))?;
-        let tokens = self.session.run(&[self.plan.tokens])?.pop().unwrap_or_default();
+        let tokens = self.session.run_as(&[self.plan.tokens], &[], waiting).await?.pop().unwrap_or_default();
         let tokens: &[u32] = bytemuck::cast_slice(&tokens);
         self.ready.extend(tokens.chunks_exact(self.batch).map(<[u32]>::to_vec));
         self.position += tokens.len() / self.batch;
@@ -187,9 +205,9 @@ impl Generator<'_> {
     }
 
     /// The next token of each row, the device running when none is ready.
-    fn step(&mut self) -> Result<Vec<u32>> {
+    async fn step(&mut self, waiting: Waiting) -> Result<Vec<u32>> {
         if self.ready.is_empty() {
-            self.chunk()?;
+            self.chunk(waiting).await?;
         }
         let tokens = self.ready.pop_front().unwrap_or_default();
         if let Some(row) = tokens.iter().position(|&token| token == NO_TOKEN) {
@@ -206,7 +224,35 @@ impl Generator<'_> {
     /// # Errors
     /// The errors of the device.
     pub fn state(&self) -> Result<State> {
-        read_state(&self.plan.layers, &self.session, self.model.rnn_config(), self.batch)
+        pollster::block_on(self.state_as(Waiting::Block))
+    }
+
+    /// As [`state`](Self::state), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    pub async fn state_async(&self) -> Result<State> {
+        self.state_as(Waiting::Await).await
+    }
+
+    async fn state_as(&self, waiting: Waiting) -> Result<State> {
+        read_state(&self.plan.layers, &self.session, self.model.rnn_config(), self.batch, waiting).await
+    }
+
+    /// The next token of each row, as the iterator gives it, for asynchronous programs. After an error, and after a future
+    /// that was dropped before it was ready, there are no more.
+    pub async fn next_async(&mut self) -> Option<Result<Vec<u32>>> {
+        self.next_as(Waiting::Await).await
+    }
+
+    async fn next_as(&mut self, waiting: Waiting) -> Option<Result<Vec<u32>>> {
+        if self.failed {
+            return None;
+        }
+        self.failed = true;
+        let step = self.step(waiting).await;
+        self.failed = step.is_err();
+        Some(step)
     }
 }
 
@@ -215,11 +261,6 @@ impl Iterator for Generator<'_> {
 
     /// The next token of each row. After an error there are no more.
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        let step = self.step();
-        self.failed = step.is_err();
-        Some(step)
+        pollster::block_on(self.next_as(Waiting::Block))
     }
 }

@@ -8,7 +8,7 @@ use crate::check::{self, Sizes};
 use crate::config::Config;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::gpu::lock;
+use crate::gpu::{Waiting, lock};
 use crate::kernel::WeightType;
 use crate::layout::{dropout_settings, write_state};
 use crate::plan::{self, LanguageModelLayout, LanguageModelPlan, Wanted};
@@ -161,13 +161,37 @@ impl LanguageModel {
     /// # Errors
     /// As [`forward`](Self::forward); [`Error::Argument`] when there are not as many lengths as rows or one exceeds T.
     pub fn forward_with(&self, tokens: &[u32], batch: usize, options: &ForwardOptions<'_>) -> Result<(Tensor, State)> {
+        pollster::block_on(self.forward_as(tokens, batch, options, Waiting::Block))
+    }
+
+    /// As [`forward_with`](Self::forward_with), for asynchronous programs; see
+    /// [`Rnn::forward_async`](crate::Rnn::forward_async).
+    ///
+    /// # Errors
+    /// As [`forward_with`](Self::forward_with).
+    pub async fn forward_with_async(
+        &self,
+        tokens: &[u32],
+        batch: usize,
+        options: &ForwardOptions<'_>,
+    ) -> Result<(Tensor, State)> {
+        self.forward_as(tokens, batch, options, Waiting::Await).await
+    }
+
+    async fn forward_as(
+        &self,
+        tokens: &[u32],
+        batch: usize,
+        options: &ForwardOptions<'_>,
+        waiting: Waiting,
+    ) -> Result<(Tensor, State)> {
         let sizes = self.check(tokens, batch, options)?;
         let mut logits = Vec::with_capacity(tokens.len() * self.config.ntoken);
         let given = Given { tokens, targets: None, sizes, options: *options };
-        let last = self.run(&given, Wanted::Logits, |_, values| logits.extend_from_slice(values))?;
+        let last = self.run(&given, Wanted::Logits, waiting, |_, values| logits.extend_from_slice(values)).await?;
         let state = match last {
             Some(Prepared { plan, session }) => {
-                let state = read_state(&plan.layers, &session, &self.rnn, batch)?;
+                let state = read_state(&plan.layers, &session, &self.rnn, batch, waiting).await?;
                 self.keep(Prepared { plan, session });
                 state
             }
@@ -198,6 +222,18 @@ impl LanguageModel {
     /// [`Error::Argument`] when there are fewer than two tokens or no stream, or a token is none of the model's; as
     /// [`forward`](Self::forward).
     pub fn score(&self, text: &[u32], streams: usize) -> Result<Score> {
+        pollster::block_on(self.score_as(text, streams, Waiting::Block))
+    }
+
+    /// As [`score`](Self::score), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score).
+    pub async fn score_async(&self, text: &[u32], streams: usize) -> Result<Score> {
+        self.score_as(text, streams, Waiting::Await).await
+    }
+
+    async fn score_as(&self, text: &[u32], streams: usize, waiting: Waiting) -> Result<Score> {
         if streams == 0 {
             return Err(Error::Argument("a text is read in at least one stream, but got 0".to_owned()));
         }
@@ -217,9 +253,8 @@ impl LanguageModel {
         let targets: Vec<u32> = steps().map(|(t, b)| at(t, b, 1).unwrap_or(NO_TARGET)).collect();
         let given = Given { tokens: &tokens, targets: Some(&targets), sizes, options: ForwardOptions::default() };
         let mut total = 0.0;
-        let last = self.run(&given, Wanted::Losses, |_, losses| {
-            total += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
-        })?;
+        let sum = |_, losses: &[f32]| total += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
+        let last = self.run(&given, Wanted::Losses, waiting, sum).await?;
         last.into_iter().for_each(|prepared| self.keep(prepared));
         Ok(Score { tokens: count, loss: total / count as f64 })
     }
@@ -244,10 +279,11 @@ impl LanguageModel {
 
     /// Runs `given` in passes that the device holds, the state staying there from pass to pass; hands each pass's first
     /// step and results to `take`. Returns the last pass, whose buffers hold the state; none when there are no steps.
-    pub(super) fn run(
+    pub(super) async fn run(
         &self,
         given: &Given<'_>,
         wanted: Wanted,
+        waiting: Waiting,
         mut take: impl FnMut(usize, &[f32]),
     ) -> Result<Option<Prepared>> {
         let Given { tokens, targets, sizes: Sizes { seq_len, batch }, options } = *given;
@@ -289,7 +325,7 @@ impl LanguageModel {
                 session.write(id, &dropout_settings(seed, start, 0))?;
             }
             let result: Vec<BufferId> = plan.result.into_iter().collect();
-            let values = session.run_and_carry(&result, &final_to_initial(&plan.layers))?;
+            let values = session.run_as(&result, &final_to_initial(&plan.layers), waiting).await?;
             values.iter().for_each(|values| take(start, values));
             last = Some(next);
         }

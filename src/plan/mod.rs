@@ -13,6 +13,7 @@ mod schedule;
 mod segments;
 mod sequence;
 mod tiled;
+mod transfer;
 mod weights;
 
 pub(crate) use dense::{embed, linear};
@@ -21,6 +22,7 @@ pub use language_model::{
 };
 pub use pool::{Class, PoolPlan, plan_pool};
 pub use schedule::{Choice, Schedule, check as check_schedule, choose};
+pub(crate) use transfer::{Strided, Tensors, Transfer, transfers};
 pub use weights::{LayerShard, ProjectionShard, Storage, WeightLayout};
 
 use crate::check::Sizes;

@@ -9,12 +9,12 @@ use crate::check::Sizes;
 use crate::config::{Config, Kind};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::gpu::lock;
+use crate::gpu::{Waiting, lock};
 use crate::kernel::NO_SLOT;
 use crate::layout::{c_features, h_features};
 use crate::plan::{self, PoolPlan, padded, plan_pool};
 use crate::rnn::{Rnn, State};
-use crate::session::Session;
+use crate::session::{Reading, Session};
 use crate::tensor::Tensor;
 pub use slots::Slot;
 use slots::Slots;
@@ -105,7 +105,7 @@ impl Rnn {
             )));
         }
         let device = self.device();
-        let (layout, weights) = self.weights();
+        let (layout, weights) = (self.layout(), self.weights());
         let (limits, tuning, calibration) = (device.limits(), device.tuning(), device.calibration());
         let PoolOptions { slots, steps, rows } = *options;
         let choice =
@@ -181,14 +181,51 @@ impl Pool {
     /// [`Error::Argument`] when a slot is not open or there twice, or an input does not fit: then nothing was run. After an
     /// error of the device the states of the tick's slots are lost, which every call says until they are reset or restored.
     pub fn tick(&self, inputs: &[(Slot, &[f32])]) -> Result<Vec<Vec<f32>>> {
-        let inner = &mut *lock(&self.inner);
-        self.check(inner, inputs)?;
-        let mut outputs = Vec::with_capacity(inputs.len());
-        let mut passes = inputs.chunks(self.plan.layers.sizes.batch);
-        if let Err(error) = passes.try_for_each(|inputs| self.run(inner, inputs, &mut outputs)) {
-            // Those of the passes before too: nobody gets their outputs.
-            inputs.iter().try_for_each(|&(slot, _)| inner.slots.set_lost(slot, true))?;
-            return Err(error);
+        pollster::block_on(self.tick_as(inputs, Waiting::Block))
+    }
+
+    /// As [`tick`](Self::tick), for asynchronous programs. The tick has begun when the future is first polled; of one that is
+    /// dropped later the states have advanced and the outputs are gone. While one is awaited others may begin.
+    ///
+    /// # Errors
+    /// As [`tick`](Self::tick).
+    pub async fn tick_async(&self, inputs: &[(Slot, &[f32])]) -> Result<Vec<Vec<f32>>> {
+        self.tick_as(inputs, Waiting::Await).await
+    }
+
+    async fn tick_as(&self, inputs: &[(Slot, &[f32])], waiting: Waiting) -> Result<Vec<Vec<f32>>> {
+        let rows = self.plan.layers.sizes.batch;
+        let started = {
+            let inner = &mut *lock(&self.inner);
+            self.check(inner, inputs)?;
+            inputs.chunks(rows).map(|inputs| self.start(inner, inputs)).collect::<Result<Vec<_>>>()
+        };
+        let ran = match started {
+            Ok(readings) => self.outputs(inputs.chunks(rows).zip(readings), waiting).await,
+            Err(error) => Err(error),
+        };
+        if ran.is_err() {
+            // Those of the passes before too: nobody gets their outputs. What was closed meanwhile has none to lose.
+            let inner = &mut *lock(&self.inner);
+            inputs.iter().for_each(|&(slot, _)| _ = inner.slots.set_lost(slot, true));
+        }
+        ran
+    }
+
+    async fn outputs<'a>(
+        &self,
+        passes: impl Iterator<Item = (&'a [(Slot, &'a [f32])], Reading)>,
+        waiting: Waiting,
+    ) -> Result<Vec<Vec<f32>>> {
+        let (features, size) = (self.config.input_size, self.config.state_size());
+        let mut outputs = Vec::new();
+        for (inputs, reading) in passes {
+            let values = reading.values(waiting).await?;
+            let (rows, width) = (self.plan.class(inputs.len()).rows, padded(size));
+            outputs.extend(inputs.iter().enumerate().map(|(row, (_, input))| -> Vec<f32> {
+                let step = |step: usize| &values[(step * rows + row) * width..][..size];
+                (0..input.len() / features).flat_map(step).copied().collect()
+            }));
         }
         Ok(outputs)
     }
@@ -212,8 +249,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Runs so many slots that one submission holds them.
-    fn run(&self, inner: &mut Inner, inputs: &[(Slot, &[f32])], outputs: &mut Vec<Vec<f32>>) -> Result<()> {
+    /// Starts so many slots that one submission holds them.
+    fn start(&self, inner: &mut Inner, inputs: &[(Slot, &[f32])]) -> Result<Reading> {
         let PoolPlan { layers, slots, .. } = &self.plan;
         let Inner { session, words, .. } = inner;
         let class = self.plan.class(inputs.len());
@@ -223,8 +260,7 @@ impl Pool {
         let word = |value: u32| f32::from_bits(value);
         let longest = inputs.iter().map(|(_, input)| steps_of(input)).max().unwrap_or(0);
         if longest == 0 {
-            outputs.resize(outputs.len() + inputs.len(), Vec::new());
-            return Ok(());
+            return Ok(Reading::Ready(Vec::new()));
         }
 
         words.clear();
@@ -246,14 +282,8 @@ impl Pool {
         }
         session.write(layers.input[0], words)?;
 
-        let (size, width) = (self.config.state_size(), padded(self.config.state_size()));
-        let read = (layers.output[0], longest * class.rows * width);
-        let output = session.run_commands(class.commands.clone(), read)?;
-        outputs.extend(inputs.iter().enumerate().map(|(row, (_, input))| {
-            let step = |step: usize| &output[(step * class.rows + row) * width..][..size];
-            (0..steps_of(input)).flat_map(step).copied().collect()
-        }));
-        Ok(())
+        let count = longest * class.rows * padded(self.config.state_size());
+        session.start_commands(class.commands.clone(), (layers.output[0], count))
     }
 
     /// The state of a slot: `[num_layers, R]` and, of an LSTM, `[num_layers, H]`.
@@ -261,10 +291,25 @@ impl Pool {
     /// # Errors
     /// [`Error::Argument`] when the slot is not open or its state is lost; the errors of the device.
     pub fn state(&self, slot: Slot) -> Result<State> {
-        let inner = &mut *lock(&self.inner);
-        inner.slots.check(slot)?;
-        let start = slot.index as usize * self.plan.width;
-        let values = inner.session.read_range(self.plan.store, start..start + self.plan.width)?;
+        pollster::block_on(self.state_as(slot, Waiting::Block))
+    }
+
+    /// As [`state`](Self::state), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    pub async fn state_async(&self, slot: Slot) -> Result<State> {
+        self.state_as(slot, Waiting::Await).await
+    }
+
+    async fn state_as(&self, slot: Slot, waiting: Waiting) -> Result<State> {
+        let reading = {
+            let inner = &mut *lock(&self.inner);
+            inner.slots.check(slot)?;
+            let start = slot.index as usize * self.plan.width;
+            inner.session.start_read(self.plan.store, start..start + self.plan.width)?
+        };
+        let values = reading.values(waiting).await?;
         let mut values = values.iter().copied();
         let (mut h, mut c) = (Vec::new(), Vec::new());
         for _ in 0..self.config.num_layers {

@@ -20,10 +20,21 @@ impl Pool {
     /// # Errors
     /// As [`state`](Self::state).
     pub fn snapshot(&self, slot: Slot) -> Result<Vec<u8>> {
-        let State { h, c } = self.state(slot)?;
+        self.to_bytes(&self.state(slot)?)
+    }
+
+    /// As [`snapshot`](Self::snapshot), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    pub async fn snapshot_async(&self, slot: Slot) -> Result<Vec<u8>> {
+        self.to_bytes(&self.state_async(slot).await?)
+    }
+
+    fn to_bytes(&self, State { h, c }: &State) -> Result<Vec<u8>> {
         let bytes =
             |tensor: &Tensor| -> Vec<u8> { tensor.data().iter().flat_map(|value| value.to_le_bytes()).collect() };
-        let tensors = [("h", Some(&h)), ("c", c.as_ref())];
+        let tensors = [("h", Some(h)), ("c", c.as_ref())];
         let tensors = tensors.map(|(name, tensor)| tensor.map(|tensor| (name, tensor.shape().to_vec(), bytes(tensor))));
         let malformed =
             |error: safetensors::SafeTensorError| Error::Argument(format!("a state cannot be stored: {error}"));

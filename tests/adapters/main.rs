@@ -14,11 +14,15 @@ mod language_models;
 mod parameters;
 #[path = "../common/parts.rs"]
 mod parts;
+#[allow(dead_code, reason = "its main() is for those who run it")]
+#[path = "../../examples/render_loop.rs"]
+mod render_loop;
 #[path = "../common/seeded.rs"]
 mod seeded;
 
 mod activation;
 mod alike;
+mod brought;
 mod by_hand;
 mod calibrate;
 mod cases;
@@ -33,12 +37,15 @@ mod language_model;
 mod limits;
 mod networks;
 mod pool;
+mod record;
 mod sample;
 mod score;
 mod sessions;
 mod shipped;
 mod streams;
 mod training;
+mod transfer;
+mod waiting;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_rnn::device::OpenOptions;
@@ -118,6 +125,7 @@ const EVERYWHERE: &[(&str, Test)] = &[
     ("embed_writes_its_shard", embedding::shards),
     ("embedding_looks_up_rows", embedding::lookups),
     ("embedding_fixtures", embedding::fixtures),
+    ("transfers_find_their_place", transfer::words_find_their_place),
     ("dropout_masks", dropout::masks),
     ("dropout_masks_are_those_of_the_whole", dropout::masks_are_those_of_the_whole),
     ("dropout_fractions", dropout::fractions),
@@ -164,6 +172,10 @@ const EVERYWHERE: &[(&str, Test)] = &[
     ("generation_refusals", generate::refusals),
     ("shipped_model_predicts", shipped::predicts),
     ("shipped_model_writes_what_the_cpu_writes", shipped::writes_what_the_cpu_writes),
+    ("futures_of_any_executor", waiting::futures),
+    ("futures_of_modules", waiting::modules),
+    ("futures_that_are_dropped", waiting::dropped),
+    ("threads_at_once", waiting::threads),
     ("language_models_refuse_by_name", language_model::refusals),
     ("language_models_refuse_arguments", language_model::arguments),
 ];
@@ -192,6 +204,18 @@ const OF_SCHEDULES_ON_ADAPTERS: &[(&str, Test)] = &[("kernels_in_lockstep", kern
 
 /// Tests of adapters alone: the CPU's engine is what they compare with.
 const ON_ADAPTERS: &[(&str, Test)] = &[
+    ("devices_that_the_program_brought", brought::same_numbers),
+    ("callbacks_stay_the_programs", brought::callbacks),
+    ("limits_of_a_device_that_was_brought", brought::limits),
+    ("devices_that_are_lost", brought::lost),
+    ("futures_of_devices_that_the_program_polls", waiting::program_polls),
+    ("futures_of_devices_that_are_lost", waiting::lost),
+    ("recorded_passes_are_forward", record::as_forward),
+    ("recorded_passes_of_any_layout", record::layouts),
+    ("recorded_passes_one_after_the_other", record::one_after_the_other),
+    ("recorded_passes_in_pieces", record::cut),
+    ("recorded_passes_refuse_by_name", record::refusals),
+    ("example_render_loop", record::example),
     ("kernels_in_lockstep", kernels::lockstep),
     ("f16_kernels_in_lockstep", f16::kernels),
     ("loop_canary", kernels::loop_canary),

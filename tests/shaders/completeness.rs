@@ -205,13 +205,13 @@ fn incomplete_tables_are_refused() {
     assert_refused(
         "a kernel less",
         schedules_are_listed(&files, &rest),
-        r#"the table's {"dropout", "embed", "linear_rows", "linear_wide", "load_slots", "sample""#,
+        r#"the table's {"dropout", "embed", "gather", "linear_rows", "linear_wide", "load_slots", "sample""#,
     );
     let gone: Vec<SourceFile> = files.iter().filter(|file| file.path != "linear").cloned().collect();
     assert_refused(
         "a file less",
         schedules_are_listed(&gone, &KERNELS),
-        r#"on disk are {"dropout", "embed", "linear_rows", "linear_wide", "load_slots", "sample""#,
+        r#"on disk are {"dropout", "embed", "gather", "linear_rows", "linear_wide", "load_slots", "sample""#,
     );
     let unused = files_are_used(&extra("cell/orphan"), &all_kernels());
     assert_refused("a fragment that no kernel uses", unused, r#"no kernel uses {"cell/orphan"}"#);

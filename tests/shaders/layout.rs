@@ -8,10 +8,12 @@ use wgpu_rnn::Kind;
 use wgpu_rnn::calibrate::kernels::{BLOCK_TILES, TILE_QUADS, WORKGROUP_SIZE};
 use wgpu_rnn::dims::{
     DropoutDims, EmbedDims, LinearDims, ProbeDims, SampleDims, ScoreDims, SequenceDims, SlotsDims, Step, StepDims,
+    TransferDims,
 };
 use wgpu_rnn::kernel::{
     Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, LINEAR_WIDE_TILE, NO_SLOT, NO_TOKEN,
     QUADS_PER_WORKGROUP, SAMPLE_SITE, SLOT_VALUES_PER_WORKGROUP, STEP_MAX_ROWS, STEP_TILE_ROWS, STEP_TILE_UNITS,
+    TRANSFERS_PER_WORKGROUP,
 };
 
 use crate::{
@@ -53,7 +55,7 @@ macro_rules! layout_of {
 }
 
 /// Every struct of `dims.rs`.
-fn host_layouts() -> [Layout; 10] {
+fn host_layouts() -> [Layout; 11] {
     [
         layout_of!(LinearDims {
             steps,
@@ -106,6 +108,18 @@ fn host_layouts() -> [Layout; 10] {
         layout_of!(ScoreDims { rows, columns }),
         layout_of!(SampleDims { batch, columns }),
         layout_of!(SlotsDims { rows, width, stride, offset } padding {}),
+        layout_of!(TransferDims {
+            steps,
+            batch,
+            directions,
+            features,
+            width,
+            first_step,
+            seq_len,
+            offset,
+            step_stride,
+            row_stride
+        }),
         layout_of!(ProbeDims { iterations, tiles }),
     ]
 }
@@ -184,6 +198,7 @@ fn constants_agree(kernel: &Kernel) -> Verdict {
             &[("TILE_UNITS", STEP_TILE_UNITS), ("TILE_ROWS", STEP_TILE_ROWS)]
         }
         "embed" | "dropout" => &[("WORKGROUP_SIZE", QUADS_PER_WORKGROUP)],
+        "gather" | "scatter" => &[("WORKGROUP_SIZE", TRANSFERS_PER_WORKGROUP)],
         "score" => &[],
         "load_slots" | "store_slots" => &[("WORKGROUP_SIZE", SLOT_VALUES_PER_WORKGROUP), ("NO_SLOT", NO_SLOT as usize)],
         "sample" => &[("NO_TOKEN", NO_TOKEN as usize), ("SAMPLE_SITE", SAMPLE_SITE as usize)],

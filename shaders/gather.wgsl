@@ -1,0 +1,22 @@
+// A tensor of the caller into a buffer of a plan, whose padding becomes 0.
+//
+// Each invocation writes one value.
+
+@group(0) @binding(1) var<storage, read> x: array<u32>;          // [T, B, D·F]   the caller's, with its strides
+@group(0) @binding(2) var<storage, read_write> y: array<u32>;    // [S, B, D, W]  each direction in its order
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn gather(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) num_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local_index: u32,
+) {
+    let at = (workgroup.x + workgroup.y * num_workgroups.x) * WORKGROUP_SIZE + local_index;
+    if at < own_count() {
+        var value = 0u;
+        if !is_padding(at) {
+            value = x[callers_place(at)];
+        }
+        y[at] = value;
+    }
+}

@@ -1,0 +1,18 @@
+// A buffer of a plan into a tensor of the caller, without the padding. What lies between the tensor's rows stays.
+//
+// Each invocation writes one value or, for padding, none.
+
+@group(0) @binding(1) var<storage, read> x: array<u32>;          // [S, B, D, W]  each direction in its order
+@group(0) @binding(2) var<storage, read_write> y: array<u32>;    // [T, B, D·F]   the caller's, with its strides
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn scatter(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) num_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local_index: u32,
+) {
+    let at = (workgroup.x + workgroup.y * num_workgroups.x) * WORKGROUP_SIZE + local_index;
+    if at < own_count() && !is_padding(at) {
+        y[callers_place(at)] = x[at];
+    }
+}

@@ -1,0 +1,49 @@
+//! Results that are awaited while the engine goes on with other runs.
+
+use std::sync::{Arc, Mutex};
+
+use super::context::{Gpu, lock};
+use super::mapping::{Mapping, Waiting};
+use crate::error::Result;
+
+/// Read-back buffers that nobody waits for, kept from run to run.
+#[derive(Debug, Default)]
+pub(super) struct Spare(Mutex<Vec<wgpu::Buffer>>);
+
+impl Spare {
+    /// One of at least so many bytes, kept or new.
+    pub fn take(&self, gpu: &Gpu, size: u64) -> Result<wgpu::Buffer> {
+        {
+            let mut spare = lock(&self.0);
+            let fits = spare.iter().enumerate().filter(|(_, buffer)| buffer.size() >= size);
+            if let Some((at, _)) = fits.min_by_key(|(_, buffer)| buffer.size()) {
+                return Ok(spare.swap_remove(at));
+            }
+        }
+        gpu.buffer("read-back", size, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
+    }
+}
+
+/// The values that a run that was started will have left.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(super) gpu: Arc<Gpu>,
+    pub(super) staging: wgpu::Buffer,
+    /// Bytes.
+    pub(super) size: u64,
+    pub(super) spare: Arc<Spare>,
+}
+
+impl Pending {
+    /// Waits for the values.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`](crate::Error::DeviceLost) and the other errors of the device.
+    pub async fn values(self, waiting: Waiting) -> Result<Vec<f32>> {
+        let mapping = Mapping::start(&self.gpu, vec![self.staging.slice(..self.size)])?;
+        let values = mapping.values(waiting).await?;
+        // Not after an error, or when the future was dropped: who knows then what becomes of it.
+        lock(&self.spare.0).push(self.staging);
+        Ok(values.into_iter().next().unwrap_or_default())
+    }
+}

@@ -1,0 +1,56 @@
+//! What may be shared between threads and awaited on any of them: checked by the compiler.
+
+use wgpu_rnn::language_model::{GenerateOptions, Generator, LanguageModel};
+use wgpu_rnn::session::Session;
+use wgpu_rnn::{
+    Cell, CellStream, Device, Embedding, Error, ForwardOptions, Linear, Pass, Recorder, Rnn, Stream, Tensor,
+};
+
+fn shared<T: Send + Sync>() {}
+
+fn awaited_anywhere<T>(future: impl Future<Output = T> + Send) {
+    drop(future);
+}
+
+#[test]
+fn everything_is_shared_between_threads() {
+    shared::<Device>();
+    shared::<Error>();
+    shared::<Rnn>();
+    shared::<Stream<'_>>();
+    shared::<Cell>();
+    shared::<CellStream<'_>>();
+    shared::<Linear>();
+    shared::<Embedding>();
+    shared::<LanguageModel>();
+    shared::<Generator<'_>>();
+    shared::<Session>();
+    shared::<Recorder>();
+    shared::<Pass>();
+}
+
+/// Never run: that it compiles is the test.
+#[expect(dead_code, reason = "the compiler checks it")]
+fn futures(
+    rnn: &Rnn,
+    stream: &mut Stream<'_>,
+    cell: &mut CellStream<'_>,
+    (linear, embedding): (&Linear, &Embedding),
+    (model, generator): (&LanguageModel, &mut Generator<'_>),
+    input: &Tensor,
+) {
+    awaited_anywhere(Device::open_async("auto"));
+    awaited_anywhere(rnn.forward_async(input, None));
+    awaited_anywhere(rnn.forward_with_async(input, &ForwardOptions::default()));
+    awaited_anywhere(stream.forward_async(input));
+    awaited_anywhere(stream.state_async());
+    awaited_anywhere(cell.step_async(input));
+    awaited_anywhere(cell.state_async());
+    awaited_anywhere(linear.forward_async(input));
+    awaited_anywhere(embedding.forward_async(&[0], &[1]));
+    awaited_anywhere(model.forward_with_async(&[0], 1, &ForwardOptions::default()));
+    awaited_anywhere(model.score_async(&[0], 1));
+    awaited_anywhere(model.generate_async(&[&[0]], &GenerateOptions::default()));
+    awaited_anywhere(generator.next_async());
+    awaited_anywhere(generator.state_async());
+}
