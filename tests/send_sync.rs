@@ -3,7 +3,7 @@
 use wgpu_rnn::language_model::{GenerateOptions, Generator, LanguageModel};
 use wgpu_rnn::session::Session;
 use wgpu_rnn::{
-    Cell, CellStream, Device, Embedding, Error, ForwardOptions, Linear, Pass, Recorder, Rnn, Stream, Tensor,
+    Cell, CellStream, Device, Embedding, Error, ForwardOptions, Linear, Pass, Pool, Recorder, Rnn, Slot, Stream, Tensor,
 };
 
 fn shared<T: Send + Sync>() {}
@@ -27,6 +27,7 @@ fn everything_is_shared_between_threads() {
     shared::<Session>();
     shared::<Recorder>();
     shared::<Pass>();
+    shared::<Pool>();
 }
 
 /// Never run: that it compiles is the test.
@@ -37,6 +38,7 @@ fn futures(
     cell: &mut CellStream<'_>,
     (linear, embedding): (&Linear, &Embedding),
     (model, generator): (&LanguageModel, &mut Generator<'_>),
+    (pool, slot): (&Pool, Slot),
     input: &Tensor,
 ) {
     awaited_anywhere(Device::open_async("auto"));
@@ -53,4 +55,7 @@ fn futures(
     awaited_anywhere(model.generate_async(&[&[0]], &GenerateOptions::default()));
     awaited_anywhere(generator.next_async());
     awaited_anywhere(generator.state_async());
+    awaited_anywhere(pool.tick_async(&[]));
+    awaited_anywhere(pool.state_async(slot));
+    awaited_anywhere(pool.snapshot_async(slot));
 }
