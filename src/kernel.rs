@@ -343,7 +343,7 @@ pub static SAMPLE: Kernel = Kernel {
 };
 
 /// The whole table.
-pub static KERNELS: [&Kernel; 33] = [
+pub static KERNELS: [&Kernel; 39] = [
     &LINEAR,
     &LINEAR_WIDE,
     &LINEAR_ROWS,
@@ -352,6 +352,9 @@ pub static KERNELS: [&Kernel; 33] = [
     &STEP_GRU,
     &STEP_LSTM_UNPROJECTED,
     &STEP_PROJECTION,
+    &STEP_RNN_WAVE,
+    &STEP_LSTM_WAVE,
+    &STEP_GRU_WAVE,
     &STEP_TILED_RNN,
     &STEP_TILED_LSTM,
     &STEP_TILED_GRU,
@@ -377,4 +380,7 @@ pub static KERNELS: [&Kernel; 33] = [
     &STEP_TILED_RNN_F16,
     &STEP_TILED_LSTM_F16,
     &STEP_TILED_GRU_F16,
+    &STEP_RNN_WAVE_F16,
+    &STEP_LSTM_WAVE_F16,
+    &STEP_GRU_WAVE_F16,
 ];

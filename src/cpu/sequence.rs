@@ -26,7 +26,7 @@ pub(crate) fn sequence_lstm(dispatch: &Dispatch, _: Step, bindings: &mut [Bindin
 pub(crate) fn sequence_gru(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     walk(dispatch, bindings, |row, sums, gates_x, h, next, own| {
         let [Read(bias_hn)] = own else { unreachable!("sequence_gru is dispatched with its bias_hn") };
-        let bias_hn = &bias_hn[row.d * row.hidden_size..][row.units.clone()];
+        let bias_hn = &bias_hn[row.slot * row.hidden_size..][row.units.clone()];
         run(Gru { sums, x: row.gates(gates_x), bias_hn, h, next });
     });
 }
@@ -60,6 +60,10 @@ fn walk<const G: usize>(
         unit_offset: 0,
         unit_tiles: 1,
         row_tiles: 1,
+        slot: dims.slot,
+        first_index: 0,
+        lag: 0,
+        steps: 0,
         pad: [0; 2],
     };
     let mut now = h_in.to_vec();

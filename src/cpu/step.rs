@@ -1,4 +1,4 @@
-//! Twins of `shaders/step.wgsl` with each of its cells.
+//! Twins of `shaders/step.wgsl` with each of its cells, in one layer's directions or in the layers of a wave.
 
 use std::ops::Range;
 
@@ -46,7 +46,7 @@ pub(crate) fn step_gru(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_
     };
     let mut state = State::new(dims(dispatch).hidden_size, h_in, h_out, y);
     products(dims(dispatch), at, (weight, h_in, lengths), |row, sums| {
-        let bias_hn = &bias_hn[row.d * row.hidden_size..][row.units.clone()];
+        let bias_hn = &bias_hn[row.slot * row.hidden_size..][row.units.clone()];
         state.update(row, |h, next| run(Gru { sums, x: row.gates(gates_x), bias_hn, h, next }));
     });
 }
@@ -78,11 +78,12 @@ pub(crate) fn step_projection(dispatch: &Dispatch, at: Step, bindings: &mut [Bin
 
 /// The dispatch's units of one row, in one direction, at one step.
 pub(super) struct Row {
-    pub(super) d: usize,
+    /// Where the direction is among its weights.
+    pub(super) slot: usize,
     /// Of `[D, B]`.
     pub(super) row: usize,
-    /// Of `[S, B, D]`.
-    y_row: usize,
+    /// Of `[S, B, D]`, in a wave of `[L, S, B]`; none where a layer of a wave is not within the segment.
+    y_row: Option<usize>,
     /// Of H.
     pub(super) units: Range<usize>,
     pub(super) hidden_size: usize,
@@ -93,7 +94,7 @@ pub(super) struct Row {
 impl Row {
     /// `[U, G]` of `[S, B, D, H, G]`.
     pub(super) fn gates<'a, const G: usize>(&self, gates_x: &'a [f32]) -> &'a [[f32; G]] {
-        &gates_x.as_chunks().0[self.y_row * self.hidden_size..][self.units.clone()]
+        &gates_x.as_chunks().0[self.y_row.unwrap_or(0) * self.hidden_size..][self.units.clone()]
     }
 }
 
@@ -116,13 +117,16 @@ impl<'a> State<'a> {
     pub(super) fn update(&mut self, row: &Row, advance: impl FnOnce(&[f32], &mut [f32])) {
         let h = &self.h_in[row.row * self.state_size..][row.units.clone()];
         let next = &mut self.h_out[row.row * self.state_size..][row.units.clone()];
-        let y = &mut self.y[row.y_row * self.state_size..][row.units.clone()];
+        let y = row.y_row.map(|y_row| &mut self.y[y_row * self.state_size..][row.units.clone()]);
         if row.valid {
             advance(h, next);
-            y.copy_from_slice(next);
         } else {
             next.copy_from_slice(h);
-            y.fill(0.0);
+        }
+        match y {
+            Some(y) if row.valid => y.copy_from_slice(next),
+            Some(y) => y.fill(0.0),
+            None => {}
         }
     }
 }
@@ -142,10 +146,9 @@ pub(super) fn products<const G: usize>(
     let lengths: &[u32] = bytemuck::cast_slice(lengths);
     let (batch, directions, units) = (dims.batch as usize, dims.directions as usize, dims.units as usize);
     let (columns, first_unit) = (dims.state_quads as usize * 4, dims.unit_offset as usize);
-    let elapsed = dims.first_step + at.index;
     let mut sums = vec![[0.0; G]; batch * units];
     for d in 0..directions {
-        let t = if d == 1 { dims.seq_len - 1 - elapsed } else { elapsed };
+        let (t, y_rows) = visited(dims, at, d);
         let matrix = |rows, width, first| Matrix { rows, columns: width, offset: first * width, row_stride: width };
         // Rows whose sequence does not reach this step have nothing to sum.
         let mut first = 0;
@@ -153,7 +156,7 @@ pub(super) fn products<const G: usize>(
             if t < rows[0] {
                 multiply_transposed(
                     (h_in, matrix(rows.len(), columns, d * batch + first)),
-                    (weight, d),
+                    (weight, dims.slot as usize + d),
                     &[],
                     (sums.as_flattened_mut(), matrix(rows.len(), units * G, first)),
                 );
@@ -162,14 +165,31 @@ pub(super) fn products<const G: usize>(
         }
         for (b, (&length, sums)) in lengths.iter().zip(sums.chunks_exact(units)).enumerate() {
             let row = Row {
-                d,
+                slot: dims.slot as usize + d,
                 row: d * batch + b,
-                y_row: (at.index as usize * batch + b) * directions + d,
+                y_row: y_rows.map(|(first, distance)| first + b * distance),
                 units: first_unit..first_unit + units,
                 hidden_size: dims.hidden_size as usize,
                 valid: t < length,
             };
             update(&row, sums);
         }
+    }
+}
+
+/// The time step that direction `d` visits, or in a wave layer `d` is at (`shared/directions.wgsl`, `update/wave.wgsl`),
+/// and the first of its rows of `y` with the distance to the next. There are none where a layer of a wave is not within the
+/// segment; its time is then more than any.
+fn visited(dims: &StepDims, at: Step, d: usize) -> (u32, Option<(usize, usize)>) {
+    let (batch, directions) = (dims.batch as usize, dims.directions as usize);
+    if dims.lag == 0 {
+        let elapsed = dims.first_step + at.index;
+        let t = if d == 1 { dims.seq_len - 1 - elapsed } else { elapsed };
+        return (t, Some((at.index as usize * batch * directions + d, directions)));
+    }
+    let begun = (dims.first_index + at.index).checked_sub(d as u32 * dims.lag);
+    match begun.filter(|s| *s < dims.steps) {
+        Some(s) => (dims.first_step + s, Some(((d * dims.steps as usize + s as usize) * batch, 1))),
+        None => (u32::MAX, None),
     }
 }
