@@ -255,8 +255,8 @@ fn waves_make_fewer_dispatches() {
         let checker = checked(&config, &weights, sizes, &limits, GPU, schedule).expect("small sizes");
         checker.plan.recording.dispatch_count()
     };
-    // Chunks of 7: 15 of them, and two layers behind.
-    assert_eq!((count(Schedule::Step), count(Schedule::Wavefront)), (3 * 101, 100 + 2 * 7 + 15 + 2));
+    // Chunks of 8: 13 of them, and two layers behind.
+    assert_eq!((count(Schedule::Step), count(Schedule::Wavefront)), (3 * 101, 100 + 2 * 8 + 13 + 2));
 }
 
 #[test]
