@@ -16,9 +16,9 @@ struct SequenceDims {
     hidden_size: u32,
     state_quads: u32,
     row_tiles: u32,
+    slot: u32,   // of the first direction in the weights
     pad0: u32,
     pad1: u32,
-    pad2: u32,
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
@@ -32,7 +32,7 @@ const MAX_ROWS = 8u;
 
 @group(0) @binding(0) var<uniform> dims: SequenceDims;
 @group(0) @binding(2) var<storage, read> gates_x: array<f32>;        // [S, B, D, H, G]  input projections and biases
-//        @binding(3)                    weight                         [D, H, G, R/4]   weight_hh, weight/*.wgsl
+//        @binding(3)                    weight                         [.., H, G, R/4]  weight_hh, weight/*.wgsl
 @group(0) @binding(4) var<storage, read> h_in: array<f32>;           // [D, B, R]        state before the first step
 @group(0) @binding(5) var<storage, read_write> h_out: array<f32>;    // [D, B, R]        state after the last step
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;        // [S, B, D, R]     the layer's output
@@ -84,7 +84,7 @@ fn sequence(
             var sums: array<Gates, MAX_ROWS>;
             // Where no row's sequence reaches this step there is nothing to sum.
             if here && t < longest {
-                let first_quad = (d * dims.hidden_size + j) * GATE_COUNT * dims.state_quads;
+                let first_quad = ((dims.slot + d) * dims.hidden_size + j) * GATE_COUNT * dims.state_quads;
                 for (var q = lane; q < dims.state_quads; q += LANES) {
                     let w = gate_weights(first_quad + q);
                     for (var r = 0u; r < ROWS; r++) {

@@ -4,7 +4,8 @@
 // of a unit split the sum over the state: neighbouring lanes read neighbouring quads of the same weight row, and each
 // weight is read once for all ROWS rows. The partial sums meet in workgroup memory in an order that depends on LANES
 // alone. A cell fragment (cell/*.wgsl) gives Gates, GateWeights, gate_weights, gate_products and advance; an update
-// fragment (update/*.wgsl) gives update, which stores what becomes of one unit.
+// fragment (update/*.wgsl) gives update, which stores what becomes of one unit. shared/directions.wgsl gives time_step, or
+// update/wave.wgsl does, with layers in place of directions.
 
 struct StepDims {
     seq_len: u32,
@@ -17,6 +18,10 @@ struct StepDims {
     unit_offset: u32,
     unit_tiles: u32,
     row_tiles: u32,
+    slot: u32,          // of the first direction in the weights
+    first_index: u32,   // this and the next two: of a wave
+    lag: u32,
+    steps: u32,
     pad: vec2<u32>,
 }
 
@@ -38,7 +43,7 @@ const MAX_ROWS = 8u;
 @group(0) @binding(0) var<uniform> dims: StepDims;
 @group(0) @binding(1) var<uniform> step_at: Step;                    // dynamic offset: one entry per step
 //        @binding(2)                    gates_x                        [S, B, D, H, G]  update/*.wgsl
-//        @binding(3)                    weight                         [D, U, G, R/4]   weight_hh, weight/*.wgsl
+//        @binding(3)                    weight                         [.., U, G, R/4]  weight_hh, weight/*.wgsl
 @group(0) @binding(4) var<storage, read> h_in: array<vec4<f32>>;     // [D, B, R/4]      state before the step
 //        @binding(5), @binding(6)       h_out, y                       [D, B, R], ..    update/*.wgsl
 @group(0) @binding(7) var<storage, read> lengths: array<u32>;        // [B]              valid steps of each row
@@ -68,7 +73,7 @@ fn step(
     }
     var sums: array<Gates, MAX_ROWS>;
     if live && time_step(d) < longest {
-        let first_quad = (d * dims.units + unit) * GATE_COUNT * dims.state_quads;
+        let first_quad = ((dims.slot + d) * dims.units + unit) * GATE_COUNT * dims.state_quads;
         for (var q = lane; q < dims.state_quads; q += LANES) {
             let w = gate_weights(first_quad + q);
             for (var r = 0u; r < ROWS; r++) {
@@ -100,15 +105,4 @@ fn step(
             }
         }
     }
-}
-
-// Whether the sequence of row b reaches this step.
-fn is_valid(d: u32, b: u32) -> bool {
-    return time_step(d) < lengths[b];
-}
-
-// The time step that direction d visits now.
-fn time_step(d: u32) -> u32 {
-    let elapsed = dims.first_step + step_at.index;
-    return select(elapsed, dims.seq_len - 1u - elapsed, d == 1u);
 }

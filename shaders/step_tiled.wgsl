@@ -16,6 +16,10 @@ struct StepDims {
     unit_offset: u32,
     unit_tiles: u32,
     row_tiles: u32,
+    slot: u32,          // of the first direction in the weights
+    first_index: u32,   // this and the next two: of a wave
+    lag: u32,
+    steps: u32,
     pad: vec2<u32>,
 }
 
@@ -34,7 +38,7 @@ const TILE_STRIDE = 5u;    // one more, so that rows of a tile fall into differe
 @group(0) @binding(0) var<uniform> dims: StepDims;
 @group(0) @binding(1) var<uniform> step_at: Step;                    // dynamic offset: one entry per step
 //        @binding(2)                    gates_x                        [S, B, D, H, G]  update/*.wgsl
-//        @binding(3)                    weight                         [D, U, G, R/4]   weight_hh, weight/*.wgsl
+//        @binding(3)                    weight                         [.., U, G, R/4]  weight_hh, weight/*.wgsl
 @group(0) @binding(4) var<storage, read> h_in: array<vec4<f32>>;     // [D, B, R/4]      state before the step
 //        @binding(5), @binding(6)       h_out, y                       [D, B, R], ..    update/*.wgsl
 @group(0) @binding(7) var<storage, read> lengths: array<u32>;        // [B]              valid steps of each row
@@ -102,22 +106,11 @@ fn load_w(unit: u32, d: u32, quad: u32) -> GateWeights {
     if unit >= dims.units || quad >= dims.state_quads {
         return GateWeights();
     }
-    return gate_weights((d * dims.units + unit) * GATE_COUNT * dims.state_quads + quad);
+    return gate_weights(((dims.slot + d) * dims.units + unit) * GATE_COUNT * dims.state_quads + quad);
 }
 
 fn store(d: u32, b: u32, unit: u32, sums: Gates) {
     if b < dims.batch {
         update(d, b, dims.unit_offset + unit, sums);
     }
-}
-
-// Whether the sequence of row b reaches this step.
-fn is_valid(d: u32, b: u32) -> bool {
-    return time_step(d) < lengths[b];
-}
-
-// The time step that direction d visits now.
-fn time_step(d: u32) -> u32 {
-    let elapsed = dims.first_step + step_at.index;
-    return select(elapsed, dims.seq_len - 1u - elapsed, d == 1u);
 }

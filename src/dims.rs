@@ -30,8 +30,14 @@ pub struct LinearDims {
     pub row_tiles: u32,
     /// Workgroups along the columns N.
     pub column_tiles: u32,
+    /// How many others come before the first direction in `weight` and `bias`, which the layers of a stack share.
+    pub slot: u32,
+    /// The first row of `x`.
+    pub x_first_row: u32,
+    /// Rows of `x` from one direction's to the next's; 0 where all directions read the same rows.
+    pub x_direction_rows: u32,
     /// Unused; a uniform's size is a multiple of 16.
-    pub pad: u32,
+    pub pad: [u32; 2],
 }
 
 /// The sizes of one `step` dispatch, the same for all steps of a segment.
@@ -58,6 +64,14 @@ pub struct StepDims {
     pub unit_tiles: u32,
     /// Workgroups along the batch rows B.
     pub row_tiles: u32,
+    /// How many others come before the first direction in the weights, which the layers of a stack share.
+    pub slot: u32,
+    /// Of a wave, where layers take the place of directions: where in the segment the first layer is at index 0.
+    pub first_index: u32,
+    /// Of a wave: steps by which each layer is behind the one below it; 0 elsewhere.
+    pub lag: u32,
+    /// Of a wave: steps S of the segment, rounded up to whole chunks.
+    pub steps: u32,
     /// Unused; a uniform's size is a multiple of 16.
     pub pad: [u32; 2],
 }
@@ -84,8 +98,10 @@ pub struct SequenceDims {
     pub state_quads: u32,
     /// Workgroups along the batch rows B.
     pub row_tiles: u32,
+    /// How many others come before the first direction in the weights, which the layers of a stack share.
+    pub slot: u32,
     /// Unused; a uniform's size is a multiple of 16.
-    pub pad: [u32; 3],
+    pub pad: [u32; 2],
 }
 
 /// Which time step a `step` dispatch computes; bound with a dynamic offset into a table of all of them.

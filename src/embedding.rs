@@ -192,7 +192,7 @@ impl Embedding {
 
     fn record(&self, rows: usize) -> Result<(Ports, Recording)> {
         let limits = self.device.limits();
-        let mut recording = Recording { buffers: self.buffers.clone(), commands: Vec::new() };
+        let mut recording = Recording { buffers: self.buffers.clone(), ..Recording::default() };
         let mut buffer = |label: &str, axes, role| recording.buffer(BufferSpec { label: label.to_owned(), axes, role });
         let indices = buffer("embedding indices", vec![(Axis::Row, rows)], Role::Input);
         let width = padded(self.embedding_dim);

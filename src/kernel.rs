@@ -355,7 +355,7 @@ pub static SAMPLE: Kernel = Kernel {
 };
 
 /// The whole table.
-pub static KERNELS: [&Kernel; 37] = [
+pub static KERNELS: [&Kernel; 43] = [
     &LINEAR,
     &LINEAR_WIDE,
     &LINEAR_ROWS,
@@ -364,6 +364,9 @@ pub static KERNELS: [&Kernel; 37] = [
     &STEP_GRU,
     &STEP_LSTM_UNPROJECTED,
     &STEP_PROJECTION,
+    &STEP_RNN_WAVE,
+    &STEP_LSTM_WAVE,
+    &STEP_GRU_WAVE,
     &STEP_TILED_RNN,
     &STEP_TILED_LSTM,
     &STEP_TILED_GRU,
@@ -393,4 +396,7 @@ pub static KERNELS: [&Kernel; 37] = [
     &STEP_TILED_RNN_F16,
     &STEP_TILED_LSTM_F16,
     &STEP_TILED_GRU_F16,
+    &STEP_RNN_WAVE_F16,
+    &STEP_LSTM_WAVE_F16,
+    &STEP_GRU_WAVE_F16,
 ];

@@ -181,7 +181,7 @@ impl Linear {
 
     fn record(&self, rows: usize) -> Result<(Ports, Recording)> {
         let limits = self.device.limits();
-        let mut recording = Recording { buffers: self.buffers.clone(), commands: Vec::new() };
+        let mut recording = Recording { buffers: self.buffers.clone(), ..Recording::default() };
         let mut buffer = |label: &str, width, role| {
             recording.buffer(BufferSpec { label: label.to_owned(), axes: vec![(Axis::Row, rows), width], role })
         };

@@ -10,6 +10,7 @@ use crate::check::Sizes;
 use crate::compare::{Comparison, Tolerance, Worst};
 use crate::cpu;
 use crate::device::{Device, Engine};
+use crate::dims::Dims;
 use crate::error::{Error, Result};
 use crate::gpu;
 use crate::kernel::Access;
@@ -190,10 +191,15 @@ fn locate(
     let axes = spec.unravel(offset);
     let get = |axis| axes.iter().find(|(kind, _)| *kind == axis).map(|&(_, at)| at);
     let direction = get(Axis::Direction).unwrap_or(0);
-    let step = dispatch.place.first_step + get(Axis::Step).unwrap_or(index as usize);
+    let layer = get(Axis::Layer).unwrap_or(dispatch.place.layer);
+    let now = match &dispatch.dims {
+        Dims::Step(dims) if dims.lag > 0 => (dims.first_index + index).saturating_sub(layer as u32 * dims.lag),
+        _ => index,
+    };
+    let step = dispatch.place.first_step + get(Axis::Step).unwrap_or(now as usize);
     WorstElement {
         buffer: spec.label.clone(),
-        layer: dispatch.place.layer,
+        layer,
         direction,
         time: if direction == 1 { seq_len.saturating_sub(1 + step) } else { step },
         row: get(Axis::Row).unwrap_or(0),
@@ -263,6 +269,18 @@ mod tests {
         let at = locate(&spec(), &dispatch(), 0, offset, 20, &["i", "f", "g", "o"]);
         assert_eq!((at.layer, at.direction, at.time), (1, 1, 20 - 1 - 12), "{at}");
         assert_eq!((at.row, at.unit, at.gate), (1, 3, Some("f")), "{at}");
+    }
+
+    #[test]
+    fn an_element_of_a_wave_is_located_in_its_layer() {
+        let mut wave = dispatch();
+        let Dims::Step(dims) = &mut wave.dims else { unreachable!("made above") };
+        (dims.first_index, dims.lag) = (12, 4);
+        let axes = vec![(Axis::Layer, 3), (Axis::Row, 2), (Axis::Unit, 5)];
+        let state = BufferSpec { label: "c".to_owned(), axes, role: Role::Scratch };
+        // Layer 2, row 1, unit 3, at index 1 of the wave: 8 steps behind the first layer.
+        let at = locate(&state, &wave, 1, (2 * 2 + 1) * 5 + 3, 20, &[]);
+        assert_eq!((at.layer, at.time, at.row, at.unit), (2, 10 + 12 + 1 - 8, 1, 3), "{at}");
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub fn step(
     let arithmetic_us = work.multiply_adds as f64 / calibration.rate(Part::of(schedule), rows)?;
     let by_all = |tiles: usize| weights * tiles as f64 / calibration.bytes_per_us(weights);
     Some(match schedule {
-        Schedule::Auto | Schedule::Step => {
+        Schedule::Auto | Schedule::Step | Schedule::Wavefront => {
             let weights_us = by_all(batch.div_ceil(STEP_MAX_ROWS as usize));
             Prediction::new(Schedule::Step, calibration.dispatch_us, arithmetic_us, weights_us)
         }

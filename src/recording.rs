@@ -19,6 +19,8 @@ pub enum Axis {
     Row,
     /// Forward 0, reverse 1.
     Direction,
+    /// Layers of a stack that share a buffer.
+    Layer,
     /// Hidden units.
     Unit,
     /// Gates of a unit.
@@ -193,6 +195,9 @@ impl Command {
 pub struct Recording {
     /// Every buffer; the model's weights come first.
     pub buffers: Vec<BufferSpec>,
+    /// Buffers that are parts of others: the buffer, the one that it is part of, and where in it the part begins. Hosts
+    /// write, read and copy them as any other; kernels bind the whole.
+    pub parts: Vec<(BufferId, BufferId, usize)>,
     /// What to run, in order. Each dispatch sees all writes of those before it.
     pub commands: Vec<Command>,
 }
@@ -202,6 +207,23 @@ impl Recording {
     pub fn buffer(&mut self, spec: BufferSpec) -> BufferId {
         self.buffers.push(spec);
         BufferId(self.buffers.len() - 1)
+    }
+
+    /// Adds a buffer that is a part of `whole`, which is none itself, from the value `start` on.
+    ///
+    /// # Panics
+    /// When the part ends behind the whole.
+    pub fn part(&mut self, whole: BufferId, start: usize, spec: BufferSpec) -> BufferId {
+        assert!(start + spec.len() <= self.spec(whole).len(), "{} is a part of {}", spec.label, self.spec(whole).label);
+        let part = self.buffer(spec);
+        self.parts.push((part, whole, start));
+        part
+    }
+
+    /// The buffer that has a buffer's values, and where they begin in it: for a part its whole, else itself.
+    pub fn whole(&self, id: BufferId) -> (BufferId, usize) {
+        let part = self.parts.iter().find(|(part, ..)| *part == id);
+        part.map_or((id, 0), |&(_, whole, start)| (whole, start))
     }
 
     /// The spec of a buffer.
@@ -214,8 +236,9 @@ impl Recording {
         self.commands.iter().map(|command| u64::from(command.count()) * command.dispatches(0).len() as u64).sum()
     }
 
-    /// Bytes of all buffers.
+    /// Bytes of all buffers, parts counted once.
     pub fn size(&self) -> u64 {
-        self.buffers.iter().map(BufferSpec::size).sum()
+        let parts = self.parts.iter().map(|&(part, ..)| self.spec(part).size());
+        self.buffers.iter().map(BufferSpec::size).sum::<u64>() - parts.sum::<u64>()
     }
 }

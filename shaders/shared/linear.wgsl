@@ -20,7 +20,11 @@ struct LinearDims {
     y_offset: u32,
     row_tiles: u32,
     column_tiles: u32,
-    pad: u32,
+    slot: u32,               // of the first direction in weight and bias
+    x_first_row: u32,
+    x_direction_rows: u32,   // 0 where all directions read the same rows
+    pad0: u32,
+    pad1: u32,
 }
 
 // Applied to the sums: 0 nothing, 1 sigmoid.
@@ -29,8 +33,8 @@ override ACTIVATION: u32 = 0u;
 @group(0) @binding(0) var<uniform> dims: LinearDims;
 @group(0) @binding(1) var<storage, read> x_same: array<vec4<f32>>;       // [S, B, P, Q]  part of the same direction
 @group(0) @binding(2) var<storage, read> x_mirrored: array<vec4<f32>>;   // [S, B, P, Q]  the mirrored segment
-//        @binding(3)                    weight                             [D, N, P·Q]   weight/*.wgsl
-@group(0) @binding(4) var<storage, read> bias: array<f32>;               // [D, N]
+//        @binding(3)                    weight                             [.., N, P·Q]  weight/*.wgsl, slot + d
+@group(0) @binding(4) var<storage, read> bias: array<f32>;               // [.., N]       slot + d
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;            // [S, B, D, ·]  columns y_offset..
 
 const TILE_QUADS = 4u;     // quads of features in a tile
@@ -40,8 +44,8 @@ fn load_x(row: u32, d: u32, quad: u32) -> vec4<f32> {
     if row >= dims.steps * dims.batch || quad >= quads {
         return vec4<f32>(0.0);
     }
-    if quad / dims.part_quads == d {
-        return x_same[row * quads + quad];
+    if quad / dims.part_quads == d || dims.x_direction_rows > 0u {
+        return x_same[(dims.x_first_row + d * dims.x_direction_rows + row) * quads + quad];
     }
     let step = row / dims.batch;
     let b = row % dims.batch;
@@ -53,12 +57,12 @@ fn load_w(column: u32, d: u32, quad: u32) -> vec4<f32> {
     if column >= dims.columns || quad >= quads {
         return vec4<f32>(0.0);
     }
-    return weight_quad((d * dims.columns + column) * quads + quad);
+    return weight_quad(((dims.slot + d) * dims.columns + column) * quads + quad);
 }
 
 fn store(row: u32, column: u32, d: u32, sum: f32) {
     if row < dims.steps * dims.batch && column < dims.columns {
-        let z = sum + bias[d * dims.columns + column];
+        let z = sum + bias[(dims.slot + d) * dims.columns + column];
         let at = row * dims.y_row_stride + d * dims.y_direction_stride + dims.y_offset + column;
         y[at] = select(z, sigmoid(z), ACTIVATION == 1u);
     }

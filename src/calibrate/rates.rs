@@ -33,7 +33,7 @@ impl Part {
     /// What runs a step of a schedule.
     pub(crate) fn of(schedule: Schedule) -> Self {
         match schedule {
-            Schedule::Auto | Schedule::Step => Self::Step,
+            Schedule::Auto | Schedule::Step | Schedule::Wavefront => Self::Step,
             Schedule::StepTiled => Self::StepTiled,
             Schedule::Sequence => Self::Sequence,
         }

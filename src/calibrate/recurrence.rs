@@ -91,8 +91,8 @@ fn time(device: &Device, part: Part, hidden_size: usize, batch: usize, dispatch_
     let weights = Weights::load(device, layout.buffers(), |at| (0..layout.buffers()[at].len()).map(value).collect())?;
     let (steps, by_parity) = repeated(&plan.recording, part);
     let us = slope(4, MAX_SEGMENT_STEPS as u64, |count| {
-        let mut recording = Recording { buffers: plan.recording.buffers.clone(), commands: Vec::new() };
-        recording.commands.push(Command::Steps { count: count as u32, first_step: 0, by_parity: by_parity.clone() });
+        let steps = Command::Steps { count: count as u32, first_step: 0, by_parity: by_parity.clone() };
+        let recording = Recording { commands: vec![steps], ..plan.recording.clone() };
         let mut session = Session::new(Arc::new(recording), &weights)?;
         session.write(plan.lengths, &vec![f32::from_bits(seq_len as u32); batch])?;
         let (wall, values) = timed(|| session.run(&[]));

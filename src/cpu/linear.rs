@@ -22,16 +22,17 @@ pub(crate) fn linear(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>])
     for d in 0..dims.directions {
         let offset = (d * dims.y_direction_stride + dims.y_offset) as usize;
         let gathered;
-        let x: &[f32] = if d == 0 && dims.parts == 1 {
-            x_same
+        let (x, first_row): (&[f32], _) = if dims.parts == 1 && (d == 0 || dims.x_direction_rows > 0) {
+            (x_same, (dims.x_first_row + d * dims.x_direction_rows) as usize)
         } else {
             gathered = gather(dims, d, x_same, x_mirrored);
-            &gathered
+            (&gathered, 0)
         };
+        let slot = (dims.slot + d) as usize;
         multiply_transposed(
-            (x, Matrix { rows, columns: features, offset: 0, row_stride: features }),
-            (weight, d as usize),
-            &bias[d as usize * columns..][..columns],
+            (x, Matrix { rows, columns: features, offset: first_row * features, row_stride: features }),
+            (weight, slot),
+            &bias[slot * columns..][..columns],
             (y, Matrix { rows, columns, offset, row_stride: y_row_stride }),
         );
         if sigmoids {

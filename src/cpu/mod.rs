@@ -58,7 +58,9 @@ impl Weight {
     /// The weight of `spec`, whose values are `values`.
     pub fn new(spec: &BufferSpec, values: Vec<f32>) -> Self {
         let (directions, rows, features) = match &spec.axes[..] {
-            [(Axis::Direction, directions), rows @ .., (Axis::Feature, features)] => (*directions, rows, *features),
+            [(Axis::Direction | Axis::Layer, directions), rows @ .., (Axis::Feature, features)] => {
+                (*directions, rows, *features)
+            }
             [rows @ .., (Axis::Feature, features)] => (1, rows, *features),
             _ => return Self::Values(values),
         };
@@ -80,7 +82,7 @@ pub(crate) fn on_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
 pub struct Engine {
     recording: Arc<Recording>,
     weights: Arc<Vec<Weight>>,
-    /// Empty for weights.
+    /// Empty for weights and for parts of others.
     buffers: Vec<Vec<f32>>,
 }
 
@@ -88,7 +90,8 @@ impl Engine {
     /// Buffers of zeros for `recording`, whose first buffers are `weights`.
     pub fn new(recording: Arc<Recording>, weights: Arc<Vec<Weight>>) -> Self {
         let own = |(index, spec): (usize, &BufferSpec)| {
-            if index < weights.len() { Vec::new() } else { vec![0.0; spec.len()] }
+            let elsewhere = index < weights.len() || recording.whole(BufferId(index)).0 != BufferId(index);
+            if elsewhere { Vec::new() } else { vec![0.0; spec.len()] }
         };
         let buffers = recording.buffers.iter().enumerate().map(own).collect();
         Self { recording, weights, buffers }
@@ -107,7 +110,10 @@ impl Engine {
         match self.weights.get(id.0) {
             Some(Weight::Values(values)) => Binding::Read(values),
             Some(Weight::Matrix(panels)) => Binding::Matrix(panels),
-            None => Binding::Read(&self.buffers[id.0]),
+            None => {
+                let (whole, start) = self.recording.whole(id);
+                Binding::Read(&self.buffers[whole.0][start..][..self.recording.spec(id).len()])
+            }
         }
     }
 
@@ -116,7 +122,8 @@ impl Engine {
     /// # Panics
     /// When it is one: weights are shared.
     pub fn buffer_mut(&mut self, id: BufferId) -> &mut [f32] {
-        self.own(id)
+        let ((whole, start), len) = (self.recording.whole(id), self.recording.spec(id).len());
+        &mut self.own(whole)[start..][..len]
     }
 
     /// What the engine executes.
@@ -132,10 +139,16 @@ impl Engine {
         if from == to {
             return;
         }
+        let ((whole, start), len) = (self.recording.whole(to), self.recording.spec(to).len());
+        let (source, first) = self.recording.whole(from);
+        if source == whole {
+            self.own(whole).copy_within(first..first + len, start);
+            return;
+        }
         // Taken out of the list for the copy, so that the source can be borrowed beside it.
-        let mut target = std::mem::take(self.own(to));
-        target.copy_from_slice(&self.buffer(from));
-        *self.own(to) = target;
+        let mut target = std::mem::take(self.own(whole));
+        target[start..start + len].copy_from_slice(&self.buffer(from));
+        *self.own(whole) = target;
     }
 
     fn own(&mut self, id: BufferId) -> &mut Vec<f32> {

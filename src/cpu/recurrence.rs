@@ -12,10 +12,11 @@ use crate::plan::padded;
 
 /// The dispatch's units of one row, in one direction, at one step: all of them, or what a thread takes at a time.
 pub(super) struct Row {
-    pub(super) d: usize,
+    /// Where the direction is among its weights.
+    pub(super) slot: usize,
     /// Of `[D, B]`.
     pub(super) row: usize,
-    /// Of `[S, B, D]`.
+    /// Of `[S, B, D]`, in a wave of `[L, S, B]`; any where a layer of a wave is not within the segment.
     y_row: usize,
     /// Of H.
     pub(super) units: Range<usize>,
@@ -31,7 +32,8 @@ impl Row {
     }
 
     /// `update/state.wgsl`: advances the units, or leaves them as they are where the sequence does not reach this step.
-    /// `advance` is given their state and where the next goes, `[U]` each.
+    /// `advance` is given their state and where the next goes, `[U]` each. `y` is empty where a layer of a wave
+    /// (`update/wave.wgsl`) is not within the segment.
     pub(super) fn update(&self, h_in: &[f32], [next, y]: [&mut [f32]; 2], advance: impl FnOnce(&[f32], &mut [f32])) {
         let h = &h_in[self.row * padded(self.hidden_size)..][self.units.clone()];
         if self.valid {
@@ -44,31 +46,45 @@ impl Row {
     }
 }
 
+/// Where a buffer has the rows that a step writes.
+enum Rows {
+    /// `[D, B]`.
+    ByDirection,
+    /// `[B, D]`.
+    ByRow,
+    /// `[S, B]` for each layer of a wave, of which it writes the step `[B]` that it is at, if it is at any.
+    OfLayers { steps: usize, at: Vec<Option<usize>> },
+}
+
 /// A buffer that a step writes: a row of units for each direction and batch row.
 pub(super) struct Written<'a> {
     values: &'a mut [f32],
     /// From row to row.
     width: usize,
-    /// Whether the rows are `[D, B]`, not `[B, D]`.
-    by_direction: bool,
+    rows: Rows,
 }
 
 impl<'a> Written<'a> {
     /// A state of units padded to quads: `[D, B, Q·4]`.
     pub(super) fn state(values: &'a mut [f32], dims: &StepDims) -> Self {
-        Self { values, width: padded(dims.hidden_size as usize), by_direction: true }
+        Self { values, width: padded(dims.hidden_size as usize), rows: Rows::ByDirection }
     }
 
     /// The cell state of an LSTM: `[D, B, H]`.
     pub(super) fn cells(values: &'a mut [f32], dims: &StepDims) -> Self {
-        Self { values, width: dims.hidden_size as usize, by_direction: true }
+        Self { values, width: dims.hidden_size as usize, rows: Rows::ByDirection }
     }
 
-    /// What the step leaves in the output: `[B, D, Q·4]` of `[S, B, D, Q·4]`.
+    /// What the step leaves in the output: `[B, D, Q·4]` of `[S, B, D, Q·4]`, in a wave `[B, Q·4]` for each layer of
+    /// `[L, S, B, Q·4]`.
     pub(super) fn output(values: &'a mut [f32], dims: &StepDims, at: Step) -> Self {
         let width = padded(dims.hidden_size as usize);
+        if dims.lag > 0 {
+            let at = (0..dims.directions as usize).map(|layer| step_of_wave(dims, at, layer)).collect();
+            return Self { values, width, rows: Rows::OfLayers { steps: dims.steps as usize, at } };
+        }
         let step = dims.batch as usize * dims.directions as usize * width;
-        Self { values: &mut values[at.index as usize * step..][..step], width, by_direction: false }
+        Self { values: &mut values[at.index as usize * step..][..step], width, rows: Rows::ByRow }
     }
 }
 
@@ -117,9 +133,9 @@ fn step_in_parts<const G: usize, const W: usize>(
     let lengths: &[u32] = bytemuck::cast_slice(&lengths[..dims.batch as usize]);
     let (batch, directions) = (dims.batch as usize, dims.directions as usize);
     let (features, first_unit) = (dims.state_quads as usize * 4, dims.unit_offset as usize);
-    let elapsed = dims.first_step + at.index;
     let run = |Part { d, units, rows }: Part<'_, W>| {
-        let t = if d == 1 { dims.seq_len - 1 - elapsed } else { elapsed };
+        let (t, first_y_row, y_row_distance) = visited(dims, at, d);
+        let slot = dims.slot as usize + d;
         let count = units.len();
         let mut sums = vec![[0.0; G]; batch * count];
         // Rows whose sequence does not reach this step have nothing to sum.
@@ -130,15 +146,15 @@ fn step_in_parts<const G: usize, const W: usize>(
                 let offset = (d * batch + first) * features;
                 let x = Matrix { rows, columns: features, offset, row_stride: features };
                 let y = sums[first * count..].chunks_mut(count).take(rows).map(|row| row.as_flattened_mut());
-                multiply_columns((h_in, x), (weight, d), units.start * G, y.collect());
+                multiply_columns((h_in, x), (weight, slot), units.start * G, y.collect());
             }
             first += rows;
         }
         for (b, ((&length, sums), written)) in lengths.iter().zip(sums.chunks_exact(count)).zip(rows).enumerate() {
             let row = Row {
-                d,
+                slot,
                 row: d * batch + b,
-                y_row: (at.index as usize * batch + b) * directions + d,
+                y_row: first_y_row + b * y_row_distance,
                 units: first_unit + units.start..first_unit + units.end,
                 hidden_size: dims.hidden_size as usize,
                 valid: t < length,
@@ -171,16 +187,49 @@ fn cut<'a, const W: usize>(
             Part { d: index / across, units: start..units.len().min(start + width), rows }
         })
         .collect();
-    for (w, Written { values, width: row_width, by_direction }) in written.into_iter().enumerate() {
-        for (index, row) in values.chunks_mut(row_width).take(directions * batch).enumerate() {
-            let (d, b) =
-                if by_direction { (index / batch, index % batch) } else { (index % directions, index / directions) };
+    for (w, Written { values, width: row_width, rows }) in written.into_iter().enumerate() {
+        let mut share = |d: usize, b: usize, row: &'a mut [f32]| {
             for (part, piece) in parts[d * across..].iter_mut().zip(row[units.clone()].chunks_mut(width)) {
                 part.rows[b][w] = piece;
+            }
+        };
+        if let Rows::OfLayers { steps, at } = rows {
+            for (d, (layer, at)) in values.chunks_mut(steps * batch * row_width).zip(at).enumerate() {
+                let step = at.and_then(|at| layer.chunks_mut(batch * row_width).nth(at)).unwrap_or_default();
+                step.chunks_mut(row_width).enumerate().for_each(|(b, row)| share(d, b, row));
+            }
+            continue;
+        }
+        for (index, row) in values.chunks_mut(row_width).take(directions * batch).enumerate() {
+            match rows {
+                Rows::ByDirection => share(index / batch, index % batch, row),
+                _ => share(index % directions, index / directions, row),
             }
         }
     }
     parts
+}
+
+/// The step of the segment that a layer of a wave is at, if it is within it (`update/wave.wgsl`).
+fn step_of_wave(dims: &StepDims, at: Step, layer: usize) -> Option<usize> {
+    let step = (dims.first_index + at.index).checked_sub(layer as u32 * dims.lag)?;
+    (step < dims.steps).then_some(step as usize)
+}
+
+/// The time step that direction `d` visits, or in a wave layer `d` is at (`shared/directions.wgsl`, `update/wave.wgsl`),
+/// and the first of its rows of `y` with the distance to the next. Where a layer of a wave is not within the segment, its
+/// time is more than any.
+fn visited(dims: &StepDims, at: Step, d: usize) -> (u32, usize, usize) {
+    let (batch, directions) = (dims.batch as usize, dims.directions as usize);
+    if dims.lag == 0 {
+        let elapsed = dims.first_step + at.index;
+        let t = if d == 1 { dims.seq_len - 1 - elapsed } else { elapsed };
+        return (t, at.index as usize * batch * directions + d, directions);
+    }
+    match step_of_wave(dims, at, d) {
+        Some(step) => (dims.first_step + step as u32, (d * dims.steps as usize + step) * batch, 1),
+        None => (u32::MAX, 0, 1),
+    }
 }
 
 #[cfg(test)]
@@ -200,6 +249,10 @@ mod tests {
         unit_offset: 30,
         unit_tiles: 1,
         row_tiles: 1,
+        slot: 0,
+        first_index: 0,
+        lag: 0,
+        steps: 0,
         pad: [0; 2],
     };
 

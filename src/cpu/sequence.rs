@@ -51,6 +51,10 @@ fn walk(
         unit_offset: 0,
         unit_tiles: 1,
         row_tiles: 1,
+        slot: dims.slot,
+        first_index: 0,
+        lag: 0,
+        steps: 0,
         pad: [0; 2],
     };
     // Buffers may be larger than a dispatch needs.

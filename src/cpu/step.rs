@@ -1,4 +1,4 @@
-//! Twins of `shaders/step.wgsl` with each of its cells.
+//! Twins of `shaders/step.wgsl` with each of its cells, in one layer's directions or in the layers of a wave.
 
 use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
 use super::cell::{Gru, Lstm, Rnn, run};
@@ -41,7 +41,7 @@ pub(super) fn gru(dims: &StepDims, at: Step, of: Buffers<'_>, bias_hn: &[f32]) {
     let Buffers { gates_x, weight, h_in, h_out, y, lengths } = of;
     let written = [Written::state(h_out, dims), Written::output(y, dims, at)];
     step(dims, at, (weight, h_in, lengths), written, |row, sums, [next, y]| {
-        let bias_hn = &bias_hn[row.d * row.hidden_size..][row.units.clone()];
+        let bias_hn = &bias_hn[row.slot * row.hidden_size..][row.units.clone()];
         row.update(h_in, [next, y], |h, next| run(Gru { sums, x: row.gates(gates_x), bias_hn, h, next }));
     });
 }

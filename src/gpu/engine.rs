@@ -19,6 +19,7 @@ use crate::recording::{BufferId, BufferSpec, Command, CopyPair, Dispatch, Record
 pub struct Engine {
     gpu: Arc<Gpu>,
     recording: Arc<Recording>,
+    /// For a part of another, the other.
     buffers: Vec<wgpu::Buffer>,
     /// For each command, its dispatches by parity; a plain dispatch has the same in both.
     bound: Vec<[Vec<Bound>; 2]>,
@@ -63,8 +64,13 @@ impl Engine {
     /// [`Error::OutOfMemory`] and the other errors of the device.
     pub fn new(gpu: Arc<Gpu>, recording: Arc<Recording>, weights: &[wgpu::Buffer]) -> Result<Self> {
         let mut buffers = weights.to_vec();
-        for spec in &recording.buffers[weights.len()..] {
-            buffers.push(gpu.storage(&spec.label, spec.size())?);
+        for (index, spec) in recording.buffers.iter().enumerate().skip(weights.len()) {
+            let (whole, _) = recording.whole(BufferId(index));
+            // A part comes behind its whole.
+            buffers.push(match buffers.get(whole.0) {
+                Some(buffer) => buffer.clone(),
+                None => gpu.storage(&spec.label, spec.size())?,
+            });
         }
         let mut uniforms = Uniforms::default();
         for command in &recording.commands {
@@ -116,7 +122,8 @@ impl Engine {
     /// The errors of the device.
     pub fn write_at(&self, id: BufferId, start: usize, values: &[f32]) -> Result<()> {
         self.gpu.scoped("uploading", || {
-            self.gpu.queue.write_buffer(&self.buffers[id.0], start as u64 * 4, bytemuck::cast_slice(values));
+            let start = self.start(id) + start as u64 * 4;
+            self.gpu.queue.write_buffer(&self.buffers[id.0], start, bytemuck::cast_slice(values));
         })
     }
 
@@ -193,7 +200,7 @@ impl Engine {
                 let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
                 self.encode_part(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()), part);
                 if at + 1 == parts.len() {
-                    encoder.copy_buffer_to_buffer(&self.buffers[id.0], 0, &staging, 0, size);
+                    encoder.copy_buffer_to_buffer(&self.buffers[id.0], self.start(id), &staging, 0, size);
                 }
                 self.gpu.queue.submit([encoder.finish()]);
             })?;
@@ -206,7 +213,7 @@ impl Engine {
     /// # Errors
     /// As [`run`](Self::run).
     pub(crate) fn start_read(&self, id: BufferId, values: Range<usize>) -> Result<Pending> {
-        let (start, size) = (values.start as u64 * 4, values.len() as u64 * 4);
+        let (start, size) = (self.start(id) + values.start as u64 * 4, values.len() as u64 * 4);
         let staging = self.spare.take(&self.gpu, size)?;
         self.gpu.scoped("reading a buffer", || {
             let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -249,7 +256,8 @@ impl Engine {
         let staging = self.gpu.buffer("read-back", size, usage)?;
         self.gpu.scoped("reading a buffer", || {
             let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encoder.copy_buffer_to_buffer(&self.buffers[id.0], values.start as u64 * 4, &staging, 0, size);
+            let start = self.start(id) + values.start as u64 * 4;
+            encoder.copy_buffer_to_buffer(&self.buffers[id.0], start, &staging, 0, size);
             self.gpu.queue.submit([encoder.finish()]);
         })?;
         let values = Mapping::start(&self.gpu, vec![staging.slice(..)])?.values(waiting).await?;
@@ -345,18 +353,31 @@ impl Engine {
 
     fn copy_results(&self, encoder: &mut wgpu::CommandEncoder, results: &[BufferId]) {
         for id in results {
-            encoder.copy_buffer_to_buffer(&self.buffers[id.0], 0, &self.staging[id], 0, None);
+            encoder.copy_buffer_to_buffer(
+                &self.buffers[id.0],
+                self.start(*id),
+                &self.staging[id],
+                0,
+                self.staging[id].size(),
+            );
         }
     }
 
     fn encode_copies(&self, encoder: &mut wgpu::CommandEncoder, source: &Self, pairs: &[CopyPair]) {
-        for (from, to) in pairs {
+        for &(from, to) in pairs {
+            let (first, start) = (source.start(from), self.start(to));
+            let size = source.recording.spec(from).size().max(self.recording.spec(to).size());
             let (from, to) = (&source.buffers[from.0], &self.buffers[to.0]);
             // A buffer has nothing to be told by itself, and wgpu refuses to copy one into itself.
-            if from != to {
-                encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size().max(to.size()));
+            if (from, first) != (to, start) {
+                encoder.copy_buffer_to_buffer(from, first, to, start, size);
             }
         }
+    }
+
+    /// Where the bytes of a buffer begin in the one that has them.
+    fn start(&self, id: BufferId) -> u64 {
+        self.recording.whole(id).1 as u64 * 4
     }
 }
 

@@ -1,8 +1,9 @@
 //! The kernels that read weights, with weights stored as f16.
 
 use super::{
-    EMBED, Kernel, LINEAR, LINEAR_ROWS, LINEAR_WIDE, SEQUENCE_GRU, SEQUENCE_LSTM, SEQUENCE_RNN, STEP_GRU, STEP_LSTM,
-    STEP_LSTM_UNPROJECTED, STEP_PROJECTION, STEP_RNN, STEP_TILED_GRU, STEP_TILED_LSTM, STEP_TILED_RNN,
+    EMBED, Kernel, LINEAR, LINEAR_ROWS, LINEAR_WIDE, SEQUENCE_GRU, SEQUENCE_LSTM, SEQUENCE_RNN, STEP_GRU,
+    STEP_GRU_WAVE, STEP_LSTM, STEP_LSTM_UNPROJECTED, STEP_LSTM_WAVE, STEP_PROJECTION, STEP_RNN, STEP_RNN_WAVE,
+    STEP_TILED_GRU, STEP_TILED_LSTM, STEP_TILED_RNN,
 };
 use crate::cpu;
 
@@ -24,16 +25,36 @@ macro_rules! stored_as_f16 {
 
 stored_as_f16!(LINEAR_F16, LINEAR, "linear_f16", ["linear", "shared/linear", "shared/activation"]);
 stored_as_f16!(LINEAR_ROWS_F16, LINEAR_ROWS, "linear_rows_f16", ["linear_rows", "shared/linear", "shared/activation"]);
-stored_as_f16!(STEP_RNN_F16, STEP_RNN, "step_rnn_f16", ["step", "cell/rnn", "update/state", "shared/activation"]);
-stored_as_f16!(STEP_LSTM_F16, STEP_LSTM, "step_lstm_f16", ["step", "cell/lstm", "update/state", "shared/activation"]);
-stored_as_f16!(STEP_GRU_F16, STEP_GRU, "step_gru_f16", ["step", "cell/gru", "update/state", "shared/activation"]);
+stored_as_f16!(
+    STEP_RNN_F16,
+    STEP_RNN,
+    "step_rnn_f16",
+    ["step", "cell/rnn", "update/state", "shared/directions", "shared/activation"]
+);
+stored_as_f16!(
+    STEP_LSTM_F16,
+    STEP_LSTM,
+    "step_lstm_f16",
+    ["step", "cell/lstm", "update/state", "shared/directions", "shared/activation"]
+);
+stored_as_f16!(
+    STEP_GRU_F16,
+    STEP_GRU,
+    "step_gru_f16",
+    ["step", "cell/gru", "update/state", "shared/directions", "shared/activation"]
+);
 stored_as_f16!(
     STEP_LSTM_UNPROJECTED_F16,
     STEP_LSTM_UNPROJECTED,
     "step_lstm_unprojected_f16",
-    ["step", "cell/lstm", "update/unprojected", "shared/activation"]
+    ["step", "cell/lstm", "update/unprojected", "shared/directions", "shared/activation"]
 );
-stored_as_f16!(STEP_PROJECTION_F16, STEP_PROJECTION, "step_projection_f16", ["step", "cell/projection"]);
+stored_as_f16!(
+    STEP_PROJECTION_F16,
+    STEP_PROJECTION,
+    "step_projection_f16",
+    ["step", "cell/projection", "shared/directions"]
+);
 stored_as_f16!(EMBED_F16, EMBED, "embed_f16", ["embed"]);
 stored_as_f16!(SEQUENCE_RNN_F16, SEQUENCE_RNN, "sequence_rnn_f16", ["sequence", "cell/rnn", "shared/activation"]);
 stored_as_f16!(SEQUENCE_LSTM_F16, SEQUENCE_LSTM, "sequence_lstm_f16", ["sequence", "cell/lstm", "shared/activation"]);
@@ -43,17 +64,35 @@ stored_as_f16!(
     STEP_TILED_RNN_F16,
     STEP_TILED_RNN,
     "step_tiled_rnn_f16",
-    ["step_tiled", "cell/rnn", "update/state", "shared/activation"]
+    ["step_tiled", "cell/rnn", "update/state", "shared/directions", "shared/activation"]
 );
 stored_as_f16!(
     STEP_TILED_LSTM_F16,
     STEP_TILED_LSTM,
     "step_tiled_lstm_f16",
-    ["step_tiled", "cell/lstm", "update/state", "shared/activation"]
+    ["step_tiled", "cell/lstm", "update/state", "shared/directions", "shared/activation"]
 );
 stored_as_f16!(
     STEP_TILED_GRU_F16,
     STEP_TILED_GRU,
     "step_tiled_gru_f16",
-    ["step_tiled", "cell/gru", "update/state", "shared/activation"]
+    ["step_tiled", "cell/gru", "update/state", "shared/directions", "shared/activation"]
+);
+stored_as_f16!(
+    STEP_RNN_WAVE_F16,
+    STEP_RNN_WAVE,
+    "step_rnn_wave_f16",
+    ["step", "cell/rnn", "update/wave", "shared/activation"]
+);
+stored_as_f16!(
+    STEP_LSTM_WAVE_F16,
+    STEP_LSTM_WAVE,
+    "step_lstm_wave_f16",
+    ["step", "cell/lstm", "update/wave", "shared/activation"]
+);
+stored_as_f16!(
+    STEP_GRU_WAVE_F16,
+    STEP_GRU_WAVE,
+    "step_gru_wave_f16",
+    ["step", "cell/gru", "update/wave", "shared/activation"]
 );

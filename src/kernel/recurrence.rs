@@ -63,7 +63,7 @@ const fn with_own(own: Binding) -> [Binding; 7] {
 /// One time step of `nn.RNN`.
 pub static STEP_RNN: Kernel = step_kernel!(
     "step_rnn",
-    ["cell/rnn", "update/state", "shared/activation"],
+    ["cell/rnn", "update/state", "shared/directions", "shared/activation"],
     4,
     cpu::step::step_rnn,
     &STEP_BINDINGS,
@@ -77,7 +77,7 @@ pub static STEP_RNN: Kernel = step_kernel!(
 /// One time step of `nn.LSTM`.
 pub static STEP_LSTM: Kernel = step_kernel!(
     "step_lstm",
-    ["cell/lstm", "update/state", "shared/activation"],
+    ["cell/lstm", "update/state", "shared/directions", "shared/activation"],
     16,
     cpu::step::step_lstm,
     &const { with_own(read_write(8, "c")) },
@@ -87,7 +87,7 @@ pub static STEP_LSTM: Kernel = step_kernel!(
 /// One time step of `nn.GRU`.
 pub static STEP_GRU: Kernel = step_kernel!(
     "step_gru",
-    ["cell/gru", "update/state", "shared/activation"],
+    ["cell/gru", "update/state", "shared/directions", "shared/activation"],
     16, // vec3<f32> has the stride of vec4<f32> in an array
     cpu::step::step_gru,
     &const { with_own(read(8, "bias_hn")) },
@@ -97,7 +97,7 @@ pub static STEP_GRU: Kernel = step_kernel!(
 /// One time step of `nn.LSTM` with `proj_size`, up to what [`STEP_PROJECTION`] makes the state of.
 pub static STEP_LSTM_UNPROJECTED: Kernel = step_kernel!(
     "step_lstm_unprojected",
-    ["cell/lstm", "update/unprojected", "shared/activation"],
+    ["cell/lstm", "update/unprojected", "shared/directions", "shared/activation"],
     16,
     cpu::step::step_lstm_unprojected,
     &[
@@ -114,7 +114,7 @@ pub static STEP_LSTM_UNPROJECTED: Kernel = step_kernel!(
 /// The projection of one time step of `nn.LSTM` with `proj_size`.
 pub static STEP_PROJECTION: Kernel = step_kernel!(
     "step_projection",
-    ["cell/projection"],
+    ["cell/projection", "shared/directions"],
     4,
     cpu::step::step_projection,
     &[
@@ -127,6 +127,28 @@ pub static STEP_PROJECTION: Kernel = step_kernel!(
     ],
     &STEP_OVERRIDES
 );
+
+/// A row of the table like another, but for what it updates: one step of every layer of a stack.
+macro_rules! wave_kernel {
+    ($name:ident, $of:ident, $label:literal, $cell:literal) => {
+        #[doc = concat!("[`", stringify!($of), "`] for every layer of a stack, each some steps behind the one below it.")]
+        pub static $name: Kernel = Kernel {
+            name: $label,
+            wgsl: concat!(
+                include_str!("../../shaders/step.wgsl"),
+                include_str!(concat!("../../shaders/cell/", $cell, ".wgsl")),
+                include_str!("../../shaders/update/wave.wgsl"),
+                include_str!("../../shaders/shared/activation.wgsl"),
+                include_str!("../../shaders/weight/f32.wgsl"),
+            ),
+            ..$of
+        };
+    };
+}
+
+wave_kernel!(STEP_RNN_WAVE, STEP_RNN, "step_rnn_wave", "rnn");
+wave_kernel!(STEP_LSTM_WAVE, STEP_LSTM, "step_lstm_wave", "lstm");
+wave_kernel!(STEP_GRU_WAVE, STEP_GRU, "step_gru_wave", "gru");
 
 /// Units and rows of a `step_tiled` workgroup.
 pub const STEP_TILE_UNITS: usize = 8;
@@ -142,6 +164,7 @@ macro_rules! step_tiled_kernel {
                 include_str!("../../shaders/step_tiled.wgsl"),
                 include_str!(concat!("../../shaders/cell/", $cell, ".wgsl")),
                 include_str!("../../shaders/update/state.wgsl"),
+                include_str!("../../shaders/shared/directions.wgsl"),
                 include_str!("../../shaders/shared/activation.wgsl"),
                 include_str!("../../shaders/weight/f32.wgsl"),
             ),

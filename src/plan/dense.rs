@@ -59,7 +59,10 @@ pub(crate) fn linear(
         y_offset: columns.start as u32,
         row_tiles: rows.div_ceil(shape.rows) as u32,
         column_tiles: columns.len().div_ceil(shape.columns) as u32,
-        pad: 0,
+        slot: 0,
+        x_first_row: 0,
+        x_direction_rows: 0,
+        pad: [0; 2],
     };
     let workgroups = u64::from(dims.row_tiles) * u64::from(dims.column_tiles);
     planned(

@@ -145,7 +145,7 @@ pub fn plan_generation(
         for (layer, state) in network.states.iter().enumerate() {
             let (place, y) = (Place { layer, first_step: 0 }, network.outputs.of(layer)[0]);
             let x = [network.input_of(layer); 2];
-            dispatches.extend(model.planner.input_projection(place, 1, x, network.scratch)?);
+            dispatches.extend(model.planner.input_projection(place, 1, x, network.scratch.gates_x)?);
             dispatches.extend(model.planner.step(place, *state, parity, y, network.scratch)?);
         }
         dispatches.extend(model.decode(network.y, logits)?);
@@ -280,7 +280,7 @@ impl<'a> Model<'a> {
         tuning: Tuning,
     ) -> Self {
         let mut planner = Planner::new(config, &layout.rnn, sizes, limits, tuning);
-        planner.recording = Recording { buffers: layout.buffers.clone(), commands: Vec::new() };
+        planner.recording = Recording { buffers: layout.buffers.clone(), ..Recording::default() };
         Self { layout, limits, tuning, sizes, planner }
     }
 

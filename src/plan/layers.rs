@@ -19,7 +19,7 @@ use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Rec
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scratch {
     /// `[S, B, D, H, G]`: the input projections of one segment.
-    gates_x: BufferId,
+    pub(super) gates_x: BufferId,
     /// `[D, B, H]`, for an LSTM with projection: what a step hands to it.
     m: Option<BufferId>,
     /// `[B]`.
@@ -40,11 +40,11 @@ impl Outputs {
 
 /// Adds to a recording what recurrent layers need.
 pub(super) struct Planner<'a> {
-    config: &'a Config,
-    weights: &'a WeightLayout,
-    limits: &'a Limits,
-    tuning: Tuning,
-    sizes: Sizes,
+    pub(super) config: &'a Config,
+    pub(super) weights: &'a WeightLayout,
+    pub(super) limits: &'a Limits,
+    pub(super) tuning: Tuning,
+    pub(super) sizes: Sizes,
     /// Where `sequence` is the schedule.
     sequence: Option<SequenceShape>,
     /// The kernel of a step, where `step_tiled` is the schedule.
@@ -63,14 +63,15 @@ impl<'a> Planner<'a> {
         limits: &'a Limits,
         tuning: Tuning,
     ) -> Self {
-        let recording = Recording { buffers: weights.buffers().to_vec(), commands: Vec::new() };
+        let recording = Recording { buffers: weights.buffers().to_vec(), ..Recording::default() };
         Self { config, weights, limits, tuning, sizes, sequence: None, tiled: None, turns: 0, recording }
     }
 
     /// Replaces the schedule `step`.
     pub(super) fn set_schedule(&mut self, schedule: Schedule) -> Result<()> {
         match schedule {
-            Schedule::Auto | Schedule::Step => {}
+            // A wavefront's steps are those of `step`.
+            Schedule::Auto | Schedule::Step | Schedule::Wavefront => {}
             Schedule::StepTiled => self.tiled = Some(tiled::kernel(self.config, self.limits)?),
             Schedule::Sequence => {
                 let shape = SequenceShape::of(self.config, self.weights, self.sizes, self.limits, self.tuning)?;
@@ -163,7 +164,7 @@ impl<'a> Planner<'a> {
         state: LayerState,
         scratch: Scratch,
     ) -> Result<()> {
-        for projection in self.input_projection(place, steps, x, scratch)? {
+        for projection in self.input_projection(place, steps, x, scratch.gates_x)? {
             self.recording.commands.push(Command::Dispatch(projection));
         }
         if place.first_step == 0 {
@@ -206,10 +207,10 @@ impl<'a> Planner<'a> {
         place: Place,
         steps: usize,
         x: [BufferId; 2],
-        scratch: Scratch,
+        gates_x: BufferId,
     ) -> Result<Vec<Dispatch>> {
         let shards = self.weights.layer(place.layer).iter();
-        shards.map(|shard| self.shard_projection(place, steps, shard, x, scratch.gates_x)).collect()
+        shards.map(|shard| self.shard_projection(place, steps, shard, x, gates_x)).collect()
     }
 
     fn shard_projection(
@@ -239,7 +240,10 @@ impl<'a> Planner<'a> {
             y_offset: (shard.units.start * gates) as u32,
             row_tiles: rows.div_ceil(shape.rows) as u32,
             column_tiles: columns.div_ceil(shape.columns) as u32,
-            pad: 0,
+            slot: shard.input_slot as u32,
+            x_first_row: 0,
+            x_direction_rows: 0,
+            pad: [0; 2],
         };
         self.dispatch(
             shape.kernel,
@@ -262,6 +266,7 @@ impl<'a> Planner<'a> {
         Scratch { gates_x, lengths, .. }: Scratch,
     ) -> Result<Dispatch> {
         let [shard] = self.weights.layer(place.layer) else { unreachable!("sequence runs layers of one shard") };
+        let dims = SequenceDims { slot: shard.state_slot as u32, ..dims };
         let (h_in, h_out) = (state.h[self.turns % 2], state.h[1 - self.turns % 2]);
         let mut bindings = vec![gates_x, shard.weight_hh, h_in, h_out, y, lengths];
         bindings.extend(state.c.or(shard.bias_hn));
@@ -292,20 +297,17 @@ impl<'a> Planner<'a> {
             let mut bindings = vec![gates_x, shard.weight_hh, h_in];
             bindings.extend_from_slice(&m.map_or(vec![h_out, y, lengths], |m| vec![m, lengths]));
             bindings.extend(state.c.or(shard.bias_hn));
-            let width = Width { state_quads, hidden_size: config.hidden_size };
-            dispatches.push(self.unit_dispatch(kernel, place, width, shard.units.clone(), bindings)?);
+            let width = Width { state_quads, hidden_size: config.hidden_size, slot: shard.state_slot };
+            let dims = self.step_dims(place, width, shard.units.clone());
+            dispatches.push(self.unit_dispatch(kernel, place, dims, bindings)?);
         }
         for shard in self.weights.projection(place.layer) {
             let bindings = [Some(shard.weight_hr), m, Some(h_out), Some(y), Some(lengths), Some(h_in)];
-            let width = Width { state_quads: padded(config.hidden_size) / 4, hidden_size: config.state_size() };
+            let width =
+                Width { state_quads: padded(config.hidden_size) / 4, hidden_size: config.state_size(), slot: 0 };
             let bindings = bindings.into_iter().flatten().collect();
-            dispatches.push(self.unit_dispatch(
-                &kernel::STEP_PROJECTION,
-                place,
-                width,
-                shard.units.clone(),
-                bindings,
-            )?);
+            let dims = self.step_dims(place, width, shard.units.clone());
+            dispatches.push(self.unit_dispatch(&kernel::STEP_PROJECTION, place, dims, bindings)?);
         }
         Ok(dispatches)
     }
@@ -343,39 +345,50 @@ impl<'a> Planner<'a> {
         self.dispatch(&kernel::DROPOUT, place, Vec::new(), Dims::Dropout(dims), vec![settings, y], workgroups)
     }
 
-    /// A dispatch of a kernel of the schedules `step` and `step_tiled` for some units.
-    fn unit_dispatch(
+    /// The sizes of a step of some units but for its tiles.
+    pub(super) fn step_dims(
         &self,
-        kernel: &'static Kernel,
         place: Place,
-        Width { state_quads, hidden_size }: Width,
+        Width { state_quads, hidden_size, slot }: Width,
         units: Range<usize>,
-        bindings: Vec<BufferId>,
-    ) -> Result<Dispatch> {
-        let (overrides, units_per_workgroup, rows) = if self.tiled.is_some() {
-            (self.relu().into_iter().collect(), STEP_TILE_UNITS, STEP_TILE_ROWS)
-        } else {
-            let overrides = self.step_overrides(kernel, state_quads);
-            let (units, rows) = ((overrides[0].1 / overrides[1].1) as usize, overrides[2].1 as usize);
-            (overrides, units, rows)
-        };
-        let unit_tiles = units.len().div_ceil(units_per_workgroup);
-        let row_tiles = self.sizes.batch.div_ceil(rows);
-        let directions = self.config.num_directions();
-        let dims = StepDims {
+    ) -> StepDims {
+        StepDims {
             seq_len: self.sizes.seq_len as u32,
             first_step: place.first_step as u32,
             batch: self.sizes.batch as u32,
-            directions: directions as u32,
+            directions: self.config.num_directions() as u32,
             hidden_size: hidden_size as u32,
             state_quads: state_quads as u32,
             units: units.len() as u32,
             unit_offset: units.start as u32,
-            unit_tiles: unit_tiles as u32,
-            row_tiles: row_tiles as u32,
+            unit_tiles: 0,
+            row_tiles: 0,
+            slot: slot as u32,
+            first_index: 0,
+            lag: 0,
+            steps: 0,
             pad: [0; 2],
+        }
+    }
+
+    /// A dispatch of a kernel of the schedules `step`, `step_tiled` and `wavefront`, whose tiles are still to be counted.
+    pub(super) fn unit_dispatch(
+        &self,
+        kernel: &'static Kernel,
+        place: Place,
+        dims: StepDims,
+        bindings: Vec<BufferId>,
+    ) -> Result<Dispatch> {
+        let (overrides, units, rows) = if self.tiled.is_some() {
+            (self.relu().into_iter().collect(), STEP_TILE_UNITS, STEP_TILE_ROWS)
+        } else {
+            let overrides = self.step_overrides(kernel, dims.state_quads as usize);
+            let (units, rows) = ((overrides[0].1 / overrides[1].1) as usize, overrides[2].1 as usize);
+            (overrides, units, rows)
         };
-        let workgroups = unit_tiles as u64 * row_tiles as u64 * directions as u64;
+        let (unit_tiles, row_tiles) = (dims.units.div_ceil(units as u32), dims.batch.div_ceil(rows as u32));
+        let dims = StepDims { unit_tiles, row_tiles, ..dims };
+        let workgroups = u64::from(unit_tiles) * u64::from(row_tiles) * u64::from(dims.directions);
         self.dispatch(kernel, place, overrides, Dims::Step(dims), bindings, workgroups)
     }
 
@@ -408,7 +421,7 @@ impl<'a> Planner<'a> {
     }
 
     /// A dispatch of `workgroups` workgroups, after the checks that wgpu leaves to its callers.
-    fn dispatch(
+    pub(super) fn dispatch(
         &self,
         kernel: &'static Kernel,
         place: Place,
@@ -425,9 +438,11 @@ impl<'a> Planner<'a> {
 
 /// What a kernel of the schedule `step` sums over, and what it computes.
 #[derive(Debug, Clone, Copy)]
-struct Width {
+pub(super) struct Width {
     /// Quads of the vector that is multiplied.
-    state_quads: usize,
+    pub(super) state_quads: usize,
     /// Units of one direction.
-    hidden_size: usize,
+    pub(super) hidden_size: usize,
+    /// Of the first direction among the weights.
+    pub(super) slot: usize,
 }

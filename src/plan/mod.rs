@@ -14,6 +14,7 @@ mod segments;
 mod sequence;
 mod tiled;
 mod transfer;
+mod wavefront;
 mod weights;
 
 pub(crate) use dense::{embed, linear};
@@ -91,9 +92,14 @@ impl Plan {
 
     /// Bytes that a run takes on the device: all buffers, and the copies through which results are read back.
     pub fn size(&self) -> u64 {
-        let read_back = self.recording.buffers.iter().filter(|b| matches!(b.role, Role::Output | Role::State));
-        self.recording.size() + read_back.map(BufferSpec::size).sum::<u64>()
+        run_size(&self.recording)
     }
+}
+
+/// See [`Plan::size`].
+fn run_size(recording: &Recording) -> u64 {
+    let read_back = recording.buffers.iter().filter(|b| matches!(b.role, Role::Output | Role::State));
+    recording.size() + read_back.map(BufferSpec::size).sum::<u64>()
 }
 
 /// `size` rounded up to whole quads.
@@ -144,6 +150,9 @@ fn layers(
 ) -> Result<Plan> {
     let steps = segments::max_steps(config, weights, sizes, limits)?;
     let segments = segments::cut(sizes.seq_len, steps);
+    if schedule.schedule == Schedule::Wavefront {
+        return wavefront::plan(config, weights, sizes, limits, tuning, schedule.clone());
+    }
     let mut planner = Planner::new(config, weights, sizes, limits, tuning);
     planner.set_schedule(schedule.schedule)?;
     let input = planner.sequence("input", &segments, &[(Axis::Feature, padded(config.input_size))], Role::Input);

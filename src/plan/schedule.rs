@@ -1,7 +1,7 @@
 //! Which schedule runs the recurrence.
 
 use super::sequence::SequenceShape;
-use super::{Tuning, WeightLayout, tiled};
+use super::{Tuning, WeightLayout, tiled, wavefront};
 use crate::calibrate::Calibration;
 use crate::check::Sizes;
 use crate::config::Config;
@@ -26,11 +26,13 @@ pub enum Schedule {
     StepTiled,
     /// Workgroups that own batch rows walk time by themselves, many steps to a dispatch, for small hidden sizes.
     Sequence,
+    /// The layers of a stack side by side, each some steps behind the one below it: fewer dispatches, the same bits as `step`.
+    Wavefront,
 }
 
 impl Schedule {
     /// All, `auto` first.
-    pub const ALL: [Self; 4] = [Self::Auto, Self::Step, Self::StepTiled, Self::Sequence];
+    pub const ALL: [Self; 5] = [Self::Auto, Self::Step, Self::StepTiled, Self::Sequence, Self::Wavefront];
 
     /// The name on the command line and in reports.
     pub const fn name(self) -> &'static str {
@@ -39,6 +41,7 @@ impl Schedule {
             Self::Step => "step",
             Self::StepTiled => "step_tiled",
             Self::Sequence => "sequence",
+            Self::Wavefront => "wavefront",
         }
     }
 }
@@ -134,6 +137,7 @@ fn steps_per_dispatch(
     match schedule {
         Schedule::Auto | Schedule::Step => Ok(1),
         Schedule::StepTiled => tiled::kernel(config, limits).map(|_| 1),
+        Schedule::Wavefront => wavefront::check(config, weights).map(|()| 1),
         Schedule::Sequence => {
             let shape = SequenceShape::of(config, weights, Sizes { seq_len: 1, batch }, limits, tuning)?;
             Ok(shape.steps)
@@ -269,6 +273,6 @@ mod tests {
             assert_eq!(schedule.to_string().parse::<Schedule>().ok(), Some(schedule), "{schedule}");
         }
         let message = "exchange".parse::<Schedule>().expect_err("no such schedule").to_string();
-        assert_eq!(message, "unknown schedule 'exchange': expected one of auto, step, step_tiled, sequence");
+        assert_eq!(message, "unknown schedule 'exchange': expected one of auto, step, step_tiled, sequence, wavefront");
     }
 }

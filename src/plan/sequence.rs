@@ -79,7 +79,8 @@ impl SequenceShape {
             hidden_size: config.hidden_size as u32,
             state_quads: state_quads as u32,
             row_tiles: 0,
-            pad: [0; 3],
+            slot: 0,
+            pad: [0; 2],
         };
         // As many rows as workgroup memory and loops allow.
         let (overrides, none, one) = loop {

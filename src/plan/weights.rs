@@ -2,7 +2,8 @@
 //!
 //! Rows are interleaved by gate (`unit · G + gate`), so that one workgroup finds all gates of its units side by side,
 //! and padded to whole quads, so that neighbouring invocations read neighbouring 16 bytes. A layer whose weights exceed
-//! one binding is cut into shards of hidden units; each shard is projected and stepped by a dispatch of its own.
+//! one binding is cut into shards of hidden units; each shard is projected and stepped by a dispatch of its own. Where they
+//! fit, unidirectional layers share their buffers, so that one dispatch finds the weights of them all.
 
 use std::ops::Range;
 
@@ -15,6 +16,8 @@ use crate::params::{DirectionParams, Params};
 use crate::recording::{Axis, BufferId, BufferSpec, Role};
 
 /// The buffers of some hidden units of one layer, both directions in each buffer.
+///
+/// Layers of a stack share buffers ([`WeightLayout::is_stack`]); shapes are those of the layer's own part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerShard {
     /// Which units.
@@ -27,6 +30,11 @@ pub struct LayerShard {
     pub weight_hh: BufferId,
     /// `[D, H]`, the whole layer's in its every shard; for a GRU.
     pub bias_hn: Option<BufferId>,
+    /// How many parts of lower layers come before this one's in `weight_ih` and `bias`: layer 0's input is of another
+    /// width than the others', so that it has these for itself.
+    pub input_slot: usize,
+    /// How many parts of lower layers come before this one's in `weight_hh` and `bias_hn`.
+    pub state_slot: usize,
 }
 
 /// The buffer of some units of one layer's projected state, both directions in it.
@@ -60,7 +68,8 @@ struct LayoutConfig {
 /// What a weight buffer holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Content {
-    layer: usize,
+    /// Several, one after the other, or one with all of its directions.
+    layers: Range<usize>,
     units: Range<usize>,
     part: Part,
 }
@@ -144,18 +153,26 @@ impl WeightLayout {
             layers: Vec::new(),
             projections: Vec::new(),
         };
+        if stacks(config, storage, limits) {
+            layout.stack(config);
+            return Ok(layout);
+        }
         for layer in 0..config.num_layers {
             let (parts, features) = if layer == 0 { (1, config.input_size) } else { (directions, config.state_size()) };
             let row = (parts * padded(features)).max(padded(config.state_size()));
             let unit = storage.words(directions * gates * row);
             let units =
                 cut(config.hidden_size, unit, &format!("the weights of one hidden unit of layer {layer}"), limits)?;
-            let bias_hn = (config.kind == Kind::Gru).then(|| layout.add(layer, 0..config.hidden_size, Part::BiasHn));
+            let own = layer..layer + 1;
+            let bias_hn =
+                (config.kind == Kind::Gru).then(|| layout.add(own.clone(), 0..config.hidden_size, Part::BiasHn));
             let shards = units.into_iter().map(|units| LayerShard {
-                weight_ih: layout.add(layer, units.clone(), Part::WeightIh { parts, features }),
-                bias: layout.add(layer, units.clone(), Part::Bias),
-                weight_hh: layout.add(layer, units.clone(), Part::WeightHh { features: config.state_size() }),
+                weight_ih: layout.add(own.clone(), units.clone(), Part::WeightIh { parts, features }),
+                bias: layout.add(own.clone(), units.clone(), Part::Bias),
+                weight_hh: layout.add(own.clone(), units.clone(), Part::WeightHh { features: config.state_size() }),
                 bias_hn,
+                input_slot: 0,
+                state_slot: 0,
                 units,
             });
             let shards = shards.collect();
@@ -164,7 +181,7 @@ impl WeightLayout {
                 let unit = storage.words(directions * padded(config.hidden_size));
                 let what = format!("the projection of one unit of layer {layer}");
                 let shards = cut(config.proj_size, unit, &what, limits)?.into_iter().map(|units| ProjectionShard {
-                    weight_hr: layout.add(layer, units.clone(), Part::WeightHr { features: config.hidden_size }),
+                    weight_hr: layout.add(own.clone(), units.clone(), Part::WeightHr { features: config.hidden_size }),
                     units,
                 });
                 let shards = shards.collect();
@@ -178,8 +195,30 @@ impl WeightLayout {
         Ok(layout)
     }
 
-    fn add(&mut self, layer: usize, units: Range<usize>, part: Part) -> BufferId {
-        let direction = (Axis::Direction, self.config.directions);
+    /// Lays out layers that share their buffers.
+    fn stack(&mut self, config: &Config) {
+        let (layers, units) = (0..config.num_layers, 0..config.hidden_size);
+        let above = 1..config.num_layers;
+        let mut add = |layers: &Range<usize>, part| self.add(layers.clone(), units.clone(), part);
+        let mut input =
+            |layers, features| (add(layers, Part::WeightIh { parts: 1, features }), add(layers, Part::Bias));
+        let inputs = [input(&(0..1), config.input_size), input(&above, config.hidden_size)];
+        let weight_hh = add(&layers, Part::WeightHh { features: config.hidden_size });
+        let bias_hn = (config.kind == Kind::Gru).then(|| add(&layers, Part::BiasHn));
+        let shard = |layer: usize| {
+            let (weight_ih, bias) = inputs[layer.min(1)];
+            let (input_slot, state_slot) = (layer.saturating_sub(1), layer);
+            vec![LayerShard { units: units.clone(), weight_ih, bias, weight_hh, bias_hn, input_slot, state_slot }]
+        };
+        self.layers = layers.map(shard).collect();
+    }
+
+    fn add(&mut self, layers: Range<usize>, units: Range<usize>, part: Part) -> BufferId {
+        let (direction, of) = if layers.len() > 1 {
+            ((Axis::Layer, layers.len()), format!("layers {}..{}", layers.start, layers.end))
+        } else {
+            ((Axis::Direction, self.config.directions), format!("layer {}", layers.start))
+        };
         let (unit, gate) = ((Axis::Unit, units.len()), (Axis::Gate, self.config.gates));
         let words = |features: usize| (Axis::Feature, self.config.storage.words(features));
         let (name, axes) = match part {
@@ -191,15 +230,20 @@ impl WeightLayout {
             Part::BiasHn => ("bias_hn", vec![direction, unit]),
             Part::WeightHr { features } => ("weight_hr", vec![direction, unit, words(padded(features))]),
         };
-        let label = format!("layer {layer} {name}, units {}..{}", units.start, units.end);
+        let label = format!("{of} {name}, units {}..{}", units.start, units.end);
         self.buffers.push(BufferSpec { label, axes, role: Role::Weight });
-        self.contents.push(Content { layer, units, part });
+        self.contents.push(Content { layers, units, part });
         BufferId(self.buffers.len() - 1)
     }
 
     /// The weight buffers, which are the first buffers of every recording.
     pub fn buffers(&self) -> &[BufferSpec] {
         &self.buffers
+    }
+
+    /// Whether the layers share their buffers: unidirectional ones without projection, where one binding holds them all.
+    pub fn is_stack(&self) -> bool {
+        matches!(&self.layers[..], [lower, upper, ..] if lower[0].weight_hh == upper[0].weight_hh)
     }
 
     /// The shards of a layer.
@@ -227,8 +271,9 @@ impl WeightLayout {
         let content = &self.contents[index];
         let (gates, hidden_size) = (self.config.gates, self.config.hidden_size);
         let mut packed = Vec::with_capacity(self.buffers[index].len() * 2);
-        for d in 0..self.config.directions {
-            let direction = params.direction(content.layer, d);
+        let directions = content.layers.clone().flat_map(|layer| (0..self.config.directions).map(move |d| (layer, d)));
+        for (layer, d) in directions {
+            let direction = params.direction(layer, d);
             for j in content.units.clone() {
                 // What has one row for each unit, then what has one for each gate.
                 if content.part == Part::BiasHn {
@@ -252,6 +297,15 @@ impl WeightLayout {
             Part::WeightIh { .. } | Part::WeightHh { .. } | Part::WeightHr { .. } => self.config.storage.store(packed),
         }
     }
+}
+
+/// Whether the layers of `config` can share their buffers.
+fn stacks(config: &Config, storage: Storage, limits: &Limits) -> bool {
+    let row = |features: usize| storage.words(config.gate_count() * config.hidden_size * padded(features)) as u64;
+    // Of the buffers that are shared, weight_hh is the largest.
+    let largest = row(config.input_size).max(row(config.hidden_size).saturating_mul(config.num_layers as u64));
+    let plain = !config.bidirectional && config.proj_size == 0 && config.num_layers > 1;
+    plain && largest.saturating_mul(4) <= limits.max_binding()
 }
 
 /// Appends `values`, padded to whole quads.

@@ -79,6 +79,7 @@ pub fn rows_of_a_batch(target: &Target) -> Result<(), Failed> {
     for kind in Kind::ALL {
         for (hidden_size, bidirectional) in HIDDEN_SIZES.into_iter().flat_map(|size| [(size, false), (size, true)]) {
             let config = Config::new(kind, features, hidden_size).num_layers(2).bidirectional(bidirectional);
+            let config = target.suited(config);
             let rnn = target.rnn(&device, &Params::init(&config, 12)?)?;
             let state = initial(&config, batch, 22);
             for lengths in [None, Some(&lengths)] {
@@ -126,6 +127,7 @@ pub fn padding(target: &Target) -> Result<(), Failed> {
     for kind in Kind::ALL {
         for (hidden_size, bidirectional) in HIDDEN_SIZES.into_iter().flat_map(|size| [(size, false), (size, true)]) {
             let config = Config::new(kind, features, hidden_size).num_layers(2).bidirectional(bidirectional);
+            let config = target.suited(config);
             let rnn = target.rnn(&device, &Params::init(&config, 13)?)?;
             let run = |input: &Tensor| rnn.forward_lengths(input, &lengths, Some(&initial(&config, batch, 32)));
             let want = run(&filled(0.0, 0))?;

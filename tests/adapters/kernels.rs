@@ -38,19 +38,20 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
                 continue;
             }
             let config = Config::new(kind, input_size, hidden_size).num_layers(num_layers);
-            let config = config.bidirectional(bidirectional).proj_size(proj_size);
+            let config = target.suited(config.bidirectional(bidirectional).proj_size(proj_size));
             let params = Params::init(&config, hidden_size as u64)?;
             let mut generator = Mt19937::new(batch as u64);
             let mut random =
                 |shape: [usize; 3]| Tensor::new(shape, generator.uniform_vec(shape.iter().product(), -2.0, 2.0));
             let input = random([seq_len, batch, input_size])?;
-            let states = |units| [num_layers * config.num_directions(), batch, units];
+            let states = |units| [config.num_layers * config.num_directions(), batch, units];
             let h = random(states(config.state_size()))?;
             let state = State { h, c: (kind == Kind::Lstm).then(|| random(states(hidden_size))).transpose()? };
             // The rows end at different steps, the first one at the last.
             let lengths: Vec<usize> = (0..batch).map(|row| seq_len - row % seq_len).collect();
-            // `sequence` does not run layers in shards.
-            let cut = hidden_size <= 65 && target.schedule != Schedule::Sequence;
+            // Neither `sequence` nor `wavefront` runs layers in shards.
+            let whole = matches!(target.schedule, Schedule::Sequence | Schedule::Wavefront);
+            let cut = hidden_size <= 65 && !whole;
             for device in if cut { vec![&device, &small] } else { vec![&device] } {
                 let reports = compare_in_lockstep(
                     device,
@@ -61,8 +62,13 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
                     Tolerance::F32,
                     &RnnOptions::default().schedule(target.schedule),
                 )?;
+                // A wave projects other numbers of rows than a segment has, maybe by another kernel.
                 let kernels = 2 + usize::from(projected);
-                ensure(reports.len() == kernels, format!("{kernels} kernels were expected: {reports:?}"))?;
+                let more = usize::from(target.schedule == Schedule::Wavefront);
+                ensure(
+                    (kernels..=kernels + more).contains(&reports.len()),
+                    format!("{kernels} kernels were expected: {reports:?}"),
+                )?;
                 for report in reports {
                     let place = report.worst.as_ref().map(ToString::to_string).unwrap_or_default();
                     ensure(report.agrees() && report.count > 0, format!("{kind} {hidden_size}: {report:?} {place}"))?;

@@ -24,6 +24,7 @@ pub fn chunks(target: &Target) -> Result<(), Failed> {
     {
         for bidirectional in [false, true] {
             let config = Config::new(kind, 6, 10).num_layers(3).bidirectional(bidirectional).proj_size(proj_size);
+            let config = target.suited(config);
             let params = Params::init(&config, 5)?;
             let input = random([23, 3, 6], 6)?;
             let whole = target.rnn(&target.device()?, &params)?;
@@ -33,10 +34,11 @@ pub fn chunks(target: &Target) -> Result<(), Failed> {
             let plan = whole.plan(23, 3)?;
             let gates_x = plan.recording.buffers.iter().find(|buffer| buffer.label == "gates_x");
             let budget = plan.size() - gates_x.ok_or("there is no gates_x")?.size() / 2;
-            // A layer's weights in one binding, as `sequence` needs them, or not even that.
+            // Weights in one binding, as `sequence` and `wavefront` need them, or not even that.
             let weights = plan.recording.buffers.iter().filter(|buffer| buffer.role == Role::Weight);
             let largest = weights.map(BufferSpec::size).max().unwrap_or(0);
-            let binding = if target.schedule == Schedule::Sequence { largest } else { 1024 };
+            let whole = matches!(target.schedule, Schedule::Sequence | Schedule::Wavefront);
+            let binding = if whole { largest } else { 1024 };
             for (what, options) in [
                 ("binding", OpenOptions::default().limit("max_storage_buffer_binding_size", binding)),
                 ("budget", OpenOptions::default().memory_budget(budget)),
@@ -59,7 +61,7 @@ pub fn chunks(target: &Target) -> Result<(), Failed> {
 pub fn steps_per_dispatch(target: &Target) -> Result<(), Failed> {
     let (seq_len, batch) = (13, 3);
     for kind in Kind::ALL {
-        let config = Config::new(kind, 6, 10).num_layers(2).bidirectional(true);
+        let config = target.suited(Config::new(kind, 6, 10).num_layers(2).bidirectional(true));
         let params = Params::init(&config, 5)?;
         let input = random([seq_len, batch, 6], 6)?;
         let lengths = [13, 4, 9];

@@ -46,11 +46,12 @@ mod streams;
 mod training;
 mod transfer;
 mod waiting;
+mod wavefront;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::gpu::AdapterEntry;
-use wgpu_rnn::{Device, Params, Rnn, RnnOptions, Schedule};
+use wgpu_rnn::{Config, Device, Params, Rnn, RnnOptions, Schedule};
 
 /// A test of one device. It opens the device itself, since some need other options.
 type Test = fn(&Target) -> Result<(), Failed>;
@@ -91,6 +92,15 @@ impl Target {
         matches!(self.schedule, Schedule::Auto | Schedule::Step)
     }
 
+    /// A module like this one that the schedule has: a wavefront is of layers of one direction.
+    fn suited(&self, config: Config) -> Config {
+        if self.schedule == Schedule::Wavefront {
+            let num_layers = config.num_layers.max(2);
+            return config.num_layers(num_layers).bidirectional(false);
+        }
+        config
+    }
+
     fn device(&self) -> Result<Device, Failed> {
         self.open(&OpenOptions::default())
     }
@@ -120,6 +130,9 @@ const EVERYWHERE: &[(&str, Test)] = &[
     ("shards_of_weights_and_passes_of_rows", limits::shards_and_passes),
     ("more_rows_than_workgroups", limits::many_rows),
     ("long_sequences", limits::long_sequences),
+    ("a_wavefront_is_step_to_the_last_bit", wavefront::is_step),
+    ("states_go_from_schedule_to_schedule", wavefront::between_schedules),
+    ("a_wavefront_refuses_by_name", wavefront::refusals),
     ("weights_stored_as_f16", f16::rounded_weights),
     ("values_beyond_f16_are_refused", f16::values_beyond),
     ("embed_writes_its_shard", embedding::shards),
@@ -142,6 +155,7 @@ const EVERYWHERE: &[(&str, Test)] = &[
     ("cells_refuse_by_name", cells::refusals),
     ("pieces_of_a_stream_are_the_whole", streams::pieces_are_the_whole),
     ("sessions_carry_buffers", sessions::carry),
+    ("sessions_have_parts_of_buffers", sessions::parts),
     ("states_of_streams", streams::states),
     ("slots_of_a_pool_are_streams", pool::slots_are_streams),
     ("pools_of_several_threads", pool::threads),
@@ -231,6 +245,10 @@ fn main() {
     let mut trials = Vec::new();
     let mut add = |name: &str, tests: &[(&'static str, Test)], machine: Option<&Machine>, schedule: Schedule| {
         for (test, run) in tests {
+            // A wavefront has no directions to swap.
+            if schedule == Schedule::Wavefront && *test == "time_reversed_swaps_directions" {
+                continue;
+            }
             let (run, missing) = (*run, format!("this machine has no adapter called '{name}'"));
             // The collection is no part of this repository; without it its trial is reported as ignored.
             let no_data = *test == "conformance" && std::env::var_os("WGPU_RNN_CONFORMANCE").is_none();

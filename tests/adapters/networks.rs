@@ -74,6 +74,7 @@ pub fn against_the_definition(target: &Target) -> Result<(), Failed> {
             (40, 513, 1, false, 3, 1),
         ] {
             let config = Config::new(kind, input_size, hidden_size).num_layers(num_layers).bidirectional(bidirectional);
+            let config = target.suited(config);
             worst = worst.max(check(target, &device, &config, seq_len, batch)?.max_abs);
         }
         println!("{device}: {kind}: largest error against the definition {worst:.2e}");
@@ -91,7 +92,7 @@ pub fn same_bits(target: &Target) -> Result<(), Failed> {
     for (kind, proj_size) in
         Kind::ALL.map(|kind| (kind, 0)).into_iter().chain(target.projects().then_some((Kind::Lstm, 35)))
     {
-        let config = Config::new(kind, 19, 37).num_layers(2).bidirectional(true).proj_size(proj_size);
+        let config = target.suited(Config::new(kind, 19, 37).num_layers(2).bidirectional(true).proj_size(proj_size));
         let params = Params::init(&config, 1)?;
         let rnn = target.rnn(&device, &params)?;
         let input = random([9, 5, 19], 2)?;
@@ -112,7 +113,8 @@ pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
         if proj_size > 0 && !target.projects() {
             continue;
         }
-        let config = Config::new(kind, 5, 9).num_layers(3).bidirectional(true).proj_size(proj_size);
+        let config = target.suited(Config::new(kind, 5, 9).num_layers(3).bidirectional(true).proj_size(proj_size));
+        let layers = config.num_layers * config.num_directions();
         let params = Params::init(&config, 4)?;
         let rnn = target.rnn(&device, &params)?;
         for (call, (seq_len, batch)) in
@@ -120,7 +122,7 @@ pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
         {
             let input = random([seq_len, batch, 5], call as u64)?;
             // A state of NaN in between must leave no trace in buffers that are used again.
-            let nan = |units: usize| Tensor::new([6, batch, units], vec![f32::NAN; 6 * batch * units]);
+            let nan = |units: usize| Tensor::new([layers, batch, units], vec![f32::NAN; layers * batch * units]);
             let c = (kind == Kind::Lstm).then(|| nan(9)).transpose()?;
             let poison = State { h: nan(config.state_size())?, c };
             rnn.forward(&input, Some(&poison))?;
@@ -143,7 +145,9 @@ pub fn lengths(target: &Target) -> Result<(), Failed> {
     for (kind, proj_size) in
         Kind::ALL.map(|kind| (kind, 0)).into_iter().chain(target.projects().then_some((Kind::Lstm, 6)))
     {
-        let config = Config::new(kind, features, 9).num_layers(2).bidirectional(true).proj_size(proj_size);
+        let config =
+            target.suited(Config::new(kind, features, 9).num_layers(2).bidirectional(true).proj_size(proj_size));
+        let layers = config.num_layers * config.num_directions();
         let params = Params::init(&config, 2)?;
         let rnn = target.rnn(&device, &params)?;
         let mut input = random([seq_len, batch, features], 5)?;
@@ -152,8 +156,8 @@ pub fn lengths(target: &Target) -> Result<(), Failed> {
                 input.data_mut()[(t * batch + row) * features..][..features].fill(f32::NAN);
             }
         }
-        let h = random([4, batch, config.state_size()], 6)?;
-        let state = State { c: (kind == Kind::Lstm).then(|| random([4, batch, 9], 7)).transpose()?, h };
+        let h = random([layers, batch, config.state_size()], 6)?;
+        let state = State { c: (kind == Kind::Lstm).then(|| random([layers, batch, 9], 7)).transpose()?, h };
         let (output, last) = rnn.forward_lengths(&input, &lengths, Some(&state))?;
         let c_0 = state.c.as_ref().map(Tensor::data);
         let want = oracle::forward(&params, seq_len, batch, input.data(), Some(state.h.data()), c_0, Some(&lengths));
@@ -168,7 +172,7 @@ pub fn lengths(target: &Target) -> Result<(), Failed> {
             let padding = (length..seq_len).flat_map(|t| output.row(t * batch + row));
             ensure(padding.clone().all(|&v| v.to_bits() == 0), format!("{kind}: padding of row {row} is not 0"))?;
         }
-        for layer in 0..4 {
+        for layer in 0..layers {
             let at = layer * batch + 2;
             ensure(last.h.row(at) == state.h.row(at), format!("{kind}: a row of length 0 keeps its state"))?;
         }

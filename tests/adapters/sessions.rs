@@ -21,7 +21,36 @@ fn session(device: &Device) -> Result<Session, Failed> {
     let weights = Weights::load(device, std::slice::from_ref(&weight), |_| vec![9.0; 4])?;
     let [a, b] = ["a", "b"].map(|label| buffer(label, 4, Role::State));
     let buffers = vec![weight, a, b, buffer("short", 3, Role::State)];
-    Ok(Session::new(Arc::new(Recording { buffers, commands: Vec::new() }), &weights)?)
+    Ok(Session::new(Arc::new(Recording { buffers, ..Recording::default() }), &weights)?)
+}
+
+/// Parts of one buffer are buffers of their own to a host.
+pub fn parts(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    let buffer = |len| BufferSpec { label: "buffer".to_owned(), axes: vec![(Axis::Unit, len)], role: Role::State };
+    let mut recording = Recording::default();
+    let [whole, other] = [6, 2].map(|len| recording.buffer(buffer(len)));
+    let [first, last] = [0, 4].map(|start| recording.part(whole, start, buffer(2)));
+    ensure(recording.size() == 8 * 4, "parts take no room of their own")?;
+    let weights = Weights::load(&device, &[], |_| Vec::new())?;
+    let mut session = Session::new(Arc::new(recording.clone()), &weights)?;
+    let holds = |session: &Session, id, want: &[f32]| -> Result<(), Failed> {
+        let found = session.read(id)?;
+        ensure(found == want, format!("{id:?} holds {found:?}, want {want:?}"))
+    };
+    session.write(whole, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+    holds(&session, first, &[1.0, 2.0])?;
+    holds(&session, last, &[5.0, 6.0])?;
+    session.write(last, &[7.0, 8.0])?;
+    session.carry(&[(last, other), (last, last)])?;
+    holds(&session, other, &[7.0, 8.0])?;
+    session.write(other, &[9.0, 10.0])?;
+    let mut next = Session::new(Arc::new(recording), &weights)?;
+    next.carry_from(&session, &[(last, first), (other, last)])?;
+    holds(&next, whole, &[7.0, 8.0, 0.0, 0.0, 9.0, 10.0])?;
+    let results = session.run_and_carry(&[last, whole], &[(other, first)])?;
+    ensure(results == [vec![7.0, 8.0], vec![1.0, 2.0, 3.0, 4.0, 7.0, 8.0]], format!("{results:?}"))?;
+    holds(&session, whole, &[9.0, 10.0, 3.0, 4.0, 7.0, 8.0])
 }
 
 fn refused(result: Result<(), Error>, want: &str) -> Result<(), Failed> {

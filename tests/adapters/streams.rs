@@ -49,6 +49,7 @@ pub fn pieces_are_the_whole(target: &Target) -> Result<(), Failed> {
             [(1, 4, 1, false), (1, 13, 3, true), (2, 16, 2, false), (3, 5, 2, true)]
         {
             let config = Config::new(kind, 3, hidden_size).num_layers(num_layers).batch_first(batch_first);
+            let config = target.suited(config);
             let rnn = target.rnn(&device, &Params::init(&config, 11)?)?;
             let shape = if batch_first { [batch, SEQ_LEN, 3] } else { [SEQ_LEN, batch, 3] };
             let input = random(shape, 12)?;

@@ -4,6 +4,7 @@
 mod language_model;
 mod soundness;
 mod walk;
+mod wavefront;
 
 use soundness::checked;
 use walk::Walk;
@@ -59,7 +60,11 @@ fn check_sizes(
     let checker = checked(config, &weights, Sizes { batch: rows, ..sizes }, limits, tuning, schedule)?;
     let (steps, shards) = (sizes.seq_len, weights.layer(0).len());
     if config.num_layers * steps * shards <= 60_000 {
-        Walk::start(&checker).run();
+        if checker.plan.schedule.schedule == Schedule::Wavefront {
+            wavefront::walk(&checker);
+        } else {
+            Walk::start(&checker).run();
+        }
     }
     Ok(rows)
 }
@@ -91,7 +96,7 @@ fn plans_of_every_size_are_sound_or_refused_by_the_name_of_a_limit() {
     let mut pick = |from: &[usize]| from[random.next_u32() as usize % from.len()];
     let (mut planned, mut projected, mut refused) = (0, 0, 0);
     let mut by_schedule = std::collections::BTreeMap::<_, usize>::new();
-    for round in 0..4000 {
+    for round in 0..5000 {
         let limits = &limits[round % limits.len()];
         let kind = Kind::ALL[pick(&[0, 1, 2, 3])];
         let config = Config::new(kind, pick(&[1, 3, 4, 17, 64, 513]), pick(&[1, 2, 5, 31, 64, 129, 512]))
@@ -103,7 +108,7 @@ fn plans_of_every_size_are_sound_or_refused_by_the_name_of_a_limit() {
         let config = config.proj_size(proj_size);
         let sizes =
             Sizes { seq_len: pick(&[1, 2, 3, 7, 16, 101, 300]), batch: pick(&[1, 2, 3, 8, 9, 33, 64, 257, 4096]) };
-        let schedule = Schedule::ALL[pick(&[0, 1, 2, 3])];
+        let schedule = Schedule::ALL[pick(&[0, 1, 2, 3, 4])];
         match check_sizes(&config, sizes, limits, if pick(&[0, 1]) == 1 { GPU } else { CPU }, schedule) {
             Ok(_) => {
                 planned += 1;

@@ -10,6 +10,8 @@ use wgpu_rnn::plan::{MAX_SEGMENT_STEPS, Plan, Tuning, WeightLayout, choose, plan
 use wgpu_rnn::recording::{BufferId, BufferSpec, Dispatch, Role};
 use wgpu_rnn::{Config, Error, Kind, Schedule};
 
+use crate::wavefront;
+
 /// A plan with all that it was made from, to be checked.
 pub struct Checker<'a> {
     pub what: String,
@@ -91,10 +93,14 @@ impl Checker<'_> {
     fn step_kernels(&self) -> &'static [&'static str] {
         let schedule = self.plan.schedule.schedule;
         let (sequence, tiled) = (schedule == Schedule::Sequence, schedule == Schedule::StepTiled);
+        let wavefront = schedule == Schedule::Wavefront;
         match (self.config.kind, self.config.proj_size) {
             (Kind::RnnTanh | Kind::RnnRelu, _) if sequence => &["sequence_rnn"],
             (Kind::Gru, _) if sequence => &["sequence_gru"],
             (Kind::Lstm, 0) if sequence => &["sequence_lstm"],
+            (Kind::RnnTanh | Kind::RnnRelu, _) if wavefront => &["step_rnn_wave"],
+            (Kind::Gru, _) if wavefront => &["step_gru_wave"],
+            (Kind::Lstm, _) if wavefront => &["step_lstm_wave"],
             (Kind::RnnTanh | Kind::RnnRelu, _) if tiled => &["step_tiled_rnn"],
             (Kind::Gru, _) if tiled => &["step_tiled_gru"],
             (Kind::Lstm, 0) if tiled => &["step_tiled_lstm"],
@@ -127,6 +133,11 @@ impl Checker<'_> {
                 let role = self.plan.recording.spec(*id).role;
                 assert!(!matches!(role, Role::Weight | Role::Input), "{what}: {} writes to {role:?}", binding.name);
             }
+        }
+        if self.plan.schedule.schedule == Schedule::Wavefront {
+            let step = matches!(dispatch.dims, Dims::Step(_));
+            assert!(!step || self.step_kernels().contains(&kernel.name), "{what}: not one of this network's");
+            return wavefront::check(self, what, dispatch);
         }
         let directions = match &dispatch.dims {
             Dims::Linear(dims) => self.linear(what, dispatch, dims),
@@ -164,8 +175,11 @@ impl Checker<'_> {
         let [x_same, x_mirrored, weight, bias, y] = *dispatch.bindings else { panic!("{what}: bindings") };
         assert_eq!(self.size_of(x_same), rows as usize * features, "{what}: x is what the dims say");
         assert_eq!(self.size_of(x_mirrored), rows as usize * features, "{what}: mirrored segments are as long");
-        let columns = (dims.directions * dims.columns) as usize;
+        let shared = self.weights.is_stack() && dispatch.place.layer > 0;
+        let slots = if shared { self.config.num_layers - 1 } else { dims.directions as usize };
+        let columns = slots * dims.columns as usize;
         assert_eq!((self.size_of(weight), self.size_of(bias)), (columns * features, columns), "{what}: weight, bias");
+        assert!((dims.slot + dims.directions) as usize <= slots, "{what}: its weights are among them");
         let last = (rows - 1) * dims.y_row_stride + (dims.directions - 1) * dims.y_direction_stride;
         assert!((last + dims.y_offset + dims.columns) as usize <= self.size_of(y), "{what}: y holds the last column");
         let work = dispatch.work() - 1_000_000;
@@ -193,7 +207,7 @@ impl Checker<'_> {
         assert_eq!(dims.state_quads as usize * 4, quads(summed), "{what}: quads of what is summed");
         assert_eq!(dims.hidden_size as usize, units, "{what}: units of a direction");
         assert!((dims.unit_offset + dims.units) as usize <= units, "{what}: its units are among them");
-        self.sizes(what, dispatch, dims.units as usize * gates * quads(summed), summed);
+        self.sizes(what, dispatch, (dims.slot, dims.units as usize * gates * quads(summed)), summed);
         dims.directions
     }
 
@@ -211,25 +225,28 @@ impl Checker<'_> {
         let work = dispatch.work() - 1_000_000;
         let most = limits.max_work_per_submission;
         assert!(dims.steps == 1 || work <= most, "{what}: {work} multiply-adds of {most} in one submission");
-        self.sizes(what, dispatch, hidden * self.config.gate_count() * (dims.state_quads * 4) as usize, hidden);
+        let weight = hidden * self.config.gate_count() * (dims.state_quads * 4) as usize;
+        self.sizes(what, dispatch, (dims.slot, weight), hidden);
         dims.directions
     }
 
     /// The size of every buffer of a step; `weight` values to a direction, which multiply `summed` values.
-    fn sizes(&self, what: About<'_>, dispatch: &Dispatch, weight: usize, summed: usize) {
+    fn sizes(&self, what: About<'_>, dispatch: &Dispatch, (slot, weight): (u32, usize), summed: usize) {
         let config = self.config;
         let quads = |size: usize| size.next_multiple_of(4);
         let (hidden, state) = (config.hidden_size, config.state_size());
         let (directions, batch) = (config.num_directions(), self.plan.sizes.batch);
+        let slots = if self.weights.is_stack() { config.num_layers } else { directions };
+        assert!(slot as usize + directions <= slots, "{what}: its weights are among them");
         for (binding, id) in dispatch.kernel.bindings.iter().zip(&dispatch.bindings) {
             let size = self.size_of(*id);
             let want = match binding.name {
-                "weight" => directions * weight,
+                "weight" => slots * weight,
                 "h_in" => directions * batch * quads(summed),
                 "h_out" | "h_before" => directions * batch * quads(state),
                 "m" => directions * batch * quads(hidden),
                 "c" => directions * batch * hidden,
-                "bias_hn" => directions * hidden,
+                "bias_hn" => slots * hidden,
                 "lengths" => batch,
                 // Whole steps, those of a segment; the dims do not say how many.
                 "y" => self.steps_of(size) * directions * batch * quads(state),

@@ -32,8 +32,8 @@ impl std::fmt::Display for StepOf<'_> {
 /// A recording as it runs, every value replaced by what it stands for.
 pub struct Walk<'a> {
     checker: &'a Checker<'a>,
-    /// Layer and units of each weight.
-    shards: HashMap<BufferId, (usize, Range<usize>)>,
+    /// Layer and units of each weight, by its buffer and its place there.
+    shards: HashMap<(BufferId, usize), (usize, Range<usize>)>,
     /// `h` buffers; for an LSTM `c`, and with a projection `m`, what the steps hand to it.
     states: HashMap<BufferId, Holds>,
     /// `gates_x`: the layer and the steps that it was projected for, and how many units.
@@ -53,13 +53,13 @@ impl<'a> Walk<'a> {
         let mut shards = HashMap::new();
         for layer in 0..checker.config.num_layers {
             for shard in checker.weights.layer(layer) {
-                for weight in [shard.weight_ih, shard.weight_hh] {
+                for weight in [(shard.weight_ih, shard.input_slot), (shard.weight_hh, shard.state_slot)] {
                     let other = shards.insert(weight, (layer, shard.units.clone()));
                     assert!(other.is_none(), "{}: {weight:?} is the weight of one shard", checker.what);
                 }
             }
             for shard in checker.weights.projection(layer) {
-                let other = shards.insert(shard.weight_hr, (layer, shard.units.clone()));
+                let other = shards.insert((shard.weight_hr, 0), (layer, shard.units.clone()));
                 assert!(other.is_none(), "{}: {:?} is the weight of one shard", checker.what, shard.weight_hr);
             }
         }
@@ -79,7 +79,8 @@ impl<'a> Walk<'a> {
                         assert_eq!(dims.first_step as usize, segment.start, "{what}: the first step of the segment");
                         assert_eq!(dims.seq_len as usize, plan.sizes.seq_len, "{what}: T");
                         let units = 0..dims.hidden_size as usize;
-                        self.step(dispatch, units, first..first + dims.steps as usize, &segment);
+                        let steps = first..first + dims.steps as usize;
+                        self.step(dispatch, (units, dims.slot), steps, &segment);
                     }
                     _ => self.project(dispatch),
                 },
@@ -97,7 +98,7 @@ impl<'a> Walk<'a> {
                             assert_eq!(dims.seq_len as usize, plan.sizes.seq_len, "{what}: T");
                             let units = dims.unit_offset as usize..(dims.unit_offset + dims.units) as usize;
                             let s = first + index as usize;
-                            self.step(dispatch, units, s..s + 1, &segment);
+                            self.step(dispatch, (units, dims.slot), s..s + 1, &segment);
                         }
                     }
                 }
@@ -118,7 +119,7 @@ impl<'a> Walk<'a> {
     fn project(&mut self, dispatch: &Dispatch) {
         let (what, segments) = (&self.checker.what, &self.checker.plan.segments);
         let Dims::Linear(dims) = &dispatch.dims else { panic!("{what}: only projections are outside of steps") };
-        let (layer, units) = self.shards[&dispatch.bindings[2]].clone();
+        let (layer, units) = self.shards[&(dispatch.bindings[2], dims.slot as usize)].clone();
         let (same, mirrored) = (&self.sequences[&dispatch.bindings[0]], &self.sequences[&dispatch.bindings[1]]);
         assert_eq!((same.0, mirrored.0), (layer, layer), "{what}: layer {layer} reads what is there for it");
         let c = segments.iter().position(|s| *s == same.1).unwrap_or_else(|| panic!("{what}: {:?} is whole", same.1));
@@ -136,11 +137,17 @@ impl<'a> Walk<'a> {
     }
 
     /// Steps `s..end` read the state after s steps of every unit, and write that after `end` of their own.
-    fn step(&mut self, dispatch: &Dispatch, units: Range<usize>, steps: Range<usize>, segment: &Range<usize>) {
+    fn step(
+        &mut self,
+        dispatch: &Dispatch,
+        (units, slot): (Range<usize>, u32),
+        steps: Range<usize>,
+        segment: &Range<usize>,
+    ) {
         let Checker { what, config, plan, .. } = self.checker;
         let (s, end) = (steps.start, steps.end);
         let of = |name| bound(dispatch, name).unwrap_or_else(|| panic!("{what}: {name} is bound"));
-        let (layer, of_shard) = self.shards[&of("weight")].clone();
+        let (layer, of_shard) = self.shards[&(of("weight"), slot as usize)].clone();
         assert_eq!(units, of_shard, "{what}: units");
         assert!(end <= segment.end, "{what}: steps {steps:?} are in {segment:?}");
         assert_eq!(of("lengths"), plan.lengths, "{what}: lengths");

@@ -248,7 +248,7 @@ fn a_second_or_misnamed_entry_point_is_refused() {
 #[test]
 fn a_binding_without_a_shape_is_refused() {
     let linear = kernel_named("linear");
-    let unstated = with_passage(linear, "// [D, N]\n", "// the bias\n");
+    let unstated = with_passage(linear, "// [.., N]       slot + d\n", "// the bias\n");
     assert_refused("no shape on the line", shapes_are_stated(&unstated), "stated for binding 4 bias");
     let elsewhere = with_passage(linear, "//        @binding(3)", "//        @binding(6)");
     assert_refused("a fragment's shape under another number", shapes_are_stated(&elsewhere), "binding 3 weight");

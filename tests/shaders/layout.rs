@@ -68,7 +68,10 @@ fn host_layouts() -> [Layout; 11] {
             y_direction_stride,
             y_offset,
             row_tiles,
-            column_tiles
+            column_tiles,
+            slot,
+            x_first_row,
+            x_direction_rows
         }),
         layout_of!(StepDims {
             seq_len,
@@ -80,7 +83,11 @@ fn host_layouts() -> [Layout; 11] {
             units,
             unit_offset,
             unit_tiles,
-            row_tiles
+            row_tiles,
+            slot,
+            first_index,
+            lag,
+            steps
         }),
         layout_of!(SequenceDims {
             seq_len,
@@ -91,7 +98,8 @@ fn host_layouts() -> [Layout; 11] {
             directions,
             hidden_size,
             state_quads,
-            row_tiles
+            row_tiles,
+            slot
         }),
         layout_of!(Step { index }),
         layout_of!(EmbedDims { rows, first_token, tokens, quads } padding {}),
@@ -186,13 +194,15 @@ fn constants_agree(kernel: &Kernel) -> Verdict {
         "linear" => &[("TILE", LINEAR_TILE)],
         "linear_wide" => &[("TILE", LINEAR_WIDE_TILE)],
         "linear_rows" => &[("MAX_ROWS", LINEAR_MAX_ROWS), ("WORKGROUP_SIZE", LINEAR_ROWS_COLUMNS)],
-        "step_rnn" | "sequence_rnn" => {
+        "step_rnn" | "step_rnn_wave" | "sequence_rnn" => {
             &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::RnnTanh.gate_count())]
         }
-        "step_lstm" | "step_lstm_unprojected" | "sequence_lstm" => {
+        "step_lstm" | "step_lstm_unprojected" | "step_lstm_wave" | "sequence_lstm" => {
             &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Lstm.gate_count())]
         }
-        "step_gru" | "sequence_gru" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Gru.gate_count())],
+        "step_gru" | "step_gru_wave" | "sequence_gru" => {
+            &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Gru.gate_count())]
+        }
         "step_projection" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", 1)],
         "step_tiled_rnn" | "step_tiled_lstm" | "step_tiled_gru" => {
             &[("TILE_UNITS", STEP_TILE_UNITS), ("TILE_ROWS", STEP_TILE_ROWS)]
@@ -240,9 +250,9 @@ fn structs_that_differ_from_the_host_are_refused() {
         ("members in another order", swapped, r#"members: [("first_step", 0), ("seq_len", 4)"#),
         ("an aligned member", ("    batch: u32,", "    @align(16) batch: u32,"), r#"("batch", 16)"#),
         ("no padding", ("    pad: vec2<u32>,\n", ""), "padding: None"),
-        ("less padding", ("    pad: vec2<u32>,", "    pad: u32,"), "span: 44"),
+        ("less padding", ("    pad: vec2<u32>,", "    pad: u32,"), "span: 60"),
         ("a larger struct", ("    pad2: u32,\n", "    pad2: vec2<u32>,\n"), "span: 24"),
-        ("a member more", ("    pad: vec2<u32>,", "    more: u32,\n    pad: u32,"), r#"("more", 40)"#),
+        ("a member more", ("    pad: vec2<u32>,", "    more: u32,\n    pad: u32,"), r#"("more", 56)"#),
         ("a struct of another name", ("struct Step {", "alias Step = At;\nstruct At {"), "there is no At on the host"),
     ];
     for (broken, (passage, replacement), reason) in cases {

@@ -1,0 +1,183 @@
+//! The schedule `wavefront` gives what `step` gives, to the last bit, in fewer dispatches.
+
+use std::sync::Arc;
+
+use libtest_mimic::Failed;
+use wgpu_rnn::check::Sizes;
+use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::plan::{Choice, Plan, Storage, WeightLayout, plan};
+use wgpu_rnn::session::{Session, Weights};
+use wgpu_rnn::{
+    Config, Device, Error, ForwardOptions, Kind, Params, Rnn, RnnOptions, Schedule, State, Tensor, WeightType,
+};
+
+use crate::bits::{assert_same, assert_same_tensor};
+use crate::networks::random;
+use crate::{Target, ensure};
+
+/// Layers, T, B, input and hidden size: chunks that divide T and others, one step, fewer steps than layers.
+const SHAPES: [(usize, usize, usize, usize, usize); 9] = [
+    (2, 1, 1, 3, 5),
+    (2, 3, 2, 7, 16),
+    (2, 4, 1, 1, 1),
+    (6, 2, 3, 4, 9),
+    (3, 13, 1, 32, 32),
+    (3, 41, 5, 9, 37),
+    (4, 100, 1, 3, 8),
+    (5, 7, 9, 13, 13),
+    (2, 64, 33, 12, 65),
+];
+
+fn module(device: &Device, params: &Params, schedule: Schedule, weights: WeightType) -> Result<Rnn, Failed> {
+    Ok(Rnn::with_options(device, params, &RnnOptions::default().schedule(schedule).weights(weights))?)
+}
+
+fn state_of(config: &Config, batch: usize) -> Result<State, Failed> {
+    let shape = [config.num_layers, batch, config.hidden_size];
+    Ok(State { h: random(shape, 5)?, c: (config.kind == Kind::Lstm).then(|| random(shape, 6)).transpose()? })
+}
+
+/// With all rows as long as the sequence and not, from zero and from a state, with weights of both types; also where
+/// submissions are short and where time is cut into segments.
+pub fn is_step(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    let submissions = target.open(&OpenOptions::default().limit("max_work_per_submission", 9_000_000))?;
+    for kind in Kind::ALL {
+        for (num_layers, seq_len, batch, input_size, hidden_size) in SHAPES {
+            let config = Config::new(kind, input_size, hidden_size).num_layers(num_layers);
+            let params = Params::init(&config, 3)?;
+            let input = random([seq_len, batch, input_size], 4)?;
+            let state = state_of(&config, batch)?;
+            let lengths: Vec<usize> =
+                (0..batch).map(|row| (seq_len + 1).saturating_sub(row * 5 % (seq_len + 2))).collect();
+            let lengths: Vec<usize> = lengths.into_iter().map(|length| length.min(seq_len)).collect();
+            let cut = segmented(target, &device, &params, seq_len, batch)?;
+            for weights in [WeightType::F32, WeightType::F16] {
+                let step = module(&device, &params, Schedule::Step, weights)?;
+                for options in [
+                    ForwardOptions::default(),
+                    ForwardOptions { state: Some(&state), ..ForwardOptions::default() },
+                    ForwardOptions { lengths: Some(&lengths), state: Some(&state), ..ForwardOptions::default() },
+                ] {
+                    let want = step.forward_with(&input, &options)?;
+                    for (which, device) in [Some(&device), Some(&submissions), cut.as_ref()].into_iter().enumerate() {
+                        let Some(device) = device else { continue };
+                        let rnn = module(device, &params, Schedule::Wavefront, weights)?;
+                        let what = format!("{config:?} T = {seq_len} B = {batch} {weights:?}, device {which}");
+                        let got = rnn.forward_with(&input, &options)?;
+                        assert_same(&what, &got, &want);
+                        assert_same(&format!("{what}, again"), &rnn.forward_with(&input, &options)?, &want);
+                        let other = rnn.forward(&input, Some(&state_of(&config, batch)?))?;
+                        ensure(options.state.is_some() || other != got, format!("{what}: a state must show"))?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The device with as little memory as a wavefront of several segments takes; `None` for sizes that have one in any case.
+fn segmented(
+    target: &Target,
+    device: &Device,
+    params: &Params,
+    seq_len: usize,
+    batch: usize,
+) -> Result<Option<Device>, Failed> {
+    let plan = module(device, params, Schedule::Wavefront, WeightType::F32)?.plan(seq_len, batch)?;
+    let wave = |name: &str| name.starts_with("step_") && name.ends_with("_wave");
+    let dispatches = || plan.recording.commands.iter().flat_map(|command| command.dispatches(0));
+    ensure(dispatches().any(|dispatch| wave(dispatch.kernel.name)), "the waves' kernels run")?;
+    ensure(plan.schedule.schedule == Schedule::Wavefront && plan.segments.len() == 1, format!("{:?}", plan.schedule))?;
+    if seq_len < 40 {
+        return Ok(None);
+    }
+    let gates_x = plan.recording.buffers.iter().find(|buffer| buffer.label == "gates_x");
+    let budget = plan.size() - gates_x.ok_or("there is no gates_x")?.size() / 3;
+    let small = target.open(&OpenOptions::default().memory_budget(budget))?;
+    let segments = module(&small, params, Schedule::Wavefront, WeightType::F32)?.plan(seq_len, batch)?.segments.len();
+    ensure(segments > 1, format!("{segments} segments in {budget} bytes"))?;
+    Ok(Some(small))
+}
+
+/// A state goes from a plan of one schedule to a plan of the other, as it does when a stream's calls vary in length.
+pub fn between_schedules(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    let (batch, input_size) = (3, 8);
+    for kind in Kind::ALL {
+        let config = Config::new(kind, input_size, 5).num_layers(3);
+        let params = Params::init(&config, 8)?;
+        let layout = WeightLayout::stored(&config, Storage::default(), device.limits())?;
+        let weights = Weights::load(&device, layout.buffers(), |index| layout.pack(index, &params))?;
+        let input = random([21, batch, input_size], 9)?;
+        let (output, last) = module(&device, &params, Schedule::Step, WeightType::F32)?.forward(&input, None)?;
+        for schedules in [[Schedule::Step, Schedule::Wavefront], [Schedule::Wavefront, Schedule::Step]] {
+            let mut before: Option<(Plan, Session)> = None;
+            for (schedule, steps) in schedules.into_iter().zip([0..12, 12..21]) {
+                let sizes = Sizes { seq_len: steps.len(), batch };
+                let plan = plan(&config, &layout, sizes, device.limits(), device.tuning(), &Choice::asked(schedule))?;
+                let mut session = Session::new(Arc::new(plan.recording.clone()), &weights)?;
+                session.write(
+                    plan.input[0],
+                    &input.data()[steps.start * batch * input_size..][..steps.len() * batch * input_size],
+                )?;
+                session.write(plan.lengths, &[f32::from_bits(steps.len() as u32); 3])?;
+                if let Some((from, session_before)) = &before {
+                    let states = from.states.iter().zip(&plan.states).enumerate();
+                    let pairs = states.flat_map(|(layer, (from_state, to))| {
+                        std::iter::once((from.final_h(layer), to.h[0])).chain(from_state.c.zip(to.c))
+                    });
+                    session.carry_from(session_before, &pairs.collect::<Vec<_>>())?;
+                }
+                let what = format!("{kind} {schedule} of steps {steps:?}");
+                let packed = session.run(&plan.output)?.remove(0);
+                let rows: Vec<f32> = packed.chunks(8).flat_map(|row| row[..5].to_vec()).collect();
+                let want = output.data()[steps.start * batch * 5..][..steps.len() * batch * 5].to_vec();
+                let shape = [steps.len(), batch, 5];
+                assert_same_tensor(&what, &Tensor::new(shape, rows)?, &Tensor::new(shape, want)?);
+                before = Some((plan, session));
+            }
+            let Some((plan, session)) = before else { return Err("there were two".into()) };
+            for layer in 0..3 {
+                let h: Vec<f32> =
+                    session.read(plan.final_h(layer))?.chunks(8).flat_map(|row| row[..5].to_vec()).collect();
+                let want = Tensor::new([batch, 5], last.h.data()[layer * batch * 5..][..batch * 5].to_vec())?;
+                assert_same_tensor(
+                    &format!("{kind} {schedules:?}: h of layer {layer}"),
+                    &Tensor::new([batch, 5], h)?,
+                    &want,
+                );
+                if let (Some(id), Some(c)) = (plan.states[layer].c, &last.c) {
+                    let want = Tensor::new([batch, 5], c.data()[layer * batch * 5..][..batch * 5].to_vec())?;
+                    let got = Tensor::new([batch, 5], session.read(id)?)?;
+                    assert_same_tensor(&format!("{kind} {schedules:?}: c of layer {layer}"), &got, &want);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What it cannot run is refused when the module is made, training when it is asked for.
+pub fn refusals(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    let stack = Config::gru(4, 8).num_layers(2).dropout(0.5);
+    for (config, why) in [
+        (stack.clone().num_layers(1).dropout(0.0), "needs at least two layers"),
+        (stack.clone().bidirectional(true), "runs one direction"),
+        (Config::lstm(4, 8).num_layers(2).proj_size(3), "has no projection"),
+    ] {
+        let options = RnnOptions::default().schedule(Schedule::Wavefront);
+        let refused = Rnn::with_options(&device, &Params::init(&config, 0)?, &options);
+        let want = format!("the schedule 'wavefront' {why}");
+        let named = matches!(&refused, Err(Error::Unsupported(told)) if told.starts_with(&want));
+        ensure(named, format!("{config:?}: {refused:?}"))?;
+    }
+    let rnn = module(&device, &Params::init(&stack, 0)?, Schedule::Wavefront, WeightType::F32)?;
+    let input = random([5, 2, 4], 1)?;
+    rnn.forward(&input, None)?;
+    let trained = rnn.forward_with(&input, &ForwardOptions { training: Some(1), ..ForwardOptions::default() });
+    let named = matches!(&trained, Err(Error::Unsupported(why)) if why.contains("has no dropout between layers"));
+    ensure(named, format!("{trained:?}"))
+}
