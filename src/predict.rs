@@ -81,6 +81,20 @@ pub fn step(
     })
 }
 
+/// Predicts the input projection of so many (step, row) pairs of a layer, in microseconds; `None` where its rate is not known.
+pub fn projection(
+    calibration: &Calibration,
+    config: &Config,
+    layer: usize,
+    rows: usize,
+    stored: WeightType,
+) -> Option<f64> {
+    let work = projection_work(config, layer, Sizes { seq_len: rows, batch: 1 }, stored);
+    let weights = work.weights as f64;
+    let arithmetic_us = work.multiply_adds as f64 / calibration.rate(Part::Linear, rows)?;
+    Some(arithmetic_us.max(weights / calibration.bytes_per_us(weights)))
+}
+
 /// Predicts a forward pass whose steps take what `step` says, from call to result in microseconds; `None` where the rate
 /// of the input projection is not known. Copying input and output to the device and back is not counted.
 pub fn forward(
@@ -93,10 +107,7 @@ pub fn forward(
 ) -> Option<f64> {
     let mut device_us = 0.0;
     for layer in 0..config.num_layers {
-        let work = projection_work(config, layer, sizes, stored);
-        let rate = calibration.rate(Part::Linear, sizes.seq_len.saturating_mul(sizes.batch))?;
-        let weights = work.weights as f64;
-        let work_us = (work.multiply_adds as f64 / rate).max(weights / calibration.bytes_per_us(weights));
+        let work_us = projection(calibration, config, layer, sizes.seq_len.saturating_mul(sizes.batch), stored)?;
         device_us += calibration.dispatch_us + work_us + sizes.seq_len as f64 * step.step_us();
     }
     Some(device_us.max(dispatches as f64 * calibration.encode_us) + calibration.read_back_us)

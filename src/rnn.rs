@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use crate::check::{self, Sizes};
 use crate::config::{Config, Kind};
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{Timing, Waiting, lock};
 use crate::kernel::WeightType;
 use crate::layout::{Given, c_features, h_features, output_shape, unpack_output, unpack_state, write_inputs};
 use crate::params::Params;
-use crate::plan::{self, Plan, Schedule, WeightLayout};
+use crate::plan::{self, Choice, Plan, Schedule, WeightLayout};
 use crate::session::{Session, Weights};
 use crate::state_dict::StateDict;
 use crate::tensor::Tensor;
@@ -285,11 +285,45 @@ impl Rnn {
     }
 
     pub(crate) fn plan_rows(&self, sizes: Sizes, training: bool) -> Result<Plan> {
-        let plan = if training { plan::plan_training } else { plan::plan };
+        let choice = self.choose(sizes.batch)?;
+        let free = self.options.schedule == Schedule::Auto && !self.device.tuning().host;
+        if free && !(training && self.config.drops_between_layers()) {
+            let calibration = self.device.calibration();
+            if let Some(waves) = plan::side_by_side(&choice, &self.config, &self.layout, sizes, calibration) {
+                match self.plan_by(&waves, sizes, training) {
+                    // The limits have no room for all layers at once.
+                    Err(Error::Unsupported(_)) => {}
+                    planned => return planned,
+                }
+            }
+        }
+        self.plan_by(&choice, sizes, training)
+    }
+
+    /// The schedule for so many rows, one layer after the other unless it was asked for otherwise.
+    pub(crate) fn choose(&self, batch: usize) -> Result<Choice> {
         let Self { config, layout, device, options, .. } = self;
         let (limits, tuning, calibration) = (device.limits(), device.tuning(), device.calibration());
-        let choice = plan::choose(options.schedule, config, layout, sizes.batch, limits, tuning, calibration)?;
-        plan(config, layout, sizes, limits, tuning, &choice)
+        plan::choose(options.schedule, config, layout, batch, limits, tuning, calibration)
+    }
+
+    /// As [`choose`](Self::choose), for what hands the states of layers to kernels of its own.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`](crate::Error::Unsupported) where layers were asked to run side by side, which share buffers.
+    pub(crate) fn choose_for(&self, what: &str, batch: usize) -> Result<Choice> {
+        let choice = self.choose(batch)?;
+        if choice.schedule == Schedule::Wavefront {
+            return Err(Error::Unsupported(format!(
+                "the schedule 'wavefront' in {what}; use 'step', which gives the same bits, or 'auto'"
+            )));
+        }
+        Ok(choice)
+    }
+
+    pub(crate) fn plan_by(&self, choice: &Choice, sizes: Sizes, training: bool) -> Result<Plan> {
+        let plan = if training { plan::plan_training } else { plan::plan };
+        plan(&self.config, &self.layout, sizes, self.device.limits(), self.device.tuning(), choice)
     }
 
     /// An output of zeros, and the state before the first step.

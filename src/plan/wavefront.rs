@@ -11,12 +11,14 @@ use super::dense::LinearShape;
 use super::layers::{Planner, Width};
 use super::schedule::{Choice, Schedule, refuse};
 use super::{LayerState, Plan, Tuning, WeightLayout, padded, run_size, segments};
+use crate::calibrate::Calibration;
 use crate::check::Sizes;
 use crate::config::{Config, Kind};
 use crate::dims::{Dims, LinearDims, StepDims};
 use crate::error::Result;
 use crate::kernel::{self, activation};
 use crate::limits::Limits;
+use crate::predict;
 use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Role};
 
 /// Whether the schedule can run a module, whatever the sizes.
@@ -50,6 +52,38 @@ pub(super) fn chunk(layers: usize, steps: usize) -> Option<usize> {
 /// and layer 0's.
 fn dispatches(layers: usize, steps: usize, chunk: usize) -> usize {
     steps + (layers - 1) * chunk + steps.div_ceil(chunk) + layers - 1
+}
+
+/// The wavefront in the place of one layer after the other, where that was chosen by `choice` and takes longer by what is known
+/// of the device. Both give the same bits, so that the number of steps may decide.
+pub fn side_by_side(
+    choice: &Choice,
+    config: &Config,
+    weights: &WeightLayout,
+    sizes: Sizes,
+    calibration: &Calibration,
+) -> Option<Choice> {
+    let step = choice.predictions.first().filter(|_| choice.schedule == Schedule::Step)?;
+    let (layers, steps) = (config.num_layers, sizes.seq_len);
+    let chunk = chunk(layers, steps).filter(|_| check(config, weights).is_ok())?;
+    let stored = weights.storage().read_as();
+    let projected = |rows| predict::projection(calibration, config, 1, rows, stored);
+    // What differs: all that waits, and the projections of the layers above the first, in one piece or a chunk at a time.
+    let (above, waves) = ((layers - 1) as f64, (steps.div_ceil(chunk) + layers - 1) as f64);
+    let wait_us = calibration.dispatch_us;
+    let one_by_one = (layers * (steps + 1)) as f64 * wait_us + above * projected(steps * sizes.batch)?;
+    let beside = dispatches(layers, steps, chunk) as f64 * wait_us + waves * above * projected(chunk * sizes.batch)?;
+    if beside >= one_by_one {
+        return None;
+    }
+    let reason = format!(
+        "{}; layers side by side save {:.0} of {:.0} µs of waiting and projecting",
+        choice.reason,
+        one_by_one - beside,
+        one_by_one
+    );
+    let predictions = std::iter::once(*step).chain(choice.predictions[1..].iter().copied()).collect();
+    Some(Choice { schedule: Schedule::Wavefront, reason, predictions })
 }
 
 /// Plans all layers.
@@ -297,7 +331,35 @@ impl<'a> Wavefront<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{chunk, dispatches};
+    use super::{chunk, dispatches, side_by_side};
+    use crate::Config;
+    use crate::calibrate::Calibration;
+    use crate::check::Sizes;
+    use crate::limits::Limits;
+    use crate::plan::{Choice, Schedule, Tuning, WeightLayout, choose};
+    use crate::wgpu::DeviceType;
+
+    /// What runs a stack of LSTMs of 256 units on a discrete GPU.
+    fn taken(num_layers: usize, seq_len: usize, dispatch_us: f64) -> Option<Choice> {
+        let config = Config::lstm(256, 256).num_layers(num_layers);
+        let limits = Limits::of(&wgpu::Limits::defaults(), false);
+        let weights = WeightLayout::new(&config, &limits).expect("it fits");
+        let calibration = Calibration { dispatch_us, ..Calibration::typical_of(Some(DeviceType::DiscreteGpu)) };
+        let choice = choose(Schedule::Auto, &config, &weights, 1, &limits, Tuning::default(), &calibration);
+        let sizes = Sizes { seq_len, batch: 1 };
+        side_by_side(&choice.expect("auto always runs"), &config, &weights, sizes, &calibration)
+    }
+
+    #[test]
+    fn layers_run_side_by_side_where_waiting_is_what_takes_the_time() {
+        let waves = taken(3, 100, 2.0).expect("300 steps wait for each other");
+        assert_eq!(waves.schedule, Schedule::Wavefront);
+        assert!(waves.reason.contains("side by side save"), "{}", waves.reason);
+        assert_eq!(waves.predictions.first().map(|step| step.schedule), Some(Schedule::Step), "its steps");
+        assert_eq!(taken(3, 100, 0.01), None, "dispatches cost next to nothing, and projections in pieces more");
+        assert_eq!(taken(1, 100, 2.0), None, "one layer");
+        assert_eq!(taken(3, 1, 2.0), None, "one step");
+    }
 
     #[test]
     fn chunks_make_the_fewest_dispatches_or_there_is_none() {

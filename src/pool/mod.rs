@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Waiting, lock};
 use crate::kernel::NO_SLOT;
 use crate::layout::{c_features, h_features};
-use crate::plan::{self, PoolPlan, padded, plan_pool};
+use crate::plan::{PoolPlan, padded, plan_pool};
 use crate::rnn::{Rnn, State};
 use crate::session::{Reading, Session};
 use crate::tensor::Tensor;
@@ -106,10 +106,9 @@ impl Rnn {
         }
         let device = self.device();
         let (layout, weights) = (self.layout(), self.weights());
-        let (limits, tuning, calibration) = (device.limits(), device.tuning(), device.calibration());
+        let (limits, tuning) = (device.limits(), device.tuning());
         let PoolOptions { slots, steps, rows } = *options;
-        let choice =
-            plan::choose(self.options().schedule, config, layout, rows.min(slots), limits, tuning, calibration)?;
+        let choice = self.choose_for("a pool", rows.min(slots))?;
         let sizes = Sizes { seq_len: steps, batch: rows };
         let plan = plan_pool(config, layout, slots, sizes, limits, tuning, &choice)?;
         let session = Session::new(Arc::new(plan.layers.recording.clone()), weights)?;

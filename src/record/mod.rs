@@ -73,7 +73,8 @@ impl Rnn {
                 "recording on the cpu, which has no command encoders; use forward(), or a device of wgpu".to_owned(),
             ));
         };
-        let plan = self.plan_rows(Sizes { seq_len, batch }, false)?;
+        let choice = self.choose_for("a recorded pass", batch)?;
+        let plan = self.plan_by(&choice, Sizes { seq_len, batch }, false)?;
         let engine = gpu::Engine::new(Arc::clone(gpu), Arc::new(plan.recording.clone()), weights)?;
         let whole_rows = gpu.filled("whole rows", wgpu::BufferUsages::STORAGE, &vec![seq_len as u32; batch])?;
         Ok(Recorder { config: self.config().clone(), plan, gpu: Arc::clone(gpu), engine: Arc::new(engine), whole_rows })
