@@ -118,7 +118,9 @@ pub fn as_forward(target: &Target) -> Result<(), Failed> {
                 let c = recorder.c_shape().map(|shape| program.untouched(shape));
                 let h_given = program.buffer(h_0.data());
                 let c_given = c_0.as_ref().map(|c_0| program.buffer(c_0.data()));
-                let words: Vec<f32> = lengths.iter().map(|&length| f32::from_bits(length as u32)).collect();
+                // A length beyond T is T, and a word that would be a NaN stays what it is.
+                let word = |&length: &usize| if length == seq_len { u32::MAX } else { length as u32 };
+                let words: Vec<f32> = lengths.iter().map(word).map(f32::from_bits).collect();
                 let words = program.buffer(&words);
                 let mut bindings = PassBindings::new(&theirs).output(&output).h_n(&h);
                 bindings = c.as_ref().map_or(bindings, |c| bindings.c_n(c));

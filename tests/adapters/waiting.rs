@@ -55,6 +55,22 @@ fn tokio() -> Result<tokio::runtime::Runtime, Failed> {
     Ok(tokio::runtime::Builder::new_current_thread().build()?)
 }
 
+/// Who awaits a future.
+#[derive(Debug, Clone, Copy)]
+enum Executor {
+    Own,
+    Tokio,
+}
+
+impl Executor {
+    fn run<T>(self, future: impl Future<Output = T>) -> Result<T, Failed> {
+        match self {
+            Self::Own => Ok(block_on(future)),
+            Self::Tokio => Ok(tokio()?.block_on(future)),
+        }
+    }
+}
+
 /// A device as `open_async` and its siblings give it.
 async fn open(target: &Target, options: &OpenOptions) -> wgpu_rnn::Result<Device> {
     match &target.machine {
@@ -66,12 +82,8 @@ async fn open(target: &Target, options: &OpenOptions) -> wgpu_rnn::Result<Device
 /// What the asynchronous functions give is what the blocking ones give, whoever awaits them.
 pub fn futures(target: &Target) -> Result<(), Failed> {
     let (params, input) = example()?;
-    let executors: [(&str, fn(&Target) -> Result<Device, Failed>); 2] = [
-        ("an executor of our own", |target| Ok(block_on(open(target, &OpenOptions::default()))?)),
-        ("tokio", |target| Ok(tokio()?.block_on(open(target, &OpenOptions::default()))?)),
-    ];
-    for (executor, open) in executors {
-        let device = open(target)?;
+    for executor in [Executor::Own, Executor::Tokio] {
+        let device = executor.run(open(target, &OpenOptions::default()))??;
         let rnn = Arc::new(Rnn::new(&device, &params)?);
         let want = rnn.forward(&input, None)?;
         let lengths = [5, 1, 0];
@@ -82,9 +94,9 @@ pub fn futures(target: &Target) -> Result<(), Failed> {
             let again = rnn.forward_with_async(&input, &options).await?;
             Ok::<_, Error>(((output, state), again))
         };
-        let (got, got_lengths) = if executor == "tokio" { tokio()?.block_on(awaited)? } else { block_on(awaited)? };
-        ensure(got == want, format!("{executor}: forward_async"))?;
-        ensure(got_lengths == want_lengths, format!("{executor}: forward_with_async"))?;
+        let (got, got_lengths) = executor.run(awaited)??;
+        ensure(got == want, format!("{executor:?}: forward_async"))?;
+        ensure(got_lengths == want_lengths, format!("{executor:?}: forward_with_async"))?;
     }
     // Tasks that wait side by side, on one thread, with a model of their own and one in common.
     let device = target.device()?;
@@ -194,7 +206,7 @@ pub fn threads(target: &Target) -> Result<(), Failed> {
         let own = Rnn::new(&device, &params)?;
         for call in 0..6 {
             let rnn = if call % 3 == 2 { &own } else { &rnn };
-            let got = if (thread + call) % 2 == 0 {
+            let got = if (thread + call).is_multiple_of(2) {
                 rnn.forward(&input, None)?
             } else {
                 block_on(rnn.forward_async(&input, None))?
