@@ -304,7 +304,8 @@ impl Rnn {
     pub(crate) fn choose(&self, batch: usize) -> Result<Choice> {
         let Self { config, layout, device, options, .. } = self;
         let (limits, tuning, calibration) = (device.limits(), device.tuning(), device.calibration());
-        plan::choose(options.schedule, config, layout, batch, limits, tuning, calibration)
+        // Of no rows planning will say that there is nothing to run.
+        plan::choose(options.schedule, config, layout, batch.max(1), limits, tuning, calibration)
     }
 
     /// As [`choose`](Self::choose), for what hands the states of layers to kernels of its own.

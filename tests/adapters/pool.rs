@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libtest_mimic::Failed;
 use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Config, Error, Kind, Params, Pool, PoolOptions, Rnn, Slot, State, Stream, Tensor};
+use wgpu_rnn::{Config, Error, Kind, Params, Pool, PoolOptions, Rnn, Schedule, Slot, State, Stream, Tensor};
 
 use crate::alike::alike;
 use crate::networks::random;
@@ -99,6 +99,10 @@ fn play(rnn: &Rnn, options: &PoolOptions, ticks: usize, seed: u64) -> Result<(),
 
 pub fn slots_are_streams(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
+    if target.schedule == Schedule::Wavefront {
+        let rnn = target.rnn(&device, &Params::init(&Config::gru(3, 4).num_layers(2), 0)?)?;
+        return refused("layers side by side", rnn.pool(&PoolOptions::new(1)), "the schedule 'wavefront' in a pool");
+    }
     for (kind, layers, hidden_size, options) in [
         (Kind::Lstm, 2, 5, PoolOptions::new(7).steps(3)),
         (Kind::Gru, 1, 8, PoolOptions::new(5)),
@@ -225,6 +229,6 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     let both = target.rnn(&device, &Params::init(&Config::gru(3, 4).bidirectional(true), 0)?)?;
     refused("two directions", both.pool(&PoolOptions::new(1)), "a bidirectional GRU has no pool")?;
     refused("no slots", rnn.pool(&PoolOptions::new(0)), "at least one slot")?;
-    refused("no steps", rnn.pool(&PoolOptions::new(1).steps(0)), "step")?;
+    refused("no steps", rnn.pool(&PoolOptions::new(1).steps(0)), "sequence length to be larger than 0")?;
     refused("no rows", rnn.pool(&PoolOptions::new(1).rows(0)), "row")
 }

@@ -4,7 +4,10 @@ use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::random::Mt19937;
 use wgpu_rnn::wgpu::{self, BufferUsages};
-use wgpu_rnn::{Config, Device, Error, Kind, Params, PassBindings, Recorder, Rnn, State, Tensor, TensorBinding};
+use wgpu_rnn::{
+    Config, Device, Error, Kind, Params, PassBindings, Recorder, Rnn, RnnOptions, Schedule, State, Tensor,
+    TensorBinding,
+};
 
 use crate::brought::request;
 use crate::by_hand::same_bits;
@@ -248,7 +251,8 @@ pub fn cut(target: &Target) -> Result<(), Failed> {
     same_bits("segments", &program.read(&y)?, want.data())?;
 
     let program = Program::open(target, &OpenOptions::default().limit("max_work_per_submission", 8_000_000))?;
-    let rnn = Rnn::new(&program.rnn, &params)?;
+    // Steps are what a run can be cut between.
+    let rnn = Rnn::with_options(&program.rnn, &params, &RnnOptions::default().schedule(Schedule::Step))?;
     let recorder = rnn.recorder(10, 2)?;
     let (want, _) = rnn.forward(&input, None)?;
     let (x, y) = (program.buffer(input.data()), program.untouched(recorder.output_shape()));
