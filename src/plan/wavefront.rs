@@ -99,6 +99,7 @@ pub(super) fn plan(
     tuning: Tuning,
     schedule: Choice,
 ) -> Result<Plan> {
+    check(config, weights)?;
     if config.drops_between_layers() {
         return Err(refuse(Schedule::Wavefront, "has no dropout between layers, which training asks for"));
     }
