@@ -35,7 +35,7 @@ impl Matrix {
 pub(super) const PARALLEL_FROM: usize = 1 << 20;
 
 /// Parts for each thread, so that one that is interrupted does not hold up the others.
-pub(super) const PARTS_PER_THREAD: usize = 4;
+const PARTS_PER_THREAD: usize = 4;
 
 /// Threads that a product `[M, K] · [K, N]` is worth: all or one.
 pub(super) fn threads(m: usize, n: usize, k: usize) -> usize {
@@ -52,12 +52,19 @@ pub(crate) fn multiply_transposed(x: (&[f32], Matrix), w: (&Panels, usize), bias
     multiply_in_parts(Arch::new(), if threads == 1 { 1 } else { threads * PARTS_PER_THREAD }, x, w, bias, y);
 }
 
-/// Some columns of `x · wᵀ`, from `column` on, at which a panel begins: as many as the rows of y have. On this thread.
+/// Some columns of `x · wᵀ`, from `column` on, at which a panel begins: as many as the rows of y have. On this thread, the
+/// last columns first if `backwards`.
 ///
 /// # Panics
 /// As [`multiply_transposed`].
-pub(super) fn multiply_columns(x: (&[f32], Matrix), w: (&Panels, usize), column: usize, y: Vec<&mut [f32]>) {
-    Arch::new().dispatch(product(x, w, column, &[], y));
+pub(super) fn multiply_columns(
+    x: (&[f32], Matrix),
+    w: (&Panels, usize),
+    column: usize,
+    backwards: bool,
+    y: Vec<&mut [f32]>,
+) {
+    Arch::new().dispatch(Product { backwards, ..product(x, w, column, &[], y) });
 }
 
 fn product<'a, 'y>(
@@ -75,6 +82,7 @@ fn product<'a, 'y>(
         x: Rows { values: values.get(x.offset..).unwrap_or(&[]), stride: x.row_stride, features: k },
         panels: &w.direction(d)[column * k..],
         bias,
+        backwards: false,
         y,
     }
 }
@@ -125,7 +133,7 @@ mod tests {
     use pulp::Arch;
 
     use super::super::panels::Panels;
-    use super::{Matrix, multiply_in_parts, multiply_transposed};
+    use super::{Matrix, multiply_columns, multiply_in_parts, multiply_transposed};
     use crate::random::Mt19937;
 
     fn random(seed: u64, rows: usize, columns: usize) -> (Vec<f32>, Matrix) {
@@ -205,6 +213,30 @@ mod tests {
                             "K = {k} on {arch:?}: {height} x {width} in {parts} parts, ({i}, {j}): {got:e}, {want:e}"
                         );
                     }
+                }
+            }
+        }
+    }
+
+    /// Nor on where its panel begins, or which panels come first.
+    #[test]
+    fn columns_by_themselves_are_those_of_the_whole_product() {
+        let (n, k) = (331, 300);
+        let (w, _) = random(2, n, k);
+        let panels = Panels::new(&w, 1, n, k);
+        for m in [1, 2, 3, 4, 13] {
+            let (x, x_matrix) = random(1, m, k);
+            let mut whole = vec![f32::NAN; m * n];
+            let y_matrix = Matrix { rows: m, columns: n, offset: 0, row_stride: n };
+            multiply_transposed((&x, x_matrix), (&panels, 0), &[], (&mut whole, y_matrix));
+            for (first, backwards) in
+                [0, panels.width(), 3 * panels.width()].into_iter().flat_map(|c| [(c, false), (c, true)])
+            {
+                let mut y = vec![f32::NAN; m * (n - first)];
+                multiply_columns((&x, x_matrix), (&panels, 0), first, backwards, y.chunks_mut(n - first).collect());
+                for (i, (got, want)) in y.chunks(n - first).zip(whole.chunks(n)).enumerate() {
+                    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
+                    assert_eq!(bits(got), bits(&want[first..]), "row {i} of {m}, from {first}, backwards {backwards}");
                 }
             }
         }

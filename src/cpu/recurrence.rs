@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::matmul::{Matrix, PARTS_PER_THREAD, multiply_columns, threads};
+use super::matmul::{Matrix, multiply_columns, threads};
 use super::panels::Panels;
 use crate::dims::{Step, StepDims};
 use crate::plan::padded;
@@ -114,10 +114,10 @@ pub(super) fn step<const G: usize, const W: usize>(
     step_in_parts(width, dims, at, inputs, written, cell);
 }
 
-/// Units of a part, so that there are some for each thread and each begins with a panel.
+/// Units of a part: one part for each thread, whose weights may then stay in its cache, and each begins with a panel.
 fn units_of_part(panel: usize, units: usize, gates: usize, threads: usize) -> usize {
     let whole = if panel.is_multiple_of(gates) { panel / gates } else { panel };
-    units.div_ceil(threads * PARTS_PER_THREAD).next_multiple_of(whole)
+    units.div_ceil(threads).next_multiple_of(whole)
 }
 
 /// The step in parts of `width` units.
@@ -146,7 +146,9 @@ fn step_in_parts<const G: usize, const W: usize>(
                 let offset = (d * batch + first) * features;
                 let x = Matrix { rows, columns: features, offset, row_stride: features };
                 let y = sums[first * count..].chunks_mut(count).take(rows).map(|row| row.as_flattened_mut());
-                multiply_columns((h_in, x), (weight, slot), units.start * G, y.collect());
+                // To and fro: what the step before has read last is still in the cache.
+                let backwards = at.index % 2 == 1;
+                multiply_columns((h_in, x), (weight, slot), units.start * G, backwards, y.collect());
             }
             first += rows;
         }
@@ -295,7 +297,7 @@ mod tests {
             }
         }
         let panel = Panels::new(&[0.0], 1, 1, 1).width();
-        for threads in [1, 2, 16] {
+        for threads in [2, 16] {
             let width = units_of_part(panel, 40, 2, threads);
             assert!(width < 40, "{threads} threads: {width} units");
             let parts = outcome(width);

@@ -43,6 +43,8 @@ pub(super) struct Product<'a, 'y> {
     pub panels: &'a [f32],
     /// Of each column, added last; empty for none.
     pub bias: &'a [f32],
+    /// Whether the last panels come first.
+    pub backwards: bool,
     /// A slice for each row.
     pub y: Vec<&'y mut [f32]>,
 }
@@ -58,33 +60,42 @@ impl WithSimd for Product<'_, '_> {
         while first < self.y.len() {
             let rows = first..self.y.len().min(first + ROWS_AT_A_TIME);
             first = rows.end;
-            let mut panel = 0;
-            while panel < panels {
-                let left = panels - panel;
-                panel += match rows.len() {
-                    1 if left >= TILE_PANELS => self.few::<S, 1, TILE_PANELS>(simd, rows.start, panel),
-                    2 if left >= 2 => self.few::<S, 2, 2>(simd, rows.start, panel),
-                    3 if left >= 2 => self.few::<S, 3, 2>(simd, rows.start, panel),
-                    _ => self.many(simd, rows.clone(), panel),
-                };
+            let side = match rows.len() {
+                1 => TILE_PANELS,
+                2 | 3 => 2,
+                _ => 1,
+            };
+            let groups = panels.div_ceil(side);
+            for index in 0..groups {
+                let group = if self.backwards { groups - 1 - index } else { index };
+                let panel = group * side;
+                match (rows.len(), panels - panel) {
+                    (1, TILE_PANELS..) => self.few::<S, 1, TILE_PANELS>(simd, rows.start, panel),
+                    (2, 2..) => self.few::<S, 2, 2>(simd, rows.start, panel),
+                    (3, 2..) => self.few::<S, 3, 2>(simd, rows.start, panel),
+                    (_, left) => {
+                        for panel in panel..panel + left.min(side) {
+                            self.many(simd, rows.clone(), panel);
+                        }
+                    }
+                }
             }
         }
     }
 }
 
 impl Product<'_, '_> {
-    /// M rows from `i` on and N panels from `panel` on, all features; returns N.
+    /// M rows from `i` on and N panels from `panel` on, all features.
     #[inline(always)]
-    fn few<S: Simd, const M: usize, const N: usize>(&mut self, simd: S, i: usize, panel: usize) -> usize {
+    fn few<S: Simd, const M: usize, const N: usize>(&mut self, simd: S, i: usize, panel: usize) {
         for k in self.turns() {
             self.tile::<S, M, N>(simd, i, panel, k);
         }
-        N
     }
 
-    /// Any rows and one panel, all features; returns 1.
+    /// Any rows and one panel, all features.
     #[inline(always)]
-    fn many<S: Simd>(&mut self, simd: S, rows: Range<usize>, panel: usize) -> usize {
+    fn many<S: Simd>(&mut self, simd: S, rows: Range<usize>, panel: usize) {
         for k in self.turns() {
             let mut i = rows.start;
             while i < rows.end {
@@ -108,7 +119,6 @@ impl Product<'_, '_> {
                 i += height;
             }
         }
-        1
     }
 
     /// The first features that are summed at a time; without features there is one turn all the same, which writes zeros.
