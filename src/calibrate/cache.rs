@@ -13,6 +13,12 @@ use crate::files;
 /// What a file says it is. Another meaning of a field would be another number.
 const FORMAT: &str = "wgpu-rnn calibration 2";
 
+/// What every version's files have.
+#[derive(Deserialize)]
+struct Format {
+    format: String,
+}
+
 /// A file of the cache.
 #[derive(Serialize, Deserialize)]
 struct File {
@@ -64,13 +70,16 @@ impl Calibration {
             let message = format!("{what}; ignored, `wgpu-rnn calibrate` writes it anew");
             Err(Error::File { path: path.clone(), message })
         };
-        let File { format, calibration } = match serde_json::from_str(&text) {
-            Ok(file) => file,
-            Err(error) => return refuse(format!("not a calibration: {error}")),
-        };
-        if format != FORMAT {
+        // First of all, since those of other versions have other figures.
+        if let Ok(Format { format }) = serde_json::from_str(&text)
+            && format != FORMAT
+        {
             return refuse(format!("its format is '{format}', expected '{FORMAT}'"));
         }
+        let calibration = match serde_json::from_str(&text) {
+            Ok(File { calibration, .. }) => calibration,
+            Err(error) => return refuse(format!("not a calibration: {error}")),
+        };
         if calibration.title() != wanted.title() {
             return refuse(format!("it is of {}, not of {}", calibration.title(), wanted.title()));
         }
@@ -147,6 +156,7 @@ mod tests {
             (String::new(), "not a calibration"),
             (good[..good.len() / 2].to_owned(), "not a calibration"),
             (good.replace("calibration 2", "calibration 1"), "expected 'wgpu-rnn calibration 2'"),
+            ("{\"format\": \"wgpu-rnn calibration 1\"}".to_owned(), "expected 'wgpu-rnn calibration 2'"),
             (good.replace("\"device\": \"cpu\"", "\"device\": \"Voodoo\""), "it is of Voodoo"),
             (good.replace("\"gflops\": ", "\"gflops\": -"), "cannot be"),
             (good.replace("\"dispatch_us\"", "\"dispatch\""), "missing field `dispatch_us`"),
