@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use proptest::collection::vec;
 use proptest::prelude::any;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use wgpu_rnn::random::Mt19937;
 
 /// The files of a folder of this repository.
@@ -70,11 +70,13 @@ fn changed_fixtures_are_refused_or_read() {
 #[test]
 fn any_configuration_is_refused_or_gives_the_definition() {
     let compared = Cell::new(0);
-    let mut runner = TestRunner::new(Config { cases: 3000, ..Config::default() });
+    // The same on every run, so that the count below is; new ones are what the fuzzer is for.
+    let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(Config { cases: 4000, ..Config::default() }, random);
     let ran = runner.run(&vec(any::<u8>(), 20..40), |bytes| {
         compared.set(compared.get() + usize::from(checks::config(&bytes)));
         Ok(())
     });
     ran.unwrap_or_else(|error| panic!("{error}"));
-    assert!(compared.get() > 500, "only {} of 3000 were run", compared.get());
+    assert!(compared.get() > 400, "only {} of 4000 were run", compared.get());
 }
