@@ -4,22 +4,7 @@
 // workgroup: the state lives in workgroup memory, in two halves that change places at each step, and a step costs
 // barriers in place of a dispatch. The weights stream from the cache, each read once a step for all ROWS rows. An
 // invocation has the same units of the same rows at every step, so that a cell's own state may stay where it is. A cell
-// fragment (cell/*.wgsl) gives Gates, GateWeights, gate_weights, gate_products and advance.
-
-struct SequenceDims {
-    seq_len: u32,
-    first_step: u32,
-    first_index: u32,
-    steps: u32,
-    batch: u32,
-    directions: u32,
-    hidden_size: u32,
-    state_quads: u32,
-    row_tiles: u32,
-    slot: u32,   // of the first direction in the weights
-    pad0: u32,
-    pad1: u32,
-}
+// fragment (cell/*.wgsl) gives Gates, GateWeights, gate_weights, gate_products and advance; see shared/sequence.wgsl.
 
 override WORKGROUP_SIZE: u32 = 64u;
 override LANES: u32 = 1u;       // a power of two that divides WORKGROUP_SIZE
@@ -29,15 +14,6 @@ override STATE: u32 = 1024u;    // at least 2 · ROWS · R
 override SUMS: u32 = WORKGROUP_SIZE * ROWS;
 
 const MAX_ROWS = 8u;
-
-@group(0) @binding(0) var<uniform> dims: SequenceDims;
-@group(0) @binding(2) var<storage, read> gates_x: array<f32>;        // [S, B, D, H, G]  input projections and biases
-//        @binding(3)                    weight                         [.., H, G, R/4]  weight_hh, weight/*.wgsl
-@group(0) @binding(4) var<storage, read> h_in: array<f32>;           // [D, B, R]        state before the first step
-@group(0) @binding(5) var<storage, read_write> h_out: array<f32>;    // [D, B, R]        state after the last step
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;        // [S, B, D, R]     the layer's output
-@group(0) @binding(7) var<storage, read> lengths: array<u32>;        // [B]              valid steps of each row
-//        @binding(8)                    the cell's own                                  cell/*.wgsl
 
 // Single values, since a store to one component of a vector may touch the others; quads' components lie apart, so that
 // neighbouring lanes find theirs in different banks.
@@ -143,25 +119,4 @@ fn joined(first: u32) -> Gates {
         }
     }
     return sh_sums[first];
-}
-
-// Unit j of row b after step s, which stays as it is where the row's sequence does not reach t.
-fn update(d: u32, b: u32, j: u32, s: u32, t: u32, sums: Gates, h: f32) -> f32 {
-    if b >= dims.batch {
-        return h;
-    }
-    let y_row = ((dims.first_index + s) * dims.batch + b) * dims.directions + d;
-    let valid = t < lengths[b];
-    var next = h;
-    if valid {
-        next = advance(sums, (y_row * dims.hidden_size + j) * GATE_COUNT, d, d * dims.batch + b, j, h);
-    }
-    y[y_row * dims.state_quads * 4u + j] = select(0.0, next, valid);
-    return next;
-}
-
-// The time step that direction d visits s steps after the first one.
-fn time_step(d: u32, s: u32) -> u32 {
-    let elapsed = dims.first_step + dims.first_index + s;
-    return select(elapsed, dims.seq_len - 1u - elapsed, d == 1u);
 }

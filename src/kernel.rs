@@ -362,7 +362,7 @@ pub static SAMPLE: Kernel = Kernel {
 };
 
 /// The whole table.
-pub static KERNELS: [&Kernel; 51] = [
+pub static KERNELS: [&Kernel; 57] = [
     &LINEAR,
     &LINEAR_WIDE,
     &LINEAR_ROWS,
@@ -414,4 +414,10 @@ pub static KERNELS: [&Kernel; 51] = [
     &STEP_SUBGROUP_RNN_F16,
     &STEP_SUBGROUP_LSTM_F16,
     &STEP_SUBGROUP_GRU_F16,
+    &SEQUENCE_SUBGROUP_RNN,
+    &SEQUENCE_SUBGROUP_LSTM,
+    &SEQUENCE_SUBGROUP_GRU,
+    &SEQUENCE_SUBGROUP_RNN_F16,
+    &SEQUENCE_SUBGROUP_LSTM_F16,
+    &SEQUENCE_SUBGROUP_GRU_F16,
 ];

@@ -10,7 +10,7 @@
 //! t       = Σ over layers (input projection + T · t_step) + t_read_back
 //! ```
 //!
-//! rate(rows) is measured for each kernel; W are the weights of a step in bytes, which every tile of rows reads anew:
+//! rate(rows) is measured for each kernel, of `sequence` apart for one that holds the weights, which it need not read; W are the weights of a step in bytes, which every tile of rows reads anew:
 //! from a buffer of that size all cores together read BW(W), and a workgroup of `sequence` what one core can.
 
 use crate::calibrate::{Calibration, Part};
@@ -46,21 +46,35 @@ impl Prediction {
     }
 }
 
-/// Predicts a step by a schedule that does `steps` of them in a dispatch; `None` where no rate of it is known.
+/// What a dispatch of a step's schedule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Walk {
+    /// Time steps.
+    pub steps: usize,
+    /// Whether its invocations hold the weights from step to step.
+    pub holds_weights: bool,
+}
+
+impl Walk {
+    /// A single step, as of all schedules but [`Schedule::Sequence`].
+    pub const STEP: Self = Self { steps: 1, holds_weights: false };
+}
+
+/// Predicts a step by a schedule; `None` where no rate of it is known.
 pub fn step(
     calibration: &Calibration,
     config: &Config,
     batch: usize,
     stored: WeightType,
     schedule: Schedule,
-    steps: usize,
+    walk: Walk,
 ) -> Option<Prediction> {
     let work = step_work(config, batch, stored);
     let directions = config.num_directions();
     let weights = work.weights as f64;
     // Those that work at the same time: rows of one weight matrix, or for workgroups on their own of any.
     let rows = if schedule == Schedule::Sequence { batch * directions } else { batch };
-    let arithmetic_us = work.multiply_adds as f64 / calibration.rate(Part::of(schedule), rows)?;
+    let arithmetic_us = work.multiply_adds as f64 / calibration.rate(Part::of(schedule, walk.holds_weights), rows)?;
     let by_all = |tiles: usize| weights * tiles as f64 / calibration.bytes_per_us(weights);
     Some(match schedule {
         Schedule::Auto | Schedule::Step | Schedule::Wavefront => {
@@ -74,8 +88,9 @@ pub fn step(
         Schedule::Sequence => {
             let of_one = weights / directions as f64;
             let by_one = calibration.bytes_per_us_of_one(of_one).map_or(0.0, |rate| of_one / rate);
-            let weights_us = by_all(batch.div_ceil(STEP_MAX_ROWS as usize)).max(by_one);
-            let wait_us = calibration.dispatch_us / steps.max(1) as f64 + calibration.walk_us.unwrap_or_default();
+            let read_us = by_all(batch.div_ceil(STEP_MAX_ROWS as usize)).max(by_one);
+            let weights_us = if walk.holds_weights { 0.0 } else { read_us };
+            let wait_us = calibration.dispatch_us / walk.steps.max(1) as f64 + calibration.walk_us.unwrap_or_default();
             Prediction::new(schedule, wait_us, arithmetic_us, weights_us)
         }
     })
@@ -115,7 +130,7 @@ pub fn forward(
 
 #[cfg(test)]
 mod tests {
-    use super::{forward, step};
+    use super::{Walk, forward, step};
     use crate::calibrate::{Bandwidth, Calibration, Part, Rate};
     use crate::check::Sizes;
     use crate::model::Bound;
@@ -123,6 +138,8 @@ mod tests {
     use crate::{Config, Device, WeightType};
 
     const F32: WeightType = WeightType::F32;
+    const TEN: Walk = Walk { steps: 10, holds_weights: false };
+    const HOLDING: Walk = Walk { steps: 10, holds_weights: true };
 
     /// A microsecond from dispatch to dispatch, a tenth for each step of `sequence`; 1000 bytes in a microsecond, 100 by
     /// one workgroup; `step` 100 multiply-adds in a microsecond, `sequence` 10 for each row.
@@ -148,7 +165,7 @@ mod tests {
     fn a_step_waits_and_works() {
         // 400 weights of 4 bytes.
         let config = Config::lstm(3, 10);
-        let one = step(&device(), &config, 1, F32, Step, 1).expect("a rate");
+        let one = step(&device(), &config, 1, F32, Step, Walk::STEP).expect("a rate");
         assert_eq!(
             (one.wait_us, one.work_us, one.bound),
             (1.0, 4.0, Bound::Arithmetic),
@@ -156,30 +173,36 @@ mod tests {
         );
         let fast =
             Calibration { rates: vec![Rate { part: Part::Step, rows: 1, multiply_adds_per_us: 1e9 }], ..device() };
-        let one = step(&fast, &config, 9, F32, Step, 1).expect("a rate");
+        let one = step(&fast, &config, 9, F32, Step, Walk::STEP).expect("a rate");
         assert_eq!(
             (one.work_us, one.bound),
             (3.2, Bound::Weights),
             "9 rows are two tiles, each of which reads 1600 bytes"
         );
-        let half = step(&fast, &config, 9, WeightType::F16, Step, 1).expect("a rate");
+        let half = step(&fast, &config, 9, WeightType::F16, Step, Walk::STEP).expect("a rate");
         assert_eq!(half.work_us, 1.6, "half the bytes");
-        let late = step(&Calibration { dispatch_us: 7.0, ..device() }, &config, 1, F32, Step, 1).expect("a rate");
+        let late =
+            step(&Calibration { dispatch_us: 7.0, ..device() }, &config, 1, F32, Step, Walk::STEP).expect("a rate");
         assert_eq!((late.step_us(), late.bound), (11.0, Bound::Sync));
-        assert_eq!(step(&device(), &config, 1, F32, StepTiled, 1), None, "its rate is not known");
+        assert_eq!(step(&device(), &config, 1, F32, StepTiled, Walk::STEP), None, "its rate is not known");
     }
 
     #[test]
     fn sequence_shares_its_dispatch_and_reads_by_itself() {
         let config = Config::lstm(3, 10);
-        let one = step(&device(), &config, 1, F32, Sequence, 10).expect("a rate");
+        let one = step(&device(), &config, 1, F32, Sequence, TEN).expect("a rate");
         assert!((one.wait_us - 0.2).abs() < 1e-12, "a tenth of the dispatch, and barriers: {one:?}");
         assert_eq!((one.work_us, one.bound), (40.0, Bound::Arithmetic));
-        let many = step(&device(), &config, 100, F32, Sequence, 10).expect("a rate");
+        let many = step(&device(), &config, 100, F32, Sequence, TEN).expect("a rate");
         assert!((many.work_us - 40.0).abs() < 1e-9, "each row has a workgroup: {many:?}");
-        let rates = vec![Rate { part: Part::Sequence, rows: 1, multiply_adds_per_us: 1e9 }];
+        assert_eq!(step(&device(), &config, 1, F32, Sequence, HOLDING), None, "its rate is another one");
+        let fast = |part| vec![Rate { part, rows: 1, multiply_adds_per_us: 1e9 }];
+        let held = Calibration { rates: fast(Part::SequenceHeld), ..device() };
+        let held = step(&held, &config, 1, F32, Sequence, HOLDING).expect("a rate");
+        assert!(held.work_us < 1e-3 && held.bound == Bound::Sync, "weights that are held are not read: {held:?}");
+        let rates = fast(Part::Sequence);
         let both = Config::lstm(3, 10).bidirectional(true);
-        let read = step(&Calibration { rates, ..device() }, &both, 1, F32, Sequence, 10).expect("a rate");
+        let read = step(&Calibration { rates, ..device() }, &both, 1, F32, Sequence, TEN).expect("a rate");
         assert_eq!((read.work_us, read.bound), (16.0, Bound::Weights), "each direction reads its own 1600 bytes");
     }
 
@@ -187,7 +210,7 @@ mod tests {
     fn a_forward_pass_is_projections_and_steps() {
         let config = Config::lstm(10, 10).num_layers(2);
         let sizes = Sizes { seq_len: 100, batch: 1 };
-        let one = step(&device(), &config, 1, F32, Step, 1).expect("a rate");
+        let one = step(&device(), &config, 1, F32, Step, Walk::STEP).expect("a rate");
         let us = |calibration: &Calibration| forward(calibration, &config, sizes, F32, &one, 202).expect("rates");
         // 40,000 multiply-adds of each projection, and 100 steps.
         assert!((us(&device()) - (2.0 * (1.0 + 800.0 + 500.0) + 10.0)).abs() < 1e-9, "{}", us(&device()));

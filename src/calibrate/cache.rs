@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::files;
 
 /// What a file says it is. Another meaning of a field would be another number.
-const FORMAT: &str = "wgpu-rnn calibration 2";
+const FORMAT: &str = "wgpu-rnn calibration 3";
 
 /// What every version's files have.
 #[derive(Deserialize)]
@@ -155,8 +155,8 @@ mod tests {
         let wrong = [
             (String::new(), "not a calibration"),
             (good[..good.len() / 2].to_owned(), "not a calibration"),
-            (good.replace("calibration 2", "calibration 1"), "expected 'wgpu-rnn calibration 2'"),
-            ("{\"format\": \"wgpu-rnn calibration 1\"}".to_owned(), "expected 'wgpu-rnn calibration 2'"),
+            (good.replace("calibration 3", "calibration 1"), "expected 'wgpu-rnn calibration 3'"),
+            ("{\"format\": \"wgpu-rnn calibration 1\"}".to_owned(), "expected 'wgpu-rnn calibration 3'"),
             (good.replace("\"device\": \"cpu\"", "\"device\": \"Voodoo\""), "it is of Voodoo"),
             (good.replace("\"gflops\": ", "\"gflops\": -"), "cannot be"),
             (good.replace("\"dispatch_us\"", "\"dispatch\""), "missing field `dispatch_us`"),

@@ -17,6 +17,8 @@ pub enum Part {
     StepTiled,
     /// A step by [`Schedule::Sequence`].
     Sequence,
+    /// A step by [`Schedule::Sequence`] with weights that are held from step to step.
+    SequenceHeld,
 }
 
 impl Part {
@@ -27,12 +29,22 @@ impl Part {
             Self::Step => "step",
             Self::StepTiled => "step_tiled",
             Self::Sequence => "sequence",
+            Self::SequenceHeld => "  held",
         }
     }
 
+    /// In the order of reports.
+    pub const ALL: [Self; 5] = [Self::Linear, Self::Step, Self::StepTiled, Self::Sequence, Self::SequenceHeld];
+
+    /// Whether a dispatch does many steps.
+    pub(super) fn walks(self) -> bool {
+        matches!(self, Self::Sequence | Self::SequenceHeld)
+    }
+
     /// What runs a step of a schedule.
-    pub(crate) fn of(schedule: Schedule) -> Self {
+    pub(crate) fn of(schedule: Schedule, holds_weights: bool) -> Self {
         match schedule {
+            Schedule::Sequence if holds_weights => Self::SequenceHeld,
             Schedule::Auto | Schedule::Step | Schedule::Wavefront => Self::Step,
             Schedule::StepTiled => Self::StepTiled,
             Schedule::Sequence => Self::Sequence,
@@ -72,10 +84,9 @@ pub(super) fn rate(rates: &[Rate], part: Part, rows: usize) -> Option<f64> {
 
 /// Whether rates are positive and in the order of their rows.
 pub(super) fn are_plausible(rates: &[Rate]) -> bool {
-    let parts = [Part::Linear, Part::Step, Part::StepTiled, Part::Sequence];
     let positive = |rate: &Rate| rate.multiply_adds_per_us.is_finite() && rate.multiply_adds_per_us > 0.0;
     rates.iter().all(|rate| positive(rate) && rate.rows > 0)
-        && parts.iter().all(|part| {
+        && Part::ALL.iter().all(|part| {
             let rows: Vec<usize> = rates.iter().filter(|rate| rate.part == *part).map(|rate| rate.rows).collect();
             rows.is_sorted_by(|a, b| a < b)
         })
@@ -83,7 +94,7 @@ pub(super) fn are_plausible(rates: &[Rate]) -> bool {
 
 /// Rates of a type of device, `None` being the host: the order of what such devices reach.
 pub(super) fn typical(device: Option<DeviceType>) -> Vec<Rate> {
-    use Part::{Linear, Sequence, Step, StepTiled};
+    use Part::{Linear, Sequence, SequenceHeld, Step, StepTiled};
     let table: &[(Part, usize, f64)] = match device {
         None => &[(Linear, 1, 5e3), (Linear, 32, 4e4), (Step, 1, 5e3), (Step, 32, 4e4)],
         Some(DeviceType::Cpu) => &[
@@ -94,6 +105,8 @@ pub(super) fn typical(device: Option<DeviceType>) -> Vec<Rate> {
             (StepTiled, 32, 2e3),
             (Sequence, 1, 600.0),
             (Sequence, 64, 1e3),
+            (SequenceHeld, 1, 2e3),
+            (SequenceHeld, 8, 6e3),
         ],
         Some(DeviceType::DiscreteGpu) => &[
             (Linear, 1, 2e5),

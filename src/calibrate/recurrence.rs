@@ -29,10 +29,12 @@ fn sizes(device: &Device, part: Part) -> (usize, &'static [usize]) {
     match (device.engine(), part) {
         (Engine::Cpu, Part::Linear | Part::Step) => (256, &[1, 8, 64]),
         (Engine::Cpu, _) => (256, &[]),
+        (_, Part::Sequence) if device.is_software_adapter() => (320, &[1, 8]),
         (_, _) if device.is_software_adapter() => (128, &[1, 8, 64]),
         (_, Part::Linear) => (256, &[1, 8, 64, 1024]),
         (_, Part::Step | Part::StepTiled) => (256, &[1, 8, 64, 512]),
         (_, Part::Sequence) => (128, &[1, 64, 512, 4096]),
+        (_, Part::SequenceHeld) => (128, &[]),
     }
 }
 
@@ -47,12 +49,12 @@ pub(super) fn measure(device: &Device, dispatch_us: f64, mut tell: impl FnMut(&s
         Engine::Cpu => None,
         Engine::Gpu(_) => time(device, Part::Sequence, LITTLE, 1, dispatch_us)?,
     };
-    for part in [Part::Linear, Part::Step, Part::StepTiled, Part::Sequence] {
+    for part in Part::ALL {
         tell(part.name());
         let (hidden_size, rows) = sizes(device, part);
         for &rows in rows {
             let Some(us) = time(device, part, hidden_size, rows, dispatch_us)? else { continue };
-            let waits = if part == Part::Sequence { walk_us.unwrap_or_default() } else { dispatch_us };
+            let waits = if part.walks() { walk_us.unwrap_or_default() } else { dispatch_us };
             let multiply_adds = (rows * 4 * hidden_size * hidden_size) as f64;
             let multiply_adds_per_us = multiply_adds / (us - waits).max(us * LEAST_SHARE);
             rates.push(Rate { part, rows, multiply_adds_per_us });
@@ -62,7 +64,7 @@ pub(super) fn measure(device: &Device, dispatch_us: f64, mut tell: impl FnMut(&s
 }
 
 /// Parts that are told of.
-pub(super) const PARTS: usize = 5;
+pub(super) const PARTS: usize = 1 + Part::ALL.len();
 
 /// Time steps of a dispatch of `sequence`; fewer where rows are so many that their activations would take much memory.
 fn walked(batch: usize) -> usize {
@@ -75,10 +77,10 @@ fn time(device: &Device, part: Part, hidden_size: usize, batch: usize, dispatch_
     let schedule = match part {
         Part::Linear | Part::Step => Schedule::Step,
         Part::StepTiled => Schedule::StepTiled,
-        Part::Sequence => Schedule::Sequence,
+        Part::Sequence | Part::SequenceHeld => Schedule::Sequence,
     };
     let config = Config::lstm(hidden_size, hidden_size);
-    let seq_len = if part == Part::Sequence { walked(batch) } else { 1 };
+    let seq_len = if part.walks() { walked(batch) } else { 1 };
     let layout = WeightLayout::stored(&config, device.storage(WeightType::F32)?, device.limits())?;
     let sizes = Sizes { seq_len, batch };
     let choice = Choice::asked(schedule);
@@ -90,6 +92,10 @@ fn time(device: &Device, part: Part, hidden_size: usize, batch: usize, dispatch_
     let value = |i: usize| (i % 61) as f32 / 610.0 - 0.05;
     let weights = Weights::load(device, layout.buffers(), |at| (0..layout.buffers()[at].len()).map(value).collect())?;
     let (steps, by_parity) = repeated(&plan.recording, part);
+    // Where weights are not held, what is called so would be `sequence` once more.
+    if part == Part::SequenceHeld && !by_parity[0].iter().all(|dispatch| dispatch.kernel.needs_subgroups()) {
+        return Ok(None);
+    }
     let us = slope(4, MAX_SEGMENT_STEPS as u64, |count| {
         let steps = Command::Steps { count: count as u32, first_step: 0, by_parity: by_parity.clone() };
         let recording = Recording { commands: vec![steps], ..plan.recording.clone() };
@@ -99,7 +105,7 @@ fn time(device: &Device, part: Part, hidden_size: usize, batch: usize, dispatch_
         values?;
         Ok(session.timing().gpu.map_or(wall, microseconds))
     })?;
-    let alone = if part == Part::Sequence { us - dispatch_us } else { us };
+    let alone = if part.walks() { us - dispatch_us } else { us };
     Ok(Some(alone.max(us * LEAST_SHARE) / f64::from(steps)))
 }
 
@@ -111,7 +117,9 @@ fn repeated(recording: &Recording, part: Part) -> (u32, [Vec<Dispatch>; 2]) {
     };
     let of_part = |command: &&Command| match (part, command) {
         (Part::Linear, Command::Dispatch(dispatch)) => matches!(dispatch.dims, Dims::Linear(_)),
-        (Part::Sequence, Command::Dispatch(dispatch)) => matches!(dispatch.dims, Dims::Sequence(_)),
+        (Part::Sequence | Part::SequenceHeld, Command::Dispatch(dispatch)) => {
+            matches!(dispatch.dims, Dims::Sequence(_))
+        }
         (Part::Step | Part::StepTiled, Command::Steps { .. }) => true,
         _ => false,
     };

@@ -2,9 +2,9 @@
 
 use super::{
     EMBED, Kernel, LINEAR, LINEAR_ROWS, LINEAR_SUBGROUP, LINEAR_WIDE, SEQUENCE_GRU, SEQUENCE_LSTM, SEQUENCE_RNN,
-    STEP_GRU, STEP_GRU_WAVE, STEP_LSTM, STEP_LSTM_UNPROJECTED, STEP_LSTM_WAVE, STEP_PROJECTION, STEP_RNN,
-    STEP_RNN_WAVE, STEP_SUBGROUP_GRU, STEP_SUBGROUP_LSTM, STEP_SUBGROUP_RNN, STEP_TILED_GRU, STEP_TILED_LSTM,
-    STEP_TILED_RNN,
+    SEQUENCE_SUBGROUP_GRU, SEQUENCE_SUBGROUP_LSTM, SEQUENCE_SUBGROUP_RNN, STEP_GRU, STEP_GRU_WAVE, STEP_LSTM,
+    STEP_LSTM_UNPROJECTED, STEP_LSTM_WAVE, STEP_PROJECTION, STEP_RNN, STEP_RNN_WAVE, STEP_SUBGROUP_GRU,
+    STEP_SUBGROUP_LSTM, STEP_SUBGROUP_RNN, STEP_TILED_GRU, STEP_TILED_LSTM, STEP_TILED_RNN,
 };
 use crate::cpu;
 
@@ -57,9 +57,24 @@ stored_as_f16!(
     ["step", "cell/projection", "shared/directions"]
 );
 stored_as_f16!(EMBED_F16, EMBED, "embed_f16", ["embed"]);
-stored_as_f16!(SEQUENCE_RNN_F16, SEQUENCE_RNN, "sequence_rnn_f16", ["sequence", "cell/rnn", "shared/activation"]);
-stored_as_f16!(SEQUENCE_LSTM_F16, SEQUENCE_LSTM, "sequence_lstm_f16", ["sequence", "cell/lstm", "shared/activation"]);
-stored_as_f16!(SEQUENCE_GRU_F16, SEQUENCE_GRU, "sequence_gru_f16", ["sequence", "cell/gru", "shared/activation"]);
+stored_as_f16!(
+    SEQUENCE_RNN_F16,
+    SEQUENCE_RNN,
+    "sequence_rnn_f16",
+    ["sequence", "shared/sequence", "cell/rnn", "shared/activation"]
+);
+stored_as_f16!(
+    SEQUENCE_LSTM_F16,
+    SEQUENCE_LSTM,
+    "sequence_lstm_f16",
+    ["sequence", "shared/sequence", "cell/lstm", "shared/activation"]
+);
+stored_as_f16!(
+    SEQUENCE_GRU_F16,
+    SEQUENCE_GRU,
+    "sequence_gru_f16",
+    ["sequence", "shared/sequence", "cell/gru", "shared/activation"]
+);
 stored_as_f16!(LINEAR_WIDE_F16, LINEAR_WIDE, "linear_wide_f16", ["linear_wide", "shared/linear", "shared/activation"]);
 stored_as_f16!(
     STEP_TILED_RNN_F16,
@@ -120,4 +135,22 @@ stored_as_f16!(
     STEP_SUBGROUP_GRU,
     "step_subgroup_gru_f16",
     ["step_subgroup", "cell/gru", "update/state", "shared/directions", "shared/activation"]
+);
+stored_as_f16!(
+    SEQUENCE_SUBGROUP_RNN_F16,
+    SEQUENCE_SUBGROUP_RNN,
+    "sequence_subgroup_rnn_f16",
+    ["sequence_subgroup", "shared/sequence", "cell/rnn", "shared/activation"]
+);
+stored_as_f16!(
+    SEQUENCE_SUBGROUP_LSTM_F16,
+    SEQUENCE_SUBGROUP_LSTM,
+    "sequence_subgroup_lstm_f16",
+    ["sequence_subgroup", "shared/sequence", "cell/lstm", "shared/activation"]
+);
+stored_as_f16!(
+    SEQUENCE_SUBGROUP_GRU_F16,
+    SEQUENCE_SUBGROUP_GRU,
+    "sequence_subgroup_gru_f16",
+    ["sequence_subgroup", "shared/sequence", "cell/gru", "shared/activation"]
 );

@@ -244,6 +244,7 @@ macro_rules! sequence_kernel {
             entry: "sequence",
             wgsl: concat!(
                 include_str!("../../shaders/sequence.wgsl"),
+                include_str!("../../shaders/shared/sequence.wgsl"),
                 include_str!(concat!("../../shaders/cell/", $cell, ".wgsl")),
                 include_str!("../../shaders/shared/activation.wgsl"),
                 include_str!("../../shaders/weight/f32.wgsl"),

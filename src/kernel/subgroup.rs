@@ -1,6 +1,6 @@
 //! The rows whose invocations pass values round within a subgroup, for software adapters with vectors of 8 or more.
 
-use super::recurrence::{STEP_BINDINGS, with_own};
+use super::recurrence::{SEQUENCE_STATES, STEP_BINDINGS, STEP_MAX_ROWS, with_own};
 use super::{ACTIVATION, Kernel, LINEAR_BINDINGS, Override, WorkgroupUse, override_value, read, read_write};
 use crate::cpu;
 use crate::dims::Dims;
@@ -103,4 +103,76 @@ pub static STEP_SUBGROUP_GRU: Kernel = step_subgroup_kernel!(
     cpu::step::step_gru,
     &const { with_own(read(8, "bias_hn")) },
     &[ROWS]
+);
+
+/// Most units of `sequence_subgroup`, whose weights its invocations hold.
+pub const SEQUENCE_SUBGROUP_MAX_UNITS: usize = 256;
+
+/// Values of `sequence_subgroup`'s GROUPS, of eight quads each.
+pub const SEQUENCE_SUBGROUP_GROUPS: [u32; 4] = [1, 2, 4, 8];
+
+const SEQUENCE_OVERRIDES: [Override; 4] = [
+    Override { name: "WORKGROUP_SIZE", values: &[16, 32, 64, 128, SEQUENCE_SUBGROUP_MAX_UNITS as u32] },
+    Override { name: "ROWS", values: &[1, 2, 4, STEP_MAX_ROWS] },
+    Override { name: "STATE", values: SEQUENCE_STATES },
+    Override { name: "GROUPS", values: &SEQUENCE_SUBGROUP_GROUPS },
+];
+
+macro_rules! sequence_subgroup_kernel {
+    ($name:literal, $cell:literal, $twin:path, $bindings:expr, $overrides:expr) => {
+        Kernel {
+            name: $name,
+            entry: "sequence_subgroup",
+            wgsl: concat!(
+                include_str!("../../shaders/sequence_subgroup.wgsl"),
+                include_str!("../../shaders/shared/sequence.wgsl"),
+                include_str!(concat!("../../shaders/cell/", $cell, ".wgsl")),
+                include_str!("../../shaders/shared/activation.wgsl"),
+                include_str!("../../shaders/weight/f32.wgsl"),
+            ),
+            stepped: false,
+            bindings: $bindings,
+            overrides: $overrides,
+            workgroup: |overrides| WorkgroupUse {
+                size: [override_value(overrides, "WORKGROUP_SIZE"), 1, 1],
+                storage: override_value(overrides, "STATE") * 4,
+            },
+            loop_iterations: |dims, overrides| {
+                let Dims::Sequence(dims) = dims else { return 0 };
+                let [rows, groups] = ["ROWS", "GROUPS"].map(|name| u64::from(override_value(overrides, name)));
+                // Groups of eight quads, all of which are held and some of which each row of each step adds; the rows
+                // are read once and stored once.
+                8 * 8 + 2 * rows + u64::from(dims.steps) * (1 + rows * (1 + groups * 8))
+            },
+            twin: $twin,
+        }
+    };
+}
+
+/// Several time steps of `nn.RNN`.
+pub static SEQUENCE_SUBGROUP_RNN: Kernel =
+    sequence_subgroup_kernel!("sequence_subgroup_rnn", "rnn", cpu::sequence::sequence_rnn, &STEP_BINDINGS, {
+        const ALL: [Override; 5] = {
+            let [a, b, c, d] = SEQUENCE_OVERRIDES;
+            [a, b, c, d, Override { name: "RELU", values: &[0, 1] }]
+        };
+        &ALL
+    });
+
+/// Several time steps of `nn.LSTM`.
+pub static SEQUENCE_SUBGROUP_LSTM: Kernel = sequence_subgroup_kernel!(
+    "sequence_subgroup_lstm",
+    "lstm",
+    cpu::sequence::sequence_lstm,
+    &const { with_own(read_write(8, "c")) },
+    &SEQUENCE_OVERRIDES
+);
+
+/// Several time steps of `nn.GRU`.
+pub static SEQUENCE_SUBGROUP_GRU: Kernel = sequence_subgroup_kernel!(
+    "sequence_subgroup_gru",
+    "gru",
+    cpu::sequence::sequence_gru,
+    &const { with_own(read(8, "bias_hn")) },
+    &SEQUENCE_OVERRIDES
 );

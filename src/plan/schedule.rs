@@ -7,7 +7,7 @@ use crate::check::Sizes;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-use crate::predict::{self, Prediction};
+use crate::predict::{self, Prediction, Walk};
 
 /// How the recurrence is laid on the machine.
 ///
@@ -97,9 +97,9 @@ pub fn choose(
     calibration: &Calibration,
 ) -> Result<Choice> {
     let predicted = |schedule| -> Result<Option<Prediction>> {
-        let steps = steps_per_dispatch(schedule, config, weights, batch, limits, tuning)?;
+        let walk = walk(schedule, config, weights, batch, limits, tuning)?;
         let stored = weights.storage().read_as();
-        Ok(predict::step(calibration, config, batch, stored, schedule, steps))
+        Ok(predict::step(calibration, config, batch, stored, schedule, walk))
     };
     if asked != Schedule::Auto {
         return Ok(Choice { predictions: predicted(asked)?.into_iter().collect(), ..Choice::asked(asked) });
@@ -125,22 +125,22 @@ pub fn choose(
     Ok(Choice { schedule: best.schedule, reason, predictions })
 }
 
-/// Time steps that a dispatch of a schedule does of so many rows.
-fn steps_per_dispatch(
+/// What a dispatch of a schedule does of so many rows.
+fn walk(
     schedule: Schedule,
     config: &Config,
     weights: &WeightLayout,
     batch: usize,
     limits: &Limits,
     tuning: Tuning,
-) -> Result<usize> {
+) -> Result<Walk> {
     match schedule {
-        Schedule::Auto | Schedule::Step => Ok(1),
-        Schedule::StepTiled => tiled::kernel(config, limits).map(|_| 1),
-        Schedule::Wavefront => wavefront::check(config, weights).map(|()| 1),
+        Schedule::Auto | Schedule::Step => Ok(Walk::STEP),
+        Schedule::StepTiled => tiled::kernel(config, limits).map(|_| Walk::STEP),
+        Schedule::Wavefront => wavefront::check(config, weights).map(|()| Walk::STEP),
         Schedule::Sequence => {
             let shape = SequenceShape::of(config, weights, Sizes { seq_len: 1, batch }, limits, tuning)?;
-            Ok(shape.steps)
+            Ok(Walk { steps: shape.steps, holds_weights: shape.holds_weights() })
         }
     }
 }
@@ -156,7 +156,7 @@ pub fn check(
     limits: &Limits,
     tuning: Tuning,
 ) -> Result<()> {
-    steps_per_dispatch(schedule, config, weights, 1, limits, tuning).map(drop)
+    walk(schedule, config, weights, 1, limits, tuning).map(drop)
 }
 
 /// The refusal of a schedule.

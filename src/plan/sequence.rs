@@ -1,7 +1,7 @@
 //! The schedule `sequence`: how much of time and batch a dispatch takes.
 
 use super::schedule::{Schedule, refuse};
-use super::{Tuning, WeightLayout, padded};
+use super::{Tuning, WeightLayout, padded, subgroup};
 use crate::check::Sizes;
 use crate::config::{Config, Kind};
 use crate::dims::{Dims, SequenceDims};
@@ -39,21 +39,26 @@ impl SequenceShape {
         if (0..config.num_layers).any(|layer| weights.layer(layer).len() > 1) {
             return no("needs the weights of a layer in one binding, which this device or its limits cut into several");
         }
-        let kernel = match config.kind {
+        let most = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+        let holding = subgroup::sequence_kernel(config, most).filter(|_| tuning.subgroups);
+        let kernel = holding.unwrap_or(match config.kind {
             Kind::RnnTanh | Kind::RnnRelu => &kernel::SEQUENCE_RNN,
             Kind::Lstm => &kernel::SEQUENCE_LSTM,
             Kind::Gru => &kernel::SEQUENCE_GRU,
-        };
+        });
         let (batch, directions) = (sizes.batch, config.num_directions());
         let state_quads = padded(config.hidden_size) / 4;
-        let most = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
         // LANES decides the order of the sums, so that it depends on the state's size and the adapter alone. Four lanes
         // read a cache sector of a weight row; more would only have more to join.
         let lanes = match (tuning.row_per_invocation, state_quads / 2) {
             (true, _) | (false, 0) => 1,
             (false, pairs) => 1 << pairs.ilog2().min(2),
         };
-        let sizes_to_try: &[u32] = if tuning.row_per_invocation { &[8] } else { &[8, 64, 256] };
+        let sizes_to_try: &[u32] = match (holding, tuning.row_per_invocation) {
+            (Some(_), _) => &[16, 32, 64, 128, 256],
+            (None, true) => &[8],
+            (None, false) => &[8, 64, 256],
+        };
         let mut fitting = sizes_to_try.iter().copied().filter(|&size| size <= most);
         let Some(smallest) = fitting.next() else {
             return no("needs workgroups of 8 invocations, which this device or its limits do not allow");
@@ -86,8 +91,12 @@ impl SequenceShape {
         let (overrides, none, one) = loop {
             let values = 2 * rows * state_quads as u32 * 4;
             let state = SEQUENCE_STATES.iter().copied().find(|&state| state >= values);
-            let mut overrides = vec![("WORKGROUP_SIZE", workgroup_size), ("LANES", lanes), ("ROWS", rows)];
-            overrides.push(("STATE", state.unwrap_or(0)));
+            let mut overrides = vec![("WORKGROUP_SIZE", workgroup_size)];
+            overrides.extend([("ROWS", rows), ("STATE", state.unwrap_or(0))]);
+            overrides.push(match holding {
+                Some(_) => ("GROUPS", subgroup::groups(state_quads)),
+                None => ("LANES", lanes),
+            });
             if config.gate_count() == 1 {
                 overrides.push(("RELU", u32::from(config.kind == Kind::RnnRelu)));
             }
@@ -120,6 +129,11 @@ impl SequenceShape {
         let by_work = limits.max_work_per_submission / work.max(1);
         let steps = by_iterations.min(by_work).min(u64::from(limits.max_steps_per_dispatch)).max(1) as usize;
         Ok(Self { kernel, overrides, dims, steps })
+    }
+
+    /// Whether invocations hold the weights from step to step.
+    pub(super) fn holds_weights(&self) -> bool {
+        self.kernel.needs_subgroups()
     }
 
     /// Workgroups of a dispatch.

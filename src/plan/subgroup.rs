@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Kind};
 use crate::dims::Dims;
-use crate::kernel::{self, Kernel, SUBGROUP_MAX_ROWS};
+use crate::kernel::{self, Kernel, SEQUENCE_SUBGROUP_MAX_UNITS, SUBGROUP_MAX_ROWS, SUBGROUP_WORKGROUP_SIZE};
 use crate::limits::Limits;
 
 /// The kernel of a step of a module; none for one with projection.
@@ -13,6 +13,23 @@ pub(super) fn step_kernel(config: &Config) -> Option<&'static Kernel> {
         Kind::Lstm => Some(&kernel::STEP_SUBGROUP_LSTM),
         Kind::Gru => Some(&kernel::STEP_SUBGROUP_GRU),
     }
+}
+
+/// The kernel of several steps of a module; none where a workgroup, of at most so many invocations, does not hold the
+/// weights of all units.
+pub(super) fn sequence_kernel(config: &Config, invocations: u32) -> Option<&'static Kernel> {
+    let needed = config.hidden_size.next_power_of_two().max(SUBGROUP_WORKGROUP_SIZE);
+    match config.kind {
+        _ if needed > SEQUENCE_SUBGROUP_MAX_UNITS.min(invocations as usize) => None,
+        Kind::RnnTanh | Kind::RnnRelu => Some(&kernel::SEQUENCE_SUBGROUP_RNN),
+        Kind::Lstm => Some(&kernel::SEQUENCE_SUBGROUP_LSTM),
+        Kind::Gru => Some(&kernel::SEQUENCE_SUBGROUP_GRU),
+    }
+}
+
+/// GROUPS of a kernel that holds so many quads of each gate's weights.
+pub(super) fn groups(quads: usize) -> u32 {
+    quads.div_ceil(8).next_power_of_two() as u32
 }
 
 /// ROWS for a dispatch of so many rows and of the sums in `dims`: as many as there are and workgroup memory and loops

@@ -97,7 +97,13 @@ impl Checker<'_> {
         let schedule = self.plan.schedule.schedule;
         let (sequence, tiled) = (schedule == Schedule::Sequence, schedule == Schedule::StepTiled);
         let wavefront = schedule == Schedule::Wavefront;
+        let invocations = self.limits.max_compute_invocations_per_workgroup;
+        let units = self.config.hidden_size.next_power_of_two() as u32;
+        let held = self.tuning.subgroups && units <= invocations.min(256);
         match (self.config.kind, self.config.proj_size) {
+            (Kind::RnnTanh | Kind::RnnRelu, _) if sequence && held => &["sequence_subgroup_rnn"],
+            (Kind::Gru, _) if sequence && held => &["sequence_subgroup_gru"],
+            (Kind::Lstm, 0) if sequence && held => &["sequence_subgroup_lstm"],
             (Kind::RnnTanh | Kind::RnnRelu, _) if sequence => &["sequence_rnn"],
             (Kind::Gru, _) if sequence => &["sequence_gru"],
             (Kind::Lstm, 0) if sequence => &["sequence_lstm"],

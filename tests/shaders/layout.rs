@@ -207,6 +207,9 @@ fn constants_agree(kernel: &Kernel) -> Verdict {
         "step_tiled_rnn" | "step_tiled_lstm" | "step_tiled_gru" => {
             &[("TILE_UNITS", STEP_TILE_UNITS), ("TILE_ROWS", STEP_TILE_ROWS)]
         }
+        "sequence_subgroup_rnn" | "sequence_subgroup_lstm" | "sequence_subgroup_gru" => {
+            &[("MAX_ROWS", STEP_MAX_ROWS as usize)]
+        }
         "linear_subgroup" | "step_subgroup_rnn" | "step_subgroup_lstm" | "step_subgroup_gru" => {
             &[("MAX_ROWS", SUBGROUP_MAX_ROWS), ("WORKGROUP_SIZE", SUBGROUP_WORKGROUP_SIZE)]
         }
