@@ -32,11 +32,9 @@ fn sequence_subgroup(
 ) {
     let tile = workgroup.x + workgroup.y * num_workgroups.x;
     let b0 = (tile % dims.row_tiles) * ROWS;
-    let d = tile / dims.row_tiles;
-    // Past the last direction in workgroups that folding added.
-    if d >= dims.directions {
-        return;
-    }
+    // Past the last direction in workgroups that folding added: they run along and store nothing.
+    let live = tile / dims.row_tiles < dims.directions;
+    let d = min(tile / dims.row_tiles, dims.directions - 1u);
     let quads = dims.state_quads;
     let half = ROWS * quads;
 
@@ -89,7 +87,7 @@ fn sequence_subgroup(
                     sums = add_group(sums, &held7, own_quad(row, 7u, lane));
                 }
             }
-            if j < dims.hidden_size {
+            if live && j < dims.hidden_size {
                 states[r] = update(d, b0 + r, j, s, t, sums, states[r]);
             }
             publish(to_half + r * quads, j, lane, lanes, states[r]);
@@ -98,7 +96,7 @@ fn sequence_subgroup(
     }
 
     for (var r = 0u; r < ROWS; r++) {
-        if b0 + r < dims.batch && j < quads * 4u {
+        if live && b0 + r < dims.batch && j < quads * 4u {
             h_out[(d * dims.batch + b0 + r) * quads * 4u + j] = states[r];
         }
     }

@@ -92,11 +92,9 @@ impl SequenceShape {
             let values = 2 * rows * state_quads as u32 * 4;
             let state = SEQUENCE_STATES.iter().copied().find(|&state| state >= values);
             let mut overrides = vec![("WORKGROUP_SIZE", workgroup_size)];
+            overrides.extend(holding.is_none().then_some(("LANES", lanes)));
             overrides.extend([("ROWS", rows), ("STATE", state.unwrap_or(0))]);
-            overrides.push(match holding {
-                Some(_) => ("GROUPS", subgroup::groups(state_quads)),
-                None => ("LANES", lanes),
-            });
+            overrides.extend(holding.map(|_| ("GROUPS", subgroup::groups(state_quads))));
             if config.gate_count() == 1 {
                 overrides.push(("RELU", u32::from(config.kind == Kind::RnnRelu)));
             }
