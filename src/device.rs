@@ -295,6 +295,31 @@ impl Device {
         matches!(&self.inner, Inner::Gpu(gpu) if gpu.info().device_type == wgpu::DeviceType::Cpu)
     }
 
+    /// Whether the device is gone: removed, destroyed, or stopped by the system's watchdog. The driver is asked.
+    ///
+    /// Nothing runs there any more: every call says [`Error::DeviceLost`], and this stays true. Weights and states in its
+    /// memory are gone with it, so that a program that wants to go on keeps the [`Params`](crate::Params) of its modules and
+    /// the last [state](crate::Stream::state) or [snapshot](crate::Pool::snapshot) of each sequence. It opens this adapter
+    /// again, another or the [CPU](Self::cpu), loads the modules and gives streams and slots their states back. The CPU is
+    /// never lost.
+    pub fn is_lost(&self) -> bool {
+        match &self.inner {
+            Inner::Cpu(_) => false,
+            Inner::Gpu(gpu) => gpu.is_lost(),
+        }
+    }
+
+    /// Says that the device is gone, if it is.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`].
+    pub(crate) fn ask(&self) -> Result<()> {
+        match &self.inner {
+            Inner::Cpu(_) => Ok(()),
+            Inner::Gpu(gpu) => gpu.ask(),
+        }
+    }
+
     /// The limits that plans obey.
     pub fn limits(&self) -> &Limits {
         match &self.inner {

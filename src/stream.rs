@@ -154,7 +154,7 @@ impl Stream<'_> {
     pub(crate) async fn state_as(&self, waiting: Waiting) -> Result<State> {
         let config = self.rnn.config();
         let Prepared { plan, session } = match &self.held {
-            Held::Lost => return Err(lost()),
+            Held::Lost => return Err(self.lost()),
             Held::Host(Some(state)) => return Ok(state.clone()),
             Held::Host(None) => return zeros(config, self.batch),
             Held::Device(prepared) => &**prepared,
@@ -187,7 +187,7 @@ impl Stream<'_> {
             let mut next = self.rnn.prepare(sizes, false)?;
             let Prepared { plan, session } = &mut next;
             match &self.held {
-                Held::Lost => return Err(lost()),
+                Held::Lost => return Err(self.lost()),
                 Held::Host(state) => {
                     let state = (state.as_ref(), self.batch);
                     write_state(plan, self.rnn.config(), state, &(0..self.batch), |id, v| session.write(id, v))?;
@@ -198,8 +198,13 @@ impl Stream<'_> {
         }
         match mem::replace(&mut self.held, Held::Lost) {
             Held::Device(prepared) => Ok(prepared),
-            Held::Host(_) | Held::Lost => Err(lost()),
+            Held::Host(_) | Held::Lost => Err(self.lost()),
         }
+    }
+
+    /// Why there is no state: the device is gone, or else a call failed.
+    fn lost(&self) -> Error {
+        self.rnn.device().ask().err().unwrap_or_else(lost)
     }
 
     /// Replaces what is held; a plan that was goes back to the module, for whoever needs one of its sizes.

@@ -196,6 +196,11 @@ impl Gpu {
         Ok(buffer)
     }
 
+    /// Whether the device is gone; it is asked.
+    pub fn is_lost(&self) -> bool {
+        self.faults.is_lost(&self.device)
+    }
+
     /// Asks the device whether it is still there.
     pub(crate) fn ask(&self) -> Result<()> {
         self.faults.ask(&self.device)

@@ -233,7 +233,7 @@ impl Pool {
         let (features, most) = (self.config.input_size, self.options.steps);
         let mut seen = vec![false; self.options.slots];
         for &(slot, input) in inputs {
-            inner.slots.check(slot)?;
+            self.check_slot(inner, slot)?;
             let index = slot.index;
             if std::mem::replace(&mut seen[index as usize], true) {
                 return Err(Error::Argument(format!("slot {index} is twice in a tick; a tick runs each slot once")));
@@ -246,6 +246,11 @@ impl Pool {
             }
         }
         Ok(())
+    }
+
+    /// Whether a slot has a state; where it has none, a device that is gone is the reason.
+    fn check_slot(&self, inner: &mut Inner, slot: Slot) -> Result<()> {
+        inner.slots.check(slot).or_else(|refused| self.device.ask().and(Err(refused)))
     }
 
     /// Starts so many slots that one submission holds them.
@@ -304,7 +309,7 @@ impl Pool {
     async fn state_as(&self, slot: Slot, waiting: Waiting) -> Result<State> {
         let reading = {
             let inner = &mut *lock(&self.inner);
-            inner.slots.check(slot)?;
+            self.check_slot(inner, slot)?;
             let start = slot.index as usize * self.plan.width;
             inner.session.start_read(self.plan.store, start..start + self.plan.width)?
         };

@@ -38,6 +38,7 @@ mod limits;
 mod networks;
 mod pool;
 mod record;
+mod recovery;
 mod sample;
 mod score;
 mod sessions;
@@ -222,6 +223,8 @@ const ON_ADAPTERS: &[(&str, Test)] = &[
     ("callbacks_stay_the_programs", brought::callbacks),
     ("limits_of_a_device_that_was_brought", brought::limits),
     ("devices_that_are_lost", brought::lost),
+    ("recovery_elsewhere", recovery::elsewhere),
+    ("recovery_of_a_step_under_way", recovery::under_way),
     ("futures_of_devices_that_the_program_polls", waiting::program_polls),
     ("futures_of_devices_that_are_lost", waiting::lost),
     ("recorded_passes_are_forward", record::as_forward),
