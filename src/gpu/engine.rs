@@ -51,7 +51,11 @@ pub fn upload_weights(
     let upload = |(index, spec): (usize, &BufferSpec)| {
         let buffer = gpu.storage(&spec.label, spec.size())?;
         let values = pack(index);
-        gpu.scoped("uploading weights", || gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&values)))?;
+        gpu.scoped("uploading weights", || {
+            gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&values));
+            // wgpu keeps a copy until the next submission has run: not of the whole model, for want of one.
+            gpu.queue.submit([]);
+        })?;
         Ok(buffer)
     };
     buffers.iter().enumerate().map(upload).collect()
