@@ -244,10 +244,14 @@ impl Device {
     }
 
     async fn from_gpu(gpu: Gpu, options: &OpenOptions, waiting: Waiting) -> Result<Self> {
+        let gpu = Arc::new(gpu);
+        let whole = Self::of(Inner::Gpu(Arc::clone(&gpu)), options.calibration.as_ref());
         let mut limits = gpu.limits().clone();
         options.lower(&mut limits)?;
+        if !options.limits.iter().any(|(name, _)| name == "max_work_per_submission") {
+            limits.slow_down(whole.calibration().slowest_multiply_adds_per_us());
+        }
         let lowered = Inner::Gpu(Arc::new(gpu.with_limits(limits)));
-        let whole = Self::of(Inner::Gpu(Arc::new(gpu)), options.calibration.as_ref());
         if options.self_test {
             // Under the adapter's own limits: lowered ones may be too low for the self-test's network.
             self_test::run(&whole, waiting).await?;

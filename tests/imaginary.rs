@@ -1,6 +1,7 @@
 //! Adapters that do not exist: wgpu's backend that checks everything and does nothing, with the limits and the features that
 //! an adapter may have.
 
+use wgpu_rnn::calibrate::{Calibration, Part, Rate};
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::gpu::AdapterEntry;
 use wgpu_rnn::limits::Limits;
@@ -129,7 +130,9 @@ fn limits_of_an_adapter_are_obeyed_or_named() {
         let what = format!("{limit} of {limits:?}");
         let entry = adapter(limits.clone(), wgpu::Features::empty());
         let ran = Device::from_adapter(&entry, &OpenOptions::default().skip_self_test()).and_then(|device| {
-            assert_eq!(*device.limits(), Limits::of(&limits, device.is_software_adapter()), "{what}: the adapter's");
+            let mut own = Limits::of(&limits, device.is_software_adapter());
+            own.max_work_per_submission = device.limits().max_work_per_submission;
+            assert_eq!(*device.limits(), own, "{what}: the adapter's");
             run(&device, &config, &RnnOptions::default())
         });
         match ran {
@@ -142,4 +145,28 @@ fn limits_of_an_adapter_are_obeyed_or_named() {
             Err(error) => panic!("{what}: {error}"),
         }
     }
+}
+
+/// A submission has at most a second of work, by what is known of the device or of its type; who names a figure gets it.
+#[test]
+fn a_submission_is_a_second_of_a_slow_device() {
+    let entry = adapter(wgpu::Limits::defaults(), wgpu::Features::empty());
+    let most = Limits::of(&wgpu::Limits::defaults(), false).max_work_per_submission;
+    let with = |rate: f64, options: OpenOptions| {
+        let rate = Rate { part: Part::Step, rows: 1, multiply_adds_per_us: rate };
+        let calibration =
+            Calibration { rates: vec![rate], ..Calibration::typical_of(Some(wgpu::DeviceType::DiscreteGpu)) };
+        let device =
+            Device::from_adapter(&entry, &options.skip_self_test().calibration(calibration)).expect("a device");
+        device.limits().max_work_per_submission
+    };
+    assert_eq!(with(1e3, OpenOptions::default()), 1_000_000_000, "a slow kernel");
+    assert_eq!(with(1e6, OpenOptions::default()), most, "a fast one is given no more than before");
+    for named in [7, most] {
+        assert_eq!(with(1e3, OpenOptions::default().limit("max_work_per_submission", named)), named, "as named");
+    }
+    // Of a device that was never measured, by its type: no adapter of this name has been.
+    let unknown = open(&entry);
+    let (found, slowest) = (unknown.limits().max_work_per_submission, unknown.calibration());
+    assert!(!slowest.measured && found < most, "{found} of {most}, by {slowest:?}");
 }

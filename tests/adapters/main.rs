@@ -15,6 +15,9 @@ mod parameters;
 #[path = "../common/parts.rs"]
 mod parts;
 #[allow(dead_code, reason = "its main() is for those who run it")]
+#[path = "../../examples/recovery.rs"]
+mod recovery_example;
+#[allow(dead_code, reason = "its main() is for those who run it")]
 #[path = "../../examples/render_loop.rs"]
 mod render_loop;
 #[path = "../common/seeded.rs"]
@@ -232,6 +235,7 @@ const ON_ADAPTERS: &[(&str, Test)] = &[
     ("memory_within_a_budget", memory::budget),
     ("recovery_elsewhere", recovery::elsewhere),
     ("recovery_of_a_step_under_way", recovery::under_way),
+    ("example_recovery", recovery::example),
     ("futures_of_devices_that_the_program_polls", waiting::program_polls),
     ("futures_of_devices_that_are_lost", waiting::lost),
     ("recorded_passes_are_forward", record::as_forward),

@@ -8,7 +8,7 @@ use wgpu_rnn::{Config, Device, Error, Params, Pool, PoolOptions, Rnn, Slot, Stat
 use crate::networks::random;
 use crate::parts::along_first;
 use crate::waiting::{block_on, poll_once};
-use crate::{Machine, Target, adapters, ensure};
+use crate::{Machine, Target, adapters, ensure, recovery_example};
 
 const STEPS: usize = 12;
 const ROWS: usize = 3;
@@ -173,4 +173,18 @@ pub fn under_way(target: &Target) -> Result<(), Failed> {
     let mut whole = rnn.stream(8)?;
     whole.forward(&input)?;
     ensure(got == whole.forward(&input)?, "the same bits from the state that was saved")
+}
+
+/// The example does on every adapter what it says.
+pub fn example(target: &Target) -> Result<(), Failed> {
+    let gone = target.device()?;
+    let got = recovery_example::run(&[gone.clone(), target.device()?, Device::cpu()])?;
+    ensure(gone.is_lost(), "the first device was lost")?;
+    let want = recovery_example::run(&[Device::cpu()])?;
+    ensure(
+        got.len() == want.len() && want.len() == 300,
+        format!("{} frames, {} without a loss", got.len(), want.len()),
+    )?;
+    let pairs = got.iter().zip(&want).flat_map(|(a, b)| a.data().iter().zip(b.data()));
+    ensure(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-5), "the same within rounding")
 }
