@@ -349,7 +349,7 @@ impl Device {
     /// How kernels are laid out.
     pub fn tuning(&self) -> Tuning {
         match &self.inner {
-            Inner::Cpu(_) => Tuning { row_per_invocation: true, host: true },
+            Inner::Cpu(_) => Tuning { row_per_invocation: true, subgroups: false, host: true },
             Inner::Gpu(gpu) => gpu.tuning(),
         }
     }

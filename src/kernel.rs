@@ -7,11 +7,13 @@
 mod f16;
 mod recurrence;
 mod slots;
+mod subgroup;
 mod transfer;
 
 pub use f16::*;
 pub use recurrence::*;
 pub use slots::*;
+pub use subgroup::*;
 pub use transfer::*;
 
 use crate::cpu::{self, Twin};
@@ -147,6 +149,11 @@ impl Kernel {
             WeightType::F32 => self,
             WeightType::F16 => KERNELS.iter().find(f16).copied().unwrap_or(self),
         }
+    }
+
+    /// Whether the device must have the feature `subgroups`.
+    pub fn needs_subgroups(&self) -> bool {
+        self.entry.ends_with("_subgroup")
     }
 
     /// The kernel that does the same with weights stored as f32.
@@ -355,7 +362,7 @@ pub static SAMPLE: Kernel = Kernel {
 };
 
 /// The whole table.
-pub static KERNELS: [&Kernel; 43] = [
+pub static KERNELS: [&Kernel; 51] = [
     &LINEAR,
     &LINEAR_WIDE,
     &LINEAR_ROWS,
@@ -399,4 +406,12 @@ pub static KERNELS: [&Kernel; 43] = [
     &STEP_RNN_WAVE_F16,
     &STEP_LSTM_WAVE_F16,
     &STEP_GRU_WAVE_F16,
+    &LINEAR_SUBGROUP,
+    &STEP_SUBGROUP_RNN,
+    &STEP_SUBGROUP_LSTM,
+    &STEP_SUBGROUP_GRU,
+    &LINEAR_SUBGROUP_F16,
+    &STEP_SUBGROUP_RNN_F16,
+    &STEP_SUBGROUP_LSTM_F16,
+    &STEP_SUBGROUP_GRU_F16,
 ];

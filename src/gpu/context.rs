@@ -11,7 +11,7 @@ use super::pipeline::Pipeline;
 use super::poller::{Poller, Polling};
 use crate::dims::Step;
 use crate::error::{Error, Result};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, SUBGROUP_WORKGROUP_SIZE};
 use crate::limits::Limits;
 use crate::plan::{MAX_SEGMENT_STEPS, Tuning};
 
@@ -44,11 +44,22 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether kernels with the feature `subgroups` are worth it: on software adapters that run 8 or 16 invocations as one
+/// vector. With 4 passing values round costs what it saves; GPUs load what all invocations share as one.
+fn gains_by_subgroups(info: &wgpu::AdapterInfo) -> bool {
+    let one_size = info.subgroup_min_size == info.subgroup_max_size;
+    let size = info.subgroup_min_size;
+    let divides = size >= 8 && (SUBGROUP_WORKGROUP_SIZE as u32).is_multiple_of(size);
+    info.device_type == wgpu::DeviceType::Cpu && one_size && divides
+}
+
 /// What to ask `adapter` for: all that it offers of what this crate makes use of.
 pub(crate) fn descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
+    let mut useful = wgpu::Features::TIMESTAMP_QUERY;
+    useful.set(wgpu::Features::SUBGROUP, gains_by_subgroups(&adapter.get_info()));
     wgpu::DeviceDescriptor {
         label: Some("wgpu-rnn"),
-        required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+        required_features: adapter.features() & useful,
         required_limits: adapter.limits(),
         experimental_features: wgpu::ExperimentalFeatures::disabled(),
         memory_hints: wgpu::MemoryHints::Performance,
@@ -157,7 +168,10 @@ impl Gpu {
 
     /// How kernels are laid out for this adapter.
     pub fn tuning(&self) -> Tuning {
-        Tuning { row_per_invocation: self.info.device_type == wgpu::DeviceType::Cpu, host: false }
+        let row_per_invocation = self.info.device_type == wgpu::DeviceType::Cpu;
+        // A program's own device may lack the feature, or have it without gain.
+        let has_subgroups = self.device.features().contains(wgpu::Features::SUBGROUP);
+        Tuning { row_per_invocation, subgroups: has_subgroups && gains_by_subgroups(&self.info), host: false }
     }
 
     /// Whether runs are timed by the device's own clock.
@@ -292,4 +306,28 @@ fn step_table(device: &wgpu::Device, queue: &wgpu::Queue, faults: &Faults) -> Re
         queue.write_buffer(&steps, 0, &table);
         steps
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gains_by_subgroups;
+
+    #[test]
+    fn subgroups_are_for_software_adapters_with_wide_vectors() {
+        use wgpu::DeviceType::{Cpu, DiscreteGpu};
+        for (device_type, min, max, want) in [
+            (Cpu, 8, 8, true),
+            (Cpu, 16, 16, true),
+            (Cpu, 4, 4, false),
+            (Cpu, 8, 16, false),
+            (Cpu, 32, 32, false),
+            (Cpu, 4, 128, false),
+            (DiscreteGpu, 8, 8, false),
+            (DiscreteGpu, 32, 32, false),
+        ] {
+            let mut info = wgpu::AdapterInfo::new(device_type, wgpu::Backend::Vulkan);
+            (info.subgroup_min_size, info.subgroup_max_size) = (min, max);
+            assert_eq!(gains_by_subgroups(&info), want, "{device_type:?} with subgroups of {min} to {max}");
+        }
+    }
 }

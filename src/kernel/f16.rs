@@ -1,9 +1,10 @@
 //! The kernels that read weights, with weights stored as f16.
 
 use super::{
-    EMBED, Kernel, LINEAR, LINEAR_ROWS, LINEAR_WIDE, SEQUENCE_GRU, SEQUENCE_LSTM, SEQUENCE_RNN, STEP_GRU,
-    STEP_GRU_WAVE, STEP_LSTM, STEP_LSTM_UNPROJECTED, STEP_LSTM_WAVE, STEP_PROJECTION, STEP_RNN, STEP_RNN_WAVE,
-    STEP_TILED_GRU, STEP_TILED_LSTM, STEP_TILED_RNN,
+    EMBED, Kernel, LINEAR, LINEAR_ROWS, LINEAR_SUBGROUP, LINEAR_WIDE, SEQUENCE_GRU, SEQUENCE_LSTM, SEQUENCE_RNN,
+    STEP_GRU, STEP_GRU_WAVE, STEP_LSTM, STEP_LSTM_UNPROJECTED, STEP_LSTM_WAVE, STEP_PROJECTION, STEP_RNN,
+    STEP_RNN_WAVE, STEP_SUBGROUP_GRU, STEP_SUBGROUP_LSTM, STEP_SUBGROUP_RNN, STEP_TILED_GRU, STEP_TILED_LSTM,
+    STEP_TILED_RNN,
 };
 use crate::cpu;
 
@@ -95,4 +96,28 @@ stored_as_f16!(
     STEP_GRU_WAVE,
     "step_gru_wave_f16",
     ["step", "cell/gru", "update/wave", "shared/activation"]
+);
+stored_as_f16!(
+    LINEAR_SUBGROUP_F16,
+    LINEAR_SUBGROUP,
+    "linear_subgroup_f16",
+    ["linear_subgroup", "shared/linear", "shared/activation"]
+);
+stored_as_f16!(
+    STEP_SUBGROUP_RNN_F16,
+    STEP_SUBGROUP_RNN,
+    "step_subgroup_rnn_f16",
+    ["step_subgroup", "cell/rnn", "update/state", "shared/directions", "shared/activation"]
+);
+stored_as_f16!(
+    STEP_SUBGROUP_LSTM_F16,
+    STEP_SUBGROUP_LSTM,
+    "step_subgroup_lstm_f16",
+    ["step_subgroup", "cell/lstm", "update/state", "shared/directions", "shared/activation"]
+);
+stored_as_f16!(
+    STEP_SUBGROUP_GRU_F16,
+    STEP_SUBGROUP_GRU,
+    "step_subgroup_gru_f16",
+    ["step_subgroup", "cell/gru", "update/state", "shared/directions", "shared/activation"]
 );

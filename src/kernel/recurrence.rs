@@ -46,7 +46,7 @@ macro_rules! step_kernel {
     };
 }
 
-const STEP_BINDINGS: [Binding; 6] = [
+pub(super) const STEP_BINDINGS: [Binding; 6] = [
     read(2, "gates_x"),
     read(3, "weight"),
     read(4, "h_in"),
@@ -55,7 +55,7 @@ const STEP_BINDINGS: [Binding; 6] = [
     read(7, "lengths"),
 ];
 
-const fn with_own(own: Binding) -> [Binding; 7] {
+pub(super) const fn with_own(own: Binding) -> [Binding; 7] {
     let [a, b, c, d, e, f] = STEP_BINDINGS;
     [a, b, c, d, e, f, own]
 }

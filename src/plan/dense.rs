@@ -2,11 +2,14 @@
 
 use std::ops::Range;
 
-use super::{Tuning, padded, planned};
+use bytemuck::Zeroable;
+
+use super::{Tuning, padded, planned, subgroup};
 use crate::dims::{Dims, EmbedDims, LinearDims};
 use crate::error::Result;
 use crate::kernel::{
-    self, Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, LINEAR_WIDE_TILE, QUADS_PER_WORKGROUP, WeightType,
+    self, Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_SUBGROUP_COLUMNS, LINEAR_TILE, LINEAR_WIDE_TILE,
+    QUADS_PER_WORKGROUP, WeightType,
 };
 use crate::limits::Limits;
 use crate::recording::{BufferId, Dispatch};
@@ -46,14 +49,15 @@ pub(crate) fn linear(
     limits: &Limits,
     tuning: Tuning,
 ) -> Result<Dispatch> {
-    let (shape, overrides) = LinearShape::of([rows, columns.len(), 1], activation, limits, tuning);
+    let quads = padded(in_features) / 4;
+    let (shape, overrides) = LinearShape::of([rows, columns.len(), 1], quads, activation, limits, tuning);
     let dims = LinearDims {
         steps: 1,
         batch: rows as u32,
         directions: 1,
         columns: columns.len() as u32,
         parts: 1,
-        part_quads: (padded(in_features) / 4) as u32,
+        part_quads: quads as u32,
         y_row_stride: out_features as u32,
         y_direction_stride: 0,
         y_offset: columns.start as u32,
@@ -86,16 +90,25 @@ pub(super) struct LinearShape {
 }
 
 impl LinearShape {
-    /// For so many rows and columns in so many directions, with the kernel's overrides. All of them sum in the same order.
+    /// For so many rows and columns in so many directions, each a sum over `quads`, with the kernel's overrides. All of
+    /// them sum in the same order.
     ///
     /// Tiles of 32 rows would leave most of their work undone for few rows. Those of 64 read less, and need enough of
     /// them to occupy a GPU, whose cores have more to do with four workgroups each; a software adapter's always do.
     pub(super) fn of(
         [rows, columns, directions]: [usize; 3],
+        quads: usize,
         activation: u32,
         limits: &Limits,
         tuning: Tuning,
     ) -> (Self, Vec<(&'static str, u32)>) {
+        let sums = LinearDims { parts: 1, part_quads: quads as u32, ..LinearDims::zeroed() };
+        let passed_round =
+            tuning.subgroups.then(|| subgroup::rows(&kernel::LINEAR_SUBGROUP, rows, &Dims::Linear(sums), limits));
+        if let Some(rows) = passed_round.flatten() {
+            let shape = Self { kernel: &kernel::LINEAR_SUBGROUP, rows, columns: LINEAR_SUBGROUP_COLUMNS };
+            return (shape, vec![("ACTIVATION", activation), ("ROWS", rows as u32)]);
+        }
         let tiles = rows.div_ceil(LINEAR_WIDE_TILE) * columns.div_ceil(LINEAR_WIDE_TILE) * directions;
         let occupied = tuning.row_per_invocation || tiles >= MANY_TILES;
         let fits = (kernel::LINEAR_WIDE.workgroup)(&[]).storage <= limits.max_compute_workgroup_storage_size;

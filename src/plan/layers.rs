@@ -5,12 +5,15 @@ use std::ops::Range;
 use super::dense::LinearShape;
 use super::schedule::Schedule;
 use super::sequence::SequenceShape;
-use super::{LayerShard, LayerState, Tuning, WeightLayout, padded, planned, tiled};
+use super::{LayerShard, LayerState, Tuning, WeightLayout, padded, planned, subgroup, tiled};
 use crate::check::Sizes;
 use crate::config::{Config, Kind};
 use crate::dims::{Dims, DropoutDims, LinearDims, SequenceDims, StepDims};
 use crate::error::Result;
-use crate::kernel::{self, Kernel, QUADS_PER_WORKGROUP, STEP_MAX_ROWS, STEP_TILE_ROWS, STEP_TILE_UNITS, activation};
+use crate::kernel::{
+    self, Kernel, QUADS_PER_WORKGROUP, STEP_MAX_ROWS, STEP_TILE_ROWS, STEP_TILE_UNITS, SUBGROUP_WORKGROUP_SIZE,
+    activation,
+};
 use crate::limits::Limits;
 use crate::random::dropout_constants;
 use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role};
@@ -226,8 +229,9 @@ impl<'a> Planner<'a> {
         let columns = shard.units.len() * gates;
         let (parts, part) = if place.layer == 0 { (1, config.input_size) } else { (directions, config.state_size()) };
         let rows = steps * self.sizes.batch;
+        let quads = parts * padded(part) / 4;
         let (shape, overrides) =
-            LinearShape::of([rows, columns, directions], activation::NONE, self.limits, self.tuning);
+            LinearShape::of([rows, columns, directions], quads, activation::NONE, self.limits, self.tuning);
         let dims = LinearDims {
             steps: steps as u32,
             batch: self.sizes.batch as u32,
@@ -285,7 +289,8 @@ impl<'a> Planner<'a> {
     ) -> Result<Vec<Dispatch>> {
         let config = self.config;
         let (h_in, h_out) = (state.h[parity], state.h[1 - parity]);
-        let kernel = self.tiled.unwrap_or(match (config.kind, m) {
+        let passing_round = || subgroup::step_kernel(config).filter(|_| self.tuning.subgroups);
+        let kernel = self.tiled.or_else(passing_round).unwrap_or(match (config.kind, m) {
             (Kind::RnnTanh | Kind::RnnRelu, _) => &kernel::STEP_RNN,
             (Kind::Gru, _) => &kernel::STEP_GRU,
             (Kind::Lstm, None) => &kernel::STEP_LSTM,
@@ -381,6 +386,11 @@ impl<'a> Planner<'a> {
     ) -> Result<Dispatch> {
         let (overrides, units, rows) = if self.tiled.is_some() {
             (self.relu().into_iter().collect(), STEP_TILE_UNITS, STEP_TILE_ROWS)
+        } else if kernel.needs_subgroups() {
+            // If not even one row is allowed, the checks of the dispatch say why.
+            let rows = subgroup::rows(kernel, self.sizes.batch, &Dims::Step(dims), self.limits).unwrap_or(1);
+            let rows_and_relu = [("ROWS", rows as u32)].into_iter().chain(self.relu());
+            (rows_and_relu.collect(), SUBGROUP_WORKGROUP_SIZE, rows)
         } else {
             let overrides = self.step_overrides(kernel, dims.state_quads as usize);
             let (units, rows) = ((overrides[0].1 / overrides[1].1) as usize, overrides[2].1 as usize);

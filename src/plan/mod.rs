@@ -12,6 +12,7 @@ mod pool;
 mod schedule;
 mod segments;
 mod sequence;
+mod subgroup;
 mod tiled;
 mod transfer;
 mod wavefront;
@@ -47,6 +48,9 @@ pub const MAX_SEQ_LEN: usize = 1 << 30;
 pub struct Tuning {
     /// Whether one invocation should sum a whole row by itself, which software adapters and CPUs prefer.
     pub row_per_invocation: bool,
+    /// Whether the invocations of a subgroup should pass values round: software adapters whose vectors have 8 lanes or
+    /// more load them one lane after the other.
+    pub subgroups: bool,
     /// Whether it is the host, whose engine is the twins.
     pub host: bool,
 }

@@ -174,9 +174,9 @@ mod tests {
     use crate::plan::{Tuning, WeightLayout};
     use crate::wgpu::DeviceType;
 
-    const GPU: Tuning = Tuning { row_per_invocation: false, host: false };
-    const SOFTWARE: Tuning = Tuning { row_per_invocation: true, host: false };
-    const HOST: Tuning = Tuning { row_per_invocation: true, host: true };
+    const GPU: Tuning = Tuning { row_per_invocation: false, subgroups: false, host: false };
+    const SOFTWARE: Tuning = Tuning { row_per_invocation: true, subgroups: false, host: false };
+    const HOST: Tuning = Tuning { row_per_invocation: true, subgroups: false, host: true };
 
     fn chosen(
         asked: Schedule,

@@ -268,7 +268,9 @@ impl<'a> Wavefront<'a> {
         let layers = within.start.max(1)..within.end;
         let (batch, columns) = (sizes.batch, config.hidden_size * config.gate_count());
         let rows = wave.chunk * batch;
-        let (shape, overrides) = LinearShape::of([rows, columns, layers.len()], activation::NONE, limits, tuning);
+        let quads = padded(config.hidden_size) / 4;
+        let (shape, overrides) =
+            LinearShape::of([rows, columns, layers.len()], quads, activation::NONE, limits, tuning);
         // From a layer's steps of this wave to those of the next layer.
         let distance = (wave.steps() - wave.chunk) * batch;
         let [shard] = weights.layer(layers.start) else { unreachable!("layers of a stack have one shard") };
@@ -278,7 +280,7 @@ impl<'a> Wavefront<'a> {
             directions: layers.len() as u32,
             columns: columns as u32,
             parts: 1,
-            part_quads: (padded(config.hidden_size) / 4) as u32,
+            part_quads: quads as u32,
             y_row_stride: columns as u32,
             y_direction_stride: (distance * columns) as u32,
             y_offset: (wave.start(layers.start) * batch * columns) as u32,

@@ -18,7 +18,7 @@ use wgpu_rnn::{Device, Error, Kind};
 
 use crate::soundness::{About, Checker, bound};
 use crate::walk::Walk;
-use crate::{CPU, GPU, assert_names_a_limit, webgpu, with};
+use crate::{CPU, GPU, SUBGROUPS, assert_names_a_limit, webgpu, with};
 
 // --- what must hold ------------------------------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ impl<'a> Planned<'a> {
 
         let rnn = config.rnn();
         let weights = WeightLayout::new(&rnn, limits)?;
-        let mut checker = Checker { what, config: &rnn, weights: &weights, limits, plan: layers };
+        let mut checker = Checker { what, config: &rnn, weights: &weights, limits, tuning: self.tuning, plan: layers };
         checker.check(layout.buffers(), |what, dispatch| around(&checker, config, what, dispatch));
         // The layers alone are a forward pass whose input is the embedding.
         let of_layers = |command: &Command| match command {
@@ -192,7 +192,7 @@ impl<'a> Planned<'a> {
         }
         let rnn = config.rnn();
         let weights = WeightLayout::new(&rnn, limits)?;
-        let checker = Checker { what, config: &rnn, weights: &weights, limits, plan: layers };
+        let checker = Checker { what, config: &rnn, weights: &weights, limits, tuning: self.tuning, plan: layers };
         checker.check(layout.buffers(), |what, dispatch| around(&checker, config, what, dispatch));
         Ok(())
     }
@@ -232,7 +232,7 @@ fn plans_of_language_models_are_sound_or_refused_by_the_name_of_a_limit() {
         let sizes = Sizes { seq_len: pick(&[1, 2, 7, 101, 5000]), batch: pick(&[1, 2, 8, 9, 65, 257, 4096]) };
         let wanted = [Wanted::State, Wanted::Logits, Wanted::Losses][pick(&[0, 1, 2])];
         let (training, steps) = (pick(&[0, 1]) == 1, pick(&[2, 32, 4096]));
-        let tuning = if pick(&[0, 1]) == 1 { GPU } else { CPU };
+        let tuning = [GPU, CPU, SUBGROUPS][pick(&[0, 1, 2])];
         let pass = Planned::new(&config, limits, tuning).and_then(|model| model.check_pass(sizes, wanted, training));
         let generation =
             Planned::new(&config, limits, tuning).and_then(|model| model.check_generation(sizes.batch, steps));

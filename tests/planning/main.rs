@@ -14,8 +14,9 @@ use wgpu_rnn::plan::{Choice, MAX_SEGMENT_STEPS, MAX_SEQ_LEN, Tuning, WeightLayou
 use wgpu_rnn::random::Mt19937;
 use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, Schedule};
 
-const GPU: Tuning = Tuning { row_per_invocation: false, host: false };
-const CPU: Tuning = Tuning { row_per_invocation: true, host: false };
+const GPU: Tuning = Tuning { row_per_invocation: false, subgroups: false, host: false };
+const CPU: Tuning = Tuning { row_per_invocation: true, subgroups: false, host: false };
+const SUBGROUPS: Tuning = Tuning { subgroups: true, ..CPU };
 
 /// WebGPU's default limits: 128 MiB to a binding, 65,535 workgroups along an axis.
 fn webgpu() -> Limits {
@@ -109,7 +110,7 @@ fn plans_of_every_size_are_sound_or_refused_by_the_name_of_a_limit() {
         let sizes =
             Sizes { seq_len: pick(&[1, 2, 3, 7, 16, 101, 300]), batch: pick(&[1, 2, 3, 8, 9, 33, 64, 257, 4096]) };
         let schedule = Schedule::ALL[pick(&[0, 1, 2, 3, 4])];
-        match check_sizes(&config, sizes, limits, if pick(&[0, 1]) == 1 { GPU } else { CPU }, schedule) {
+        match check_sizes(&config, sizes, limits, [GPU, CPU, SUBGROUPS][pick(&[0, 1, 2])], schedule) {
             Ok(_) => {
                 planned += 1;
                 projected += usize::from(proj_size > 0);
@@ -149,7 +150,8 @@ fn large_sizes_are_planned_within_webgpus_default_limits() {
         (lstm(80, 1024).proj_size(512).bidirectional(true).num_layers(2), 20_000, 1, 1),
         (lstm(64, 65_536).proj_size(1000), 2, 1, 1),
     ] {
-        for (limits, tuning) in [(webgpu(), GPU), (Limits::of(&wgpu::Limits::defaults(), true), CPU)] {
+        let software = Limits::of(&wgpu::Limits::defaults(), true);
+        for (limits, tuning) in [(webgpu(), GPU), (software.clone(), CPU), (software, SUBGROUPS)] {
             let sizes = Sizes { seq_len, batch };
             let rows = check_sizes(&config, sizes, &limits, tuning, Schedule::Auto)
                 .unwrap_or_else(|e| panic!("{config:?}, {sizes:?}: {e}"));

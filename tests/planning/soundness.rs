@@ -4,7 +4,9 @@ use wgpu::DeviceType;
 use wgpu_rnn::calibrate::Calibration;
 use wgpu_rnn::check::Sizes;
 use wgpu_rnn::dims::{Dims, LinearDims, SequenceDims, StepDims};
-use wgpu_rnn::kernel::{Access, LINEAR_TILE, LINEAR_WIDE_TILE, override_value};
+use wgpu_rnn::kernel::{
+    Access, LINEAR_SUBGROUP_COLUMNS, LINEAR_TILE, LINEAR_WIDE_TILE, SUBGROUP_WORKGROUP_SIZE, override_value,
+};
 use wgpu_rnn::limits::Limits;
 use wgpu_rnn::plan::{MAX_SEGMENT_STEPS, Plan, Tuning, WeightLayout, choose, plan};
 use wgpu_rnn::recording::{BufferId, BufferSpec, Dispatch, Role};
@@ -18,6 +20,7 @@ pub struct Checker<'a> {
     pub config: &'a Config,
     pub weights: &'a WeightLayout,
     pub limits: &'a Limits,
+    pub tuning: Tuning,
     pub plan: Plan,
 }
 
@@ -44,7 +47,7 @@ pub fn checked<'a>(
     let typical = Calibration::typical_of(Some(device_type));
     let choice = choose(schedule, config, weights, sizes.batch, limits, tuning, &typical)?;
     let plan = plan(config, weights, sizes, limits, tuning, &choice)?;
-    let checker = Checker { what: format!("{config:?}, {sizes:?}"), config, weights, limits, plan };
+    let checker = Checker { what: format!("{config:?}, {sizes:?}"), config, weights, limits, tuning, plan };
     checker.check(weights.buffers(), |what, dispatch| panic!("{what}: {:?} in a forward pass", dispatch.dims));
     Ok(checker)
 }
@@ -104,6 +107,9 @@ impl Checker<'_> {
             (Kind::RnnTanh | Kind::RnnRelu, _) if tiled => &["step_tiled_rnn"],
             (Kind::Gru, _) if tiled => &["step_tiled_gru"],
             (Kind::Lstm, 0) if tiled => &["step_tiled_lstm"],
+            (Kind::RnnTanh | Kind::RnnRelu, _) if self.tuning.subgroups => &["step_subgroup_rnn"],
+            (Kind::Gru, _) if self.tuning.subgroups => &["step_subgroup_gru"],
+            (Kind::Lstm, 0) if self.tuning.subgroups => &["step_subgroup_lstm"],
             (Kind::RnnTanh | Kind::RnnRelu, _) => &["step_rnn"],
             (Kind::Gru, _) => &["step_gru"],
             (Kind::Lstm, 0) => &["step_lstm"],
@@ -164,12 +170,15 @@ impl Checker<'_> {
     }
 
     fn linear(&self, what: About<'_>, dispatch: &Dispatch, dims: &LinearDims) -> u32 {
-        let tile = if dispatch.kernel.name == "linear_wide" { LINEAR_WIDE_TILE } else { LINEAR_TILE };
-        let tiles = |extent: u32| u64::from(extent).div_ceil(tile as u64);
+        let tile = match dispatch.kernel.name {
+            "linear_wide" => [LINEAR_WIDE_TILE; 2],
+            "linear_subgroup" => [override_value(&dispatch.overrides, "ROWS") as usize, LINEAR_SUBGROUP_COLUMNS],
+            _ => [LINEAR_TILE; 2],
+        };
         let rows = dims.steps * dims.batch;
-        assert_eq!(u64::from(dims.row_tiles), tiles(rows), "{what}: tiles of rows");
-        assert_eq!(u64::from(dims.column_tiles), tiles(dims.columns), "{what}: tiles of columns");
-        let wanted = tiles(rows) * tiles(dims.columns) * u64::from(dims.directions);
+        let [row_tiles, column_tiles] = [rows.div_ceil(tile[0] as u32), dims.columns.div_ceil(tile[1] as u32)];
+        assert_eq!((dims.row_tiles, dims.column_tiles), (row_tiles, column_tiles), "{what}: tiles of rows and columns");
+        let wanted = u64::from(row_tiles) * u64::from(column_tiles) * u64::from(dims.directions);
         self.workgroups(what, dispatch, wanted);
         let features = (dims.parts * dims.part_quads * 4) as usize;
         let [x_same, x_mirrored, weight, bias, y] = *dispatch.bindings else { panic!("{what}: bindings") };
@@ -191,7 +200,11 @@ impl Checker<'_> {
     fn step(&self, what: About<'_>, dispatch: &Dispatch, dims: &StepDims) -> u32 {
         let of = |name| override_value(&dispatch.overrides, name);
         let tiled = self.plan.schedule.schedule == Schedule::StepTiled;
-        let (units, rows) = if tiled { (8, 32) } else { (of("WORKGROUP_SIZE") / of("LANES"), of("ROWS")) };
+        let (units, rows) = match dispatch.kernel.needs_subgroups() {
+            _ if tiled => (8, 32),
+            true => (SUBGROUP_WORKGROUP_SIZE as u32, of("ROWS")),
+            false => (of("WORKGROUP_SIZE") / of("LANES"), of("ROWS")),
+        };
         let (unit_tiles, row_tiles) = (dims.units.div_ceil(units), dims.batch.div_ceil(rows));
         assert_eq!((dims.unit_tiles, dims.row_tiles), (unit_tiles, row_tiles), "{what}: tiles");
         self.workgroups(what, dispatch, u64::from(unit_tiles) * u64::from(row_tiles) * u64::from(dims.directions));

@@ -200,18 +200,22 @@ fn incomplete_tables_are_refused() {
         files
     };
     let unlisted = schedules_are_listed(&extra("orphan"), &KERNELS);
-    assert_refused("a schedule that the table lacks", unlisted, r#""linear_wide", "load_slots", "orphan", "sample""#);
+    assert_refused(
+        "a schedule that the table lacks",
+        unlisted,
+        r#""linear_subgroup", "linear_wide", "load_slots", "orphan", "sample""#,
+    );
     let rest: Vec<&Kernel> = KERNELS.into_iter().filter(|kernel| kernel.entry != "linear").collect();
     assert_refused(
         "a kernel less",
         schedules_are_listed(&files, &rest),
-        r#"the table's {"dropout", "embed", "gather", "linear_rows", "linear_wide", "load_slots", "sample""#,
+        r#"the table's {"dropout", "embed", "gather", "linear_rows", "linear_subgroup", "linear_wide", "load_slots", "sample""#,
     );
     let gone: Vec<SourceFile> = files.iter().filter(|file| file.path != "linear").cloned().collect();
     assert_refused(
         "a file less",
         schedules_are_listed(&gone, &KERNELS),
-        r#"on disk are {"dropout", "embed", "gather", "linear_rows", "linear_wide", "load_slots", "sample""#,
+        r#"on disk are {"dropout", "embed", "gather", "linear_rows", "linear_subgroup", "linear_wide", "load_slots", "sample""#,
     );
     let unused = files_are_used(&extra("cell/orphan"), &all_kernels());
     assert_refused("a fragment that no kernel uses", unused, r#"no kernel uses {"cell/orphan"}"#);

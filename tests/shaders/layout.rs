@@ -13,7 +13,7 @@ use wgpu_rnn::dims::{
 use wgpu_rnn::kernel::{
     Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, LINEAR_WIDE_TILE, NO_SLOT, NO_TOKEN,
     QUADS_PER_WORKGROUP, SAMPLE_SITE, SLOT_VALUES_PER_WORKGROUP, STEP_MAX_ROWS, STEP_TILE_ROWS, STEP_TILE_UNITS,
-    TRANSFERS_PER_WORKGROUP,
+    SUBGROUP_MAX_ROWS, SUBGROUP_WORKGROUP_SIZE, TRANSFERS_PER_WORKGROUP,
 };
 
 use crate::{
@@ -206,6 +206,9 @@ fn constants_agree(kernel: &Kernel) -> Verdict {
         "step_projection" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", 1)],
         "step_tiled_rnn" | "step_tiled_lstm" | "step_tiled_gru" => {
             &[("TILE_UNITS", STEP_TILE_UNITS), ("TILE_ROWS", STEP_TILE_ROWS)]
+        }
+        "linear_subgroup" | "step_subgroup_rnn" | "step_subgroup_lstm" | "step_subgroup_gru" => {
+            &[("MAX_ROWS", SUBGROUP_MAX_ROWS), ("WORKGROUP_SIZE", SUBGROUP_WORKGROUP_SIZE)]
         }
         "embed" | "dropout" => &[("WORKGROUP_SIZE", QUADS_PER_WORKGROUP)],
         "gather" | "scatter" => &[("WORKGROUP_SIZE", TRANSFERS_PER_WORKGROUP)],

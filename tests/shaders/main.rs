@@ -16,7 +16,7 @@ mod writers;
 
 use naga::Module;
 use naga::front::wgsl;
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use wgpu_rnn::calibrate::kernels::KERNELS as PROBES;
 use wgpu_rnn::kernel::{KERNELS, Kernel};
 
@@ -29,9 +29,10 @@ struct Shader {
     info: ModuleInfo,
 }
 
-/// Parses and validates with no capability beyond WGSL's core, to which `unpack2x16float` belongs.
+/// Parses and validates with no capability beyond WGSL's core, to which `unpack2x16float` belongs, and subgroups, which
+/// the rule of capabilities grants to few.
 fn parse(text: &str) -> Result<Shader, String> {
-    parse_with(text, Capabilities::SHADER_FLOAT16_IN_FLOAT32)
+    parse_with(text, Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP)
 }
 
 fn parse_with(text: &str, capabilities: Capabilities) -> Result<Shader, String> {
@@ -39,6 +40,8 @@ fn parse_with(text: &str, capabilities: Capabilities) -> Result<Shader, String> 
     options.capabilities = Capabilities::empty();
     let module = wgsl::Frontend::new_with_options(options).parse(text).map_err(|error| error.emit_to_string(text))?;
     let info = Validator::new(ValidationFlags::all(), capabilities)
+        .subgroup_stages(ShaderStages::COMPUTE)
+        .subgroup_operations(SubgroupOperationSet::all())
         .validate(&module)
         .map_err(|error| error.emit_to_string(text))?;
     Ok(Shader { module, info })

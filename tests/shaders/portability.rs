@@ -9,11 +9,13 @@ use crate::{Verdict, assert_all_accepted, assert_refused, kernel_named, parse, p
 /// Built-in functions that overflow inside on some drivers and give NaN; `shaders/shared/activation.wgsl` is safe.
 const UNSAFE_FUNCTIONS: [MathFunction; 3] = [MathFunction::Tanh, MathFunction::Sinh, MathFunction::Cosh];
 
-/// The text is valid with no capability, but for one where weights are stored as f16: OpenGL before 4.2 lacks it.
+/// The text is valid with no capability, but for one where weights are stored as f16, which OpenGL before 4.2 lacks, and
+/// one where the kernel is only planned for devices that have it.
 fn smallest_capabilities(kernel: &Kernel) -> Verdict {
-    let f16 = kernel.name.ends_with("_f16");
-    parse_with(kernel.wgsl, if f16 { Capabilities::SHADER_FLOAT16_IN_FLOAT32 } else { Capabilities::empty() })
-        .map(|_| ())
+    let mut capabilities = Capabilities::empty();
+    capabilities.set(Capabilities::SHADER_FLOAT16_IN_FLOAT32, kernel.name.ends_with("_f16"));
+    capabilities.set(Capabilities::SUBGROUP, kernel.needs_subgroups());
+    parse_with(kernel.wgsl, capabilities).map(|_| ())
 }
 
 /// The text asks for no extension. Directives come before all declarations, each ended by a semicolon.

@@ -42,14 +42,16 @@ fn bindings(kernel: &Kernel) -> Vec<(ResourceBinding, bool)> {
     uniforms.chain(storage).map(|(binding, mutable)| (ResourceBinding { group: 0, binding }, mutable)).collect()
 }
 
-/// Vulkan without any optional feature.
+/// Vulkan without any optional feature, but for kernels that are planned only where there are subgroups.
 fn spir_v(lang_version: (u8, u8), kernel: &Kernel, specialised: &Specialised) -> Result<String, String> {
+    let subgroups = [spv::Capability::GroupNonUniform, spv::Capability::GroupNonUniformShuffle];
+    let optional = subgroups.into_iter().filter(|_| kernel.needs_subgroups());
     let info = |binding| spv::BindingInfo { descriptor_set: 0, binding, binding_array_size: None };
     let options = spv::Options {
         lang_version,
         fake_missing_bindings: false,
         binding_map: bindings(kernel).into_iter().map(|(at, _)| (at, info(at.binding))).collect(),
-        capabilities: Some([spv::Capability::Shader].into_iter().collect()),
+        capabilities: Some([spv::Capability::Shader].into_iter().chain(optional).collect()),
         bounds_check_policies: RESTRICTED,
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
         ..spv::Options::default()
