@@ -149,9 +149,14 @@ impl LanguageModel {
                 session.carry_from(&prompted.session, &pairs)?;
                 self.keep(prompted);
             }
-            None => write_state(&plan.layers, self.rnn_config(), (None, batch), &(0..batch), |id, values| {
-                session.write(id, values)
-            })?,
+            None => write_state(
+                &plan.layers,
+                self.rnn_config(),
+                (None, batch),
+                &(0..batch),
+                &mut Vec::new(),
+                |id, values| session.write(id, values),
+            )?,
         }
         let last: Vec<u32> = prompts.iter().filter_map(|prompt| prompt.last().copied()).collect();
         session.write(plan.token, bytemuck::cast_slice(&last))?;
