@@ -52,8 +52,11 @@ impl Session {
     }
 }
 
-/// Runs all frames on `devices`, one after the other as they go away; what they gave.
-pub fn run(devices: &[Device]) -> Result<Vec<Tensor>> {
+/// Runs all frames on `devices`, one after the other as they go away, and tells of each; what they gave.
+///
+/// # Errors
+/// [`Error::NoAdapter`] when every device has gone away, and whatever another device would not change.
+pub fn run(devices: &[Device], mut tell: impl FnMut(String)) -> Result<Vec<Tensor>> {
     let mut session = Session::new()?;
     for device in devices {
         let mut frames = 0;
@@ -68,8 +71,7 @@ pub fn run(devices: &[Device]) -> Result<Vec<Tensor>> {
             Ok(()) => return Ok(session.outputs),
             // Another device can go on. Everything else would be no better there.
             Err(error @ (Error::DeviceLost { .. } | Error::OutOfMemory { .. } | Error::Gpu { .. })) => {
-                println!("after {frames} frames: {error}");
-                println!("carrying on from frame {}", session.saved.0);
+                tell(format!("after {frames} frames: {error}; carrying on from frame {}", session.saved.0));
             }
             Err(error) => return Err(error),
         }
@@ -88,8 +90,8 @@ fn main() -> Result<()> {
         }
     }
     devices.push(Device::cpu());
-    let outputs = run(&devices)?;
-    let want = run(&[Device::cpu()])?;
+    let outputs = run(&devices, |line| println!("{line}"))?;
+    let want = run(&[Device::cpu()], |line| println!("{line}"))?;
     let differences = outputs.iter().zip(&want).flat_map(|(a, b)| a.data().iter().zip(b.data()));
     let largest = differences.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     println!("{} frames, {largest:.1e} from what the CPU alone gives", outputs.len());

@@ -11,10 +11,13 @@ use wgpu_rnn::{
 
 /// An adapter with these limits and features.
 fn adapter(limits: wgpu::Limits, features: wgpu::Features) -> AdapterEntry {
+    adapter_with(wgpu::NoopBackendOptions { limits: Some(limits), features: Some(features), ..Default::default() })
+}
+
+fn adapter_with(options: wgpu::NoopBackendOptions) -> AdapterEntry {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::NOOP;
-    descriptor.backend_options.noop =
-        wgpu::NoopBackendOptions { enable: true, limits: Some(limits), features: Some(features), ..Default::default() };
+    descriptor.backend_options.noop = wgpu::NoopBackendOptions { enable: true, ..options };
     let found = pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(wgpu::Backends::NOOP));
     let adapter = found.into_iter().next().expect("the backend has one adapter");
     AdapterEntry { info: adapter.get_info(), adapter }
@@ -36,7 +39,7 @@ fn run(device: &Device, config: &Config, options: &RnnOptions) -> Result<(), Err
     let rnn = Rnn::with_options(device, &Params::init(config, 0)?, options)?;
     let input = Tensor::zeros([6, 5, config.input_size])?;
     assert!(rnn.plan(6, 5)?.size() > 0, "planning works");
-    assert_eq!(rnn.forward(&input, None)?.0.shape(), [6, 5, config.output_size()]);
+    assert_eq!(rnn.forward(&input, None)?.0.shape(), [6, 5, config.output_size()], "the output's shape");
     let (wgpu, _) = device.wgpu().expect("an adapter");
     if options.schedule == Schedule::Wavefront {
         return rnn.stream(5)?.forward(&input).map(drop);
@@ -88,7 +91,7 @@ fn a_driver_that_computes_nothing_is_refused() {
 fn no_feature_is_needed() {
     let entry = adapter(webgpu(|limits| limits.max_immediate_size = 0), wgpu::Features::empty());
     let device = Device::from_adapter(&entry, &OpenOptions::default().skip_self_test().timestamps()).expect("a device");
-    assert_eq!(device.wgpu().expect("an adapter").0.features(), wgpu::Features::empty());
+    assert_eq!(device.wgpu().expect("an adapter").0.features(), wgpu::Features::empty(), "nothing to ask for");
     for schedule in Schedule::ALL {
         for weights in [WeightType::F32, WeightType::F16] {
             let options = RnnOptions::default().schedule(schedule).weights(weights);
@@ -102,6 +105,19 @@ fn no_feature_is_needed() {
                 }
             }
         }
+    }
+    // Where subgroups would be made use of, they may be there or not.
+    for features in [wgpu::Features::empty(), wgpu::Features::SUBGROUP] {
+        let device = open(&adapter_with(wgpu::NoopBackendOptions {
+            limits: Some(wgpu::Limits::defaults()),
+            features: Some(features),
+            subgroup_min_size: Some(8),
+            subgroup_max_size: Some(8),
+            ..Default::default()
+        }));
+        assert_eq!(device.tuning().subgroups, !features.is_empty(), "with {features:?}");
+        let config = Config::gru(8, 16);
+        run(&device, &config, &RnnOptions::default()).unwrap_or_else(|error| panic!("{features:?}: {error}"));
     }
     // What is there and not needed is not asked for.
     let rich = adapter(wgpu::Limits::defaults(), wgpu::Features::all());

@@ -68,7 +68,8 @@ pub fn refused_by_the_driver(target: &Target) -> Result<(), Failed> {
         Session::new(Arc::new(recording), &weights)?.run(&[]).map(drop)
     };
     with(&|_| {})?;
-    let cases: [(&str, &str, &dyn Fn(&mut Dispatch)); 3] = [
+    type Case<'a> = (&'a str, &'a str, &'a dyn Fn(&mut Dispatch));
+    let cases: [Case<'_>; 3] = [
         ("an override that there is not", "building a pipeline", &|d| d.overrides.push(("NONSENSE", 1))),
         ("a binding too few", "binding buffers", &|d| d.bindings.truncate(2)),
         ("more workgroups than an axis has", "running a recording", &|d| d.workgroups = [70_000, 1, 1]),

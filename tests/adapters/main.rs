@@ -235,6 +235,7 @@ const ON_ADAPTERS: &[(&str, Test)] = &[
     ("memory_within_a_budget", memory::budget),
     ("recovery_elsewhere", recovery::elsewhere),
     ("recovery_of_a_step_under_way", recovery::under_way),
+    ("recovery_of_a_text", recovery::generation),
     ("example_recovery", recovery::example),
     ("futures_of_devices_that_the_program_polls", waiting::program_polls),
     ("futures_of_devices_that_are_lost", waiting::lost),

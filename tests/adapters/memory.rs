@@ -115,7 +115,11 @@ pub fn planned_is_taken(target: &Target) -> Result<(), Failed> {
             continue;
         }
         let (before, _) = counted(&device)?;
-        let pool = rnn.pool(&PoolOptions::new(20).steps(2))?;
+        let options = PoolOptions::new(20).steps(2);
+        let before_it = rnn.plan_pool(&options)?.size();
+        ensure(counted(&device)?.0 == before, format!("planning a pool of {what} takes nothing"))?;
+        let pool = rnn.pool(&options)?;
+        ensure(pool.plan().size() == before_it, format!("a pool of {what}: what was said before it was made"))?;
         let recording = &pool.plan().layers.recording;
         let said = pool.plan().size() - weights(recording) + uniforms(recording);
         let slots = (0..20).map(|_| pool.open()).collect::<Result<Vec<_>, _>>()?;

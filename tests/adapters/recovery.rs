@@ -3,12 +3,13 @@
 use std::pin::pin;
 
 use libtest_mimic::Failed;
-use wgpu_rnn::{Config, Device, Error, Params, Pool, PoolOptions, Rnn, Slot, State, Stream, Tensor};
+use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, LanguageModelConfig};
+use wgpu_rnn::{Config, Device, Error, Kind, Params, Pool, PoolOptions, Rnn, Slot, State, Stream, Tensor};
 
 use crate::networks::random;
 use crate::parts::along_first;
 use crate::waiting::{block_on, poll_once};
-use crate::{Machine, Target, adapters, ensure, recovery_example};
+use crate::{Machine, Target, adapters, ensure, language_model, recovery_example};
 
 const STEPS: usize = 12;
 const ROWS: usize = 3;
@@ -175,12 +176,41 @@ pub fn under_way(target: &Target) -> Result<(), Failed> {
     ensure(got == whole.forward(&input)?, "the same bits from the state that was saved")
 }
 
+/// A text in the making goes on behind what came back of it: the tokens are those of a text that was not broken off.
+pub fn generation(target: &Target) -> Result<(), Failed> {
+    let params = language_model::params(&LanguageModelConfig::new(Kind::Lstm, 17, 5, 12, 2))?;
+    let prompts: [&[u32]; 2] = [&[3, 1, 4], &[15]];
+    for options in [GenerateOptions::default().seed(5).chunk(4), GenerateOptions::default().temperature(0.0)] {
+        let device = target.device()?;
+        let model = LanguageModel::new(&device, &params)?;
+        let want = model.generate(&prompts, &options)?.take(12).collect::<Result<Vec<_>, _>>()?;
+        let mut generator = model.generate(&prompts, &options)?;
+        device.wgpu().ok_or("an adapter")?.0.destroy();
+        names(&device, generator.next().ok_or("an endless text")?)?;
+        for (came_back, new) in [(5, target.device()?), (7, Device::cpu())] {
+            let row = |row: usize| -> Vec<u32> {
+                prompts[row].iter().copied().chain(want[..came_back].iter().map(|tokens| tokens[row])).collect()
+            };
+            let texts = [row(0), row(1)];
+            let model = LanguageModel::new(&new, &params)?;
+            let rest = model.generate(&[&texts[0], &texts[1]], &options.position(came_back))?;
+            let got = rest.take(12 - came_back).collect::<Result<Vec<_>, _>>()?;
+            ensure(got == want[came_back..], format!("{options:?} on {new}: {got:?}, want {:?}", &want[came_back..]))?;
+        }
+    }
+    Ok(())
+}
+
 /// The example does on every adapter what it says.
 pub fn example(target: &Target) -> Result<(), Failed> {
     let gone = target.device()?;
-    let got = recovery_example::run(&[gone.clone(), target.device()?, Device::cpu()])?;
+    let mut told = Vec::new();
+    let got = recovery_example::run(&[gone.clone(), target.device()?, Device::cpu()], |line| told.push(line))?;
     ensure(gone.is_lost(), "the first device was lost")?;
-    let want = recovery_example::run(&[Device::cpu()])?;
+    let named = told.iter().all(|line| line.contains(gone.name()) && line.contains("device lost"));
+    ensure(told.len() == 2 && named, format!("both losses are told: {told:?}"))?;
+    let want = recovery_example::run(&[Device::cpu()], |line| told.push(line))?;
+    ensure(told.len() == 2, "nothing happens on the CPU")?;
     ensure(
         got.len() == want.len() && want.len() == 300,
         format!("{} frames, {} without a loss", got.len(), want.len()),
