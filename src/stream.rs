@@ -110,7 +110,8 @@ impl Stream<'_> {
     }
 
     /// As [`forward`](Self::forward), into a tensor of the caller's, which has the shape of the output. On the CPU a call of
-    /// up to 8 rows, those of all its steps counted, then allocates nothing once there was another like it.
+    /// up to 8 rows, those of all its steps counted, then allocates nothing once there was another like it, unless its steps
+    /// are so large (a million multiply-adds) that threads share them.
     ///
     /// # Errors
     /// As [`forward`](Self::forward), and [`Error::Argument`] when `output` has another shape: then nothing was run.

@@ -8,12 +8,16 @@ use std::collections::HashSet;
 use libtest_mimic::Failed;
 use wgpu_rnn::device::{Engine, OpenOptions};
 use wgpu_rnn::gpu::AdapterEntry;
+use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, LanguageModelConfig};
 use wgpu_rnn::recording::{BufferSpec, Recording, Role};
 use wgpu_rnn::wgpu::{self, BufferUsages};
-use wgpu_rnn::{Config, Device, Error, Params, PassBindings, PoolOptions, Rnn, RnnOptions, Schedule, Tensor};
+use wgpu_rnn::{
+    Activation, Config, Device, Error, Kind, Linear, Params, PassBindings, PoolOptions, Rnn, RnnOptions, Schedule,
+    Tensor,
+};
 
 use crate::networks::random;
-use crate::{Machine, Target, ensure};
+use crate::{Machine, Target, ensure, language_model};
 
 /// The most that a driver rounds a buffer up by.
 fn rounding(device: &Device) -> u64 {
@@ -134,7 +138,7 @@ pub fn planned_is_taken(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A program with a module, a stream, a pool and a recorded pass.
+/// A program with a module, a stream, a pool, a recorded pass, a head and a text.
 fn everything(
     device: &Device,
     schedule: Schedule,
@@ -159,6 +163,10 @@ fn everything(
     };
     let (x, y) = (buffer(recorder.input_shape()), buffer(recorder.output_shape()));
     let pass = recorder.bind(&PassBindings::new(&x).output(&y))?;
+    let linear = Linear::new(device, &Tensor::zeros([3, 40])?, None, Activation::None)?;
+    let params = language_model::params(&LanguageModelConfig::new(Kind::Gru, 9, 4, 8, 2))?;
+    let model = LanguageModel::new(device, &params)?;
+    let mut text = model.generate(&[&[1, 2]], &GenerateOptions::default().chunk(2))?;
     // 100 calls of each, after the first few, which make what is kept.
     for call in 0..104 {
         let many = slots.iter().map(|slot| (*slot, &step[..])).collect::<Vec<_>>();
@@ -166,6 +174,8 @@ fn everything(
         stream.forward(&input)?;
         pool.tick(&many)?;
         pool.tick(&many[..1])?;
+        linear.forward(&Tensor::zeros([2, 40])?)?;
+        text.next().ok_or("an endless text")??;
         let mut encoder = wgpu.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         pass.record(&mut encoder)?;
         queue.submit([encoder.finish()]);
