@@ -244,10 +244,14 @@ impl Device {
     }
 
     async fn from_gpu(gpu: Gpu, options: &OpenOptions, waiting: Waiting) -> Result<Self> {
+        let gpu = Arc::new(gpu);
+        let whole = Self::of(Inner::Gpu(Arc::clone(&gpu)), options.calibration.as_ref());
         let mut limits = gpu.limits().clone();
         options.lower(&mut limits)?;
+        if !options.limits.iter().any(|(name, _)| name == "max_work_per_submission") {
+            limits.slow_down(whole.calibration().slowest_multiply_adds_per_us());
+        }
         let lowered = Inner::Gpu(Arc::new(gpu.with_limits(limits)));
-        let whole = Self::of(Inner::Gpu(Arc::new(gpu)), options.calibration.as_ref());
         if options.self_test {
             // Under the adapter's own limits: lowered ones may be too low for the self-test's network.
             self_test::run(&whole, waiting).await?;
@@ -293,6 +297,31 @@ impl Device {
     /// Whether kernels run on a software adapter, whose speed says nothing.
     pub fn is_software_adapter(&self) -> bool {
         matches!(&self.inner, Inner::Gpu(gpu) if gpu.info().device_type == wgpu::DeviceType::Cpu)
+    }
+
+    /// Whether the device is gone: removed, destroyed, or stopped by the system's watchdog. The driver is asked.
+    ///
+    /// Nothing runs there any more: every call says [`Error::DeviceLost`], and this stays true. Weights and states in its
+    /// memory are gone with it, so that a program that wants to go on keeps the [`Params`](crate::Params) of its modules and
+    /// the last [state](crate::Stream::state) or [snapshot](crate::Pool::snapshot) of each sequence. It opens this adapter
+    /// again, another or the [CPU](Self::cpu), loads the modules and gives streams and slots their states back. The CPU is
+    /// never lost.
+    pub fn is_lost(&self) -> bool {
+        match &self.inner {
+            Inner::Cpu(_) => false,
+            Inner::Gpu(gpu) => gpu.is_lost(),
+        }
+    }
+
+    /// Says that the device is gone, if it is.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`].
+    pub(crate) fn ask(&self) -> Result<()> {
+        match &self.inner {
+            Inner::Cpu(_) => Ok(()),
+            Inner::Gpu(gpu) => gpu.ask(),
+        }
     }
 
     /// The limits that plans obey.

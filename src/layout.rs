@@ -47,19 +47,21 @@ impl Given<'_> {
     }
 }
 
-/// Writes everything that a run of `plan` reads from the host: the input, the lengths and the initial state of `rows`.
+/// Writes everything that a run of `plan` reads from the host: the input, the lengths and the initial state of `rows`. What
+/// is written is first put into `packed`, whose memory the caller may keep.
 pub(crate) fn write_inputs(
     plan: &Plan,
     config: &Config,
     given: Given<'_>,
     rows: &Range<usize>,
+    packed: &mut Vec<f32>,
     mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
 ) -> Result<()> {
-    write_sequence(plan, config, given, rows, &mut write)?;
+    write_sequence(plan, config, given, rows, packed, &mut write)?;
     if let (Some(id), Some(seed)) = (plan.dropout, given.seed) {
         write(id, &dropout_settings(seed, 0, rows.start))?;
     }
-    write_state(plan, config, (given.state, given.sizes.batch), rows, write)
+    write_state(plan, config, (given.state, given.sizes.batch), rows, packed, write)
 }
 
 /// What [`Plan::dropout`] holds, as words.
@@ -73,16 +75,19 @@ pub(crate) fn write_sequence(
     config: &Config,
     given: Given<'_>,
     rows: &Range<usize>,
+    packed: &mut Vec<f32>,
     mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
 ) -> Result<()> {
     let Given { input, lengths, sizes: Sizes { seq_len, batch }, .. } = given;
     for (segment, id) in plan.segments.iter().zip(&plan.input) {
-        write(*id, &pack_input(config, input.data(), (seq_len, batch), segment.clone(), rows.clone()))?;
+        pack_input(packed, config, input.data(), (seq_len, batch), segment.clone(), rows.clone());
+        write(*id, packed)?;
     }
     let length = |row: usize| lengths.map_or(seq_len, |lengths| lengths[row]);
     // The buffer is one of u32; hosts and engines carry all buffers as 32-bit words.
-    let words: Vec<f32> = rows.clone().map(|row| f32::from_bits(length(row) as u32)).collect();
-    write(plan.lengths, &words)
+    packed.clear();
+    packed.extend(rows.clone().map(|row| f32::from_bits(length(row) as u32)));
+    write(plan.lengths, packed)
 }
 
 /// Writes the other part, the initial state of `rows` of a batch: zeros without one.
@@ -91,14 +96,17 @@ pub(crate) fn write_state(
     config: &Config,
     (state, batch): (Option<&State>, usize),
     rows: &Range<usize>,
+    packed: &mut Vec<f32>,
     mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
 ) -> Result<()> {
     let h_0 = state.map(|s| s.h.data());
     let c_0 = state.and_then(|s| s.c.as_ref()).map(Tensor::data);
     for (layer, ids) in plan.states.iter().enumerate() {
-        write(ids.h[0], &pack_state(h_0, config, batch, layer, rows.clone(), h_features(config)))?;
+        pack_state(packed, h_0, config, batch, layer, rows.clone(), h_features(config));
+        write(ids.h[0], packed)?;
         if let Some(c) = ids.c {
-            write(c, &pack_state(c_0, config, batch, layer, rows.clone(), c_features(config)))?;
+            pack_state(packed, c_0, config, batch, layer, rows.clone(), c_features(config));
+            write(c, packed)?;
         }
     }
     Ok(())
@@ -116,14 +124,16 @@ pub(crate) const fn c_features(config: &Config) -> (usize, usize) {
 
 /// One segment of the input for `rows` of the batch: `[S, rows, I padded]`.
 fn pack_input(
+    packed: &mut Vec<f32>,
     config: &Config,
     input: &[f32],
     (seq_len, batch): (usize, usize),
     steps: Range<usize>,
     rows: Range<usize>,
-) -> Vec<f32> {
+) {
     let width = config.input_size;
-    let mut packed = Vec::with_capacity(steps.len() * rows.len() * padded(width));
+    packed.clear();
+    packed.reserve(steps.len() * rows.len() * padded(width));
     for t in steps {
         for b in rows.clone() {
             let start = row_start(config, seq_len, batch, t, b, width);
@@ -131,20 +141,21 @@ fn pack_input(
             packed.resize(packed.len() + padded(width) - width, 0.0);
         }
     }
-    packed
 }
 
 /// One layer's state for `rows` of the batch, from `[L·D, B, features]` to `[D, rows, stride]`; zeros without one.
 fn pack_state(
+    packed: &mut Vec<f32>,
     state: Option<&[f32]>,
     config: &Config,
     batch: usize,
     layer: usize,
     rows: Range<usize>,
     (features, stride): (usize, usize),
-) -> Vec<f32> {
+) {
     let directions = config.num_directions();
-    let mut packed = Vec::with_capacity(directions * rows.len() * stride);
+    packed.clear();
+    packed.reserve(directions * rows.len() * stride);
     for d in 0..directions {
         for b in rows.clone() {
             if let Some(state) = state {
@@ -154,7 +165,6 @@ fn pack_state(
             packed.resize((d * rows.len() + b - rows.start + 1) * stride, 0.0);
         }
     }
-    packed
 }
 
 /// The reverse of [`pack_state`].

@@ -29,7 +29,8 @@ pub struct Limits {
     /// `u64::MAX` elsewhere.
     pub max_loop_iterations: u64,
     /// Multiply-adds of one submission, so that no watchdog (2 s on Windows) meets one that takes so long. Every
-    /// dispatch counts for a million more, since small ones cost time too.
+    /// dispatch counts for a million more, since small ones cost time too. Of an opened device these are at most what its
+    /// slowest kernel does in a second by what is known of its speed ([`Device::calibration`](crate::Device::calibration)).
     pub max_work_per_submission: u64,
     /// Time steps of one dispatch of the schedule `sequence`: long dispatches meet watchdogs, and nothing else gets a turn.
     pub max_steps_per_dispatch: u32,
@@ -85,6 +86,12 @@ impl Limits {
             max_buffer_size: 1 << 30,
             ..Self::of(&wgpu::Limits::defaults(), false)
         }
+    }
+
+    /// Lowers the work of a submission to a second of a device that does so many multiply-adds in a microsecond at worst.
+    pub(crate) fn slow_down(&mut self, multiply_adds_per_us: f64) {
+        let second = (multiply_adds_per_us * 1e6).max(1.0) as u64;
+        self.max_work_per_submission = self.max_work_per_submission.min(second);
     }
 
     /// Lowers one limit by name.
@@ -173,6 +180,18 @@ mod tests {
         }
         let error = limits.fold_workgroups("test", 65_535 * 65_535 + 1).expect_err("three axes would be needed");
         assert!(error.to_string().contains("max_compute_workgroups_per_dimension"), "{error}");
+    }
+
+    #[test]
+    fn slow_devices_get_a_second_of_work_and_fast_ones_no_more_than_before() {
+        let default = Limits::of(&wgpu::Limits::defaults(), false);
+        for (rate, want) in
+            [(600.0, 600_000_000), (1e4, 10_000_000_000), (1e9, default.max_work_per_submission), (0.0, 1)]
+        {
+            let mut limits = default.clone();
+            limits.slow_down(rate);
+            assert_eq!(limits.max_work_per_submission, want, "{rate} multiply-adds in a microsecond");
+        }
     }
 
     #[test]

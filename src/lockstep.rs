@@ -120,7 +120,7 @@ pub fn lockstep(
         gpu: gpu::Engine::new(Arc::clone(gpu), Arc::clone(&recording), &uploaded)?,
         cpu: cpu::Engine::new(Arc::clone(&recording), Arc::new(weights)),
     };
-    write_inputs(&plan, config, given, &(0..rows), |id, values| pair.write(id, values))?;
+    write_inputs(&plan, config, given, &(0..rows), &mut Vec::new(), |id, values| pair.write(id, values))?;
 
     let mut reports = BTreeMap::new();
     for (at, command) in recording.commands.iter().enumerate() {

@@ -12,8 +12,10 @@ use crate::kernel::WeightType;
 use crate::layout::{Given, c_features, h_features, output_shape, unpack_output, unpack_state, write_inputs};
 use crate::params::Params;
 use crate::plan::{self, Choice, Plan, Schedule, WeightLayout};
+use crate::recording::{BufferId, CopyPair};
 use crate::session::{Session, Weights};
 use crate::state_dict::StateDict;
+use crate::stream::final_to_initial;
 use crate::tensor::Tensor;
 
 /// The state of a module: `h`, and `c` for an LSTM.
@@ -124,6 +126,12 @@ pub struct Rnn {
 pub(crate) struct Prepared {
     pub(crate) plan: Plan,
     pub(crate) session: Session,
+    /// What a forward pass reads back: the output's segments, and h and c of all layers.
+    results: Vec<BufferId>,
+    /// What is copied behind a run of a stream.
+    pub(crate) carried: Vec<CopyPair>,
+    /// Where inputs are packed before they are written.
+    pub(crate) packed: Vec<f32>,
 }
 
 /// How many plans with their buffers stay ready.
@@ -351,21 +359,22 @@ impl Rnn {
         let (config, batch) = (&self.config, given.sizes.batch);
         let mut prepared =
             self.prepare(Sizes { seq_len: given.live_steps(), batch: rows.len() }, given.seed.is_some())?;
-        let Prepared { plan, session } = &mut prepared;
-        write_inputs(plan, config, given, &rows, |id, values| session.write(id, values))?;
-        let final_h = (0..config.num_layers).map(|layer| plan.final_h(layer));
-        let final_c = plan.states.iter().filter_map(|ids| ids.c);
-        let wanted: Vec<_> = plan.output.iter().copied().chain(final_h).chain(final_c).collect();
-        let mut values = session.run_as(&wanted, &[], waiting).await?.into_iter();
-        for (segment, packed) in plan.segments.iter().zip(&mut values) {
-            unpack_output(&packed, &mut results.output, config, plan, given.sizes, segment.clone(), rows.clone());
-        }
-        for (layer, packed) in (0..config.num_layers).zip(&mut values) {
-            unpack_state(&packed, &mut results.h_n, config, batch, layer, rows.clone(), h_features(config));
-        }
-        for (layer, packed) in (0..config.num_layers).zip(values) {
-            unpack_state(&packed, &mut results.c_n, config, batch, layer, rows.clone(), c_features(config));
-        }
+        let Prepared { plan, session, results: wanted, packed, .. } = &mut prepared;
+        write_inputs(plan, config, given, &rows, packed, |id, values| session.write(id, values))?;
+        let (segments, layers) = (plan.segments.len(), config.num_layers);
+        let take = |index: usize, packed: &[f32]| match index.checked_sub(segments) {
+            None => {
+                let segment = plan.segments[index].clone();
+                unpack_output(packed, &mut results.output, config, plan, given.sizes, segment, rows.clone());
+            }
+            Some(at) if at < layers => {
+                unpack_state(packed, &mut results.h_n, config, batch, at, rows.clone(), h_features(config));
+            }
+            Some(at) => {
+                unpack_state(packed, &mut results.c_n, config, batch, at - layers, rows.clone(), c_features(config));
+            }
+        };
+        session.run_with(wanted, &[], waiting, take).await?;
         // Only a pass that went well is kept; after an error the next call starts afresh.
         self.keep(prepared);
         Ok(())
@@ -396,7 +405,11 @@ impl Rnn {
         }
         let plan = self.plan_rows(sizes, training)?;
         let session = Session::new(Arc::new(plan.recording.clone()), &self.weights)?;
-        Ok(Prepared { plan, session })
+        let h = (0..self.config.num_layers).map(|layer| plan.final_h(layer));
+        let c = plan.states.iter().filter_map(|ids| ids.c);
+        let results = plan.output.iter().copied().chain(h).chain(c).collect();
+        let carried = final_to_initial(&plan);
+        Ok(Prepared { plan, session, results, carried, packed: Vec::new() })
     }
 }
 

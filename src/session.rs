@@ -160,15 +160,28 @@ impl Session {
         pairs: &[CopyPair],
         waiting: Waiting,
     ) -> Result<Vec<Vec<f32>>> {
+        let mut values = Vec::with_capacity(results.len());
+        self.run_with(results, pairs, waiting, |_, of_one| values.push(of_one.to_vec())).await?;
+        Ok(values)
+    }
+
+    /// As [`run_as`](Self::run_as), showing the values of each result, in order, where they are.
+    pub(crate) async fn run_with(
+        &mut self,
+        results: &[BufferId],
+        pairs: &[CopyPair],
+        waiting: Waiting,
+        mut take: impl FnMut(usize, &[f32]),
+    ) -> Result<()> {
         check_pairs(self.recording(), self.recording(), pairs)?;
         match self {
             Self::Cpu(engine) => {
                 engine.run();
-                let values = results.iter().map(|id| engine.buffer(*id).into_owned()).collect();
+                results.iter().enumerate().for_each(|(index, id)| take(index, &engine.buffer(*id)));
                 pairs.iter().for_each(|&(from, to)| engine.copy(from, to));
-                Ok(values)
+                Ok(())
             }
-            Self::Gpu(engine) => engine.run_as(results, pairs, waiting).await,
+            Self::Gpu(engine) => engine.run_with(results, pairs, waiting, take).await,
         }
     }
 

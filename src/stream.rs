@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use crate::check;
+use crate::check::{self, Checked, Sizes};
 use crate::config::{Config, Kind};
 use crate::error::{Error, Result};
 use crate::gpu::Waiting;
@@ -68,7 +68,7 @@ impl Rnn {
         }
         if batch > 0 {
             // In one pass or not at all, since the state of all rows stays in one place.
-            self.plan_rows(check::Sizes { seq_len: 1, batch }, false)?;
+            self.plan_rows(Sizes { seq_len: 1, batch }, false)?;
         }
         Ok(Stream { rnn: self, batch, held: Held::Host(None) })
     }
@@ -109,30 +109,55 @@ impl Stream<'_> {
         self.forward_as(input, Waiting::Await).await
     }
 
-    pub(crate) async fn forward_as(&mut self, input: &Tensor, waiting: Waiting) -> Result<Tensor> {
-        let config = self.rnn.config();
-        let checked = check::forward(config, input.shape(), None)?;
-        let sizes = checked.sizes;
-        if sizes.batch != self.batch {
-            return Err(Error::Argument(format!(
-                "Stream: Expected an input of {} rows, got {}",
-                self.batch, sizes.batch
-            )));
+    /// As [`forward`](Self::forward), into a tensor of the caller's, which has the shape of the output. On the CPU a call of
+    /// up to 8 rows, those of all its steps counted, then allocates nothing once there was another like it, unless its steps
+    /// are so large (a million multiply-adds) that threads share them.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), and [`Error::Argument`] when `output` has another shape: then nothing was run.
+    pub fn forward_into(&mut self, input: &Tensor, output: &mut Tensor) -> Result<()> {
+        let checked = self.check(input)?;
+        let (leading, width) = (&input.shape()[..input.shape().len() - 1], self.rnn.config().output_size());
+        if output.shape().split_last() != Some((&width, leading)) {
+            let want = output_shape(self.rnn.config(), checked);
+            return Err(Error::Argument(format!("Stream: Expected an output of {want:?}, got {:?}", output.shape())));
         }
-        let mut output = vec![0.0; sizes.seq_len * sizes.batch * config.output_size()];
+        pollster::block_on(self.run(input, checked.sizes, output, Waiting::Block))
+    }
+
+    pub(crate) async fn forward_as(&mut self, input: &Tensor, waiting: Waiting) -> Result<Tensor> {
+        let checked = self.check(input)?;
+        let mut output = Tensor::zeros(output_shape(self.rnn.config(), checked))?;
+        self.run(input, checked.sizes, &mut output, waiting).await?;
+        Ok(output)
+    }
+
+    fn check(&self, input: &Tensor) -> Result<Checked> {
+        let checked = check::forward(self.rnn.config(), input.shape(), None)?;
+        let batch = checked.sizes.batch;
+        if batch != self.batch {
+            return Err(Error::Argument(format!("Stream: Expected an input of {} rows, got {batch}", self.batch)));
+        }
+        Ok(checked)
+    }
+
+    /// Runs the next steps, which have been checked, into an output of their shape.
+    async fn run(&mut self, input: &Tensor, sizes: Sizes, output: &mut Tensor, waiting: Waiting) -> Result<()> {
+        let config = self.rnn.config();
         if self.batch > 0 {
             let mut prepared = self.take(sizes)?;
             // Until it is put back, an error leaves the state lost, and so does the end of this future.
-            let Prepared { plan, session } = &mut *prepared;
+            let Prepared { plan, session, carried, packed, .. } = &mut *prepared;
             let (rows, given) = (0..self.batch, Given { input, lengths: None, state: None, seed: None, sizes });
-            write_sequence(plan, config, given, &rows, |id, values| session.write(id, values))?;
-            let values = session.run_as(&plan.output, &final_to_initial(plan), waiting).await?;
-            for (segment, packed) in plan.segments.iter().zip(&values) {
-                unpack_output(packed, &mut output, config, plan, sizes, segment.clone(), rows.clone());
-            }
+            write_sequence(plan, config, given, &rows, packed, |id, values| session.write(id, values))?;
+            let take = |index: usize, packed: &[f32]| {
+                let segment = plan.segments[index].clone();
+                unpack_output(packed, output.data_mut(), config, plan, sizes, segment, rows.clone());
+            };
+            session.run_with(&plan.output, carried, waiting, take).await?;
             self.held = Held::Device(prepared);
         }
-        Ok(Tensor::trusted(output_shape(config, checked), output))
+        Ok(())
     }
 
     /// Reads the state: `[num_layers, B, H]`, as [`Rnn::forward`] returns it.
@@ -153,8 +178,8 @@ impl Stream<'_> {
 
     pub(crate) async fn state_as(&self, waiting: Waiting) -> Result<State> {
         let config = self.rnn.config();
-        let Prepared { plan, session } = match &self.held {
-            Held::Lost => return Err(lost()),
+        let Prepared { plan, session, .. } = match &self.held {
+            Held::Lost => return Err(self.lost()),
             Held::Host(Some(state)) => return Ok(state.clone()),
             Held::Host(None) => return zeros(config, self.batch),
             Held::Device(prepared) => &**prepared,
@@ -181,16 +206,18 @@ impl Stream<'_> {
     }
 
     /// A plan of these sizes whose buffers hold the state, which is lost unless the plan is put back.
-    fn take(&mut self, sizes: check::Sizes) -> Result<Box<Prepared>> {
+    fn take(&mut self, sizes: Sizes) -> Result<Box<Prepared>> {
         let fits = |prepared: &Prepared| prepared.plan.sizes == sizes;
         if !matches!(&self.held, Held::Device(prepared) if fits(prepared)) {
             let mut next = self.rnn.prepare(sizes, false)?;
-            let Prepared { plan, session } = &mut next;
+            let Prepared { plan, session, packed, .. } = &mut next;
             match &self.held {
-                Held::Lost => return Err(lost()),
+                Held::Lost => return Err(self.lost()),
                 Held::Host(state) => {
                     let state = (state.as_ref(), self.batch);
-                    write_state(plan, self.rnn.config(), state, &(0..self.batch), |id, v| session.write(id, v))?;
+                    write_state(plan, self.rnn.config(), state, &(0..self.batch), packed, |id, v| {
+                        session.write(id, v)
+                    })?;
                 }
                 Held::Device(now) => session.carry_from(&now.session, &initial_to_initial(&now.plan, plan))?,
             }
@@ -198,8 +225,13 @@ impl Stream<'_> {
         }
         match mem::replace(&mut self.held, Held::Lost) {
             Held::Device(prepared) => Ok(prepared),
-            Held::Host(_) | Held::Lost => Err(lost()),
+            Held::Host(_) | Held::Lost => Err(self.lost()),
         }
+    }
+
+    /// Why there is no state: the device is gone, or else a call failed.
+    fn lost(&self) -> Error {
+        self.rnn.device().ask().err().unwrap_or_else(lost)
     }
 
     /// Replaces what is held; a plan that was goes back to the module, for whoever needs one of its sizes.

@@ -158,6 +158,13 @@ impl Calibration {
         rates::rate(&self.rates, part, rows)
     }
 
+    /// Multiply-adds that the slowest of the kernels does in a microsecond, and no more than a single row with weights that
+    /// no cache holds.
+    pub(crate) fn slowest_multiply_adds_per_us(&self) -> f64 {
+        let by_memory = self.bytes_per_us(f64::MAX) / size_of::<f32>() as f64;
+        self.rates.iter().map(|rate| rate.multiply_adds_per_us).fold(by_memory, f64::min)
+    }
+
     /// Whether every figure is one that a device can have.
     fn is_plausible(&self) -> bool {
         let positive = |x: f64| x.is_finite() && x > 0.0;
@@ -288,6 +295,15 @@ mod tests {
         assert_eq!(calibration.bytes_per_us(1e12), slow);
         let middle = calibration.bytes_per_us((1 << 23) as f64);
         assert!((middle - (fast + slow) / 2.0).abs() < 1e-6 * fast, "{middle} is halfway in the logarithm");
+    }
+
+    #[test]
+    fn the_slowest_is_the_slowest_kernel_or_memory() {
+        let typical = Calibration::typical_of(Some(wgpu::DeviceType::Cpu));
+        assert_eq!(typical.slowest_multiply_adds_per_us(), 600.0, "one row by `sequence`");
+        let bandwidth = vec![super::Bandwidth { bytes: 1 << 26, all_gb_per_s: 2.0, one_gb_per_s: None }];
+        let slow = Calibration { bandwidth, ..typical };
+        assert_eq!(slow.slowest_multiply_adds_per_us(), 500.0, "2 GB/s are half a billion floats");
     }
 
     #[test]

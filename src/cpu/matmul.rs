@@ -7,6 +7,7 @@
 use pulp::Arch;
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
+use super::Slices;
 use super::panels::Panels;
 use super::tile::{Product, Rows, TILE_PANELS, TILE_ROWS};
 
@@ -62,7 +63,7 @@ pub(super) fn multiply_columns(
     w: (&Panels, usize),
     column: usize,
     backwards: bool,
-    y: Vec<&mut [f32]>,
+    y: &mut [&mut [f32]],
 ) {
     Arch::new().dispatch(Product { backwards, ..product(x, w, column, &[], y) });
 }
@@ -72,7 +73,7 @@ fn product<'a, 'y>(
     (w, d): (&'a Panels, usize),
     column: usize,
     bias: &'a [f32],
-    y: Vec<&'y mut [f32]>,
+    y: &'a mut [&'y mut [f32]],
 ) -> Product<'a, 'y> {
     let (columns, [n, k]) = (y.first().map_or(0, |row| row.len()), w.shape());
     assert!([y.len(), k] == [x.rows, x.columns], "[{}, {}] x {:?}ᵀ -> {} rows", x.rows, x.columns, [n, k], y.len());
@@ -109,23 +110,23 @@ fn multiply_in_parts(
         false => (m, n.div_ceil(parts).next_multiple_of(w.width() * TILE_PANELS)),
     };
     let across = n.div_ceil(width);
+    let rows_of_y = y.0[y.1.offset..].chunks_mut(y.1.row_stride).take(m).map(|row| &mut row[..n]);
+    if parts == 1 {
+        let mut y: Slices<_> = rows_of_y.collect();
+        return arch.dispatch(product(x, (w, d), 0, bias, &mut y));
+    }
     let mut rows: Vec<Vec<&mut [f32]>> = Vec::new();
     rows.resize_with(m.div_ceil(height) * across, || Vec::with_capacity(height.min(m)));
-    for (i, row) in y.0[y.1.offset..].chunks_mut(y.1.row_stride).take(m).enumerate() {
-        for (j, piece) in row[..n].chunks_mut(width).enumerate() {
+    for (i, row) in rows_of_y.enumerate() {
+        for (j, piece) in row.chunks_mut(width).enumerate() {
             rows[i / height * across + j].push(piece);
         }
     }
-    let run = |(index, y): (usize, Vec<&mut [f32]>)| {
+    rows.into_par_iter().enumerate().for_each(|(index, mut y)| {
         let (row, column) = (index / across * height, index % across * width);
         let x_part = Matrix { rows: y.len(), offset: x.1.offset + row * x.1.row_stride, ..x.1 };
-        arch.dispatch(product((x.0, x_part), (w, d), column, bias.get(column..).unwrap_or(&[]), y));
-    };
-    if parts == 1 {
-        rows.into_iter().enumerate().for_each(run);
-    } else {
-        rows.into_par_iter().enumerate().for_each(run);
-    }
+        arch.dispatch(product((x.0, x_part), (w, d), column, bias.get(column..).unwrap_or(&[]), &mut y));
+    });
 }
 
 #[cfg(test)]
@@ -233,7 +234,8 @@ mod tests {
                 [0, panels.width(), 3 * panels.width()].into_iter().flat_map(|c| [(c, false), (c, true)])
             {
                 let mut y = vec![f32::NAN; m * (n - first)];
-                multiply_columns((&x, x_matrix), (&panels, 0), first, backwards, y.chunks_mut(n - first).collect());
+                let mut rows: Vec<_> = y.chunks_mut(n - first).collect();
+                multiply_columns((&x, x_matrix), (&panels, 0), first, backwards, &mut rows);
                 for (i, (got, want)) in y.chunks(n - first).zip(whole.chunks(n)).enumerate() {
                     let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
                     assert_eq!(bits(got), bits(&want[first..]), "row {i} of {m}, from {first}, backwards {backwards}");

@@ -23,6 +23,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 pub(crate) use matmul::{Matrix, multiply_transposed};
 
 use crate::dims::Step;
@@ -30,6 +32,12 @@ use crate::kernel::Access;
 use crate::recording::{Axis, BufferId, BufferSpec, Dispatch, Recording};
 
 pub use panels::Panels;
+
+/// A list of slices of a buffer. Short ones are no allocation, so that a step of few rows makes none.
+type Slices<T> = SmallVec<[T; 8]>;
+
+/// The most storage bindings of a kernel, which is what WebGPU promises of every device.
+const MAX_BINDINGS: usize = 8;
 
 /// A storage buffer as a twin sees it.
 #[derive(Debug)]
@@ -188,33 +196,41 @@ impl Engine {
     /// Executes one dispatch at a step index.
     pub fn dispatch(&mut self, dispatch: &Dispatch, index: u32) {
         // Written buffers are taken out of the list for the call, so that the others can be borrowed beside them.
-        let access = dispatch.kernel.bindings.iter().map(|binding| binding.access);
-        let mut written: Vec<Vec<f32>> = dispatch
-            .bindings
-            .iter()
-            .zip(access)
-            .filter(|(_, access)| *access == Access::ReadWrite)
-            .map(|(id, _)| std::mem::take(&mut self.buffers[id.0]))
-            .collect();
-        {
-            let mut taken = written.iter_mut();
-            let mut bindings: Vec<Binding<'_>> = Vec::with_capacity(dispatch.bindings.len());
-            for (id, binding) in dispatch.bindings.iter().zip(dispatch.kernel.bindings) {
-                bindings.push(match binding.access {
-                    Access::Read => self.read(*id),
-                    Access::ReadWrite => match taken.next() {
-                        Some(buffer) => Binding::ReadWrite(buffer),
-                        None => unreachable!("one buffer was taken for each written binding"),
-                    },
-                });
-            }
-            (dispatch.kernel.twin)(dispatch, Step { index: dispatch.index(index), pad: [0; 3] }, &mut bindings);
-        }
-        let mut written = written.into_iter();
-        for (id, binding) in dispatch.bindings.iter().zip(dispatch.kernel.bindings) {
+        let bound = || dispatch.bindings.iter().zip(dispatch.kernel.bindings).enumerate();
+        let mut written = [const { Vec::new() }; MAX_BINDINGS];
+        for (at, (id, binding)) in bound() {
             if binding.access == Access::ReadWrite {
-                self.buffers[id.0] = written.next().unwrap_or_default();
+                written[at] = std::mem::take(&mut self.buffers[id.0]);
             }
+        }
+        {
+            let mut bindings = [const { Binding::Read(&[]) }; MAX_BINDINGS];
+            for ((at, (id, binding)), buffer) in bound().zip(&mut written) {
+                bindings[at] = match binding.access {
+                    Access::Read => self.read(*id),
+                    Access::ReadWrite => Binding::ReadWrite(buffer),
+                };
+            }
+            let bindings = &mut bindings[..dispatch.bindings.len()];
+            (dispatch.kernel.twin)(dispatch, Step { index: dispatch.index(index), pad: [0; 3] }, bindings);
+        }
+        for (at, (id, binding)) in bound() {
+            if binding.access == Access::ReadWrite {
+                self.buffers[id.0] = std::mem::take(&mut written[at]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MAX_BINDINGS;
+    use crate::kernel::KERNELS;
+
+    #[test]
+    fn no_kernel_has_more_bindings_than_a_dispatch_has_places() {
+        for kernel in KERNELS {
+            assert!(kernel.bindings.len() <= MAX_BINDINGS, "{} has {}", kernel.name, kernel.bindings.len());
         }
     }
 }

@@ -1,10 +1,13 @@
 //! One time step on the CPU: for some units at a time the recurrent product and then the cell, while the sums are in the
 //! cache, on as many threads as the step has work for.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use smallvec::SmallVec;
 
+use super::Slices;
 use super::matmul::{Matrix, multiply_columns, threads};
 use super::panels::Panels;
 use crate::dims::{Step, StepDims};
@@ -88,13 +91,18 @@ impl<'a> Written<'a> {
     }
 }
 
+thread_local! {
+    /// What a thread sums up, kept from step to step.
+    static SUMS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
 /// Some units of all rows of a direction.
 struct Part<'a, const W: usize> {
     d: usize,
     /// Of the dispatch's.
     units: Range<usize>,
     /// The units in each of the written buffers, `[U]`.
-    rows: Vec<[&'a mut [f32]; W]>,
+    rows: Slices<[&'a mut [f32]; W]>,
 }
 
 /// The schedule: the recurrent product of `h_in` (`[D, B, K]`) and `weight` (`[D, U, G, K]`), and then `cell` for every row
@@ -137,7 +145,10 @@ fn step_in_parts<const G: usize, const W: usize>(
         let (t, first_y_row, y_row_distance) = visited(dims, at, d);
         let slot = dims.slot as usize + d;
         let count = units.len();
-        let mut sums = vec![[0.0; G]; batch * count];
+        let mut sums = SUMS.take();
+        sums.clear();
+        sums.resize(batch * count * G, 0.0);
+        let all = &mut sums.as_chunks_mut::<G>().0[..];
         // Rows whose sequence does not reach this step have nothing to sum.
         let mut first = 0;
         for reached in lengths.chunk_by(|a, b| (t < *a) == (t < *b)) {
@@ -145,14 +156,14 @@ fn step_in_parts<const G: usize, const W: usize>(
             if t < reached[0] {
                 let offset = (d * batch + first) * features;
                 let x = Matrix { rows, columns: features, offset, row_stride: features };
-                let y = sums[first * count..].chunks_mut(count).take(rows).map(|row| row.as_flattened_mut());
+                let y = all[first * count..].chunks_mut(count).take(rows).map(|row| row.as_flattened_mut());
                 // To and fro: what the step before has read last is still in the cache.
                 let backwards = at.index % 2 == 1;
-                multiply_columns((h_in, x), (weight, slot), units.start * G, backwards, y.collect());
+                multiply_columns((h_in, x), (weight, slot), units.start * G, backwards, &mut y.collect::<Slices<_>>());
             }
             first += rows;
         }
-        for (b, ((&length, sums), written)) in lengths.iter().zip(sums.chunks_exact(count)).zip(rows).enumerate() {
+        for (b, ((&length, sums), written)) in lengths.iter().zip(all.chunks_exact(count)).zip(rows).enumerate() {
             let row = Row {
                 slot,
                 row: d * batch + b,
@@ -163,6 +174,7 @@ fn step_in_parts<const G: usize, const W: usize>(
             };
             cell(&row, sums, written);
         }
+        SUMS.set(sums);
     };
     let units = first_unit..first_unit + dims.units as usize;
     let one = width >= units.len();
@@ -170,7 +182,7 @@ fn step_in_parts<const G: usize, const W: usize>(
     if one {
         parts.into_iter().for_each(run);
     } else {
-        parts.into_par_iter().for_each(run);
+        parts.into_vec().into_par_iter().for_each(run);
     }
 }
 
@@ -180,9 +192,9 @@ fn cut<'a, const W: usize>(
     width: usize,
     [directions, batch]: [usize; 2],
     units: Range<usize>,
-) -> Vec<Part<'a, W>> {
+) -> SmallVec<[Part<'a, W>; 2]> {
     let across = units.len().div_ceil(width);
-    let mut parts: Vec<Part<'a, W>> = (0..directions * across)
+    let mut parts: SmallVec<[Part<'a, W>; 2]> = (0..directions * across)
         .map(|index| {
             let start = index % across * width;
             let rows = (0..batch).map(|_| std::array::from_fn(|_| <&mut [f32]>::default())).collect();

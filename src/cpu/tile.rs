@@ -46,7 +46,7 @@ pub(super) struct Product<'a, 'y> {
     /// Whether the last panels come first.
     pub backwards: bool,
     /// A slice for each row.
-    pub y: Vec<&'y mut [f32]>,
+    pub y: &'a mut [&'y mut [f32]],
 }
 
 impl WithSimd for Product<'_, '_> {

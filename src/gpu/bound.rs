@@ -44,6 +44,7 @@ impl Bound {
         entries.extend(dispatch.kernel.bindings.iter().zip(&dispatch.bindings).map(|(binding, id)| {
             wgpu::BindGroupEntry { binding: binding.index, resource: wgpu::BindingResource::Buffer(resource(*id)) }
         }));
+        gpu.note_made();
         let group = gpu.scoped("binding buffers", || {
             gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(dispatch.kernel.name),

@@ -1,6 +1,7 @@
 //! An opened device: queue, limits, pipelines, and what went wrong with it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::adapter::{AdapterEntry, title};
@@ -35,6 +36,7 @@ pub struct Gpu {
     faults: Arc<Faults>,
     poller: Arc<Poller>,
     timestamps: bool,
+    made: Arc<AtomicU64>,
 }
 
 /// Nothing here is left half-written by a panic, so that a poisoned lock is as good as another.
@@ -69,7 +71,8 @@ impl Gpu {
     /// Opens `entry` with all that it offers; with `timestamps` its runs are timed, if it has a clock for that.
     ///
     /// # Errors
-    /// [`Error::RequestDevice`] when the driver gives no device, and the errors of the device.
+    /// [`Error::RequestDevice`] when the driver gives no device, [`Error::Limit`] when it has no room for what every device
+    /// needs, and the errors of the device.
     pub async fn open(entry: &AdapterEntry, timestamps: bool, polling: Polling) -> Result<Self> {
         let mut descriptor = descriptor(&entry.adapter);
         if !timestamps {
@@ -85,7 +88,7 @@ impl Gpu {
     /// Uses a device that somebody else has opened, whose callbacks it leaves alone.
     ///
     /// # Errors
-    /// The errors of the device.
+    /// [`Error::Limit`] when it has no room for what every device needs, and the errors of the device.
     pub fn adopt(device: wgpu::Device, queue: wgpu::Queue, timestamps: bool, polling: Polling) -> Result<Self> {
         let faults = Faults::new(title(&device.adapter_info()));
         Self::new(device, queue, faults, timestamps, polling)
@@ -105,9 +108,10 @@ impl Gpu {
             limits: Limits::of(&device.limits(), software),
             unpacks_halves: unpacks_halves(&device, &faults)?,
             pipelines: Mutex::default(),
-            steps: faults.scoped(&device, "creating the table of steps", || step_table(&device, &queue))?,
+            steps: step_table(&device, &queue, &faults)?,
             timestamps: timestamps && device.features().contains(wgpu::Features::TIMESTAMP_QUERY),
             poller: Arc::new(Poller::new(polling)),
+            made: Arc::default(),
             info,
             faults,
             device,
@@ -127,6 +131,7 @@ impl Gpu {
             steps: self.steps.clone(),
             faults: Arc::clone(&self.faults),
             poller: Arc::clone(&self.poller),
+            made: Arc::clone(&self.made),
             timestamps: self.timestamps,
         }
     }
@@ -174,12 +179,23 @@ impl Gpu {
         self.timestamps
     }
 
+    /// Buffers, bind groups and pipelines that were made so far. A call whose plan is kept makes none.
+    pub fn resources_made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// Notes that one more was made.
+    pub(super) fn note_made(&self) {
+        self.made.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The pipeline of a kernel with override values, built on first use.
     pub(super) fn pipeline(&self, kernel: &'static Kernel, overrides: &[(&'static str, u32)]) -> Result<Arc<Pipeline>> {
         let key = (kernel.name, overrides.to_vec());
         if let Some(found) = lock(&self.pipelines).get(&key) {
             return Ok(Arc::clone(found));
         }
+        self.note_made();
         // Built outside the lock: drivers take long, and two builders of the same pipeline do no harm.
         let built = Arc::new(self.scoped("building a pipeline", || Pipeline::new(&self.device, kernel, overrides))?);
         Ok(Arc::clone(lock(&self.pipelines).entry(key).or_insert(built)))
@@ -193,6 +209,7 @@ impl Gpu {
 
     /// A buffer, or the reason why there is none.
     pub(super) fn buffer(&self, label: &str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        self.note_made();
         self.scoped(&format!("creating the buffer '{label}' of {size} bytes"), || {
             self.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
@@ -208,6 +225,11 @@ impl Gpu {
         let buffer = self.buffer(label, size_of_val(words) as u64, usage | wgpu::BufferUsages::COPY_DST)?;
         self.scoped("uploading", || self.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words)))?;
         Ok(buffer)
+    }
+
+    /// Whether the device is gone; it is asked.
+    pub fn is_lost(&self) -> bool {
+        self.faults.is_lost(&self.device)
     }
 
     /// Asks the device whether it is still there.
@@ -258,20 +280,32 @@ fn unpacks_halves(device: &wgpu::Device, faults: &Faults) -> Result<bool> {
 }
 
 /// One [`Step`] every [`UNIFORM_STRIDE`] bytes.
-fn step_table(device: &wgpu::Device, queue: &wgpu::Queue) -> wgpu::Buffer {
-    let steps = device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("steps"),
-        size: MAX_SEGMENT_STEPS as u64 * UNIFORM_STRIDE,
-        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    });
-    let mut table = vec![0_u8; MAX_SEGMENT_STEPS * UNIFORM_STRIDE as usize];
-    for (index, entry) in table.chunks_exact_mut(UNIFORM_STRIDE as usize).enumerate() {
-        let step = Step { index: index as u32, pad: [0; 3] };
-        entry[..size_of::<Step>()].copy_from_slice(bytemuck::bytes_of(&step));
+fn step_table(device: &wgpu::Device, queue: &wgpu::Queue, faults: &Faults) -> Result<wgpu::Buffer> {
+    let (size, allowed) = (MAX_SEGMENT_STEPS as u64 * UNIFORM_STRIDE, device.limits().max_buffer_size);
+    if size > allowed {
+        return Err(Error::Limit {
+            limit: "max_buffer_size",
+            what: "the table of steps of a device".to_owned(),
+            needed: size,
+            allowed,
+            advice: "ask the adapter for more, or use another device or the CPU",
+        });
     }
-    queue.write_buffer(&steps, 0, &table);
-    steps
+    faults.scoped(device, "creating the table of steps", || {
+        let steps = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("steps"),
+            size,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut table = vec![0_u8; size as usize];
+        for (index, entry) in table.chunks_exact_mut(UNIFORM_STRIDE as usize).enumerate() {
+            let step = Step { index: index as u32, pad: [0; 3] };
+            entry[..size_of::<Step>()].copy_from_slice(bytemuck::bytes_of(&step));
+        }
+        queue.write_buffer(&steps, 0, &table);
+        steps
+    })
 }
 
 #[cfg(test)]

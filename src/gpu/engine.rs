@@ -51,7 +51,11 @@ pub fn upload_weights(
     let upload = |(index, spec): (usize, &BufferSpec)| {
         let buffer = gpu.storage(&spec.label, spec.size())?;
         let values = pack(index);
-        gpu.scoped("uploading weights", || gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&values)))?;
+        gpu.scoped("uploading weights", || {
+            gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&values));
+            // wgpu keeps a copy until the next submission has run: not of the whole model, for want of one.
+            gpu.queue.submit([]);
+        })?;
         Ok(buffer)
     };
     buffers.iter().enumerate().map(upload).collect()
@@ -167,6 +171,19 @@ impl Engine {
         then: &[CopyPair],
         waiting: Waiting,
     ) -> Result<Vec<Vec<f32>>> {
+        let mut values = Vec::with_capacity(results.len());
+        self.run_with(results, then, waiting, |_, of_one| values.push(of_one.to_vec())).await?;
+        Ok(values)
+    }
+
+    /// As [`run_as`](Self::run_as), showing the values of each result, in order, where they are.
+    pub(crate) async fn run_with(
+        &mut self,
+        results: &[BufferId],
+        then: &[CopyPair],
+        waiting: Waiting,
+        mut take: impl FnMut(usize, &[f32]),
+    ) -> Result<()> {
         self.stage(results)?;
         let start = Instant::now();
         let last = self.parts.len() - 1;
@@ -177,11 +194,12 @@ impl Engine {
         self.timing = Timing { encode: start.elapsed(), gpu: None };
         let mut read_back: Vec<_> = results.iter().map(|id| self.staging[id].slice(..)).collect();
         read_back.extend(self.timer.as_ref().map(|timer| timer.staging.slice(..)));
-        let mut values = Mapping::start(&self.gpu, read_back)?.values(waiting).await?;
-        if let Some(timer) = &self.timer {
-            self.timing.gpu = values.pop().and_then(|words| timer.elapsed(&words));
-        }
-        Ok(values)
+        let (timer, timing) = (&self.timer, &mut self.timing);
+        let of_any = |index: usize, values: &[f32]| match timer {
+            Some(timer) if index == results.len() => timing.gpu = timer.elapsed(values),
+            _ => take(index, values),
+        };
+        Mapping::start(&self.gpu, read_back)?.each(waiting, of_any).await
     }
 
     /// Starts some commands of the recording, behind which the first values of a buffer can be awaited while others run.

@@ -113,6 +113,13 @@ impl<'a> Mapping<'a> {
 
     /// Waits for the buffers and copies their values out.
     pub async fn values(self, waiting: Waiting) -> Result<Vec<Vec<f32>>> {
+        let mut values = Vec::with_capacity(self.buffers.len());
+        self.each(waiting, |_, of_one| values.push(of_one.to_vec())).await?;
+        Ok(values)
+    }
+
+    /// Waits for the buffers and shows the values of each, in order, where they are.
+    pub async fn each(self, waiting: Waiting, mut take: impl FnMut(usize, &[f32])) -> Result<()> {
         let mapped = match waiting {
             Waiting::Block => self.block()?,
             Waiting::Await => self.wakened().await?,
@@ -120,11 +127,15 @@ impl<'a> Mapping<'a> {
         if !mapped {
             return Err(self.gpu.explain("a read-back failed".to_owned()));
         }
-        let values = |buffer: &wgpu::BufferSlice<'_>| {
+        for (index, buffer) in self.buffers.iter().enumerate() {
             let view = buffer.get_mapped_range().map_err(|error| self.gpu.explain(error.to_string()))?;
-            Ok(bytemuck::pod_collect_to_vec(&view))
-        };
-        self.buffers.iter().map(values).collect()
+            match bytemuck::try_cast_slice(&view) {
+                Ok(values) => take(index, values),
+                // Browsers give a copy, which may lie anywhere.
+                Err(_) => take(index, &bytemuck::pod_collect_to_vec::<u8, f32>(&view)),
+            }
+        }
+        Ok(())
     }
 
     fn block(&self) -> Result<bool> {

@@ -30,11 +30,14 @@ pub struct GenerateOptions {
     pub seed: u64,
     /// Tokens of each row in one submission. More keep a GPU busier, fewer stream more evenly.
     pub chunk: usize,
+    /// Tokens of each row that were generated before and are now the end of its prompt: the random numbers go on behind
+    /// theirs, so that a text that was broken off, by a lost device say, becomes what it would have been.
+    pub position: usize,
 }
 
 impl Default for GenerateOptions {
     fn default() -> Self {
-        Self { temperature: 1.0, top_k: 0, seed: 0, chunk: 32 }
+        Self { temperature: 1.0, top_k: 0, seed: 0, chunk: 32, position: 0 }
     }
 }
 
@@ -66,6 +69,13 @@ impl GenerateOptions {
         self.chunk = chunk;
         self
     }
+
+    /// Sets how much was generated before.
+    #[must_use]
+    pub const fn position(mut self, position: usize) -> Self {
+        self.position = position;
+        self
+    }
 }
 
 /// A text in the making. Iterating gives one token of each row at a time, without end.
@@ -92,7 +102,7 @@ pub struct Generator<'a> {
     batch: usize,
     plan: GenerationPlan,
     session: Session,
-    /// Steps that the device has made.
+    /// Steps that the device has made, and those before.
     position: usize,
     /// Steps that came back and were not asked for yet.
     ready: VecDeque<Vec<u32>>,
@@ -149,15 +159,20 @@ impl LanguageModel {
                 session.carry_from(&prompted.session, &pairs)?;
                 self.keep(prompted);
             }
-            None => write_state(&plan.layers, self.rnn_config(), (None, batch), &(0..batch), |id, values| {
-                session.write(id, values)
-            })?,
+            None => write_state(
+                &plan.layers,
+                self.rnn_config(),
+                (None, batch),
+                &(0..batch),
+                &mut Vec::new(),
+                |id, values| session.write(id, values),
+            )?,
         }
         let last: Vec<u32> = prompts.iter().filter_map(|prompt| prompt.last().copied()).collect();
         session.write(plan.token, bytemuck::cast_slice(&last))?;
         session.write(plan.layers.lengths, &vec![f32::from_bits(1); batch])?;
-        let options = *options;
-        Ok(Generator { model: self, options, batch, plan, session, position: 0, ready: VecDeque::new(), failed: false })
+        let (options, position) = (*options, options.position);
+        Ok(Generator { model: self, options, batch, plan, session, position, ready: VecDeque::new(), failed: false })
     }
 
     /// The plan of a chunk of so many steps for `batch` prompts: what it runs and how much memory it takes, before it runs.

@@ -306,7 +306,9 @@ impl LanguageModel {
                         self.keep(before);
                     } else {
                         let state = (options.state, batch);
-                        write_state(plan, &self.rnn, state, &(0..batch), |id, values| session.write(id, values))?;
+                        write_state(plan, &self.rnn, state, &(0..batch), &mut Vec::new(), |id, values| {
+                            session.write(id, values)
+                        })?;
                     }
                     next
                 }

@@ -95,16 +95,23 @@ impl Plan {
         self.states[layer].h[self.turns % 2]
     }
 
-    /// Bytes that a run takes on the device: all buffers, and the copies through which results are read back.
+    /// Bytes that a forward pass takes on the device, weights included: all buffers, and the copies through which the output
+    /// and the last state are read back. This is what the memory budget bounds.
+    ///
+    /// Not among them is what does not grow with the model: 256 bytes of uniforms for each dispatch that is unlike the
+    /// others, what the driver rounds a buffer up by, and a table of 1 MiB for each device. wgpu has a copy of what is
+    /// uploaded until the device has taken it, and asks the driver for memory in blocks of many MiB.
     pub fn size(&self) -> u64 {
-        run_size(&self.recording)
+        run_size(&self.recording, &self.states)
     }
 }
 
 /// See [`Plan::size`].
-fn run_size(recording: &Recording) -> u64 {
-    let read_back = recording.buffers.iter().filter(|b| matches!(b.role, Role::Output | Role::State));
-    recording.size() + read_back.map(BufferSpec::size).sum::<u64>()
+fn run_size(recording: &Recording, states: &[LayerState]) -> u64 {
+    let outputs = recording.buffers.iter().filter(|buffer| buffer.role == Role::Output);
+    // Of the two h of a layer only the one that holds the last state is read back.
+    let states = states.iter().flat_map(|state| [Some(state.h[0]), state.c]).flatten().map(|id| recording.spec(id));
+    recording.size() + outputs.chain(states).map(BufferSpec::size).sum::<u64>()
 }
 
 /// `size` rounded up to whole quads.

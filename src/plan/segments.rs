@@ -54,8 +54,8 @@ pub(super) fn max_steps(config: &Config, weights: &WeightLayout, sizes: Sizes, l
         seq_len.saturating_mul(input),
         // Two sets of layer outputs, and the copy through which the last one is read back.
         seq_len.saturating_mul(output).saturating_mul(layers.min(2) + 1),
-        // The states and their read-back copies.
-        layers.saturating_mul(states_per_layer).saturating_mul(state).saturating_mul(2),
+        // The states, and the copies through which one h and c are read back.
+        layers.saturating_mul(2 * states_per_layer - 1).saturating_mul(state),
         // What a projection reads.
         if config.proj_size > 0 { state } else { 0 },
         bytes(1),

@@ -224,7 +224,7 @@ impl<'a> Wavefront<'a> {
         let columns = (config.hidden_size * config.gate_count()) as u64;
         let work = columns.saturating_mul((rows * padded(config.hidden_size)) as u64);
         recording.buffers.iter().all(|spec| spec.size() <= limits.max_binding())
-            && run_size(recording) <= limits.memory_budget
+            && run_size(recording, &self.states) <= limits.memory_budget
             && (steps == 1 || work <= limits.max_work_per_submission)
     }
 

@@ -96,6 +96,18 @@ impl Rnn {
     /// [`Error::Argument`] for a bidirectional module, whose reverse direction begins with the last step, and for a pool of
     /// no slots, rows or steps; [`Error::Limit`] naming the limit that the pool would exceed; the errors of the device.
     pub fn pool(&self, options: &PoolOptions) -> Result<Pool> {
+        let plan = self.plan_pool(options)?;
+        let session = Session::new(Arc::new(plan.layers.recording.clone()), self.weights())?;
+        let inner = Inner { session, slots: Slots::new(options.slots), words: Vec::new() };
+        let (config, device) = (self.config().clone(), self.device().clone());
+        Ok(Pool { config, device, options: options.clone(), plan, inner: Mutex::new(inner) })
+    }
+
+    /// The plan of a pool: how ticks run and how much memory it takes, before it is made.
+    ///
+    /// # Errors
+    /// As [`pool`](Self::pool), but those of the device.
+    pub fn plan_pool(&self, options: &PoolOptions) -> Result<PoolPlan> {
         let config = self.config();
         if config.bidirectional {
             return Err(Error::Argument(format!(
@@ -104,17 +116,11 @@ impl Rnn {
                 config.kind.module()
             )));
         }
-        let device = self.device();
-        let (layout, weights) = (self.layout(), self.weights());
-        let (limits, tuning) = (device.limits(), device.tuning());
+        let (limits, tuning) = (self.device().limits(), self.device().tuning());
         let PoolOptions { slots, steps, rows } = *options;
         let choice = self.choose_for("a pool", rows.min(slots))?;
         let sizes = Sizes { seq_len: steps, batch: rows };
-        let plan = plan_pool(config, layout, slots, sizes, limits, tuning, &choice)?;
-        let session = Session::new(Arc::new(plan.layers.recording.clone()), weights)?;
-        let inner = Inner { session, slots: Slots::new(slots), words: Vec::new() };
-        let (config, device) = (config.clone(), device.clone());
-        Ok(Pool { config, device, options: options.clone(), plan, inner: Mutex::new(inner) })
+        plan_pool(config, self.layout(), slots, sizes, limits, tuning, &choice)
     }
 }
 
@@ -233,7 +239,7 @@ impl Pool {
         let (features, most) = (self.config.input_size, self.options.steps);
         let mut seen = vec![false; self.options.slots];
         for &(slot, input) in inputs {
-            inner.slots.check(slot)?;
+            self.check_slot(inner, slot)?;
             let index = slot.index;
             if std::mem::replace(&mut seen[index as usize], true) {
                 return Err(Error::Argument(format!("slot {index} is twice in a tick; a tick runs each slot once")));
@@ -246,6 +252,11 @@ impl Pool {
             }
         }
         Ok(())
+    }
+
+    /// Whether a slot has a state; where it has none, a device that is gone is the reason.
+    fn check_slot(&self, inner: &mut Inner, slot: Slot) -> Result<()> {
+        inner.slots.check(slot).or_else(|refused| self.device.ask().and(Err(refused)))
     }
 
     /// Starts so many slots that one submission holds them.
@@ -304,7 +315,7 @@ impl Pool {
     async fn state_as(&self, slot: Slot, waiting: Waiting) -> Result<State> {
         let reading = {
             let inner = &mut *lock(&self.inner);
-            inner.slots.check(slot)?;
+            self.check_slot(inner, slot)?;
             let start = slot.index as usize * self.plan.width;
             inner.session.start_read(self.plan.store, start..start + self.plan.width)?
         };

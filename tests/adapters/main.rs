@@ -15,6 +15,9 @@ mod parameters;
 #[path = "../common/parts.rs"]
 mod parts;
 #[allow(dead_code, reason = "its main() is for those who run it")]
+#[path = "../../examples/recovery.rs"]
+mod recovery_example;
+#[allow(dead_code, reason = "its main() is for those who run it")]
 #[path = "../../examples/render_loop.rs"]
 mod render_loop;
 #[path = "../common/seeded.rs"]
@@ -30,14 +33,17 @@ mod cells;
 mod dropout;
 mod embedding;
 mod f16;
+mod faults;
 mod generate;
 mod invariance;
 mod kernels;
 mod language_model;
 mod limits;
+mod memory;
 mod networks;
 mod pool;
 mod record;
+mod recovery;
 mod sample;
 mod score;
 mod sessions;
@@ -222,6 +228,15 @@ const ON_ADAPTERS: &[(&str, Test)] = &[
     ("callbacks_stay_the_programs", brought::callbacks),
     ("limits_of_a_device_that_was_brought", brought::limits),
     ("devices_that_are_lost", brought::lost),
+    ("what_drivers_refuse", faults::refused_by_the_driver),
+    ("memory_planned_is_taken", memory::planned_is_taken),
+    ("memory_in_steady_state", memory::steady),
+    ("memory_given_back", memory::given_back),
+    ("memory_within_a_budget", memory::budget),
+    ("recovery_elsewhere", recovery::elsewhere),
+    ("recovery_of_a_step_under_way", recovery::under_way),
+    ("recovery_of_a_text", recovery::generation),
+    ("example_recovery", recovery::example),
     ("futures_of_devices_that_the_program_polls", waiting::program_polls),
     ("futures_of_devices_that_are_lost", waiting::lost),
     ("recorded_passes_are_forward", record::as_forward),
@@ -240,6 +255,9 @@ const ON_ADAPTERS: &[(&str, Test)] = &[
     ("wide_layers_are_refused_on_software_adapters", limits::wide_layers),
 ];
 
+/// Tests of a driver that gives no allocation of 1 GiB.
+const ON_SWIFTSHADER: &[(&str, Test)] = &[("out_of_memory", faults::out_of_memory)];
+
 fn main() {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
@@ -252,7 +270,9 @@ fn main() {
             let (run, missing) = (*run, format!("this machine has no adapter called '{name}'"));
             // The collection is no part of this repository; without it its trial is reported as ignored.
             let no_data = *test == "conformance" && std::env::var_os("WGPU_RNN_CONFORMANCE").is_none();
-            let ignored = no_data || (machine.is_none() && !adapters::required());
+            let of_memory = ["memory_planned_is_taken", "memory_within_a_budget"].contains(test);
+            let uncounted = matches!(machine, Some(Machine::Adapter(entry)) if !memory::is_counted(entry));
+            let ignored = no_data || (of_memory && uncounted) || (machine.is_none() && !adapters::required());
             let target = machine.map(|machine| Target { machine: machine.clone(), schedule });
             let title = if schedule == Schedule::Auto {
                 format!("{name}::{test}")
@@ -281,6 +301,9 @@ fn main() {
         let machine = machine.as_ref();
         add(name, EVERYWHERE, machine, Schedule::Auto);
         add(name, ON_ADAPTERS, machine, Schedule::Auto);
+        if name.to_lowercase().contains("swiftshader") {
+            add(name, ON_SWIFTSHADER, machine, Schedule::Auto);
+        }
         for schedule in &schedules {
             add(name, OF_SCHEDULES, machine, *schedule);
             add(name, OF_SCHEDULES_ON_ADAPTERS, machine, *schedule);

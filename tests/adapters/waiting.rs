@@ -29,12 +29,12 @@ impl Wake for Flag {
 }
 
 /// Polls a future once.
-fn poll_once<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+pub fn poll_once<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// An executor of its own: one thread, which sleeps until it is woken.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Sleeper(std::thread::Thread);
     impl Wake for Sleeper {
         fn wake(self: Arc<Self>) {

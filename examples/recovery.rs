@@ -1,0 +1,99 @@
+//! What an application does when its GPU goes away: it has the weights and, from time to time, the state of its sequence in
+//! host memory, and carries on from there on the next device, in the end on the CPU.
+//!
+//! `cargo run --release --example recovery -- [DEVICE]...`: devices in the order in which they are to be used, each `auto`,
+//! or part of an adapter's name; the CPU comes last. Each is destroyed after a while, as if its cable had been pulled.
+
+use wgpu_rnn::random::Mt19937;
+use wgpu_rnn::{Config, Device, Error, Params, Result, Rnn, State, Tensor};
+
+const FRAMES: usize = 300;
+/// Frames from one save to the next: what is computed again after a loss, at most.
+const BETWEEN_SAVES: usize = 20;
+/// Frames after which a device is lost.
+const LIFE: usize = 70;
+
+/// What the application has in host memory, where no driver can take it away.
+struct Session {
+    params: Params,
+    frames: Vec<Tensor>,
+    outputs: Vec<Tensor>,
+    /// The state after so many frames; to begin with there is none.
+    saved: (usize, Option<State>),
+}
+
+impl Session {
+    fn new() -> Result<Self> {
+        let config = Config::gru(40, 64).num_layers(2);
+        let mut noise = Mt19937::new(1);
+        let frame = |_| Tensor::new([1, 1, config.input_size], noise.uniform_vec(config.input_size, -1.0, 1.0));
+        let frames = (0..FRAMES).map(frame).collect::<Result<_>>()?;
+        Ok(Self { params: Params::init(&config, 0)?, frames, outputs: Vec::new(), saved: (0, None) })
+    }
+
+    /// Carries on from what was saved. `after_frame` is what else happens in the world.
+    fn run_on(&mut self, device: &Device, mut after_frame: impl FnMut(usize)) -> Result<()> {
+        let rnn = Rnn::new(device, &self.params)?;
+        let mut stream = rnn.stream(1)?;
+        let (start, state) = &self.saved;
+        if let Some(state) = state {
+            stream.set_state(state)?;
+        }
+        // Outputs after the last save are there already; they come again, the same within rounding.
+        self.outputs.truncate(*start);
+        for at in *start..FRAMES {
+            self.outputs.push(stream.forward(&self.frames[at])?);
+            if (at + 1) % BETWEEN_SAVES == 0 {
+                self.saved = (at + 1, Some(stream.state()?));
+            }
+            after_frame(at);
+        }
+        Ok(())
+    }
+}
+
+/// Runs all frames on `devices`, one after the other as they go away, and tells of each; what they gave.
+///
+/// # Errors
+/// [`Error::NoAdapter`] when every device has gone away, and whatever another device would not change.
+pub fn run(devices: &[Device], mut tell: impl FnMut(String)) -> Result<Vec<Tensor>> {
+    let mut session = Session::new()?;
+    for device in devices {
+        let mut frames = 0;
+        let outcome = session.run_on(device, |_| {
+            frames += 1;
+            // The CPU has nothing to destroy.
+            if let (LIFE, Some((device, _))) = (frames, device.wgpu()) {
+                device.destroy();
+            }
+        });
+        match outcome {
+            Ok(()) => return Ok(session.outputs),
+            // Another device can go on. Everything else would be no better there.
+            Err(error @ (Error::DeviceLost { .. } | Error::OutOfMemory { .. } | Error::Gpu { .. })) => {
+                tell(format!("after {frames} frames: {error}; carrying on from frame {}", session.saved.0));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::NoAdapter("every device is gone".to_owned()))
+}
+
+fn main() -> Result<()> {
+    let mut devices = Vec::new();
+    let selectors: Vec<String> = std::env::args().skip(1).collect();
+    for selector in if selectors.is_empty() { vec!["auto".to_owned()] } else { selectors } {
+        match Device::open(&selector) {
+            Ok(device) => devices.push(device),
+            // A GPU that does not pass the self-test is left out as one that is not there.
+            Err(error) => println!("{selector}: {error}"),
+        }
+    }
+    devices.push(Device::cpu());
+    let outputs = run(&devices, |line| println!("{line}"))?;
+    let want = run(&[Device::cpu()], |line| println!("{line}"))?;
+    let differences = outputs.iter().zip(&want).flat_map(|(a, b)| a.data().iter().zip(b.data()));
+    let largest = differences.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    println!("{} frames, {largest:.1e} from what the CPU alone gives", outputs.len());
+    Ok(())
+}
