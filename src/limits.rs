@@ -29,8 +29,10 @@ pub struct Limits {
     /// `u64::MAX` elsewhere.
     pub max_loop_iterations: u64,
     /// Multiply-adds of one submission, so that no watchdog (2 s on Windows) meets one that takes so long. Every
-    /// dispatch counts for a million more, since small ones cost time too. Of an opened device these are at most what its
-    /// slowest kernel does in a second by what is known of its speed ([`Device::calibration`](crate::Device::calibration)).
+    /// dispatch counts for a million more, since small ones cost time too. Of an opened device these are at most what
+    /// a layer of few rows has in a second, by what is known of the device's speed
+    /// ([`Device::calibration`](crate::Device::calibration)) and with the schedule that suits it; one that is slower and was
+    /// asked for by name takes longer.
     pub max_work_per_submission: u64,
     /// Time steps of one dispatch of the schedule `sequence`: long dispatches meet watchdogs, and nothing else gets a turn.
     pub max_steps_per_dispatch: u32,

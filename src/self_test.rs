@@ -1,6 +1,6 @@
 //! The test that a device passes before it is handed out: a small LSTM against the definition.
 //!
-//! Its gates saturate, it has two directions and odd sizes, and two layers: that reaches the faults of drivers that
+//! Its gates saturate, it has two directions and odd sizes, units of several subgroups and two layers: that reaches the faults of drivers that
 //! are known (tanh of large arguments, barriers that do nothing, all-zero results, stale state).
 
 use crate::compare::{Comparison, Tolerance};
@@ -23,7 +23,7 @@ const INPUT_SIZE: usize = 5;
 /// # Errors
 /// [`Error::SelfTest`] when the numbers are wrong, else the errors of the device.
 pub(crate) async fn run(device: &Device, waiting: Waiting) -> Result<()> {
-    let config = Config::lstm(INPUT_SIZE, 7).num_layers(2).bidirectional(true);
+    let config = Config::lstm(INPUT_SIZE, 19).num_layers(2).bidirectional(true);
     let mut generator = Mt19937::new(0);
     // Up to ±20 each: most gates end at 0 or 1, some in between.
     let params = Params::from_fn(&config, |_, shape| Ok(generator.uniform_vec(shape.iter().product(), -20.0, 20.0)))?;
