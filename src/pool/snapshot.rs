@@ -1,7 +1,5 @@
 //! The state of a slot as bytes.
 
-use std::collections::HashMap;
-
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -43,8 +41,8 @@ impl Pool {
             views.push((*name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(malformed)?));
         }
         let kind = self.config.kind.to_string();
-        let metadata = HashMap::from([("format".to_owned(), FORMAT.to_owned()), ("kind".to_owned(), kind)]);
-        safetensors::serialize(views, Some(metadata)).map_err(malformed)
+        let metadata = [("format".to_owned(), FORMAT.to_owned()), ("kind".to_owned(), kind)];
+        safetensors::serialize(views, Some(metadata.into_iter().collect())).map_err(malformed)
     }
 
     /// Gives a slot the state of a [`snapshot`](Self::snapshot), bit for bit.
