@@ -1,5 +1,7 @@
 //! What must hold of any bytes: an error or a right result, and never a panic. The fuzz targets and `tests/fuzz.rs` run these.
 
+use std::sync::{LazyLock, Mutex};
+
 use wgpu_rnn::case::{CaseFile, Content};
 use wgpu_rnn::check::Sizes;
 use wgpu_rnn::compare::{Comparison, Tolerance};
@@ -8,8 +10,8 @@ use wgpu_rnn::language_model::LanguageModelParams;
 use wgpu_rnn::limits::Limits;
 use wgpu_rnn::random::Mt19937;
 use wgpu_rnn::{
-    Config, Device, Error, ForwardOptions, Kind, Params, Rnn, RnnOptions, Schedule, State, StateDict, Tensor,
-    WeightType, oracle, verify,
+    Config, Device, Error, ForwardOptions, Kind, Params, Pool, PoolOptions, Rnn, RnnOptions, Schedule, Slot, State,
+    StateDict, Tensor, WeightType, oracle, verify,
 };
 
 /// Multiply-adds that are run; what is larger is only read.
@@ -66,6 +68,37 @@ fn is_large_recipe(file: &StateDict) -> bool {
     let size = |key| file.metadata(key).and_then(|text| text.parse::<usize>().ok()).unwrap_or_default().max(1);
     let sizes = ["input_size", "hidden_size", "num_layers", "seq_len", "batch"].map(size);
     file.metadata("format") == Some("rnncase-recipe/1") && sizes.into_iter().fold(1, usize::saturating_mul) > CHEAP
+}
+
+/// Snapshots of a pool's slot: what is taken is its state, and what is refused changes nothing. Says whether it was taken.
+pub fn snapshot(data: &[u8]) -> bool {
+    static POOL: LazyLock<Mutex<(Pool, Slot)>> = LazyLock::new(|| {
+        let params = Params::init(&Config::lstm(2, 3), 0).expect("a valid configuration");
+        let pool =
+            Rnn::new(&Device::cpu(), &params).and_then(|rnn| rnn.pool(&PoolOptions::new(1))).expect("a small pool");
+        let slot = pool.open().expect("it has a slot");
+        Mutex::new((pool, slot))
+    });
+    let bits = |tensor: &Tensor| -> Vec<u32> { tensor.data().iter().map(|value| value.to_bits()).collect() };
+    let (pool, slot) = &*POOL.lock().expect("no check has panicked before");
+    let state = || {
+        let state = pool.state(*slot).expect("the slot is open");
+        (bits(&state.h), state.c.as_ref().map(bits))
+    };
+    let before = state();
+    match pool.restore(*slot, data) {
+        Ok(()) => {
+            let file = StateDict::parse("fuzz", data.to_vec()).expect("it was taken");
+            let given = |name| bits(&file.tensor(name).expect("it was taken"));
+            assert_eq!(state(), (given("h"), Some(given("c"))), "the state is the file's");
+            true
+        }
+        Err(Error::Argument(_)) => {
+            assert_eq!(state(), before, "what is refused changes nothing");
+            false
+        }
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// Numbers out of bytes, 0 when they are used up.

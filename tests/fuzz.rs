@@ -43,6 +43,11 @@ fn kept_inputs_of_case() {
 }
 
 #[test]
+fn kept_inputs_of_snapshot() {
+    corpus("snapshot", checks::snapshot, 2);
+}
+
+#[test]
 fn kept_inputs_of_config() {
     corpus("config", checks::config, 25);
 }
