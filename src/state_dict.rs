@@ -77,7 +77,7 @@ impl StateDict {
                 (name, Entry { shape: info.shape.clone(), dtype: info.dtype, bytes })
             })
             .collect();
-        let metadata = header.metadata().clone().unwrap_or_default();
+        let metadata = header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
         Ok(Self { path, data, entries, metadata })
     }
 
@@ -227,7 +227,8 @@ pub fn save_with_metadata(
     metadata: HashMap<String, String>,
 ) -> Result<()> {
     let path = path.as_ref();
-    let metadata = (!metadata.is_empty()).then_some(metadata);
+    // Into the map of safetensors, which is another one where that is built without its feature `std`.
+    let metadata = (!metadata.is_empty()).then(|| metadata.into_iter().collect());
     let bytes: Vec<(&str, Vec<u8>)> = tensors
         .iter()
         .map(|(name, tensor)| (*name, tensor.data().iter().flat_map(|v| v.to_le_bytes()).collect()))

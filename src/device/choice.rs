@@ -39,10 +39,12 @@ impl Choice {
             return Self::auto(&adapters);
         }
         if let Ok(index) = selector.parse::<usize>() {
-            let count = adapters.len();
-            return adapters.into_iter().nth(index).map(adapter).ok_or_else(|| {
-                Error::NoAdapter(format!("there is no adapter {index}: this machine has {count}, counted from 0"))
-            });
+            let why = match adapters.len() {
+                0 => gpu::why_none().to_owned(),
+                count => format!("this machine has {count}, counted from 0"),
+            };
+            let refuse = || Error::NoAdapter(format!("there is no adapter {index}: {why}"));
+            return adapters.into_iter().nth(index).map(adapter).ok_or_else(refuse);
         }
         gpu::by_name(&adapters, selector).map(adapter)
     }

@@ -71,16 +71,48 @@ pub async fn adapters_async() -> Vec<AdapterEntry> {
     found
 }
 
+/// Why there is no adapter where there is none.
+pub(crate) fn why_none() -> &'static str {
+    why_none_with(wgpu::Instance::enabled_backend_features())
+}
+
+fn why_none_with(backends: wgpu::Backends) -> &'static str {
+    if backends.is_empty() {
+        "this build of wgpu-rnn has no backend for this system; its features vulkan, metal, dx12, gles and webgpu add them"
+    } else {
+        "this machine has none"
+    }
+}
+
 /// The first adapter whose name contains `part` in any case.
 pub(crate) fn by_name(adapters: &[AdapterEntry], part: &str) -> Result<AdapterEntry> {
     let wanted = part.to_lowercase();
     adapters.iter().find(|entry| entry.info.name.to_lowercase().contains(&wanted)).cloned().ok_or_else(|| {
         Error::NoAdapter(match adapters {
-            [] => format!("no adapter is called '{part}': this machine has none"),
+            [] => format!("no adapter is called '{part}': {}", why_none()),
             some => {
                 let names: Vec<String> = some.iter().map(AdapterEntry::title).collect();
                 format!("no adapter's name contains '{part}'; there are: {}", names.join("; "))
             }
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::why_none_with;
+
+    /// Said of builds that the tests cannot be of: they have backends themselves.
+    #[test]
+    fn a_build_without_backends_names_the_features() {
+        let manifest = include_str!("../../Cargo.toml");
+        let none = why_none_with(wgpu::Backends::empty());
+        let features: Vec<&str> =
+            manifest.lines().filter_map(|line| line.split_once(" = [\"wgpu/")).map(|(name, _)| name).collect();
+        assert_eq!(features, ["vulkan", "metal", "dx12", "gles", "webgpu"], "the backends of Cargo.toml");
+        for name in features {
+            assert!(none.contains(name), "{name} is not in: {none}");
+        }
+        assert_eq!(why_none_with(wgpu::Backends::VULKAN), "this machine has none");
+    }
 }

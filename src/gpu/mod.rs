@@ -12,7 +12,7 @@ mod poller;
 mod timer;
 
 pub use adapter::{AdapterEntry, adapters, adapters_async};
-pub(crate) use adapter::{by_name, driver};
+pub(crate) use adapter::{by_name, driver, why_none};
 pub(crate) use bound::Bound;
 pub use context::Gpu;
 pub(crate) use context::{descriptor, lock};

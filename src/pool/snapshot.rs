@@ -1,13 +1,12 @@
 //! The state of a slot as bytes.
 
-use std::collections::HashMap;
-
+use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 
 use super::{Pool, Slot};
 use crate::error::{Error, Result};
 use crate::rnn::State;
+use crate::state_dict::{Entry, StateDict};
 use crate::tensor::Tensor;
 
 /// What the bytes say they are.
@@ -43,8 +42,8 @@ impl Pool {
             views.push((*name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(malformed)?));
         }
         let kind = self.config.kind.to_string();
-        let metadata = HashMap::from([("format".to_owned(), FORMAT.to_owned()), ("kind".to_owned(), kind)]);
-        safetensors::serialize(views, Some(metadata)).map_err(malformed)
+        let metadata = [("format".to_owned(), FORMAT.to_owned()), ("kind".to_owned(), kind)];
+        safetensors::serialize(views, Some(metadata.into_iter().collect())).map_err(malformed)
     }
 
     /// Gives a slot the state of a [`snapshot`](Self::snapshot), bit for bit.
@@ -54,10 +53,12 @@ impl Pool {
     /// state is as it was; the errors of the device.
     pub fn restore(&self, slot: Slot, snapshot: &[u8]) -> Result<()> {
         let refuse = |what: String| Error::Argument(format!("not a snapshot of such a module's state: {what}"));
-        let (_, metadata) = SafeTensors::read_metadata(snapshot).map_err(|error| refuse(error.to_string()))?;
-        let tensors = SafeTensors::deserialize(snapshot).map_err(|error| refuse(error.to_string()))?;
-        let said =
-            |key: &str| metadata.metadata().as_ref().and_then(|words| words.get(key)).cloned().unwrap_or_default();
+        let not_valid = |error: Error| match error {
+            Error::File { message, .. } => refuse(message),
+            other => other,
+        };
+        let file = StateDict::parse("", snapshot.to_vec()).map_err(not_valid)?;
+        let said = |key: &str| file.metadata(key).unwrap_or_default();
         if said("format") != FORMAT {
             return Err(refuse(format!("its format is '{}', expected '{FORMAT}'", said("format"))));
         }
@@ -65,13 +66,10 @@ impl Pool {
         if said("kind") != kind {
             return Err(refuse(format!("it is of {}, expected {kind}", said("kind"))));
         }
-        let tensor = |name: &str| -> Result<Option<Tensor>> {
-            let Ok(view) = tensors.tensor(name) else { return Ok(None) };
-            if view.dtype() != Dtype::F32 {
-                return Err(refuse(format!("{name} is {:?}, expected F32", view.dtype())));
-            }
-            let values = view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-            Tensor::new(view.shape(), values).map(Some)
+        let tensor = |name: &str| match file.get(name).map(Entry::dtype) {
+            None => Ok(None),
+            Some(Dtype::F32) => file.tensor(name).map(Some).map_err(not_valid),
+            Some(other) => Err(refuse(format!("{name} is {other}, expected F32"))),
         };
         let h = tensor("h")?.ok_or_else(|| refuse("h is missing".to_owned()))?;
         let state = State { h, c: tensor("c")? };

@@ -7,7 +7,6 @@ mod loading;
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use std::collections::HashMap;
 use wgpu_rnn::StateDict;
 
 /// A tensor of a file: name, type, shape, bytes.
@@ -34,8 +33,7 @@ fn state_dict(entries: &[Entry], metadata: &[(&str, &str)]) -> StateDict {
         let view = TensorView::new(entry.dtype, entry.shape.clone(), &entry.bytes).expect("bytes fill the shape");
         (entry.name.as_str(), view)
     });
-    let metadata: HashMap<String, String> =
-        metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let file = safetensors::serialize(views.collect::<Vec<_>>(), Some(metadata)).expect("tensors of valid sizes");
     StateDict::parse("test.safetensors", file).expect("a valid file")
 }
