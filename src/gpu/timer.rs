@@ -8,7 +8,7 @@ use crate::error::Result;
 /// What a run took, waiting apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Timing {
-    /// Encoding and submitting, on the host.
+    /// Encoding, and submitting for the first time, on the host: later submissions may wait for those before them.
     pub encode: Duration,
     /// From the beginning of the first pass to the end of the last; `None` where the device was not opened with
     /// [`timestamps`](crate::device::OpenOptions::timestamps) or has none.
