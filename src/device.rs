@@ -59,11 +59,20 @@ pub struct OpenOptions {
     pub calibration: Option<Calibration>,
     /// Who polls the device while a future waits for it.
     pub polling: Polling,
+    /// Whether a software adapter runs the kernels as GPUs do, in place of what suits a CPU.
+    pub as_gpu: bool,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { limits: Vec::new(), self_test: true, timestamps: false, calibration: None, polling: Polling::default() }
+        Self {
+            limits: Vec::new(),
+            self_test: true,
+            timestamps: false,
+            calibration: None,
+            polling: Polling::default(),
+            as_gpu: false,
+        }
     }
 }
 
@@ -106,6 +115,13 @@ impl OpenOptions {
     #[must_use]
     pub fn polling(mut self, polling: Polling) -> Self {
         self.polling = polling;
+        self
+    }
+
+    /// Lays kernels out on a software adapter as on a GPU: slower, and a test of what GPUs run where there is none.
+    #[must_use]
+    pub fn as_gpu(mut self) -> Self {
+        self.as_gpu = true;
         self
     }
 
@@ -244,6 +260,7 @@ impl Device {
     }
 
     async fn from_gpu(gpu: Gpu, options: &OpenOptions, waiting: Waiting) -> Result<Self> {
+        let gpu = if options.as_gpu { gpu.laid_out(Tuning::GPU) } else { gpu };
         let gpu = Arc::new(gpu);
         let whole = Self::of(Inner::Gpu(Arc::clone(&gpu)), options.calibration.as_ref());
         let mut limits = gpu.limits().clone();

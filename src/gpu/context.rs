@@ -37,6 +37,7 @@ pub struct Gpu {
     poller: Arc<Poller>,
     timestamps: bool,
     made: Arc<AtomicU64>,
+    tuning: Tuning,
 }
 
 /// Nothing here is left half-written by a panic, so that a poisoned lock is as good as another.
@@ -51,6 +52,17 @@ fn gains_by_subgroups(info: &wgpu::AdapterInfo) -> bool {
     let size = info.subgroup_min_size;
     let divides = size >= 8 && (SUBGROUP_WORKGROUP_SIZE as u32).is_multiple_of(size);
     info.device_type == wgpu::DeviceType::Cpu && one_size && divides
+}
+
+/// How kernels are laid out for a device.
+fn tuning_for(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Tuning {
+    // A program's own device may lack the feature, or have it without gain.
+    let has_subgroups = device.features().contains(wgpu::Features::SUBGROUP);
+    Tuning {
+        row_per_invocation: info.device_type == wgpu::DeviceType::Cpu,
+        subgroups: has_subgroups && gains_by_subgroups(info),
+        host: false,
+    }
 }
 
 /// What to ask `adapter` for: all that it offers of what this crate makes use of.
@@ -112,11 +124,17 @@ impl Gpu {
             timestamps: timestamps && device.features().contains(wgpu::Features::TIMESTAMP_QUERY),
             poller: Arc::new(Poller::new(polling)),
             made: Arc::default(),
+            tuning: tuning_for(&device, &info),
             info,
             faults,
             device,
             queue,
         })
+    }
+
+    /// The device with kernels laid out otherwise.
+    pub(crate) fn laid_out(self, tuning: Tuning) -> Self {
+        Self { tuning, ..self }
     }
 
     /// The same device, whose plans obey other limits.
@@ -132,6 +150,7 @@ impl Gpu {
             faults: Arc::clone(&self.faults),
             poller: Arc::clone(&self.poller),
             made: Arc::clone(&self.made),
+            tuning: self.tuning,
             timestamps: self.timestamps,
         }
     }
@@ -168,10 +187,7 @@ impl Gpu {
 
     /// How kernels are laid out for this adapter.
     pub fn tuning(&self) -> Tuning {
-        let row_per_invocation = self.info.device_type == wgpu::DeviceType::Cpu;
-        // A program's own device may lack the feature, or have it without gain.
-        let has_subgroups = self.device.features().contains(wgpu::Features::SUBGROUP);
-        Tuning { row_per_invocation, subgroups: has_subgroups && gains_by_subgroups(&self.info), host: false }
+        self.tuning
     }
 
     /// Whether runs are timed by the device's own clock.

@@ -55,6 +55,11 @@ pub struct Tuning {
     pub host: bool,
 }
 
+impl Tuning {
+    /// Of real GPUs.
+    pub const GPU: Self = Self { row_per_invocation: false, subgroups: false, host: false };
+}
+
 /// The state of one layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerState {

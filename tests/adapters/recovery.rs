@@ -118,11 +118,12 @@ pub fn elsewhere(target: &Target) -> Result<(), Failed> {
             what(names(&device, rnn.pool(&PoolOptions::new(2))), "a new pool")?;
         }
 
-        let others = adapters::wanted()
-            .into_iter()
-            .filter_map(|wanted| wanted.entry)
-            .map(|entry| Target { machine: Machine::Adapter(Box::new(entry)), schedule: target.schedule });
-        let again = others.chain([Target { machine: Machine::Cpu, schedule: target.schedule }]);
+        let others = adapters::wanted().into_iter().filter_map(|wanted| wanted.entry).map(|entry| Target {
+            machine: Machine::Adapter(Box::new(entry)),
+            schedule: target.schedule,
+            as_gpu: false,
+        });
+        let again = others.chain([Target { machine: Machine::Cpu, schedule: target.schedule, as_gpu: false }]);
         let mut same = 0;
         for there in again {
             let new = there.device()?;
