@@ -2,7 +2,8 @@
 //
 // A workgroup owns ROWS batch rows of one direction with all hidden units, so that nothing has to wait for another
 // workgroup: the state lives in workgroup memory, in two halves that change places at each step, and a step costs
-// barriers in place of a dispatch. The weights stream from the cache, each read once a step for all ROWS rows. An
+// barriers in place of a dispatch. The weights stream from the cache, each read once a step for all ROWS rows; where they
+// are few each lane loads its own once and holds them. An
 // invocation has the same units of the same rows at every step, so that a cell's own state may stay where it is. A cell
 // fragment (cell/*.wgsl) gives Gates, GateWeights, gate_weights, gate_products and advance; see shared/sequence.wgsl.
 
@@ -10,10 +11,12 @@ override WORKGROUP_SIZE: u32 = 64u;
 override LANES: u32 = 1u;       // a power of two that divides WORKGROUP_SIZE
 override ROWS: u32 = 1u;        // at most MAX_ROWS
 override STATE: u32 = 1024u;    // at least 2 · ROWS · R
+override HELD: bool = false;    // for at most MAX_HELD quads to a lane, and all units at a time
 // Named, because naga 30 loses count of overrides when an array's size is an expression without a name.
 override SUMS: u32 = WORKGROUP_SIZE * ROWS;
 
 const MAX_ROWS = 8u;
+const MAX_HELD = 4u;
 
 // Single values, since a store to one component of a vector may touch the others; quads' components lie apart, so that
 // neighbouring lanes find theirs in different banks.
@@ -48,6 +51,16 @@ fn sequence(
     for (var r = 0u; r < ROWS; r++) {
         longest = max(longest, lengths[min(b0 + r, dims.batch - 1u)]);
     }
+    // Of the one unit that this invocation has where all have one; a loop over constants, so that drivers take it apart.
+    var held: array<GateWeights, MAX_HELD>;
+    if HELD && live && unit_in_tile < dims.hidden_size {
+        let first_quad = ((dims.slot + d) * dims.hidden_size + unit_in_tile) * GATE_COUNT * dims.state_quads;
+        for (var i = 0u; i < MAX_HELD; i++) {
+            if lane + i * LANES < dims.state_quads {
+                held[i] = gate_weights(first_quad + lane + i * LANES);
+            }
+        }
+    }
     workgroupBarrier();
 
     for (var s = 0u; s < dims.steps; s++) {
@@ -59,7 +72,17 @@ fn sequence(
             let here = live && j < dims.hidden_size;
             var sums: array<Gates, MAX_ROWS>;
             // Where no row's sequence reaches this step there is nothing to sum.
-            if here && t < longest {
+            if HELD && here && t < longest {
+                for (var i = 0u; i < MAX_HELD; i++) {
+                    let q = lane + i * LANES;
+                    if q < dims.state_quads {
+                        for (var r = 0u; r < ROWS; r++) {
+                            sums[r] += gate_products(held[i], state_quad(from_half + r * state_size + q));
+                        }
+                    }
+                }
+            }
+            if !HELD && here && t < longest {
                 let first_quad = ((dims.slot + d) * dims.hidden_size + j) * GATE_COUNT * dims.state_quads;
                 for (var q = lane; q < dims.state_quads; q += LANES) {
                     let w = gate_weights(first_quad + q);

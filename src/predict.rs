@@ -74,7 +74,10 @@ pub fn step(
     let weights = work.weights as f64;
     // Those that work at the same time: rows of one weight matrix, or for workgroups on their own of any.
     let rows = if schedule == Schedule::Sequence { batch * directions } else { batch };
-    let arithmetic_us = work.multiply_adds as f64 / calibration.rate(Part::of(schedule, walk.holds_weights), rows)?;
+    let rate = calibration.rate(Part::of(schedule, walk.holds_weights), rows);
+    // What holds its weights does no less than what reads them.
+    let rate = rate.or_else(|| calibration.rate(Part::of(schedule, false), rows))?;
+    let arithmetic_us = work.multiply_adds as f64 / rate;
     let by_all = |tiles: usize| weights * tiles as f64 / calibration.bytes_per_us(weights);
     Some(match schedule {
         Schedule::Auto | Schedule::Step | Schedule::Wavefront => {
@@ -195,7 +198,9 @@ mod tests {
         assert_eq!((one.work_us, one.bound), (40.0, Bound::Arithmetic));
         let many = step(&device(), &config, 100, F32, Sequence, TEN).expect("a rate");
         assert!((many.work_us - 40.0).abs() < 1e-9, "each row has a workgroup: {many:?}");
-        assert_eq!(step(&device(), &config, 1, F32, Sequence, HOLDING), None, "its rate is another one");
+        let unknown =
+            step(&device(), &config, 1, F32, Sequence, HOLDING).expect("no less than with weights that are read");
+        assert_eq!(unknown.work_us, 40.0);
         let fast = |part| vec![Rate { part, rows: 1, multiply_adds_per_us: 1e9 }];
         let held = Calibration { rates: fast(Part::SequenceHeld), ..device() };
         let held = step(&held, &config, 1, F32, Sequence, HOLDING).expect("a rate");

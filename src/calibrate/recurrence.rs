@@ -10,7 +10,7 @@ use crate::device::{Device, Engine};
 use crate::dims::Dims;
 use crate::error::{Error, Result};
 use crate::kernel::WeightType;
-use crate::plan::{Choice, MAX_SEGMENT_STEPS, Schedule, WeightLayout, plan};
+use crate::plan::{Choice, MAX_SEGMENT_STEPS, Schedule, WeightLayout, holds_weights, plan};
 use crate::recording::{Command, Dispatch, Recording};
 use crate::session::{Session, Weights};
 
@@ -34,7 +34,7 @@ fn sizes(device: &Device, part: Part) -> (usize, &'static [usize]) {
         (_, Part::Linear) => (256, &[1, 8, 64, 1024]),
         (_, Part::Step | Part::StepTiled) => (256, &[1, 8, 64, 512]),
         (_, Part::Sequence) => (128, &[1, 64, 512, 4096]),
-        (_, Part::SequenceHeld) => (128, &[]),
+        (_, Part::SequenceHeld) => (64, &[1, 64, 512, 4096]),
     }
 }
 
@@ -93,7 +93,9 @@ fn time(device: &Device, part: Part, hidden_size: usize, batch: usize, dispatch_
     let weights = Weights::load(device, layout.buffers(), |at| (0..layout.buffers()[at].len()).map(value).collect())?;
     let (steps, by_parity) = repeated(&plan.recording, part);
     // Where weights are not held, what is called so would be `sequence` once more.
-    if part == Part::SequenceHeld && !by_parity[0].iter().all(|dispatch| dispatch.kernel.needs_subgroups()) {
+    if part == Part::SequenceHeld
+        && !by_parity[0].iter().all(|dispatch| holds_weights(dispatch.kernel, &dispatch.overrides))
+    {
         return Ok(None);
     }
     let us = slope(4, MAX_SEGMENT_STEPS as u64, |count| {

@@ -211,11 +211,15 @@ pub static STEP_TILED_GRU: Kernel =
 /// specialisations 16 KiB, which every device has, are enough.
 pub const SEQUENCE_STATES: &[u32] = &[1024, 3072, 8192];
 
-const SEQUENCE_OVERRIDES: [Override; 4] = [
+/// Quads of each gate's weights that a lane of `sequence` holds at most.
+pub const SEQUENCE_MAX_HELD: usize = 4;
+
+const SEQUENCE_OVERRIDES: [Override; 5] = [
     Override { name: "WORKGROUP_SIZE", values: &[8, 64, 256] },
     Override { name: "LANES", values: &[1, 2, 4] },
     Override { name: "ROWS", values: &[1, 2, 4, STEP_MAX_ROWS] },
     Override { name: "STATE", values: SEQUENCE_STATES },
+    Override { name: "HELD", values: &[0, 1] },
 ];
 
 /// Workgroup use of a `sequence` kernel whose `Gates` take `gates_size` bytes in an array.
@@ -229,12 +233,13 @@ fn sequence_loop_iterations(dims: &Dims, overrides: &[(&'static str, u32)]) -> u
     let [invocations, lanes, rows] =
         ["WORKGROUP_SIZE", "LANES", "ROWS"].map(|name| u64::from(override_value(overrides, name)));
     let quads = u64::from(dims.state_quads);
-    // The sums, their stores, two barriers, and the updates, each of which joins the lanes' sums.
-    let tile = quads.div_ceil(lanes) * (1 + rows) + rows + 2 + rows * (1 + 2 * lanes);
+    // The sums, of weights that are held or not, their stores, two barriers, and the updates, each of which joins the lanes'
+    // sums.
+    let tile = quads.div_ceil(lanes).max(SEQUENCE_MAX_HELD as u64) * (1 + rows) + rows + 2 + rows * (1 + 2 * lanes);
     let tiles = u64::from(dims.hidden_size).div_ceil(invocations / lanes);
     // The state is copied in and out; the lengths go over the rows.
     let copies = 2 * (rows * quads * 4).div_ceil(invocations) + rows;
-    copies + u64::from(dims.steps) * (1 + tiles * (1 + tile))
+    SEQUENCE_MAX_HELD as u64 + copies + u64::from(dims.steps) * (1 + tiles * (1 + tile))
 }
 
 macro_rules! sequence_kernel {
@@ -262,9 +267,9 @@ macro_rules! sequence_kernel {
 /// Several time steps of `nn.RNN`.
 pub static SEQUENCE_RNN: Kernel =
     sequence_kernel!("sequence_rnn", "rnn", 4, cpu::sequence::sequence_rnn, &STEP_BINDINGS, {
-        const ALL: [Override; 5] = {
-            let [a, b, c, d] = SEQUENCE_OVERRIDES;
-            [a, b, c, d, Override { name: "RELU", values: &[0, 1] }]
+        const ALL: [Override; 6] = {
+            let [a, b, c, d, e] = SEQUENCE_OVERRIDES;
+            [a, b, c, d, e, Override { name: "RELU", values: &[0, 1] }]
         };
         &ALL
     });

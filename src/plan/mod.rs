@@ -24,6 +24,7 @@ pub use language_model::{
 };
 pub use pool::{Class, PoolPlan, plan_pool};
 pub use schedule::{Choice, Schedule, check as check_schedule, choose};
+pub(crate) use sequence::holds_weights;
 pub(crate) use transfer::{Strided, Tensors, Transfer, transfers};
 pub use wavefront::side_by_side;
 pub use weights::{LayerShard, ProjectionShard, Storage, WeightLayout};

@@ -6,7 +6,7 @@ use crate::check::Sizes;
 use crate::config::{Config, Kind};
 use crate::dims::{Dims, SequenceDims};
 use crate::error::Result;
-use crate::kernel::{self, Kernel, SEQUENCE_STATES, STEP_MAX_ROWS};
+use crate::kernel::{self, Kernel, SEQUENCE_MAX_HELD, SEQUENCE_STATES, STEP_MAX_ROWS};
 use crate::limits::Limits;
 
 /// A specialised kernel and what one of its dispatches covers.
@@ -70,6 +70,10 @@ impl SequenceShape {
             let larger: Vec<u32> = fitting.collect();
             larger.iter().copied().find(enough).or(larger.last().copied()).unwrap_or(smallest)
         };
+        // Few enough for the registers of a GPU.
+        let held = !tuning.row_per_invocation
+            && enough(&workgroup_size)
+            && state_quads.div_ceil(lanes as usize) <= SEQUENCE_MAX_HELD;
         // Tiles of rows for every core before rows to a tile.
         let tiles = if tuning.row_per_invocation { 2 } else { 64 };
         let wanted = (batch.saturating_mul(directions) / tiles).clamp(1, batch);
@@ -94,6 +98,7 @@ impl SequenceShape {
             let mut overrides = vec![("WORKGROUP_SIZE", workgroup_size)];
             overrides.extend(holding.is_none().then_some(("LANES", lanes)));
             overrides.extend([("ROWS", rows), ("STATE", state.unwrap_or(0))]);
+            overrides.extend(holding.is_none().then_some(("HELD", u32::from(held))));
             overrides.extend(holding.map(|_| ("GROUPS", subgroup::groups(state_quads))));
             if config.gate_count() == 1 {
                 overrides.push(("RELU", u32::from(config.kind == Kind::RnnRelu)));
@@ -131,11 +136,16 @@ impl SequenceShape {
 
     /// Whether invocations hold the weights from step to step.
     pub(super) fn holds_weights(&self) -> bool {
-        self.kernel.needs_subgroups()
+        holds_weights(self.kernel, &self.overrides)
     }
 
     /// Workgroups of a dispatch.
     pub(super) fn workgroups(&self) -> u64 {
         u64::from(self.dims.row_tiles) * u64::from(self.dims.directions)
     }
+}
+
+/// Whether invocations of a kernel of `sequence` hold the weights from step to step.
+pub(crate) fn holds_weights(kernel: &Kernel, overrides: &[(&'static str, u32)]) -> bool {
+    kernel.needs_subgroups() || overrides.contains(&("HELD", 1))
 }

@@ -86,6 +86,8 @@ pub fn laid_out_as_on_a_gpu(target: &Target) -> Result<(), Failed> {
     let plan = rnn.plan(5, 2)?;
     let dispatches = plan.recording.commands.iter().flat_map(|command| command.dispatches(0));
     let overrides = dispatches.flat_map(|dispatch| &dispatch.overrides);
+    let held = overrides.clone().find(|(name, _)| *name == "HELD").map(|(_, held)| *held == 1);
+    ensure(held.unwrap_or(true), "weights of 33 units are held")?;
     let lanes: Vec<u32> = overrides.filter(|(name, _)| *name == "LANES").map(|(_, lanes)| *lanes).collect();
     ensure(!lanes.is_empty() && lanes.iter().all(|&lanes| lanes > 1), format!("lanes of a unit: {lanes:?}"))
 }

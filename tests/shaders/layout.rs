@@ -12,8 +12,8 @@ use wgpu_rnn::dims::{
 };
 use wgpu_rnn::kernel::{
     Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, LINEAR_WIDE_TILE, NO_SLOT, NO_TOKEN,
-    QUADS_PER_WORKGROUP, SAMPLE_SITE, SLOT_VALUES_PER_WORKGROUP, STEP_MAX_ROWS, STEP_TILE_ROWS, STEP_TILE_UNITS,
-    SUBGROUP_MAX_ROWS, SUBGROUP_WORKGROUP_SIZE, TRANSFERS_PER_WORKGROUP,
+    QUADS_PER_WORKGROUP, SAMPLE_SITE, SEQUENCE_MAX_HELD, SLOT_VALUES_PER_WORKGROUP, STEP_MAX_ROWS, STEP_TILE_ROWS,
+    STEP_TILE_UNITS, SUBGROUP_MAX_ROWS, SUBGROUP_WORKGROUP_SIZE, TRANSFERS_PER_WORKGROUP,
 };
 
 use crate::{
@@ -194,15 +194,28 @@ fn constants_agree(kernel: &Kernel) -> Verdict {
         "linear" => &[("TILE", LINEAR_TILE)],
         "linear_wide" => &[("TILE", LINEAR_WIDE_TILE)],
         "linear_rows" => &[("MAX_ROWS", LINEAR_MAX_ROWS), ("WORKGROUP_SIZE", LINEAR_ROWS_COLUMNS)],
-        "step_rnn" | "step_rnn_wave" | "sequence_rnn" => {
+        "step_rnn" | "step_rnn_wave" => {
             &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::RnnTanh.gate_count())]
         }
-        "step_lstm" | "step_lstm_unprojected" | "step_lstm_wave" | "sequence_lstm" => {
+        "step_lstm" | "step_lstm_unprojected" | "step_lstm_wave" => {
             &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Lstm.gate_count())]
         }
-        "step_gru" | "step_gru_wave" | "sequence_gru" => {
-            &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Gru.gate_count())]
-        }
+        "step_gru" | "step_gru_wave" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Gru.gate_count())],
+        "sequence_rnn" => &[
+            ("MAX_ROWS", STEP_MAX_ROWS as usize),
+            ("MAX_HELD", SEQUENCE_MAX_HELD),
+            ("GATE_COUNT", Kind::RnnTanh.gate_count()),
+        ],
+        "sequence_lstm" => &[
+            ("MAX_ROWS", STEP_MAX_ROWS as usize),
+            ("MAX_HELD", SEQUENCE_MAX_HELD),
+            ("GATE_COUNT", Kind::Lstm.gate_count()),
+        ],
+        "sequence_gru" => &[
+            ("MAX_ROWS", STEP_MAX_ROWS as usize),
+            ("MAX_HELD", SEQUENCE_MAX_HELD),
+            ("GATE_COUNT", Kind::Gru.gate_count()),
+        ],
         "step_projection" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", 1)],
         "step_tiled_rnn" | "step_tiled_lstm" | "step_tiled_gru" => {
             &[("TILE_UNITS", STEP_TILE_UNITS), ("TILE_ROWS", STEP_TILE_ROWS)]
