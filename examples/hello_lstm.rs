@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release --example hello_lstm`
 
-use wgpu_rnn::{Config, Device, Params, Rnn, Tensor, oracle};
+use wgpu_rnn::internals::reference;
+use wgpu_rnn::{Config, Device, Params, Rnn, Tensor};
 
 fn main() -> wgpu_rnn::Result<()> {
     let device = Device::open("auto")?;
@@ -24,8 +25,9 @@ fn main() -> wgpu_rnn::Result<()> {
     let (_, state) = lstm.forward(&input, Some(&state))?;
     println!("h_n of row 0, layer 1, reverse: {:.4?} ...", &state.h.row(3 * batch)[..4]);
 
-    let want = oracle::forward(&params, seq_len, batch, input.data(), None, None, None);
-    let error = output.data().iter().zip(&want.output).map(|(got, want)| (f64::from(*got) - want).abs());
+    let want = reference::forward(&params, seq_len, batch, input.data(), None, None, None);
+    let error =
+        output.data().iter().zip(&want.output).map(|(got, want)| (f64::from(*got) - want).abs());
     println!("largest difference from the definition in f64: {:.1e}", error.fold(0.0, f64::max));
     Ok(())
 }

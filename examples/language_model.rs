@@ -17,7 +17,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let weights = StateDict::open(args.next().unwrap_or_else(|| SHIPPED.to_owned()))?;
     let device = Device::open(&args.next().unwrap_or_else(|| "auto".to_owned()))?;
     let model = LanguageModel::load(&device, &weights, "")?;
-    let vocabulary = Vocabulary::from_state_dict_metadata(&weights)?.ok_or("the metadata has no vocabulary")?;
+    let vocabulary =
+        Vocabulary::from_state_dict_metadata(&weights)?.ok_or("the metadata has no vocabulary")?;
     println!("{:?} on {device}\n", model.config());
 
     // Perplexity, and only the losses come back from the device.
@@ -32,13 +33,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut ids: Vec<u32> = (0..).take(last.len()).collect();
     ids.sort_by(|&a, &b| last[b as usize].total_cmp(&last[a as usize]));
     for &id in &ids[..3] {
-        println!("next may be {:?}, logit {:.2}", vocabulary.token(id).unwrap_or_default(), last[id as usize]);
+        println!(
+            "next may be {:?}, logit {:.2}",
+            vocabulary.token(id).unwrap_or_default(),
+            last[id as usize]
+        );
     }
     let (logits, _) = model.forward(&ids[..1], 1, Some(&state))?;
     println!("one step further: {:?}\n", logits.shape());
 
     // A text, drawn on the device; only tokens come back.
-    for step in model.generate(&[&tokens], &GenerateOptions::default().temperature(0.7).seed(3))?.take(300) {
+    for step in
+        model.generate(&[&tokens], &GenerateOptions::default().temperature(0.7).seed(3))?.take(300)
+    {
         print!("{}", vocabulary.decode(&step?)?);
         std::io::stdout().flush()?;
     }

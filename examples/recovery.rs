@@ -4,7 +4,7 @@
 //! `cargo run --release --example recovery -- [DEVICE]...`: devices in the order in which they are to be used, each `auto`,
 //! or part of an adapter's name; the CPU comes last. Each is destroyed after a while, as if its cable had been pulled.
 
-use wgpu_rnn::random::Mt19937;
+use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::{Config, Device, Error, Params, Result, Rnn, State, Tensor};
 
 const FRAMES: usize = 300;
@@ -26,9 +26,16 @@ impl Session {
     fn new() -> Result<Self> {
         let config = Config::gru(40, 64).num_layers(2);
         let mut noise = Mt19937::new(1);
-        let frame = |_| Tensor::new([1, 1, config.input_size], noise.uniform_vec(config.input_size, -1.0, 1.0));
+        let frame = |_| {
+            Tensor::new([1, 1, config.input_size], noise.uniform_vec(config.input_size, -1.0, 1.0))
+        };
         let frames = (0..FRAMES).map(frame).collect::<Result<_>>()?;
-        Ok(Self { params: Params::init(&config, 0)?, frames, outputs: Vec::new(), saved: (0, None) })
+        Ok(Self {
+            params: Params::init(&config, 0)?,
+            frames,
+            outputs: Vec::new(),
+            saved: (0, None),
+        })
     }
 
     /// Carries on from what was saved. `after_frame` is what else happens in the world.
@@ -70,8 +77,13 @@ pub fn run(devices: &[Device], mut tell: impl FnMut(String)) -> Result<Vec<Tenso
         match outcome {
             Ok(()) => return Ok(session.outputs),
             // Another device can go on. Everything else would be no better there.
-            Err(error @ (Error::DeviceLost { .. } | Error::OutOfMemory { .. } | Error::Gpu { .. })) => {
-                tell(format!("after {frames} frames: {error}; carrying on from frame {}", session.saved.0));
+            Err(
+                error @ (Error::DeviceLost { .. } | Error::OutOfMemory { .. } | Error::Gpu { .. }),
+            ) => {
+                tell(format!(
+                    "after {frames} frames: {error}; carrying on from frame {}",
+                    session.saved.0
+                ));
             }
             Err(error) => return Err(error),
         }

@@ -63,7 +63,12 @@ fn run(adapter: &wgpu::Adapter, params: &Params) -> Result<(Vec<f32>, Vec<u32>)>
 
     let buffer = |label, size: usize, usage| {
         let size = size as u64;
-        device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+        device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        })
     };
     let frame = buffer("frame", 16, BufferUsages::UNIFORM | BufferUsages::COPY_DST);
     let storage = BufferUsages::STORAGE | BufferUsages::COPY_SRC;
@@ -78,9 +83,13 @@ fn run(adapter: &wgpu::Adapter, params: &Params) -> Result<(Vec<f32>, Vec<u32>)>
 
     // The GRU on that device: one step of all particles, read out of their records. Its output is also its state, which
     // it finds in `hidden` where the frame before left it; a new buffer of wgpu holds zeros.
-    let rnn = Rnn::new(&Device::from_wgpu(device.clone(), queue.clone(), &OpenOptions::default())?, params)?;
+    let rnn = Rnn::new(
+        &Device::from_wgpu(device.clone(), queue.clone(), &OpenOptions::default())?,
+        params,
+    )?;
     let senses = TensorBinding::from(&particles).strides([0, STRIDE, 1]);
-    let think = rnn.recorder(1, PARTICLES)?.bind(&PassBindings::new(senses).h_0(&hidden).h_n(&hidden))?;
+    let think =
+        rnn.recorder(1, PARTICLES)?.bind(&PassBindings::new(senses).h_0(&hidden).h_n(&hidden))?;
 
     for n in 0..FRAMES {
         queue.write_buffer(&frame, 0, bytemuck::bytes_of(&[n, 0, 0, 0]));
@@ -115,7 +124,12 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(device: &wgpu::Device, module: &wgpu::ShaderModule, entry: &str, buffers: [&wgpu::Buffer; 3]) -> Self {
+    fn new(
+        device: &wgpu::Device,
+        module: &wgpu::ShaderModule,
+        entry: &str,
+        buffers: [&wgpu::Buffer; 3],
+    ) -> Self {
         let kinds = [
             wgpu::BufferBindingType::Uniform,
             wgpu::BufferBindingType::Storage { read_only: false },
@@ -126,12 +140,18 @@ impl Stage {
             .map(|(binding, ty)| wgpu::BindGroupLayoutEntry {
                 binding,
                 visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+                ty: wgpu::BindingType::Buffer {
+                    ty,
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
                 count: None,
             })
             .collect();
-        let layout =
-            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: None,
+            entries: &entries,
+        });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: None,
             bind_group_layouts: &[Some(&layout)],
@@ -147,10 +167,16 @@ impl Stage {
         });
         let entries: Vec<_> = (0..)
             .zip(buffers)
-            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding,
+                resource: buffer.as_entire_binding(),
+            })
             .collect();
-        let group =
-            device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries });
+        let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &layout,
+            entries: &entries,
+        });
         Self { pipeline, group }
     }
 
@@ -171,12 +197,14 @@ pub(crate) fn compare(adapter: &wgpu::Adapter) -> Result<f32> {
     let senses: Vec<f32> = (0..FRAMES).flat_map(sensed).collect();
     let input = Tensor::new([FRAMES as usize, PARTICLES, SENSES], senses)?;
     let (_, state) = Rnn::new(&Device::cpu(), &params)?.forward(&input, None)?;
-    let off = output.iter().zip(state.h.data()).map(|(got, want)| (got - want).abs()).fold(0.0, f32::max);
+    let off =
+        output.iter().zip(state.h.data()).map(|(got, want)| (got - want).abs()).fold(0.0, f32::max);
     assert!(off <= 1e-5, "the GRU's state is off by {off}");
     assert!(state.h.data().iter().any(|h| h.abs() > 0.1), "the particles think of something");
 
     // As pack4x8snorm: the colours come from the output of the same frame.
-    let painted = |h: &[f32]| [h[0], h[1], h[2], h[7]].map(|v| (0.5 + 127.0 * v).floor() as i8 as u8);
+    let painted =
+        |h: &[f32]| [h[0], h[1], h[2], h[7]].map(|v| (0.5 + 127.0 * v).floor() as i8 as u8);
     for (i, (colour, h)) in colours.iter().zip(output.chunks_exact(UNITS)).enumerate() {
         let near = |(got, want): (u8, u8)| (got as i8).abs_diff(want as i8) <= 1;
         let agree = colour.to_le_bytes().into_iter().zip(painted(h)).all(near);
@@ -186,7 +214,8 @@ pub(crate) fn compare(adapter: &wgpu::Adapter) -> Result<f32> {
 }
 
 fn main() -> Result<()> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let instance =
+        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
     let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions {
         power_preference: wgpu::PowerPreference::HighPerformance,
         ..wgpu::RequestAdapterOptions::default()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
-use wgpu_rnn::random::Mt19937;
+use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::{Config, Device, Params, Pool, PoolOptions, Rnn, Slot, Tensor};
 
 const FEATURES: usize = 40;
@@ -31,7 +31,8 @@ fn frames(client: usize) -> Vec<Vec<f32>> {
 async fn serve(pool: Arc<Pool>, mut requests: mpsc::Receiver<Request>) -> Outcome<usize> {
     let (mut waiting, mut ticks) = (Vec::new(), 0);
     while requests.recv_many(&mut waiting, pool.options().slots).await > 0 {
-        let inputs: Vec<(Slot, &[f32])> = waiting.iter().map(|r| (r.slot, r.frame.as_slice())).collect();
+        let inputs: Vec<(Slot, &[f32])> =
+            waiting.iter().map(|r| (r.slot, r.frame.as_slice())).collect();
         let outputs = pool.tick_async(&inputs).await?;
         ticks += 1;
         for (request, output) in waiting.drain(..).zip(outputs) {
@@ -43,7 +44,11 @@ async fn serve(pool: Arc<Pool>, mut requests: mpsc::Receiver<Request>) -> Outcom
 }
 
 /// Opens a slot, hears a sequence to its end, and closes it; the last output.
-async fn client(number: usize, pool: Arc<Pool>, server: mpsc::Sender<Request>) -> Outcome<Vec<f32>> {
+async fn client(
+    number: usize,
+    pool: Arc<Pool>,
+    server: mpsc::Sender<Request>,
+) -> Outcome<Vec<f32>> {
     let slot = pool.open()?;
     let mut last = Vec::new();
     for frame in frames(number) {
@@ -60,8 +65,9 @@ async fn run(rnn: &Rnn, clients: usize) -> Outcome<()> {
     let (sender, receiver) = mpsc::channel(clients);
     let server = tokio::spawn(serve(Arc::clone(&pool), receiver));
     let start = Instant::now();
-    let tasks: Vec<_> =
-        (0..clients).map(|number| tokio::spawn(client(number, Arc::clone(&pool), sender.clone()))).collect();
+    let tasks: Vec<_> = (0..clients)
+        .map(|number| tokio::spawn(client(number, Arc::clone(&pool), sender.clone())))
+        .collect();
     drop(sender);
     let mut last = Vec::new();
     for task in tasks {
@@ -76,7 +82,8 @@ async fn run(rnn: &Rnn, clients: usize) -> Outcome<()> {
     );
     // However the frames fell into ticks, each client got what it would have got alone.
     for number in [0, clients - 1] {
-        let (alone, _) = rnn.forward(&Tensor::new([FRAMES, 1, FEATURES], frames(number).concat())?, None)?;
+        let (alone, _) =
+            rnn.forward(&Tensor::new([FRAMES, 1, FEATURES], frames(number).concat())?, None)?;
         let want = &alone.data()[alone.data().len() - last[number].len()..];
         let worst = want.iter().zip(&last[number]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-5, "client {number}: {worst} from its sequence alone");

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use wgpu_rnn::random::Mt19937;
+use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::{Cell, Config, Device, Params, StateDict, Tensor};
 
 const SAMPLE_RATE: usize = 16_000;

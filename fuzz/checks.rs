@@ -2,16 +2,18 @@
 
 use std::sync::{LazyLock, Mutex};
 
-use wgpu_rnn::case::{CaseFile, Content};
-use wgpu_rnn::check::Sizes;
-use wgpu_rnn::compare::{Comparison, Tolerance};
 use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::internals::diagnostics::case::{CaseFile, Content};
+use wgpu_rnn::internals::diagnostics::compare::{Comparison, Tolerance};
+use wgpu_rnn::internals::diagnostics::verify;
+use wgpu_rnn::internals::params::random::Mt19937;
+use wgpu_rnn::internals::params::validate::Sizes;
+use wgpu_rnn::internals::plan::limits::Limits;
+use wgpu_rnn::internals::reference;
 use wgpu_rnn::language_model::LanguageModelParams;
-use wgpu_rnn::limits::Limits;
-use wgpu_rnn::random::Mt19937;
 use wgpu_rnn::{
-    Config, Device, Error, ForwardOptions, Kind, Params, Pool, PoolOptions, Rnn, RnnOptions, Schedule, Slot, State,
-    StateDict, Tensor, WeightType, oracle, verify,
+    Config, Device, Error, ForwardOptions, Kind, Params, Pool, PoolOptions, Rnn, RnnOptions,
+    Schedule, Slot, State, StateDict, Tensor, WeightType,
 };
 
 /// Multiply-adds that are run; what is larger is only read.
@@ -59,27 +61,36 @@ pub fn case(data: &[u8]) -> bool {
         return false;
     }
     let report = verify::run_file(&Device::cpu(), &file, &RnnOptions::default());
-    assert!(report.reason.is_some() || report.comparison.is_some(), "a report says something: {report:?}");
+    assert!(
+        report.reason.is_some() || report.comparison.is_some(),
+        "a report says something: {report:?}"
+    );
     report.comparison.is_some()
 }
 
 /// Whether the file asks for weights and input that it does not hold, and for many: reading would make them.
 fn is_large_recipe(file: &StateDict) -> bool {
-    let size = |key| file.metadata(key).and_then(|text| text.parse::<usize>().ok()).unwrap_or_default().max(1);
+    let size = |key| {
+        file.metadata(key).and_then(|text| text.parse::<usize>().ok()).unwrap_or_default().max(1)
+    };
     let sizes = ["input_size", "hidden_size", "num_layers", "seq_len", "batch"].map(size);
-    file.metadata("format") == Some("rnncase-recipe/1") && sizes.into_iter().fold(1, usize::saturating_mul) > CHEAP
+    file.metadata("format") == Some("rnncase-recipe/1")
+        && sizes.into_iter().fold(1, usize::saturating_mul) > CHEAP
 }
 
 /// Snapshots of a pool's slot: what is taken is its state, and what is refused changes nothing. Says whether it was taken.
 pub fn snapshot(data: &[u8]) -> bool {
     static POOL: LazyLock<Mutex<(Pool, Slot)>> = LazyLock::new(|| {
         let params = Params::init(&Config::lstm(2, 3), 0).expect("a valid configuration");
-        let pool =
-            Rnn::new(&Device::cpu(), &params).and_then(|rnn| rnn.pool(&PoolOptions::new(1))).expect("a small pool");
+        let pool = Rnn::new(&Device::cpu(), &params)
+            .and_then(|rnn| rnn.pool(&PoolOptions::new(1)))
+            .expect("a small pool");
         let slot = pool.open().expect("it has a slot");
         Mutex::new((pool, slot))
     });
-    let bits = |tensor: &Tensor| -> Vec<u32> { tensor.data().iter().map(|value| value.to_bits()).collect() };
+    let bits = |tensor: &Tensor| -> Vec<u32> {
+        tensor.data().iter().map(|value| value.to_bits()).collect()
+    };
     let (pool, slot) = &*POOL.lock().expect("no check has panicked before");
     let state = || {
         let state = pool.state(*slot).expect("the slot is open");
@@ -153,8 +164,11 @@ pub fn config(data: &[u8]) -> bool {
     }
     let Ok(device) = Device::cpu_with(&options) else { return false };
     let params = Params::init(&config, 1).expect("a valid configuration has parameters");
-    let Ok(rnn) = Rnn::with_options(&device, &params, &RnnOptions::default().schedule(schedule).weights(weights))
-    else {
+    let Ok(rnn) = Rnn::with_options(
+        &device,
+        &params,
+        &RnnOptions::default().schedule(schedule).weights(weights),
+    ) else {
         return false;
     };
     let mut random = Mt19937::new(2);
@@ -173,14 +187,20 @@ pub fn config(data: &[u8]) -> bool {
         h: tensor(&[layers, batch, config.state_size()]),
         c: (kind == Kind::Lstm).then(|| tensor(&[layers, batch, config.hidden_size])),
     });
-    let lengths: Option<Vec<usize>> = bytes.flag().then(|| (0..batch).map(|_| bytes.byte() % (seq_len + 1)).collect());
-    let given = ForwardOptions { lengths: lengths.as_deref(), state: state.as_ref(), ..ForwardOptions::default() };
+    let lengths: Option<Vec<usize>> =
+        bytes.flag().then(|| (0..batch).map(|_| bytes.byte() % (seq_len + 1)).collect());
+    let given = ForwardOptions {
+        lengths: lengths.as_deref(),
+        state: state.as_ref(),
+        ..ForwardOptions::default()
+    };
     match rnn.forward_with(&input, &given) {
         Err(Error::Argument(_) | Error::Limit { .. } | Error::Unsupported(_)) => false,
         Err(error) => panic!("{config:?}, {seq_len} x {batch}: {error}"),
         Ok((output, last)) => {
             let rounded = params.rounded(weights).expect("what the module was made of");
-            let want = oracle::module(&rounded, &input, lengths.as_deref(), state.as_ref()).expect("it ran");
+            let want = reference::module(&rounded, &input, lengths.as_deref(), state.as_ref())
+                .expect("it ran");
             let mut comparison = Comparison::default();
             for (name, got, want) in [
                 ("output", Some(&output), &want.output),
@@ -191,7 +211,8 @@ pub fn config(data: &[u8]) -> bool {
                     comparison.add(name, got.shape(), got.data(), want, Tolerance::F32);
                 }
             }
-            let what = || format!("{config:?}, {seq_len} x {batch}, {schedule}, {weights:?}, {options:?}");
+            let what =
+                || format!("{config:?}, {seq_len} x {batch}, {schedule}, {weights:?}, {options:?}");
             assert!(comparison.agrees(), "{}: {}", what(), comparison.describe());
             true
         }
@@ -199,7 +220,10 @@ pub fn config(data: &[u8]) -> bool {
 }
 
 fn is_cheap(config: &Config, Sizes { seq_len, batch }: Sizes) -> bool {
-    let wide = [config.input_size, config.hidden_size, config.num_layers].into_iter().max().unwrap_or_default();
+    let wide = [config.input_size, config.hidden_size, config.num_layers]
+        .into_iter()
+        .max()
+        .unwrap_or_default();
     let sizes = [wide, wide, config.num_layers, seq_len.max(1), batch.max(1), 8];
     sizes.into_iter().fold(1, usize::saturating_mul) <= 20 * CHEAP
 }

@@ -52,7 +52,12 @@ impl std::fmt::Display for StateDictProblem {
             Self::Missing { name } => write!(f, "missing key: {name}"),
             Self::Unexpected { name } => write!(f, "unexpected key: {name}"),
             Self::WrongShape { name, expected, found } => {
-                write!(f, "size mismatch for {name}: expected {}, found {}", tuple(expected), tuple(found))
+                write!(
+                    f,
+                    "size mismatch for {name}: expected {}, found {}",
+                    tuple(expected),
+                    tuple(found)
+                )
             }
             Self::Dtype { name, found } => write!(
                 f,
@@ -165,7 +170,9 @@ pub enum Error {
     },
 
     /// The GPU ran out of memory.
-    #[error("{adapter}: out of memory while {doing}; use a smaller batch or sequence, or set a memory budget")]
+    #[error(
+        "{adapter}: out of memory while {doing}; use a smaller batch or sequence, or set a memory budget"
+    )]
     OutOfMemory {
         /// The adapter's name.
         adapter: String,

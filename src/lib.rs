@@ -57,59 +57,97 @@
 
 #![forbid(unsafe_code)]
 
-pub mod bench;
-pub mod calibrate;
-pub mod case;
-mod cell;
-pub mod check;
-pub mod compare;
-pub mod config;
-pub mod cpu;
-pub mod device;
-pub mod dims;
-pub mod embedding;
-pub mod error;
-pub mod explain;
-pub mod files;
-pub mod gpu;
-pub mod kernel;
-pub mod language_model;
-mod layout;
-pub mod limits;
-pub mod linear;
-pub mod lockstep;
-pub mod model;
-pub mod oracle;
-pub mod params;
-pub mod plan;
-mod pool;
-pub mod predict;
-pub mod random;
-pub mod record;
-pub mod recording;
-mod rnn;
-mod self_test;
-mod sequences;
-pub mod session;
-pub mod state_dict;
-mod stream;
-pub mod tensor;
-pub mod verify;
+pub mod diagnostics;
+mod dtype;
+mod engine;
+mod error;
+mod fs;
+mod kernel;
+mod nn;
+mod params;
+mod perf;
+mod plan;
+mod reference;
+mod tensor;
 
-pub use cell::{Cell, CellStream};
-pub use config::{Config, Kind};
-pub use device::Device;
-pub use embedding::Embedding;
+pub use dtype::WeightType;
+pub use engine::device::Device;
 pub use error::{Error, Result};
-pub use kernel::WeightType;
-pub use linear::{Activation, Linear};
-pub use params::Params;
-pub use plan::Schedule;
-pub use pool::{Pool, PoolOptions, Slot};
-pub use record::{Pass, PassBindings, Recorder, TensorBinding};
-pub use rnn::{ForwardOptions, Rnn, RnnOptions, State};
-pub use sequences::{pad_sequence, unpad_sequence};
-pub use state_dict::StateDict;
-pub use stream::Stream;
-pub use tensor::Tensor;
+pub use kernel::Schedule;
+pub use nn::cell::{Cell, CellStream};
+pub use nn::embedding::Embedding;
+pub use nn::linear::{Activation, Linear};
+pub use nn::pad::{pad_sequence, unpad_sequence};
+pub use nn::pass::{Pass, PassBindings, Recorder, TensorBinding};
+pub use nn::pool::{Pool, PoolOptions, Slot};
+pub use nn::rnn::{ForwardOptions, Rnn, RnnOptions};
+pub use nn::stream::Stream;
+pub use params::state_dict::StateDict;
+pub use params::{Config, Kind, Params};
+pub use tensor::{State, Tensor};
 pub use wgpu;
+
+/// Opening devices.
+pub mod device {
+    pub use crate::engine::device::OpenOptions;
+    pub use crate::engine::gpu::{AdapterEntry, Polling, adapters, adapters_async};
+    pub use crate::engine::selector::Selection;
+    pub use crate::perf::calibration::Calibration;
+    pub use crate::plan::limits::Limits;
+}
+
+/// Language models: PyTorch's word-language-model example.
+pub mod language_model {
+    pub use crate::nn::language_model::*;
+    pub use crate::params::language_model::*;
+}
+
+/// The layers below the public interface, for this crate's tests and its program. No promise of stability.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::diagnostics;
+    /// See `src/dtype.rs`.
+    pub mod dtype {
+        pub use crate::dtype::*;
+    }
+    /// See `src/engine`.
+    pub mod engine {
+        pub use crate::engine::*;
+    }
+    /// See `src/error.rs`.
+    pub mod error {
+        pub use crate::error::*;
+    }
+    /// See `src/fs.rs`.
+    pub mod fs {
+        pub use crate::fs::*;
+    }
+    /// See `src/kernel`.
+    pub mod kernel {
+        pub use crate::kernel::*;
+    }
+    /// See `src/nn`.
+    pub mod nn {
+        pub use crate::nn::*;
+    }
+    /// See `src/params`.
+    pub mod params {
+        pub use crate::params::*;
+    }
+    /// See `src/perf`.
+    pub mod perf {
+        pub use crate::perf::*;
+    }
+    /// See `src/plan`.
+    pub mod plan {
+        pub use crate::plan::*;
+    }
+    /// See `src/reference.rs`.
+    pub mod reference {
+        pub use crate::reference::*;
+    }
+    /// See `src/tensor.rs`.
+    pub mod tensor {
+        pub use crate::tensor::*;
+    }
+}

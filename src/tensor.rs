@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::plan::padded;
 
 /// A dense row-major tensor of `f32` on the host.
 ///
@@ -35,7 +34,11 @@ impl Tensor {
         let shape = shape.into();
         match element_count(&shape) {
             Some(expected) if expected == data.len() => Ok(Self { shape, data }),
-            expected => Err(Error::TensorSize { shape, expected: expected.unwrap_or(usize::MAX), found: data.len() }),
+            expected => Err(Error::TensorSize {
+                shape,
+                expected: expected.unwrap_or(usize::MAX),
+                found: data.len(),
+            }),
         }
     }
 
@@ -105,4 +108,21 @@ impl Tensor {
     pub fn reshaped(self, shape: impl Into<Vec<usize>>) -> Result<Self> {
         Self::new(shape, self.data)
     }
+}
+
+/// The state of a module: `h`, and `c` for an LSTM.
+///
+/// Shapes are PyTorch's: `[num_layers·D, B, features]`, never batch first; without the batch axis for a 2-D input.
+/// The index along the first axis is `layer · D + direction`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// Hidden state.
+    pub h: Tensor,
+    /// Cell state of an LSTM.
+    pub c: Option<Tensor>,
+}
+
+/// `size` rounded up to whole quads.
+pub(crate) const fn padded(size: usize) -> usize {
+    size.div_ceil(4) * 4
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use adapters::Wanted;
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::gpu::AdapterEntry;
+use wgpu_rnn::internals::engine::gpu::AdapterEntry;
 use wgpu_rnn::{Config, Device, Params, PoolOptions, Rnn, Tensor};
 
 type Outcome<T> = Result<T, Failed>;
@@ -58,7 +58,13 @@ fn steady(mut call: impl FnMut() -> Outcome<()>) -> Outcome<Taken> {
     for _ in 0..5 {
         call()?;
     }
-    let now = || (REQUESTS.load(Ordering::Relaxed), ASKED.load(Ordering::Relaxed), HELD.load(Ordering::Relaxed));
+    let now = || {
+        (
+            REQUESTS.load(Ordering::Relaxed),
+            ASKED.load(Ordering::Relaxed),
+            HELD.load(Ordering::Relaxed),
+        )
+    };
     let (requests, bytes, held) = now();
     for _ in 0..CALLS {
         call()?;
@@ -156,7 +162,10 @@ fn calls_of_an_adapter(entry: &AdapterEntry) -> Outcome<()> {
         let what = format!("{what}: {first:?}, then {second:?}");
         // wgpu's own lists grow now and then.
         ensure(first.held.max(second.held) < 64 << 10, what.clone())?;
-        ensure(second.requests <= first.requests + CALLS / 10 && second.requests <= 250 * CALLS, what)?;
+        ensure(
+            second.requests <= first.requests + CALLS / 10 && second.requests <= 250 * CALLS,
+            what,
+        )?;
     }
     Ok(())
 }

@@ -9,16 +9,20 @@ use std::path::PathBuf;
 use proptest::collection::vec;
 use proptest::prelude::any;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use wgpu_rnn::random::Mt19937;
+use wgpu_rnn::internals::params::random::Mt19937;
 
 /// The files of a folder of this repository.
 fn files(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let entries =
+        std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
     assert!(!paths.is_empty(), "{} is empty", folder.display());
-    paths.into_iter().map(|path| (path.clone(), std::fs::read(&path).expect("it can be read"))).collect()
+    paths
+        .into_iter()
+        .map(|path| (path.clone(), std::fs::read(&path).expect("it can be read")))
+        .collect()
 }
 
 /// At least `most` of a target's kept inputs have to get as far as its check says: the others are refused.
@@ -29,7 +33,11 @@ fn corpus(target: &str, check: fn(&[u8]) -> bool, most: usize) {
         println!("{}", path.display());
         accepted += usize::from(check(bytes));
     }
-    assert!(accepted >= most, "{target}: only {accepted} of {} inputs are not refused", files.len());
+    assert!(
+        accepted >= most,
+        "{target}: only {accepted} of {} inputs are not refused",
+        files.len()
+    );
 }
 
 #[test]
@@ -61,7 +69,8 @@ fn changed_fixtures_are_refused_or_read() {
         for _ in 0..20 {
             let mut changed = bytes.clone();
             for _ in 0..1 + below(3) {
-                let at = if below(4) > 0 { below(bytes.len().min(900)) } else { below(bytes.len()) };
+                let at =
+                    if below(4) > 0 { below(bytes.len().min(900)) } else { below(bytes.len()) };
                 let at = at.min(changed.len() - 1);
                 match below(4) {
                     0 => changed[at] ^= 1 << below(8),

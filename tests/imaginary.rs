@@ -1,24 +1,33 @@
 //! Adapters that do not exist: wgpu's backend that checks everything and does nothing, with the limits and the features that
 //! an adapter may have.
 
-use wgpu_rnn::calibrate::{Calibration, Part, Rate};
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::gpu::AdapterEntry;
-use wgpu_rnn::limits::Limits;
+use wgpu_rnn::internals::engine::gpu::AdapterEntry;
+use wgpu_rnn::internals::perf::calibration::Calibration;
+use wgpu_rnn::internals::perf::rates::Part;
+use wgpu_rnn::internals::perf::rates::Rate;
+use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::{
-    Config, Device, Error, Kind, Params, PassBindings, PoolOptions, Rnn, RnnOptions, Schedule, Tensor, WeightType,
+    Config, Device, Error, Kind, Params, PassBindings, PoolOptions, Rnn, RnnOptions, Schedule,
+    Tensor, WeightType,
 };
 
 /// An adapter with these limits and features.
 fn adapter(limits: wgpu::Limits, features: wgpu::Features) -> AdapterEntry {
-    adapter_with(wgpu::NoopBackendOptions { limits: Some(limits), features: Some(features), ..Default::default() })
+    adapter_with(wgpu::NoopBackendOptions {
+        limits: Some(limits),
+        features: Some(features),
+        ..Default::default()
+    })
 }
 
 fn adapter_with(options: wgpu::NoopBackendOptions) -> AdapterEntry {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::NOOP;
     descriptor.backend_options.noop = wgpu::NoopBackendOptions { enable: true, ..options };
-    let found = pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(wgpu::Backends::NOOP));
+    let found = pollster::block_on(
+        wgpu::Instance::new(descriptor).enumerate_adapters(wgpu::Backends::NOOP),
+    );
     let adapter = found.into_iter().next().expect("the backend has one adapter");
     AdapterEntry { info: adapter.get_info(), adapter }
 }
@@ -31,7 +40,8 @@ fn webgpu(change: impl FnOnce(&mut wgpu::Limits)) -> wgpu::Limits {
 }
 
 fn open(entry: &AdapterEntry) -> Device {
-    Device::from_adapter(entry, &OpenOptions::default().skip_self_test()).expect("nothing is tested")
+    Device::from_adapter(entry, &OpenOptions::default().skip_self_test())
+        .expect("nothing is tested")
 }
 
 /// Runs a module in every way there is. What it gives is nothing; wgpu checks all that is asked of it.
@@ -39,7 +49,11 @@ fn run(device: &Device, config: &Config, options: &RnnOptions) -> Result<(), Err
     let rnn = Rnn::with_options(device, &Params::init(config, 0)?, options)?;
     let input = Tensor::zeros([6, 5, config.input_size])?;
     assert!(rnn.plan(6, 5)?.size() > 0, "planning works");
-    assert_eq!(rnn.forward(&input, None)?.0.shape(), [6, 5, config.output_size()], "the output's shape");
+    assert_eq!(
+        rnn.forward(&input, None)?.0.shape(),
+        [6, 5, config.output_size()],
+        "the output's shape"
+    );
     let (wgpu, _) = device.wgpu().expect("an adapter");
     if options.schedule == Schedule::Wavefront {
         return rnn.stream(5)?.forward(&input).map(drop);
@@ -69,7 +83,8 @@ fn run(device: &Device, config: &Config, options: &RnnOptions) -> Result<(), Err
 fn a_driver_that_computes_nothing_is_refused() {
     let entry = adapter(wgpu::Limits::defaults(), wgpu::Features::empty());
     let (device, queue) =
-        pollster::block_on(entry.adapter.request_device(&Device::descriptor(&entry.adapter))).expect("a device");
+        pollster::block_on(entry.adapter.request_device(&Device::descriptor(&entry.adapter)))
+            .expect("a device");
     let options = OpenOptions::default();
     for (way, outcome) in [
         ("opened", Device::from_adapter(&entry, &options)),
@@ -79,7 +94,9 @@ fn a_driver_that_computes_nothing_is_refused() {
         let error = outcome.expect_err("zeros are not the numbers of the self-test");
         assert!(matches!(error, Error::SelfTest { .. }), "{way}: {error:?}");
         let message = error.to_string();
-        for part in ["noop wgpu backend (", "self-test failed: ", "got 0", "want", "Use another device"] {
+        for part in
+            ["noop wgpu backend (", "self-test failed: ", "got 0", "want", "Use another device"]
+        {
             assert!(message.contains(part), "{way}: the message lacks '{part}': {message}");
         }
     }
@@ -90,8 +107,14 @@ fn a_driver_that_computes_nothing_is_refused() {
 #[test]
 fn no_feature_is_needed() {
     let entry = adapter(webgpu(|limits| limits.max_immediate_size = 0), wgpu::Features::empty());
-    let device = Device::from_adapter(&entry, &OpenOptions::default().skip_self_test().timestamps()).expect("a device");
-    assert_eq!(device.wgpu().expect("an adapter").0.features(), wgpu::Features::empty(), "nothing to ask for");
+    let device =
+        Device::from_adapter(&entry, &OpenOptions::default().skip_self_test().timestamps())
+            .expect("a device");
+    assert_eq!(
+        device.wgpu().expect("an adapter").0.features(),
+        wgpu::Features::empty(),
+        "nothing to ask for"
+    );
     for schedule in Schedule::ALL {
         for weights in [WeightType::F32, WeightType::F16] {
             let options = RnnOptions::default().schedule(schedule).weights(weights);
@@ -100,8 +123,10 @@ fn no_feature_is_needed() {
                     if bidirectional && schedule == Schedule::Wavefront {
                         continue;
                     }
-                    let config = Config::new(kind, 3, 10).num_layers(2).bidirectional(bidirectional);
-                    run(&device, &config, &options).unwrap_or_else(|error| panic!("{config:?}, {options:?}: {error}"));
+                    let config =
+                        Config::new(kind, 3, 10).num_layers(2).bidirectional(bidirectional);
+                    run(&device, &config, &options)
+                        .unwrap_or_else(|error| panic!("{config:?}, {options:?}: {error}"));
                 }
             }
         }
@@ -117,7 +142,8 @@ fn no_feature_is_needed() {
         }));
         assert_eq!(device.tuning().subgroups, !features.is_empty(), "with {features:?}");
         let config = Config::gru(8, 16);
-        run(&device, &config, &RnnOptions::default()).unwrap_or_else(|error| panic!("{features:?}: {error}"));
+        run(&device, &config, &RnnOptions::default())
+            .unwrap_or_else(|error| panic!("{features:?}: {error}"));
     }
     // What is there and not needed is not asked for.
     let rich = adapter(wgpu::Limits::defaults(), wgpu::Features::all());
@@ -133,24 +159,38 @@ fn limits_of_an_adapter_are_obeyed_or_named() {
         ("max_storage_buffer_binding_size", true, |l| l.max_storage_buffer_binding_size = 8192),
         ("max_storage_buffer_binding_size", false, |l| l.max_storage_buffer_binding_size = 128),
         ("max_buffer_size", false, |l| l.max_buffer_size = 16 << 10),
-        ("max_compute_workgroups_per_dimension", true, |l| l.max_compute_workgroups_per_dimension = 12),
-        ("max_compute_workgroups_per_dimension", false, |l| l.max_compute_workgroups_per_dimension = 1),
-        ("max_compute_workgroup_storage_size", true, |l| l.max_compute_workgroup_storage_size = 6 << 10),
-        ("max_compute_workgroup_storage_size", false, |l| l.max_compute_workgroup_storage_size = 64),
-        ("max_compute_invocations_per_workgroup", true, |l| l.max_compute_invocations_per_workgroup = 64),
-        ("max_storage_buffers_per_shader_stage", false, |l| l.max_storage_buffers_per_shader_stage = 4),
+        ("max_compute_workgroups_per_dimension", true, |l| {
+            l.max_compute_workgroups_per_dimension = 12
+        }),
+        ("max_compute_workgroups_per_dimension", false, |l| {
+            l.max_compute_workgroups_per_dimension = 1
+        }),
+        ("max_compute_workgroup_storage_size", true, |l| {
+            l.max_compute_workgroup_storage_size = 6 << 10
+        }),
+        ("max_compute_workgroup_storage_size", false, |l| {
+            l.max_compute_workgroup_storage_size = 64
+        }),
+        ("max_compute_invocations_per_workgroup", true, |l| {
+            l.max_compute_invocations_per_workgroup = 64
+        }),
+        ("max_storage_buffers_per_shader_stage", false, |l| {
+            l.max_storage_buffers_per_shader_stage = 4
+        }),
     ];
     let config = Config::lstm(12, 40).num_layers(2);
     for (limit, runs, change) in cases {
         let limits = webgpu(change);
         let what = format!("{limit} of {limits:?}");
         let entry = adapter(limits.clone(), wgpu::Features::empty());
-        let ran = Device::from_adapter(&entry, &OpenOptions::default().skip_self_test()).and_then(|device| {
-            let mut own = Limits::of(&limits, device.is_software_adapter());
-            own.max_work_per_submission = device.limits().max_work_per_submission;
-            assert_eq!(*device.limits(), own, "{what}: the adapter's");
-            run(&device, &config, &RnnOptions::default())
-        });
+        let ran = Device::from_adapter(&entry, &OpenOptions::default().skip_self_test()).and_then(
+            |device| {
+                let mut own = Limits::of(&limits, device.is_software_adapter());
+                own.max_work_per_submission = device.limits().max_work_per_submission;
+                assert_eq!(*device.limits(), own, "{what}: the adapter's");
+                run(&device, &config, &RnnOptions::default())
+            },
+        );
         match ran {
             Ok(()) => assert!(runs, "{what}: it cannot run"),
             Err(Error::Limit { limit: found, needed, allowed, .. }) => {
@@ -170,16 +210,23 @@ fn a_submission_is_a_second_of_a_slow_device() {
     let most = Limits::of(&wgpu::Limits::defaults(), false).max_work_per_submission;
     let with = |rate: f64, options: OpenOptions| {
         let rate = Rate { part: Part::Step, rows: 1, multiply_adds_per_us: rate };
-        let calibration =
-            Calibration { rates: vec![rate], ..Calibration::typical_of(Some(wgpu::DeviceType::DiscreteGpu)) };
+        let calibration = Calibration {
+            rates: vec![rate],
+            ..Calibration::typical_of(Some(wgpu::DeviceType::DiscreteGpu))
+        };
         let device =
-            Device::from_adapter(&entry, &options.skip_self_test().calibration(calibration)).expect("a device");
+            Device::from_adapter(&entry, &options.skip_self_test().calibration(calibration))
+                .expect("a device");
         device.limits().max_work_per_submission
     };
     assert_eq!(with(1e3, OpenOptions::default()), 1_000_000_000, "a slow kernel");
     assert_eq!(with(1e6, OpenOptions::default()), most, "a fast one is given no more than before");
     for named in [7, most] {
-        assert_eq!(with(1e3, OpenOptions::default().limit("max_work_per_submission", named)), named, "as named");
+        assert_eq!(
+            with(1e3, OpenOptions::default().limit("max_work_per_submission", named)),
+            named,
+            "as named"
+        );
     }
     // Of a device that was never measured, by its type: no adapter of this name has been.
     let unknown = open(&entry);

@@ -7,15 +7,16 @@ mod parameters;
 
 use parameters::in_order;
 use serde_json::Value;
+use wgpu_rnn::internals::params::expected_parameters;
 use wgpu_rnn::language_model::{LanguageModelConfig, LanguageModelParams, parse_rnn_type};
-use wgpu_rnn::params::expected_parameters;
 use wgpu_rnn::{Config, Kind, Params, Tensor};
 
 /// The tensors of a freshly initialised module's state dict.
 fn initialised(module: &str, arguments: &Value, seed: u64) -> Vec<(String, Tensor)> {
     if module == "RNNModel" {
         let config = language_model_config(arguments);
-        let params = LanguageModelParams::init(&config, seed).unwrap_or_else(|error| panic!("{config:?}: {error}"));
+        let params = LanguageModelParams::init(&config, seed)
+            .unwrap_or_else(|error| panic!("{config:?}: {error}"));
         return params.to_tensors();
     }
     let config = config(module, arguments);
@@ -23,7 +24,11 @@ fn initialised(module: &str, arguments: &Value, seed: u64) -> Vec<(String, Tenso
     let (values, places) = (in_order(&params), expected_parameters(&config));
     assert_eq!(values.len(), places.len(), "{config:?}: number of parameters");
     let tensors = values.into_iter().zip(places);
-    tensors.map(|(values, (name, shape))| (name, Tensor::new(shape, values.to_vec()).expect("its shape"))).collect()
+    tensors
+        .map(|(values, (name, shape))| {
+            (name, Tensor::new(shape, values.to_vec()).expect("its shape"))
+        })
+        .collect()
 }
 
 /// Fails where the arguments have names other than these, so that none is passed over.
@@ -35,9 +40,13 @@ fn assert_known(arguments: &Value, known: &[&str]) {
 
 /// The configuration that the arguments of `RNNModel` describe.
 fn language_model_config(arguments: &Value) -> LanguageModelConfig {
-    assert_known(arguments, &["rnn_type", "ntoken", "ninp", "nhid", "nlayers", "dropout", "tie_weights"]);
+    assert_known(
+        arguments,
+        &["rnn_type", "ntoken", "ninp", "nhid", "nlayers", "dropout", "tie_weights"],
+    );
     let size = |name: &str| arguments[name].as_u64().expect("a size") as usize;
-    let rnn_type = parse_rnn_type(arguments["rnn_type"].as_str().expect("a name")).expect("PyTorch took it");
+    let rnn_type =
+        parse_rnn_type(arguments["rnn_type"].as_str().expect("a name")).expect("PyTorch took it");
     LanguageModelConfig::new(rnn_type, size("ntoken"), size("ninp"), size("nhid"), size("nlayers"))
         .dropout(arguments["dropout"].as_f64().unwrap_or(0.0))
         .tie_weights(arguments["tie_weights"].as_bool().unwrap_or(false))
@@ -50,12 +59,22 @@ fn config(module: &str, arguments: &Value) -> Config {
     let kind = match (module, arguments["nonlinearity"].as_str()) {
         ("LSTM", None) => Kind::Lstm,
         ("GRU", None) => Kind::Gru,
-        ("RNN", nonlinearity) => Kind::rnn_with(nonlinearity.unwrap_or("tanh")).expect("PyTorch took it"),
+        ("RNN", nonlinearity) => {
+            Kind::rnn_with(nonlinearity.unwrap_or("tanh")).expect("PyTorch took it")
+        }
         _ => panic!("unknown module {module} with {arguments}"),
     };
     assert_known(
         arguments,
-        &["input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size", "nonlinearity"],
+        &[
+            "input_size",
+            "hidden_size",
+            "num_layers",
+            "bias",
+            "bidirectional",
+            "proj_size",
+            "nonlinearity",
+        ],
     );
     Config::new(kind, size("input_size").expect("a size"), size("hidden_size").expect("a size"))
         .num_layers(size("num_layers").unwrap_or(1))
@@ -92,8 +111,16 @@ fn fresh_parameters_are_those_that_pytorch_draws() {
             assert_eq!(want["name"], name, "{what}: the order of parameters");
             assert_eq!(want["shape"], serde_json::json!(shape), "{what}: shape of {name}");
             let ends = strings(&want["first"]).len();
-            assert_eq!(hex(&values[..ends]), strings(&want["first"]), "{what}: first values of {name}");
-            assert_eq!(hex(&values[values.len() - ends..]), strings(&want["last"]), "{what}: last values of {name}");
+            assert_eq!(
+                hex(&values[..ends]),
+                strings(&want["first"]),
+                "{what}: first values of {name}"
+            );
+            assert_eq!(
+                hex(&values[values.len() - ends..]),
+                strings(&want["last"]),
+                "{what}: last values of {name}"
+            );
             let checksum = values.iter().zip(1_u64..).fold(0_u64, |sum, (value, position)| {
                 sum.wrapping_add(position.wrapping_mul(u64::from(value.to_bits())))
             });

@@ -8,9 +8,9 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use wgpu_rnn::internals::params::expected_parameters;
+use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::language_model::{LanguageModelParams, Vocabulary, expected_tensors};
-use wgpu_rnn::params::expected_parameters;
-use wgpu_rnn::random::Mt19937;
 use wgpu_rnn::{Config, Error, Params, StateDict};
 
 /// The system's allocator, noting the largest request of each thread.
@@ -45,12 +45,20 @@ fn load(name: &str, bytes: &[u8]) -> Result<Params, String> {
 }
 
 /// The same for whatever is read from a state dict.
-fn load_as<T>(name: &str, bytes: &[u8], read: impl Fn(StateDict) -> Result<T, Error>) -> Result<T, String> {
+fn load_as<T>(
+    name: &str,
+    bytes: &[u8],
+    read: impl Fn(StateDict) -> Result<T, Error>,
+) -> Result<T, String> {
     let data = bytes.to_vec();
     LARGEST.set(0);
     let result = StateDict::parse(name, data).and_then(read).map_err(|error| error.to_string());
     let (largest, allowed) = (LARGEST.get(), 4 * bytes.len() + (1 << 16));
-    assert!(largest <= allowed, "{name}: {largest} bytes were asked for at once by a file of {}", bytes.len());
+    assert!(
+        largest <= allowed,
+        "{name}: {largest} bytes were asked for at once by a file of {}",
+        bytes.len()
+    );
     result
 }
 
@@ -80,8 +88,10 @@ fn files_that_contradict_themselves_are_refused() {
     };
     let length = |length: u64| [&length.to_le_bytes(), HEADER.as_bytes(), &DATA].concat();
     let nested = format!(r#"{{"weight_ih_l0":{}"#, "[".repeat(100_000));
-    let nested_aside =
-        HEADER.replace(r#""shape":[1,1],"data_offsets":[4,8]"#, &format!(r#""x":{}"#, "[".repeat(100_000)));
+    let nested_aside = HEADER.replace(
+        r#""shape":[1,1],"data_offsets":[4,8]"#,
+        &format!(r#""x":{}"#, "[".repeat(100_000)),
+    );
     // The same bytes under the same name again: all of the file is covered, and a map keeps the last.
     let twice = HEADER.replace(
         r#","weight_hh_l0"#,
@@ -113,7 +123,10 @@ fn files_that_contradict_themselves_are_refused() {
         ("three offsets", with("[4,8]", "[4,8,8]")),
         ("an offset below 0", with("[4,8]", "[-4,8]")),
         ("an offset past the file", with("[4,8]", "[4,8000000000]")),
-        ("more values than bytes", with(r#"[1,1],"data_offsets":[4,8]"#, r#"[1,2],"data_offsets":[4,8]"#)),
+        (
+            "more values than bytes",
+            with(r#"[1,1],"data_offsets":[4,8]"#, r#"[1,2],"data_offsets":[4,8]"#),
+        ),
         ("a shape whose product overflows to 0", with("[1,1]", "[4294967296,4294967296]")),
         ("an unknown type", with("F32", "F24")),
         ("a shape of fractions", with("[1,1]", "[1.5,1]")),
@@ -153,13 +166,17 @@ fn a_damaged_file_is_refused_or_loads_but_never_panics() {
             }
         }
     }
-    assert!(loaded >= 8 * DATA.len(), "a changed value is still a value: {loaded} of the damaged files load");
+    assert!(
+        loaded >= 8 * DATA.len(),
+        "a changed value is still a value: {loaded} of the damaged files load"
+    );
 }
 
 /// Names and shapes thrown together, sizes of zero and beyond all memory among them.
 #[test]
 fn any_mixture_of_names_and_shapes_loads_as_what_it_is_or_is_refused() {
-    const STEMS: [&str; 6] = ["weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight"];
+    const STEMS: [&str; 6] =
+        ["weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight"];
     const SUFFIXES: [&str; 6] = ["_l0", "_l0_reverse", "_l1", "_l1_reverse", "", "_l3"];
     const SIZES: [usize; 8] = [1, 2, 3, 4, 6, 8, 0, usize::MAX >> 1];
     let mut random = Mt19937::new(7);
@@ -196,10 +213,13 @@ fn any_mixture_of_names_and_shapes_loads_as_what_it_is_or_is_refused() {
             Ok(params) => {
                 let cell = !tensors.contains_key("weight_ih_l0");
                 let named = expected_parameters(params.config()).into_iter();
-                let want: BTreeMap<String, Vec<usize>> =
-                    named.map(|(name, shape)| (if cell { name.replace("_l0", "") } else { name }, shape)).collect();
-                let found: BTreeMap<String, Value> =
-                    tensors.into_iter().map(|(name, tensor)| (name, tensor["shape"].clone())).collect();
+                let want: BTreeMap<String, Vec<usize>> = named
+                    .map(|(name, shape)| (if cell { name.replace("_l0", "") } else { name }, shape))
+                    .collect();
+                let found: BTreeMap<String, Value> = tensors
+                    .into_iter()
+                    .map(|(name, tensor)| (name, tensor["shape"].clone()))
+                    .collect();
                 assert_eq!(json!(found), json!(want), "{header}: loaded as {:?}", params.config());
                 loaded += 1;
             }
@@ -227,7 +247,8 @@ fn any_mixture_of_a_language_models_tensors_loads_as_what_it_is_or_is_refused() 
     ];
     // Those of a model of one layer of an RNN, its sizes 2, 3 and 1, and what else there may be.
     const SHAPES: [&[usize]; 7] = [&[2, 3], &[2, 1], &[2], &[1, 3], &[1, 1], &[1], &[1]];
-    const ODD: [&[usize]; 6] = [&[0, usize::MAX >> 1], &[usize::MAX >> 1, 0], &[], &[2, 3, 1], &[0], &[4, 1]];
+    const ODD: [&[usize]; 6] =
+        [&[0, usize::MAX >> 1], &[usize::MAX >> 1, 0], &[], &[2, 3, 1], &[0], &[4, 1]];
     const METADATA: [(&str, &str); 6] = [
         ("rnn_type", "RNN_RELU"),
         ("rnn_type", "LSTM"),
@@ -246,10 +267,14 @@ fn any_mixture_of_a_language_models_tensors_loads_as_what_it_is_or_is_refused() 
             if (i < SHAPES.len()) != (below(20) > 0) {
                 continue;
             }
-            let shape = if i < SHAPES.len() && below(30) > 0 { SHAPES[i] } else { ODD[below(ODD.len())] };
+            let shape =
+                if i < SHAPES.len() && below(30) > 0 { SHAPES[i] } else { ODD[below(ODD.len())] };
             let size = 4 * shape.iter().product::<usize>();
             end += size;
-            tensors.insert(*name, json!({ "dtype": "F32", "shape": shape, "data_offsets": [end - size, end] }));
+            tensors.insert(
+                *name,
+                json!({ "dtype": "F32", "shape": shape, "data_offsets": [end - size, end] }),
+            );
         }
         let mut header = json!(tensors);
         if below(3) == 0 {
@@ -264,12 +289,17 @@ fn any_mixture_of_a_language_models_tensors_loads_as_what_it_is_or_is_refused() 
                 refused += 1;
             }
             Ok(params) => {
-                let mut want: BTreeMap<String, Vec<usize>> = expected_tensors(params.config()).into_iter().collect();
+                let mut want: BTreeMap<String, Vec<usize>> =
+                    expected_tensors(params.config()).into_iter().collect();
                 if params.config().tie_weights {
-                    want.retain(|name, _| tensors.contains_key(name.as_str()) || !name.ends_with("coder.weight"));
+                    want.retain(|name, _| {
+                        tensors.contains_key(name.as_str()) || !name.ends_with("coder.weight")
+                    });
                 }
-                let found: BTreeMap<&str, Value> =
-                    tensors.into_iter().map(|(name, tensor)| (name, tensor["shape"].clone())).collect();
+                let found: BTreeMap<&str, Value> = tensors
+                    .into_iter()
+                    .map(|(name, tensor)| (name, tensor["shape"].clone()))
+                    .collect();
                 assert_eq!(json!(found), json!(want), "{header}: loaded as {:?}", params.config());
                 loaded += 1;
             }
@@ -282,7 +312,9 @@ fn any_mixture_of_a_language_models_tensors_loads_as_what_it_is_or_is_refused() 
 #[test]
 fn vocabularies_that_are_none_are_refused() {
     let read = |state_dict: StateDict| Vocabulary::from_state_dict_metadata(&state_dict);
-    let of = |vocabulary: &str| file(&json!({ "__metadata__": { "vocabulary": vocabulary } }).to_string(), &[]);
+    let of = |vocabulary: &str| {
+        file(&json!({ "__metadata__": { "vocabulary": vocabulary } }).to_string(), &[])
+    };
     let good = load_as("good", &of(r#"["a", "\n"]"#), read).expect("two characters");
     assert_eq!(good.map(|vocabulary| vocabulary.len()), Some(2), "its tokens");
     for (what, vocabulary) in [
@@ -308,19 +340,27 @@ fn vocabularies_that_are_none_are_refused() {
 /// The verdict that the collection asks for, in its own words, and what it means here.
 fn judge(expect: &str, result: &Result<Params, String>) -> Result<(), String> {
     let (loads, parts): (Option<bool>, &[&str]) = match expect {
-        "load" | "load as LSTMCell" | "load; a --check/validate option should report NaN" => (Some(true), &[]),
+        "load" | "load as LSTMCell" | "load; a --check/validate option should report NaN" => {
+            (Some(true), &[])
+        }
         "load or clear unsupported-dtype error" => (None, &["unsupported dtype"]),
         "error" | "error, no 100 MB allocation" | "error, no stack overflow" => (Some(false), &[]),
         "error naming weight_hh_l0" => (Some(false), &["weight_hh_l0"]),
-        "error with both shapes" => (Some(false), &["weight_ih_l0 has shape [", "weight_hh_l0 has shape ["]),
-        "error or loads as proj_size=3 only with weight_hr_l0" => (Some(false), &["weight_ih_l0", "weight_hh_l0"]),
+        "error with both shapes" => {
+            (Some(false), &["weight_ih_l0 has shape [", "weight_hh_l0 has shape ["])
+        }
+        "error or loads as proj_size=3 only with weight_hr_l0" => {
+            (Some(false), &["weight_ih_l0", "weight_hh_l0"])
+        }
         "error: no recurrent weights" => (Some(false), &["no recurrent weights"]),
         "error: hidden_size 0" => (Some(false), &["hidden_size must be greater than zero"]),
         other => return Err(format!("this test does not know the verdict '{other}'")),
     };
     match (loads, result) {
         (Some(true) | None, Ok(_)) => Ok(()),
-        (Some(false) | None, Err(message)) if parts.iter().all(|part| message.contains(part)) => Ok(()),
+        (Some(false) | None, Err(message)) if parts.iter().all(|part| message.contains(part)) => {
+            Ok(())
+        }
         (_, Ok(params)) => Err(format!("expected '{expect}', loaded as {:?}", params.config())),
         (_, Err(message)) => Err(format!("expected '{expect}', got: {message}")),
     }
@@ -346,5 +386,11 @@ fn the_collection_of_malformed_files_gets_its_verdicts() {
             assert!(!params.non_finite().is_empty(), "{name}: the NaN is found when asked for");
         }
     }
-    assert!(problems.is_empty(), "{} of {} files:\n{}", problems.len(), index.len(), problems.join("\n"));
+    assert!(
+        problems.is_empty(),
+        "{} of {} files:\n{}",
+        problems.len(),
+        index.len(),
+        problems.join("\n")
+    );
 }

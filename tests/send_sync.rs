@@ -1,9 +1,10 @@
 //! What may be shared between threads and awaited on any of them: checked by the compiler.
 
+use wgpu_rnn::internals::engine::session::Session;
 use wgpu_rnn::language_model::{GenerateOptions, Generator, LanguageModel};
-use wgpu_rnn::session::Session;
 use wgpu_rnn::{
-    Cell, CellStream, Device, Embedding, Error, ForwardOptions, Linear, Pass, Pool, Recorder, Rnn, Slot, Stream, Tensor,
+    Cell, CellStream, Device, Embedding, Error, ForwardOptions, Linear, Pass, Pool, Recorder, Rnn,
+    Slot, Stream, Tensor,
 };
 
 fn shared<T: Send + Sync>() {}

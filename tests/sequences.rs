@@ -16,15 +16,22 @@ fn zeros(shape: &[usize]) -> Tensor {
 
 #[test]
 fn sequences_stand_side_by_side_with_zeros_at_their_ends() {
-    let sequences = [tensor(&[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), tensor(&[1, 2], &[7.0, 8.0]), zeros(&[0, 2])];
+    let sequences = [
+        tensor(&[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+        tensor(&[1, 2], &[7.0, 8.0]),
+        zeros(&[0, 2]),
+    ];
     let (padded, lengths) = pad_sequence(&sequences, false).expect("sequences of two features");
     assert_eq!(lengths, [3, 1, 0], "lengths in the order of the sequences");
-    let want = [1.0, 2.0, 7.0, 8.0, 0.0, 0.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0, 5.0, 6.0, 0.0, 0.0, 0.0, 0.0];
+    let want =
+        [1.0, 2.0, 7.0, 8.0, 0.0, 0.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0, 5.0, 6.0, 0.0, 0.0, 0.0, 0.0];
     assert_eq!(padded, tensor(&[3, 3, 2], &want), "[T, B, features]");
     let (padded, _) = pad_sequence(&sequences, true).expect("sequences of two features");
-    let want = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+    let want =
+        [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
     assert_eq!(padded, tensor(&[3, 3, 2], &want), "[B, T, features]");
-    let (padded, lengths) = pad_sequence(&[zeros(&[0, 2]), zeros(&[0, 2])], false).expect("no steps at all");
+    let (padded, lengths) =
+        pad_sequence(&[zeros(&[0, 2]), zeros(&[0, 2])], false).expect("no steps at all");
     assert_eq!((padded.shape(), lengths), (&[0, 2, 2][..], vec![0, 0]), "no steps at all");
 }
 
@@ -68,15 +75,30 @@ fn what_cannot_be_taken_apart_is_refused() {
             &[1][..],
             "Expected `len(lengths)` to be equal to batch_size, but got 1 (batch_size=2)",
         ),
-        (&[3, 2, 4], false, &[1, 2, 3], "Expected `len(lengths)` to be equal to batch_size, but got 3 (batch_size=2)"),
-        (&[3, 2, 4], true, &[1, 2], "Expected `len(lengths)` to be equal to batch_size, but got 2 (batch_size=3)"),
+        (
+            &[3, 2, 4],
+            false,
+            &[1, 2, 3],
+            "Expected `len(lengths)` to be equal to batch_size, but got 3 (batch_size=2)",
+        ),
+        (
+            &[3, 2, 4],
+            true,
+            &[1, 2],
+            "Expected `len(lengths)` to be equal to batch_size, but got 2 (batch_size=3)",
+        ),
         (&[3, 2, 4], false, &[3, 4], "lengths[1] is 4, but the input has 3 time steps"),
         (&[3, 2, 4], true, &[2, 3, 1], "lengths[1] is 3, but the input has 2 time steps"),
         (&[3], false, &[1], "padded sequences have at least two axes, but got a 1D tensor"),
         (&[], false, &[], "padded sequences have at least two axes, but got a 0D tensor"),
     ] {
-        let refused = unpad_sequence(&zeros(shape), lengths, batch_first).map_err(|error| error.to_string());
-        assert_eq!(refused, Err(want.to_owned()), "{shape:?} with {lengths:?}, batch_first {batch_first}");
+        let refused =
+            unpad_sequence(&zeros(shape), lengths, batch_first).map_err(|error| error.to_string());
+        assert_eq!(
+            refused,
+            Err(want.to_owned()),
+            "{shape:?} with {lengths:?}, batch_first {batch_first}"
+        );
     }
 }
 
@@ -85,16 +107,21 @@ fn what_cannot_be_taken_apart_is_refused() {
 fn a_padded_batch_runs_as_its_sequences_do_alone() {
     for batch_first in [false, true] {
         let config = Config::lstm(3, 5).bidirectional(true).num_layers(2).batch_first(batch_first);
-        let rnn = Params::init(&config, 0).and_then(|params| Rnn::new(&Device::cpu(), &params)).expect("a model");
+        let rnn = Params::init(&config, 0)
+            .and_then(|params| Rnn::new(&Device::cpu(), &params))
+            .expect("a model");
         let sequences = [4, 1, 6, 2].map(|length| seeded::tensor(length as u64, &[length, 3], 1.0));
-        let (input, lengths) = pad_sequence(&sequences, batch_first).expect("sequences of three features");
+        let (input, lengths) =
+            pad_sequence(&sequences, batch_first).expect("sequences of three features");
         let (output, _) = rnn.forward_lengths(&input, &lengths, None).expect("a forward pass");
-        let outputs = unpad_sequence(&output, &lengths, batch_first).expect("as many lengths as rows");
+        let outputs =
+            unpad_sequence(&output, &lengths, batch_first).expect("as many lengths as rows");
         assert_eq!(outputs.len(), sequences.len(), "one output for each sequence");
         for (got, sequence) in outputs.iter().zip(&sequences) {
             let (want, _) = rnn.forward(sequence, None).expect("a forward pass of [T, I]");
             assert_eq!(got.shape(), want.shape(), "a sequence of {:?}", sequence.shape());
-            let error = got.data().iter().zip(want.data()).map(|(g, w)| (g - w).abs()).fold(0.0, f32::max);
+            let error =
+                got.data().iter().zip(want.data()).map(|(g, w)| (g - w).abs()).fold(0.0, f32::max);
             assert!(error <= 1e-6, "a sequence of {:?} is off by {error:e}", sequence.shape());
         }
     }

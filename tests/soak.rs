@@ -11,8 +11,9 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Config, Device, Kind, Params, Pool, PoolOptions, Rnn, Slot, oracle};
+use wgpu_rnn::internals::params::random::Mt19937;
+use wgpu_rnn::internals::reference;
+use wgpu_rnn::{Config, Device, Kind, Params, Pool, PoolOptions, Rnn, Slot};
 
 const THREADS: usize = 8;
 const SLOTS: usize = 64;
@@ -57,9 +58,13 @@ impl Soak<'_> {
                 self.pool.close(own.swap_remove(below(own.len())).slot)?;
             }
             let chosen: Vec<usize> = (0..own.len()).filter(|_| below(3) > 0).collect();
-            let inputs: Vec<Vec<f32>> = chosen.iter().map(|_| values.uniform_vec(FEATURES, -1.0, 1.0)).collect();
-            let given: Vec<(Slot, &[f32])> =
-                chosen.iter().zip(&inputs).map(|(&at, input)| (own[at].slot, input.as_slice())).collect();
+            let inputs: Vec<Vec<f32>> =
+                chosen.iter().map(|_| values.uniform_vec(FEATURES, -1.0, 1.0)).collect();
+            let given: Vec<(Slot, &[f32])> = chosen
+                .iter()
+                .zip(&inputs)
+                .map(|(&at, input)| (own[at].slot, input.as_slice()))
+                .collect();
             let outputs = self.pool.tick(&given)?;
             for ((&at, input), got) in chosen.iter().zip(&inputs).zip(&outputs) {
                 worst = worst.max(self.compare(&mut own[at], input, got)?);
@@ -80,13 +85,14 @@ impl Soak<'_> {
     /// One step by the definition; the largest difference.
     fn compare(&self, sequence: &mut Sequence, input: &[f32], got: &[f32]) -> Outcome<f64> {
         let c = (self.pool.config().kind == Kind::Lstm).then_some(sequence.c.as_slice());
-        let want = oracle::forward(self.params, 1, 1, input, Some(&sequence.h), c, None);
+        let want = reference::forward(self.params, 1, 1, input, Some(&sequence.h), c, None);
         let narrow = |values: &[f64]| values.iter().map(|&value| value as f32).collect();
         (sequence.h, sequence.c) = (narrow(&want.h_n), narrow(&want.c_n));
         if got.len() != want.output.len() {
             return Err(format!("{} values, not {}", got.len(), want.output.len()).into());
         }
-        let differences = got.iter().zip(&want.output).map(|(&got, want)| (f64::from(got) - want).abs());
+        let differences =
+            got.iter().zip(&want.output).map(|(&got, want)| (f64::from(got) - want).abs());
         let worst = differences.fold(0.0, f64::max);
         if worst.is_nan() || worst > TOLERANCE || got.iter().any(|value| !value.is_finite()) {
             return Err(format!("{:?}: {got:?} and not {:?}", sequence.slot, want.output).into());
@@ -102,7 +108,9 @@ impl Soak<'_> {
         let mut sequence = self.sequence()?;
         let mut got = self.pool.tick(&[(sequence.slot, &input)])?.concat();
         got[HIDDEN - 1] += 3e-5;
-        if self.compare(&mut sequence, &input, &got).is_ok() || self.compare(&mut sequence, &input, &got[1..]).is_ok() {
+        if self.compare(&mut sequence, &input, &got).is_ok()
+            || self.compare(&mut sequence, &input, &got[1..]).is_ok()
+        {
             return Err("wrong values pass".into());
         }
         Ok(self.pool.close(sequence.slot)?)
@@ -127,16 +135,17 @@ fn soak(device: &Device, ticks: usize) -> Outcome<()> {
     let mut early = None;
     let worst = std::thread::scope(|scope| -> Outcome<f64> {
         let soak = &soak;
-        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || soak.run(thread))).collect();
+        let threads: Vec<_> =
+            (0..THREADS).map(|thread| scope.spawn(move || soak.run(thread))).collect();
         while threads.iter().any(|thread| !thread.is_finished()) {
             if early.is_none() && soak.done.load(Ordering::Relaxed) >= ticks / 4 {
                 early = memory::resident();
             }
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        threads
-            .into_iter()
-            .try_fold(0.0, |worst: f64, thread| Ok(worst.max(thread.join().map_err(|_| "a thread panicked")??)))
+        threads.into_iter().try_fold(0.0, |worst: f64, thread| {
+            Ok(worst.max(thread.join().map_err(|_| "a thread panicked")??))
+        })
     })?;
     if pool.open_count() != 0 {
         return Err(format!("{} slots are still open", pool.open_count()).into());
@@ -149,7 +158,11 @@ fn soak(device: &Device, ticks: usize) -> Outcome<()> {
         soak.compared.into_inner()
     );
     if let (Some(early), Some(late)) = (early, memory::resident()) {
-        println!("memory: {} KiB after a quarter of them, {} KiB at the end", early >> 10, late >> 10);
+        println!(
+            "memory: {} KiB after a quarter of them, {} KiB at the end",
+            early >> 10,
+            late >> 10
+        );
         if late > early + GROWTH {
             return Err(format!("memory grew from {early} to {late} bytes").into());
         }
@@ -159,7 +172,9 @@ fn soak(device: &Device, ticks: usize) -> Outcome<()> {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let value = |name: &str| arguments.iter().position(|a| a == name).and_then(|at| arguments.get(at + 1)).cloned();
+    let value = |name: &str| {
+        arguments.iter().position(|a| a == name).and_then(|at| arguments.get(at + 1)).cloned()
+    };
     if arguments.iter().any(|argument| argument == "--list") {
         println!("soak: test");
         return ExitCode::SUCCESS;

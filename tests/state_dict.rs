@@ -3,8 +3,8 @@
 use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use wgpu_rnn::error::StateDictProblem;
-use wgpu_rnn::params::expected_parameters;
+use wgpu_rnn::internals::error::StateDictProblem;
+use wgpu_rnn::internals::params::expected_parameters;
 use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, StateDict, Tensor};
 
 // --- making files --------------------------------------------------------------------------------------------------
@@ -41,7 +41,8 @@ fn cell(config: &Config, prefix: &str) -> Vec<Entry> {
 /// The file of these tensors.
 fn file(entries: &[Entry]) -> Vec<u8> {
     let views = entries.iter().map(|entry| {
-        let view = TensorView::new(entry.dtype, entry.shape.clone(), &entry.bytes).expect("bytes fill the shape");
+        let view = TensorView::new(entry.dtype, entry.shape.clone(), &entry.bytes)
+            .expect("bytes fill the shape");
         (entry.name.as_str(), view)
     });
     safetensors::serialize(views.collect::<Vec<_>>(), None).expect("tensors of valid sizes")
@@ -57,7 +58,10 @@ fn load(entries: &[Entry], prefix: &str) -> Result<Params, Error> {
 
 /// The config that is read off the tensors.
 fn loaded(entries: &[Entry], prefix: &str) -> Config {
-    load(entries, prefix).unwrap_or_else(|error| panic!("prefix '{prefix}': {error}")).config().clone()
+    load(entries, prefix)
+        .unwrap_or_else(|error| panic!("prefix '{prefix}': {error}"))
+        .config()
+        .clone()
 }
 
 /// The message of tensors that must be refused.
@@ -85,7 +89,11 @@ fn unexpected(name: &str) -> StateDictProblem {
 }
 
 fn wrong_shape(name: &str, expected: &[usize], found: &[usize]) -> StateDictProblem {
-    StateDictProblem::WrongShape { name: name.to_owned(), expected: expected.to_vec(), found: found.to_vec() }
+    StateDictProblem::WrongShape {
+        name: name.to_owned(),
+        expected: expected.to_vec(),
+        found: found.to_vec(),
+    }
 }
 
 /// Changes the tensor of that name.
@@ -107,10 +115,15 @@ fn without(mut entries: Vec<Entry>, name: &str) -> Vec<Entry> {
 fn every_configuration_is_read_off_its_own_tensors() {
     for kind in [Kind::RnnTanh, Kind::Lstm, Kind::Gru] {
         // 1, and equal sizes, are where a wrong reading could still fit.
-        for (input_size, hidden_size) in [(3, 4), (4, 4), (1, 1), (12, 3), (3, 12), (1, 3), (5, 2)] {
-            for (num_layers, bidirectional, bias) in
-                [(1, false, true), (1, true, false), (2, false, false), (2, true, true), (11, true, true)]
-            {
+        for (input_size, hidden_size) in [(3, 4), (4, 4), (1, 1), (12, 3), (3, 12), (1, 3), (5, 2)]
+        {
+            for (num_layers, bidirectional, bias) in [
+                (1, false, true),
+                (1, true, false),
+                (2, false, false),
+                (2, true, true),
+                (11, true, true),
+            ] {
                 for proj_size in [0, 1, hidden_size - 1] {
                     if proj_size > 0 && kind != Kind::Lstm || proj_size >= hidden_size {
                         continue;
@@ -159,7 +172,11 @@ fn a_cell_is_a_single_layer() {
         for bias in [true, false] {
             let config = Config::new(kind, 3, 4).bias(bias);
             for prefix in ["", "decoder.cell."] {
-                assert_eq!(loaded(&cell(&config, prefix), prefix), config, "{kind} with prefix '{prefix}'");
+                assert_eq!(
+                    loaded(&cell(&config, prefix), prefix),
+                    config,
+                    "{kind} with prefix '{prefix}'"
+                );
             }
         }
     }
@@ -171,22 +188,37 @@ fn a_cell_is_a_single_layer() {
     );
     let mut two_layers = whole;
     two_layers.push(entry("weight_ih_l1", &[12, 4], 0.0));
-    assert_eq!(problems(&two_layers, ""), [unexpected("weight_ih_l1")], "a cell has no second layer");
+    assert_eq!(
+        problems(&two_layers, ""),
+        [unexpected("weight_ih_l1")],
+        "a cell has no second layer"
+    );
 }
 
 #[test]
 fn other_modules_of_the_same_file_do_not_matter() {
-    let (encoder, decoder) = (Config::lstm(3, 4).bidirectional(true), Config::gru(8, 5).num_layers(2));
+    let (encoder, decoder) =
+        (Config::lstm(3, 4).bidirectional(true), Config::gru(8, 5).num_layers(2));
     let mut entries = module(&encoder, "encoder.rnn.");
     entries.extend(module(&decoder, "decoder.rnn."));
     entries.extend(cell(&Config::rnn(2, 2), "encoder.rnn.attention."));
-    for name in ["encoder.rnn_norm.weight", "decoder.weight", "weight", "encoder.rnn.norm.weight_ih_l9_reverse"] {
+    for name in [
+        "encoder.rnn_norm.weight",
+        "decoder.weight",
+        "weight",
+        "encoder.rnn.norm.weight_ih_l9_reverse",
+    ] {
         entries.push(entry(name, &[7], 0.0));
     }
     assert_eq!(loaded(&entries, "encoder.rnn."), encoder, "the encoder");
     assert_eq!(loaded(&entries, "decoder.rnn."), decoder, "the decoder");
-    assert_eq!(loaded(&entries, "encoder.rnn.attention."), Config::rnn(2, 2), "the cell inside the encoder");
-    let rnn = Rnn::load(&Device::cpu(), &state_dict(&entries), "decoder.rnn.").expect("a model on the CPU");
+    assert_eq!(
+        loaded(&entries, "encoder.rnn.attention."),
+        Config::rnn(2, 2),
+        "the cell inside the encoder"
+    );
+    let rnn = Rnn::load(&Device::cpu(), &state_dict(&entries), "decoder.rnn.")
+        .expect("a model on the CPU");
     assert_eq!(rnn.config(), &decoder, "the model has the configuration of its weights");
 }
 
@@ -215,7 +247,8 @@ fn a_wrong_prefix_is_answered_with_the_right_ones() {
 /// `entries` with each value stored by `store`.
 fn converted(entries: &[Entry], dtype: Dtype, store: impl Fn(f32) -> Vec<u8>) -> Vec<Entry> {
     let convert = |entry: &Entry| {
-        let values = entry.bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let values =
+            entry.bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         Entry { dtype, bytes: values.flat_map(&store).collect(), ..entry.clone() }
     };
     entries.iter().map(convert).collect()
@@ -226,9 +259,15 @@ fn half_precision_is_widened_exactly() {
     // Every f16 and every bf16 there is.
     let all: Vec<u16> = (0..=u16::MAX).collect();
     let bytes: Vec<u8> = all.iter().flat_map(|bits| bits.to_le_bytes()).collect();
-    let one = |name: &str, dtype| Entry { name: name.to_owned(), dtype, shape: vec![256, 256], bytes: bytes.clone() };
+    let one = |name: &str, dtype| Entry {
+        name: name.to_owned(),
+        dtype,
+        shape: vec![256, 256],
+        bytes: bytes.clone(),
+    };
     let file = state_dict(&[one("f16", Dtype::F16), one("bf16", Dtype::BF16)]);
-    let (f16s, bf16s) = (file.f32("f16").expect("F16 loads"), file.f32("bf16").expect("BF16 loads"));
+    let (f16s, bf16s) =
+        (file.f32("f16").expect("F16 loads"), file.f32("bf16").expect("BF16 loads"));
     for (i, bits) in all.into_iter().enumerate() {
         let want = half_by_definition(bits, 5);
         assert!(same(f16s[i], want), "f16 {bits:#06x}: got {:e}, want {want:e}", f16s[i]);
@@ -274,8 +313,14 @@ fn a_module_in_half_precision_loads_and_one_in_double_precision_is_refused() {
         let line = format!("unsupported dtype for {name}: found F64, expected F32, F16 or BF16");
         assert!(message.contains(&line), "{name}: {message}");
     }
-    assert!(message.contains("convert it with tensor.to(torch.float32)"), "a way out is named: {message}");
-    let message = state_dict(&doubles).f32("bias_ih_l0").expect_err("F64 is not narrowed silently").to_string();
+    assert!(
+        message.contains("convert it with tensor.to(torch.float32)"),
+        "a way out is named: {message}"
+    );
+    let message = state_dict(&doubles)
+        .f32("bias_ih_l0")
+        .expect_err("F64 is not narrowed silently")
+        .to_string();
     assert!(message.contains("'bias_ih_l0' has dtype F64, expected F32, F16 or BF16"), "{message}");
 
     let mixed = [halves[..2].to_vec(), entries[2..].to_vec()].concat();
@@ -285,7 +330,12 @@ fn a_module_in_half_precision_loads_and_one_in_double_precision_is_refused() {
 /// `nn.Module.forward` refuses what it would have to convert; so does reading an input from a file.
 #[test]
 fn an_input_of_another_type_is_not_converted() {
-    let one = |dtype, size: usize| Entry { name: "x".to_owned(), dtype, shape: vec![1], bytes: vec![0; size] };
+    let one = |dtype, size: usize| Entry {
+        name: "x".to_owned(),
+        dtype,
+        shape: vec![1],
+        bytes: vec![0; size],
+    };
     for (dtype, size, torch) in [
         (Dtype::F16, 2, "torch.float16"),
         (Dtype::BF16, 2, "torch.bfloat16"),
@@ -296,7 +346,9 @@ fn an_input_of_another_type_is_not_converted() {
     ] {
         let message = state_dict(&[one(dtype, size)]).input("x").expect_err("not F32").to_string();
         assert!(
-            message.starts_with(&format!("RNN x dtype ({torch}) does not match weight dtype (torch.float32).")),
+            message.starts_with(&format!(
+                "RNN x dtype ({torch}) does not match weight dtype (torch.float32)."
+            )),
             "{dtype}: {message}"
         );
     }
@@ -335,7 +387,11 @@ fn every_problem_is_listed_in_one_error() {
         "unexpected key: rnn.weight",
         "unexpected key: rnn.weight_hr_l1",
     ];
-    assert_eq!(error.to_string(), want.join("\n\t"), "one line each, in the order of the parameters");
+    assert_eq!(
+        error.to_string(),
+        want.join("\n\t"),
+        "one line each, in the order of the parameters"
+    );
 }
 
 #[test]
@@ -364,17 +420,29 @@ fn a_direction_a_bias_or_a_layer_is_there_whole_or_not_at_all() {
     );
     let three = module(&Config::rnn(3, 4).num_layers(3).bias(false), "");
     let gap = without(without(three, "weight_ih_l1"), "weight_hh_l1");
-    assert_eq!(problems(&gap, ""), ["weight_ih_l1", "weight_hh_l1"].map(missing), "layers 0 and 2 without 1");
+    assert_eq!(
+        problems(&gap, ""),
+        ["weight_ih_l1", "weight_hh_l1"].map(missing),
+        "layers 0 and 2 without 1"
+    );
     let mut half_projected = module(&Config::lstm(3, 4).num_layers(2).proj_size(2), "");
     half_projected = without(half_projected, "weight_hr_l1");
-    assert_eq!(problems(&half_projected, ""), [missing("weight_hr_l1")], "a projection is in every layer");
+    assert_eq!(
+        problems(&half_projected, ""),
+        [missing("weight_hr_l1")],
+        "a projection is in every layer"
+    );
 }
 
 #[test]
 fn the_two_tensors_that_tell_the_sizes_are_named_when_missing_or_odd() {
     let lstm = module(&Config::lstm(3, 4), "rnn.");
     for name in ["rnn.weight_ih_l0", "rnn.weight_hh_l0"] {
-        assert_eq!(problems(&without(lstm.clone(), name), "rnn."), [missing(name)], "without {name}");
+        assert_eq!(
+            problems(&without(lstm.clone(), name), "rnn."),
+            [missing(name)],
+            "without {name}"
+        );
     }
     assert_eq!(
         problems(&without(cell(&Config::lstm(3, 4), ""), "weight_hh"), ""),
@@ -407,7 +475,10 @@ fn the_two_tensors_that_tell_the_sizes_are_named_when_missing_or_odd() {
     ] {
         let message = with(name, shape);
         for part in parts {
-            assert!(message.contains(part), "{name} of shape {shape:?} must be answered with '{part}': {message}");
+            assert!(
+                message.contains(part),
+                "{name} of shape {shape:?} must be answered with '{part}': {message}"
+            );
         }
     }
     let mut flat = module(&Config::lstm(3, 4).proj_size(2), "");
@@ -416,8 +487,13 @@ fn the_two_tensors_that_tell_the_sizes_are_named_when_missing_or_odd() {
     assert!(message.contains("weight_hr_l0 must be a matrix, found shape [8]"), "{message}");
     let mut wide = module(&Config::lstm(3, 4).proj_size(2), "");
     change(&mut wide, "weight_hr_l0", entry("weight_hr_l0", &[3, 4], 0.0));
-    assert_eq!(problems(&wide, ""), [wrong_shape("weight_hr_l0", &[2, 4], &[3, 4])], "rows of the projection");
-    let gru_with_projection = [module(&Config::gru(3, 4), ""), vec![entry("weight_hr_l0", &[2, 4], 0.0)]].concat();
+    assert_eq!(
+        problems(&wide, ""),
+        [wrong_shape("weight_hr_l0", &[2, 4], &[3, 4])],
+        "rows of the projection"
+    );
+    let gru_with_projection =
+        [module(&Config::gru(3, 4), ""), vec![entry("weight_hr_l0", &[2, 4], 0.0)]].concat();
     assert_eq!(
         refused(&gru_with_projection, ""),
         "proj_size argument is only supported for LSTM, not RNN or GRU",
@@ -437,7 +513,10 @@ fn absurd_layer_numbers_are_refused_at_once() {
         "weight_ih_l5_reverse",
     ] {
         let message = refused(&with(name), "");
-        assert!(message.contains("layers are named") && message.contains("5 tensors"), "{name}: {message}");
+        assert!(
+            message.contains("layers are named") && message.contains("5 tensors"),
+            "{name}: {message}"
+        );
     }
     for name in [
         "weight_ih_l18446744073709551616",
@@ -455,7 +534,10 @@ fn absurd_layer_numbers_are_refused_at_once() {
     // Numbers that are written otherwise than PyTorch does claim a layer, and are not taken for its tensors.
     for name in ["weight_ih_l01", "weight_ih_l+1"] {
         let found = problems(&with(name), "");
-        assert!(found.contains(&unexpected(name)) && found.contains(&missing("weight_ih_l1")), "{name}: {found:?}");
+        assert!(
+            found.contains(&unexpected(name)) && found.contains(&missing("weight_ih_l1")),
+            "{name}: {found:?}"
+        );
     }
 }
 
@@ -490,7 +572,10 @@ fn only_what_the_tensors_do_not_tell_can_be_changed() {
             config
         });
         let message = changed.expect_err(what).to_string();
-        assert!(message.contains("only nonlinearity, batch_first and dropout can be changed"), "{what}: {message}");
+        assert!(
+            message.contains("only nonlinearity, batch_first and dropout can be changed"),
+            "{what}: {message}"
+        );
     }
     let message = params.with(|config| config.dropout(2.0)).expect_err("out of range").to_string();
     assert!(message.starts_with("dropout should be a number in range [0, 1]"), "{message}");

@@ -1,12 +1,13 @@
 //! The kernels that read weights, with weights stored as f16.
 
 use super::{
-    EMBED, Kernel, LINEAR, LINEAR_ROWS, LINEAR_SUBGROUP, LINEAR_WIDE, SEQUENCE_GRU, SEQUENCE_LSTM, SEQUENCE_RNN,
-    SEQUENCE_SUBGROUP_GRU, SEQUENCE_SUBGROUP_LSTM, SEQUENCE_SUBGROUP_RNN, STEP_GRU, STEP_GRU_WAVE, STEP_LSTM,
-    STEP_LSTM_UNPROJECTED, STEP_LSTM_WAVE, STEP_PROJECTION, STEP_RNN, STEP_RNN_WAVE, STEP_SUBGROUP_GRU,
-    STEP_SUBGROUP_LSTM, STEP_SUBGROUP_RNN, STEP_TILED_GRU, STEP_TILED_LSTM, STEP_TILED_RNN,
+    EMBED, Kernel, LINEAR, LINEAR_ROWS, LINEAR_SUBGROUP, LINEAR_WIDE, SEQUENCE_GRU, SEQUENCE_LSTM,
+    SEQUENCE_RNN, SEQUENCE_SUBGROUP_GRU, SEQUENCE_SUBGROUP_LSTM, SEQUENCE_SUBGROUP_RNN, STEP_GRU,
+    STEP_GRU_WAVE, STEP_LSTM, STEP_LSTM_UNPROJECTED, STEP_LSTM_WAVE, STEP_PROJECTION, STEP_RNN,
+    STEP_RNN_WAVE, STEP_SUBGROUP_GRU, STEP_SUBGROUP_LSTM, STEP_SUBGROUP_RNN, STEP_TILED_GRU,
+    STEP_TILED_LSTM, STEP_TILED_RNN,
 };
-use crate::cpu;
+use crate::engine::cpu;
 
 /// A row of the table like another, but for how weights are stored: its text is that of the same parts.
 macro_rules! stored_as_f16 {
@@ -25,7 +26,12 @@ macro_rules! stored_as_f16 {
 }
 
 stored_as_f16!(LINEAR_F16, LINEAR, "linear_f16", ["linear", "shared/linear", "shared/activation"]);
-stored_as_f16!(LINEAR_ROWS_F16, LINEAR_ROWS, "linear_rows_f16", ["linear_rows", "shared/linear", "shared/activation"]);
+stored_as_f16!(
+    LINEAR_ROWS_F16,
+    LINEAR_ROWS,
+    "linear_rows_f16",
+    ["linear_rows", "shared/linear", "shared/activation"]
+);
 stored_as_f16!(
     STEP_RNN_F16,
     STEP_RNN,
@@ -75,7 +81,12 @@ stored_as_f16!(
     "sequence_gru_f16",
     ["sequence", "shared/sequence", "cell/gru", "shared/activation"]
 );
-stored_as_f16!(LINEAR_WIDE_F16, LINEAR_WIDE, "linear_wide_f16", ["linear_wide", "shared/linear", "shared/activation"]);
+stored_as_f16!(
+    LINEAR_WIDE_F16,
+    LINEAR_WIDE,
+    "linear_wide_f16",
+    ["linear_wide", "shared/linear", "shared/activation"]
+);
 stored_as_f16!(
     STEP_TILED_RNN_F16,
     STEP_TILED_RNN,

@@ -1,8 +1,8 @@
 //! The rows of the recurrence: each schedule with each cell.
 
 use super::{Binding, Kernel, Override, WorkgroupUse, override_value, read, read_write};
-use crate::cpu;
-use crate::dims::Dims;
+use crate::engine::cpu;
+use crate::kernel::uniforms::Dims;
 
 /// Most rows that one invocation of `step` sums at a time.
 pub const STEP_MAX_ROWS: u32 = 8;
@@ -16,12 +16,16 @@ const STEP_OVERRIDES: [Override; 3] = [
 /// Workgroup use of a `step` kernel whose `Gates` take `gates_size` bytes in an array.
 fn step_workgroup(overrides: &[(&'static str, u32)], gates_size: u32) -> WorkgroupUse {
     let invocations = override_value(overrides, "WORKGROUP_SIZE");
-    WorkgroupUse { size: [invocations, 1, 1], storage: invocations * override_value(overrides, "ROWS") * gates_size }
+    WorkgroupUse {
+        size: [invocations, 1, 1],
+        storage: invocations * override_value(overrides, "ROWS") * gates_size,
+    }
 }
 
 fn step_loop_iterations(dims: &Dims, overrides: &[(&'static str, u32)]) -> u64 {
     let Dims::Step(dims) = dims else { return 0 };
-    let (lanes, rows) = (override_value(overrides, "LANES"), u64::from(override_value(overrides, "ROWS")));
+    let (lanes, rows) =
+        (override_value(overrides, "LANES"), u64::from(override_value(overrides, "ROWS")));
     // The lengths go over the rows, and so does each quad; then the stores, the rounds of the reduction and the updates do.
     u64::from(dims.state_quads.div_ceil(lanes)) * (1 + rows) + rows * (4 + u64::from(lanes.ilog2()))
 }
@@ -68,8 +72,12 @@ pub static STEP_RNN: Kernel = step_kernel!(
     cpu::step::step_rnn,
     &STEP_BINDINGS,
     {
-        const ALL: [Override; 4] =
-            [STEP_OVERRIDES[0], STEP_OVERRIDES[1], STEP_OVERRIDES[2], Override { name: "RELU", values: &[0, 1] }];
+        const ALL: [Override; 4] = [
+            STEP_OVERRIDES[0],
+            STEP_OVERRIDES[1],
+            STEP_OVERRIDES[2],
+            Override { name: "RELU", values: &[0, 1] },
+        ];
         &ALL
     }
 );
@@ -204,8 +212,14 @@ pub static STEP_TILED_LSTM: Kernel = step_tiled_kernel!(
 );
 
 /// One time step of `nn.GRU` for many rows.
-pub static STEP_TILED_GRU: Kernel =
-    step_tiled_kernel!("step_tiled_gru", "gru", 3, cpu::step::step_gru, &const { with_own(read(8, "bias_hn")) }, &[]);
+pub static STEP_TILED_GRU: Kernel = step_tiled_kernel!(
+    "step_tiled_gru",
+    "gru",
+    3,
+    cpu::step::step_gru,
+    &const { with_own(read(8, "bias_hn")) },
+    &[]
+);
 
 /// Values of `sequence`'s STATE: 4, 12 and 32 KiB of workgroup memory. With the middle one and the sums of most
 /// specialisations 16 KiB, which every device has, are enough.
@@ -235,7 +249,10 @@ fn sequence_loop_iterations(dims: &Dims, overrides: &[(&'static str, u32)]) -> u
     let quads = u64::from(dims.state_quads);
     // The sums, of weights that are held or not, their stores, two barriers, and the updates, each of which joins the lanes'
     // sums.
-    let tile = quads.div_ceil(lanes).max(SEQUENCE_MAX_HELD as u64) * (1 + rows) + rows + 2 + rows * (1 + 2 * lanes);
+    let tile = quads.div_ceil(lanes).max(SEQUENCE_MAX_HELD as u64) * (1 + rows)
+        + rows
+        + 2
+        + rows * (1 + 2 * lanes);
     let tiles = u64::from(dims.hidden_size).div_ceil(invocations / lanes);
     // The state is copied in and out; the lengths go over the rows.
     let copies = 2 * (rows * quads * 4).div_ceil(invocations) + rows;

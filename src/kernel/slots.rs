@@ -1,7 +1,7 @@
 //! The kernels of pools.
 
 use super::{Kernel, QUADS_PER_WORKGROUP, WorkgroupUse, read, read_write};
-use crate::cpu;
+use crate::engine::cpu;
 
 /// In a tick, the slot of a row that only fills up.
 pub const NO_SLOT: u32 = u32::MAX;
@@ -16,7 +16,10 @@ const ONE_EACH: fn(&[(&'static str, u32)]) -> WorkgroupUse =
 pub static LOAD_SLOTS: Kernel = Kernel {
     name: "load_slots",
     entry: "load_slots",
-    wgsl: concat!(include_str!("../../shaders/load_slots.wgsl"), include_str!("../../shaders/shared/slots.wgsl")),
+    wgsl: concat!(
+        include_str!("../../shaders/load_slots.wgsl"),
+        include_str!("../../shaders/shared/slots.wgsl")
+    ),
     stepped: false,
     bindings: &[read(1, "slots"), read(2, "store"), read_write(3, "state")],
     overrides: &[],
@@ -29,7 +32,10 @@ pub static LOAD_SLOTS: Kernel = Kernel {
 pub static STORE_SLOTS: Kernel = Kernel {
     name: "store_slots",
     entry: "store_slots",
-    wgsl: concat!(include_str!("../../shaders/store_slots.wgsl"), include_str!("../../shaders/shared/slots.wgsl")),
+    wgsl: concat!(
+        include_str!("../../shaders/store_slots.wgsl"),
+        include_str!("../../shaders/shared/slots.wgsl")
+    ),
     stepped: false,
     bindings: &[read(1, "slots"), read(2, "state"), read_write(3, "store")],
     overrides: &[],

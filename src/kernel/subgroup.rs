@@ -1,9 +1,11 @@
 //! The rows whose invocations pass values round within a subgroup, for software adapters with vectors of 8 or more.
 
 use super::recurrence::{SEQUENCE_STATES, STEP_BINDINGS, STEP_MAX_ROWS, with_own};
-use super::{ACTIVATION, Kernel, LINEAR_BINDINGS, Override, WorkgroupUse, override_value, read, read_write};
-use crate::cpu;
-use crate::dims::Dims;
+use super::{
+    ACTIVATION, Kernel, LINEAR_BINDINGS, Override, WorkgroupUse, override_value, read, read_write,
+};
+use crate::engine::cpu;
+use crate::kernel::uniforms::Dims;
 
 /// Invocations of a workgroup, which subgroups divide.
 pub const SUBGROUP_WORKGROUP_SIZE: usize = 16;
@@ -19,7 +21,10 @@ const ROWS: Override = Override { name: "ROWS", values: &[1, 2, 4, 8, SUBGROUP_M
 /// Workgroup use of a kernel whose sums of one row take `size` bytes in an array.
 fn workgroup(overrides: &[(&'static str, u32)], size: u32) -> WorkgroupUse {
     let invocations = SUBGROUP_WORKGROUP_SIZE as u32;
-    WorkgroupUse { size: [invocations, 1, 1], storage: invocations * override_value(overrides, "ROWS") * size }
+    WorkgroupUse {
+        size: [invocations, 1, 1],
+        storage: invocations * override_value(overrides, "ROWS") * size,
+    }
 }
 
 /// `y = x · Wᵀ + b` over all steps of a segment.
@@ -38,7 +43,8 @@ pub static LINEAR_SUBGROUP: Kernel = Kernel {
     workgroup: |overrides| workgroup(overrides, 16),
     loop_iterations: |dims, overrides| {
         let Dims::Linear(dims) = dims else { return 0 };
-        let (rows, quads) = (u64::from(override_value(overrides, "ROWS")), u64::from(dims.parts * dims.part_quads));
+        let (rows, quads) =
+            (u64::from(override_value(overrides, "ROWS")), u64::from(dims.parts * dims.part_quads));
         // Each goes over the rows: quads, tiles of them, and what a subgroup of at least four reads at a time; then the
         // sums and their four columns.
         (quads + 2 * quads.div_ceil(4)) * (1 + rows) + rows * (2 + 4)
@@ -112,7 +118,10 @@ pub const SEQUENCE_SUBGROUP_MAX_UNITS: usize = 256;
 pub const SEQUENCE_SUBGROUP_GROUPS: [u32; 4] = [1, 2, 4, 8];
 
 const SEQUENCE_OVERRIDES: [Override; 4] = [
-    Override { name: "WORKGROUP_SIZE", values: &[16, 32, 64, 128, SEQUENCE_SUBGROUP_MAX_UNITS as u32] },
+    Override {
+        name: "WORKGROUP_SIZE",
+        values: &[16, 32, 64, 128, SEQUENCE_SUBGROUP_MAX_UNITS as u32],
+    },
     Override { name: "ROWS", values: &[1, 2, 4, STEP_MAX_ROWS] },
     Override { name: "STATE", values: SEQUENCE_STATES },
     Override { name: "GROUPS", values: &SEQUENCE_SUBGROUP_GROUPS },
@@ -150,14 +159,19 @@ macro_rules! sequence_subgroup_kernel {
 }
 
 /// Several time steps of `nn.RNN`.
-pub static SEQUENCE_SUBGROUP_RNN: Kernel =
-    sequence_subgroup_kernel!("sequence_subgroup_rnn", "rnn", cpu::sequence::sequence_rnn, &STEP_BINDINGS, {
+pub static SEQUENCE_SUBGROUP_RNN: Kernel = sequence_subgroup_kernel!(
+    "sequence_subgroup_rnn",
+    "rnn",
+    cpu::sequence::sequence_rnn,
+    &STEP_BINDINGS,
+    {
         const ALL: [Override; 5] = {
             let [a, b, c, d] = SEQUENCE_OVERRIDES;
             [a, b, c, d, Override { name: "RELU", values: &[0, 1] }]
         };
         &ALL
-    });
+    }
+);
 
 /// Several time steps of `nn.LSTM`.
 pub static SEQUENCE_SUBGROUP_LSTM: Kernel = sequence_subgroup_kernel!(

@@ -1,7 +1,7 @@
 //! The rows of the kernels between a caller's buffers and a plan's.
 
 use super::{Kernel, WorkgroupUse, read, read_write};
-use crate::cpu;
+use crate::engine::cpu;
 
 /// Invocations of a workgroup of `gather` and of `scatter`, one for each value.
 pub const TRANSFERS_PER_WORKGROUP: usize = 64;
@@ -10,7 +10,10 @@ pub const TRANSFERS_PER_WORKGROUP: usize = 64;
 pub static GATHER: Kernel = Kernel {
     name: "gather",
     entry: "gather",
-    wgsl: concat!(include_str!("../../shaders/gather.wgsl"), include_str!("../../shaders/shared/transfer.wgsl")),
+    wgsl: concat!(
+        include_str!("../../shaders/gather.wgsl"),
+        include_str!("../../shaders/shared/transfer.wgsl")
+    ),
     stepped: false,
     bindings: &[read(1, "x"), read_write(2, "y")],
     overrides: &[],
@@ -23,7 +26,10 @@ pub static GATHER: Kernel = Kernel {
 pub static SCATTER: Kernel = Kernel {
     name: "scatter",
     entry: "scatter",
-    wgsl: concat!(include_str!("../../shaders/scatter.wgsl"), include_str!("../../shaders/shared/transfer.wgsl")),
+    wgsl: concat!(
+        include_str!("../../shaders/scatter.wgsl"),
+        include_str!("../../shaders/shared/transfer.wgsl")
+    ),
     twin: cpu::transfer::scatter,
     ..GATHER
 };

@@ -7,15 +7,17 @@ use std::ops::Range;
 pub use layout::LanguageModelLayout;
 
 use super::layers::{Outputs, Planner, Scratch};
-use super::{Choice, MAX_SEGMENT_STEPS, Plan, Schedule, Tuning, check_budget, embed, linear, padded, planned};
-use crate::check::Sizes;
-use crate::config::Config;
-use crate::dims::{Dims, SampleDims, ScoreDims};
+use super::{Choice, MAX_SEGMENT_STEPS, Plan, Tuning, check_budget, embed, linear, planned};
 use crate::error::{Error, Result};
+use crate::kernel::Schedule;
+use crate::kernel::uniforms::{Dims, SampleDims, ScoreDims};
 use crate::kernel::{self, activation};
-use crate::language_model::LanguageModelConfig;
-use crate::limits::Limits;
-use crate::recording::{Axis, BufferId, Command, Dispatch, Place, Recording, Role};
+use crate::params::config::Config;
+use crate::params::language_model::LanguageModelConfig;
+use crate::params::validate::Sizes;
+use crate::plan::limits::Limits;
+use crate::plan::recording::{Axis, BufferId, Command, Dispatch, Place, Recording, Role};
+use crate::tensor::padded;
 
 /// Where dropout draws for the embedding, and for what the decoder reads; layers count from 0.
 const EMBEDDING_SITE: u32 = 0x8000_0000;
@@ -77,7 +79,10 @@ pub fn plan_pass(
     tuning: Tuning,
 ) -> Result<LanguageModelPlan> {
     check_sizes(sizes, &widths(layout, wanted), limits)?;
-    let config = Config { dropout: if training { layout.config.dropout } else { 0.0 }, ..layout.rnn_config.clone() };
+    let config = Config {
+        dropout: if training { layout.config.dropout } else { 0.0 },
+        ..layout.rnn_config.clone()
+    };
     let mut model = Model::new(layout, &config, sizes, limits, tuning);
     let Sizes { seq_len, batch } = sizes;
     let rows = vec![(Axis::Step, seq_len), (Axis::Row, batch)];
@@ -85,18 +90,32 @@ pub fn plan_pass(
     let network = model.network(seq_len, config.dropout > 0.0);
     model.embed(tokens, &network)?.into_iter().for_each(|dispatch| model.push(dispatch));
     if let Some(settings) = network.dropout {
-        let dropout = model.planner.dropout(Place::default(), seq_len, EMBEDDING_SITE, settings, network.x)?;
+        let dropout = model.planner.dropout(
+            Place::default(),
+            seq_len,
+            EMBEDDING_SITE,
+            settings,
+            network.x,
+        )?;
         model.push(dropout);
     }
     for (layer, state) in network.states.iter().enumerate() {
         let (x, y) = (network.input_of(layer), network.outputs.of(layer)[0]);
-        model.planner.layer(Place { layer, first_step: 0 }, seq_len, [x; 2], y, *state, network.scratch)?;
+        model.planner.layer(
+            Place { layer, first_step: 0 },
+            seq_len,
+            [x; 2],
+            y,
+            *state,
+            network.scratch,
+        )?;
     }
     let mut plan = (None, None);
     if wanted != Wanted::State {
         if let Some(settings) = network.dropout {
             let place = Place { layer: config.num_layers, first_step: 0 };
-            let dropout = model.planner.dropout(place, seq_len, DECODER_SITE, settings, network.y)?;
+            let dropout =
+                model.planner.dropout(place, seq_len, DECODER_SITE, settings, network.y)?;
             model.push(dropout);
         }
         let role = if wanted == Wanted::Logits { Role::Output } else { Role::Scratch };
@@ -106,10 +125,21 @@ pub fn plan_pass(
         if wanted == Wanted::Losses {
             let targets = model.planner.buffer("targets", rows.clone(), Role::Input);
             let losses = model.planner.buffer("losses", rows, Role::Output);
-            let dims = ScoreDims { rows: (seq_len * batch) as u32, columns: layout.config.ntoken as u32, pad: [0; 2] };
+            let dims = ScoreDims {
+                rows: (seq_len * batch) as u32,
+                columns: layout.config.ntoken as u32,
+                pad: [0; 2],
+            };
             let bindings = vec![logits, targets, losses];
             let rows = u64::from(dims.rows);
-            let score = planned(&kernel::SCORE, model.row_overrides(), Dims::Score(dims), bindings, rows, limits)?;
+            let score = planned(
+                &kernel::SCORE,
+                model.row_overrides(),
+                Dims::Score(dims),
+                bindings,
+                rows,
+                limits,
+            )?;
             model.push(score);
             plan = (Some(targets), Some(losses));
         }
@@ -139,26 +169,47 @@ pub fn plan_generation(
     let network = model.network(1, false);
     let logits = model.logits(1, Role::Scratch);
     let settings = model.planner.buffer("sampling settings", vec![(Axis::Word, 8)], Role::Input);
-    let tokens = model.planner.buffer("tokens", vec![(Axis::Step, steps), (Axis::Row, batch)], Role::Output);
+    let tokens =
+        model.planner.buffer("tokens", vec![(Axis::Step, steps), (Axis::Row, batch)], Role::Output);
     let step = |parity: usize| -> Result<Vec<Dispatch>> {
         let mut dispatches = model.embed(token, &network)?;
         for (layer, state) in network.states.iter().enumerate() {
             let (place, y) = (Place { layer, first_step: 0 }, network.outputs.of(layer)[0]);
             let x = [network.input_of(layer); 2];
-            dispatches.extend(model.planner.input_projection(place, 1, x, network.scratch.gates_x)?);
+            dispatches.extend(model.planner.input_projection(
+                place,
+                1,
+                x,
+                network.scratch.gates_x,
+            )?);
             dispatches.extend(model.planner.step(place, *state, parity, y, network.scratch)?);
         }
         dispatches.extend(model.decode(network.y, logits)?);
         for dispatch in &mut dispatches {
             dispatch.in_place = true;
         }
-        let dims = Dims::Sample(SampleDims { batch: batch as u32, columns: layout.config.ntoken as u32, pad: [0; 2] });
+        let dims = Dims::Sample(SampleDims {
+            batch: batch as u32,
+            columns: layout.config.ntoken as u32,
+            pad: [0; 2],
+        });
         let bindings = vec![logits, settings, token, tokens];
-        dispatches.push(planned(&kernel::SAMPLE, model.row_overrides(), dims, bindings, batch as u64, limits)?);
+        dispatches.push(planned(
+            &kernel::SAMPLE,
+            model.row_overrides(),
+            dims,
+            bindings,
+            batch as u64,
+            limits,
+        )?);
         Ok(dispatches)
     };
     let by_parity = [step(0)?, step(1)?];
-    model.planner.recording.commands.push(Command::Steps { count: steps as u32, first_step: 0, by_parity });
+    model.planner.recording.commands.push(Command::Steps {
+        count: steps as u32,
+        first_step: 0,
+        by_parity,
+    });
     let layers = model.finish(network, sizes);
     check_budget(layers.size(), limits)?;
     Ok(GenerationPlan { layers, token, settings, tokens })
@@ -187,7 +238,14 @@ pub fn steps_per_pass(
     let mut steps = steps as usize;
     // What else there is to exceed is asked of the plans themselves.
     loop {
-        let plan = plan_pass(layout, Sizes { seq_len: steps, batch }, wanted, training, limits, Tuning::default());
+        let plan = plan_pass(
+            layout,
+            Sizes { seq_len: steps, batch },
+            wanted,
+            training,
+            limits,
+            Tuning::default(),
+        );
         let refusal = match plan.map(|plan| plan.layers.size()) {
             Ok(needed) if needed <= limits.memory_budget => return Ok(steps),
             Ok(needed) => Error::Limit {
@@ -291,17 +349,35 @@ impl<'a> Model<'a> {
     fn network(&mut self, steps: usize, training: bool) -> Network {
         let (planner, config) = (&mut self.planner, &self.layout.config);
         let whole = std::slice::from_ref(&(0..steps)).to_vec();
-        let x = planner.sequence("embedding", &whole, &[(Axis::Feature, padded(config.ninp))], Role::Scratch)[0];
+        let x = planner.sequence(
+            "embedding",
+            &whole,
+            &[(Axis::Feature, padded(config.ninp))],
+            Role::Scratch,
+        )[0];
         let lengths = planner.buffer("lengths", vec![(Axis::Row, self.sizes.batch)], Role::Input);
         let dropout = training.then(|| planner.dropout_settings());
         let states = planner.states();
         let outputs = planner.outputs(&whole, Role::Scratch);
         let scratch = planner.scratch(steps, lengths, dropout);
-        Network { x, y: outputs.of(config.nlayers - 1)[0], lengths, dropout, states, outputs, scratch, steps }
+        Network {
+            x,
+            y: outputs.of(config.nlayers - 1)[0],
+            lengths,
+            dropout,
+            states,
+            outputs,
+            scratch,
+            steps,
+        }
     }
 
     fn logits(&mut self, steps: usize, role: Role) -> BufferId {
-        let axes = vec![(Axis::Step, steps), (Axis::Row, self.sizes.batch), (Axis::Column, self.layout.config.ntoken)];
+        let axes = vec![
+            (Axis::Step, steps),
+            (Axis::Row, self.sizes.batch),
+            (Axis::Column, self.layout.config.ntoken),
+        ];
         self.planner.buffer("logits", axes, role)
     }
 
@@ -311,7 +387,14 @@ impl<'a> Model<'a> {
         let (width, weights) = (self.layout.config.ninp, self.layout.storage().read_as());
         shards
             .map(|(shard, weight)| {
-                embed(rows, width, shard.clone(), [tokens, *weight, network.x], weights, self.limits)
+                embed(
+                    rows,
+                    width,
+                    shard.clone(),
+                    [tokens, *weight, network.x],
+                    weights,
+                    self.limits,
+                )
             })
             .collect()
     }
@@ -322,23 +405,38 @@ impl<'a> Model<'a> {
         let weights = self.layout.storage().read_as();
         let shard = |(columns, weight, bias): &(Range<usize>, BufferId, BufferId)| {
             let buffers = [y, *weight, *bias, logits];
-            linear((rows, nhid, ntoken), columns.clone(), activation::NONE, buffers, weights, self.limits, self.tuning)
+            linear(
+                (rows, nhid, ntoken),
+                columns.clone(),
+                activation::NONE,
+                buffers,
+                weights,
+                self.limits,
+                self.tuning,
+            )
         };
         self.layout.decoder.iter().map(shard).collect()
     }
 
     /// WORKGROUP_SIZE of the kernels that own a row of logits each.
     fn row_overrides(&self) -> Vec<(&'static str, u32)> {
-        let most = self.limits.max_compute_invocations_per_workgroup.min(self.limits.max_compute_workgroup_size_x);
+        let most = self
+            .limits
+            .max_compute_invocations_per_workgroup
+            .min(self.limits.max_compute_workgroup_size_x);
         let wanted = if self.layout.config.ntoken < 2048 { 64 } else { 256 };
-        let size = [256, 64, 32].into_iter().find(|&size| size <= wanted && size <= most).unwrap_or(32);
+        let size =
+            [256, 64, 32].into_iter().find(|&size| size <= wanted && size <= most).unwrap_or(32);
         vec![("WORKGROUP_SIZE", size)]
     }
 
     fn finish(self, network: Network, sizes: Sizes) -> Plan {
         Plan {
             sizes,
-            schedule: Choice { reason: "language models run by it".to_owned(), ..Choice::asked(Schedule::Step) },
+            schedule: Choice {
+                reason: "language models run by it".to_owned(),
+                ..Choice::asked(Schedule::Step)
+            },
             turns: sizes.seq_len,
             recording: self.planner.recording,
             segments: std::slice::from_ref(&(0..network.steps)).to_vec(),

@@ -2,21 +2,24 @@
 
 use std::ops::Range;
 
-use super::dense::LinearShape;
-use super::schedule::Schedule;
+use super::linear::LinearShape;
 use super::sequence::SequenceShape;
-use super::{LayerShard, LayerState, Tuning, WeightLayout, padded, planned, subgroup, tiled};
-use crate::check::Sizes;
-use crate::config::{Config, Kind};
-use crate::dims::{Dims, DropoutDims, LinearDims, SequenceDims, StepDims};
+use super::{LayerShard, LayerState, Tuning, WeightLayout, planned, step_tiled, subgroup};
 use crate::error::Result;
+use crate::kernel::Schedule;
+use crate::kernel::uniforms::{Dims, DropoutDims, LinearDims, SequenceDims, StepDims};
 use crate::kernel::{
-    self, Kernel, QUADS_PER_WORKGROUP, STEP_MAX_ROWS, STEP_TILE_ROWS, STEP_TILE_UNITS, SUBGROUP_WORKGROUP_SIZE,
-    activation,
+    self, Kernel, QUADS_PER_WORKGROUP, STEP_MAX_ROWS, STEP_TILE_ROWS, STEP_TILE_UNITS,
+    SUBGROUP_WORKGROUP_SIZE, activation,
 };
-use crate::limits::Limits;
-use crate::random::dropout_constants;
-use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role};
+use crate::params::config::{Config, Kind};
+use crate::params::random::dropout_constants;
+use crate::params::validate::Sizes;
+use crate::plan::limits::Limits;
+use crate::plan::recording::{
+    Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role,
+};
+use crate::tensor::padded;
 
 /// What all layers use in turn.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +70,17 @@ impl<'a> Planner<'a> {
         tuning: Tuning,
     ) -> Self {
         let recording = Recording { buffers: weights.buffers().to_vec(), ..Recording::default() };
-        Self { config, weights, limits, tuning, sizes, sequence: None, tiled: None, turns: 0, recording }
+        Self {
+            config,
+            weights,
+            limits,
+            tuning,
+            sizes,
+            sequence: None,
+            tiled: None,
+            turns: 0,
+            recording,
+        }
     }
 
     /// Replaces the schedule `step`.
@@ -75,9 +88,15 @@ impl<'a> Planner<'a> {
         match schedule {
             // A wavefront's steps are those of `step`.
             Schedule::Auto | Schedule::Step | Schedule::Wavefront => {}
-            Schedule::StepTiled => self.tiled = Some(tiled::kernel(self.config, self.limits)?),
+            Schedule::StepTiled => self.tiled = Some(step_tiled::kernel(self.config, self.limits)?),
             Schedule::Sequence => {
-                let shape = SequenceShape::of(self.config, self.weights, self.sizes, self.limits, self.tuning)?;
+                let shape = SequenceShape::of(
+                    self.config,
+                    self.weights,
+                    self.sizes,
+                    self.limits,
+                    self.tuning,
+                )?;
                 self.sequence = Some(shape);
             }
         }
@@ -108,16 +127,24 @@ impl<'a> Planner<'a> {
 
     /// The state of a layer.
     pub(super) fn state(&mut self, layer: usize) -> LayerState {
-        let (h, c) = (self.per_row(padded(self.config.state_size())), self.per_row(self.config.hidden_size));
+        let (h, c) =
+            (self.per_row(padded(self.config.state_size())), self.per_row(self.config.hidden_size));
         LayerState {
-            h: ["even", "odd"]
-                .map(|turn| self.buffer(&format!("layer {layer} h, {turn} steps"), h.clone(), Role::State)),
-            c: (self.config.kind == Kind::Lstm).then(|| self.buffer(&format!("layer {layer} c"), c, Role::State)),
+            h: ["even", "odd"].map(|turn| {
+                self.buffer(&format!("layer {layer} h, {turn} steps"), h.clone(), Role::State)
+            }),
+            c: (self.config.kind == Kind::Lstm)
+                .then(|| self.buffer(&format!("layer {layer} c"), c, Role::State)),
         }
     }
 
     /// What layers use in turn, for segments of at most `steps`.
-    pub(super) fn scratch(&mut self, steps: usize, lengths: BufferId, dropout: Option<BufferId>) -> Scratch {
+    pub(super) fn scratch(
+        &mut self,
+        steps: usize,
+        lengths: BufferId,
+        dropout: Option<BufferId>,
+    ) -> Scratch {
         let config = self.config;
         let gates_x = vec![
             (Axis::Step, steps),
@@ -136,7 +163,11 @@ impl<'a> Planner<'a> {
     }
 
     fn per_row(&self, features: usize) -> Vec<(Axis, usize)> {
-        vec![(Axis::Direction, self.config.num_directions()), (Axis::Row, self.sizes.batch), (Axis::Unit, features)]
+        vec![
+            (Axis::Direction, self.config.num_directions()),
+            (Axis::Row, self.sizes.batch),
+            (Axis::Unit, features),
+        ]
     }
 
     /// The state of every layer.
@@ -148,10 +179,12 @@ impl<'a> Planner<'a> {
     /// `role`.
     pub(super) fn outputs(&mut self, segments: &[Range<usize>], role: Role) -> Outputs {
         let config = self.config;
-        let axes = [(Axis::Direction, config.num_directions()), (Axis::Unit, padded(config.state_size()))];
+        let axes =
+            [(Axis::Direction, config.num_directions()), (Axis::Unit, padded(config.state_size()))];
         let sets = (0..config.num_layers.min(2)).map(|set| {
             let last = (config.num_layers - 1) % 2 == set;
-            let (label, role) = if last { ("output", role) } else { ("layer output", Role::Scratch) };
+            let (label, role) =
+                if last { ("output", role) } else { ("layer output", Role::Scratch) };
             self.sequence(label, segments, &axes, role)
         });
         Outputs(sets.collect())
@@ -191,12 +224,16 @@ impl<'a> Planner<'a> {
             let steps_of = Command::Steps {
                 count: steps as u32,
                 first_step: place.first_step as u32,
-                by_parity: [self.step(place, state, 0, y, scratch)?, self.step(place, state, 1, y, scratch)?],
+                by_parity: [
+                    self.step(place, state, 0, y, scratch)?,
+                    self.step(place, state, 1, y, scratch)?,
+                ],
             };
             self.recording.commands.push(steps_of);
             self.turns += steps;
         }
-        if let Some(settings) = scratch.dropout.filter(|_| place.layer + 1 < self.config.num_layers) {
+        if let Some(settings) = scratch.dropout.filter(|_| place.layer + 1 < self.config.num_layers)
+        {
             let site = 2 * place.layer as u32;
             let dropout = self.dropout(place, steps, site, settings, y)?;
             self.recording.commands.push(Command::Dispatch(dropout));
@@ -227,11 +264,20 @@ impl<'a> Planner<'a> {
         let config = self.config;
         let (gates, directions) = (config.gate_count(), config.num_directions());
         let columns = shard.units.len() * gates;
-        let (parts, part) = if place.layer == 0 { (1, config.input_size) } else { (directions, config.state_size()) };
+        let (parts, part) = if place.layer == 0 {
+            (1, config.input_size)
+        } else {
+            (directions, config.state_size())
+        };
         let rows = steps * self.sizes.batch;
         let quads = parts * padded(part) / 4;
-        let (shape, overrides) =
-            LinearShape::of([rows, columns, directions], quads, activation::NONE, self.limits, self.tuning);
+        let (shape, overrides) = LinearShape::of(
+            [rows, columns, directions],
+            quads,
+            activation::NONE,
+            self.limits,
+            self.tuning,
+        );
         let dims = LinearDims {
             steps: steps as u32,
             batch: self.sizes.batch as u32,
@@ -269,12 +315,21 @@ impl<'a> Planner<'a> {
         y: BufferId,
         Scratch { gates_x, lengths, .. }: Scratch,
     ) -> Result<Dispatch> {
-        let [shard] = self.weights.layer(place.layer) else { unreachable!("sequence runs layers of one shard") };
+        let [shard] = self.weights.layer(place.layer) else {
+            unreachable!("sequence runs layers of one shard")
+        };
         let dims = SequenceDims { slot: shard.state_slot as u32, ..dims };
         let (h_in, h_out) = (state.h[self.turns % 2], state.h[1 - self.turns % 2]);
         let mut bindings = vec![gates_x, shard.weight_hh, h_in, h_out, y, lengths];
         bindings.extend(state.c.or(shard.bias_hn));
-        self.dispatch(shape.kernel, place, shape.overrides.clone(), Dims::Sequence(dims), bindings, shape.workgroups())
+        self.dispatch(
+            shape.kernel,
+            place,
+            shape.overrides.clone(),
+            Dims::Sequence(dims),
+            bindings,
+            shape.workgroups(),
+        )
     }
 
     /// One step of a layer whose index has the given parity: a dispatch for each shard, and with a projection one for
@@ -302,14 +357,19 @@ impl<'a> Planner<'a> {
             let mut bindings = vec![gates_x, shard.weight_hh, h_in];
             bindings.extend_from_slice(&m.map_or(vec![h_out, y, lengths], |m| vec![m, lengths]));
             bindings.extend(state.c.or(shard.bias_hn));
-            let width = Width { state_quads, hidden_size: config.hidden_size, slot: shard.state_slot };
+            let width =
+                Width { state_quads, hidden_size: config.hidden_size, slot: shard.state_slot };
             let dims = self.step_dims(place, width, shard.units.clone());
             dispatches.push(self.unit_dispatch(kernel, place, dims, bindings)?);
         }
         for shard in self.weights.projection(place.layer) {
-            let bindings = [Some(shard.weight_hr), m, Some(h_out), Some(y), Some(lengths), Some(h_in)];
-            let width =
-                Width { state_quads: padded(config.hidden_size) / 4, hidden_size: config.state_size(), slot: 0 };
+            let bindings =
+                [Some(shard.weight_hr), m, Some(h_out), Some(y), Some(lengths), Some(h_in)];
+            let width = Width {
+                state_quads: padded(config.hidden_size) / 4,
+                hidden_size: config.state_size(),
+                slot: 0,
+            };
             let bindings = bindings.into_iter().flatten().collect();
             let dims = self.step_dims(place, width, shard.units.clone());
             dispatches.push(self.unit_dispatch(&kernel::STEP_PROJECTION, place, dims, bindings)?);
@@ -346,8 +406,16 @@ impl<'a> Planner<'a> {
             scale,
             pad: [0; 3],
         };
-        let workgroups = (steps * self.sizes.batch * directions * quads).div_ceil(QUADS_PER_WORKGROUP) as u64;
-        self.dispatch(&kernel::DROPOUT, place, Vec::new(), Dims::Dropout(dims), vec![settings, y], workgroups)
+        let workgroups =
+            (steps * self.sizes.batch * directions * quads).div_ceil(QUADS_PER_WORKGROUP) as u64;
+        self.dispatch(
+            &kernel::DROPOUT,
+            place,
+            Vec::new(),
+            Dims::Dropout(dims),
+            vec![settings, y],
+            workgroups,
+        )
     }
 
     /// The sizes of a step of some units but for its tiles.
@@ -388,15 +456,18 @@ impl<'a> Planner<'a> {
             (self.relu().into_iter().collect(), STEP_TILE_UNITS, STEP_TILE_ROWS)
         } else if kernel.needs_subgroups() {
             // If not even one row is allowed, the checks of the dispatch say why.
-            let rows = subgroup::rows(kernel, self.sizes.batch, &Dims::Step(dims), self.limits).unwrap_or(1);
+            let rows = subgroup::rows(kernel, self.sizes.batch, &Dims::Step(dims), self.limits)
+                .unwrap_or(1);
             let rows_and_relu = [("ROWS", rows as u32)].into_iter().chain(self.relu());
             (rows_and_relu.collect(), SUBGROUP_WORKGROUP_SIZE, rows)
         } else {
             let overrides = self.step_overrides(kernel, dims.state_quads as usize);
-            let (units, rows) = ((overrides[0].1 / overrides[1].1) as usize, overrides[2].1 as usize);
+            let (units, rows) =
+                ((overrides[0].1 / overrides[1].1) as usize, overrides[2].1 as usize);
             (overrides, units, rows)
         };
-        let (unit_tiles, row_tiles) = (dims.units.div_ceil(units as u32), dims.batch.div_ceil(rows as u32));
+        let (unit_tiles, row_tiles) =
+            (dims.units.div_ceil(units as u32), dims.batch.div_ceil(rows as u32));
         let dims = StepDims { unit_tiles, row_tiles, ..dims };
         let workgroups = u64::from(unit_tiles) * u64::from(row_tiles) * u64::from(dims.directions);
         self.dispatch(kernel, place, overrides, Dims::Step(dims), bindings, workgroups)
@@ -404,26 +475,32 @@ impl<'a> Planner<'a> {
 
     /// RELU, which a plain RNN has.
     fn relu(&self) -> Option<(&'static str, u32)> {
-        (self.config.gate_count() == 1).then(|| ("RELU", u32::from(self.config.kind == Kind::RnnRelu)))
+        (self.config.gate_count() == 1)
+            .then(|| ("RELU", u32::from(self.config.kind == Kind::RnnRelu)))
     }
 
     /// WORKGROUP_SIZE, LANES, ROWS and, for a plain RNN, RELU.
     ///
     /// LANES decides the order of the sums, so that it depends on the state's size and the adapter, never on the batch.
     fn step_overrides(&self, kernel: &Kernel, state_quads: usize) -> Vec<(&'static str, u32)> {
-        let invocations =
-            self.limits.max_compute_invocations_per_workgroup.min(self.limits.max_compute_workgroup_size_x);
-        let workgroup_size = if invocations < 64 || self.tuning.row_per_invocation { 32 } else { 64 };
+        let invocations = self
+            .limits
+            .max_compute_invocations_per_workgroup
+            .min(self.limits.max_compute_workgroup_size_x);
+        let workgroup_size =
+            if invocations < 64 || self.tuning.row_per_invocation { 32 } else { 64 };
         // At least two quads for each lane: shorter sums cost more to join than they save.
         let lanes = match (self.tuning.row_per_invocation, state_quads / 2) {
             (true, _) | (false, 0) => 1,
             (false, pairs) => 1 << pairs.ilog2().min(5),
         };
         let wanted = self.sizes.batch.next_power_of_two().min(STEP_MAX_ROWS as usize) as u32;
-        let mut overrides = vec![("WORKGROUP_SIZE", workgroup_size), ("LANES", lanes), ("ROWS", wanted)];
+        let mut overrides =
+            vec![("WORKGROUP_SIZE", workgroup_size), ("LANES", lanes), ("ROWS", wanted)];
         overrides.extend(self.relu());
         while overrides[2].1 > 1
-            && (kernel.workgroup)(&overrides).storage > self.limits.max_compute_workgroup_storage_size
+            && (kernel.workgroup)(&overrides).storage
+                > self.limits.max_compute_workgroup_storage_size
         {
             overrides[2].1 /= 2;
         }

@@ -5,37 +5,41 @@
 //! last time step. Segments are cut symmetrically (segment c is as long as segment n−1−c), so that what one direction
 //! calls segment c the other calls segment n−1−c, read from its end. Most sequences have one segment.
 
-mod dense;
 mod language_model;
 mod layers;
-mod pool;
+pub mod limits;
+mod linear;
+mod pack;
+pub mod recording;
 mod schedule;
 mod segments;
 mod sequence;
+mod slots;
+mod step_tiled;
 mod subgroup;
-mod tiled;
-mod transfer;
 mod wavefront;
 mod weights;
 
-pub(crate) use dense::{embed, linear};
 pub use language_model::{
-    GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted, plan_generation, plan_pass, steps_per_pass,
+    GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted, plan_generation, plan_pass,
+    steps_per_pass,
 };
-pub use pool::{Class, PoolPlan, plan_pool};
-pub use schedule::{Choice, Schedule, check as check_schedule, choose};
+pub(crate) use linear::{embed, linear};
+pub(crate) use pack::{Strided, Tensors, Transfer, transfers};
+pub use schedule::{Choice, check as check_schedule, choose};
 pub(crate) use sequence::holds_weights;
-pub(crate) use transfer::{Strided, Tensors, Transfer, transfers};
+pub use slots::{Class, PoolPlan, plan_pool};
 pub use wavefront::side_by_side;
 pub use weights::{LayerShard, ProjectionShard, Storage, WeightLayout};
 
-use crate::check::Sizes;
-use crate::config::Config;
-use crate::dims::Dims;
 use crate::error::{Error, Result};
-use crate::kernel::Kernel;
-use crate::limits::Limits;
-use crate::recording::{Axis, BufferId, BufferSpec, Dispatch, Place, Recording, Role};
+use crate::kernel::uniforms::Dims;
+use crate::kernel::{Kernel, Schedule};
+use crate::params::config::Config;
+use crate::params::validate::Sizes;
+use crate::plan::limits::Limits;
+use crate::plan::recording::{Axis, BufferId, BufferSpec, Dispatch, Place, Recording, Role};
+use crate::tensor::padded;
 use layers::Planner;
 
 /// Rows of the table of step indices, and so the most steps of one segment.
@@ -116,13 +120,12 @@ impl Plan {
 fn run_size(recording: &Recording, states: &[LayerState]) -> u64 {
     let outputs = recording.buffers.iter().filter(|buffer| buffer.role == Role::Output);
     // Of the two h of a layer only the one that holds the last state is read back.
-    let states = states.iter().flat_map(|state| [Some(state.h[0]), state.c]).flatten().map(|id| recording.spec(id));
+    let states = states
+        .iter()
+        .flat_map(|state| [Some(state.h[0]), state.c])
+        .flatten()
+        .map(|id| recording.spec(id));
     recording.size() + outputs.chain(states).map(BufferSpec::size).sum::<u64>()
-}
-
-/// `size` rounded up to whole quads.
-pub(crate) const fn padded(size: usize) -> usize {
-    size.div_ceil(4) * 4
 }
 
 /// Plans the forward pass of `config` for `sizes`, as `module.eval()` computes it.
@@ -173,7 +176,12 @@ fn layers(
     }
     let mut planner = Planner::new(config, weights, sizes, limits, tuning);
     planner.set_schedule(schedule.schedule)?;
-    let input = planner.sequence("input", &segments, &[(Axis::Feature, padded(config.input_size))], Role::Input);
+    let input = planner.sequence(
+        "input",
+        &segments,
+        &[(Axis::Feature, padded(config.input_size))],
+        Role::Input,
+    );
     let lengths = planner.buffer("lengths", vec![(Axis::Row, sizes.batch)], Role::Input);
     let states = planner.states();
     let outputs = planner.outputs(&segments, Role::Output);
@@ -191,7 +199,18 @@ fn layers(
     let output = outputs.of(config.num_layers - 1).to_vec();
     let turns = planner.turns;
     let schedule = schedule.clone();
-    Ok(Plan { sizes, schedule, recording: planner.recording, segments, input, lengths, dropout, states, turns, output })
+    Ok(Plan {
+        sizes,
+        schedule,
+        recording: planner.recording,
+        segments,
+        input,
+        lengths,
+        dropout,
+        states,
+        turns,
+        output,
+    })
 }
 
 /// The largest number of rows that can run at a time: the whole batch, or so much of it that the limits hold.
@@ -200,7 +219,12 @@ fn layers(
 ///
 /// # Errors
 /// [`Error::Limit`] when not even one row fits; for the sizes alone as [`plan`].
-pub fn rows_per_pass(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limits) -> Result<usize> {
+pub fn rows_per_pass(
+    config: &Config,
+    weights: &WeightLayout,
+    sizes: Sizes,
+    limits: &Limits,
+) -> Result<usize> {
     let mut passes = 1;
     loop {
         let batch = sizes.batch.div_ceil(passes);
@@ -237,7 +261,15 @@ pub(crate) fn planned(
 ) -> Result<Dispatch> {
     check_kernel(kernel, &overrides, &dims, limits)?;
     let workgroups = limits.fold_workgroups(kernel.name, workgroups)?;
-    Ok(Dispatch { kernel, place: Place::default(), overrides, dims, bindings, workgroups, in_place: false })
+    Ok(Dispatch {
+        kernel,
+        place: Place::default(),
+        overrides,
+        dims,
+        bindings,
+        workgroups,
+        in_place: false,
+    })
 }
 
 /// Checks a specialised kernel against the limits: wgpu validates neither workgroup sizes that come from overrides nor
@@ -245,7 +277,12 @@ pub(crate) fn planned(
 ///
 /// # Errors
 /// [`Error::Limit`].
-pub fn check_kernel(kernel: &Kernel, overrides: &[(&'static str, u32)], dims: &Dims, limits: &Limits) -> Result<()> {
+pub fn check_kernel(
+    kernel: &Kernel,
+    overrides: &[(&'static str, u32)],
+    dims: &Dims,
+    limits: &Limits,
+) -> Result<()> {
     let needs = (kernel.workgroup)(overrides);
     let checks = [
         (
@@ -253,7 +290,11 @@ pub fn check_kernel(kernel: &Kernel, overrides: &[(&'static str, u32)], dims: &D
             u64::from(needs.size.iter().product::<u32>()),
             u64::from(limits.max_compute_invocations_per_workgroup),
         ),
-        ("max_compute_workgroup_size_x", u64::from(needs.size[0]), u64::from(limits.max_compute_workgroup_size_x)),
+        (
+            "max_compute_workgroup_size_x",
+            u64::from(needs.size[0]),
+            u64::from(limits.max_compute_workgroup_size_x),
+        ),
         (
             "max_compute_workgroup_storage_size",
             u64::from(needs.storage),
@@ -264,7 +305,11 @@ pub fn check_kernel(kernel: &Kernel, overrides: &[(&'static str, u32)], dims: &D
             kernel.bindings.len() as u64,
             u64::from(limits.max_storage_buffers_per_shader_stage),
         ),
-        ("max_loop_iterations", (kernel.loop_iterations)(dims, overrides), limits.max_loop_iterations),
+        (
+            "max_loop_iterations",
+            (kernel.loop_iterations)(dims, overrides),
+            limits.max_loop_iterations,
+        ),
     ];
     for (limit, needed, allowed) in checks {
         if needed > allowed {

@@ -1,67 +1,15 @@
 //! Which schedule runs the recurrence.
 
 use super::sequence::SequenceShape;
-use super::{Tuning, WeightLayout, tiled, wavefront};
-use crate::calibrate::Calibration;
-use crate::check::Sizes;
-use crate::config::Config;
+use super::{Tuning, WeightLayout, step_tiled, wavefront};
 use crate::error::{Error, Result};
-use crate::limits::Limits;
-use crate::predict::{self, Prediction, Walk};
+use crate::params::config::Config;
+use crate::params::validate::Sizes;
+use crate::perf::calibration::Calibration;
+use crate::perf::cost::{self, Prediction, Walk};
+use crate::plan::limits::Limits;
 
-/// How the recurrence is laid on the machine.
-///
-/// Schedules compute the same equations. They differ in speed and, on a GPU, in the order of their sums, so in the last
-/// bits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Schedule {
-    /// The one whose step should be the shortest by what is known of the device; [`Plan::schedule`](super::Plan::schedule)
-    /// says which and why.
-    #[default]
-    Auto,
-    /// One dispatch per time step; a workgroup owns some hidden units, and several invocations split each sum.
-    Step,
-    /// One dispatch per time step; each invocation owns several rows and units, for large batches.
-    StepTiled,
-    /// Workgroups that own batch rows walk time by themselves, many steps to a dispatch, for small hidden sizes.
-    Sequence,
-    /// The layers of a stack side by side, each some steps behind the one below it: fewer dispatches, the same bits as `step`.
-    Wavefront,
-}
-
-impl Schedule {
-    /// All, `auto` first.
-    pub const ALL: [Self; 5] = [Self::Auto, Self::Step, Self::StepTiled, Self::Sequence, Self::Wavefront];
-
-    /// The name on the command line and in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Step => "step",
-            Self::StepTiled => "step_tiled",
-            Self::Sequence => "sequence",
-            Self::Wavefront => "wavefront",
-        }
-    }
-}
-
-impl std::fmt::Display for Schedule {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl std::str::FromStr for Schedule {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|schedule| schedule.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Error::Argument(format!("unknown schedule '{name}': expected one of {names}"))
-        })
-    }
-}
+use crate::kernel::Schedule;
 
 /// A schedule and why it was taken.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,22 +47,33 @@ pub fn choose(
     let predicted = |schedule| -> Result<Option<Prediction>> {
         let walk = walk(schedule, config, weights, batch, limits, tuning)?;
         let stored = weights.storage().read_as();
-        Ok(predict::step(calibration, config, batch, stored, schedule, walk))
+        Ok(cost::step(calibration, config, batch, stored, schedule, walk))
     };
     if asked != Schedule::Auto {
-        return Ok(Choice { predictions: predicted(asked)?.into_iter().collect(), ..Choice::asked(asked) });
+        return Ok(Choice {
+            predictions: predicted(asked)?.into_iter().collect(),
+            ..Choice::asked(asked)
+        });
     }
     // The CPU engine's product has tiles of its own.
-    let candidates: &[Schedule] =
-        if tuning.host { &[Schedule::Step] } else { &[Schedule::Step, Schedule::Sequence, Schedule::StepTiled] };
+    let candidates: &[Schedule] = if tuning.host {
+        &[Schedule::Step]
+    } else {
+        &[Schedule::Step, Schedule::Sequence, Schedule::StepTiled]
+    };
     let mut predictions: Vec<Prediction> =
         candidates.iter().filter_map(|&schedule| predicted(schedule).ok().flatten()).collect();
     predictions.sort_by(|a, b| a.step_us().total_cmp(&b.step_us()));
     let Some(best) = predictions.first() else {
-        return Ok(Choice { reason: "nothing is known of others".to_owned(), ..Choice::asked(Schedule::Step) });
+        return Ok(Choice {
+            reason: "nothing is known of others".to_owned(),
+            ..Choice::asked(Schedule::Step)
+        });
     };
-    let others: Vec<String> =
-        predictions[1..].iter().map(|other| format!("{} {:.1}", other.schedule, other.step_us())).collect();
+    let others: Vec<String> = predictions[1..]
+        .iter()
+        .map(|other| format!("{} {:.1}", other.schedule, other.step_us()))
+        .collect();
     let others = if others.is_empty() { "no other".to_owned() } else { others.join(", ") };
     let reason = format!(
         "a step should take {:.1} µs, of which {:.1} are work, bound by {} ({others})",
@@ -136,10 +95,11 @@ fn walk(
 ) -> Result<Walk> {
     match schedule {
         Schedule::Auto | Schedule::Step => Ok(Walk::STEP),
-        Schedule::StepTiled => tiled::kernel(config, limits).map(|_| Walk::STEP),
+        Schedule::StepTiled => step_tiled::kernel(config, limits).map(|_| Walk::STEP),
         Schedule::Wavefront => wavefront::check(config, weights).map(|()| Walk::STEP),
         Schedule::Sequence => {
-            let shape = SequenceShape::of(config, weights, Sizes { seq_len: 1, batch }, limits, tuning)?;
+            let shape =
+                SequenceShape::of(config, weights, Sizes { seq_len: 1, batch }, limits, tuning)?;
             Ok(Walk { steps: shape.steps, holds_weights: shape.holds_weights() })
         }
     }
@@ -166,11 +126,12 @@ pub(super) fn refuse(schedule: Schedule, why: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{Choice, Schedule, choose};
-    use crate::calibrate::Calibration;
-    use crate::config::Config;
+    use super::{Choice, choose};
     use crate::error::Error;
-    use crate::limits::Limits;
+    use crate::kernel::Schedule;
+    use crate::params::config::Config;
+    use crate::perf::calibration::Calibration;
+    use crate::plan::limits::Limits;
     use crate::plan::{Tuning, WeightLayout};
     use crate::wgpu::DeviceType;
 
@@ -214,11 +175,20 @@ mod tests {
         ] {
             let config = Config::gru(8, hidden_size).bidirectional(bidirectional);
             for (tuning, want) in [(GPU, gpu), (SOFTWARE, software), (HOST, Step)] {
-                let choice = chosen(Schedule::Auto, &config, batch, &webgpu(), tuning).expect("auto always runs");
-                assert_eq!(choice.schedule, want, "{config:?}, {batch} rows, {tuning:?}: {}", choice.reason);
+                let choice = chosen(Schedule::Auto, &config, batch, &webgpu(), tuning)
+                    .expect("auto always runs");
+                assert_eq!(
+                    choice.schedule, want,
+                    "{config:?}, {batch} rows, {tuning:?}: {}",
+                    choice.reason
+                );
                 let (best, others) = choice.predictions.split_first().expect("a prediction");
                 assert_eq!(best.schedule, choice.schedule, "{:?}", choice.predictions);
-                assert!(others.iter().all(|other| other.step_us() >= best.step_us()), "{:?}", choice.predictions);
+                assert!(
+                    others.iter().all(|other| other.step_us() >= best.step_us()),
+                    "{:?}",
+                    choice.predictions
+                );
                 assert!(!choice.reason.is_empty(), "{config:?}: a reason");
             }
         }
@@ -233,9 +203,21 @@ mod tests {
             let choice = choose(Schedule::Auto, &config, &weights, 1, &limits, GPU, calibration);
             choice.expect("auto always runs").schedule
         };
-        assert_eq!(by(&Calibration { dispatch_us: 0.5, ..typical.clone() }), Schedule::Step, "dispatches cost little");
-        assert_eq!(by(&Calibration { dispatch_us: 20.0, ..typical.clone() }), Schedule::Sequence, "and here much");
-        assert_eq!(by(&Calibration { rates: Vec::new(), ..typical }), Schedule::Step, "nothing is known");
+        assert_eq!(
+            by(&Calibration { dispatch_us: 0.5, ..typical.clone() }),
+            Schedule::Step,
+            "dispatches cost little"
+        );
+        assert_eq!(
+            by(&Calibration { dispatch_us: 20.0, ..typical.clone() }),
+            Schedule::Sequence,
+            "and here much"
+        );
+        assert_eq!(
+            by(&Calibration { rates: Vec::new(), ..typical }),
+            Schedule::Step,
+            "nothing is known"
+        );
     }
 
     #[test]
@@ -249,21 +231,61 @@ mod tests {
         for (schedule, config, limits, why) in [
             (Schedule::Sequence, &projected, webgpu(), "has no projection"),
             (Schedule::StepTiled, &projected, webgpu(), "has no projection"),
-            (Schedule::Sequence, &small, lower("max_storage_buffer_binding_size", 8192), "in one binding"),
-            (Schedule::Sequence, &small, lower("max_compute_workgroup_storage_size", 5000), "hidden_size 64"),
-            (Schedule::Sequence, &small, lower("max_compute_invocations_per_workgroup", 7), "of 8 invocations"),
-            (Schedule::Sequence, &small, lower("max_loop_iterations", 20), "max_loop_iterations is 20"),
-            (Schedule::Sequence, &Config::lstm(4, 2048), webgpu(), "hidden_size 2048 does not fit the 16384 bytes"),
-            (Schedule::StepTiled, &small, lower("max_compute_invocations_per_workgroup", 63), "of 64 invocations"),
-            (Schedule::StepTiled, &small, lower("max_compute_workgroup_storage_size", 5119), "5120 bytes"),
+            (
+                Schedule::Sequence,
+                &small,
+                lower("max_storage_buffer_binding_size", 8192),
+                "in one binding",
+            ),
+            (
+                Schedule::Sequence,
+                &small,
+                lower("max_compute_workgroup_storage_size", 5000),
+                "hidden_size 64",
+            ),
+            (
+                Schedule::Sequence,
+                &small,
+                lower("max_compute_invocations_per_workgroup", 7),
+                "of 8 invocations",
+            ),
+            (
+                Schedule::Sequence,
+                &small,
+                lower("max_loop_iterations", 20),
+                "max_loop_iterations is 20",
+            ),
+            (
+                Schedule::Sequence,
+                &Config::lstm(4, 2048),
+                webgpu(),
+                "hidden_size 2048 does not fit the 16384 bytes",
+            ),
+            (
+                Schedule::StepTiled,
+                &small,
+                lower("max_compute_invocations_per_workgroup", 63),
+                "of 64 invocations",
+            ),
+            (
+                Schedule::StepTiled,
+                &small,
+                lower("max_compute_workgroup_storage_size", 5119),
+                "5120 bytes",
+            ),
         ] {
-            let message = chosen(schedule, config, 40, &limits, GPU).expect_err("it cannot run").to_string();
+            let message =
+                chosen(schedule, config, 40, &limits, GPU).expect_err("it cannot run").to_string();
             let name = format!("unsupported: the schedule '{schedule}' ");
-            assert!(message.starts_with(&name) && message.contains(why), "{message}: want {name}.. {why}");
+            assert!(
+                message.starts_with(&name) && message.contains(why),
+                "{message}: want {name}.. {why}"
+            );
             let auto = chosen(Schedule::Auto, config, 40, &limits, GPU).expect("auto always runs");
             assert_ne!(auto.schedule, schedule, "{message}");
         }
-        let asked = chosen(Schedule::Sequence, &small, 40, &webgpu(), HOST).expect("what is asked for runs");
+        let asked = chosen(Schedule::Sequence, &small, 40, &webgpu(), HOST)
+            .expect("what is asked for runs");
         assert_eq!((asked.schedule, asked.reason.as_str()), (Schedule::Sequence, "asked for"));
     }
 
@@ -273,6 +295,9 @@ mod tests {
             assert_eq!(schedule.to_string().parse::<Schedule>().ok(), Some(schedule), "{schedule}");
         }
         let message = "exchange".parse::<Schedule>().expect_err("no such schedule").to_string();
-        assert_eq!(message, "unknown schedule 'exchange': expected one of auto, step, step_tiled, sequence, wavefront");
+        assert_eq!(
+            message,
+            "unknown schedule 'exchange': expected one of auto, step, step_tiled, sequence, wavefront"
+        );
     }
 }

@@ -2,17 +2,23 @@
 
 use std::ops::Range;
 
-use super::{MAX_SEGMENT_STEPS, MAX_SEQ_LEN, WeightLayout, padded};
-use crate::check::Sizes;
-use crate::config::{Config, Kind};
+use super::{MAX_SEGMENT_STEPS, MAX_SEQ_LEN, WeightLayout};
 use crate::error::{Error, Result};
-use crate::limits::Limits;
+use crate::params::config::{Config, Kind};
+use crate::params::validate::Sizes;
+use crate::plan::limits::Limits;
+use crate::tensor::padded;
 
 /// Bytes of projections beyond which longer segments bring nothing: a GPU with gigabytes to bind is long busy by then.
 const GATES_X_SIZE: u64 = 256 << 20;
 
 /// The most steps of a segment that the limits allow, at least 1.
-pub(super) fn max_steps(config: &Config, weights: &WeightLayout, sizes: Sizes, limits: &Limits) -> Result<usize> {
+pub(super) fn max_steps(
+    config: &Config,
+    weights: &WeightLayout,
+    sizes: Sizes,
+    limits: &Limits,
+) -> Result<usize> {
     check_sizes(sizes)?;
     let directions = config.num_directions() as u64;
     let (batch, seq_len) = (sizes.batch as u64, sizes.seq_len as u64);
@@ -39,9 +45,11 @@ pub(super) fn max_steps(config: &Config, weights: &WeightLayout, sizes: Sizes, l
             });
         }
     }
-    let by_binding = [gates_x, input, output].map(|bytes| binding / bytes.max(1)).into_iter().min().unwrap_or(1);
+    let by_binding =
+        [gates_x, input, output].map(|bytes| binding / bytes.max(1)).into_iter().min().unwrap_or(1);
     // One input projection is one dispatch, which no submission boundary can divide.
-    let features = padded(config.input_size).max(config.num_directions() * padded(config.state_size())) as u64;
+    let features =
+        padded(config.input_size).max(config.num_directions() * padded(config.state_size())) as u64;
     let by_work = limits.max_work_per_submission / (gates_x / 4).saturating_mul(features).max(1);
     let by_size = GATES_X_SIZE / gates_x.max(1);
     let steps = by_binding.min(by_work).min(by_size).min(MAX_SEGMENT_STEPS as u64).min(seq_len);
@@ -81,13 +89,20 @@ pub(super) fn max_steps(config: &Config, weights: &WeightLayout, sizes: Sizes, l
 /// Refuses what has no steps to plan, and more steps than kernels count.
 fn check_sizes(sizes: Sizes) -> Result<()> {
     if sizes.seq_len == 0 {
-        return Err(Error::Argument("Expected sequence length to be larger than 0 in RNN".to_owned()));
+        return Err(Error::Argument(
+            "Expected sequence length to be larger than 0 in RNN".to_owned(),
+        ));
     }
     if sizes.batch == 0 {
-        return Err(Error::Argument("a batch of 0 rows has nothing to plan: its results are empty".to_owned()));
+        return Err(Error::Argument(
+            "a batch of 0 rows has nothing to plan: its results are empty".to_owned(),
+        ));
     }
     if sizes.seq_len > MAX_SEQ_LEN {
-        return Err(Error::Unsupported(format!("a sequence of {} steps: the most is {MAX_SEQ_LEN}", sizes.seq_len)));
+        return Err(Error::Unsupported(format!(
+            "a sequence of {} steps: the most is {MAX_SEQ_LEN}",
+            sizes.seq_len
+        )));
     }
     Ok(())
 }
@@ -133,13 +148,26 @@ mod tests {
                 let n = segments.len();
                 let mut next = 0;
                 for (c, segment) in segments.iter().enumerate() {
-                    assert_eq!(segment.start, next, "T = {seq_len}, at most {max_steps}: no gap, no overlap");
-                    assert!(!segment.is_empty() && segment.len() <= max_steps, "T = {seq_len}, at most {max_steps}");
-                    assert_eq!(segment.len(), segments[n - 1 - c].len(), "T = {seq_len}, at most {max_steps}");
+                    assert_eq!(
+                        segment.start, next,
+                        "T = {seq_len}, at most {max_steps}: no gap, no overlap"
+                    );
+                    assert!(
+                        !segment.is_empty() && segment.len() <= max_steps,
+                        "T = {seq_len}, at most {max_steps}"
+                    );
+                    assert_eq!(
+                        segment.len(),
+                        segments[n - 1 - c].len(),
+                        "T = {seq_len}, at most {max_steps}"
+                    );
                     next = segment.end;
                 }
                 assert_eq!(next, seq_len, "T = {seq_len}, at most {max_steps}: all steps covered");
-                assert!(n <= seq_len.div_ceil(max_steps) + 1, "T = {seq_len}, at most {max_steps}: {n} segments");
+                assert!(
+                    n <= seq_len.div_ceil(max_steps) + 1,
+                    "T = {seq_len}, at most {max_steps}: {n} segments"
+                );
             }
         }
     }

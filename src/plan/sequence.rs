@@ -1,13 +1,15 @@
 //! The schedule `sequence`: how much of time and batch a dispatch takes.
 
-use super::schedule::{Schedule, refuse};
-use super::{Tuning, WeightLayout, padded, subgroup};
-use crate::check::Sizes;
-use crate::config::{Config, Kind};
-use crate::dims::{Dims, SequenceDims};
+use super::schedule::refuse;
+use super::{Tuning, WeightLayout, subgroup};
 use crate::error::Result;
+use crate::kernel::Schedule;
+use crate::kernel::uniforms::{Dims, SequenceDims};
 use crate::kernel::{self, Kernel, SEQUENCE_MAX_HELD, SEQUENCE_STATES, STEP_MAX_ROWS};
-use crate::limits::Limits;
+use crate::params::config::{Config, Kind};
+use crate::params::validate::Sizes;
+use crate::plan::limits::Limits;
+use crate::tensor::padded;
 
 /// A specialised kernel and what one of its dispatches covers.
 #[derive(Debug, Clone)]
@@ -37,9 +39,12 @@ impl SequenceShape {
             return no("has no projection (proj_size)");
         }
         if (0..config.num_layers).any(|layer| weights.layer(layer).len() > 1) {
-            return no("needs the weights of a layer in one binding, which this device or its limits cut into several");
+            return no(
+                "needs the weights of a layer in one binding, which this device or its limits cut into several",
+            );
         }
-        let most = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+        let most =
+            limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
         let holding = subgroup::sequence_kernel(config, most).filter(|_| tuning.subgroups);
         let kernel = holding.unwrap_or(match config.kind {
             Kind::RnnTanh | Kind::RnnRelu => &kernel::SEQUENCE_RNN,
@@ -61,7 +66,9 @@ impl SequenceShape {
         };
         let mut fitting = sizes_to_try.iter().copied().filter(|&size| size <= most);
         let Some(smallest) = fitting.next() else {
-            return no("needs workgroups of 8 invocations, which this device or its limits do not allow");
+            return no(
+                "needs workgroups of 8 invocations, which this device or its limits do not allow",
+            );
         };
         let enough = |size: &u32| (size / lanes) as usize >= config.hidden_size;
         let workgroup_size = if enough(&smallest) {
@@ -103,11 +110,16 @@ impl SequenceShape {
             if config.gate_count() == 1 {
                 overrides.push(("RELU", u32::from(config.kind == Kind::RnnRelu)));
             }
-            let iterations =
-                |steps| (kernel.loop_iterations)(&Dims::Sequence(SequenceDims { steps, ..dims }), &overrides);
+            let iterations = |steps| {
+                (kernel.loop_iterations)(
+                    &Dims::Sequence(SequenceDims { steps, ..dims }),
+                    &overrides,
+                )
+            };
             let (none, one) = (iterations(0), iterations(1));
-            let fits =
-                state.is_some() && (kernel.workgroup)(&overrides).storage <= limits.max_compute_workgroup_storage_size;
+            let fits = state.is_some()
+                && (kernel.workgroup)(&overrides).storage
+                    <= limits.max_compute_workgroup_storage_size;
             if fits && one <= limits.max_loop_iterations {
                 break (overrides, none, one);
             }
@@ -128,9 +140,11 @@ impl SequenceShape {
         };
         let dims = SequenceDims { row_tiles: batch.div_ceil(rows as usize) as u32, ..dims };
         let by_iterations = (limits.max_loop_iterations - none) / (one - none).max(1);
-        let work = (batch as u64 * directions as u64).saturating_mul((config.hidden_size * state_quads * 16) as u64);
+        let work = (batch as u64 * directions as u64)
+            .saturating_mul((config.hidden_size * state_quads * 16) as u64);
         let by_work = limits.max_work_per_submission / work.max(1);
-        let steps = by_iterations.min(by_work).min(u64::from(limits.max_steps_per_dispatch)).max(1) as usize;
+        let steps = by_iterations.min(by_work).min(u64::from(limits.max_steps_per_dispatch)).max(1)
+            as usize;
         Ok(Self { kernel, overrides, dims, steps })
     }
 

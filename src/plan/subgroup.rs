@@ -1,9 +1,11 @@
 //! Kernels whose invocations pass values round within a subgroup: which, and for how many rows.
 
-use crate::config::{Config, Kind};
-use crate::dims::Dims;
-use crate::kernel::{self, Kernel, SEQUENCE_SUBGROUP_MAX_UNITS, SUBGROUP_MAX_ROWS, SUBGROUP_WORKGROUP_SIZE};
-use crate::limits::Limits;
+use crate::kernel::uniforms::Dims;
+use crate::kernel::{
+    self, Kernel, SEQUENCE_SUBGROUP_MAX_UNITS, SUBGROUP_MAX_ROWS, SUBGROUP_WORKGROUP_SIZE,
+};
+use crate::params::config::{Config, Kind};
+use crate::plan::limits::Limits;
 
 /// The kernel of a step of a module; none for one with projection.
 pub(super) fn step_kernel(config: &Config) -> Option<&'static Kernel> {

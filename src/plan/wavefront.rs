@@ -7,19 +7,21 @@
 
 use std::ops::Range;
 
-use super::dense::LinearShape;
 use super::layers::{Planner, Width};
-use super::schedule::{Choice, Schedule, refuse};
-use super::{LayerState, Plan, Tuning, WeightLayout, padded, run_size, segments};
-use crate::calibrate::Calibration;
-use crate::check::Sizes;
-use crate::config::{Config, Kind};
-use crate::dims::{Dims, LinearDims, StepDims};
+use super::linear::LinearShape;
+use super::schedule::{Choice, refuse};
+use super::{LayerState, Plan, Tuning, WeightLayout, run_size, segments};
 use crate::error::Result;
+use crate::kernel::Schedule;
+use crate::kernel::uniforms::{Dims, LinearDims, StepDims};
 use crate::kernel::{self, activation};
-use crate::limits::Limits;
-use crate::predict;
-use crate::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Role};
+use crate::params::config::{Config, Kind};
+use crate::params::validate::Sizes;
+use crate::perf::calibration::Calibration;
+use crate::perf::cost;
+use crate::plan::limits::Limits;
+use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Role};
+use crate::tensor::padded;
 
 /// Whether the schedule can run a module, whatever the sizes.
 ///
@@ -67,12 +69,14 @@ pub fn side_by_side(
     let (layers, steps) = (config.num_layers, sizes.seq_len);
     let chunk = chunk(layers, steps).filter(|_| check(config, weights).is_ok())?;
     let stored = weights.storage().read_as();
-    let projected = |rows| predict::projection(calibration, config, 1, rows, stored);
+    let projected = |rows| cost::projection(calibration, config, 1, rows, stored);
     // What differs: all that waits, and the projections of the layers above the first, in one piece or a chunk at a time.
     let (above, waves) = ((layers - 1) as f64, (steps.div_ceil(chunk) + layers - 1) as f64);
     let wait_us = calibration.dispatch_us;
-    let one_by_one = (layers * (steps + 1)) as f64 * wait_us + above * projected(steps * sizes.batch)?;
-    let beside = dispatches(layers, steps, chunk) as f64 * wait_us + waves * above * projected(chunk * sizes.batch)?;
+    let one_by_one =
+        (layers * (steps + 1)) as f64 * wait_us + above * projected(steps * sizes.batch)?;
+    let beside = dispatches(layers, steps, chunk) as f64 * wait_us
+        + waves * above * projected(chunk * sizes.batch)?;
     if beside >= one_by_one {
         return None;
     }
@@ -82,7 +86,8 @@ pub fn side_by_side(
         one_by_one - beside,
         one_by_one
     );
-    let predictions = std::iter::once(*step).chain(choice.predictions[1..].iter().copied()).collect();
+    let predictions =
+        std::iter::once(*step).chain(choice.predictions[1..].iter().copied()).collect();
     Some(Choice { schedule: Schedule::Wavefront, reason, predictions })
 }
 
@@ -101,7 +106,10 @@ pub(super) fn plan(
 ) -> Result<Plan> {
     check(config, weights)?;
     if config.drops_between_layers() {
-        return Err(refuse(Schedule::Wavefront, "has no dropout between layers, which training asks for"));
+        return Err(refuse(
+            Schedule::Wavefront,
+            "has no dropout between layers, which training asks for",
+        ));
     }
     let mut steps = segments::max_steps(config, weights, sizes, limits)?;
     loop {
@@ -178,25 +186,36 @@ impl<'a> Wavefront<'a> {
         let chunk = chunk(layers, steps).unwrap_or(1);
         // Whole chunks, but for the last segment.
         let longest = if steps == seq_len { steps } else { steps / chunk * chunk };
-        let segments: Vec<_> =
-            (0..seq_len).step_by(longest).map(|start| start..(start + longest).min(seq_len)).collect();
-        let input = planner.sequence("input", &segments, &[(Axis::Feature, padded(config.input_size))], Role::Input);
+        let segments: Vec<_> = (0..seq_len)
+            .step_by(longest)
+            .map(|start| start..(start + longest).min(seq_len))
+            .collect();
+        let input = planner.sequence(
+            "input",
+            &segments,
+            &[(Axis::Feature, padded(config.input_size))],
+            Role::Input,
+        );
         let lengths = planner.buffer("lengths", vec![(Axis::Row, batch)], Role::Input);
         let units = padded(config.hidden_size);
         let (of_layers, row) = ((Axis::Layer, layers), (Axis::Row, batch));
         let mut state = |label: &str, units: usize| {
-            let whole = planner.buffer(label, vec![of_layers, row, (Axis::Unit, units)], Role::Scratch);
+            let whole =
+                planner.buffer(label, vec![of_layers, row, (Axis::Unit, units)], Role::Scratch);
             let part = |layer: usize| {
                 let axes = vec![(Axis::Direction, 1), row, (Axis::Unit, units)];
-                let spec = BufferSpec { label: format!("layer {layer} {label}"), axes, role: Role::State };
+                let spec =
+                    BufferSpec { label: format!("layer {layer} {label}"), axes, role: Role::State };
                 planner.recording.part(whole, layer * batch * units, spec)
             };
             (whole, (0..layers).map(part).collect::<Vec<_>>())
         };
         let [even, odd] = ["h, even steps", "h, odd steps"].map(|label| state(label, units));
         let c = (config.kind == Kind::Lstm).then(|| state("c", config.hidden_size));
-        let of_layer =
-            |layer: usize| LayerState { h: [even.1[layer], odd.1[layer]], c: c.as_ref().map(|c| c.1[layer]) };
+        let of_layer = |layer: usize| LayerState {
+            h: [even.1[layer], odd.1[layer]],
+            c: c.as_ref().map(|c| c.1[layer]),
+        };
         let states = (0..layers).map(of_layer).collect();
         let (mut y, mut output) = (Vec::new(), Vec::new());
         for segment in &segments {
@@ -204,14 +223,19 @@ impl<'a> Wavefront<'a> {
             let steps = segment.len().div_ceil(chunk) * chunk;
             let axes = vec![of_layers, (Axis::Step, steps), row, (Axis::Unit, units)];
             let whole = planner.buffer("layer outputs", axes, Role::Scratch);
-            let axes = vec![(Axis::Step, segment.len()), row, (Axis::Direction, 1), (Axis::Unit, units)];
+            let axes =
+                vec![(Axis::Step, segment.len()), row, (Axis::Direction, 1), (Axis::Unit, units)];
             let spec = BufferSpec { label: "output".to_owned(), axes, role: Role::Output };
             output.push(planner.recording.part(whole, (layers - 1) * steps * batch * units, spec));
             y.push(whole);
         }
         let steps = longest.div_ceil(chunk) * chunk;
         let (unit, gate) = ((Axis::Unit, config.hidden_size), (Axis::Gate, config.gate_count()));
-        let gates_x = planner.buffer("gates_x", vec![of_layers, (Axis::Step, steps), row, unit, gate], Role::Scratch);
+        let gates_x = planner.buffer(
+            "gates_x",
+            vec![of_layers, (Axis::Step, steps), row, unit, gate],
+            Role::Scratch,
+        );
         let (h, c) = ([even.0, odd.0], c.map(|c| c.0));
         Self { planner, chunk, segments, input, gates_x, h, c, y, output, states, lengths }
     }
@@ -220,7 +244,8 @@ impl<'a> Wavefront<'a> {
     fn fits(&self, limits: &Limits) -> bool {
         let Planner { config, sizes, recording, .. } = &self.planner;
         let steps = self.segments.first().map_or(0, ExactSizeIterator::len);
-        let rows = (config.num_layers - 1).min(steps.div_ceil(self.chunk)) * self.chunk * sizes.batch;
+        let rows =
+            (config.num_layers - 1).min(steps.div_ceil(self.chunk)) * self.chunk * sizes.batch;
         let columns = (config.hidden_size * config.gate_count()) as u64;
         let work = columns.saturating_mul((rows * padded(config.hidden_size)) as u64);
         recording.buffers.iter().all(|spec| spec.size() <= limits.max_binding())
@@ -233,7 +258,12 @@ impl<'a> Wavefront<'a> {
         for (segment, range) in self.segments.clone().into_iter().enumerate() {
             let steps = range.len();
             let place = Place { layer: 0, first_step: range.start };
-            for projection in self.planner.input_projection(place, steps, [self.input[segment]; 2], self.gates_x)? {
+            for projection in self.planner.input_projection(
+                place,
+                steps,
+                [self.input[segment]; 2],
+                self.gates_x,
+            )? {
                 self.push(Command::Dispatch(projection));
             }
             let chunk = self.chunk.min(steps);
@@ -250,7 +280,11 @@ impl<'a> Wavefront<'a> {
                 let by_parity = [0, 1].map(|parity| self.step(wave, parity, self.y[segment]));
                 let [even, odd] = by_parity;
                 let by_parity = [vec![even?], vec![odd?]];
-                self.push(Command::Steps { count: count as u32, first_step: self.planner.turns as u32, by_parity });
+                self.push(Command::Steps {
+                    count: count as u32,
+                    first_step: self.planner.turns as u32,
+                    by_parity,
+                });
                 self.planner.turns += count;
             }
         }
@@ -273,7 +307,9 @@ impl<'a> Wavefront<'a> {
             LinearShape::of([rows, columns, layers.len()], quads, activation::NONE, limits, tuning);
         // From a layer's steps of this wave to those of the next layer.
         let distance = (wave.steps() - wave.chunk) * batch;
-        let [shard] = weights.layer(layers.start) else { unreachable!("layers of a stack have one shard") };
+        let [shard] = weights.layer(layers.start) else {
+            unreachable!("layers of a stack have one shard")
+        };
         let dims = LinearDims {
             steps: wave.chunk as u32,
             batch: batch as u32,
@@ -311,8 +347,13 @@ impl<'a> Wavefront<'a> {
             Kind::Lstm => &kernel::STEP_LSTM_WAVE,
         };
         let [shard] = weights.layer(0) else { unreachable!("layers of a stack have one shard") };
-        let place = Place { layer: wave.layers(config.num_layers).start, first_step: wave.first_step };
-        let width = Width { state_quads: padded(config.hidden_size) / 4, hidden_size: config.hidden_size, slot: 0 };
+        let place =
+            Place { layer: wave.layers(config.num_layers).start, first_step: wave.first_step };
+        let width = Width {
+            state_quads: padded(config.hidden_size) / 4,
+            hidden_size: config.hidden_size,
+            slot: 0,
+        };
         let dims = StepDims {
             directions: config.num_layers as u32,
             first_index: (wave.index * wave.chunk) as u32,
@@ -320,7 +361,14 @@ impl<'a> Wavefront<'a> {
             steps: wave.steps() as u32,
             ..self.planner.step_dims(place, width, shard.units.clone())
         };
-        let mut bindings = vec![self.gates_x, shard.weight_hh, self.h[parity], self.h[1 - parity], y, self.lengths];
+        let mut bindings = vec![
+            self.gates_x,
+            shard.weight_hh,
+            self.h[parity],
+            self.h[1 - parity],
+            y,
+            self.lengths,
+        ];
         bindings.extend(self.c.or(shard.bias_hn));
         self.planner.unit_dispatch(kernel, place, dims, bindings)
     }
@@ -328,7 +376,18 @@ impl<'a> Wavefront<'a> {
     fn into_plan(self, schedule: Choice) -> Plan {
         let Self { planner, segments, input, lengths, states, output, .. } = self;
         let Planner { sizes, turns, recording, .. } = planner;
-        Plan { sizes, schedule, recording, segments, input, lengths, dropout: None, states, turns, output }
+        Plan {
+            sizes,
+            schedule,
+            recording,
+            segments,
+            input,
+            lengths,
+            dropout: None,
+            states,
+            turns,
+            output,
+        }
     }
 }
 
@@ -336,10 +395,11 @@ impl<'a> Wavefront<'a> {
 mod tests {
     use super::{chunk, dispatches, side_by_side};
     use crate::Config;
-    use crate::calibrate::Calibration;
-    use crate::check::Sizes;
-    use crate::limits::Limits;
-    use crate::plan::{Choice, Schedule, Tuning, WeightLayout, choose};
+    use crate::kernel::Schedule;
+    use crate::params::validate::Sizes;
+    use crate::perf::calibration::Calibration;
+    use crate::plan::limits::Limits;
+    use crate::plan::{Choice, Tuning, WeightLayout, choose};
     use crate::wgpu::DeviceType;
 
     /// What runs a stack of LSTMs of 256 units on a discrete GPU.
@@ -347,8 +407,10 @@ mod tests {
         let config = Config::lstm(256, 256).num_layers(num_layers);
         let limits = Limits::of(&wgpu::Limits::defaults(), false);
         let weights = WeightLayout::new(&config, &limits).expect("it fits");
-        let calibration = Calibration { dispatch_us, ..Calibration::typical_of(Some(DeviceType::DiscreteGpu)) };
-        let choice = choose(Schedule::Auto, &config, &weights, 1, &limits, Tuning::default(), &calibration);
+        let calibration =
+            Calibration { dispatch_us, ..Calibration::typical_of(Some(DeviceType::DiscreteGpu)) };
+        let choice =
+            choose(Schedule::Auto, &config, &weights, 1, &limits, Tuning::default(), &calibration);
         let sizes = Sizes { seq_len, batch: 1 };
         side_by_side(&choice.expect("auto always runs"), &config, &weights, sizes, &calibration)
     }
@@ -358,17 +420,30 @@ mod tests {
         let waves = taken(3, 100, 2.0).expect("300 steps wait for each other");
         assert_eq!(waves.schedule, Schedule::Wavefront);
         assert!(waves.reason.contains("side by side save"), "{}", waves.reason);
-        assert_eq!(waves.predictions.first().map(|step| step.schedule), Some(Schedule::Step), "its steps");
-        assert_eq!(taken(3, 100, 0.01), None, "dispatches cost next to nothing, and projections in pieces more");
+        assert_eq!(
+            waves.predictions.first().map(|step| step.schedule),
+            Some(Schedule::Step),
+            "its steps"
+        );
+        assert_eq!(
+            taken(3, 100, 0.01),
+            None,
+            "dispatches cost next to nothing, and projections in pieces more"
+        );
         assert_eq!(taken(1, 100, 2.0), None, "one layer");
         assert_eq!(taken(3, 1, 2.0), None, "one step");
     }
 
     #[test]
     fn chunks_make_the_fewest_dispatches_or_there_is_none() {
-        for (layers, steps, want) in
-            [(2, 1, None), (9, 1, None), (2, 3, None), (2, 4, Some(2)), (2, 100, Some(10)), (3, 100, Some(8))]
-        {
+        for (layers, steps, want) in [
+            (2, 1, None),
+            (9, 1, None),
+            (2, 3, None),
+            (2, 4, Some(2)),
+            (2, 100, Some(10)),
+            (3, 100, Some(8)),
+        ] {
             assert_eq!(chunk(layers, steps), want, "{layers} layers, {steps} steps");
         }
         for (layers, steps) in [(2, 57), (3, 100), (5, 1000), (40, 9)] {

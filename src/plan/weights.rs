@@ -7,13 +7,13 @@
 
 use std::ops::Range;
 
-use super::padded;
-use crate::config::{Config, Kind};
+use crate::dtype::WeightType;
 use crate::error::{Error, Result};
-use crate::kernel::WeightType;
-use crate::limits::Limits;
+use crate::params::config::{Config, Kind};
 use crate::params::{DirectionParams, Params};
-use crate::recording::{Axis, BufferId, BufferSpec, Role};
+use crate::plan::limits::Limits;
+use crate::plan::recording::{Axis, BufferId, BufferSpec, Role};
+use crate::tensor::padded;
 
 /// The buffers of some hidden units of one layer, both directions in each buffer.
 ///
@@ -119,10 +119,14 @@ impl Storage {
         let half = |value: f32| half::f16::from_f32(value);
         match (self.weights, self.widened) {
             (WeightType::F32, _) => values,
-            (WeightType::F16, true) => values.into_iter().map(|value| half(value).to_f32()).collect(),
+            (WeightType::F16, true) => {
+                values.into_iter().map(|value| half(value).to_f32()).collect()
+            }
             (WeightType::F16, false) => {
                 let word = |pair: &[f32]| {
-                    let bits = |at: usize| u32::from(pair.get(at).map_or(0, |&value| half(value).to_bits()));
+                    let bits = |at: usize| {
+                        u32::from(pair.get(at).map_or(0, |&value| half(value).to_bits()))
+                    };
                     f32::from_bits(bits(0) | bits(1) << 16)
                 };
                 values.chunks(2).map(word).collect()
@@ -158,18 +162,31 @@ impl WeightLayout {
             return Ok(layout);
         }
         for layer in 0..config.num_layers {
-            let (parts, features) = if layer == 0 { (1, config.input_size) } else { (directions, config.state_size()) };
+            let (parts, features) =
+                if layer == 0 { (1, config.input_size) } else { (directions, config.state_size()) };
             let row = (parts * padded(features)).max(padded(config.state_size()));
             let unit = storage.words(directions * gates * row);
-            let units =
-                cut(config.hidden_size, unit, &format!("the weights of one hidden unit of layer {layer}"), limits)?;
+            let units = cut(
+                config.hidden_size,
+                unit,
+                &format!("the weights of one hidden unit of layer {layer}"),
+                limits,
+            )?;
             let own = layer..layer + 1;
-            let bias_hn =
-                (config.kind == Kind::Gru).then(|| layout.add(own.clone(), 0..config.hidden_size, Part::BiasHn));
+            let bias_hn = (config.kind == Kind::Gru)
+                .then(|| layout.add(own.clone(), 0..config.hidden_size, Part::BiasHn));
             let shards = units.into_iter().map(|units| LayerShard {
-                weight_ih: layout.add(own.clone(), units.clone(), Part::WeightIh { parts, features }),
+                weight_ih: layout.add(
+                    own.clone(),
+                    units.clone(),
+                    Part::WeightIh { parts, features },
+                ),
                 bias: layout.add(own.clone(), units.clone(), Part::Bias),
-                weight_hh: layout.add(own.clone(), units.clone(), Part::WeightHh { features: config.state_size() }),
+                weight_hh: layout.add(
+                    own.clone(),
+                    units.clone(),
+                    Part::WeightHh { features: config.state_size() },
+                ),
                 bias_hn,
                 input_slot: 0,
                 state_slot: 0,
@@ -180,9 +197,15 @@ impl WeightLayout {
             if config.proj_size > 0 {
                 let unit = storage.words(directions * padded(config.hidden_size));
                 let what = format!("the projection of one unit of layer {layer}");
-                let shards = cut(config.proj_size, unit, &what, limits)?.into_iter().map(|units| ProjectionShard {
-                    weight_hr: layout.add(own.clone(), units.clone(), Part::WeightHr { features: config.hidden_size }),
-                    units,
+                let shards = cut(config.proj_size, unit, &what, limits)?.into_iter().map(|units| {
+                    ProjectionShard {
+                        weight_hr: layout.add(
+                            own.clone(),
+                            units.clone(),
+                            Part::WeightHr { features: config.hidden_size },
+                        ),
+                        units,
+                    }
                 });
                 let shards = shards.collect();
                 layout.projections.push(shards);
@@ -200,15 +223,24 @@ impl WeightLayout {
         let (layers, units) = (0..config.num_layers, 0..config.hidden_size);
         let above = 1..config.num_layers;
         let mut add = |layers: &Range<usize>, part| self.add(layers.clone(), units.clone(), part);
-        let mut input =
-            |layers, features| (add(layers, Part::WeightIh { parts: 1, features }), add(layers, Part::Bias));
+        let mut input = |layers, features| {
+            (add(layers, Part::WeightIh { parts: 1, features }), add(layers, Part::Bias))
+        };
         let inputs = [input(&(0..1), config.input_size), input(&above, config.hidden_size)];
         let weight_hh = add(&layers, Part::WeightHh { features: config.hidden_size });
         let bias_hn = (config.kind == Kind::Gru).then(|| add(&layers, Part::BiasHn));
         let shard = |layer: usize| {
             let (weight_ih, bias) = inputs[layer.min(1)];
             let (input_slot, state_slot) = (layer.saturating_sub(1), layer);
-            vec![LayerShard { units: units.clone(), weight_ih, bias, weight_hh, bias_hn, input_slot, state_slot }]
+            vec![LayerShard {
+                units: units.clone(),
+                weight_ih,
+                bias,
+                weight_hh,
+                bias_hn,
+                input_slot,
+                state_slot,
+            }]
         };
         self.layers = layers.map(shard).collect();
     }
@@ -226,9 +258,13 @@ impl WeightLayout {
                 ("weight_ih", vec![direction, unit, gate, words(parts * padded(features))])
             }
             Part::Bias => ("bias", vec![direction, unit, gate]),
-            Part::WeightHh { features } => ("weight_hh", vec![direction, unit, gate, words(padded(features))]),
+            Part::WeightHh { features } => {
+                ("weight_hh", vec![direction, unit, gate, words(padded(features))])
+            }
             Part::BiasHn => ("bias_hn", vec![direction, unit]),
-            Part::WeightHr { features } => ("weight_hr", vec![direction, unit, words(padded(features))]),
+            Part::WeightHr { features } => {
+                ("weight_hr", vec![direction, unit, words(padded(features))])
+            }
         };
         let label = format!("{of} {name}, units {}..{}", units.start, units.end);
         self.buffers.push(BufferSpec { label, axes, role: Role::Weight });
@@ -271,7 +307,10 @@ impl WeightLayout {
         let content = &self.contents[index];
         let (gates, hidden_size) = (self.config.gates, self.config.hidden_size);
         let mut packed = Vec::with_capacity(self.buffers[index].len() * 2);
-        let directions = content.layers.clone().flat_map(|layer| (0..self.config.directions).map(move |d| (layer, d)));
+        let directions = content
+            .layers
+            .clone()
+            .flat_map(|layer| (0..self.config.directions).map(move |d| (layer, d)));
         for (layer, d) in directions {
             let direction = params.direction(layer, d);
             for j in content.units.clone() {
@@ -294,16 +333,21 @@ impl WeightLayout {
         }
         match content.part {
             Part::Bias | Part::BiasHn => packed,
-            Part::WeightIh { .. } | Part::WeightHh { .. } | Part::WeightHr { .. } => self.config.storage.store(packed),
+            Part::WeightIh { .. } | Part::WeightHh { .. } | Part::WeightHr { .. } => {
+                self.config.storage.store(packed)
+            }
         }
     }
 }
 
 /// Whether the layers of `config` can share their buffers.
 fn stacks(config: &Config, storage: Storage, limits: &Limits) -> bool {
-    let row = |features: usize| storage.words(config.gate_count() * config.hidden_size * padded(features)) as u64;
+    let row = |features: usize| {
+        storage.words(config.gate_count() * config.hidden_size * padded(features)) as u64
+    };
     // Of the buffers that are shared, weight_hh is the largest.
-    let largest = row(config.input_size).max(row(config.hidden_size).saturating_mul(config.num_layers as u64));
+    let largest = row(config.input_size)
+        .max(row(config.hidden_size).saturating_mul(config.num_layers as u64));
     let plain = !config.bidirectional && config.proj_size == 0 && config.num_layers > 1;
     plain && largest.saturating_mul(4) <= limits.max_binding()
 }
@@ -315,14 +359,22 @@ fn pad(packed: &mut Vec<f32>, values: &[f32]) {
 }
 
 /// Appends what `part` holds for one row (PyTorch's row `gate · H + unit`) of one direction.
-fn pack_row(packed: &mut Vec<f32>, part: Part, direction: &DirectionParams, row: usize, gru_n: bool) {
+fn pack_row(
+    packed: &mut Vec<f32>,
+    part: Part,
+    direction: &DirectionParams,
+    row: usize,
+    gru_n: bool,
+) {
     match part {
         Part::WeightIh { parts, features } => {
             for p in 0..parts {
                 pad(packed, &direction.weight_ih[(row * parts + p) * features..][..features]);
             }
         }
-        Part::WeightHh { features } => pad(packed, &direction.weight_hh[row * features..][..features]),
+        Part::WeightHh { features } => {
+            pad(packed, &direction.weight_hh[row * features..][..features])
+        }
         Part::Bias => {
             let bias_ih = direction.bias_ih.get(row).copied().unwrap_or(0.0);
             let bias_hh = direction.bias_hh.get(row).copied().unwrap_or(0.0);
@@ -334,7 +386,12 @@ fn pack_row(packed: &mut Vec<f32>, part: Part, direction: &DirectionParams, row:
 }
 
 /// Cuts `count` units of `unit` values each into the fewest ranges, as even as can be, that one binding holds.
-pub(super) fn cut(count: usize, unit: usize, what: &str, limits: &Limits) -> Result<Vec<Range<usize>>> {
+pub(super) fn cut(
+    count: usize,
+    unit: usize,
+    what: &str,
+    limits: &Limits,
+) -> Result<Vec<Range<usize>>> {
     let needed = unit as u64 * 4;
     let most = limits.max_binding() / needed;
     if most == 0 {
@@ -358,11 +415,12 @@ fn too_large(what: &str, needed: u64, limits: &Limits) -> Error {
 #[cfg(test)]
 mod tests {
     use super::Storage;
-    use crate::kernel::WeightType;
+    use crate::dtype::WeightType;
 
     #[test]
     fn halves_are_stored_low_first() {
-        let stored = Storage { weights: WeightType::F16, widened: false }.store(vec![1.0, -2.0, 0.1, 70_000.0]);
+        let stored = Storage { weights: WeightType::F16, widened: false }
+            .store(vec![1.0, -2.0, 0.1, 70_000.0]);
         let words: Vec<u32> = stored.into_iter().map(f32::to_bits).collect();
         assert_eq!(words, [0xc000_3c00, 0x7c00_2e66], "1, -2; 0.1, infinity");
         let widened = Storage { weights: WeightType::F16, widened: true }.store(vec![1.0, 0.1]);

@@ -1,7 +1,8 @@
 //! Tanh, sigmoid and relu through the real kernels, at every magnitude.
 
 use libtest_mimic::Failed;
-use wgpu_rnn::{Config, Device, Kind, Params, Rnn, Tensor, oracle};
+use wgpu_rnn::internals::reference;
+use wgpu_rnn::{Config, Device, Kind, Params, Rnn, Tensor};
 
 use crate::{Target, ensure};
 
@@ -31,11 +32,14 @@ pub fn saturates(target: &Target) -> Result<(), Failed> {
         let (rnn, params) = identity(&device, kind)?;
         // Every value is a row of its own, so that no state passes from one to the next.
         let (output, _) = rnn.forward(&Tensor::new([1, x.len(), 1], x.clone())?, None)?;
-        let want = oracle::forward(&params, 1, x.len(), &x, None, None, None);
+        let want = reference::forward(&params, 1, x.len(), &x, None, None, None);
         for ((&x, &got), &want) in x.iter().zip(output.data()).zip(&want.output) {
             // Subnormals may be flushed; relu gives the value itself.
             let allowed = 6e-7 + 1e-6 * if kind == Kind::RnnRelu { want.abs() } else { 0.0 };
-            ensure((f64::from(got) - want).abs() <= allowed, format!("{kind} of {x}: got {got}, want {want}"))?;
+            ensure(
+                (f64::from(got) - want).abs() <= allowed,
+                format!("{kind} of {x}: got {got}, want {want}"),
+            )?;
         }
     }
     Ok(())
@@ -48,8 +52,10 @@ pub fn nan_stays_in_its_row(target: &Target) -> Result<(), Failed> {
     for kind in Kind::ALL {
         let params = Params::init(&Config::new(kind, features, 6).num_layers(2), 3)?;
         let rnn = target.rnn(&device, &params)?;
-        let values: Vec<f32> = (0..seq_len * batch * features).map(|i| (i % 11) as f32 * 0.1 - 0.5).collect();
-        let (clean, _) = rnn.forward(&Tensor::new([seq_len, batch, features], values.clone())?, None)?;
+        let values: Vec<f32> =
+            (0..seq_len * batch * features).map(|i| (i % 11) as f32 * 0.1 - 0.5).collect();
+        let (clean, _) =
+            rnn.forward(&Tensor::new([seq_len, batch, features], values.clone())?, None)?;
         let mut bad = values;
         bad[(2 * batch + 1) * features] = f32::NAN;
         let (output, _) = rnn.forward(&Tensor::new([seq_len, batch, features], bad)?, None)?;
@@ -58,9 +64,15 @@ pub fn nan_stays_in_its_row(target: &Target) -> Result<(), Failed> {
                 let (got, want) = (output.row(t * batch + row), clean.row(t * batch + row));
                 let touched = row == 1 && t >= 2;
                 let same = got.iter().zip(want).all(|(g, w)| g.to_bits() == w.to_bits());
-                ensure(touched || same, format!("{kind}: time {t} row {row} changed: {got:?}, {want:?}"))?;
+                ensure(
+                    touched || same,
+                    format!("{kind}: time {t} row {row} changed: {got:?}, {want:?}"),
+                )?;
                 let all_nan = got.iter().all(|v| v.is_nan());
-                ensure(!touched || all_nan, format!("{kind}: time {t} row {row} is not NaN: {got:?}"))?;
+                ensure(
+                    !touched || all_nan,
+                    format!("{kind}: time {t} row {row} is not NaN: {got:?}"),
+                )?;
             }
         }
     }

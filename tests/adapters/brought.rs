@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libtest_mimic::Failed;
-use wgpu_rnn::device::{Engine, OpenOptions};
-use wgpu_rnn::random::Mt19937;
+use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::internals::engine::device::Engine;
+use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::wgpu;
 use wgpu_rnn::{Config, Device, Error, Params, Rnn, Tensor};
 
@@ -39,17 +40,25 @@ pub fn same_numbers(target: &Target) -> Result<(), Failed> {
     for options in [OpenOptions::default(), OpenOptions::default().skip_self_test().timestamps()] {
         let brought = Device::from_wgpu(device.clone(), queue.clone(), &options)?;
         ensure(brought.to_string() == own.to_string(), format!("{brought} is {own}"))?;
-        ensure(brought.is_software_adapter() == own.is_software_adapter(), "told by the device alone")?;
+        ensure(
+            brought.is_software_adapter() == own.is_software_adapter(),
+            "told by the device alone",
+        )?;
         ensure(brought.limits() == own.limits(), "the adapter's limits were asked for")?;
         ensure(brought.wgpu() == Some((&device, &queue)), "the same device")?;
         let Engine::Gpu(gpu) = brought.engine() else { return Err("an adapter".into()) };
-        let clock = options.timestamps && device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        let clock =
+            options.timestamps && device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         ensure(gpu.timestamps() == clock, "timed where asked for")?;
         let (got, state) = Rnn::new(&brought, &params)?.forward(&input, None)?;
         same_bits("output", got.data(), want.data())?;
         ensure(state == want_state, "the state")?;
     }
-    let wrong = Device::from_wgpu(device, queue, &OpenOptions::default().limit("max_buffer_size", u64::MAX));
+    let wrong = Device::from_wgpu(
+        device,
+        queue,
+        &OpenOptions::default().limit("max_buffer_size", u64::MAX),
+    );
     ensure(matches!(wrong, Err(Error::Argument(_))), format!("{wrong:?}"))?;
     ensure(Device::cpu().wgpu().is_none(), "the CPU has no device of wgpu")
 }
@@ -92,7 +101,8 @@ pub fn limits(target: &Target) -> Result<(), Failed> {
     let (params, input) = example()?;
     let (want, _) = Rnn::new(&target.device()?, &params)?.forward(&input, None)?;
     let (device, queue) = request(target, |d| {
-        d.required_limits = wgpu::Limits { max_storage_buffer_binding_size: 16_384, ..wgpu::Limits::default() };
+        d.required_limits =
+            wgpu::Limits { max_storage_buffer_binding_size: 16_384, ..wgpu::Limits::default() };
     })?;
     let brought = Device::from_wgpu(device, queue, &OpenOptions::default())?;
     let allowed = brought.limits().max_storage_buffer_binding_size;
@@ -102,9 +112,11 @@ pub fn limits(target: &Target) -> Result<(), Failed> {
     let off = got.data().iter().zip(want.data()).map(|(g, w)| (g - w).abs()).fold(0.0, f32::max);
     ensure(off < 1e-5, format!("off by {off}"))?;
     // What a device cannot bind is refused by name, the self-test's network included.
-    let (device, queue) = request(target, |d| d.required_limits = wgpu::Limits::downlevel_defaults())?;
+    let (device, queue) =
+        request(target, |d| d.required_limits = wgpu::Limits::downlevel_defaults())?;
     let refused = Device::from_wgpu(device, queue, &OpenOptions::default());
-    let named = matches!(refused, Err(Error::Limit { limit: "max_storage_buffers_per_shader_stage", .. }));
+    let named =
+        matches!(refused, Err(Error::Limit { limit: "max_storage_buffers_per_shader_stage", .. }));
     ensure(named, format!("{refused:?}"))
 }
 
@@ -129,9 +141,15 @@ pub fn lost(target: &Target) -> Result<(), Failed> {
             ("another module", Rnn::new(&gone, &params).map(drop)),
         ];
         for (what, outcome) in outcomes {
-            ensure(matches!(outcome, Err(Error::DeviceLost { .. })), format!("{gone}, {what}: {outcome:?}"))?;
+            ensure(
+                matches!(outcome, Err(Error::DeviceLost { .. })),
+                format!("{gone}, {what}: {outcome:?}"),
+            )?;
         }
     }
     let late = Device::from_wgpu(device, queue, &OpenOptions::default()).map(drop);
-    ensure(matches!(late, Err(Error::DeviceLost { .. })), format!("a device that was lost before: {late:?}"))
+    ensure(
+        matches!(late, Err(Error::DeviceLost { .. })),
+        format!("a device that was lost before: {late:?}"),
+    )
 }

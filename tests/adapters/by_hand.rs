@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use libtest_mimic::Failed;
 use wgpu_rnn::Device;
-use wgpu_rnn::dims::Dims;
-use wgpu_rnn::kernel::Kernel;
-use wgpu_rnn::plan::check_kernel;
-use wgpu_rnn::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role};
-use wgpu_rnn::session::{Session, Weights};
+use wgpu_rnn::internals::engine::session::{Session, Weights};
+use wgpu_rnn::internals::kernel::Kernel;
+use wgpu_rnn::internals::kernel::uniforms::Dims;
+use wgpu_rnn::internals::plan::check_kernel;
+use wgpu_rnn::internals::plan::recording::{
+    Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role,
+};
 
 use crate::ensure;
 
@@ -56,10 +58,19 @@ impl ByHand {
     }
 
     /// What `results` hold after a run on `device`.
-    pub fn run<const N: usize>(&self, device: &Device, results: [BufferId; N]) -> Result<[Vec<f32>; N], Failed> {
+    pub fn run<const N: usize>(
+        &self,
+        device: &Device,
+        results: [BufferId; N],
+    ) -> Result<[Vec<f32>; N], Failed> {
         for command in &self.recording.commands {
             for dispatch in command.dispatches(0) {
-                check_kernel(dispatch.kernel, &dispatch.overrides, &dispatch.dims, device.limits())?;
+                check_kernel(
+                    dispatch.kernel,
+                    &dispatch.overrides,
+                    &dispatch.dims,
+                    device.limits(),
+                )?;
             }
         }
         let weights = Weights::load(device, &[], |_| Vec::new())?;
@@ -67,7 +78,10 @@ impl ByHand {
         for (id, values) in (0..).map(BufferId).zip(&self.contents) {
             session.write(id, values)?;
         }
-        session.run(&results)?.try_into().map_err(|_| Failed::from("as many buffers as were asked for"))
+        session
+            .run(&results)?
+            .try_into()
+            .map_err(|_| Failed::from("as many buffers as were asked for"))
     }
 }
 
@@ -83,24 +97,34 @@ pub fn to_words(values: &[f32]) -> Vec<u32> {
 
 /// Fails with the first value whose bits differ. NaN equals any NaN.
 pub fn same_bits(what: &str, got: &[f32], want: &[f32]) -> Result<(), Failed> {
-    ensure(got.len() == want.len() && !got.is_empty(), format!("{what}: {} values of {}", got.len(), want.len()))?;
+    ensure(
+        got.len() == want.len() && !got.is_empty(),
+        format!("{what}: {} values of {}", got.len(), want.len()),
+    )?;
     let same = |(g, w): (&f32, &f32)| g.to_bits() == w.to_bits() || (g.is_nan() && w.is_nan());
     match got.iter().zip(want).position(|pair| !same(pair)) {
         None => Ok(()),
-        Some(at) => Err(Failed::from(format!("{what}: at {at} got {:e}, want {:e}", got[at], want[at]))),
+        Some(at) => {
+            Err(Failed::from(format!("{what}: at {at} got {:e}, want {:e}", got[at], want[at])))
+        }
     }
 }
 
 /// Fails with the first value that is further off than `tolerance`, in proportion to the value where that is above 1.
 pub fn close(what: &str, got: &[f32], want: &[f64], tolerance: f64) -> Result<(), Failed> {
-    ensure(got.len() == want.len() && !got.is_empty(), format!("{what}: {} values of {}", got.len(), want.len()))?;
+    ensure(
+        got.len() == want.len() && !got.is_empty(),
+        format!("{what}: {} values of {}", got.len(), want.len()),
+    )?;
     let near = |(&g, &w): (&f32, &f64)| {
         let difference = (f64::from(g) - w).abs();
         difference <= tolerance * w.abs().max(1.0) || (g.is_nan() && w.is_nan())
     };
     match got.iter().zip(want).position(|pair| !near(pair)) {
         None => Ok(()),
-        Some(at) => Err(Failed::from(format!("{what}: at {at} got {:e}, want {:e}", got[at], want[at]))),
+        Some(at) => {
+            Err(Failed::from(format!("{what}: at {at} got {:e}, want {:e}", got[at], want[at])))
+        }
     }
 }
 
@@ -108,7 +132,10 @@ pub fn close(what: &str, got: &[f32], want: &[f64], tolerance: f64) -> Result<()
 pub fn as_often_as(what: &str, count: usize, draws: usize, p: f64) -> Result<(), Failed> {
     let (mean, deviation) = (draws as f64 * p, (draws as f64 * p * (1.0 - p)).sqrt());
     let off = (count as f64 - mean).abs();
-    ensure(off <= 4.0 * deviation, format!("{what}: {count} of {draws}, want {mean:.1} ± 4 · {deviation:.1}"))
+    ensure(
+        off <= 4.0 * deviation,
+        format!("{what}: {count} of {draws}, want {mean:.1} ± 4 · {deviation:.1}"),
+    )
 }
 
 /// The comparisons of this file refuse what they are there to refuse.
@@ -116,14 +143,23 @@ pub fn comparisons_can_fail() -> Result<(), Failed> {
     let accepts = |verdict: Result<(), Failed>| verdict.is_ok();
     let bits = |got: &[f32]| accepts(same_bits("", got, &[1.0, f32::NAN, 0.0]));
     ensure(bits(&[1.0, -f32::NAN, 0.0]), "equal values are accepted")?;
-    for wrong in [&[1.000_000_1, f32::NAN, 0.0][..], &[1.0, 1.0, 0.0], &[1.0, f32::NAN, -0.0], &[1.0, f32::NAN], &[]] {
+    for wrong in [
+        &[1.000_000_1, f32::NAN, 0.0][..],
+        &[1.0, 1.0, 0.0],
+        &[1.0, f32::NAN, -0.0],
+        &[1.0, f32::NAN],
+        &[],
+    ] {
         ensure(!bits(wrong), format!("{wrong:?} has other bits"))?;
     }
     let near = |got: &[f32]| accepts(close("", got, &[0.5, 100.0, f64::NAN], 1e-6));
     ensure(near(&[0.500_000_9, 100.000_09, f32::NAN]), "values within the tolerance are accepted")?;
-    for wrong in
-        [[0.500_002, 100.0, f32::NAN], [0.5, 100.000_2, f32::NAN], [0.5, f32::NAN, f32::NAN], [0.5, 100.0, 0.0]]
-    {
+    for wrong in [
+        [0.500_002, 100.0, f32::NAN],
+        [0.5, 100.000_2, f32::NAN],
+        [0.5, f32::NAN, f32::NAN],
+        [0.5, 100.0, 0.0],
+    ] {
         ensure(!near(&wrong), format!("{wrong:?} is too far off"))?;
     }
     // 100 draws at one half: the deviation is 5.
@@ -131,6 +167,12 @@ pub fn comparisons_can_fail() -> Result<(), Failed> {
         accepts(as_often_as("", 70, 100, 0.5)) && accepts(as_often_as("", 30, 100, 0.5)),
         "4 deviations are accepted",
     )?;
-    ensure(!accepts(as_often_as("", 71, 100, 0.5)) && !accepts(as_often_as("", 29, 100, 0.5)), "more are not")?;
-    ensure(!accepts(as_often_as("", 1, 100, 0.0)) && !accepts(as_often_as("", 99, 100, 1.0)), "what cannot be is not")
+    ensure(
+        !accepts(as_often_as("", 71, 100, 0.5)) && !accepts(as_often_as("", 29, 100, 0.5)),
+        "more are not",
+    )?;
+    ensure(
+        !accepts(as_often_as("", 1, 100, 0.0)) && !accepts(as_often_as("", 99, 100, 1.0)),
+        "what cannot be is not",
+    )
 }

@@ -1,14 +1,18 @@
 //! Measuring: figures that a device can have. None of them is held against a clock.
 
 use libtest_mimic::Failed;
-use wgpu_rnn::bench::{Options, Outcome, Prepared, Shape};
-use wgpu_rnn::calibrate::kernels::{BANDWIDTH, BARRIER, BLOCK_TILES, CHAIN, MULTIPLY_ADD, TILE_QUADS, WORKGROUP_SIZE};
-use wgpu_rnn::calibrate::{Calibration, Part, measure};
-use wgpu_rnn::check::Sizes;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::dims::{Dims, ProbeDims};
-use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::recording::BufferId;
+use wgpu_rnn::internals::diagnostics::bench::{Options, Outcome, Prepared, Shape};
+use wgpu_rnn::internals::diagnostics::calibrate::kernels::{
+    BANDWIDTH, BARRIER, BLOCK_TILES, CHAIN, MULTIPLY_ADD, TILE_QUADS, WORKGROUP_SIZE,
+};
+use wgpu_rnn::internals::diagnostics::calibrate::measure;
+use wgpu_rnn::internals::kernel::uniforms::{Dims, ProbeDims};
+use wgpu_rnn::internals::params::random::Mt19937;
+use wgpu_rnn::internals::params::validate::Sizes;
+use wgpu_rnn::internals::perf::calibration::Calibration;
+use wgpu_rnn::internals::perf::rates::Part;
+use wgpu_rnn::internals::plan::recording::BufferId;
 use wgpu_rnn::{Config, Device, RnnOptions, Schedule, WeightType};
 
 use crate::by_hand::{ByHand, close};
@@ -23,30 +27,43 @@ pub fn figures(target: &Target) -> Result<(), Failed> {
     })?;
     let mut figures = vec![calibration.dispatch_us, calibration.gflops];
     figures.extend(calibration.barrier_us);
-    figures.extend(calibration.bandwidth.iter().flat_map(|b| [Some(b.all_gb_per_s), b.one_gb_per_s]).flatten());
+    figures.extend(
+        calibration.bandwidth.iter().flat_map(|b| [Some(b.all_gb_per_s), b.one_gb_per_s]).flatten(),
+    );
     if matches!(target.machine, Machine::Adapter(_)) {
         figures.extend([calibration.encode_us, calibration.read_back_us]);
-        ensure(calibration.barrier_us.is_some(), format!("an adapter has barriers: {calibration:?}"))?;
+        ensure(
+            calibration.barrier_us.is_some(),
+            format!("an adapter has barriers: {calibration:?}"),
+        )?;
     }
     ensure(figures.iter().all(|x| x.is_finite() && *x > 0.0), format!("{calibration:?}"))?;
     for part in [Part::Linear, Part::Step, Part::StepTiled, Part::Sequence] {
         // The CPU runs steps one way.
-        let runs = matches!(target.machine, Machine::Adapter(_)) || matches!(part, Part::Linear | Part::Step);
+        let runs = matches!(target.machine, Machine::Adapter(_))
+            || matches!(part, Part::Linear | Part::Step);
         let rate = calibration.rate(part, 8);
-        ensure(rate.is_some_and(|rate| rate > 0.0) == runs, format!("{part:?}: {rate:?} in {calibration:?}"))?;
+        ensure(
+            rate.is_some_and(|rate| rate > 0.0) == runs,
+            format!("{part:?}: {rate:?} in {calibration:?}"),
+        )?;
     }
     ensure(calibration.measured && calibration.bandwidth.len() >= 3, format!("{calibration:?}"))?;
-    ensure(calibration.device == device.name() && calibration.backend == device.backend(), format!("{calibration:?}"))
+    ensure(
+        calibration.device == device.name() && calibration.backend == device.backend(),
+        format!("{calibration:?}"),
+    )
 }
 
 pub fn rows(target: &Target) -> Result<(), Failed> {
     let device = target.open(&OpenOptions::default().timestamps())?;
     let config = Config::lstm(5, 9).num_layers(2).bidirectional(true);
     let shape = Shape { name: "small".to_owned(), config, sizes: Sizes { seq_len: 6, batch: 3 } };
-    let calibration = Calibration { measured: true, ..Calibration::typical(&device) };
+    let calibration = Calibration { measured: true, ..device.calibration().clone() };
     let module = RnnOptions::default().schedule(Schedule::Step);
     let options = Options { repetitions: 3, module, ..Options::default() };
-    let outcome = Prepared::new(&shape, WeightType::F32)?.measure(&device, &calibration, &options)?;
+    let outcome =
+        Prepared::new(&shape, WeightType::F32)?.measure(&device, &calibration, &options)?;
     let Outcome::Measured(row) = outcome else { return Err(Failed::from(format!("{outcome:?}"))) };
     ensure(row.agrees == Some(true) && row.compared_steps == 6, format!("{row:?}"))?;
     // Two projections and six steps of each layer.
@@ -55,14 +72,26 @@ pub fn rows(target: &Target) -> Result<(), Failed> {
     ensure((row.encode_us > 0.0) == adapter, format!("adapters alone encode: {row:?}"))?;
     ensure(adapter || row.gpu_us.is_none(), format!("a CPU has no clock of a GPU: {row:?}"))?;
     // The weights are such that f16 holds them, so that its results are as close.
-    let half = Options { module: options.module.clone().weights(WeightType::F16), ..options.clone() };
+    let half =
+        Options { module: options.module.clone().weights(WeightType::F16), ..options.clone() };
     let outcome = Prepared::new(&shape, WeightType::F16)?.measure(&device, &calibration, &half)?;
-    let Outcome::Measured(stored) = outcome else { return Err(Failed::from(format!("{outcome:?}"))) };
+    let Outcome::Measured(stored) = outcome else {
+        return Err(Failed::from(format!("{outcome:?}")));
+    };
     ensure(stored.agrees == Some(true) && stored.dtype == "f16", format!("{stored:?}"))?;
     // Without timestamps there is no time of the device's own, and the numbers are the same.
-    let outcome = Prepared::new(&shape, WeightType::F32)?.measure(&target.device()?, &calibration, &options)?;
-    let Outcome::Measured(plain) = outcome else { return Err(Failed::from(format!("{outcome:?}"))) };
-    ensure(plain.gpu_us.is_none() && plain.max_abs_vs_f64 == row.max_abs_vs_f64, format!("{plain:?} {row:?}"))
+    let outcome = Prepared::new(&shape, WeightType::F32)?.measure(
+        &target.device()?,
+        &calibration,
+        &options,
+    )?;
+    let Outcome::Measured(plain) = outcome else {
+        return Err(Failed::from(format!("{outcome:?}")));
+    };
+    ensure(
+        plain.gpu_us.is_none() && plain.max_abs_vs_f64 == row.max_abs_vs_f64,
+        format!("{plain:?} {row:?}"),
+    )
 }
 
 /// Runs the same by hand on the adapter and on the CPU.
@@ -79,7 +108,8 @@ pub fn twins(target: &Target) -> Result<(), Failed> {
     let random = |seed, count| Mt19937::new(seed).uniform_vec(count, -1.0, 1.0);
 
     let mut by_hand = ByHand::default();
-    let (x, y) = (by_hand.buffer(random(1, WORKGROUP_SIZE)), by_hand.buffer(vec![0.0; WORKGROUP_SIZE]));
+    let (x, y) =
+        (by_hand.buffer(random(1, WORKGROUP_SIZE)), by_hand.buffer(vec![0.0; WORKGROUP_SIZE]));
     by_hand.dispatch((&CHAIN, &[]), dims(3, 2), &[x, y], [1, 1, 1], 5);
     alike("chain", &device, &by_hand, y)?;
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::Failed;
-use wgpu_rnn::case::{CaseFile, Content};
-use wgpu_rnn::verify::{Status, find, run_file, run_with};
+use wgpu_rnn::internals::diagnostics::case::{CaseFile, Content};
+use wgpu_rnn::internals::diagnostics::verify::{Status, find, run_file, run_with};
 use wgpu_rnn::{Schedule, Tensor};
 
 use crate::{Target, conformance, ensure};
@@ -22,7 +22,10 @@ fn all_pass(target: &Target, folders: &[PathBuf], least: usize) -> Result<(), Fa
         match report.status {
             Status::Pass => passed += 1,
             Status::Unsupported => {
-                ensure(report.reason.is_some_and(|r| !r.is_empty()), format!("{}: no feature is named", report.id))?;
+                ensure(
+                    report.reason.is_some_and(|r| !r.is_empty()),
+                    format!("{}: no feature is named", report.id),
+                )?;
             }
             Status::Fail | Status::Error => {
                 bad.push(format!("{}: {}", report.id, report.reason.unwrap_or_default()));
@@ -48,10 +51,15 @@ pub fn fixtures(target: &Target) -> Result<(), Failed> {
 
 /// All folders of the collection but those that hold no cases.
 pub fn conformance(target: &Target) -> Result<(), Failed> {
-    let Some(root) = conformance::part("") else { return Err("no folder of conformance cases".into()) };
-    let mut folders: Vec<PathBuf> =
-        std::fs::read_dir(root)?.map(|entry| entry.map(|e| e.path())).collect::<std::io::Result<_>>()?;
-    folders.retain(|folder| folder.is_dir() && !folder.ends_with("malformed") && !folder.ends_with("errors"));
+    let Some(root) = conformance::part("") else {
+        return Err("no folder of conformance cases".into());
+    };
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(root)?
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<std::io::Result<_>>()?;
+    folders.retain(|folder| {
+        folder.is_dir() && !folder.ends_with("malformed") && !folder.ends_with("errors")
+    });
     folders.sort();
     all_pass(target, &folders, least(target, [205, 190, 23]))
 }
@@ -60,24 +68,36 @@ pub fn conformance(target: &Target) -> Result<(), Failed> {
 pub fn a_wrong_expectation_fails(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let paths = find(&[fixtures_folder()])?;
-    let lstm = paths.iter().find(|p| p.file_stem().is_some_and(|s| s.to_string_lossy().starts_with("wide_lstm")));
+    let lstm = paths
+        .iter()
+        .find(|p| p.file_stem().is_some_and(|s| s.to_string_lossy().starts_with("wide_lstm")));
     let path = lstm.ok_or("there is no fixture wide_lstm")?;
     for which in 0..3 {
         for wrong in [0.125, f32::NAN, f32::INFINITY] {
             let mut file = CaseFile::open(path)?;
-            let Content::Case(case) = &mut file.content else { return Err("wide_lstm is supported".into()) };
+            let Content::Case(case) = &mut file.content else {
+                return Err("wide_lstm is supported".into());
+            };
             let tensor = &mut case.expected[which].tensor;
             let last = tensor.data().len() - 1;
             tensor.data_mut()[last] += wrong;
             let report = run_file(&device, &file, &target.options());
-            ensure(report.status == Status::Fail, format!("expected tensor {which} altered by {wrong}: {report:?}"))?;
+            ensure(
+                report.status == Status::Fail,
+                format!("expected tensor {which} altered by {wrong}: {report:?}"),
+            )?;
         }
         let mut file = CaseFile::open(path)?;
-        let Content::Case(case) = &mut file.content else { return Err("wide_lstm is supported".into()) };
+        let Content::Case(case) = &mut file.content else {
+            return Err("wide_lstm is supported".into());
+        };
         let tensor = &mut case.expected[which].tensor;
         *tensor = Tensor::new(vec![tensor.data().len()], tensor.data().to_vec())?;
         let report = run_file(&device, &file, &target.options());
-        ensure(report.status == Status::Fail, format!("expected tensor {which} of another shape: {report:?}"))?;
+        ensure(
+            report.status == Status::Fail,
+            format!("expected tensor {which} of another shape: {report:?}"),
+        )?;
     }
     Ok(())
 }

@@ -8,11 +8,14 @@ use crate::networks::random;
 use crate::{Target, ensure};
 
 /// Input size, hidden size, T and B.
-const SIZES: [[usize; 4]; 5] = [[1, 1, 1, 1], [3, 4, 5, 2], [8, 16, 3, 1], [5, 13, 7, 3], [16, 33, 4, 8]];
+const SIZES: [[usize; 4]; 5] =
+    [[1, 1, 1, 1], [3, 4, 5, 2], [8, 16, 3, 1], [5, 13, 7, 3], [16, 33, 4, 8]];
 
 /// Step t of `[T, B, features]`, as `[B, features]`.
 fn step(tensor: &Tensor, t: usize) -> Result<Tensor, Failed> {
-    let &[_, batch, features] = tensor.shape() else { return Err("not a tensor of three axes".into()) };
+    let &[_, batch, features] = tensor.shape() else {
+        return Err("not a tensor of three axes".into());
+    };
     let size = batch * features;
     Ok(Tensor::new([batch, features], tensor.data()[t * size..(t + 1) * size].to_vec())?)
 }
@@ -27,12 +30,15 @@ pub fn loop_is_the_layer(target: &Target) -> Result<(), Failed> {
     for kind in Kind::ALL {
         for bias in [true, false] {
             for [input_size, hidden_size, seq_len, batch] in SIZES {
-                let what = format!("{kind} bias={bias} {input_size}x{hidden_size} T={seq_len} B={batch}");
-                let params = Params::init(&Config::new(kind, input_size, hidden_size).bias(bias), 3)?;
+                let what =
+                    format!("{kind} bias={bias} {input_size}x{hidden_size} T={seq_len} B={batch}");
+                let params =
+                    Params::init(&Config::new(kind, input_size, hidden_size).bias(bias), 3)?;
                 let (rnn, cell) = (Rnn::new(&device, &params)?, Cell::new(&device, &params)?);
                 let input = random([seq_len, batch, input_size], 4)?;
                 let h = random([1, batch, hidden_size], 5)?;
-                let c = (kind == Kind::Lstm).then(|| random([1, batch, hidden_size], 6)).transpose()?;
+                let c =
+                    (kind == Kind::Lstm).then(|| random([1, batch, hidden_size], 6)).transpose()?;
                 let first = State { h, c };
                 let (output, last) = rnn.forward(&input, Some(&first))?;
 
@@ -46,11 +52,15 @@ pub fn loop_is_the_layer(target: &Target) -> Result<(), Failed> {
                     ensure(alike(&state.h, &want), format!("{what}: h of the cell at t={t}"))?;
                     let h = stream.step(&x)?;
                     ensure(alike(&h, &want), format!("{what}: h of the stream at t={t}"))?;
-                    ensure(states_alike(&stream.state()?, &state), format!("{what}: state of the stream at t={t}"))?;
+                    ensure(
+                        states_alike(&stream.state()?, &state),
+                        format!("{what}: state of the stream at t={t}"),
+                    )?;
                 }
                 ensure(states_alike(&state, &of_cell(&last)?), format!("{what}: the last state"))?;
                 stream.reset();
-                let (h, zero) = (stream.step(&step(&input, 0)?)?, cell.forward(&step(&input, 0)?, None)?.h);
+                let (h, zero) =
+                    (stream.step(&step(&input, 0)?)?, cell.forward(&step(&input, 0)?, None)?.h);
                 ensure(alike(&h, &zero), format!("{what}: the first step after reset"))?;
             }
         }
@@ -64,15 +74,25 @@ pub fn shapes(target: &Target) -> Result<(), Failed> {
     for kind in Kind::ALL {
         let lstm = kind == Kind::Lstm;
         let cell = Cell::new(&device, &Params::init(&Config::new(kind, 3, 5), 1)?)?;
-        let (row, one) = (random([1, 1, 3], 2)?.reshaped([3])?, random([1, 1, 3], 2)?.reshaped([1, 3])?);
+        let (row, one) =
+            (random([1, 1, 3], 2)?.reshaped([3])?, random([1, 1, 3], 2)?.reshaped([1, 3])?);
         let (flat, rows) = (cell.forward(&row, None)?, cell.forward(&one, None)?);
         ensure(flat.h.shape() == [5] && rows.h.shape() == [1, 5], format!("{kind}: shapes of h"))?;
-        ensure(bits(&flat.h) == bits(&rows.h), format!("{kind}: one row with and without its axis"))?;
+        ensure(
+            bits(&flat.h) == bits(&rows.h),
+            format!("{kind}: one row with and without its axis"),
+        )?;
         let (flat, rows) = (cell.forward(&row, Some(&flat))?, cell.forward(&one, Some(&rows))?);
         ensure(bits(&flat.h) == bits(&rows.h), format!("{kind}: the second step of one row"))?;
-        ensure(flat.c.as_ref().map(|c| c.shape().to_vec()) == lstm.then(|| vec![5]), format!("{kind}: shape of c"))?;
+        ensure(
+            flat.c.as_ref().map(|c| c.shape().to_vec()) == lstm.then(|| vec![5]),
+            format!("{kind}: shape of c"),
+        )?;
         let mut stream = cell.stream(1)?;
-        ensure(stream.step(&row)?.shape() == [5], format!("{kind}: a stream of one row without its axis"))?;
+        ensure(
+            stream.step(&row)?.shape() == [5],
+            format!("{kind}: a stream of one row without its axis"),
+        )?;
         ensure(bits(&stream.step(&one)?) == bits(&rows.h), format!("{kind}: and with it"))?;
 
         let none = cell.forward(&Tensor::zeros([0, 3])?, None)?;
@@ -80,7 +100,10 @@ pub fn shapes(target: &Target) -> Result<(), Failed> {
         let again = cell.forward(&Tensor::zeros([0, 3])?, Some(&none))?;
         ensure(again == none, format!("{kind}: no rows with a state"))?;
         let mut stream = cell.stream(0)?;
-        ensure(stream.step(&Tensor::zeros([0, 3])?)? == none.h, format!("{kind}: a stream of no rows"))?;
+        ensure(
+            stream.step(&Tensor::zeros([0, 3])?)? == none.h,
+            format!("{kind}: a stream of no rows"),
+        )?;
         ensure(stream.state()? == none, format!("{kind}: the state of a stream of no rows"))?;
     }
     Ok(())
@@ -89,18 +112,33 @@ pub fn shapes(target: &Target) -> Result<(), Failed> {
 pub fn refusals(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let rows = [
-        (Config::lstm(3, 4).num_layers(2), "LSTMCell is one layer in one direction and has no num_layers=2; use LSTM"),
+        (
+            Config::lstm(3, 4).num_layers(2),
+            "LSTMCell is one layer in one direction and has no num_layers=2; use LSTM",
+        ),
         (
             Config::gru(3, 4).bidirectional(true).batch_first(true),
             "GRUCell is one layer in one direction and has no bidirectional=True, batch_first=True; use GRU",
         ),
-        (Config::lstm(3, 4).proj_size(2), "LSTMCell is one layer in one direction and has no proj_size=2; use LSTM"),
-        (Config::rnn(3, 4).dropout(0.5), "RNNCell is one layer in one direction and has no dropout=0.5; use RNN"),
+        (
+            Config::lstm(3, 4).proj_size(2),
+            "LSTMCell is one layer in one direction and has no proj_size=2; use LSTM",
+        ),
+        (
+            Config::rnn(3, 4).dropout(0.5),
+            "RNNCell is one layer in one direction and has no dropout=0.5; use RNN",
+        ),
     ];
     for (config, want) in rows {
         let error = Cell::new(&device, &Params::init(&config, 0)?);
         let told = matches!(&error, Err(Error::Config(message)) if message == want);
-        ensure(told, format!("{config:?}: {:?}, want {want}", error.map(|_| "made").map_err(|e| e.to_string())))?;
+        ensure(
+            told,
+            format!(
+                "{config:?}: {:?}, want {want}",
+                error.map(|_| "made").map_err(|e| e.to_string())
+            ),
+        )?;
     }
     let cell = Cell::new(&device, &Params::init(&Config::gru(3, 4), 0)?)?;
     let mut stream = cell.stream(2)?;

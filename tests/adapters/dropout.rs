@@ -2,9 +2,9 @@
 
 use libtest_mimic::Failed;
 use wgpu_rnn::Device;
-use wgpu_rnn::dims::{Dims, DropoutDims};
-use wgpu_rnn::kernel::DROPOUT;
-use wgpu_rnn::random::{Mt19937, dropout_constants, philox4x32};
+use wgpu_rnn::internals::kernel::DROPOUT;
+use wgpu_rnn::internals::kernel::uniforms::{Dims, DropoutDims};
+use wgpu_rnn::internals::params::random::{Mt19937, dropout_constants, philox4x32};
 
 use crate::by_hand::{ByHand, as_often_as, comparisons_can_fail, same_bits};
 use crate::{Target, ensure};
@@ -48,7 +48,8 @@ impl Segment {
             scale,
             pad: [0; 3],
         };
-        let workgroups = device.limits().fold_workgroups("dropout", self.len().div_ceil(4 * 64) as u64)?;
+        let workgroups =
+            device.limits().fold_workgroups("dropout", self.len().div_ceil(4 * 64) as u64)?;
         by_hand.dispatch((&DROPOUT, &[]), Dims::Dropout(dims), &[settings, y], workgroups, 1);
         by_hand.run(device, [y]).map(|[y]| y)
     }
@@ -81,9 +82,18 @@ pub fn masks(target: &Target) -> Result<(), Failed> {
     let border = f64::from(philox4x32([0, FIRST_TIME + 2, 9, SITE], KEY)[0]) / 4_294_967_296.0;
     for sizes in [[1, 1, 1, 1], [3, 1, 2, 5], [5, 3, 1, 65], [2, 3, 2, 17], [7, 5, 2, 9]] {
         for p in [0.0, 0.3, 0.5, 0.99, 1.0, border] {
-            let segment = Segment { first_step: 2, first_row: 9, seq_len: sizes[0] + 5, ..Segment::whole(sizes, p) };
+            let segment = Segment {
+                first_step: 2,
+                first_row: 9,
+                seq_len: sizes[0] + 5,
+                ..Segment::whole(sizes, p)
+            };
             let values = Mt19937::new(3).uniform_vec(segment.len(), -2.0, 2.0);
-            let want: Vec<f32> = values.iter().zip(segment.factors()).map(|(value, factor)| value * factor).collect();
+            let want: Vec<f32> = values
+                .iter()
+                .zip(segment.factors())
+                .map(|(value, factor)| value * factor)
+                .collect();
             same_bits(&format!("{sizes:?}, p = {p}"), &segment.run(&device, &values)?, &want)?;
         }
     }
@@ -98,11 +108,15 @@ pub fn masks_are_those_of_the_whole(target: &Target) -> Result<(), Failed> {
     let want = whole.run(&device, &values)?;
     let step = whole.len() / 6;
     let head = Segment { sizes: [2, 4, 2, 3], ..whole }.run(&device, &values[..2 * step])?;
-    let tail = Segment { sizes: [4, 4, 2, 3], first_step: 2, ..whole }.run(&device, &values[2 * step..])?;
+    let tail = Segment { sizes: [4, 4, 2, 3], first_step: 2, ..whole }
+        .run(&device, &values[2 * step..])?;
     same_bits("two segments", &[head, tail].concat(), &want)?;
     // Rows 1 to 3 of every step.
-    let rows = |all: &[f32]| all.chunks(step).flat_map(|rows| rows[step / 4..].to_vec()).collect::<Vec<f32>>();
-    let pass = Segment { sizes: [6, 3, 2, 3], first_row: 1, ..whole }.run(&device, &rows(&values))?;
+    let rows = |all: &[f32]| {
+        all.chunks(step).flat_map(|rows| rows[step / 4..].to_vec()).collect::<Vec<f32>>()
+    };
+    let pass =
+        Segment { sizes: [6, 3, 2, 3], first_row: 1, ..whole }.run(&device, &rows(&values))?;
     same_bits("a pass over rows", &pass, &rows(&want))?;
     let other = Segment { first_row: 1, ..whole }.run(&device, &values)?;
     ensure(other != want, "other rows draw other numbers")
@@ -119,12 +133,21 @@ pub fn fractions(target: &Target) -> Result<(), Failed> {
         let kept: Vec<f32> = y.iter().copied().filter(|&value| value != 0.0).collect();
         as_often_as(&format!("kept at p = {p}"), kept.len(), y.len(), 1.0 - p)?;
         let scale = (1.0 / (1.0 - p)) as f32;
-        ensure(kept.iter().all(|&value| value == scale), format!("p = {p}: kept values are {scale}"))?;
+        ensure(
+            kept.iter().all(|&value| value == scale),
+            format!("p = {p}: kept values are {scale}"),
+        )?;
         // Neighbours in a quad, directions and steps do not draw the same.
         for distance in [1, 200, 400, 4000] {
-            let pairs: Vec<_> = y.chunks_exact(2 * distance).flat_map(|c| c.iter().zip(&c[distance..])).collect();
+            let pairs: Vec<_> =
+                y.chunks_exact(2 * distance).flat_map(|c| c.iter().zip(&c[distance..])).collect();
             let both = pairs.iter().filter(|(a, b)| **a != 0.0 && **b != 0.0).count();
-            as_often_as(&format!("p = {p}, both of two at {distance}"), both, pairs.len(), (1.0 - p) * (1.0 - p))?;
+            as_often_as(
+                &format!("p = {p}, both of two at {distance}"),
+                both,
+                pairs.len(),
+                (1.0 - p) * (1.0 - p),
+            )?;
         }
     }
     let values = Mt19937::new(5).uniform_vec(ones.len(), -2.0, 2.0);

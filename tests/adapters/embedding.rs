@@ -2,9 +2,9 @@
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::dims::{Dims, EmbedDims};
-use wgpu_rnn::kernel::EMBED;
-use wgpu_rnn::random::Mt19937;
+use wgpu_rnn::internals::kernel::EMBED;
+use wgpu_rnn::internals::kernel::uniforms::{Dims, EmbedDims};
+use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::{Embedding, Error, StateDict, Tensor};
 
 use crate::by_hand::{ByHand, comparisons_can_fail, same_bits};
@@ -14,7 +14,9 @@ use crate::{Target, ensure};
 pub fn shards(target: &Target) -> Result<(), Failed> {
     comparisons_can_fail()?;
     let device = target.device()?;
-    for (rows, vocabulary, quads) in [(1, 1, 1), (3, 5, 3), (65, 257, 1), (257, 65, 17), (5000, 3, 5)] {
+    for (rows, vocabulary, quads) in
+        [(1, 1, 1), (3, 5, 3), (65, 257, 1), (257, 65, 17), (5000, 3, 5)]
+    {
         let width = quads as usize * 4;
         let weight = Mt19937::new(1).uniform_vec(vocabulary as usize * width, -1.0, 1.0);
         // One token in the vocabulary's number beyond its end.
@@ -29,7 +31,8 @@ pub fn shards(target: &Target) -> Result<(), Failed> {
             let before = vec![7.0; rows as usize * width];
             let bindings = [by_hand.words(&tokens), by_hand.buffer(own), by_hand.buffer(before)];
             let dims = EmbedDims { rows, first_token, tokens: shard.len() as u32, quads };
-            let workgroups = device.limits().fold_workgroups("embed", u64::from((rows * quads).div_ceil(64)))?;
+            let workgroups =
+                device.limits().fold_workgroups("embed", u64::from((rows * quads).div_ceil(64)))?;
             by_hand.dispatch((&EMBED, &[]), Dims::Embed(dims), &bindings, workgroups, 1);
             let row = |&token: &u32| match shard.contains(&token) {
                 true => weight[token as usize * width..][..width].to_vec(),
@@ -47,16 +50,22 @@ pub fn shards(target: &Target) -> Result<(), Failed> {
 pub fn lookups(target: &Target) -> Result<(), Failed> {
     let whole = target.device()?;
     // 1 KiB binds 12 rows of 17 values: 65 rows are in 6 shards, and 35 indices take 3 passes.
-    let small = target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 1024))?;
+    let small =
+        target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 1024))?;
     let weight = Tensor::new([65, 17], Mt19937::new(2).uniform_vec(65 * 17, -1.0, 1.0))?;
     for device in [whole, small] {
         let embedding = Embedding::new(&device, &weight, Some(-1))?;
         for shape in [&[35][..], &[], &[5, 7], &[1], &[2, 1, 3], &[35], &[3, 0]] {
             let count = shape.iter().product::<usize>();
-            let indices: Vec<i64> = (0..count as i64).map(|i| 64 - (i * 29 + count as i64) % 65).collect();
+            let indices: Vec<i64> =
+                (0..count as i64).map(|i| 64 - (i * 29 + count as i64) % 65).collect();
             let y = embedding.forward(&indices, shape)?;
-            ensure(y.shape() == [shape, &[17]].concat(), format!("{shape:?} gives {:?}", y.shape()))?;
-            let want: Vec<f32> = indices.iter().flat_map(|&index| weight.row(index as usize)).copied().collect();
+            ensure(
+                y.shape() == [shape, &[17]].concat(),
+                format!("{shape:?} gives {:?}", y.shape()),
+            )?;
+            let want: Vec<f32> =
+                indices.iter().flat_map(|&index| weight.row(index as usize)).copied().collect();
             ensure(y.data().len() == want.len(), format!("{shape:?}: {} values", y.data().len()))?;
             if count > 0 {
                 same_bits(&format!("{device}: {shape:?}"), y.data(), &want)?;
@@ -65,7 +74,10 @@ pub fn lookups(target: &Target) -> Result<(), Failed> {
     }
     let tiny = target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 64))?;
     let error = Embedding::new(&tiny, &weight, None).map(drop);
-    let named = matches!(error, Err(Error::Limit { limit: "max_storage_buffer_binding_size", needed: 80, .. }));
+    let named = matches!(
+        error,
+        Err(Error::Limit { limit: "max_storage_buffer_binding_size", needed: 80, .. })
+    );
     ensure(named, format!("a row of 80 bytes in a binding of 64: {error:?}"))
 }
 
@@ -80,7 +92,10 @@ pub fn fixtures(target: &Target) -> Result<(), Failed> {
         let padding = |key: &str| file.metadata(key).map(str::parse::<i64>).transpose();
         let embedding = Embedding::new(&device, &file.tensor("weight")?, padding("padding_idx")?)?;
         let row = padding("padding_row")?.map(usize::try_from).transpose()?;
-        ensure(embedding.padding_idx() == row, format!("{name}: padding_idx is {:?}", embedding.padding_idx()))?;
+        ensure(
+            embedding.padding_idx() == row,
+            format!("{name}: padding_idx is {:?}", embedding.padding_idx()),
+        )?;
         let shape = file.get("indices").map(|entry| entry.shape().to_vec()).unwrap_or_default();
         let mut indices = file.i64("indices")?;
         let want = file.tensor("output")?;
@@ -90,7 +105,10 @@ pub fn fixtures(target: &Target) -> Result<(), Failed> {
         if embedding.num_embeddings() > 1 {
             indices[0] = (indices[0] + 1) % embedding.num_embeddings() as i64;
             let other = embedding.forward(&indices, &shape)?;
-            ensure(same_bits(&name, other.data(), want.data()).is_err(), format!("{name}: another index is told"))?;
+            ensure(
+                same_bits(&name, other.data(), want.data()).is_err(),
+                format!("{name}: another index is told"),
+            )?;
         }
         count += 1;
     }

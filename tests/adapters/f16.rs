@@ -1,9 +1,9 @@
 //! Weights stored as f16: the numbers are those of the rounded weights, to the last bit.
 
 use libtest_mimic::Failed;
-use wgpu_rnn::compare::Tolerance;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::lockstep::lockstep;
+use wgpu_rnn::internals::diagnostics::compare::Tolerance;
+use wgpu_rnn::internals::diagnostics::lockstep::lockstep;
 use wgpu_rnn::{Config, Error, Kind, Params, Rnn, RnnOptions, WeightType};
 
 use crate::alike::{alike, states_alike};
@@ -17,24 +17,31 @@ fn rounded(params: &Params) -> Result<Params, Failed> {
         true => values.to_vec(),
         false => values.iter().map(|&value| half::f16::from_f32(value).to_f32()).collect(),
     };
-    Ok(Params::from_fn(params.config(), |name, _| Ok(round(name, values.next().unwrap_or_default())))?)
+    Ok(Params::from_fn(params.config(), |name, _| {
+        Ok(round(name, values.next().unwrap_or_default()))
+    })?)
 }
 
 pub fn rounded_weights(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    let small = target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 16_384))?;
+    let small =
+        target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 16_384))?;
     let f16 = target.options().weights(WeightType::F16);
     for (kind, proj_size) in Kind::ALL.map(|kind| (kind, 0)).into_iter().chain([(Kind::Lstm, 7)]) {
-        for (input_size, hidden_size, batch, bidirectional) in [(3, 13, 1, true), (9, 65, 5, false), (33, 40, 17, true)]
+        for (input_size, hidden_size, batch, bidirectional) in
+            [(3, 13, 1, true), (9, 65, 5, false), (33, 40, 17, true)]
         {
             if proj_size > 0 && !target.projects() {
                 continue;
             }
-            let config = Config::new(kind, input_size, hidden_size).num_layers(2).bidirectional(bidirectional);
+            let config = Config::new(kind, input_size, hidden_size)
+                .num_layers(2)
+                .bidirectional(bidirectional);
             let params = Params::init(&config.proj_size(proj_size), 3)?;
             let input = random([6, batch, input_size], 4)?;
             let (want, want_state) =
-                Rnn::with_options(&device, &rounded(&params)?, &target.options())?.forward(&input, None)?;
+                Rnn::with_options(&device, &rounded(&params)?, &target.options())?
+                    .forward(&input, None)?;
             for device in [&device, &small] {
                 let Ok(rnn) = Rnn::with_options(device, &params, &f16) else {
                     // `sequence` does not run layers in shards.
@@ -42,9 +49,13 @@ pub fn rounded_weights(target: &Target) -> Result<(), Failed> {
                 };
                 let (output, state) = rnn.forward(&input, None)?;
                 let what = format!("{kind} {input_size} {hidden_size} {batch}");
-                ensure(alike(&output, &want) && states_alike(&state, &want_state), format!("{what}: as rounded"))?;
+                ensure(
+                    alike(&output, &want) && states_alike(&state, &want_state),
+                    format!("{what}: as rounded"),
+                )?;
             }
-            let (exact, _) = Rnn::with_options(&device, &params, &target.options())?.forward(&input, None)?;
+            let (exact, _) =
+                Rnn::with_options(&device, &params, &target.options())?.forward(&input, None)?;
             ensure(!alike(&exact, &want), "rounding shows")?;
         }
     }
@@ -57,7 +68,10 @@ pub fn values_beyond(target: &Target) -> Result<(), Failed> {
     let params = |value: f32| {
         Params::from_fn(&Config::gru(2, 3), |name, shape| {
             let count = shape.iter().product();
-            Ok(vec![if name == "weight_hh_l0" || name.starts_with("bias") { value } else { 0.5 }; count])
+            Ok(vec![
+                if name == "weight_hh_l0" || name.starts_with("bias") { value } else { 0.5 };
+                count
+            ])
         })
     };
     let f16 = RnnOptions::default().weights(WeightType::F16);
@@ -79,7 +93,10 @@ pub fn kernels(target: &Target) -> Result<(), Failed> {
         let options = target.options().weights(WeightType::F16);
         let reports = lockstep(&device, &params, &input, None, None, Tolerance::F32, &options)?;
         for report in &reports {
-            ensure(report.kernel.ends_with("_f16") && report.agrees() && report.count > 0, format!("{report:?}"))?;
+            ensure(
+                report.kernel.ends_with("_f16") && report.agrees() && report.count > 0,
+                format!("{report:?}"),
+            )?;
         }
         ensure(!reports.is_empty(), "kernels were compared")?;
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::dims::Dims;
-use wgpu_rnn::recording::{Command, Dispatch};
-use wgpu_rnn::session::{Session, Weights};
+use wgpu_rnn::internals::engine::session::{Session, Weights};
+use wgpu_rnn::internals::kernel::uniforms::Dims;
+use wgpu_rnn::internals::plan::recording::{Command, Dispatch};
 use wgpu_rnn::{Config, Device, Error, Params, Rnn, Tensor};
 
 use crate::memory::{Own, allocated};
@@ -45,7 +45,10 @@ pub fn out_of_memory(target: &Target) -> Result<(), Failed> {
     // The stream is where it was.
     let second = stream.forward(&small)?;
     let mut whole = rnn.stream(64)?;
-    ensure(whole.forward(&small)? == first && whole.forward(&small)? == second, "the stream goes on")
+    ensure(
+        whole.forward(&small)? == first && whole.forward(&small)? == second,
+        "the stream goes on",
+    )
 }
 
 /// What a driver refuses beyond the checks of plans is told with the adapter's name, what was being done and what it said.
@@ -55,7 +58,10 @@ pub fn refused_by_the_driver(target: &Target) -> Result<(), Failed> {
     let input = random([5, 2, 3], 9)?;
     let want = rnn.forward(&input, None)?;
     let recording = rnn.plan(5, 2)?.recording;
-    let weights = recording.buffers.iter().filter(|b| b.role == wgpu_rnn::recording::Role::Weight);
+    let weights = recording
+        .buffers
+        .iter()
+        .filter(|b| b.role == wgpu_rnn::internals::plan::recording::Role::Weight);
     let weights: Vec<_> = weights.cloned().collect();
     let with = |change: &dyn Fn(&mut Dispatch)| -> wgpu_rnn::Result<()> {
         let mut recording = recording.clone();
@@ -70,9 +76,13 @@ pub fn refused_by_the_driver(target: &Target) -> Result<(), Failed> {
     with(&|_| {})?;
     type Case<'a> = (&'a str, &'a str, &'a dyn Fn(&mut Dispatch));
     let cases: [Case<'_>; 3] = [
-        ("an override that there is not", "building a pipeline", &|d| d.overrides.push(("NONSENSE", 1))),
+        ("an override that there is not", "building a pipeline", &|d| {
+            d.overrides.push(("NONSENSE", 1))
+        }),
         ("a binding too few", "binding buffers", &|d| d.bindings.truncate(2)),
-        ("more workgroups than an axis has", "running a recording", &|d| d.workgroups = [70_000, 1, 1]),
+        ("more workgroups than an axis has", "running a recording", &|d| {
+            d.workgroups = [70_000, 1, 1]
+        }),
     ];
     for (what, doing, change) in cases {
         match with(change) {

@@ -2,9 +2,11 @@
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::kernel::SAMPLE_SITE;
-use wgpu_rnn::language_model::{GenerateOptions, Generator, LanguageModel, LanguageModelConfig, LanguageModelParams};
-use wgpu_rnn::random::philox4x32;
+use wgpu_rnn::internals::kernel::SAMPLE_SITE;
+use wgpu_rnn::internals::params::random::philox4x32;
+use wgpu_rnn::language_model::{
+    GenerateOptions, Generator, LanguageModel, LanguageModelConfig, LanguageModelParams,
+};
 use wgpu_rnn::{Device, Kind, State, Tensor};
 
 use crate::language_model::{params, tokens};
@@ -53,7 +55,8 @@ fn drawn(logits: &[f32], options: &GenerateOptions, position: usize, row: usize)
     let mut sorted = logits.to_vec();
     sorted.sort_by(|a, b| b.total_cmp(a));
     let among = if options.top_k == 0 { logits.len() } else { options.top_k.min(logits.len()) };
-    let scale = |logit: f32| (f64::from(logit) - f64::from(sorted[0])) / f64::from(options.temperature);
+    let scale =
+        |logit: f32| (f64::from(logit) - f64::from(sorted[0])) / f64::from(options.temperature);
     let weight = |&logit: &f32| if logit >= sorted[among - 1] { scale(logit).exp() } else { 0.0 };
     let weights: Vec<f64> = logits.iter().map(weight).collect();
     let total: f64 = weights.iter().sum();
@@ -90,7 +93,9 @@ fn ensure_drawn(
         let (want, margin) = drawn(logits, options, position, row);
         ensure(
             token == want || margin < ROUNDING,
-            format!("{what}: token {token} at {position} of row {row}, want {want}, whose margin is {margin:e}"),
+            format!(
+                "{what}: token {token} at {position} of row {row}, want {want}, whose margin is {margin:e}"
+            ),
         )?;
         surprises += usize::from(token != likeliest(logits));
     }
@@ -111,11 +116,17 @@ pub fn greedy_is_a_loop_of_forward(target: &Target) -> Result<(), Failed> {
             text.push(token);
             (next, state) = (vec![token], Some(end));
         }
-        for options in [greedy(), options().temperature(-0.0), options().top_k(1), greedy().top_k(5).seed(1)] {
+        for options in
+            [greedy(), options().temperature(-0.0), options().top_k(1), greedy().top_k(5).seed(1)]
+        {
             let got = generated(&model, &[&prompt], &options, 12)?;
-            ensure(got == [&text[5..]], format!("{kind}, {options:?}: got {got:?}, want {:?}", &text[5..]))?;
+            ensure(
+                got == [&text[5..]],
+                format!("{kind}, {options:?}: got {got:?}, want {:?}", &text[5..]),
+            )?;
         }
-        let mut others = (0..NTOKEN as u32).map(|first| generated(&model, &[&[first]], &greedy(), 12));
+        let mut others =
+            (0..NTOKEN as u32).map(|first| generated(&model, &[&[first]], &greedy(), 12));
         let differs = others.any(|other| other.is_ok_and(|other| other != [&text[5..]]));
         ensure(differs, format!("{kind}: no other prompt has another text"))?;
     }
@@ -128,7 +139,9 @@ pub fn sampling_is_forward_and_the_definition(target: &Target) -> Result<(), Fai
     let prompts: [&[u32]; 3] = [&[3, 1, 4], &[1], &[16, 0, 2, 9, 8, 5]];
     for kind in Kind::ALL {
         let model = model(&device, kind)?;
-        for options in [options(), options().temperature(0.6).seed(5), options().temperature(2.0).top_k(4)] {
+        for options in
+            [options(), options().temperature(0.6).seed(5), options().temperature(2.0).top_k(4)]
+        {
             let what = format!("{kind}, {options:?}");
             let texts = generated(&model, &prompts, &options, 24)?;
             let mut surprises = 0;
@@ -139,7 +152,8 @@ pub fn sampling_is_forward_and_the_definition(target: &Target) -> Result<(), Fai
                     let accepted = ensure_drawn(&what, &model, &wrong, (prompt, text, row)).is_ok();
                     ensure(!accepted, format!("{what}: another seed would do"))?;
                 }
-                let accepted = ensure_drawn(&what, &model, &options, (prompt, text, row + 1)).is_ok();
+                let accepted =
+                    ensure_drawn(&what, &model, &options, (prompt, text, row + 1)).is_ok();
                 ensure(!accepted, format!("{what}: another row would do"))?;
             }
             ensure(surprises > 5, format!("{what}: {surprises} tokens are not the likeliest"))?;
@@ -158,17 +172,26 @@ pub fn rows_and_chunks(target: &Target) -> Result<(), Failed> {
         let together = generated(&model, &prompts, &greedy(), 9)?;
         for (prompt, text) in prompts.iter().zip(&together) {
             let alone = generated(&model, &[prompt], &greedy(), 9)?;
-            ensure(alone == [text.as_slice()], format!("{kind}, {prompt:?}: {alone:?} alone, {text:?} with others"))?;
+            ensure(
+                alone == [text.as_slice()],
+                format!("{kind}, {prompt:?}: {alone:?} alone, {text:?} with others"),
+            )?;
         }
         // What the first row draws does not depend on the others either.
         let first = generated(&model, &prompts, &options(), 9)?;
         let alone = generated(&model, &prompts[..1], &options(), 9)?;
-        ensure(first[..1] == alone, format!("{kind}: {alone:?} alone, {:?} with others", first[0]))?;
+        ensure(
+            first[..1] == alone,
+            format!("{kind}: {alone:?} alone, {:?} with others", first[0]),
+        )?;
         for options in [options(), greedy()] {
             let want = generated(&model, &prompts[..2], &options, 35)?;
             for chunk in [1, 2, 7, 32] {
                 let got = generated(&model, &prompts[..2], &options.chunk(chunk), 35)?;
-                ensure(got == want, format!("{kind}: {got:?} in chunks of {chunk}, want {want:?}"))?;
+                ensure(
+                    got == want,
+                    format!("{kind}: {got:?} in chunks of {chunk}, want {want:?}"),
+                )?;
             }
         }
     }
@@ -181,8 +204,10 @@ pub fn limits(target: &Target) -> Result<(), Failed> {
     let whole = LanguageModel::new(&target.device()?, &params)?;
     let prompts: [&[u32]; 3] = [&tokens(1, 9, 65), &[64], &[33, 31, 32]];
     let want = generated(&whole, &prompts, &options(), 20)?;
-    for (name, value) in [("max_storage_buffer_binding_size", 1024), ("max_work_per_submission", 1)] {
-        let model = LanguageModel::new(&target.open(&OpenOptions::default().limit(name, value))?, &params)?;
+    for (name, value) in [("max_storage_buffer_binding_size", 1024), ("max_work_per_submission", 1)]
+    {
+        let model =
+            LanguageModel::new(&target.open(&OpenOptions::default().limit(name, value))?, &params)?;
         if value == 1024 {
             let commands = model.plan_generation(3, 4)?.layers.recording.commands;
             let dispatches = commands.iter().flat_map(|command| command.dispatches(0));
@@ -194,7 +219,10 @@ pub fn limits(target: &Target) -> Result<(), Failed> {
     }
     let needed = whole.plan_generation(3, 4)?.layers.size();
     for (budget, enough) in [(needed, true), (needed - 1, false)] {
-        let model = LanguageModel::new(&target.open(&OpenOptions::default().memory_budget(budget))?, &params)?;
+        let model = LanguageModel::new(
+            &target.open(&OpenOptions::default().memory_budget(budget))?,
+            &params,
+        )?;
         let planned = model.plan_generation(3, 4).is_ok();
         ensure(planned == enough, format!("a budget of {budget} for {needed} bytes: {planned}"))?;
     }
@@ -207,7 +235,8 @@ pub fn limits(target: &Target) -> Result<(), Failed> {
 pub fn generators_are_independent(target: &Target) -> Result<(), Failed> {
     let model = model(&target.device()?, Kind::Lstm)?;
     let [first, second]: [&[&[u32]]; 2] = [&[&[1, 2, 3], &[4]], &[&[5, 6], &[7, 8, 9]]];
-    let want = [generated(&model, first, &options(), 10)?, generated(&model, second, &greedy(), 10)?];
+    let want =
+        [generated(&model, first, &options(), 10)?, generated(&model, second, &greedy(), 10)?];
     let mut generators = [model.generate(first, &options())?, model.generate(second, &greedy())?];
     let mut got = [vec![Vec::new(); 2], vec![Vec::new(); 2]];
     for _ in 0..10 {
@@ -224,11 +253,14 @@ pub fn generators_are_independent(target: &Target) -> Result<(), Failed> {
 /// Rows of several states, along the batch.
 fn beside(states: &[State]) -> State {
     let rows = |of: &dyn Fn(&State) -> Option<Tensor>| {
-        let swapped: Vec<Tensor> = states.iter().filter_map(of).map(|tensor| crate::parts::swapped(&tensor)).collect();
+        let swapped: Vec<Tensor> =
+            states.iter().filter_map(of).map(|tensor| crate::parts::swapped(&tensor)).collect();
         (!swapped.is_empty()).then(|| crate::parts::swapped(&joined(&swapped)))
     };
     let c = rows(&|state| state.c.clone());
-    rows(&|state| Some(state.h.clone())).map(|h| State { h, c }).unwrap_or_else(|| states[0].clone())
+    rows(&|state| Some(state.h.clone()))
+        .map(|h| State { h, c })
+        .unwrap_or_else(|| states[0].clone())
 }
 
 /// The state is that of a forward pass over all that the device has read: the prompts, and the tokens but the last.
@@ -255,7 +287,10 @@ pub fn states(target: &Target) -> Result<(), Failed> {
                 read => model.forward(read, 1, None).map(|(_, state)| state),
             };
             let want = beside(&texts.iter().map(alone).collect::<Result<Vec<_>, _>>()?);
-            ensure(state == want, format!("{kind}: the state after {} tokens", texts[1].len() - 1))?;
+            ensure(
+                state == want,
+                format!("{kind}: the state after {} tokens", texts[1].len() - 1),
+            )?;
             let row = state_part(&state, |tensor| along_second(tensor, std::iter::once(1)));
             let begun = texts[1].len() > 1;
             ensure(
@@ -287,7 +322,8 @@ pub fn nothing_to_draw_from(target: &Target) -> Result<(), Failed> {
     let model = LanguageModel::new(&device, &poisoned)?;
     for options in [greedy(), options().top_k(1), options().temperature(0.1)] {
         // Row 1 begins with the token; row 0 draws it and fails one position later.
-        for (prompts, row, tokens) in [(&[&[1_u32, 2][..], &[1]][..], 0, 1), (&[&[1], &[3]], 1, 0)] {
+        for (prompts, row, tokens) in [(&[&[1_u32, 2][..], &[1]][..], 0, 1), (&[&[1], &[3]], 1, 0)]
+        {
             let mut generator = model.generate(prompts, &options)?;
             for _ in 0..tokens {
                 let token = generator.next().ok_or("a token")??;
@@ -299,7 +335,10 @@ pub fn nothing_to_draw_from(target: &Target) -> Result<(), Failed> {
             );
             ensure(message == Err(want.clone()), format!("{options:?}: {message:?}, want {want}"))?;
             for _ in 0..3 {
-                ensure(generator.next().is_none(), format!("{options:?}: after an error there are no more"))?;
+                ensure(
+                    generator.next().is_none(),
+                    format!("{options:?}: after an error there are no more"),
+                )?;
             }
         }
     }
@@ -312,19 +351,34 @@ pub fn nothing_to_draw_from(target: &Target) -> Result<(), Failed> {
 pub fn refusals(target: &Target) -> Result<(), Failed> {
     let model = model(&target.device()?, Kind::Gru)?;
     let refused = |prompts: &[&[u32]], options: GenerateOptions, want: &str| {
-        let message = model.generate(prompts, &options).map(drop).map_err(|error| error.to_string());
+        let message =
+            model.generate(prompts, &options).map(drop).map_err(|error| error.to_string());
         ensure(message == Err(want.to_owned()), format!("{message:?}, want {want}"))
     };
     refused(&[], options(), "there is nothing to generate: no prompt was given")?;
     refused(&[&[1], &[]], options(), "prompt 1 is empty: give at least one token")?;
-    refused(&[&[1], &[2, 17]], options(), "index out of range in self: prompts[1][1] is 17, expected 0 to 16")?;
-    refused(&[&[u32::MAX]], options(), "index out of range in self: prompts[0][0] is 4294967295, expected 0 to 16")?;
-    for (temperature, shown) in [(-1.0, "-1"), (f32::NAN, "NaN"), (f32::INFINITY, "inf"), (-f32::INFINITY, "-inf")] {
+    refused(
+        &[&[1], &[2, 17]],
+        options(),
+        "index out of range in self: prompts[1][1] is 17, expected 0 to 16",
+    )?;
+    refused(
+        &[&[u32::MAX]],
+        options(),
+        "index out of range in self: prompts[0][0] is 4294967295, expected 0 to 16",
+    )?;
+    for (temperature, shown) in
+        [(-1.0, "-1"), (f32::NAN, "NaN"), (f32::INFINITY, "inf"), (-f32::INFINITY, "-inf")]
+    {
         let want = format!("temperature should be a finite number of at least 0, got {shown}");
         refused(&[&[1]], options().temperature(temperature), &want)?;
     }
     for chunk in [0, 4097, usize::MAX] {
-        refused(&[&[1]], options().chunk(chunk), &format!("chunk should be 1 to 4096, got {chunk}"))?;
+        refused(
+            &[&[1]],
+            options().chunk(chunk),
+            &format!("chunk should be 1 to 4096, got {chunk}"),
+        )?;
     }
     // At the ends of the ranges.
     let mut text = model.generate(&[&[16]], &options().top_k(usize::MAX).seed(u64::MAX))?;
@@ -332,7 +386,10 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     for temperature in [f32::MIN_POSITIVE, 1e-40, 1e-45] {
         let coldest = generated(&model, &[&[1, 2]], &options().temperature(temperature), 6)?;
         let want = generated(&model, &[&[1, 2]], &greedy(), 6)?;
-        ensure(coldest == want, format!("a temperature of {temperature:e}: {coldest:?}, want {want:?}"))?;
+        ensure(
+            coldest == want,
+            format!("a temperature of {temperature:e}: {coldest:?}, want {want:?}"),
+        )?;
     }
     let hottest = generated(&model, &[&[1, 2]], &options().temperature(f32::MAX), 60)?;
     let different: std::collections::BTreeSet<_> = hottest[0].iter().collect();

@@ -7,13 +7,15 @@
 use std::collections::HashMap;
 
 use libtest_mimic::Failed;
-use wgpu_rnn::compare::{Comparison, Tolerance};
-use wgpu_rnn::params::expected_parameters;
+use wgpu_rnn::internals::diagnostics::compare::{Comparison, Tolerance};
+use wgpu_rnn::internals::params::expected_parameters;
 use wgpu_rnn::{Config, Kind, Params, Rnn, State, Tensor};
 
 use crate::bits::assert_same;
 use crate::parameters::in_order;
-use crate::parts::{Outcome, along_first, along_last, along_second, joined, outcome_part, state_part};
+use crate::parts::{
+    Outcome, along_first, along_last, along_second, joined, outcome_part, state_part,
+};
 use crate::{Target, ensure, seeded};
 
 const HIDDEN_SIZES: [usize; 4] = [1, 5, 37, 128];
@@ -58,11 +60,18 @@ pub fn pieces_of_time(target: &Target) -> Result<(), Failed> {
                 let whole = rnn.forward(&input, None)?;
                 for steps in [1, 3, 20] {
                     let got = in_pieces(&rnn, &input, steps, Some)?;
-                    assert_same(&format!("{kind} H = {hidden_size} B = {batch} by {steps} steps"), &got, &whole);
+                    assert_same(
+                        &format!("{kind} H = {hidden_size} B = {batch} by {steps} steps"),
+                        &got,
+                        &whole,
+                    );
                 }
                 if hidden_size == 37 {
                     let forgetful = in_pieces(&rnn, &input, 20, |_| None)?;
-                    ensure(forgetful != whole, format!("{kind}: a state that is not carried must show"))?;
+                    ensure(
+                        forgetful != whole,
+                        format!("{kind}: a state that is not carried must show"),
+                    )?;
                 }
             }
         }
@@ -77,16 +86,20 @@ pub fn rows_of_a_batch(target: &Target) -> Result<(), Failed> {
     let lengths: Vec<usize> = (0..batch).map(|row| (row * 5 + 3) % (seq_len + 1)).collect();
     let input = seeded::tensor(21, &[seq_len, batch, features], 2.0);
     for kind in Kind::ALL {
-        for (hidden_size, bidirectional) in HIDDEN_SIZES.into_iter().flat_map(|size| [(size, false), (size, true)]) {
-            let config = Config::new(kind, features, hidden_size).num_layers(2).bidirectional(bidirectional);
+        for (hidden_size, bidirectional) in
+            HIDDEN_SIZES.into_iter().flat_map(|size| [(size, false), (size, true)])
+        {
+            let config =
+                Config::new(kind, features, hidden_size).num_layers(2).bidirectional(bidirectional);
             let config = target.suited(config);
             let rnn = target.rnn(&device, &Params::init(&config, 12)?)?;
             let state = initial(&config, batch, 22);
             for lengths in [None, Some(&lengths)] {
-                let run = |input: &Tensor, state: &State, rows: std::ops::Range<usize>| match lengths {
-                    None => rnn.forward(input, Some(state)),
-                    Some(lengths) => rnn.forward_lengths(input, &lengths[rows], Some(state)),
-                };
+                let run =
+                    |input: &Tensor, state: &State, rows: std::ops::Range<usize>| match lengths {
+                        None => rnn.forward(input, Some(state)),
+                        Some(lengths) => rnn.forward_lengths(input, &lengths[rows], Some(state)),
+                    };
                 let whole = run(&input, &state, 0..batch)?;
                 for size in (1..=9).chain([17]) {
                     // Not always at the same place of the batch.
@@ -95,9 +108,16 @@ pub fn rows_of_a_batch(target: &Target) -> Result<(), Failed> {
                     let part = |t: &Tensor| along_second(t, rows.clone());
                     let got = run(&part(&input), &state_part(&state, part), rows.clone())?;
                     let padded = lengths.is_some();
-                    let what = format!("{kind} H = {hidden_size}, both directions {bidirectional}, lengths {padded}");
-                    assert_same(&format!("{what}, rows {rows:?}"), &got, &outcome_part(&whole, part));
-                    let next = |t: &Tensor| along_second(t, rows.clone().map(|row| (row + 1) % batch));
+                    let what = format!(
+                        "{kind} H = {hidden_size}, both directions {bidirectional}, lengths {padded}"
+                    );
+                    assert_same(
+                        &format!("{what}, rows {rows:?}"),
+                        &got,
+                        &outcome_part(&whole, part),
+                    );
+                    let next =
+                        |t: &Tensor| along_second(t, rows.clone().map(|row| (row + 1) % batch));
                     // A single unit with relu may be 0 in every row.
                     let differ = hidden_size == 1 || got != outcome_part(&whole, next);
                     ensure(differ, format!("{what}: the rows beside these must differ"))?;
@@ -125,15 +145,24 @@ pub fn padding(target: &Target) -> Result<(), Failed> {
         input
     };
     for kind in Kind::ALL {
-        for (hidden_size, bidirectional) in HIDDEN_SIZES.into_iter().flat_map(|size| [(size, false), (size, true)]) {
-            let config = Config::new(kind, features, hidden_size).num_layers(2).bidirectional(bidirectional);
+        for (hidden_size, bidirectional) in
+            HIDDEN_SIZES.into_iter().flat_map(|size| [(size, false), (size, true)])
+        {
+            let config =
+                Config::new(kind, features, hidden_size).num_layers(2).bidirectional(bidirectional);
             let config = target.suited(config);
             let rnn = target.rnn(&device, &Params::init(&config, 13)?)?;
-            let run = |input: &Tensor| rnn.forward_lengths(input, &lengths, Some(&initial(&config, batch, 32)));
+            let run = |input: &Tensor| {
+                rnn.forward_lengths(input, &lengths, Some(&initial(&config, batch, 32)))
+            };
             let want = run(&filled(0.0, 0))?;
             let what = format!("{kind} H = {hidden_size}, both directions {bidirectional}");
             for value in [f32::NAN, f32::INFINITY, 1e30] {
-                assert_same(&format!("{what}, padding of {value}"), &run(&filled(value, 0))?, &want);
+                assert_same(
+                    &format!("{what}, padding of {value}"),
+                    &run(&filled(value, 0))?,
+                    &want,
+                );
             }
             let finite = want.0.data().iter().all(|value| value.is_finite());
             ensure(finite, format!("{what}: NaN would hide a difference"))?;
@@ -150,7 +179,8 @@ fn directions_swapped(params: &Params) -> Result<Params, Failed> {
     let names = expected_parameters(config).into_iter().map(|(name, _)| name);
     let by_name: HashMap<String, &[f32]> = names.zip(in_order(params)).collect();
     let swapped = Params::from_fn(config, |name, shape| {
-        let other = name.strip_suffix("_reverse").map_or_else(|| format!("{name}_reverse"), str::to_owned);
+        let other =
+            name.strip_suffix("_reverse").map_or_else(|| format!("{name}_reverse"), str::to_owned);
         let values = by_name[&other].to_vec();
         if !name.starts_with("weight_ih") || name.starts_with("weight_ih_l0") {
             return Ok(values);
@@ -165,7 +195,9 @@ fn halves_exchanged(tensor: &Tensor) -> Tensor {
     let features = tensor.shape()[tensor.shape().len() - 1];
     let rows = tensor.data().len() / features;
     let halves = [features / 2..features, 0..features / 2].map(|half| along_last(tensor, half));
-    let data = (0..rows).flat_map(|row| halves.iter().flat_map(move |half| half.row(row)).copied()).collect();
+    let data = (0..rows)
+        .flat_map(|row| halves.iter().flat_map(move |half| half.row(row)).copied())
+        .collect();
     Tensor::new(tensor.shape(), data).expect("the same values")
 }
 
@@ -175,30 +207,42 @@ pub fn time_reversed(target: &Target) -> Result<(), Failed> {
     let (seq_len, batch, features) = (8, 3, 6);
     let backwards = |t: &Tensor| along_first(t, (0..seq_len).rev());
     for kind in Kind::ALL {
-        for (hidden_size, num_layers) in HIDDEN_SIZES.into_iter().flat_map(|size| [(size, 1), (size, 2)]) {
-            let config = Config::new(kind, features, hidden_size).num_layers(num_layers).bidirectional(true);
+        for (hidden_size, num_layers) in
+            HIDDEN_SIZES.into_iter().flat_map(|size| [(size, 1), (size, 2)])
+        {
+            let config =
+                Config::new(kind, features, hidden_size).num_layers(num_layers).bidirectional(true);
             let params = Params::init(&config, 14)?;
             let input = seeded::tensor(41, &[seq_len, batch, features], 2.0);
             let state = initial(&config, batch, 42);
             // Index layer · 2 + direction of the states.
             let exchanged = |t: &Tensor| along_first(t, (0..2 * num_layers).map(|at| at ^ 1));
             let forwards = target.rnn(&device, &params)?.forward(&input, Some(&state))?;
-            let want = (halves_exchanged(&backwards(&forwards.0)), state_part(&forwards.1, exchanged));
+            let want =
+                (halves_exchanged(&backwards(&forwards.0)), state_part(&forwards.1, exchanged));
             let run = |params: &Params| {
                 let rnn = target.rnn(&device, params)?;
-                Ok::<_, Failed>(rnn.forward(&backwards(&input), Some(&state_part(&state, exchanged)))?)
+                Ok::<_, Failed>(
+                    rnn.forward(&backwards(&input), Some(&state_part(&state, exchanged)))?,
+                )
             };
             let got = run(&directions_swapped(&params)?)?;
             let what = format!("{kind} H = {hidden_size} L = {num_layers}");
             if num_layers == 1 {
                 assert_same(&what, &got, &want);
-                ensure(run(&params)? != want, format!("{what}: weights that are not exchanged must show"))?;
+                ensure(
+                    run(&params)? != want,
+                    format!("{what}: weights that are not exchanged must show"),
+                )?;
                 continue;
             }
             // The second layer adds the products with its two halves of features in the other order. The states of the
             // first are exact all the same.
             let first_layer = |(_, state): &Outcome| state_part(state, |t| along_first(t, 0..2));
-            ensure(first_layer(&got) == first_layer(&want), format!("{what}: the states of the first layer"))?;
+            ensure(
+                first_layer(&got) == first_layer(&want),
+                format!("{what}: the states of the first layer"),
+            )?;
             close(&what, &got, &want)?;
             let wrong = close(&what, &run(&params)?, &want);
             ensure(wrong.is_err(), format!("{what}: weights that are not exchanged must show"))?;
@@ -212,7 +256,12 @@ fn close(what: &str, got: &Outcome, want: &Outcome) -> Result<(), Failed> {
     let mut comparison = Comparison::default();
     let mut add = |name: &str, got: &Tensor, want: &Tensor| {
         let wide: Vec<f64> = want.data().iter().map(|&value| f64::from(value)).collect();
-        comparison.add_tensor(name, got, (want.shape(), &wide), Tolerance { atol: 2e-6, rtol: 2e-6 });
+        comparison.add_tensor(
+            name,
+            got,
+            (want.shape(), &wide),
+            Tolerance { atol: 2e-6, rtol: 2e-6 },
+        );
     };
     add("output", &got.0, &want.0);
     add("h_n", &got.1.h, &want.1.h);

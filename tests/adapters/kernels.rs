@@ -1,10 +1,10 @@
 //! Each kernel against its twin, dispatch by dispatch.
 
 use libtest_mimic::Failed;
-use wgpu_rnn::compare::Tolerance;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::lockstep::lockstep as compare_in_lockstep;
-use wgpu_rnn::random::Mt19937;
+use wgpu_rnn::internals::diagnostics::compare::Tolerance;
+use wgpu_rnn::internals::diagnostics::lockstep::lockstep as compare_in_lockstep;
+use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::{Config, Kind, Params, RnnOptions, Schedule, State, Tensor};
 
 use crate::{Target, ensure};
@@ -26,14 +26,18 @@ const SHAPES: [(usize, usize, usize, bool); 10] = [
 pub fn lockstep(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     // A binding this small cuts time and weights, so that segments and shards go through lockstep too.
-    let small = target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 16_384))?;
-    for (kind, projected) in
-        Kind::ALL.map(|kind| (kind, false)).into_iter().chain(target.projects().then_some((Kind::Lstm, true)))
+    let small =
+        target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 16_384))?;
+    for (kind, projected) in Kind::ALL
+        .map(|kind| (kind, false))
+        .into_iter()
+        .chain(target.projects().then_some((Kind::Lstm, true)))
     {
         for (hidden_size, batch, num_layers, bidirectional) in SHAPES {
             let (seq_len, input_size) = (3, hidden_size % 7 + 1);
             // All but one unit, or about half of them: as many quads as the state has, and fewer.
-            let proj_size = if projected { hidden_size - 1 - batch % 2 * (hidden_size / 2) } else { 0 };
+            let proj_size =
+                if projected { hidden_size - 1 - batch % 2 * (hidden_size / 2) } else { 0 };
             if projected && proj_size == 0 {
                 continue;
             }
@@ -41,12 +45,16 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
             let config = target.suited(config.bidirectional(bidirectional).proj_size(proj_size));
             let params = Params::init(&config, hidden_size as u64)?;
             let mut generator = Mt19937::new(batch as u64);
-            let mut random =
-                |shape: [usize; 3]| Tensor::new(shape, generator.uniform_vec(shape.iter().product(), -2.0, 2.0));
+            let mut random = |shape: [usize; 3]| {
+                Tensor::new(shape, generator.uniform_vec(shape.iter().product(), -2.0, 2.0))
+            };
             let input = random([seq_len, batch, input_size])?;
             let states = |units| [config.num_layers * config.num_directions(), batch, units];
             let h = random(states(config.state_size()))?;
-            let state = State { h, c: (kind == Kind::Lstm).then(|| random(states(hidden_size))).transpose()? };
+            let state = State {
+                h,
+                c: (kind == Kind::Lstm).then(|| random(states(hidden_size))).transpose()?,
+            };
             // The rows end at different steps, the first one at the last.
             let lengths: Vec<usize> = (0..batch).map(|row| seq_len - row % seq_len).collect();
             // Neither `sequence` nor `wavefront` runs layers in shards.
@@ -71,7 +79,10 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
                 )?;
                 for report in reports {
                     let place = report.worst.as_ref().map(ToString::to_string).unwrap_or_default();
-                    ensure(report.agrees() && report.count > 0, format!("{kind} {hidden_size}: {report:?} {place}"))?;
+                    ensure(
+                        report.agrees() && report.count > 0,
+                        format!("{kind} {hidden_size}: {report:?} {place}"),
+                    )?;
                 }
             }
         }
@@ -88,8 +99,12 @@ pub fn laid_out_as_on_a_gpu(target: &Target) -> Result<(), Failed> {
     let overrides = dispatches.flat_map(|dispatch| &dispatch.overrides);
     let held = overrides.clone().find(|(name, _)| *name == "HELD").map(|(_, held)| *held == 1);
     ensure(held.unwrap_or(true), "weights of 33 units are held")?;
-    let lanes: Vec<u32> = overrides.filter(|(name, _)| *name == "LANES").map(|(_, lanes)| *lanes).collect();
-    ensure(!lanes.is_empty() && lanes.iter().all(|&lanes| lanes > 1), format!("lanes of a unit: {lanes:?}"))
+    let lanes: Vec<u32> =
+        overrides.filter(|(name, _)| *name == "LANES").map(|(_, lanes)| *lanes).collect();
+    ensure(
+        !lanes.is_empty() && lanes.iter().all(|&lanes| lanes > 1),
+        format!("lanes of a unit: {lanes:?}"),
+    )
 }
 
 /// Sums of as many terms as plans allow one invocation on this adapter: if the driver stopped a loop early, as Mesa's
@@ -98,25 +113,34 @@ pub fn loop_canary(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     // 65,536 input features are 4,096 tiles of `linear`, 28,688 counted iterations; 32,768 units the same for `step`.
     let input_size = 65_536;
-    let params = Params::from_fn(&Config::new(Kind::RnnRelu, input_size, 2).bias(false), |name, shape| {
-        let value = if name.starts_with("weight_ih") { 1.0 } else { 0.0 };
-        Ok(vec![value; shape.iter().product()])
-    })?;
+    let params =
+        Params::from_fn(&Config::new(Kind::RnnRelu, input_size, 2).bias(false), |name, shape| {
+            let value = if name.starts_with("weight_ih") { 1.0 } else { 0.0 };
+            Ok(vec![value; shape.iter().product()])
+        })?;
     let rnn = wgpu_rnn::Rnn::new(&device, &params)?;
-    let (output, _) = rnn.forward(&Tensor::new([1, 1, input_size], vec![1.0; input_size])?, None)?;
+    let (output, _) =
+        rnn.forward(&Tensor::new([1, 1, input_size], vec![1.0; input_size])?, None)?;
     // Whole numbers up to 2^24 are exact in f32 in any order.
-    ensure(output.data() == [input_size as f32; 2], format!("linear: got {:?}, want {input_size}", output.data()))?;
+    ensure(
+        output.data() == [input_size as f32; 2],
+        format!("linear: got {:?}, want {input_size}", output.data()),
+    )?;
     let hidden_size = 8_192;
-    let params = Params::from_fn(&Config::new(Kind::RnnRelu, 1, hidden_size).bias(false), |name, shape| {
-        // One row of ones is enough: the first unit sums the whole state.
-        let mut values = vec![0.0; shape.iter().product()];
-        if name.starts_with("weight_hh") {
-            values[..hidden_size].fill(1.0);
-        }
-        Ok(values)
-    })?;
+    let params =
+        Params::from_fn(&Config::new(Kind::RnnRelu, 1, hidden_size).bias(false), |name, shape| {
+            // One row of ones is enough: the first unit sums the whole state.
+            let mut values = vec![0.0; shape.iter().product()];
+            if name.starts_with("weight_hh") {
+                values[..hidden_size].fill(1.0);
+            }
+            Ok(values)
+        })?;
     let rnn = wgpu_rnn::Rnn::new(&device, &params)?;
     let state = State { h: Tensor::new([1, 1, hidden_size], vec![1.0; hidden_size])?, c: None };
     let (output, _) = rnn.forward(&Tensor::zeros([1, 1, 1])?, Some(&state))?;
-    ensure(output.data()[0] == hidden_size as f32, format!("step: got {}, want {hidden_size}", output.data()[0]))
+    ensure(
+        output.data()[0] == hidden_size as f32,
+        format!("step: got {}, want {hidden_size}", output.data()[0]),
+    )
 }

@@ -1,11 +1,11 @@
 //! Language models: PyTorch's logits, states and losses, and what must not change a bit of them.
 
 use libtest_mimic::Failed;
-use wgpu_rnn::compare::{Comparison, Tolerance};
 use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::internals::diagnostics::compare::{Comparison, Tolerance};
+use wgpu_rnn::internals::params::random::Mt19937;
+use wgpu_rnn::internals::plan::LanguageModelPlan;
 use wgpu_rnn::language_model::{LanguageModel, LanguageModelConfig, LanguageModelParams};
-use wgpu_rnn::plan::LanguageModelPlan;
-use wgpu_rnn::random::Mt19937;
 use wgpu_rnn::{Error, ForwardOptions, Kind, State, StateDict, Tensor};
 
 use crate::bits::{assert_same, assert_same_tensor};
@@ -41,7 +41,9 @@ pub fn initial(config: &LanguageModelConfig, batch: usize) -> State {
 /// What a fixture expects, by name.
 fn expected(file: &StateDict) -> Result<Vec<(&'static str, Tensor)>, Failed> {
     let names = ["logits", "hn", "cn"].into_iter().filter(|name| file.get(name).is_some());
-    Ok(names.map(|name| file.tensor(name).map(|tensor| (name, tensor))).collect::<Result<_, _>>()?)
+    Ok(names
+        .map(|name| file.tensor(name).map(|tensor| (name, tensor)))
+        .collect::<Result<_, _>>()?)
 }
 
 /// Whether a forward pass gave what was expected, within the fixture's tolerance.
@@ -49,7 +51,12 @@ fn judge(file: &StateDict, (logits, state): &Outcome, expected: &[(&str, Tensor)
     let tolerance = Tolerance { atol: metadata(file, "atol"), rtol: metadata(file, "rtol") };
     let mut comparison = Comparison::default();
     let got = [Some(logits), Some(&state.h), state.c.as_ref()];
-    assert_eq!(got.iter().flatten().count(), expected.len(), "{}: what is compared", file.path().display());
+    assert_eq!(
+        got.iter().flatten().count(),
+        expected.len(),
+        "{}: what is compared",
+        file.path().display()
+    );
     for (got, (name, want)) in got.into_iter().flatten().zip(expected) {
         let wide: Vec<f64> = want.data().iter().map(|&value| f64::from(value)).collect();
         comparison.add_tensor(name, got, (want.shape(), &wide), tolerance);
@@ -72,17 +79,24 @@ pub fn fixtures(target: &Target) -> Result<(), Failed> {
         let got = model.forward(&tokens, batch, state.as_ref())?;
         let mut expected = expected(file)?;
         let comparison = judge(file, &got, &expected);
-        ensure(comparison.agrees() && comparison.count > 0, format!("{what}: {}", comparison.describe()))?;
+        ensure(
+            comparison.agrees() && comparison.count > 0,
+            format!("{what}: {}", comparison.describe()),
+        )?;
         for which in 0..expected.len() {
             let right = expected[which].1.clone();
             let off = 2.0 * metadata::<f32>(file, "atol") + 1e-6;
             for wrong in [off, f32::NAN, f32::INFINITY] {
                 let last = right.data().len() - 1;
                 // Away from what was found, which may be on either side.
-                let side = if got_value(&got, which, last) > right.data()[last] { -wrong } else { wrong };
+                let side =
+                    if got_value(&got, which, last) > right.data()[last] { -wrong } else { wrong };
                 expected[which].1.data_mut()[last] += side;
                 let comparison = judge(file, &got, &expected);
-                ensure(!comparison.agrees(), format!("{what}: {} is off by {wrong}", expected[which].0))?;
+                ensure(
+                    !comparison.agrees(),
+                    format!("{what}: {} is off by {wrong}", expected[which].0),
+                )?;
                 expected[which].1 = right.clone();
             }
         }
@@ -112,7 +126,10 @@ pub fn losses(target: &Target) -> Result<(), Failed> {
         let score = model.score(&text, streams)?;
         ensure(score.tokens == text.len() - 1, format!("{what}: {} predictions", score.tokens))?;
         ensure(near(score.loss), format!("{what}: got {}, want {want}", score.loss))?;
-        ensure(score.perplexity() == score.loss.exp(), format!("{what}: a perplexity of {}", score.perplexity()))?;
+        ensure(
+            score.perplexity() == score.loss.exp(),
+            format!("{what}: a perplexity of {}", score.perplexity()),
+        )?;
         if text.len() > 2 {
             for other in [1, streams + 1] {
                 let loss = model.score(&text, other)?.loss;
@@ -161,7 +178,10 @@ pub fn pieces(target: &Target) -> Result<(), Failed> {
 /// Dispatches of a kernel in a plan.
 fn dispatches(plan: &LanguageModelPlan, kernel: &str) -> usize {
     let commands = plan.layers.recording.commands.iter();
-    commands.flat_map(|command| command.dispatches(0)).filter(|dispatch| dispatch.kernel.name == kernel).count()
+    commands
+        .flat_map(|command| command.dispatches(0))
+        .filter(|dispatch| dispatch.kernel.name == kernel)
+        .count()
 }
 
 /// Passes by a small binding, by a memory budget and by a bound of a submission's work give what one pass gives.
@@ -173,7 +193,8 @@ pub fn passes(target: &Target) -> Result<(), Failed> {
         let whole = LanguageModel::new(&target.device()?, &params)?;
         let plan = whole.plan(STEPS, BATCH)?;
         ensure(plan.layers.sizes.seq_len == STEPS, "a short text is one pass")?;
-        let training = ForwardOptions { state: Some(&state), training: Some(5), ..ForwardOptions::default() };
+        let training =
+            ForwardOptions { state: Some(&state), training: Some(5), ..ForwardOptions::default() };
         let want = whole.forward(&tokens, BATCH, Some(&state))?;
         let trained = whole.forward_with(&tokens, BATCH, &training)?;
         let loss = whole.score(&tokens, BATCH)?.loss;
@@ -187,10 +208,17 @@ pub fn passes(target: &Target) -> Result<(), Failed> {
             ensure(steps < STEPS, format!("{kind} {what}: a pass of {steps} steps"))?;
             let what = format!("{kind}, {what}: passes of {steps} steps");
             assert_same(&what, &model.forward(&tokens, BATCH, Some(&state))?, &want);
-            assert_same(&format!("{what}, training"), &model.forward_with(&tokens, BATCH, &training)?, &trained);
+            assert_same(
+                &format!("{what}, training"),
+                &model.forward_with(&tokens, BATCH, &training)?,
+                &trained,
+            );
             // The same losses, added up in another order.
             let cut = model.score(&tokens, BATCH)?.loss;
-            ensure((cut - loss).abs() < 1e-12 * loss, format!("{what}: a loss of {cut}, want {loss}"))?;
+            ensure(
+                (cut - loss).abs() < 1e-12 * loss,
+                format!("{what}: a loss of {cut}, want {loss}"),
+            )?;
         }
     }
     Ok(())
@@ -199,25 +227,36 @@ pub fn passes(target: &Target) -> Result<(), Failed> {
 /// Tables in several shards give what whole ones give, tied or not.
 pub fn shards(target: &Target) -> Result<(), Failed> {
     // 1 KiB binds 32 rows of 8 values: 65 tokens are in 3 shards.
-    let small = target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 1024))?;
+    let small =
+        target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 1024))?;
     let whole = target.device()?;
-    for (kind, tied) in [(Kind::Lstm, false), (Kind::Lstm, true), (Kind::Gru, true), (Kind::RnnRelu, false)] {
+    for (kind, tied) in
+        [(Kind::Lstm, false), (Kind::Lstm, true), (Kind::Gru, true), (Kind::RnnRelu, false)]
+    {
         let config = LanguageModelConfig::new(kind, 65, 8, 8, 2).tie_weights(tied);
         let params = params(&config)?;
         let [small, whole] = [&small, &whole].map(|device| LanguageModel::new(device, &params));
         let (small, whole) = (small?, whole?);
         let what = format!("{kind}, tied {tied}");
         let plan = small.plan(9, 3)?;
-        ensure(dispatches(&plan, "embed") == 3, format!("{what}: {} shards", dispatches(&plan, "embed")))?;
+        ensure(
+            dispatches(&plan, "embed") == 3,
+            format!("{what}: {} shards", dispatches(&plan, "embed")),
+        )?;
         let decoding = |plan: &LanguageModelPlan| {
             let logits = plan.result;
-            let commands = plan.layers.recording.commands.iter().flat_map(|command| command.dispatches(0));
+            let commands =
+                plan.layers.recording.commands.iter().flat_map(|command| command.dispatches(0));
             commands.filter(|dispatch| dispatch.bindings.last().copied() == logits).count()
         };
-        ensure(decoding(&plan) == 3 && decoding(&whole.plan(9, 3)?) == 1, format!("{what}: shards of the decoder"))?;
+        ensure(
+            decoding(&plan) == 3 && decoding(&whole.plan(9, 3)?) == 1,
+            format!("{what}: shards of the decoder"),
+        )?;
         let tokens = tokens(3, 27, 65);
         assert_same(&what, &small.forward(&tokens, 3, None)?, &whole.forward(&tokens, 3, None)?);
-        let [cut, loss] = [&small, &whole].map(|model| model.score(&tokens, 3).map(|score| score.loss));
+        let [cut, loss] =
+            [&small, &whole].map(|model| model.score(&tokens, 3).map(|score| score.loss));
         let (cut, loss) = (cut?, loss?);
         ensure((cut - loss).abs() < 1e-12 * loss, format!("{what}: a loss of {cut}, want {loss}"))?;
     }
@@ -235,7 +274,11 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     let bound = |name, value| target.open(&OpenOptions::default().limit(name, value));
     let wide = params(&LanguageModelConfig::new(Kind::Gru, 65, 20, 4, 1))?;
     named("a row of 80 bytes", binding, LanguageModel::new(&bound(binding, 64)?, &wide))?;
-    named("all weights", "memory_budget", LanguageModel::new(&bound("memory_budget", 4096)?, &wide))?;
+    named(
+        "all weights",
+        "memory_budget",
+        LanguageModel::new(&bound("memory_budget", 4096)?, &wide),
+    )?;
 
     let config = LanguageModelConfig::new(Kind::Gru, 65, 4, 4, 1);
     let params = params(&config)?;
@@ -256,9 +299,17 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     let weights: u64 = weights.buffers[..13].iter().map(|buffer| buffer.size()).sum();
     let poor = LanguageModel::new(&bound("memory_budget", weights + 64)?, &params)?;
     named("weights and no room", "memory_budget", poor.forward(&[0; 3], 3, None))?;
-    named("weights and no room to generate", "memory_budget", poor.generate(&prompts(1), &Default::default()))?;
+    named(
+        "weights and no room to generate",
+        "memory_budget",
+        poor.generate(&prompts(1), &Default::default()),
+    )?;
     let narrow = LanguageModel::new(&bound("max_compute_workgroups_per_dimension", 1)?, &params)?;
-    named("a tile of a table", "max_compute_workgroups_per_dimension", narrow.forward(&[0; 3], 1, None))
+    named(
+        "a tile of a table",
+        "max_compute_workgroups_per_dimension",
+        narrow.forward(&[0; 3], 1, None),
+    )
 }
 
 // --- rows ----------------------------------------------------------------------------------------------------------
@@ -266,13 +317,18 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
 /// Rows of different length are what they are alone; beyond its end a row's logits are those of an output of 0.
 pub fn lengths(target: &Target) -> Result<(), Failed> {
     let whole = target.device()?;
-    let cut = target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 2112))?;
+    let cut =
+        target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 2112))?;
     let (seq_len, batch, lengths) = (7, 5, [3, 7, 0, 1, 6]);
     for kind in Kind::ALL {
         let config = config(kind);
         let params = params(&config)?;
         let (tokens, state) = (tokens(5, seq_len * batch, config.ntoken), initial(&config, batch));
-        let options = ForwardOptions { lengths: Some(&lengths), state: Some(&state), ..ForwardOptions::default() };
+        let options = ForwardOptions {
+            lengths: Some(&lengths),
+            state: Some(&state),
+            ..ForwardOptions::default()
+        };
         let model = LanguageModel::new(&whole, &params)?;
         let (logits, last) = model.forward_with(&tokens, batch, &options)?;
         for (row, &length) in lengths.iter().enumerate() {
@@ -283,17 +339,34 @@ pub fn lengths(target: &Target) -> Result<(), Failed> {
             if length > 0 {
                 let alone: Vec<u32> = (0..length).map(|t| tokens[t * batch + row]).collect();
                 let (logits, end) = model.forward(&alone, 1, Some(&want))?;
-                assert_same_tensor(&format!("{what}: logits"), &along_first(&own, 0..length), &logits);
+                assert_same_tensor(
+                    &format!("{what}: logits"),
+                    &along_first(&own, 0..length),
+                    &logits,
+                );
                 want = end;
             }
-            ensure(state_part(&last, at) == want, format!("{what}: the state after {length} steps"))?;
+            ensure(
+                state_part(&last, at) == want,
+                format!("{what}: the state after {length} steps"),
+            )?;
             for t in length..seq_len {
-                ensure(own.row(t) == params.decoder_bias(), format!("{what}: logits beyond its end, at {t}"))?;
+                ensure(
+                    own.row(t) == params.decoder_bias(),
+                    format!("{what}: logits beyond its end, at {t}"),
+                )?;
             }
         }
         let small = LanguageModel::new(&cut, &params)?;
-        ensure(small.plan(seq_len, batch)?.layers.sizes.seq_len < seq_len, "a small binding takes several passes")?;
-        assert_same(&format!("{kind}: in passes"), &small.forward_with(&tokens, batch, &options)?, &(logits, last));
+        ensure(
+            small.plan(seq_len, batch)?.layers.sizes.seq_len < seq_len,
+            "a small binding takes several passes",
+        )?;
+        assert_same(
+            &format!("{kind}: in passes"),
+            &small.forward_with(&tokens, batch, &options)?,
+            &(logits, last),
+        );
     }
     Ok(())
 }
@@ -312,11 +385,20 @@ pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
         let fresh = LanguageModel::new(&device, &params)?;
         let training = ForwardOptions { training: Some(1), ..ForwardOptions::default() };
         model.forward(&tokens, batch, Some(&poison))?;
-        assert_same(&what, &model.forward(&tokens, batch, None)?, &fresh.forward(&tokens, batch, None)?);
+        assert_same(
+            &what,
+            &model.forward(&tokens, batch, None)?,
+            &fresh.forward(&tokens, batch, None)?,
+        );
         let trained = model.forward_with(&tokens, batch, &training)?;
-        assert_same(&format!("{what}, training"), &trained, &fresh.forward_with(&tokens, batch, &training)?);
+        assert_same(
+            &format!("{what}, training"),
+            &trained,
+            &fresh.forward_with(&tokens, batch, &training)?,
+        );
         if tokens.len() > 1 {
-            let [got, want] = [&model, &fresh].map(|model| model.score(&tokens, batch).map(|score| score.loss));
+            let [got, want] =
+                [&model, &fresh].map(|model| model.score(&tokens, batch).map(|score| score.loss));
             let (got, want) = (got?, want?);
             ensure(got == want, format!("{what}: a loss of {got}, want {want}"))?;
         }
@@ -336,7 +418,9 @@ pub fn arguments(target: &Target) -> Result<(), Failed> {
         ensure(message == Err(want.to_owned()), format!("{message:?}, want {want}"))
     };
     let shape = |count, batch| {
-        format!("tokens are [T, B] with at least one step and one row, but got {count} tokens for a batch of {batch}")
+        format!(
+            "tokens are [T, B] with at least one step and one row, but got {count} tokens for a batch of {batch}"
+        )
     };
     refused(model.forward(&[], 1, None), &shape(0, 1))?;
     refused(model.forward(&[1, 2, 3], 0, None), &shape(3, 0))?;
@@ -345,8 +429,14 @@ pub fn arguments(target: &Target) -> Result<(), Failed> {
         model.forward(&[1, 2, 3, 19], 2, None),
         "index out of range in self: tokens[1, 1] is 19, expected 0 to 18",
     )?;
-    refused(model.forward(&[1, 2], 1, Some(&state)), "Expected hidden size (2, 1, 11), got [2, 1, 12]")?;
-    refused(model.forward_with(&[1, 2], 1, &with(&[3])), "lengths[0] is 3, but the input has 2 time steps")?;
+    refused(
+        model.forward(&[1, 2], 1, Some(&state)),
+        "Expected hidden size (2, 1, 11), got [2, 1, 12]",
+    )?;
+    refused(
+        model.forward_with(&[1, 2], 1, &with(&[3])),
+        "lengths[0] is 3, but the input has 2 time steps",
+    )?;
     refused(
         model.forward_with(&[1, 2], 2, &with(&[1])),
         "Expected `len(lengths)` to be equal to batch_size, but got 1 (batch_size=2)",

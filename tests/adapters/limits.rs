@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::dims::Dims;
-use wgpu_rnn::plan::Plan;
-use wgpu_rnn::recording::{BufferSpec, Command, Dispatch, Role};
+use wgpu_rnn::internals::kernel::uniforms::Dims;
+use wgpu_rnn::internals::plan::Plan;
+use wgpu_rnn::internals::plan::recording::{BufferSpec, Command, Dispatch, Role};
 use wgpu_rnn::{Config, Error, Kind, Params, Rnn, Schedule, Tensor};
 
 use crate::bits::assert_same;
@@ -19,11 +19,16 @@ fn segments(plan: &Plan) -> usize {
 
 /// Time in chunks, by a small binding and by a memory budget, gives what one chunk gives.
 pub fn chunks(target: &Target) -> Result<(), Failed> {
-    for (kind, proj_size) in
-        Kind::ALL.map(|kind| (kind, 0)).into_iter().chain(target.projects().then_some((Kind::Lstm, 9)))
+    for (kind, proj_size) in Kind::ALL
+        .map(|kind| (kind, 0))
+        .into_iter()
+        .chain(target.projects().then_some((Kind::Lstm, 9)))
     {
         for bidirectional in [false, true] {
-            let config = Config::new(kind, 6, 10).num_layers(3).bidirectional(bidirectional).proj_size(proj_size);
+            let config = Config::new(kind, 6, 10)
+                .num_layers(3)
+                .bidirectional(bidirectional)
+                .proj_size(proj_size);
             let config = target.suited(config);
             let params = Params::init(&config, 5)?;
             let input = random([23, 3, 6], 6)?;
@@ -35,21 +40,30 @@ pub fn chunks(target: &Target) -> Result<(), Failed> {
             let gates_x = plan.recording.buffers.iter().find(|buffer| buffer.label == "gates_x");
             let budget = plan.size() - gates_x.ok_or("there is no gates_x")?.size() / 2;
             // Weights in one binding, as `sequence` and `wavefront` need them, or not even that.
-            let weights = plan.recording.buffers.iter().filter(|buffer| buffer.role == Role::Weight);
+            let weights =
+                plan.recording.buffers.iter().filter(|buffer| buffer.role == Role::Weight);
             let largest = weights.map(BufferSpec::size).max().unwrap_or(0);
             let whole = matches!(target.schedule, Schedule::Sequence | Schedule::Wavefront);
             let binding = if whole { largest } else { 1024 };
             for (what, options) in [
-                ("binding", OpenOptions::default().limit("max_storage_buffer_binding_size", binding)),
+                (
+                    "binding",
+                    OpenOptions::default().limit("max_storage_buffer_binding_size", binding),
+                ),
                 ("budget", OpenOptions::default().memory_budget(budget)),
             ] {
                 let rnn = target.rnn(&target.open(&options)?, &params)?;
                 let count = segments(&rnn.plan(23, 3)?);
                 ensure(count > 1, format!("{kind} {what}: {count} segments"))?;
-                assert_same(&format!("{kind} {what}, {count} segments"), &rnn.forward(&input, None)?, &want);
+                assert_same(
+                    &format!("{kind} {what}, {count} segments"),
+                    &rnn.forward(&input, None)?,
+                    &want,
+                );
             }
             let none = target.open(&OpenOptions::default().memory_budget(4096))?;
-            let error = Rnn::with_options(&none, &params, &target.options()).and_then(|rnn| rnn.forward(&input, None));
+            let error = Rnn::with_options(&none, &params, &target.options())
+                .and_then(|rnn| rnn.forward(&input, None));
             let named = matches!(error, Err(Error::Limit { limit: "memory_budget", .. }));
             ensure(named, format!("a budget of one page: {error:?}"))?;
         }
@@ -65,21 +79,30 @@ pub fn steps_per_dispatch(target: &Target) -> Result<(), Failed> {
         let params = Params::init(&config, 5)?;
         let input = random([seq_len, batch, 6], 6)?;
         let lengths = [13, 4, 9];
-        let want = target.rnn(&target.device()?, &params)?.forward_lengths(&input, &lengths, None)?;
+        let want =
+            target.rnn(&target.device()?, &params)?.forward_lengths(&input, &lengths, None)?;
         for steps in [1, 2, 5, 6, 12, 13, 14] {
-            let device = target.open(&OpenOptions::default().limit("max_steps_per_dispatch", steps))?;
+            let device =
+                target.open(&OpenOptions::default().limit("max_steps_per_dispatch", steps))?;
             let rnn = target.rnn(&device, &params)?;
             let what = format!("{kind}, {steps} steps to a dispatch");
             let plan = rnn.plan(seq_len, batch)?;
-            ensure(plan.schedule.schedule == target.schedule, format!("{what}: {:?}", plan.schedule))?;
-            let walks = plan
-                .recording
-                .commands
-                .iter()
-                .filter(|command| matches!(command, Command::Dispatch(Dispatch { dims: Dims::Sequence(_), .. })));
-            let dispatches =
-                if target.schedule == Schedule::Sequence { 2 * seq_len.div_ceil(steps as usize) } else { 0 };
-            ensure(walks.count() == dispatches, format!("{what}: {dispatches} dispatches were expected"))?;
+            ensure(
+                plan.schedule.schedule == target.schedule,
+                format!("{what}: {:?}", plan.schedule),
+            )?;
+            let walks = plan.recording.commands.iter().filter(|command| {
+                matches!(command, Command::Dispatch(Dispatch { dims: Dims::Sequence(_), .. }))
+            });
+            let dispatches = if target.schedule == Schedule::Sequence {
+                2 * seq_len.div_ceil(steps as usize)
+            } else {
+                0
+            };
+            ensure(
+                walks.count() == dispatches,
+                format!("{what}: {dispatches} dispatches were expected"),
+            )?;
             assert_same(&what, &rnn.forward_lengths(&input, &lengths, None)?, &want);
         }
     }
@@ -88,9 +111,11 @@ pub fn steps_per_dispatch(target: &Target) -> Result<(), Failed> {
 
 pub fn shards_and_passes(target: &Target) -> Result<(), Failed> {
     // 8 KiB bind 2,048 values: a layer of 40 units has shards, 64 rows of 40 units have passes.
-    let small = target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 8192))?;
+    let small =
+        target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 8192))?;
     for (kind, proj_size) in Kind::ALL.map(|kind| (kind, 0)).into_iter().chain([(Kind::Lstm, 39)]) {
-        let config = Config::new(kind, 12, 40).num_layers(2).bidirectional(true).proj_size(proj_size);
+        let config =
+            Config::new(kind, 12, 40).num_layers(2).bidirectional(true).proj_size(proj_size);
         let params = Params::init(&config, 9)?;
         let input = random([5, 64, 12], 3)?;
         let rnn = Rnn::new(&small, &params)?;
@@ -98,15 +123,21 @@ pub fn shards_and_passes(target: &Target) -> Result<(), Failed> {
         ensure(plan.sizes.batch < 64, format!("one pass takes {} rows", plan.sizes.batch))?;
         let kernels = if proj_size == 0 { 1 } else { 2 };
         let sharded = |dispatches: &[Dispatch]| {
-            let of = |kernel: &str| dispatches.iter().filter(|dispatch| dispatch.kernel.name == kernel).count();
-            let names: BTreeSet<_> = dispatches.iter().map(|dispatch| dispatch.kernel.name).collect();
+            let of = |kernel: &str| {
+                dispatches.iter().filter(|dispatch| dispatch.kernel.name == kernel).count()
+            };
+            let names: BTreeSet<_> =
+                dispatches.iter().map(|dispatch| dispatch.kernel.name).collect();
             names.len() == kernels && names.iter().all(|name| of(name) > 1)
         };
         let mut steps = plan.recording.commands.iter().filter_map(|command| match command {
             Command::Steps { by_parity, .. } => Some(&by_parity[0]),
             Command::Dispatch(_) => None,
         });
-        ensure(steps.any(|step| sharded(step)), format!("{kind}: the weights of {kernels} kernels are in shards"))?;
+        ensure(
+            steps.any(|step| sharded(step)),
+            format!("{kind}: the weights of {kernels} kernels are in shards"),
+        )?;
         let want = Rnn::new(&target.device()?, &params)?.forward(&input, None)?;
         assert_same(&format!("{kind} in shards"), &rnn.forward(&input, None)?, &want);
     }
@@ -122,7 +153,8 @@ pub fn shards_and_passes(target: &Target) -> Result<(), Failed> {
 pub fn many_rows(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     check(target, &device, &Config::gru(2, 3), 2, 70_000)?;
-    let few = target.open(&OpenOptions::default().limit("max_compute_workgroups_per_dimension", 40))?;
+    let few =
+        target.open(&OpenOptions::default().limit("max_compute_workgroups_per_dimension", 40))?;
     check(target, &few, &Config::lstm(3, 17).bidirectional(true), 3, 1_001)?;
     Ok(())
 }
@@ -142,7 +174,9 @@ pub fn wide_layers(target: &Target) -> Result<(), Failed> {
     if !device.is_software_adapter() {
         return Ok(());
     }
-    let params = Params::from_fn(&Config::rnn(1 << 20, 1), |_, shape| Ok(vec![0.0; shape.iter().product()]))?;
+    let params = Params::from_fn(&Config::rnn(1 << 20, 1), |_, shape| {
+        Ok(vec![0.0; shape.iter().product()])
+    })?;
     let error = Rnn::new(&device, &params)?.forward(&Tensor::zeros([1, 1, 1 << 20])?, None);
     ensure(
         matches!(&error, Err(Error::Limit { limit: "max_loop_iterations", .. })),

@@ -56,7 +56,7 @@ mod wavefront;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::gpu::AdapterEntry;
+use wgpu_rnn::internals::engine::gpu::AdapterEntry;
 use wgpu_rnn::{Config, Device, Params, Rnn, RnnOptions, Schedule};
 
 /// A test of one device. It opens the device itself, since some need other options.
@@ -82,7 +82,9 @@ impl Target {
     fn open(&self, options: &OpenOptions) -> Result<Device, Failed> {
         Ok(match &self.machine {
             Machine::Cpu => Device::cpu_with(options)?,
-            Machine::Adapter(entry) if self.as_gpu => Device::from_adapter(entry, &options.clone().as_gpu())?,
+            Machine::Adapter(entry) if self.as_gpu => {
+                Device::from_adapter(entry, &options.clone().as_gpu())?
+            }
             Machine::Adapter(entry) => Device::from_adapter(entry, options)?,
         })
     }
@@ -281,35 +283,45 @@ const ON_SWIFTSHADER: &[(&str, Test)] = &[("out_of_memory", faults::out_of_memor
 fn main() {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
-    let mut add =
-        |name: &str, tests: &[(&'static str, Test)], machine: Option<&Machine>, schedule: Schedule, as_gpu: bool| {
-            for (test, run) in tests {
-                // A wavefront has no directions to swap.
-                if schedule == Schedule::Wavefront && *test == "time_reversed_swaps_directions" {
-                    continue;
-                }
-                let (run, missing) = (*run, format!("this machine has no adapter called '{name}'"));
-                // The collection is no part of this repository; without it its trial is reported as ignored.
-                let no_data = *test == "conformance" && std::env::var_os("WGPU_RNN_CONFORMANCE").is_none();
-                let of_memory = ["memory_planned_is_taken", "memory_within_a_budget"].contains(test);
-                let uncounted = matches!(machine, Some(Machine::Adapter(entry)) if !memory::is_counted(entry));
-                let ignored = no_data || (of_memory && uncounted) || (machine.is_none() && !adapters::required());
-                let target = machine.map(|machine| Target { machine: machine.clone(), schedule, as_gpu });
-                let title = match (schedule, as_gpu) {
-                    (Schedule::Auto, _) => format!("{name}::{test}"),
-                    (_, false) => format!("{name}::{schedule}::{test}"),
-                    (_, true) => format!("{name}::as_a_gpu::{schedule}::{test}"),
-                };
-                let trial = Trial::test(title, move || match &target {
-                    Some(target) => run(target),
-                    None => Err(Failed::from(missing)),
-                });
-                trials.push(trial.with_ignored_flag(ignored));
+    let mut add = |name: &str,
+                   tests: &[(&'static str, Test)],
+                   machine: Option<&Machine>,
+                   schedule: Schedule,
+                   as_gpu: bool| {
+        for (test, run) in tests {
+            // A wavefront has no directions to swap.
+            if schedule == Schedule::Wavefront && *test == "time_reversed_swaps_directions" {
+                continue;
             }
-        };
-    let schedules: Vec<Schedule> = Schedule::ALL.into_iter().filter(|s| *s != Schedule::Auto).collect();
+            let (run, missing) = (*run, format!("this machine has no adapter called '{name}'"));
+            // The collection is no part of this repository; without it its trial is reported as ignored.
+            let no_data =
+                *test == "conformance" && std::env::var_os("WGPU_RNN_CONFORMANCE").is_none();
+            let of_memory = ["memory_planned_is_taken", "memory_within_a_budget"].contains(test);
+            let uncounted =
+                matches!(machine, Some(Machine::Adapter(entry)) if !memory::is_counted(entry));
+            let ignored =
+                no_data || (of_memory && uncounted) || (machine.is_none() && !adapters::required());
+            let target =
+                machine.map(|machine| Target { machine: machine.clone(), schedule, as_gpu });
+            let title = match (schedule, as_gpu) {
+                (Schedule::Auto, _) => format!("{name}::{test}"),
+                (_, false) => format!("{name}::{schedule}::{test}"),
+                (_, true) => format!("{name}::as_a_gpu::{schedule}::{test}"),
+            };
+            let trial = Trial::test(title, move || match &target {
+                Some(target) => run(target),
+                None => Err(Failed::from(missing)),
+            });
+            trials.push(trial.with_ignored_flag(ignored));
+        }
+    };
+    let schedules: Vec<Schedule> =
+        Schedule::ALL.into_iter().filter(|s| *s != Schedule::Auto).collect();
     add("cpu", EVERYWHERE, Some(&Machine::Cpu), Schedule::Auto, false);
-    schedules.iter().for_each(|schedule| add("cpu", OF_SCHEDULES, Some(&Machine::Cpu), *schedule, false));
+    schedules
+        .iter()
+        .for_each(|schedule| add("cpu", OF_SCHEDULES, Some(&Machine::Cpu), *schedule, false));
     let mut wanted: Vec<(String, Option<Machine>)> = adapters::wanted()
         .into_iter()
         .map(|wanted| (wanted.name, wanted.entry.map(|entry| Machine::Adapter(Box::new(entry)))))

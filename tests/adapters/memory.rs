@@ -6,14 +6,15 @@
 use std::collections::HashSet;
 
 use libtest_mimic::Failed;
-use wgpu_rnn::device::{Engine, OpenOptions};
-use wgpu_rnn::gpu::AdapterEntry;
+use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::internals::engine::device::Engine;
+use wgpu_rnn::internals::engine::gpu::AdapterEntry;
+use wgpu_rnn::internals::plan::recording::{BufferSpec, Recording, Role};
 use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, LanguageModelConfig};
-use wgpu_rnn::recording::{BufferSpec, Recording, Role};
 use wgpu_rnn::wgpu::{self, BufferUsages};
 use wgpu_rnn::{
-    Activation, Config, Device, Error, Kind, Linear, Params, PassBindings, PoolOptions, Rnn, RnnOptions, Schedule,
-    Tensor,
+    Activation, Config, Device, Error, Kind, Linear, Params, PassBindings, PoolOptions, Rnn,
+    RnnOptions, Schedule, Tensor,
 };
 
 use crate::networks::random;
@@ -41,12 +42,15 @@ type Alive = [usize; 9];
 
 impl Own {
     pub fn new(target: &Target) -> Result<Self, Failed> {
-        let Machine::Adapter(wanted) = &target.machine else { return Err("a test of adapters".into()) };
+        let Machine::Adapter(wanted) = &target.machine else {
+            return Err("a test of adapters".into());
+        };
         let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
         let backends = descriptor.backends;
         let instance = wgpu::Instance::new(descriptor);
         let mut found = pollster::block_on(instance.enumerate_adapters(backends)).into_iter();
-        let adapter = found.find(|adapter| adapter.get_info() == wanted.info).ok_or("the adapter is gone")?;
+        let adapter =
+            found.find(|adapter| adapter.get_info() == wanted.info).ok_or("the adapter is gone")?;
         Ok(Self { instance, entry: AdapterEntry { info: wanted.info.clone(), adapter } })
     }
 
@@ -82,14 +86,24 @@ fn counted(device: &Device) -> Result<(u64, usize), Failed> {
 
 /// Bytes of the uniforms: one for each dispatch that is unlike the others.
 fn uniforms(recording: &Recording) -> u64 {
-    let parities = recording.commands.iter().flat_map(|command| (0..command.count().min(2)).map(move |p| (command, p)));
-    let dims = parities.flat_map(|(command, parity)| command.dispatches(parity)).map(|dispatch| dispatch.dims.bytes());
+    let parities = recording
+        .commands
+        .iter()
+        .flat_map(|command| (0..command.count().min(2)).map(move |p| (command, p)));
+    let dims = parities
+        .flat_map(|(command, parity)| command.dispatches(parity))
+        .map(|dispatch| dispatch.dims.bytes());
     dims.collect::<HashSet<_>>().len() as u64 * 256
 }
 
 /// Bytes of the weights, which a model has once.
 fn weights(recording: &Recording) -> u64 {
-    recording.buffers.iter().filter(|buffer| buffer.role == Role::Weight).map(BufferSpec::size).sum()
+    recording
+        .buffers
+        .iter()
+        .filter(|buffer| buffer.role == Role::Weight)
+        .map(BufferSpec::size)
+        .sum()
 }
 
 /// A forward pass takes what its plan says, a pool what its plan says, and the next ones nothing more.
@@ -113,7 +127,10 @@ pub fn planned_is_taken(target: &Target) -> Result<(), Failed> {
             let (after, buffers) = counted(&device)?;
             let (said, taken) = (plan.size() + uniforms(&plan.recording), after - before);
             let most = said + buffers as u64 * rounding(&device);
-            ensure((said..=most).contains(&taken), format!("{what}, call {call}: {said} bytes said, {taken} taken"))?;
+            ensure(
+                (said..=most).contains(&taken),
+                format!("{what}, call {call}: {said} bytes said, {taken} taken"),
+            )?;
         }
         if config.bidirectional {
             continue;
@@ -123,16 +140,24 @@ pub fn planned_is_taken(target: &Target) -> Result<(), Failed> {
         let before_it = rnn.plan_pool(&options)?.size();
         ensure(counted(&device)?.0 == before, format!("planning a pool of {what} takes nothing"))?;
         let pool = rnn.pool(&options)?;
-        ensure(pool.plan().size() == before_it, format!("a pool of {what}: what was said before it was made"))?;
+        ensure(
+            pool.plan().size() == before_it,
+            format!("a pool of {what}: what was said before it was made"),
+        )?;
         let recording = &pool.plan().layers.recording;
         let said = pool.plan().size() - weights(recording) + uniforms(recording);
         let slots = (0..20).map(|_| pool.open()).collect::<Result<Vec<_>, _>>()?;
         let step = vec![0.5; config.input_size];
         for count in [20, 3, 20] {
-            pool.tick(&slots[..count].iter().map(|slot| (*slot, step.as_slice())).collect::<Vec<_>>())?;
+            pool.tick(
+                &slots[..count].iter().map(|slot| (*slot, step.as_slice())).collect::<Vec<_>>(),
+            )?;
             let (after, buffers) = counted(&device)?;
             let (taken, most) = (after - before, said + buffers as u64 * rounding(&device));
-            ensure((said..=most).contains(&taken), format!("a pool of {what}: {said} bytes said, {taken} taken"))?;
+            ensure(
+                (said..=most).contains(&taken),
+                format!("a pool of {what}: {said} bytes said, {taken} taken"),
+            )?;
         }
     }
     Ok(())
@@ -146,7 +171,11 @@ fn everything(
 ) -> Result<(), Failed> {
     let (wgpu, queue) = device.wgpu().ok_or("an adapter")?;
     let config = Config::lstm(6, 40).num_layers(2);
-    let rnn = Rnn::with_options(device, &Params::init(&config, 3)?, &RnnOptions::default().schedule(schedule))?;
+    let rnn = Rnn::with_options(
+        device,
+        &Params::init(&config, 3)?,
+        &RnnOptions::default().schedule(schedule),
+    )?;
     let input = random([9, 4, 6], 4)?;
     let mut stream = rnn.stream(4)?;
     let pool = rnn.pool(&PoolOptions::new(6).steps(2))?;
@@ -208,7 +237,10 @@ pub fn steady(target: &Target) -> Result<(), Failed> {
         rnn.forward(&Tensor::zeros([steps, 1, 3])?, None)?;
         more.push(gpu.resources_made());
     }
-    ensure(made < more[0] && more[0] == more[1] && more[1] < more[2], format!("{made}, then {more:?}"))
+    ensure(
+        made < more[0] && more[0] == more[1] && more[1] < more[2],
+        format!("{made}, then {more:?}"),
+    )
 }
 
 /// Dropping what there is gives back what it took: modules all but pipelines, which stay with the device, and the device all.
@@ -219,12 +251,22 @@ pub fn given_back(target: &Target) -> Result<(), Failed> {
     let device = Device::from_adapter(&own.entry, &OpenOptions::default().timestamps())?;
     // The self-test's network is gone, but for its pipelines.
     let with_device = (own.alive()?, allocated(&device)?);
-    ensure(with_device.0[0] == 1 && with_device.0[1] == 0, format!("the table of steps alone: {:?}", with_device.0))?;
+    ensure(
+        with_device.0[0] == 1 && with_device.0[1] == 0,
+        format!("the table of steps alone: {:?}", with_device.0),
+    )?;
     everything(&device, Schedule::Auto, |_| Ok(()))?;
-    let ([buffers, groups, layouts, pipelines, rest @ ..], memory) = (own.alive()?, allocated(&device)?);
+    let ([buffers, groups, layouts, pipelines, rest @ ..], memory) =
+        (own.alive()?, allocated(&device)?);
     let ([_, _, _, _, rest_before @ ..], memory_before) = with_device;
-    ensure((buffers, groups) == (1, 0), format!("{buffers} buffers and {groups} bind groups are left"))?;
-    ensure(layouts == pipelines && pipelines > 3, format!("{pipelines} pipelines, {layouts} layouts"))?;
+    ensure(
+        (buffers, groups) == (1, 0),
+        format!("{buffers} buffers and {groups} bind groups are left"),
+    )?;
+    ensure(
+        layouts == pipelines && pipelines > 3,
+        format!("{pipelines} pipelines, {layouts} layouts"),
+    )?;
     ensure(rest == rest_before, format!("{rest:?} and before {rest_before:?}"))?;
     ensure(memory == memory_before, format!("{memory:?} and before {memory_before:?}"))?;
     drop(device);
@@ -235,7 +277,10 @@ pub fn given_back(target: &Target) -> Result<(), Failed> {
     let mut stream = rnn.stream(1)?;
     stream.forward(&Tensor::zeros([2, 1, 3])?)?;
     device.wgpu().ok_or("an adapter")?.0.destroy();
-    ensure(matches!(stream.forward(&Tensor::zeros([2, 1, 3])?), Err(Error::DeviceLost { .. })), "it is lost")?;
+    ensure(
+        matches!(stream.forward(&Tensor::zeros([2, 1, 3])?), Err(Error::DeviceLost { .. })),
+        "it is lost",
+    )?;
     drop(stream);
     drop((rnn, device));
     ensure(own.alive()? == nothing, format!("after a lost device: {:?}", own.alive()?))
@@ -251,7 +296,8 @@ pub fn budget(target: &Target) -> Result<(), Failed> {
     drop(free);
     let refused = |what: &str, allowed: u64, outcome: Result<(), Error>| match outcome {
         Err(error @ Error::Limit { limit: "memory_budget", needed, allowed: found, .. }) => {
-            let said = [needed, found].iter().all(|bytes| error.to_string().contains(&bytes.to_string()));
+            let said =
+                [needed, found].iter().all(|bytes| error.to_string().contains(&bytes.to_string()));
             ensure(found == allowed && needed > allowed && said, format!("{what}: {error}"))
         }
         other => Err(Failed::from(format!("{what}: {other:?}"))),
@@ -263,14 +309,22 @@ pub fn budget(target: &Target) -> Result<(), Failed> {
     ensure((own.alive()?, allocated(&device)?) == before, "nothing was allocated for the weights")?;
     drop(device);
     // So much that one row has room, and sixteen do not.
-    let device = Device::from_adapter(&own.entry, &OpenOptions::default().memory_budget(needed - 4))?;
+    let device =
+        Device::from_adapter(&own.entry, &OpenOptions::default().memory_budget(needed - 4))?;
     let rnn = Rnn::new(&device, &params)?;
     let before = (own.alive()?, counted(&device)?);
     refused("a stream", needed - 4, rnn.stream(16).map(drop))?;
     refused("a pool", needed - 4, rnn.pool(&PoolOptions::new(1 << 16)).map(drop))?;
-    refused("a long sequence", needed - 4, rnn.forward(&Tensor::zeros([1000, 1, 32])?, None).map(drop))?;
+    refused(
+        "a long sequence",
+        needed - 4,
+        rnn.forward(&Tensor::zeros([1000, 1, 32])?, None).map(drop),
+    )?;
     refused("its plan", needed - 4, rnn.plan(1000, 1).map(drop))?;
-    ensure((own.alive()?, counted(&device)?) == before, "nothing was allocated for what was refused")?;
+    ensure(
+        (own.alive()?, counted(&device)?) == before,
+        "nothing was allocated for what was refused",
+    )?;
     rnn.forward(&Tensor::zeros([1, 16, 32])?, None)?;
     let (after, buffers) = counted(&device)?;
     let most = needed + uniforms(&rnn.plan(1, 1)?.recording) + buffers as u64 * rounding(&device);

@@ -1,9 +1,10 @@
 //! Whole networks against the definition in f64, and what holds from call to call.
 
 use libtest_mimic::Failed;
-use wgpu_rnn::compare::{Comparison, Tolerance};
-use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Config, Device, Kind, Params, State, Tensor, oracle};
+use wgpu_rnn::internals::diagnostics::compare::{Comparison, Tolerance};
+use wgpu_rnn::internals::params::random::Mt19937;
+use wgpu_rnn::internals::reference;
+use wgpu_rnn::{Config, Device, Kind, Params, State, Tensor};
 
 use crate::{Target, ensure};
 
@@ -22,7 +23,7 @@ pub fn check(
     let params = Params::init(config, 7)?;
     let input = random([seq_len, batch, config.input_size], 8)?;
     let (output, state) = target.rnn(device, &params)?.forward(&input, None)?;
-    let want = oracle::forward(&params, seq_len, batch, input.data(), None, None, None);
+    let want = reference::forward(&params, seq_len, batch, input.data(), None, None, None);
     let mut comparison = Comparison::default();
     let add = |comparison: &mut Comparison, name: &str, got: &Tensor, want: &[f64]| {
         comparison.add(name, got.shape(), got.data(), want, Tolerance::F32);
@@ -73,7 +74,9 @@ pub fn against_the_definition(target: &Target) -> Result<(), Failed> {
             (257, 255, 1, false, 4, 2),
             (40, 513, 1, false, 3, 1),
         ] {
-            let config = Config::new(kind, input_size, hidden_size).num_layers(num_layers).bidirectional(bidirectional);
+            let config = Config::new(kind, input_size, hidden_size)
+                .num_layers(num_layers)
+                .bidirectional(bidirectional);
             let config = target.suited(config);
             worst = worst.max(check(target, &device, &config, seq_len, batch)?.max_abs);
         }
@@ -84,24 +87,36 @@ pub fn against_the_definition(target: &Target) -> Result<(), Failed> {
 
 fn same(a: &(Tensor, State), b: &(Tensor, State)) -> bool {
     let bits = |t: &Tensor| t.data().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-    bits(&a.0) == bits(&b.0) && bits(&a.1.h) == bits(&b.1.h) && a.1.c.as_ref().map(bits) == b.1.c.as_ref().map(bits)
+    bits(&a.0) == bits(&b.0)
+        && bits(&a.1.h) == bits(&b.1.h)
+        && a.1.c.as_ref().map(bits) == b.1.c.as_ref().map(bits)
 }
 
 pub fn same_bits(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    for (kind, proj_size) in
-        Kind::ALL.map(|kind| (kind, 0)).into_iter().chain(target.projects().then_some((Kind::Lstm, 35)))
+    for (kind, proj_size) in Kind::ALL
+        .map(|kind| (kind, 0))
+        .into_iter()
+        .chain(target.projects().then_some((Kind::Lstm, 35)))
     {
-        let config = target.suited(Config::new(kind, 19, 37).num_layers(2).bidirectional(true).proj_size(proj_size));
+        let config = target.suited(
+            Config::new(kind, 19, 37).num_layers(2).bidirectional(true).proj_size(proj_size),
+        );
         let params = Params::init(&config, 1)?;
         let rnn = target.rnn(&device, &params)?;
         let input = random([9, 5, 19], 2)?;
         let first = rnn.forward(&input, None)?;
         for run in 0..20 {
-            ensure(same(&first, &rnn.forward(&input, None)?), format!("{kind}: run {run} gave other bits"))?;
+            ensure(
+                same(&first, &rnn.forward(&input, None)?),
+                format!("{kind}: run {run} gave other bits"),
+            )?;
         }
         let again = target.rnn(&target.device()?, &params)?;
-        ensure(same(&first, &again.forward(&input, None)?), format!("{kind}: a new device gave other bits"))?;
+        ensure(
+            same(&first, &again.forward(&input, None)?),
+            format!("{kind}: a new device gave other bits"),
+        )?;
     }
     Ok(())
 }
@@ -113,16 +128,21 @@ pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
         if proj_size > 0 && !target.projects() {
             continue;
         }
-        let config = target.suited(Config::new(kind, 5, 9).num_layers(3).bidirectional(true).proj_size(proj_size));
+        let config = target
+            .suited(Config::new(kind, 5, 9).num_layers(3).bidirectional(true).proj_size(proj_size));
         let layers = config.num_layers * config.num_directions();
         let params = Params::init(&config, 4)?;
         let rnn = target.rnn(&device, &params)?;
         for (call, (seq_len, batch)) in
-            [(7, 3), (1, 1), (7, 3), (2, 8), (12, 1), (1, 1), (7, 3), (2, 8)].into_iter().enumerate()
+            [(7, 3), (1, 1), (7, 3), (2, 8), (12, 1), (1, 1), (7, 3), (2, 8)]
+                .into_iter()
+                .enumerate()
         {
             let input = random([seq_len, batch, 5], call as u64)?;
             // A state of NaN in between must leave no trace in buffers that are used again.
-            let nan = |units: usize| Tensor::new([layers, batch, units], vec![f32::NAN; layers * batch * units]);
+            let nan = |units: usize| {
+                Tensor::new([layers, batch, units], vec![f32::NAN; layers * batch * units])
+            };
             let c = (kind == Kind::Lstm).then(|| nan(9)).transpose()?;
             let poison = State { h: nan(config.state_size())?, c };
             rnn.forward(&input, Some(&poison))?;
@@ -142,11 +162,14 @@ pub fn lengths(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (seq_len, batch, features) = (8, 6, 5);
     let lengths = [3, 7, 0, 1, 7, 5];
-    for (kind, proj_size) in
-        Kind::ALL.map(|kind| (kind, 0)).into_iter().chain(target.projects().then_some((Kind::Lstm, 6)))
+    for (kind, proj_size) in Kind::ALL
+        .map(|kind| (kind, 0))
+        .into_iter()
+        .chain(target.projects().then_some((Kind::Lstm, 6)))
     {
-        let config =
-            target.suited(Config::new(kind, features, 9).num_layers(2).bidirectional(true).proj_size(proj_size));
+        let config = target.suited(
+            Config::new(kind, features, 9).num_layers(2).bidirectional(true).proj_size(proj_size),
+        );
         let layers = config.num_layers * config.num_directions();
         let params = Params::init(&config, 2)?;
         let rnn = target.rnn(&device, &params)?;
@@ -157,10 +180,21 @@ pub fn lengths(target: &Target) -> Result<(), Failed> {
             }
         }
         let h = random([layers, batch, config.state_size()], 6)?;
-        let state = State { c: (kind == Kind::Lstm).then(|| random([layers, batch, 9], 7)).transpose()?, h };
+        let state = State {
+            c: (kind == Kind::Lstm).then(|| random([layers, batch, 9], 7)).transpose()?,
+            h,
+        };
         let (output, last) = rnn.forward_lengths(&input, &lengths, Some(&state))?;
         let c_0 = state.c.as_ref().map(Tensor::data);
-        let want = oracle::forward(&params, seq_len, batch, input.data(), Some(state.h.data()), c_0, Some(&lengths));
+        let want = reference::forward(
+            &params,
+            seq_len,
+            batch,
+            input.data(),
+            Some(state.h.data()),
+            c_0,
+            Some(&lengths),
+        );
         let mut comparison = Comparison::default();
         comparison.add("output", output.shape(), output.data(), &want.output, Tolerance::F32);
         comparison.add("h_n", last.h.shape(), last.h.data(), &want.h_n, Tolerance::F32);
@@ -170,19 +204,29 @@ pub fn lengths(target: &Target) -> Result<(), Failed> {
         ensure(comparison.agrees(), format!("{kind}: {}", comparison.describe()))?;
         for (row, &length) in lengths.iter().enumerate() {
             let padding = (length..seq_len).flat_map(|t| output.row(t * batch + row));
-            ensure(padding.clone().all(|&v| v.to_bits() == 0), format!("{kind}: padding of row {row} is not 0"))?;
+            ensure(
+                padding.clone().all(|&v| v.to_bits() == 0),
+                format!("{kind}: padding of row {row} is not 0"),
+            )?;
         }
         for layer in 0..layers {
             let at = layer * batch + 2;
-            ensure(last.h.row(at) == state.h.row(at), format!("{kind}: a row of length 0 keeps its state"))?;
+            ensure(
+                last.h.row(at) == state.h.row(at),
+                format!("{kind}: a row of length 0 keeps its state"),
+            )?;
         }
         let none = rnn.forward_lengths(&input, &[0; 6], Some(&state))?;
         ensure(none.1 == state, format!("{kind}: no row has a step"))?;
         for (wrong, text) in [
-            (vec![1; 5], "Expected `len(lengths)` to be equal to batch_size, but got 5 (batch_size=6)"),
+            (
+                vec![1; 5],
+                "Expected `len(lengths)` to be equal to batch_size, but got 5 (batch_size=6)",
+            ),
             (vec![1, 9, 1, 1, 1, 1], "lengths[1] is 9, but the input has 8 time steps"),
         ] {
-            let error = rnn.forward_lengths(&input, &wrong, None).map(|_| ()).map_err(|e| e.to_string());
+            let error =
+                rnn.forward_lengths(&input, &wrong, None).map(|_| ()).map_err(|e| e.to_string());
             ensure(error == Err(text.to_owned()), format!("{kind} {wrong:?}: {error:?}"))?;
         }
     }

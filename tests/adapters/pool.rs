@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libtest_mimic::Failed;
-use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Config, Error, Kind, Params, Pool, PoolOptions, Rnn, Schedule, Slot, State, Stream, Tensor};
+use wgpu_rnn::internals::params::random::Mt19937;
+use wgpu_rnn::{
+    Config, Error, Kind, Params, Pool, PoolOptions, Rnn, Schedule, Slot, State, Stream, Tensor,
+};
 
 use crate::alike::alike;
 use crate::networks::random;
@@ -28,8 +30,11 @@ impl Session<'_> {
             Vec::new()
         } else {
             let input = Tensor::new([steps, 1, features], input.to_vec())?;
-            let input =
-                if self.stream.rnn().config().batch_first { input.reshaped([1, steps, features])? } else { input };
+            let input = if self.stream.rnn().config().batch_first {
+                input.reshaped([1, steps, features])?
+            } else {
+                input
+            };
             self.stream.forward(&input)?.data().to_vec()
         };
         ensure(bits(got) == bits(&want), format!("{what}: {got:?}, the stream gives {want:?}"))
@@ -87,7 +92,8 @@ fn play(rnn: &Rnn, options: &PoolOptions, ticks: usize, seed: u64) -> Result<(),
         if dice.below(2) == 0 {
             inputs.reverse();
         }
-        let given: Vec<(Slot, &[f32])> = inputs.iter().map(|(_, slot, input)| (*slot, input.as_slice())).collect();
+        let given: Vec<(Slot, &[f32])> =
+            inputs.iter().map(|(_, slot, input)| (*slot, input.as_slice())).collect();
         let outputs = pool.tick(&given)?;
         ensure(outputs.len() == given.len(), format!("{what}: an output for each slot"))?;
         for ((at, _, input), output) in inputs.iter().zip(&outputs) {
@@ -101,7 +107,11 @@ pub fn slots_are_streams(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     if target.schedule == Schedule::Wavefront {
         let rnn = target.rnn(&device, &Params::init(&Config::gru(3, 4).num_layers(2), 0)?)?;
-        return refused("layers side by side", rnn.pool(&PoolOptions::new(1)), "the schedule 'wavefront' in a pool");
+        return refused(
+            "layers side by side",
+            rnn.pool(&PoolOptions::new(1)),
+            "the schedule 'wavefront' in a pool",
+        );
     }
     for (kind, layers, hidden_size, options) in [
         (Kind::Lstm, 2, 5, PoolOptions::new(7).steps(3)),
@@ -111,13 +121,19 @@ pub fn slots_are_streams(target: &Target) -> Result<(), Failed> {
         (Kind::RnnRelu, 1, 3, PoolOptions::new(1).steps(4)),
     ] {
         for batch_first in [false, true] {
-            let config = Config::new(kind, 3, hidden_size).num_layers(layers).batch_first(batch_first);
+            let config =
+                Config::new(kind, 3, hidden_size).num_layers(layers).batch_first(batch_first);
             play(&target.rnn(&device, &Params::init(&config, 21)?)?, &options, 25, 22)?;
         }
     }
     if target.projects() {
         let config = Config::lstm(3, 9).num_layers(2).proj_size(5);
-        play(&target.rnn(&device, &Params::init(&config, 23)?)?, &PoolOptions::new(6).steps(2), 25, 24)?;
+        play(
+            &target.rnn(&device, &Params::init(&config, 23)?)?,
+            &PoolOptions::new(6).steps(2),
+            25,
+            24,
+        )?;
     }
     Ok(())
 }
@@ -135,7 +151,8 @@ pub fn threads(target: &Target) -> Result<(), Failed> {
         own.push(Session { slot: pool.open()?, stream: rnn.stream(1)? });
         for _ in 0..10 {
             let inputs: Vec<Vec<f32>> = own.iter().map(|_| dice.values(4)).collect();
-            let given: Vec<_> = own.iter().zip(&inputs).map(|(s, input)| (s.slot, input.as_slice())).collect();
+            let given: Vec<_> =
+                own.iter().zip(&inputs).map(|(s, input)| (s.slot, input.as_slice())).collect();
             let outputs = pool.tick(&given)?;
             for ((session, input), output) in own.iter_mut().zip(&inputs).zip(&outputs) {
                 session.expect(input, output, &format!("thread {seed}"))?;
@@ -146,9 +163,9 @@ pub fn threads(target: &Target) -> Result<(), Failed> {
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|seed| scope.spawn(move || work(seed))).collect();
-        threads
-            .into_iter()
-            .try_for_each(|thread| thread.join().unwrap_or_else(|_| Err(Failed::from("a thread panicked"))))
+        threads.into_iter().try_for_each(|thread| {
+            thread.join().unwrap_or_else(|_| Err(Failed::from("a thread panicked")))
+        })
     })?;
     ensure(ticks.into_inner() == 80 && pool.open_count() == 0, "every thread ended")
 }
@@ -171,14 +188,21 @@ pub fn snapshots(target: &Target) -> Result<(), Failed> {
         let (_, want) = rnn.forward(&input, None)?;
         let twice = rnn.forward(&input, Some(&want))?.1;
         let State { h, .. } = pool.state(one)?;
-        ensure(bits(h.data()) == bits(twice.h.data()), format!("{config:?}: the state after eight steps"))?;
+        ensure(
+            bits(h.data()) == bits(twice.h.data()),
+            format!("{config:?}: the state after eight steps"),
+        )?;
 
-        let cpu = Rnn::new(&wgpu_rnn::Device::cpu(), &params)?.pool(&PoolOptions::new(1).steps(4))?;
+        let cpu =
+            Rnn::new(&wgpu_rnn::Device::cpu(), &params)?.pool(&PoolOptions::new(1).steps(4))?;
         let there = cpu.open()?;
         cpu.restore(there, &snapshot)?;
         let elsewhere = cpu.tick(&[(there, input.data())])?;
         let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
-        ensure(elsewhere[0].iter().zip(&outputs[0]).all(close), format!("{config:?}: the CPU goes on"))?;
+        ensure(
+            elsewhere[0].iter().zip(&outputs[0]).all(close),
+            format!("{config:?}: the CPU goes on"),
+        )?;
 
         let before = pool.state(one)?;
         let foreign = Rnn::new(&wgpu_rnn::Device::cpu(), &Params::init(&Config::lstm(3, 7), 0)?)?;
@@ -188,7 +212,10 @@ pub fn snapshots(target: &Target) -> Result<(), Failed> {
             let refused = matches!(pool.restore(one, bytes), Err(Error::Argument(_)));
             ensure(refused, format!("{config:?}: {} bytes are restored", bytes.len()))?;
         }
-        ensure(bits(pool.state(one)?.h.data()) == bits(before.h.data()), format!("{config:?}: nothing changed"))?;
+        ensure(
+            bits(pool.state(one)?.h.data()) == bits(before.h.data()),
+            format!("{config:?}: nothing changed"),
+        )?;
     }
     Ok(())
 }
@@ -209,12 +236,28 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     let first = pool.tick(&[(a, &step), (b, &step)])?;
     refused("a third", pool.open(), "all 2 slots of the pool are open")?;
     refused("twice", pool.tick(&[(a, &step), (a, &step)]), "slot 0 is twice in a tick")?;
-    refused("half a step", pool.tick(&[(a, &step), (b, &[0.5; 4])]), "at most 2 steps of 3 values, got 4 values")?;
-    refused("three steps", pool.tick(&[(a, &[0.5; 9])]), "at most 2 steps of 3 values, got 9 values")?;
+    refused(
+        "half a step",
+        pool.tick(&[(a, &step), (b, &[0.5; 4])]),
+        "at most 2 steps of 3 values, got 4 values",
+    )?;
+    refused(
+        "three steps",
+        pool.tick(&[(a, &[0.5; 9])]),
+        "at most 2 steps of 3 values, got 9 values",
+    )?;
     let state = State { h: Tensor::zeros([1, 5])?, c: None };
-    refused("a wrong state", pool.set_state(a, &state), "Expected hidden size (1, 1, 4), got [1, 1, 5]")?;
+    refused(
+        "a wrong state",
+        pool.set_state(a, &state),
+        "Expected hidden size (1, 1, 4), got [1, 1, 5]",
+    )?;
     pool.close(b)?;
-    refused("a closed slot", pool.tick(&[(a, &step), (b, &step)]), "slot 1 of the pool is not open")?;
+    refused(
+        "a closed slot",
+        pool.tick(&[(a, &step), (b, &step)]),
+        "slot 1 of the pool is not open",
+    )?;
     refused("closing twice", pool.close(b), "not open")?;
     // Nothing of it has touched the state.
     let b = pool.open()?;
@@ -224,11 +267,18 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     let want = stream.forward(&Tensor::new([1, 1, 3], step.to_vec())?)?;
     let got = Tensor::new([1, 1, 4], pool.tick(&[(a, &step)])?.concat())?;
     ensure(alike(&got, &want), "the slot went on from its first step")?;
-    ensure(pool.tick(&[])?.is_empty() && pool.tick(&[(a, &[])])? == [Vec::<f32>::new()], "nothing to do is done")?;
+    ensure(
+        pool.tick(&[])?.is_empty() && pool.tick(&[(a, &[])])? == [Vec::<f32>::new()],
+        "nothing to do is done",
+    )?;
 
     let both = target.rnn(&device, &Params::init(&Config::gru(3, 4).bidirectional(true), 0)?)?;
     refused("two directions", both.pool(&PoolOptions::new(1)), "a bidirectional GRU has no pool")?;
     refused("no slots", rnn.pool(&PoolOptions::new(0)), "at least one slot")?;
-    refused("no steps", rnn.pool(&PoolOptions::new(1).steps(0)), "sequence length to be larger than 0")?;
+    refused(
+        "no steps",
+        rnn.pool(&PoolOptions::new(1).steps(0)),
+        "sequence length to be larger than 0",
+    )?;
     refused("no rows", rnn.pool(&PoolOptions::new(1).rows(0)), "row")
 }

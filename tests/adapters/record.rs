@@ -2,11 +2,11 @@
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::random::Mt19937;
+use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::wgpu::{self, BufferUsages};
 use wgpu_rnn::{
-    Config, Device, Error, Kind, Params, PassBindings, Recorder, Rnn, RnnOptions, Schedule, State, Tensor,
-    TensorBinding,
+    Config, Device, Error, Kind, Params, PassBindings, Recorder, Rnn, RnnOptions, Schedule, State,
+    Tensor, TensorBinding,
 };
 
 use crate::brought::request;
@@ -27,7 +27,8 @@ const UNTOUCHED: f32 = -77.0;
 impl Program {
     fn open(target: &Target, options: &OpenOptions) -> Result<Self, Failed> {
         let (device, queue) = request(target, |_| {})?;
-        let rnn = Device::from_wgpu(device.clone(), queue.clone(), &options.clone().skip_self_test())?;
+        let rnn =
+            Device::from_wgpu(device.clone(), queue.clone(), &options.clone().skip_self_test())?;
         Ok(Self { device, queue, rnn })
     }
 
@@ -105,14 +106,19 @@ pub fn as_forward(target: &Target) -> Result<(), Failed> {
             let input = random(seed, recorder.input_shape())?;
             let h_0 = random(seed + 10, recorder.h_shape())?;
             let c_0 = recorder.c_shape().map(|shape| random(seed + 20, shape)).transpose()?;
-            let lengths: Vec<usize> = (0..batch).map(|row| seq_len - row % seq_len.min(3)).collect();
-            for (with_state, with_lengths) in [(false, false), (true, false), (false, true), (true, true)] {
+            let lengths: Vec<usize> =
+                (0..batch).map(|row| seq_len - row % seq_len.min(3)).collect();
+            for (with_state, with_lengths) in
+                [(false, false), (true, false), (false, true), (true, true)]
+            {
                 let state = with_state.then(|| State { h: h_0.clone(), c: c_0.clone() });
                 let (want, want_state) = match with_lengths {
                     true => rnn.forward_lengths(&input, &lengths, state.as_ref())?,
                     false => rnn.forward(&input, state.as_ref())?,
                 };
-                let what = format!("{config:?}, {seq_len} x {batch}, state {with_state}, lengths {with_lengths}");
+                let what = format!(
+                    "{config:?}, {seq_len} x {batch}, state {with_state}, lengths {with_lengths}"
+                );
                 ensure(three(recorder.output_shape())(&want), "the output's shape")?;
                 ensure(three(recorder.h_shape())(&want_state.h), "the state's shape")?;
                 let theirs = program.buffer(input.data());
@@ -122,7 +128,8 @@ pub fn as_forward(target: &Target) -> Result<(), Failed> {
                 let h_given = program.buffer(h_0.data());
                 let c_given = c_0.as_ref().map(|c_0| program.buffer(c_0.data()));
                 // A length beyond T is T, and a word that would be a NaN stays what it is.
-                let word = |&length: &usize| if length == seq_len { u32::MAX } else { length as u32 };
+                let word =
+                    |&length: &usize| if length == seq_len { u32::MAX } else { length as u32 };
                 let words: Vec<f32> = lengths.iter().map(word).map(f32::from_bits).collect();
                 let words = program.buffer(&words);
                 let mut bindings = PassBindings::new(&theirs).output(&output).h_n(&h);
@@ -156,9 +163,13 @@ pub fn layouts(target: &Target) -> Result<(), Failed> {
     let input = random(2, recorder.input_shape())?;
     let (want, want_state) = rnn.forward(&input, None)?;
     // Offsets and strides in values: the input at 5, the output at 331, both among other things.
-    for (in_strides, out_strides) in [([15, 5, 1], [36, 12, 1]), ([24, 8, 1], [48, 13, 1]), ([5, 20, 1], [12, 50, 1])] {
+    for (in_strides, out_strides) in
+        [([15, 5, 1], [36, 12, 1]), ([24, 8, 1], [48, 13, 1]), ([5, 20, 1], [12, 50, 1])]
+    {
         let mut all = vec![UNTOUCHED; 1024];
-        let at = |start: usize, strides: [usize; 3], t: usize, b: usize| start + t * strides[0] + b * strides[1];
+        let at = |start: usize, strides: [usize; 3], t: usize, b: usize| {
+            start + t * strides[0] + b * strides[1]
+        };
         let rows = || (0..seq_len).flat_map(|t| (0..batch).map(move |b| (t, b)));
         for (t, b) in rows() {
             all[at(5, in_strides, t, b)..][..5].copy_from_slice(input.row(t * batch + b));
@@ -168,16 +179,18 @@ pub fn layouts(target: &Target) -> Result<(), Failed> {
             all[at(331, out_strides, t, b)..][..width].copy_from_slice(want.row(t * batch + b));
         }
         all[900..][..want_state.h.data().len()].copy_from_slice(want_state.h.data());
-        let bindings = PassBindings::new(TensorBinding::from(buffer.slice(20..)).strides(in_strides))
-            .output(TensorBinding::from(buffer.slice(331 * 4..800 * 4)).strides(out_strides))
-            .h_n(buffer.slice(900 * 4..));
+        let bindings =
+            PassBindings::new(TensorBinding::from(buffer.slice(20..)).strides(in_strides))
+                .output(TensorBinding::from(buffer.slice(331 * 4..800 * 4)).strides(out_strides))
+                .h_n(buffer.slice(900 * 4..));
         program.run(&recorder, &bindings)?;
         same_bits(&format!("{in_strides:?}, {out_strides:?}"), &program.read(&buffer)?, &all)?;
     }
     // Windows of 5 samples that are 2 apart, as a signal is cut into frames.
     let signal = random(3, [1, 1, 32])?;
     let one = rnn.recorder(seq_len, 1)?;
-    let frames: Vec<f32> = (0..seq_len).flat_map(|t| signal.data()[3 + 2 * t..][..5].to_vec()).collect();
+    let frames: Vec<f32> =
+        (0..seq_len).flat_map(|t| signal.data()[3 + 2 * t..][..5].to_vec()).collect();
     let (want, _) = rnn.forward(&Tensor::new([seq_len, 1, 5], frames)?, None)?;
     let (samples, output) = (program.buffer(signal.data()), program.untouched(one.output_shape()));
     let windows = TensorBinding::from(samples.slice(12..)).strides([2, 0, 1]);
@@ -206,13 +219,18 @@ pub fn one_after_the_other(target: &Target) -> Result<(), Failed> {
     let c = program.untouched([2, batch, 20]);
     // In between, what has lengths, a state of its own and nothing to do with it.
     let other = random(6, recorder.input_shape())?;
-    let (x_other, y_other) = (program.buffer(other.data()), program.untouched(recorder.output_shape()));
+    let (x_other, y_other) =
+        (program.buffer(other.data()), program.untouched(recorder.output_shape()));
     let lengths = program.buffer(&[1, 0].map(f32::from_bits));
-    let in_between = recorder.bind(&PassBindings::new(&x_other).lengths(&lengths).output(&y_other))?;
+    let in_between =
+        recorder.bind(&PassBindings::new(&x_other).lengths(&lengths).output(&y_other))?;
     let mut encoder = program.encoder();
     for piece in 0..pieces {
         let (x_at, y_at) = (piece * steps * batch * 5 * 4, piece * steps * batch * 20 * 4);
-        let bindings = PassBindings::new(x.slice(x_at as u64..)).output(y.slice(y_at as u64..)).h_n(&h).c_n(&c);
+        let bindings = PassBindings::new(x.slice(x_at as u64..))
+            .output(y.slice(y_at as u64..))
+            .h_n(&h)
+            .c_n(&c);
         let bindings = if piece == 0 { bindings } else { bindings.h_0(&h).c_0(&c) };
         recorder.bind(&bindings)?.record(&mut encoder)?;
         in_between.record(&mut encoder)?;
@@ -227,7 +245,8 @@ pub fn one_after_the_other(target: &Target) -> Result<(), Failed> {
     let last = Rnn::new(&program.rnn, &Params::init(&Config::gru(5, 6), 1)?)?;
     let (want, _) = last.forward(&other, None)?;
     let out = program.untouched([steps, batch, 6]);
-    let pass = last.recorder(steps, batch)?.bind(&PassBindings::new(&x_other.clone()).output(&out))?;
+    let pass =
+        last.recorder(steps, batch)?.bind(&PassBindings::new(&x_other.clone()).output(&out))?;
     drop((last, x_other));
     let mut encoder = program.encoder();
     pass.record(&mut encoder)?;
@@ -250,9 +269,11 @@ pub fn cut(target: &Target) -> Result<(), Failed> {
     program.run(&recorder, &PassBindings::new(&x).output(&y))?;
     same_bits("segments", &program.read(&y)?, want.data())?;
 
-    let program = Program::open(target, &OpenOptions::default().limit("max_work_per_submission", 8_000_000))?;
+    let program =
+        Program::open(target, &OpenOptions::default().limit("max_work_per_submission", 8_000_000))?;
     // Steps are what a run can be cut between.
-    let rnn = Rnn::with_options(&program.rnn, &params, &RnnOptions::default().schedule(Schedule::Step))?;
+    let rnn =
+        Rnn::with_options(&program.rnn, &params, &RnnOptions::default().schedule(Schedule::Step))?;
     let recorder = rnn.recorder(10, 2)?;
     let (want, _) = rnn.forward(&input, None)?;
     let (x, y) = (program.buffer(input.data()), program.untouched(recorder.output_shape()));
@@ -278,7 +299,9 @@ pub fn cut(target: &Target) -> Result<(), Failed> {
 fn refused<T>(what: &str, outcome: wgpu_rnn::Result<T>, message: &str) -> Result<(), Failed> {
     match outcome {
         Ok(_) => Err(Failed::from(format!("{what}: accepted, want '{message}'"))),
-        Err(error) => ensure(error.to_string() == message, format!("{what}: '{error}', want '{message}'")),
+        Err(error) => {
+            ensure(error.to_string() == message, format!("{what}: '{error}', want '{message}'"))
+        }
     }
 }
 
@@ -307,22 +330,34 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     refused("offset", bind(PassBindings::new(&input).output(output.slice(6..))), want)?;
     let want = "output: expected features side by side, a last stride of 1, got strides (8, 4, 2)";
     refused("features apart", bind(PassBindings::new(&input).output(strided([8, 4, 2]))), want)?;
-    let want =
-        "output: expected a place of its own for each value of (5, 2, 4), but strides (8, 3, 1) put several into one";
+    let want = "output: expected a place of its own for each value of (5, 2, 4), but strides (8, 3, 1) put several into one";
     refused("too close", bind(PassBindings::new(&input).output(strided([8, 3, 1]))), want)?;
     let want = "input: expected (5, 2, 3) with strides (6, 3, 1), which from byte 4 on ends at byte 124, but the buffer or \
                 slice ends at 120";
     refused("too small", bind(PassBindings::new(input.slice(4..)).output(&output)), want)?;
     let want = "output: expected (5, 2, 4) with strides (1000000000000000000, 4, 1), which from byte 0 on ends at byte \
                 16000000000000000032, but the buffer or slice ends at 160";
-    refused("far apart", bind(PassBindings::new(&input).output(strided([1_000_000_000_000_000_000, 4, 1]))), want)?;
+    refused(
+        "far apart",
+        bind(PassBindings::new(&input).output(strided([1_000_000_000_000_000_000, 4, 1]))),
+        want,
+    )?;
     let want = "h_n: expected bytes that nothing else is written to, but 128..160 overlap 0..160 of output";
     refused("overlap", bind(whole.h_n(output.slice(128..))), want)?;
-    refused("nothing", bind(PassBindings::new(&input)), "nothing is written: give output, h_n or c_n")?;
+    refused(
+        "nothing",
+        bind(PassBindings::new(&input)),
+        "nothing is written: give output, h_n or c_n",
+    )?;
     refused("c alone", bind(whole.c_0(&state)), "c_0 is given without h_0")?;
-    refused("h alone", bind(whole.h_0(&state)), "LSTM: expected the initial state (h_0, c_0), got h_0 only")?;
+    refused(
+        "h alone",
+        bind(whole.h_0(&state)),
+        "LSTM: expected the initial state (h_0, c_0), got h_0 only",
+    )?;
     let of_gru = gru.recorder(5, 2)?;
-    let want = "GRU: expected the initial state h_0 only, got (h_0, c_0); only LSTM has a cell state";
+    let want =
+        "GRU: expected the initial state h_0 only, got (h_0, c_0); only LSTM has a cell state";
     refused("c_0 of a GRU", of_gru.bind(&whole.h_0(&state).c_0(&state)), want)?;
     let want = "c_n: a GRU has no cell state; only LSTM has";
     refused("c_n of a GRU", of_gru.bind(&whole.c_n(&state)), want)?;
@@ -346,14 +381,22 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     ensure(named, format!("destroyed: {dead:?}"))?;
     bind(whole)?.record(&mut program.encoder())?;
 
-    let small = Program::open(target, &OpenOptions::default().limit("max_storage_buffer_binding_size", 4096))?;
+    let small = Program::open(
+        target,
+        &OpenOptions::default().limit("max_storage_buffer_binding_size", 4096),
+    )?;
     let rnn = Rnn::new(&small.rnn, &Params::init(&Config::gru(3, 4), 0)?)?;
     let apart = small.untouched([1, 1, 4096]);
     let apart = TensorBinding::from(&apart).strides([1000, 3, 1]);
     let limit = rnn.recorder(3, 2)?.bind(&PassBindings::new(apart).output(apart)).map(drop);
     let named = matches!(
         limit,
-        Err(Error::Limit { limit: "max_storage_buffer_binding_size", needed: 8024, allowed: 4096, .. })
+        Err(Error::Limit {
+            limit: "max_storage_buffer_binding_size",
+            needed: 8024,
+            allowed: 4096,
+            ..
+        })
     );
     ensure(named, format!("beyond a binding: {limit:?}"))?;
     let rows = rnn.recorder(1, 1000).map(drop);

@@ -4,7 +4,9 @@ use std::pin::pin;
 
 use libtest_mimic::Failed;
 use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, LanguageModelConfig};
-use wgpu_rnn::{Config, Device, Error, Kind, Params, Pool, PoolOptions, Rnn, Slot, State, Stream, Tensor};
+use wgpu_rnn::{
+    Config, Device, Error, Kind, Params, Pool, PoolOptions, Rnn, Slot, State, Stream, Tensor,
+};
 
 use crate::networks::random;
 use crate::parts::along_first;
@@ -50,7 +52,10 @@ impl Program {
         let slots = (0..SLOTS).map(|_| pool.open()).collect::<Result<Vec<_>, _>>()?;
         if let Some(saved) = saved {
             stream.set_state(&saved.stream)?;
-            slots.iter().zip(&saved.slots).try_for_each(|(slot, saved)| pool.restore(*slot, saved))?;
+            slots
+                .iter()
+                .zip(&saved.slots)
+                .try_for_each(|(slot, saved)| pool.restore(*slot, saved))?;
         }
         Ok(Running { stream, pool, slots })
     }
@@ -61,7 +66,8 @@ impl Running<'_> {
     fn step(&mut self, program: &Program, step: usize) -> wgpu_rnn::Result<Vec<f32>> {
         let input = along_first(&program.input, std::iter::once(step));
         let rows = |count: usize| input.data()[..count * FEATURES].to_vec();
-        let mut output = self.stream.forward(&Tensor::new([1, ROWS, FEATURES], rows(ROWS))?)?.data().to_vec();
+        let mut output =
+            self.stream.forward(&Tensor::new([1, ROWS, FEATURES], rows(ROWS))?)?.data().to_vec();
         let inputs = rows(SLOTS);
         let inputs: Vec<_> = self.slots.iter().copied().zip(inputs.chunks(FEATURES)).collect();
         output.extend(self.pool.tick(&inputs)?.concat());
@@ -69,7 +75,11 @@ impl Running<'_> {
     }
 
     fn save(&self) -> wgpu_rnn::Result<Saved> {
-        let slots = self.slots.iter().map(|slot| self.pool.snapshot(*slot)).collect::<wgpu_rnn::Result<_>>()?;
+        let slots = self
+            .slots
+            .iter()
+            .map(|slot| self.pool.snapshot(*slot))
+            .collect::<wgpu_rnn::Result<_>>()?;
         Ok(Saved { stream: self.stream.state()?, slots })
     }
 }
@@ -77,7 +87,9 @@ impl Running<'_> {
 /// Whether an outcome is a lost device of this name.
 fn names<T>(device: &Device, outcome: wgpu_rnn::Result<T>) -> Result<(), String> {
     match outcome {
-        Err(error @ Error::DeviceLost { .. }) if error.to_string().contains(device.name()) => Ok(()),
+        Err(error @ Error::DeviceLost { .. }) if error.to_string().contains(device.name()) => {
+            Ok(())
+        }
         Err(error) => Err(error.to_string()),
         Ok(_) => Err("went well".to_owned()),
     }
@@ -91,7 +103,8 @@ pub fn elsewhere(target: &Target) -> Result<(), Failed> {
         let device = target.device()?;
         let rnn = target.rnn(&device, &program.params)?;
         let mut whole = program.start(&rnn, None)?;
-        let want: Vec<Vec<f32>> = (0..STEPS).map(|step| whole.step(&program, step)).collect::<Result<_, _>>()?;
+        let want: Vec<Vec<f32>> =
+            (0..STEPS).map(|step| whole.step(&program, step)).collect::<Result<_, _>>()?;
         ensure(!device.is_lost(), "the device is there")?;
 
         let mut running = program.start(&rnn, None)?;
@@ -102,13 +115,19 @@ pub fn elsewhere(target: &Target) -> Result<(), Failed> {
         let [a, b] = [running.slots[0], running.slots[1]];
         let step = [0.5; FEATURES];
         names(&device, running.stream.forward(&Tensor::zeros([1, ROWS, FEATURES])?))?;
-        ensure(device.is_lost() && device.clone().is_lost(), "the device is gone, for its clones too")?;
+        ensure(
+            device.is_lost() && device.clone().is_lost(),
+            "the device is gone, for its clones too",
+        )?;
         // Again, since the first failure has lost states: what is told is the cause and not the consequence.
         for call in 0..2 {
             let what = |outcome: Result<(), String>, which: &str| {
                 outcome.map_err(|found| Failed::from(format!("{which}, call {call}: {found}")))
             };
-            what(names(&device, running.stream.forward(&Tensor::zeros([1, ROWS, FEATURES])?)), "stream")?;
+            what(
+                names(&device, running.stream.forward(&Tensor::zeros([1, ROWS, FEATURES])?)),
+                "stream",
+            )?;
             what(names(&device, running.stream.state()), "a stream's state")?;
             what(names(&device, running.pool.tick(&[(a, &step), (b, &step)])), "tick")?;
             what(names(&device, running.pool.snapshot(a)), "snapshot")?;
@@ -118,12 +137,17 @@ pub fn elsewhere(target: &Target) -> Result<(), Failed> {
             what(names(&device, rnn.pool(&PoolOptions::new(2))), "a new pool")?;
         }
 
-        let others = adapters::wanted().into_iter().filter_map(|wanted| wanted.entry).map(|entry| Target {
-            machine: Machine::Adapter(Box::new(entry)),
+        let others =
+            adapters::wanted().into_iter().filter_map(|wanted| wanted.entry).map(|entry| Target {
+                machine: Machine::Adapter(Box::new(entry)),
+                schedule: target.schedule,
+                as_gpu: false,
+            });
+        let again = others.chain([Target {
+            machine: Machine::Cpu,
             schedule: target.schedule,
             as_gpu: false,
-        });
-        let again = others.chain([Target { machine: Machine::Cpu, schedule: target.schedule, as_gpu: false }]);
+        }]);
         let mut same = 0;
         for there in again {
             let new = there.device()?;
@@ -131,7 +155,8 @@ pub fn elsewhere(target: &Target) -> Result<(), Failed> {
             let mut running = program.start(&rnn, Some(&saved))?;
             for (step, want) in want.iter().enumerate().skip(SAVED) {
                 let got = running.step(&program, step)?;
-                let what = format!("{config:?}: step {step}, saved on {device}, carried on on {new}");
+                let what =
+                    format!("{config:?}: step {step}, saved on {device}, carried on on {new}");
                 ensure(got.len() == want.len(), what.clone())?;
                 if new.to_string() == device.to_string() {
                     same += 1;
@@ -181,7 +206,9 @@ pub fn under_way(target: &Target) -> Result<(), Failed> {
 pub fn generation(target: &Target) -> Result<(), Failed> {
     let params = language_model::params(&LanguageModelConfig::new(Kind::Lstm, 17, 5, 12, 2))?;
     let prompts: [&[u32]; 2] = [&[3, 1, 4], &[15]];
-    for options in [GenerateOptions::default().seed(5).chunk(4), GenerateOptions::default().temperature(0.0)] {
+    for options in
+        [GenerateOptions::default().seed(5).chunk(4), GenerateOptions::default().temperature(0.0)]
+    {
         let device = target.device()?;
         let model = LanguageModel::new(&device, &params)?;
         let want = model.generate(&prompts, &options)?.take(12).collect::<Result<Vec<_>, _>>()?;
@@ -190,13 +217,20 @@ pub fn generation(target: &Target) -> Result<(), Failed> {
         names(&device, generator.next().ok_or("an endless text")?)?;
         for (came_back, new) in [(5, target.device()?), (7, Device::cpu())] {
             let row = |row: usize| -> Vec<u32> {
-                prompts[row].iter().copied().chain(want[..came_back].iter().map(|tokens| tokens[row])).collect()
+                prompts[row]
+                    .iter()
+                    .copied()
+                    .chain(want[..came_back].iter().map(|tokens| tokens[row]))
+                    .collect()
             };
             let texts = [row(0), row(1)];
             let model = LanguageModel::new(&new, &params)?;
             let rest = model.generate(&[&texts[0], &texts[1]], &options.position(came_back))?;
             let got = rest.take(12 - came_back).collect::<Result<Vec<_>, _>>()?;
-            ensure(got == want[came_back..], format!("{options:?} on {new}: {got:?}, want {:?}", &want[came_back..]))?;
+            ensure(
+                got == want[came_back..],
+                format!("{options:?} on {new}: {got:?}, want {:?}", &want[came_back..]),
+            )?;
         }
     }
     Ok(())
@@ -206,7 +240,9 @@ pub fn generation(target: &Target) -> Result<(), Failed> {
 pub fn example(target: &Target) -> Result<(), Failed> {
     let gone = target.device()?;
     let mut told = Vec::new();
-    let got = recovery_example::run(&[gone.clone(), target.device()?, Device::cpu()], |line| told.push(line))?;
+    let got = recovery_example::run(&[gone.clone(), target.device()?, Device::cpu()], |line| {
+        told.push(line)
+    })?;
     ensure(gone.is_lost(), "the first device was lost")?;
     let named = told.iter().all(|line| line.contains(gone.name()) && line.contains("device lost"));
     ensure(told.len() == 2 && named, format!("both losses are told: {told:?}"))?;

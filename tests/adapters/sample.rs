@@ -2,9 +2,9 @@
 
 use libtest_mimic::Failed;
 use wgpu_rnn::Device;
-use wgpu_rnn::dims::{Dims, SampleDims};
-use wgpu_rnn::kernel::{NO_TOKEN, SAMPLE, SAMPLE_SITE};
-use wgpu_rnn::random::{Mt19937, philox4x32};
+use wgpu_rnn::internals::kernel::uniforms::{Dims, SampleDims};
+use wgpu_rnn::internals::kernel::{NO_TOKEN, SAMPLE, SAMPLE_SITE};
+use wgpu_rnn::internals::params::random::{Mt19937, philox4x32};
 
 use crate::by_hand::{ByHand, as_often_as, comparisons_can_fail, to_words};
 use crate::{Target, ensure};
@@ -22,25 +22,35 @@ struct Sampler {
     first_position: u32,
 }
 
-const GREEDY: Sampler = Sampler { workgroup_size: 32, temperature: 0.0, top_k: 0, first_position: 0 };
+const GREEDY: Sampler =
+    Sampler { workgroup_size: 32, temperature: 0.0, top_k: 0, first_position: 0 };
 
 impl Sampler {
     /// The tokens of each step and row (`[steps, batch]`) from logits (`[batch, columns]`) that stay.
-    fn run(&self, device: &Device, logits: &[f32], batch: u32, steps: u32) -> Result<Vec<u32>, Failed> {
+    fn run(
+        &self,
+        device: &Device,
+        logits: &[f32],
+        batch: u32,
+        steps: u32,
+    ) -> Result<Vec<u32>, Failed> {
         let mut by_hand = ByHand::default();
         let [low, high] = KEY;
-        let settings = [low, high, self.temperature.to_bits(), self.top_k, self.first_position, 0, 0, 0];
+        let settings =
+            [low, high, self.temperature.to_bits(), self.top_k, self.first_position, 0, 0, 0];
         let bindings = [
             by_hand.buffer(logits),
             by_hand.words(&settings),
             by_hand.words(&vec![77; batch as usize]),
             by_hand.words(&vec![77; (steps * batch) as usize]),
         ];
-        let dims = Dims::Sample(SampleDims { batch, columns: logits.len() as u32 / batch, pad: [0; 2] });
+        let dims =
+            Dims::Sample(SampleDims { batch, columns: logits.len() as u32 / batch, pad: [0; 2] });
         let workgroups = device.limits().fold_workgroups("sample", u64::from(batch))?;
         let kernel = (&SAMPLE, &[("WORKGROUP_SIZE", self.workgroup_size)][..]);
         by_hand.dispatch(kernel, dims, &bindings, workgroups, steps);
-        let [next, tokens] = by_hand.run(device, [bindings[2], bindings[3]])?.map(|values| to_words(&values));
+        let [next, tokens] =
+            by_hand.run(device, [bindings[2], bindings[3]])?.map(|values| to_words(&values));
         ensure(tokens.ends_with(&next), format!("the next input {next:?} is what was drawn last"))?;
         Ok(tokens)
     }
@@ -51,8 +61,10 @@ impl Sampler {
         sorted.sort_by(|a, b| b.total_cmp(a));
         let last = if self.top_k == 0 { row.len() } else { row.len().min(self.top_k as usize) };
         let lowest = sorted[last - 1];
-        let weight = |&x: &f32| ((f64::from(x) - f64::from(sorted[0])) / f64::from(self.temperature)).exp();
-        let weights: Vec<f64> = row.iter().map(|x| if *x >= lowest { weight(x) } else { 0.0 }).collect();
+        let weight =
+            |&x: &f32| ((f64::from(x) - f64::from(sorted[0])) / f64::from(self.temperature)).exp();
+        let weights: Vec<f64> =
+            row.iter().map(|x| if *x >= lowest { weight(x) } else { 0.0 }).collect();
         let total: f64 = weights.iter().sum();
         weights.iter().map(|weight| weight / total).collect()
     }
@@ -85,30 +97,46 @@ pub fn draws(target: &Target) -> Result<(), Failed> {
             (3, 32, 0.25, 40),
             (2, 64, 3.0, columns as u32),
         ] {
-            let logits = Mt19937::new(columns as u64).uniform_vec(batch as usize * columns, -4.0, 4.0);
+            let logits =
+                Mt19937::new(columns as u64).uniform_vec(batch as usize * columns, -4.0, 4.0);
             let sampler = Sampler { workgroup_size, temperature, top_k, first_position: 11 };
             let steps = 12;
             let tokens = sampler.run(&device, &logits, batch, steps)?;
-            let rows: Vec<Vec<f64>> = logits.chunks(columns).map(|row| sampler.probabilities(row)).collect();
+            let rows: Vec<Vec<f64>> =
+                logits.chunks(columns).map(|row| sampler.probabilities(row)).collect();
             for (at, &token) in (0..).zip(&tokens) {
                 let (step, b) = (at / batch, at % batch);
                 let may = sampler.may_draw(&rows[b as usize], step, b, token);
-                ensure(may, format!("{sampler:?}, {columns} columns: token {token} in step {step} of row {b}"))?;
+                ensure(
+                    may,
+                    format!(
+                        "{sampler:?}, {columns} columns: token {token} in step {step} of row {b}"
+                    ),
+                )?;
                 // The next token is one that a wrong kernel might draw.
                 let next = (token as usize + 1) % columns;
                 if next != token as usize && rows[b as usize][next] > 0.0 {
                     neighbours += 1;
-                    accepted += usize::from(sampler.may_draw(&rows[b as usize], step, b, next as u32));
+                    accepted +=
+                        usize::from(sampler.may_draw(&rows[b as usize], step, b, next as u32));
                 }
             }
-            let later = Sampler { first_position: 11 + 5, ..sampler }.run(&device, &logits, batch, steps - 5)?;
+            let later = Sampler { first_position: 11 + 5, ..sampler }.run(
+                &device,
+                &logits,
+                batch,
+                steps - 5,
+            )?;
             ensure(
                 later == tokens[5 * batch as usize..],
                 format!("{sampler:?}: a call that starts 5 positions later"),
             )?;
         }
     }
-    ensure(neighbours > 200 && accepted * 20 < neighbours, format!("{accepted} of {neighbours} neighbours would do"))
+    ensure(
+        neighbours > 200 && accepted * 20 < neighbours,
+        format!("{accepted} of {neighbours} neighbours would do"),
+    )
 }
 
 /// With a few tokens far above the rest, an adapter draws what the CPU draws.
@@ -121,8 +149,14 @@ pub fn draws_are_those_of_the_cpu(target: &Target) -> Result<(), Failed> {
                 logits[(i * 7919) % (3 * columns)] = logit;
             }
             let sampler = Sampler { workgroup_size, temperature, top_k, first_position: 0 };
-            let (got, want) = (sampler.run(&device, &logits, 3, 50)?, sampler.run(&Device::cpu(), &logits, 3, 50)?);
-            ensure(got == want, format!("{sampler:?}, {columns} columns: got {got:?}, want {want:?}"))?;
+            let (got, want) = (
+                sampler.run(&device, &logits, 3, 50)?,
+                sampler.run(&Device::cpu(), &logits, 3, 50)?,
+            );
+            ensure(
+                got == want,
+                format!("{sampler:?}, {columns} columns: got {got:?}, want {want:?}"),
+            )?;
         }
     }
     Ok(())
@@ -142,7 +176,10 @@ pub fn greedy(target: &Target) -> Result<(), Failed> {
         let want: Vec<u32> = logits.chunks(columns).map(first).collect();
         for workgroup_size in [32, 64, 256] {
             let got = Sampler { workgroup_size, ..GREEDY }.run(&device, &logits, 3, 2)?;
-            ensure(got == want.repeat(2), format!("{columns} by {workgroup_size}: got {got:?}, want {want:?}"))?;
+            ensure(
+                got == want.repeat(2),
+                format!("{columns} by {workgroup_size}: got {got:?}, want {want:?}"),
+            )?;
         }
     }
     let (inf, nan) = (f32::INFINITY, f32::NAN);
@@ -188,12 +225,19 @@ pub fn top_k(target: &Target) -> Result<(), Failed> {
         let sampler = Sampler { temperature: 5.0, top_k: k, ..GREEDY };
         let allowed: Vec<bool> = sampler.probabilities(&logits).iter().map(|&p| p > 0.0).collect();
         let count = allowed.iter().filter(|&&allowed| allowed).count();
-        ensure(count >= k as usize && count < columns, format!("{count} tokens may be drawn by the {k} best"))?;
+        ensure(
+            count >= k as usize && count < columns,
+            format!("{count} tokens may be drawn by the {k} best"),
+        )?;
         let tokens = sampler.run(&device, &logits.repeat(50), 50, 40)?;
-        let outside = tokens.iter().find(|&&token| !allowed.get(token as usize).copied().unwrap_or(false));
+        let outside =
+            tokens.iter().find(|&&token| !allowed.get(token as usize).copied().unwrap_or(false));
         ensure(outside.is_none(), format!("top {k}: {outside:?} was drawn"))?;
         let seen: std::collections::BTreeSet<u32> = tokens.into_iter().collect();
-        ensure(seen.len() == count, format!("top {k}: {} of {count} tokens were drawn in 2,000", seen.len()))?;
+        ensure(
+            seen.len() == count,
+            format!("top {k}: {} of {count} tokens were drawn in 2,000", seen.len()),
+        )?;
     }
     Ok(())
 }
@@ -212,7 +256,10 @@ pub fn frequencies(target: &Target) -> Result<(), Failed> {
         // Rows and steps do not follow each other.
         let p = sampler.probabilities(&row)[2];
         for distance in [1, 50] {
-            let pairs: Vec<_> = tokens.chunks_exact(2 * distance).flat_map(|c| c.iter().zip(&c[distance..])).collect();
+            let pairs: Vec<_> = tokens
+                .chunks_exact(2 * distance)
+                .flat_map(|c| c.iter().zip(&c[distance..]))
+                .collect();
             let both = pairs.iter().filter(|pair| **pair == (&2, &2)).count();
             as_often_as(&format!("both of two at {distance}"), both, pairs.len(), p * p)?;
         }

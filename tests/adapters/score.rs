@@ -4,9 +4,9 @@ use std::f32::consts::SQRT_2;
 
 use libtest_mimic::Failed;
 use wgpu_rnn::Device;
-use wgpu_rnn::dims::{Dims, EmbedDims, ScoreDims};
-use wgpu_rnn::kernel::{Binding, EMBED, Kernel, SCORE};
-use wgpu_rnn::random::Mt19937;
+use wgpu_rnn::internals::kernel::uniforms::{Dims, EmbedDims, ScoreDims};
+use wgpu_rnn::internals::kernel::{Binding, EMBED, Kernel, SCORE};
+use wgpu_rnn::internals::params::random::Mt19937;
 
 use crate::by_hand::{ByHand, close, comparisons_can_fail, same_bits};
 use crate::{Target, ensure};
@@ -16,13 +16,28 @@ const COLUMNS: [usize; 6] = [1, 3, 5, 65, 257, 5000];
 
 const NO_TARGET: u32 = u32::MAX;
 
-fn score(device: &Device, workgroup_size: u32, logits: &[f32], targets: &[u32]) -> Result<Vec<f32>, Failed> {
+fn score(
+    device: &Device,
+    workgroup_size: u32,
+    logits: &[f32],
+    targets: &[u32],
+) -> Result<Vec<f32>, Failed> {
     let mut by_hand = ByHand::default();
     let rows = targets.len() as u32;
     let dims = Dims::Score(ScoreDims { rows, columns: logits.len() as u32 / rows, pad: [0; 2] });
-    let bindings = [by_hand.buffer(logits), by_hand.words(targets), by_hand.buffer(vec![f32::INFINITY; targets.len()])];
+    let bindings = [
+        by_hand.buffer(logits),
+        by_hand.words(targets),
+        by_hand.buffer(vec![f32::INFINITY; targets.len()]),
+    ];
     let workgroups = device.limits().fold_workgroups("score", u64::from(rows))?;
-    by_hand.dispatch((&SCORE, &[("WORKGROUP_SIZE", workgroup_size)]), dims, &bindings, workgroups, 1);
+    by_hand.dispatch(
+        (&SCORE, &[("WORKGROUP_SIZE", workgroup_size)]),
+        dims,
+        &bindings,
+        workgroups,
+        1,
+    );
     by_hand.run(device, [bindings[2]]).map(|[nll]| nll)
 }
 
@@ -40,13 +55,22 @@ pub fn losses(target: &Target) -> Result<(), Failed> {
     for columns in COLUMNS {
         for (batch, range) in [(1, 3.0), (3, 30.0), (3, 1e4), (67, 1e-3)] {
             let logits = Mt19937::new(columns as u64).uniform_vec(batch * columns, -range, range);
-            let pick = |row: usize| if row == 1 { NO_TARGET } else { ((row * 7919 + 4) % columns) as u32 };
+            let pick =
+                |row: usize| if row == 1 { NO_TARGET } else { ((row * 7919 + 4) % columns) as u32 };
             let targets: Vec<u32> = (0..batch).map(pick).collect();
-            let want: Vec<f64> =
-                logits.chunks(columns).zip(&targets).map(|(row, &target)| definition(row, target)).collect();
+            let want: Vec<f64> = logits
+                .chunks(columns)
+                .zip(&targets)
+                .map(|(row, &target)| definition(row, target))
+                .collect();
             for workgroup_size in [32, 64, 256] {
                 let got = score(&device, workgroup_size, &logits, &targets)?;
-                close(&format!("{batch} x {columns} in ±{range} by {workgroup_size}"), &got, &want, 1e-6)?;
+                close(
+                    &format!("{batch} x {columns} in ±{range} by {workgroup_size}"),
+                    &got,
+                    &want,
+                    1e-6,
+                )?;
                 let again = score(&device, workgroup_size, &logits, &targets)?;
                 same_bits(&format!("{batch} x {columns}, once more"), &again, &got)?;
             }
@@ -65,14 +89,22 @@ pub fn sure_and_odd_rows(target: &Target) -> Result<(), Failed> {
     for distance in [2.0_f32, 6.0, 9.0, 12.0] {
         let (got, want) = (run(&[distance, 0.0], 0)?, (-f64::from(distance)).exp().ln_1p());
         // The sum is rounded to 2^-23 beside 1.
-        ensure((f64::from(got) - want).abs() <= 1.3e-7, format!("log(1 + e^-{distance}) is {got}, want {want}"))?;
+        ensure(
+            (f64::from(got) - want).abs() <= 1.3e-7,
+            format!("log(1 + e^-{distance}) is {got}, want {want}"),
+        )?;
     }
     for row in [[f32::NAN, 0.0, 1.0], [0.0, 1.0, f32::NAN], [f32::NEG_INFINITY; 3]] {
         ensure(run(&row, 1)?.is_nan(), format!("the loss of {row:?} is NaN"))?;
     }
-    for (got, want) in score(&device, 64, &[1.0, 1.0, f32::NAN, 0.0, 1.0, 1.0], &[0, 0, 0])?.iter().zip([2, 0, 2]) {
+    for (got, want) in
+        score(&device, 64, &[1.0, 1.0, f32::NAN, 0.0, 1.0, 1.0], &[0, 0, 0])?.iter().zip([2, 0, 2])
+    {
         let close = (f64::from(*got) - 2.0_f64.ln()).abs() < 1e-6;
-        ensure(if want == 2 { close } else { got.is_nan() }, format!("NaN stays in its row: {got}"))?;
+        ensure(
+            if want == 2 { close } else { got.is_nan() },
+            format!("NaN stays in its row: {got}"),
+        )?;
     }
     ensure(run(&[f32::NAN, 0.0], NO_TARGET)? == 0.0, "a row without a target has no loss")
 }
@@ -85,7 +117,10 @@ pub fn canary(target: &Target) -> Result<(), Failed> {
         &Dims::Score(ScoreDims { rows: 1, columns: columns as u32, pad: [0; 2] }),
         &[("WORKGROUP_SIZE", 32)],
     );
-    ensure((59_900..=60_000).contains(&kernel_iterations), format!("{kernel_iterations} iterations"))?;
+    ensure(
+        (59_900..=60_000).contains(&kernel_iterations),
+        format!("{kernel_iterations} iterations"),
+    )?;
     let mut logits = vec![0.0; columns];
     logits[columns - 1] = 1.0;
     let got = score(&device, 32, &logits, &[0])?;
@@ -107,17 +142,24 @@ static LOG: Kernel = Kernel {
         }",
         include_str!("../../shaders/shared/log.wgsl"),
     ),
-    bindings: &[Binding { index: 1, name: "y", access: wgpu_rnn::kernel::Access::ReadWrite }],
+    bindings: &[Binding {
+        index: 1,
+        name: "y",
+        access: wgpu_rnn::internals::kernel::Access::ReadWrite,
+    }],
     ..EMBED
 };
 
 /// The logarithm on this adapter is within 2 ulp at every magnitude, near 1 above all.
 pub fn logarithms(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    let near_1 = (0..2000).flat_map(|i| [1.0 + i as f32 * f32::EPSILON, 1.0 - i as f32 * f32::EPSILON / 2.0]);
+    let near_1 = (0..2000)
+        .flat_map(|i| [1.0 + i as f32 * f32::EPSILON, 1.0 - i as f32 * f32::EPSILON / 2.0]);
     let around = (1..4000).map(|i| i as f32 * 1e-3);
-    let powers = (-125..127).flat_map(|e| [1.0_f32, 1.2, SQRT_2, SQRT_2.next_up(), 1.9].map(|m| m * 2.0_f32.powi(e)));
-    let x: Vec<f32> = near_1.chain(around).chain(powers).chain([f32::MAX, f32::INFINITY, f32::NAN]).collect();
+    let powers = (-125..127)
+        .flat_map(|e| [1.0_f32, 1.2, SQRT_2, SQRT_2.next_up(), 1.9].map(|m| m * 2.0_f32.powi(e)));
+    let x: Vec<f32> =
+        near_1.chain(around).chain(powers).chain([f32::MAX, f32::INFINITY, f32::NAN]).collect();
     let mut by_hand = ByHand::default();
     let y = by_hand.buffer(x.clone());
     let dims = Dims::Embed(EmbedDims { rows: x.len() as u32, first_token: 0, tokens: 0, quads: 0 });
@@ -131,7 +173,8 @@ pub fn logarithms(target: &Target) -> Result<(), Failed> {
             ensure(same, format!("log({x}) is {got}"))?;
             continue;
         }
-        let ulp = f64::from(f32::EPSILON) * 2.0_f64.powi(want.abs().max(1e-30).log2().floor() as i32);
+        let ulp =
+            f64::from(f32::EPSILON) * 2.0_f64.powi(want.abs().max(1e-30).log2().floor() as i32);
         worst = worst.max((f64::from(got) - want).abs() / ulp);
         ensure(worst <= 2.0, format!("log({x:e}) is {got:e}, want {want:e}: {worst} ulp"))?;
     }

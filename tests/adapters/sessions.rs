@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use libtest_mimic::Failed;
-use wgpu_rnn::recording::{Axis, BufferId, BufferSpec, Recording, Role};
-use wgpu_rnn::session::{Session, Weights};
+use wgpu_rnn::internals::engine::session::{Session, Weights};
+use wgpu_rnn::internals::plan::recording::{Axis, BufferId, BufferSpec, Recording, Role};
 use wgpu_rnn::{Device, Error};
 
 use crate::{Machine, Target, ensure};
@@ -16,7 +16,11 @@ const SHORT: BufferId = BufferId(3);
 
 /// A session of a weight, two buffers like it and a shorter one, and nothing to run.
 fn session(device: &Device) -> Result<Session, Failed> {
-    let buffer = |label: &str, len, role| BufferSpec { label: label.to_owned(), axes: vec![(Axis::Unit, len)], role };
+    let buffer = |label: &str, len, role| BufferSpec {
+        label: label.to_owned(),
+        axes: vec![(Axis::Unit, len)],
+        role,
+    };
     let weight = buffer("weight", 4, Role::Weight);
     let weights = Weights::load(device, std::slice::from_ref(&weight), |_| vec![9.0; 4])?;
     let [a, b] = ["a", "b"].map(|label| buffer(label, 4, Role::State));
@@ -27,7 +31,11 @@ fn session(device: &Device) -> Result<Session, Failed> {
 /// Parts of one buffer are buffers of their own to a host.
 pub fn parts(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    let buffer = |len| BufferSpec { label: "buffer".to_owned(), axes: vec![(Axis::Unit, len)], role: Role::State };
+    let buffer = |len| BufferSpec {
+        label: "buffer".to_owned(),
+        axes: vec![(Axis::Unit, len)],
+        role: Role::State,
+    };
     let mut recording = Recording::default();
     let [whole, other] = [6, 2].map(|len| recording.buffer(buffer(len)));
     let [first, last] = [0, 4].map(|start| recording.part(whole, start, buffer(2)));
@@ -49,7 +57,10 @@ pub fn parts(target: &Target) -> Result<(), Failed> {
     next.carry_from(&session, &[(last, first), (other, last)])?;
     holds(&next, whole, &[7.0, 8.0, 0.0, 0.0, 9.0, 10.0])?;
     let results = session.run_and_carry(&[last, whole], &[(other, first)])?;
-    ensure(results == [vec![7.0, 8.0], vec![1.0, 2.0, 3.0, 4.0, 7.0, 8.0]], format!("{results:?}"))?;
+    ensure(
+        results == [vec![7.0, 8.0], vec![1.0, 2.0, 3.0, 4.0, 7.0, 8.0]],
+        format!("{results:?}"),
+    )?;
     holds(&session, whole, &[9.0, 10.0, 3.0, 4.0, 7.0, 8.0])
 }
 
@@ -82,7 +93,10 @@ pub fn carry(target: &Target) -> Result<(), Failed> {
     holds(&other, B, 9.0)?;
 
     let read = one.run_and_carry(&[A, B], &[(B, A)])?;
-    ensure(read == [vec![9.0; 4], vec![3.0; 4]], format!("results are read before the copies: {read:?}"))?;
+    ensure(
+        read == [vec![9.0; 4], vec![3.0; 4]],
+        format!("results are read before the copies: {read:?}"),
+    )?;
     holds(&one, A, 3.0)?;
 
     let shared = "'weight' is a weight, which runs of a model share";
@@ -90,7 +104,10 @@ pub fn carry(target: &Target) -> Result<(), Failed> {
     refused(one.carry_from(&other, &[(A, WEIGHT)]), shared)?;
     refused(one.run_and_carry(&[], &[(A, WEIGHT)]).map(drop), shared)?;
     refused(one.carry(&[(A, SHORT)]), "'a' holds 4 values, which 'short' of 3 cannot take over")?;
-    refused(one.carry_from(&other, &[(SHORT, B)]), "'short' holds 3 values, which 'b' of 4 cannot take over")?;
+    refused(
+        one.carry_from(&other, &[(SHORT, B)]),
+        "'short' holds 3 values, which 'b' of 4 cannot take over",
+    )?;
     if matches!(target.machine, Machine::Adapter(_)) {
         for device in [Device::cpu(), target.device()?] {
             let elsewhere = session(&device)?;

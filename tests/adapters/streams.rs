@@ -25,13 +25,21 @@ const CHUNKS: [&[usize]; 6] = [
 
 /// Some steps of `[T, B, features]`, or `[B, T, features]`.
 fn piece(tensor: &Tensor, steps: Range<usize>, batch_first: bool) -> Result<Tensor, Failed> {
-    let &[outer, inner, features] = tensor.shape() else { return Err("not a tensor of three axes".into()) };
+    let &[outer, inner, features] = tensor.shape() else {
+        return Err("not a tensor of three axes".into());
+    };
     let (shape, rows) = match batch_first {
-        true => ([outer, steps.len(), features], (0..outer).map(|b| b * inner + steps.start).collect::<Vec<_>>()),
+        true => (
+            [outer, steps.len(), features],
+            (0..outer).map(|b| b * inner + steps.start).collect::<Vec<_>>(),
+        ),
         false => ([steps.len(), inner, features], vec![steps.start * inner]),
     };
     let count = if batch_first { steps.len() } else { steps.len() * inner };
-    let values = rows.iter().flat_map(|row| &tensor.data()[row * features..(row + count) * features]).copied();
+    let values = rows
+        .iter()
+        .flat_map(|row| &tensor.data()[row * features..(row + count) * features])
+        .copied();
     Ok(Tensor::new(shape, values.collect())?)
 }
 
@@ -48,7 +56,8 @@ pub fn pieces_are_the_whole(target: &Target) -> Result<(), Failed> {
         for (num_layers, hidden_size, batch, batch_first) in
             [(1, 4, 1, false), (1, 13, 3, true), (2, 16, 2, false), (3, 5, 2, true)]
         {
-            let config = Config::new(kind, 3, hidden_size).num_layers(num_layers).batch_first(batch_first);
+            let config =
+                Config::new(kind, 3, hidden_size).num_layers(num_layers).batch_first(batch_first);
             let config = target.suited(config);
             let rnn = target.rnn(&device, &Params::init(&config, 11)?)?;
             let shape = if batch_first { [batch, SEQ_LEN, 3] } else { [SEQ_LEN, batch, 3] };
@@ -61,7 +70,10 @@ pub fn pieces_are_the_whole(target: &Target) -> Result<(), Failed> {
                     let mut stream = rnn.stream(batch)?;
                     if let Some(from) = from {
                         stream.set_state(from)?;
-                        ensure(states_alike(&stream.state()?, from), format!("{what}: the state that was set"))?;
+                        ensure(
+                            states_alike(&stream.state()?, from),
+                            format!("{what}: the state that was set"),
+                        )?;
                     }
                     let mut start = 0;
                     for &count in chunks {
@@ -71,7 +83,8 @@ pub fn pieces_are_the_whole(target: &Target) -> Result<(), Failed> {
                         let got = if start % 2 == 0 {
                             stream.forward(&input)?
                         } else {
-                            let mut got = Tensor::new(want.shape(), vec![f32::NAN; want.data().len()])?;
+                            let mut got =
+                                Tensor::new(want.shape(), vec![f32::NAN; want.data().len()])?;
                             stream.forward_into(&input, &mut got)?;
                             got
                         };
@@ -79,7 +92,10 @@ pub fn pieces_are_the_whole(target: &Target) -> Result<(), Failed> {
                         start += count;
                     }
                     ensure(start == SEQ_LEN, format!("{what}: the pieces are the sequence"))?;
-                    ensure(states_alike(&stream.state()?, &last), format!("{what}: the last state"))?;
+                    ensure(
+                        states_alike(&stream.state()?, &last),
+                        format!("{what}: the last state"),
+                    )?;
                 }
             }
         }
@@ -95,7 +111,10 @@ pub fn states(target: &Target) -> Result<(), Failed> {
         let rnn = Rnn::new(&device, &Params::init(&config, 1)?)?;
         let mut streams = [rnn.stream(2)?, rnn.stream(2)?];
         let zero = streams[0].state()?;
-        ensure(zero.h.shape() == [2, 2, 6] && zero.h.data().iter().all(|&v| v == 0.0), format!("{kind}: not zeros"))?;
+        ensure(
+            zero.h.shape() == [2, 2, 6] && zero.h.data().iter().all(|&v| v == 0.0),
+            format!("{kind}: not zeros"),
+        )?;
         // Lengths that cross: both streams and forward() take and leave the same plans.
         let mut wanted: [Option<State>; 2] = [None, None];
         for (call, lengths) in [[1, 2], [2, 1], [1, 1], [3, 1], [1, 3]].into_iter().enumerate() {
@@ -103,7 +122,10 @@ pub fn states(target: &Target) -> Result<(), Failed> {
                 let what = format!("{kind}: call {call} of stream {which}");
                 let input = random([steps, 2, 3], (10 * call + which) as u64)?;
                 let (output, state) = rnn.forward(&input, wanted[which].as_ref())?;
-                ensure(bits(&streams[which].forward(&input)?) == bits(&output), format!("{what}: output"))?;
+                ensure(
+                    bits(&streams[which].forward(&input)?) == bits(&output),
+                    format!("{what}: output"),
+                )?;
                 ensure(states_alike(&streams[which].state()?, &state), format!("{what}: state"))?;
                 wanted[which] = Some(state);
             }
@@ -117,15 +139,24 @@ pub fn states(target: &Target) -> Result<(), Failed> {
         )?;
         // A state of NaN is gone after a reset, wherever the buffers come from.
         let nan = |shape: &[usize]| Tensor::new(shape, vec![f32::NAN; shape.iter().product()]);
-        let poison = State { h: nan(zero.h.shape())?, c: zero.c.as_ref().map(|c| nan(c.shape())).transpose()? };
+        let poison = State {
+            h: nan(zero.h.shape())?,
+            c: zero.c.as_ref().map(|c| nan(c.shape())).transpose()?,
+        };
         for steps in [2, 1] {
             let input = random([steps, 2, 3], 78)?;
             a.set_state(&poison)?;
-            ensure(a.forward(&input)?.data().iter().all(|v| v.is_nan()), format!("{kind}: the state was not used"))?;
+            ensure(
+                a.forward(&input)?.data().iter().all(|v| v.is_nan()),
+                format!("{kind}: the state was not used"),
+            )?;
             a.reset();
             ensure(a.state()? == zero, format!("{kind}: the state after reset"))?;
             let (want, _) = rnn.forward(&input, None)?;
-            ensure(bits(&a.forward(&input)?) == bits(&want), format!("{kind}: {steps} steps after reset"))?;
+            ensure(
+                bits(&a.forward(&input)?) == bits(&want),
+                format!("{kind}: {steps} steps after reset"),
+            )?;
         }
         drop((a, b));
         let mut fresh = rnn.stream(2)?;
@@ -160,9 +191,14 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     }
     let wrong = State { h: Tensor::zeros([1, 2, 5])?, c: Some(Tensor::zeros([1, 2, 4])?) };
     let error = stream.set_state(&wrong).map_err(|error| error.to_string());
-    ensure(error == Err("Expected hidden[0] size (1, 2, 4), got [1, 2, 5]".to_owned()), format!("{error:?}"))?;
+    ensure(
+        error == Err("Expected hidden[0] size (1, 2, 4), got [1, 2, 5]".to_owned()),
+        format!("{error:?}"),
+    )?;
     for shape in [[1, 2, 3], [2, 2, 4], [1, 3, 4]] {
-        let error = stream.forward_into(&random([1, 2, 3], 9)?, &mut Tensor::zeros(shape)?).map_err(|e| e.to_string());
+        let error = stream
+            .forward_into(&random([1, 2, 3], 9)?, &mut Tensor::zeros(shape)?)
+            .map_err(|e| e.to_string());
         let want = format!("Stream: Expected an output of [1, 2, 4], got {shape:?}");
         ensure(error == Err(want), format!("{error:?}"))?;
     }
@@ -180,7 +216,9 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     // What 20 steps of two rows take is enough for them and for one step of a few more rows.
     let budget = rnn.plan(20, 2)?.size();
     let small = Rnn::new(&target.open(&OpenOptions::default().memory_budget(budget))?, &params)?;
-    let over = |result: Result<(), Error>| matches!(result, Err(Error::Limit { limit: "memory_budget", .. }));
+    let over = |result: Result<(), Error>| {
+        matches!(result, Err(Error::Limit { limit: "memory_budget", .. }))
+    };
     ensure(over(small.stream(100_000).map(|_| ())), "a batch that does not fit one pass")?;
     let mut stream = small.stream(2)?;
     stream.forward(&random([20, 2, 3], 3)?)?;

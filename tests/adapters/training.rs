@@ -3,10 +3,10 @@
 //! The reference is made of modules of one layer, whose outputs are dropped by hand between them.
 
 use libtest_mimic::Failed;
-use wgpu_rnn::compare::{Comparison, Tolerance};
 use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::internals::diagnostics::compare::{Comparison, Tolerance};
+use wgpu_rnn::internals::params::random::{dropout_constants, philox4x32};
 use wgpu_rnn::language_model::{LanguageModel, LanguageModelConfig, LanguageModelParams};
-use wgpu_rnn::random::{dropout_constants, philox4x32};
 use wgpu_rnn::{Config, Device, ForwardOptions, Kind, Linear, Params, Rnn, State, Tensor};
 
 use crate::bits::{assert_same, assert_same_tensor};
@@ -90,7 +90,10 @@ fn compared(got: &Outcome, want: &Outcome) -> Comparison {
 
 fn ensure_close(what: &str, got: &Outcome, want: &Outcome) -> Result<(), Failed> {
     let comparison = compared(got, want);
-    ensure(comparison.agrees() && comparison.count > 0, format!("{what}: {}", comparison.describe()))
+    ensure(
+        comparison.agrees() && comparison.count > 0,
+        format!("{what}: {}", comparison.describe()),
+    )
 }
 
 const SEQ_LEN: usize = 7;
@@ -101,7 +104,9 @@ const BATCH: usize = 17;
 /// different length, batch first, a batch in several passes, time in several segments.
 pub fn between_layers(target: &Target) -> Result<(), Failed> {
     let whole = target.device()?;
-    let small = |bytes| target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", bytes));
+    let small = |bytes| {
+        target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", bytes))
+    };
     let (passes, segments) = (small(800)?, small(4096)?);
     let input = seeded::tensor(1, &[SEQ_LEN, BATCH, 3], 1.0);
     for (kind, proj_size) in Kind::ALL.map(|kind| (kind, 0)).into_iter().chain([(Kind::Lstm, 5)]) {
@@ -111,15 +116,22 @@ pub fn between_layers(target: &Target) -> Result<(), Failed> {
             let params = Params::init(&config, 3)?;
             let rnn = Rnn::new(&whole, &params)?;
             let what = format!("{kind}, projection {proj_size}, bidirectional {bidirectional}");
-            for lengths in [[SEQ_LEN; BATCH], std::array::from_fn(|row| (row * 5 + 3) % (SEQ_LEN + 1))] {
-                let options = ForwardOptions { lengths: Some(&lengths), training: Some(SEED), ..Default::default() };
+            for lengths in
+                [[SEQ_LEN; BATCH], std::array::from_fn(|row| (row * 5 + 3) % (SEQ_LEN + 1))]
+            {
+                let options = ForwardOptions {
+                    lengths: Some(&lengths),
+                    training: Some(SEED),
+                    ..Default::default()
+                };
                 let got = rnn.forward_with(&input, &options)?;
                 let what = format!("{what}, lengths {lengths:?}");
                 ensure_close(&what, &got, &by_layers(&whole, &params, &input, &lengths, SEED)?)?;
                 let other = by_layers(&whole, &params, &input, &lengths, SEED + 1)?;
                 ensure(!compared(&got, &other).agrees(), format!("{what}: other masks would do"))?;
 
-                let first = Rnn::new(&whole, &params.clone().with(|config| config.batch_first(true))?)?;
+                let first =
+                    Rnn::new(&whole, &params.clone().with(|config| config.batch_first(true))?)?;
                 let (output, state) = first.forward_with(&swapped(&input), &options)?;
                 assert_same(&format!("{what}, batch first"), &(swapped(&output), state), &got);
                 for (how, device) in [("passes", &passes), ("segments", &segments)] {
@@ -127,7 +139,11 @@ pub fn between_layers(target: &Target) -> Result<(), Failed> {
                     let plan = cut.plan(SEQ_LEN, BATCH)?;
                     let in_pieces = plan.sizes.batch < BATCH || plan.segments.len() > 1;
                     ensure(in_pieces, format!("{what}: {} {how}", plan.segments.len()))?;
-                    assert_same(&format!("{what}, in {how}"), &cut.forward_with(&input, &options)?, &got);
+                    assert_same(
+                        &format!("{what}, in {how}"),
+                        &cut.forward_with(&input, &options)?,
+                        &got,
+                    );
                 }
             }
         }
@@ -146,7 +162,8 @@ pub fn without_dropout(target: &Target) -> Result<(), Failed> {
     let input = seeded::tensor(2, &[SEQ_LEN, BATCH, 3], 1.0);
     let training = ForwardOptions { training: Some(SEED), ..ForwardOptions::default() };
     for kind in Kind::ALL {
-        let of = |layers, p| Params::init(&Config::new(kind, 3, 6).num_layers(layers).dropout(p), 4);
+        let of =
+            |layers, p| Params::init(&Config::new(kind, 3, 6).num_layers(layers).dropout(p), 4);
         for layers in [1, 3] {
             let want = Rnn::new(&device, &of(layers, 0.0)?)?.forward(&input, None)?;
             for p in [0.0, 0.5, 1.0] {
@@ -175,7 +192,10 @@ pub fn seeds(target: &Target) -> Result<(), Failed> {
     let model = LanguageModel::new(&device, &params(&config)?)?;
     let tokens = tokens(6, SEQ_LEN * BATCH, 13);
     let both = |seed| -> Result<[Outcome; 2], Failed> {
-        Ok([rnn.forward_with(&input, &with(seed))?, model.forward_with(&tokens, BATCH, &with(seed))?])
+        Ok([
+            rnn.forward_with(&input, &with(seed))?,
+            model.forward_with(&tokens, BATCH, &with(seed))?,
+        ])
     };
     let first = both(SEED)?;
     for other in [SEED + 1, SEED ^ (1 << 32), 0] {
@@ -196,15 +216,29 @@ const EMBEDDING: u32 = 0x8000_0000;
 const DECODER: u32 = 0x8000_0001;
 
 /// A forward pass of a language model module by module, dropped by hand between them.
-fn by_modules(device: &Device, params: &LanguageModelParams, tokens: &[u32], seed: u64) -> Result<Outcome, Failed> {
+fn by_modules(
+    device: &Device,
+    params: &LanguageModelParams,
+    tokens: &[u32],
+    seed: u64,
+) -> Result<Outcome, Failed> {
     let config = params.config();
-    let rows = tokens.iter().flat_map(|&token| params.encoder_weight().row(token as usize)).copied().collect();
+    let rows = tokens
+        .iter()
+        .flat_map(|&token| params.encoder_weight().row(token as usize))
+        .copied()
+        .collect();
     let steps = tokens.len() / BATCH;
     let embedded = Tensor::new([steps, BATCH, config.ninp], rows)?;
     let embedded = dropped(&embedded, 1, config.dropout, seed, EMBEDDING);
     let (output, state) = by_layers(device, params.rnn(), &embedded, &[steps; BATCH], seed)?;
     let output = dropped(&output, 1, config.dropout, seed, DECODER);
-    let decoder = Linear::new(device, params.decoder_weight(), Some(params.decoder_bias()), Default::default())?;
+    let decoder = Linear::new(
+        device,
+        params.decoder_weight(),
+        Some(params.decoder_bias()),
+        Default::default(),
+    )?;
     Ok((decoder.forward(&output)?, state))
 }
 
@@ -212,11 +246,15 @@ fn by_modules(device: &Device, params: &LanguageModelParams, tokens: &[u32], see
 pub fn language_models(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let options = ForwardOptions { training: Some(SEED), ..ForwardOptions::default() };
-    for (kind, nlayers, tied) in
-        [(Kind::Lstm, 2, false), (Kind::Gru, 3, true), (Kind::RnnTanh, 1, false), (Kind::RnnRelu, 2, true)]
-    {
+    for (kind, nlayers, tied) in [
+        (Kind::Lstm, 2, false),
+        (Kind::Gru, 3, true),
+        (Kind::RnnTanh, 1, false),
+        (Kind::RnnRelu, 2, true),
+    ] {
         let nhid = if tied { 6 } else { 10 };
-        let config = LanguageModelConfig::new(kind, 19, 6, nhid, nlayers).tie_weights(tied).dropout(0.5);
+        let config =
+            LanguageModelConfig::new(kind, 19, 6, nhid, nlayers).tie_weights(tied).dropout(0.5);
         let params = params(&config)?;
         let tokens = tokens(7, SEQ_LEN * BATCH, 19);
         let model = LanguageModel::new(&device, &params)?;
@@ -225,7 +263,8 @@ pub fn language_models(target: &Target) -> Result<(), Failed> {
         ensure_close(&what, &got, &by_modules(&device, &params, &tokens, SEED)?)?;
         let other = by_modules(&device, &params, &tokens, SEED + 1)?;
         ensure(!compared(&got, &other).agrees(), format!("{what}: other masks would do"))?;
-        let host = LanguageModel::new(&Device::cpu(), &params)?.forward_with(&tokens, BATCH, &options)?;
+        let host =
+            LanguageModel::new(&Device::cpu(), &params)?.forward_with(&tokens, BATCH, &options)?;
         ensure_close(&format!("{what}, against the CPU"), &got, &host)?;
     }
     Ok(())

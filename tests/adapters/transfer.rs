@@ -1,8 +1,8 @@
 //! The kernels `gather` and `scatter`.
 
 use libtest_mimic::Failed;
-use wgpu_rnn::dims::{Dims, TransferDims};
-use wgpu_rnn::kernel::{GATHER, SCATTER};
+use wgpu_rnn::internals::kernel::uniforms::{Dims, TransferDims};
+use wgpu_rnn::internals::kernel::{GATHER, SCATTER};
 
 use crate::by_hand::{ByHand, to_words};
 use crate::{Target, ensure};
@@ -46,7 +46,8 @@ pub fn words_find_their_place(target: &Target) -> Result<(), Failed> {
         let (mut gathered, mut scattered) = (vec![0; own.len()], theirs.clone());
         for at in 0..own.len() as u32 {
             let (f, d) = (at % width, at / width % directions);
-            let (b, elapsed) = (at / (width * directions) % batch, first_step + at / (width * directions * batch));
+            let (b, elapsed) =
+                (at / (width * directions) % batch, first_step + at / (width * directions * batch));
             let t = if d == 1 { seq_len - 1 - elapsed } else { elapsed };
             if f < features {
                 let place = (offset + t * step_stride + b * row_stride + d * features + f) as usize;
@@ -54,7 +55,8 @@ pub fn words_find_their_place(target: &Target) -> Result<(), Failed> {
                 scattered[place] = own[at as usize];
             }
         }
-        let workgroups = device.limits().fold_workgroups("transfer", (own.len() as u64).div_ceil(64))?;
+        let workgroups =
+            device.limits().fold_workgroups("transfer", (own.len() as u64).div_ceil(64))?;
         let mut by_hand = ByHand::default();
         let (x, y) = (by_hand.words(&theirs), by_hand.words(&own));
         by_hand.dispatch((&GATHER, &[]), Dims::Transfer(dims), &[x, y], workgroups, 1);

@@ -7,12 +7,13 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::gpu::Polling;
+use wgpu_rnn::internals::engine::gpu::Polling;
+use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, LanguageModelConfig};
-use wgpu_rnn::random::Mt19937;
 use wgpu_rnn::wgpu;
 use wgpu_rnn::{
-    Activation, Cell, Config, Device, Embedding, Error, ForwardOptions, Kind, Linear, Params, Rnn, State, Tensor,
+    Activation, Cell, Config, Device, Embedding, Error, ForwardOptions, Kind, Linear, Params, Rnn,
+    State, Tensor,
 };
 
 use crate::brought::{example, request};
@@ -151,11 +152,16 @@ pub fn modules(target: &Target) -> Result<(), Failed> {
     let tokens = [1, 2, 3, 4, 0, 1];
     let options = ForwardOptions::default();
     let want = model.forward_with(&tokens, 2, &options)?;
-    ensure(block_on(model.forward_with_async(&tokens, 2, &options))? == want, "LanguageModel::forward_with_async")?;
+    ensure(
+        block_on(model.forward_with_async(&tokens, 2, &options))? == want,
+        "LanguageModel::forward_with_async",
+    )?;
     ensure(block_on(model.score_async(&tokens, 2))? == model.score(&tokens, 2)?, "score_async")?;
     let (prompts, options) = ([&tokens[..2], &tokens[3..]], GenerateOptions::default().chunk(2));
-    let want: Vec<Vec<u32>> = model.generate(&prompts, &options)?.take(5).collect::<Result<_, _>>()?;
-    let (mut generator, mut got) = (block_on(model.generate_async(&prompts, &options))?, Vec::new());
+    let want: Vec<Vec<u32>> =
+        model.generate(&prompts, &options)?.take(5).collect::<Result<_, _>>()?;
+    let (mut generator, mut got) =
+        (block_on(model.generate_async(&prompts, &options))?, Vec::new());
     while got.len() < 5 {
         got.push(block_on(generator.next_async()).ok_or("an endless text")??);
     }
@@ -170,13 +176,17 @@ pub fn dropped(target: &Target) -> Result<(), Failed> {
     let (steps, rows) = if on_cpu { (4, 1) } else { (200, 8) };
     let device = target.device()?;
     let rnn = Rnn::new(&device, &Params::init(&Config::lstm(16, 100), 0)?)?;
-    let input = Tensor::new([steps, rows, 16], Mt19937::new(3).uniform_vec(steps * rows * 16, -1.0, 1.0))?;
+    let input =
+        Tensor::new([steps, rows, 16], Mt19937::new(3).uniform_vec(steps * rows * 16, -1.0, 1.0))?;
     let want = rnn.forward(&input, None)?;
     for _ in 0..3 {
         // Before it began, and while the device is at it.
         drop(rnn.forward_async(&input, None));
         let first = poll_once(pin!(rnn.forward_async(&input, None)));
-        ensure(first.is_ready() == on_cpu, "the CPU computes in the first poll, and nobody else blocks there")?;
+        ensure(
+            first.is_ready() == on_cpu,
+            "the CPU computes in the first poll, and nobody else blocks there",
+        )?;
         ensure(rnn.forward(&input, None)? == want, "a module whose future was dropped")?;
         ensure(block_on(rnn.forward_async(&input, None))? == want, "the same, awaited")?;
     }

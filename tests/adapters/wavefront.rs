@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use libtest_mimic::Failed;
-use wgpu_rnn::check::Sizes;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::plan::{Choice, Plan, Storage, WeightLayout, plan};
-use wgpu_rnn::session::{Session, Weights};
+use wgpu_rnn::internals::engine::session::{Session, Weights};
+use wgpu_rnn::internals::params::validate::Sizes;
+use wgpu_rnn::internals::plan::{Choice, Plan, Storage, WeightLayout, plan};
 use wgpu_rnn::{
-    Config, Device, Error, ForwardOptions, Kind, Params, Rnn, RnnOptions, Schedule, State, Tensor, WeightType,
+    Config, Device, Error, ForwardOptions, Kind, Params, Rnn, RnnOptions, Schedule, State, Tensor,
+    WeightType,
 };
 
 use crate::bits::{assert_same, assert_same_tensor};
@@ -28,27 +29,41 @@ const SHAPES: [(usize, usize, usize, usize, usize); 9] = [
     (2, 40, 17, 12, 65),
 ];
 
-fn module(device: &Device, params: &Params, schedule: Schedule, weights: WeightType) -> Result<Rnn, Failed> {
-    Ok(Rnn::with_options(device, params, &RnnOptions::default().schedule(schedule).weights(weights))?)
+fn module(
+    device: &Device,
+    params: &Params,
+    schedule: Schedule,
+    weights: WeightType,
+) -> Result<Rnn, Failed> {
+    Ok(Rnn::with_options(
+        device,
+        params,
+        &RnnOptions::default().schedule(schedule).weights(weights),
+    )?)
 }
 
 fn state_of(config: &Config, batch: usize) -> Result<State, Failed> {
     let shape = [config.num_layers, batch, config.hidden_size];
-    Ok(State { h: random(shape, 5)?, c: (config.kind == Kind::Lstm).then(|| random(shape, 6)).transpose()? })
+    Ok(State {
+        h: random(shape, 5)?,
+        c: (config.kind == Kind::Lstm).then(|| random(shape, 6)).transpose()?,
+    })
 }
 
 /// With all rows as long as the sequence and not, from zero and from a state, with weights of both types; also where
 /// submissions are short and where time is cut into segments.
 pub fn is_step(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    let submissions = target.open(&OpenOptions::default().limit("max_work_per_submission", 9_000_000))?;
+    let submissions =
+        target.open(&OpenOptions::default().limit("max_work_per_submission", 9_000_000))?;
     for kind in Kind::ALL {
         for (num_layers, seq_len, batch, input_size, hidden_size) in SHAPES {
             let config = Config::new(kind, input_size, hidden_size).num_layers(num_layers);
             let params = Params::init(&config, 3)?;
             let input = random([seq_len, batch, input_size], 4)?;
             let state = state_of(&config, batch)?;
-            let lengths: Vec<usize> = (0..batch).map(|row| seq_len - row * 5 % (seq_len + 1)).collect();
+            let lengths: Vec<usize> =
+                (0..batch).map(|row| seq_len - row * 5 % (seq_len + 1)).collect();
             let cut = segmented(target, &device, &params, seq_len, batch)?;
             let from = ForwardOptions { state: Some(&state), ..ForwardOptions::default() };
             let shorter = ForwardOptions { lengths: Some(&lengths), ..from };
@@ -58,14 +73,21 @@ pub fn is_step(target: &Target) -> Result<(), Failed> {
                 (WeightType::F32, shorter),
                 (WeightType::F16, shorter),
             ] {
-                let want = module(&device, &params, Schedule::Step, weights)?.forward_with(&input, &options)?;
-                for (which, device) in [Some(&device), Some(&submissions), cut.as_ref()].into_iter().enumerate() {
+                let want = module(&device, &params, Schedule::Step, weights)?
+                    .forward_with(&input, &options)?;
+                for (which, device) in
+                    [Some(&device), Some(&submissions), cut.as_ref()].into_iter().enumerate()
+                {
                     let Some(device) = device else { continue };
                     let rnn = module(device, &params, Schedule::Wavefront, weights)?;
-                    let what = format!("{config:?} T = {seq_len} B = {batch} {weights:?}, device {which}");
+                    let what =
+                        format!("{config:?} T = {seq_len} B = {batch} {weights:?}, device {which}");
                     assert_same(&what, &rnn.forward_with(&input, &options)?, &want);
                     if options.state.is_none() {
-                        ensure(rnn.forward(&input, Some(&state))? != want, format!("{what}: a state must show"))?;
+                        ensure(
+                            rnn.forward(&input, Some(&state))? != want,
+                            format!("{what}: a state must show"),
+                        )?;
                         assert_same(&format!("{what}, again"), &rnn.forward(&input, None)?, &want);
                     }
                 }
@@ -83,18 +105,25 @@ fn segmented(
     seq_len: usize,
     batch: usize,
 ) -> Result<Option<Device>, Failed> {
-    let plan = module(device, params, Schedule::Wavefront, WeightType::F32)?.plan(seq_len, batch)?;
+    let plan =
+        module(device, params, Schedule::Wavefront, WeightType::F32)?.plan(seq_len, batch)?;
     let wave = |name: &str| name.starts_with("step_") && name.ends_with("_wave");
     let dispatches = || plan.recording.commands.iter().flat_map(|command| command.dispatches(0));
     ensure(dispatches().any(|dispatch| wave(dispatch.kernel.name)), "the waves' kernels run")?;
-    ensure(plan.schedule.schedule == Schedule::Wavefront && plan.segments.len() == 1, format!("{:?}", plan.schedule))?;
+    ensure(
+        plan.schedule.schedule == Schedule::Wavefront && plan.segments.len() == 1,
+        format!("{:?}", plan.schedule),
+    )?;
     if seq_len < 40 {
         return Ok(None);
     }
     let gates_x = plan.recording.buffers.iter().find(|buffer| buffer.label == "gates_x");
     let budget = plan.size() - gates_x.ok_or("there is no gates_x")?.size() / 3;
     let small = target.open(&OpenOptions::default().memory_budget(budget))?;
-    let segments = module(&small, params, Schedule::Wavefront, WeightType::F32)?.plan(seq_len, batch)?.segments.len();
+    let segments = module(&small, params, Schedule::Wavefront, WeightType::F32)?
+        .plan(seq_len, batch)?
+        .segments
+        .len();
     ensure(segments > 1, format!("{segments} segments in {budget} bytes"))?;
     Ok(Some(small))
 }
@@ -107,49 +136,76 @@ pub fn between_schedules(target: &Target) -> Result<(), Failed> {
         let config = Config::new(kind, input_size, 5).num_layers(3);
         let params = Params::init(&config, 8)?;
         let layout = WeightLayout::stored(&config, Storage::default(), device.limits())?;
-        let weights = Weights::load(&device, layout.buffers(), |index| layout.pack(index, &params))?;
+        let weights =
+            Weights::load(&device, layout.buffers(), |index| layout.pack(index, &params))?;
         let input = random([21, batch, input_size], 9)?;
-        let (output, last) = module(&device, &params, Schedule::Step, WeightType::F32)?.forward(&input, None)?;
-        for schedules in [[Schedule::Step, Schedule::Wavefront], [Schedule::Wavefront, Schedule::Step]] {
+        let (output, last) =
+            module(&device, &params, Schedule::Step, WeightType::F32)?.forward(&input, None)?;
+        for schedules in
+            [[Schedule::Step, Schedule::Wavefront], [Schedule::Wavefront, Schedule::Step]]
+        {
             let mut before: Option<(Plan, Session)> = None;
             for (schedule, steps) in schedules.into_iter().zip([0..12, 12..21]) {
                 let sizes = Sizes { seq_len: steps.len(), batch };
-                let plan = plan(&config, &layout, sizes, device.limits(), device.tuning(), &Choice::asked(schedule))?;
+                let plan = plan(
+                    &config,
+                    &layout,
+                    sizes,
+                    device.limits(),
+                    device.tuning(),
+                    &Choice::asked(schedule),
+                )?;
                 let mut session = Session::new(Arc::new(plan.recording.clone()), &weights)?;
                 session.write(
                     plan.input[0],
-                    &input.data()[steps.start * batch * input_size..][..steps.len() * batch * input_size],
+                    &input.data()[steps.start * batch * input_size..]
+                        [..steps.len() * batch * input_size],
                 )?;
                 session.write(plan.lengths, &[f32::from_bits(steps.len() as u32); 3])?;
                 if let Some((from, session_before)) = &before {
                     let states = from.states.iter().zip(&plan.states).enumerate();
                     let pairs = states.flat_map(|(layer, (from_state, to))| {
-                        std::iter::once((from.final_h(layer), to.h[0])).chain(from_state.c.zip(to.c))
+                        std::iter::once((from.final_h(layer), to.h[0]))
+                            .chain(from_state.c.zip(to.c))
                     });
                     session.carry_from(session_before, &pairs.collect::<Vec<_>>())?;
                 }
                 let what = format!("{kind} {schedule} of steps {steps:?}");
                 let packed = session.run(&plan.output)?.remove(0);
                 let rows: Vec<f32> = packed.chunks(8).flat_map(|row| row[..5].to_vec()).collect();
-                let want = output.data()[steps.start * batch * 5..][..steps.len() * batch * 5].to_vec();
+                let want =
+                    output.data()[steps.start * batch * 5..][..steps.len() * batch * 5].to_vec();
                 let shape = [steps.len(), batch, 5];
                 assert_same_tensor(&what, &Tensor::new(shape, rows)?, &Tensor::new(shape, want)?);
                 before = Some((plan, session));
             }
             let Some((plan, session)) = before else { return Err("there were two".into()) };
             for layer in 0..3 {
-                let h: Vec<f32> =
-                    session.read(plan.final_h(layer))?.chunks(8).flat_map(|row| row[..5].to_vec()).collect();
-                let want = Tensor::new([batch, 5], last.h.data()[layer * batch * 5..][..batch * 5].to_vec())?;
+                let h: Vec<f32> = session
+                    .read(plan.final_h(layer))?
+                    .chunks(8)
+                    .flat_map(|row| row[..5].to_vec())
+                    .collect();
+                let want = Tensor::new(
+                    [batch, 5],
+                    last.h.data()[layer * batch * 5..][..batch * 5].to_vec(),
+                )?;
                 assert_same_tensor(
                     &format!("{kind} {schedules:?}: h of layer {layer}"),
                     &Tensor::new([batch, 5], h)?,
                     &want,
                 );
                 if let (Some(id), Some(c)) = (plan.states[layer].c, &last.c) {
-                    let want = Tensor::new([batch, 5], c.data()[layer * batch * 5..][..batch * 5].to_vec())?;
+                    let want = Tensor::new(
+                        [batch, 5],
+                        c.data()[layer * batch * 5..][..batch * 5].to_vec(),
+                    )?;
                     let got = Tensor::new([batch, 5], session.read(id)?)?;
-                    assert_same_tensor(&format!("{kind} {schedules:?}: c of layer {layer}"), &got, &want);
+                    assert_same_tensor(
+                        &format!("{kind} {schedules:?}: c of layer {layer}"),
+                        &got,
+                        &want,
+                    );
                 }
             }
         }
@@ -175,7 +231,8 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     let rnn = module(&device, &Params::init(&stack, 0)?, Schedule::Wavefront, WeightType::F32)?;
     let input = random([5, 2, 4], 1)?;
     rnn.forward(&input, None)?;
-    let trained = rnn.forward_with(&input, &ForwardOptions { training: Some(1), ..ForwardOptions::default() });
+    let trained = rnn
+        .forward_with(&input, &ForwardOptions { training: Some(1), ..ForwardOptions::default() });
     let named = matches!(&trained, Err(Error::Unsupported(why)) if why.contains("has no dropout between layers"));
     ensure(named, format!("{trained:?}"))
 }

@@ -42,14 +42,32 @@ fn report(path: &str) -> Value {
 fn json_has_the_keys_of_the_contract() {
     let folder = Folder::new();
     let json = folder.path("rows.json");
-    let ran = with_cache(&folder, &[&TINY[..], &["--json", &json]].concat()).ended(0).says(&["cpu", "gru T=4 B=2"]);
+    let ran = with_cache(&folder, &[&TINY[..], &["--json", &json]].concat())
+        .ended(0)
+        .says(&["cpu", "gru T=4 B=2"]);
     assert!(ran.stderr.contains("no floors for cpu"), "it was never measured: {}", ran.told());
     let report = report(&json);
-    assert_keys("the report", &report, &["machine", "rows", "skipped", "means", "peers", "calibrations"]);
+    assert_keys(
+        "the report",
+        &report,
+        &["machine", "rows", "skipped", "means", "peers", "calibrations"],
+    );
     let row = &report["rows"][0];
-    assert_keys("a row", row, &["device", "backend", "driver", "kind", "input_size", "hidden_size", "num_layers"]);
-    assert_keys("a row", row, &["bidirectional", "seq_len", "batch", "dtype", "schedule", "wall_us", "gpu_us"]);
-    assert_keys("a row", row, &["us_per_step", "floor_us_per_step", "bound", "dispatches", "encode_us"]);
+    assert_keys(
+        "a row",
+        row,
+        &["device", "backend", "driver", "kind", "input_size", "hidden_size", "num_layers"],
+    );
+    assert_keys(
+        "a row",
+        row,
+        &["bidirectional", "seq_len", "batch", "dtype", "schedule", "wall_us", "gpu_us"],
+    );
+    assert_keys(
+        "a row",
+        row,
+        &["us_per_step", "floor_us_per_step", "bound", "dispatches", "encode_us"],
+    );
     assert_keys("wall_us", &row["wall_us"], &["median", "min", "p95"]);
     for (key, want) in [
         ("device", json!("cpu")),
@@ -78,8 +96,16 @@ fn calibrating_gives_floors() {
     let folder = Folder::new();
     let ran = with_cache(&folder, &["calibrate", "--device", "cpu", "--json"]).ended(0);
     let calibration = &ran.json()["calibrations"][0];
-    assert_keys("a calibration", calibration, &["device", "backend", "driver", "measured", "dispatch_us", "bandwidth"]);
-    assert_keys("a calibration", calibration, &["barrier_us", "gflops", "encode_us", "read_back_us", "timestamps"]);
+    assert_keys(
+        "a calibration",
+        calibration,
+        &["device", "backend", "driver", "measured", "dispatch_us", "bandwidth"],
+    );
+    assert_keys(
+        "a calibration",
+        calibration,
+        &["barrier_us", "gflops", "encode_us", "read_back_us", "timestamps"],
+    );
     assert!(calibration["gflops"].as_f64().is_some_and(|x| x > 0.0), "{calibration:#}");
     assert!(ran.stderr.contains("kept in"), "{}", ran.told());
     let json = folder.path("rows.json");
@@ -94,15 +120,24 @@ fn calibrating_gives_floors() {
     assert!(!ran.stderr.contains("no floors"), "{}", ran.told());
     let row = &report(&json)["rows"][0];
     assert!(row["floor_us_per_step"].as_f64().is_some_and(|x| x > 0.0), "{row:#}");
-    assert!(["weights", "arithmetic", "io", "sync"].iter().any(|bound| row["bound"] == *bound), "{row:#}");
+    assert!(
+        ["weights", "arithmetic", "io", "sync"].iter().any(|bound| row["bound"] == *bound),
+        "{row:#}"
+    );
     // What was kept and is spoilt is told and left alone.
     let cache = std::path::PathBuf::from(folder.path("cache"));
-    let files: Vec<_> =
-        std::fs::read_dir(&cache).expect("the cache is there").map(|e| e.expect("a file").path()).collect();
+    let files: Vec<_> = std::fs::read_dir(&cache)
+        .expect("the cache is there")
+        .map(|e| e.expect("a file").path())
+        .collect();
     assert_eq!(files.len(), 1, "a file for each device: {files:?}");
     std::fs::write(&files[0], "{").expect("it can be written");
     let ran = with_cache(&folder, &TINY).ended(0);
-    assert!(ran.stderr.contains("not a calibration") && ran.stderr.contains("ignored"), "{}", ran.told());
+    assert!(
+        ran.stderr.contains("not a calibration") && ran.stderr.contains("ignored"),
+        "{}",
+        ran.told()
+    );
 }
 
 #[test]
@@ -135,7 +170,8 @@ fn peers_of_the_same_shape_are_compared() {
     ]});
     let peers = folder.write("peers.json", rows.to_string());
     let json = folder.path("rows.json");
-    let ran = with_cache(&folder, &[&TINY[..], &["--json", &json, "--with", &peers]].concat()).ended(0);
+    let ran =
+        with_cache(&folder, &[&TINY[..], &["--json", &json, "--with", &peers]].concat()).ended(0);
     ran.says(&[
         "faster than slow <system> on elsewhere & here (wall)",
         "faster than slow <system> on elsewhere & here, geometric mean of 1 (wall)",
@@ -151,7 +187,11 @@ fn peers_of_the_same_shape_are_compared() {
     assert_eq!((&ratios[0]["system"], &ratios[0]["by"]), (&json!("slow <system>"), &json!("wall")));
     let means = report["means"].as_array().expect("means is a list");
     assert_eq!(means.len(), 1, "{means:#?}");
-    assert_keys("a mean", &means[0], &["device", "backend", "system", "on", "by", "ratio", "shapes"]);
+    assert_keys(
+        "a mean",
+        &means[0],
+        &["device", "backend", "system", "on", "by", "ratio", "shapes"],
+    );
     let mean = means[0]["ratio"].as_f64().expect("a figure");
     assert!((mean / got - 1.0).abs() < 1e-9, "the mean of one is {got}: {means:#?}");
 }
@@ -163,9 +203,11 @@ fn the_page_is_well_formed_and_needs_nothing_beside_it() {
     let html = folder.path("page.html");
     with_cache(&folder, &[&TINY[..], &["--html", &html, "--with", &peers]].concat()).ended(0);
     let page = std::fs::read_to_string(&html).expect("the page was written");
-    let options = roxmltree::ParsingOptions { allow_dtd: true, ..roxmltree::ParsingOptions::default() };
+    let options =
+        roxmltree::ParsingOptions { allow_dtd: true, ..roxmltree::ParsingOptions::default() };
     let document = roxmltree::Document::parse_with_options(&page, options).expect("well-formed");
-    let names: Vec<&str> = document.descendants().filter(|n| n.is_element()).map(|n| n.tag_name().name()).collect();
+    let names: Vec<&str> =
+        document.descendants().filter(|n| n.is_element()).map(|n| n.tag_name().name()).collect();
     for name in ["title", "style", "table", "svg", "circle"] {
         assert!(names.contains(&name), "no {name} in the page");
     }
@@ -175,16 +217,29 @@ fn the_page_is_well_formed_and_needs_nothing_beside_it() {
     for node in document.descendants().filter(roxmltree::Node::is_element) {
         for attribute in node.attributes() {
             let name = attribute.name();
-            assert!(!["src", "href", "srcset", "data", "action"].contains(&name), "{name}={}", attribute.value());
+            assert!(
+                !["src", "href", "srcset", "data", "action"].contains(&name),
+                "{name}={}",
+                attribute.value()
+            );
             assert!(!attribute.value().contains("url("), "{name}={}", attribute.value());
         }
     }
-    let style = document.descendants().find(|n| n.has_tag_name("style")).and_then(|n| n.text()).expect("a style sheet");
+    let style = document
+        .descendants()
+        .find(|n| n.has_tag_name("style"))
+        .and_then(|n| n.text())
+        .expect("a style sheet");
     assert!(!style.contains("url(") && !style.contains("@import"), "{style}");
     assert!(style.contains("prefers-color-scheme: dark"), "{style}");
     assert!(page.contains("slow &lt;system&gt; on elsewhere &amp; here"), "names are escaped");
     assert!(page.contains("geometric mean of 1 (wall)</li>"), "the mean is under the table");
-    assert_eq!(folder.names().iter().filter(|name| name.ends_with(".part")).count(), 0, "{:?}", folder.names());
+    assert_eq!(
+        folder.names().iter().filter(|name| name.ends_with(".part")).count(),
+        0,
+        "{:?}",
+        folder.names()
+    );
 }
 
 #[test]
@@ -205,12 +260,18 @@ fn what_cannot_be_measured_is_refused_before_anything_runs() {
         (&["--seconds", "many"], &["many"]),
     ];
     for (more, parts) in rows {
-        let args: Vec<&str> = TINY.iter().chain(more).copied().filter(|arg| !arg.starts_with("--seconds=")).collect();
+        let args: Vec<&str> =
+            TINY.iter().chain(more).copied().filter(|arg| !arg.starts_with("--seconds=")).collect();
         wgpu_rnn(&args).refused(parts);
     }
     wgpu_rnn(&["bench", "--suite", "fast"]).refused(&["fast", "quick", "standard"]);
     wgpu_rnn(&["bench", "--kind", "rwkv"]).refused(&["rwkv", "lstm"]);
-    for (flag, size) in [("--seq-len", "0"), ("--batch", "0"), ("--batch", "99999999999999"), ("--hidden-size", "0")] {
+    for (flag, size) in [
+        ("--seq-len", "0"),
+        ("--batch", "0"),
+        ("--batch", "99999999999999"),
+        ("--hidden-size", "0"),
+    ] {
         wgpu_rnn(&["bench", "--device", "cpu", flag, size]).refused(&[]);
     }
 }

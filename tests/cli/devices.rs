@@ -8,7 +8,12 @@ use crate::seeded;
 fn the_cpu_is_always_listed() {
     for command in [crate::program::command(&["devices"]), without_adapters(&["devices"])] {
         let ran = finish(command).ended(0).says(&["cpu"]);
-        assert_eq!(ran.stdout.matches("<- auto").count(), 1, "one device is the default: {}", ran.told());
+        assert_eq!(
+            ran.stdout.matches("<- auto").count(),
+            1,
+            "one device is the default: {}",
+            ran.told()
+        );
     }
 }
 
@@ -17,13 +22,21 @@ fn json_lists_every_device() {
     let report = wgpu_rnn(&["devices", "--json"]).ended(0).json();
     let devices = report["devices"].as_array().expect("devices is a list");
     for (index, device) in devices.iter().enumerate() {
-        assert_keys("a device", device, &["index", "name", "backend", "type", "driver", "auto", "limits"]);
+        assert_keys(
+            "a device",
+            device,
+            &["index", "name", "backend", "type", "driver", "auto", "limits"],
+        );
         let cpu = index + 1 == devices.len();
         let want = if cpu { serde_json::Value::Null } else { index.into() };
         assert_eq!(device["index"], want, "what --device takes: {device}");
         assert_eq!(device["limits"].is_null(), cpu, "an adapter has limits: {device}");
     }
-    assert_eq!(devices.last().map(|device| &device["name"]), Some(&"cpu".into()), "the CPU comes last: {report:#}");
+    assert_eq!(
+        devices.last().map(|device| &device["name"]),
+        Some(&"cpu".into()),
+        "the CPU comes last: {report:#}"
+    );
 }
 
 #[test]
@@ -33,7 +46,9 @@ fn without_an_adapter_the_cpu_is_the_default() {
     assert_eq!(report["devices"][0]["auto"], true, "{report:#}");
     let case = fixture("grid_gru_l1_b3_t11_h0.safetensors");
     for device in [&["--device", "auto"][..], &["--device", "all"], &[]] {
-        let report = finish(without_adapters(&[&["verify", "--json", &case], device].concat())).ended(0).json();
+        let report = finish(without_adapters(&[&["verify", "--json", &case], device].concat()))
+            .ended(0)
+            .json();
         assert_eq!(report["results"][0]["device"], "cpu", "{device:?}: {report:#}");
         assert_eq!(report["results"].as_array().map(Vec::len), Some(1), "{device:?}: {report:#}");
     }
@@ -45,7 +60,8 @@ fn an_unknown_device_is_refused_by_name() {
     for device in ["no such adapter", "4294967296", "cpux", "-3"] {
         let device_flag = format!("--device={device}");
         wgpu_rnn(&["verify", &device_flag, &case]).refused(&[device]);
-        finish(without_adapters(&["verify", &device_flag, &case])).refused(&[device, "this machine has"]);
+        finish(without_adapters(&["verify", &device_flag, &case]))
+            .refused(&[device, "this machine has"]);
     }
 }
 
@@ -53,7 +69,8 @@ fn an_unknown_device_is_refused_by_name() {
 fn an_adapter_named_by_the_environment_must_exist() {
     let folder = Folder::new();
     let weights = folder.save("weights.safetensors", &weights(&wgpu_rnn::Config::gru(3, 5), ""));
-    let input = folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0))]);
+    let input =
+        folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0))]);
     let output = folder.path("output.safetensors");
     let args = ["run", "--weights", &weights, "--input", &input, "--output", &output];
     for device in [&["--device", "auto"][..], &[]] {

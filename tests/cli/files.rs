@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use tempfile::TempDir;
-use wgpu_rnn::params::expected_parameters;
+use wgpu_rnn::internals::params::expected_parameters;
 use wgpu_rnn::{Config, Params, Rnn, State, StateDict, Tensor};
 
 use crate::seeded;
@@ -40,7 +40,11 @@ pub fn f32s(name: &str, tensor: &Tensor) -> Entry {
 /// The state dict of a network with random weights.
 pub fn weights(config: &Config, prefix: &str) -> Vec<Entry> {
     let named = expected_parameters(config).into_iter().enumerate();
-    named.map(|(i, (name, shape))| f32s(&format!("{prefix}{name}"), &seeded::tensor(i as u64, &shape, 0.5))).collect()
+    named
+        .map(|(i, (name, shape))| {
+            f32s(&format!("{prefix}{name}"), &seeded::tensor(i as u64, &shape, 0.5))
+        })
+        .collect()
 }
 
 /// A folder that is removed at the end.
@@ -68,7 +72,8 @@ impl Folder {
         let views = entries.iter().map(|(name, dtype, shape, bytes)| {
             (name, TensorView::new(*dtype, shape.clone(), bytes).expect("bytes fill the shape"))
         });
-        let file = safetensors::serialize(views.collect::<Vec<_>>(), None).expect("tensors of valid sizes");
+        let file = safetensors::serialize(views.collect::<Vec<_>>(), None)
+            .expect("tensors of valid sizes");
         self.write(name, file)
     }
 
@@ -98,21 +103,29 @@ impl Folder {
     pub fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.0.path()).expect("the folder can be read");
         let name = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("an entry").file_name();
-        let mut names: Vec<String> = entries.map(|e| name(e).into_string().expect("a name in UTF-8")).collect();
+        let mut names: Vec<String> =
+            entries.map(|e| name(e).into_string().expect("a name in UTF-8")).collect();
         names.sort();
         names
     }
 }
 
 /// What the library makes of the same files.
-pub fn forward(weights: &str, prefix: &str, change: impl FnOnce(Config) -> Config, input: &str) -> (Tensor, State) {
+pub fn forward(
+    weights: &str,
+    prefix: &str,
+    change: impl FnOnce(Config) -> Config,
+    input: &str,
+) -> (Tensor, State) {
     let weights = StateDict::open(weights).expect("the weights can be read");
-    let params = Params::from_state_dict(&weights, prefix).and_then(|p| p.with(change)).expect("a network");
+    let params =
+        Params::from_state_dict(&weights, prefix).and_then(|p| p.with(change)).expect("a network");
     let file = StateDict::open(input).expect("the input can be read");
     let h = file.get("h0").map(|_| file.input("h0").expect("h0 is F32"));
     let c = file.get("c0").map(|_| file.input("c0").expect("c0 is F32"));
     let rnn = Rnn::new(&wgpu_rnn::Device::cpu(), &params).expect("the network fits");
-    rnn.forward(&file.input("input").expect("input is F32"), h.map(|h| State { h, c }).as_ref()).expect("it runs")
+    rnn.forward(&file.input("input").expect("input is F32"), h.map(|h| State { h, c }).as_ref())
+        .expect("it runs")
 }
 
 /// What the program wrote; fails when there is anything besides `output`, `hn` and `cn`.
@@ -120,7 +133,11 @@ pub fn written(path: &str) -> (Tensor, State) {
     let file = StateDict::open(path).expect("the output can be read");
     let names: Vec<&str> = file.names().collect();
     let lstm = file.get("cn").is_some();
-    assert_eq!(names, if lstm { vec!["cn", "hn", "output"] } else { vec!["hn", "output"] }, "the tensors written");
+    assert_eq!(
+        names,
+        if lstm { vec!["cn", "hn", "output"] } else { vec!["hn", "output"] },
+        "the tensors written"
+    );
     let get = |name| file.input(name).unwrap_or_else(|error| panic!("{name}: {error}"));
     (get("output"), State { h: get("hn"), c: lstm.then(|| get("cn")) })
 }

@@ -31,7 +31,10 @@ fn generate(args: &[&str]) -> Ran {
 #[track_caller]
 fn text_of(ran: &Ran, prompt: &str) -> String {
     let text = ran.stdout.strip_prefix(prompt).and_then(|text| text.strip_suffix('\n'));
-    text.unwrap_or_else(|| panic!("stdout is the prompt, the text and a line break: {}", ran.told())).to_owned()
+    text.unwrap_or_else(|| {
+        panic!("stdout is the prompt, the text and a line break: {}", ran.told())
+    })
+    .to_owned()
 }
 
 #[test]
@@ -40,9 +43,18 @@ fn the_shipped_model_writes_as_much_as_was_asked_for() {
         let ran = generate(&["--prompt", "ROMEO:\n", "--length", &length.to_string()]).ended(0);
         let text = text_of(&ran, "ROMEO:\n");
         assert_eq!(text.chars().count(), length, "characters: {}", ran.told());
-        assert!(ran.stderr.starts_with(&format!("{length} tokens")), "what was made: {}", ran.told());
+        assert!(
+            ran.stderr.starts_with(&format!("{length} tokens")),
+            "what was made: {}",
+            ran.told()
+        );
         assert!(ran.stderr.contains("on cpu"), "and where: {}", ran.told());
-        assert_eq!(ran.stderr.contains("tokens per second"), length > 32, "a rate behind a chunk: {}", ran.told());
+        assert_eq!(
+            ran.stderr.contains("tokens per second"),
+            length > 32,
+            "a rate behind a chunk: {}",
+            ran.told()
+        );
     }
     let default = generate(&["--prompt", "A"]).ended(0);
     assert_eq!(text_of(&default, "A").chars().count(), 400, "without --length");
@@ -58,11 +70,27 @@ fn a_seed_decides_the_text_and_its_beginning_does_not_depend_on_the_length() {
     assert_eq!(write(&["--length", "80", "--seed", "7"]), text, "the same seed");
     assert_ne!(write(&["--length", "80", "--seed", "8"]), text, "another seed");
     assert_eq!(write(&["--length", "50", "--seed", "7"]), text[..50], "a shorter text");
-    assert_eq!(write(&["--length", "80", "--seed", "0"]), write(&["--length", "80"]), "the default seed");
+    assert_eq!(
+        write(&["--length", "80", "--seed", "0"]),
+        write(&["--length", "80"]),
+        "the default seed"
+    );
     let likeliest = write(&["--length", "80", "--temperature", "0"]);
-    assert_eq!(write(&["--length", "80", "--temperature", "0", "--seed", "9"]), likeliest, "nothing is drawn");
-    assert_eq!(write(&["--length", "80", "--top-k", "1", "--seed", "3"]), likeliest, "nothing to choose from");
-    assert_ne!(write(&["--length", "80", "--top-k", "5", "--seed", "7"]), likeliest, "something to choose from");
+    assert_eq!(
+        write(&["--length", "80", "--temperature", "0", "--seed", "9"]),
+        likeliest,
+        "nothing is drawn"
+    );
+    assert_eq!(
+        write(&["--length", "80", "--top-k", "1", "--seed", "3"]),
+        likeliest,
+        "nothing to choose from"
+    );
+    assert_ne!(
+        write(&["--length", "80", "--top-k", "5", "--seed", "7"]),
+        likeliest,
+        "something to choose from"
+    );
     assert_ne!(write(&["--length", "80", "--temperature", "3", "--seed", "7"]), text, "hotter");
 }
 
@@ -84,7 +112,8 @@ fn other_weights_and_their_vocabulary() {
     let args = ["--weights", &weights, "--prefix", "model.", "--prompt", "cab", "--length", "40"];
     for more in [&[][..], &["--rnn-type", "LSTM"]] {
         for vocabulary in [&vocabulary, &json] {
-            let options = ["--vocabulary", vocabulary, "--temperature", "0.5", "--top-k", "9", "--seed", "5"];
+            let options =
+                ["--vocabulary", vocabulary, "--temperature", "0.5", "--top-k", "9", "--seed", "5"];
             let ran = generate(&[&args, &options, more].concat()).ended(0);
             assert_eq!(text_of(&ran, "cab"), want, "{}", ran.told());
         }
@@ -93,7 +122,8 @@ fn other_weights_and_their_vocabulary() {
     let rnn = language_model("rnn_tanh_l1_text2_s1.safetensors");
     let five = folder.write("five.txt", "a\nb\nc\nd\ne");
     let written = |rnn_type| {
-        let args = ["--weights", &rnn, "--prefix", "model.", "--prompt", "ab", "--vocabulary", &five];
+        let args =
+            ["--weights", &rnn, "--prefix", "model.", "--prompt", "ab", "--vocabulary", &five];
         text_of(&generate(&[&args[..], &["--rnn-type", rnn_type]].concat()).ended(0), "ab")
     };
     assert_ne!(written("RNN_TANH"), written("RNN_RELU"), "tanh and relu");
@@ -103,15 +133,34 @@ fn other_weights_and_their_vocabulary() {
 #[test]
 fn words_are_written_as_words() {
     let folder = Folder::new();
-    let words: Vec<String> = (0..21).map(|i| format!("word{i}")).chain(["<eos>".into(), "<unk>".into()]).collect();
+    let words: Vec<String> =
+        (0..21).map(|i| format!("word{i}")).chain(["<eos>".into(), "<unk>".into()]).collect();
     let vocabulary = folder.write("words.txt", words.join("\n"));
     let weights = language_model(FIXTURE);
-    let args = ["--weights", &weights, "--prefix", "model.", "--vocabulary", &vocabulary, "--length", "200"];
+    let args = [
+        "--weights",
+        &weights,
+        "--prefix",
+        "model.",
+        "--vocabulary",
+        &vocabulary,
+        "--length",
+        "200",
+    ];
     let ran = generate(&[&args, &["--prompt", "word3 nonsense\nword4"][..]].concat()).ended(0);
     let text = text_of(&ran, "word3 <unk> \nword4 ");
     let made: Vec<&str> = text.split_whitespace().collect();
-    assert!(made.iter().all(|word| words.iter().any(|known| known == word)), "only words: {}", ran.told());
-    assert_eq!(made.len() + text.matches('\n').count(), 200, "as many words and line breaks: {}", ran.told());
+    assert!(
+        made.iter().all(|word| words.iter().any(|known| known == word)),
+        "only words: {}",
+        ran.told()
+    );
+    assert_eq!(
+        made.len() + text.matches('\n').count(),
+        200,
+        "as many words and line breaks: {}",
+        ran.told()
+    );
     assert!(!text.contains("<eos>"), "line breaks stand for themselves: {}", ran.told());
 }
 
@@ -120,7 +169,8 @@ fn words_are_written_as_words() {
 fn hyphens_are_text() {
     let ran = generate(&["--prompt", "--What, ho!", "--length", "3"]).ended(0);
     assert_eq!(text_of(&ran, "--What, ho!").chars().count(), 3, "{}", ran.told());
-    generate(&["--prompt", "A", "--temperature", "-1"]).refused(&["temperature", "at least 0, got -1"]);
+    generate(&["--prompt", "A", "--temperature", "-1"])
+        .refused(&["temperature", "at least 0, got -1"]);
 }
 
 #[test]
@@ -140,11 +190,16 @@ fn what_cannot_be_written_is_refused_and_named() {
     generate(&["--prompt", "A", "--length", "-1"]).refused(&["-1"]);
     generate(&["--prompt", "A", "--seed", "x"]).refused(&["--seed", "x"]);
     generate(&["--prompt", "A", "--weights", &missing]).refused(&[&missing]);
-    generate(&["--prompt", "A", "--prefix", "model."]).refused(&["under the prefix 'model.'", "has no prefix"]);
-    generate(&["--prompt", "A", "--rnn-type", "Transformer"]).refused(&["'LSTM', 'GRU', 'RNN_TANH' or 'RNN_RELU'"]);
-    generate(&["--prompt", "A", "--rnn-type", "GRU"]).refused(&["size mismatch for rnn.weight_ih_l0"]);
-    generate(&["--prompt", "A", "--limit", "memory_budget=1000"]).refused(&["memory_budget is 1000"]);
-    wgpu_rnn(&["generate", "--prompt", "A", "--device", "all"]).refused(&["'all' stands for several devices"]);
+    generate(&["--prompt", "A", "--prefix", "model."])
+        .refused(&["under the prefix 'model.'", "has no prefix"]);
+    generate(&["--prompt", "A", "--rnn-type", "Transformer"])
+        .refused(&["'LSTM', 'GRU', 'RNN_TANH' or 'RNN_RELU'"]);
+    generate(&["--prompt", "A", "--rnn-type", "GRU"])
+        .refused(&["size mismatch for rnn.weight_ih_l0"]);
+    generate(&["--prompt", "A", "--limit", "memory_budget=1000"])
+        .refused(&["memory_budget is 1000"]);
+    wgpu_rnn(&["generate", "--prompt", "A", "--device", "all"])
+        .refused(&["'all' stands for several devices"]);
 
     with(&[]).refused(&[FIXTURE, "the metadata has no vocabulary", "--vocabulary FILE"]);
     with(&["--vocabulary", &folder.path("none.txt")]).refused(&["none.txt"]);
@@ -182,7 +237,8 @@ fn weights_of_nan_are_told() {
             f32s("decoder.bias", &bias),
         ],
     );
-    let args = ["--weights", &weights, "--vocabulary", &vocabulary, "--prompt", "a", "--temperature", "0"];
+    let args =
+        ["--weights", &weights, "--vocabulary", &vocabulary, "--prompt", "a", "--temperature", "0"];
     let ran = generate(&args).ended(2);
     assert_eq!(ran.stdout, "ab", "the prompt and what could be drawn: {}", ran.told());
     assert!(ran.stderr.contains("nothing can be drawn for row 0 at position 1"), "{}", ran.told());
@@ -194,7 +250,8 @@ fn a_reader_that_has_read_enough_ends_it() {
     let length = u64::MAX.to_string();
     let args = ["generate", "--device", "cpu", "--prompt", "ROMEO:", "--length", &length];
     let mut command = command(&args);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
     let mut start = [0; 5];
     child.stdout.take().expect("piped").read_exact(&mut start).expect("five bytes");
     assert_eq!(&start, b"ROMEO", "the prompt comes first");
@@ -206,9 +263,15 @@ fn a_reader_that_has_read_enough_ends_it() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_text_that_cannot_be_written_is_an_error() {
-    let full = std::fs::File::options().write(true).open("/dev/full").expect("a device that is full");
-    let mut command = command(&["generate", "--device", "cpu", "--prompt", "ROMEO:", "--length", "1000000000"]);
+    let full =
+        std::fs::File::options().write(true).open("/dev/full").expect("a device that is full");
+    let mut command =
+        command(&["generate", "--device", "cpu", "--prompt", "ROMEO:", "--length", "1000000000"]);
     let child = command.stdout(full).stderr(Stdio::piped()).spawn().expect("the program starts");
     let ran = Ran::new(&command, child.wait_with_output().expect("the program ends")).ended(2);
-    assert!(ran.stderr.contains("stdout") && ran.stderr.contains("space"), "the reason: {}", ran.told());
+    assert!(
+        ran.stderr.contains("stdout") && ran.stderr.contains("space"),
+        "the reason: {}",
+        ran.told()
+    );
 }

@@ -9,7 +9,12 @@ use crate::program::{assert_keys, wgpu_rnn};
 fn a_language_model_and_its_recurrent_module_are_told() {
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/shakespeare.safetensors");
     let ran = wgpu_rnn(&["inspect", model]).ended(0);
-    let ran = ran.says(&["RNNModel('LSTM', 65, 64, 320, 2", "LSTM(64, 320, num_layers=2)", "encoder.weight", "F16"]);
+    let ran = ran.says(&[
+        "RNNModel('LSTM', 65, 64, 320, 2",
+        "LSTM(64, 320, num_layers=2)",
+        "encoder.weight",
+        "F16",
+    ]);
     assert!(ran.stdout.contains("[65, 64]"), "shapes: {}", ran.told());
     let report = wgpu_rnn(&["inspect", "--json", model]).ended(0).json();
     assert_keys("the report", &report, &["path", "case", "modules", "tensors", "metadata"]);
@@ -23,7 +28,10 @@ fn a_case_is_told_with_its_module() {
     let case = fixture("grid_lstm_l2_b3_t11_bf.safetensors");
     let report = wgpu_rnn(&["inspect", "--json", &case]).ended(0).json();
     let module = report["case"]["module"].as_str().unwrap_or_default();
-    assert!(module.starts_with("LSTM(") && module.contains("num_layers=2, batch_first=True"), "{report:#}");
+    assert!(
+        module.starts_with("LSTM(") && module.contains("num_layers=2, batch_first=True"),
+        "{report:#}"
+    );
 }
 
 #[test]
@@ -32,7 +40,9 @@ fn modules_that_cannot_be_loaded_say_why() {
     let mut entries = weights(&Config::gru(3, 5).num_layers(2), "encoder.");
     entries.retain(|(name, ..)| name != "encoder.weight_hh_l1");
     let path = folder.save("weights.safetensors", &entries);
-    wgpu_rnn(&["inspect", &path]).ended(0).says(&["encoder.:", "missing key: encoder.weight_hh_l1"]);
+    wgpu_rnn(&["inspect", &path])
+        .ended(0)
+        .says(&["encoder.:", "missing key: encoder.weight_hh_l1"]);
 }
 
 #[test]

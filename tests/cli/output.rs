@@ -30,8 +30,11 @@ fn the_demonstration_agrees_and_says_what_is_next() {
 #[test]
 fn the_commands_of_the_demonstration_can_be_typed() {
     let ran = finish(without_adapters(&[])).ended(0);
-    let lines: Vec<&str> =
-        ran.stdout.lines().filter_map(|line| line.split_once("wgpu-rnn ").map(|(_, rest)| rest)).collect();
+    let lines: Vec<&str> = ran
+        .stdout
+        .lines()
+        .filter_map(|line| line.split_once("wgpu-rnn ").map(|(_, rest)| rest))
+        .collect();
     assert_eq!(lines.len(), 4, "four commands: {}", ran.told());
     let folder = Folder::new();
     for line in lines {
@@ -80,7 +83,8 @@ fn a_reader_that_has_gone_away_is_no_reason_to_panic() {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
         let mut command = talk(&args);
-        let child = command.stdout(writer).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let child =
+            command.stdout(writer).stderr(Stdio::piped()).spawn().expect("the program starts");
         let output = child.wait_with_output().expect("the program ends");
         Ran::new(&command, output).ended(code);
     }
@@ -96,9 +100,11 @@ fn results_that_cannot_be_written_are_an_error() {
         if code == 2 || args[0] == "--help" {
             continue;
         }
-        let full = std::fs::File::options().write(true).open("/dev/full").expect("a device that is full");
+        let full =
+            std::fs::File::options().write(true).open("/dev/full").expect("a device that is full");
         let mut command = talk(&args);
-        let child = command.stdout(full).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let child =
+            command.stdout(full).stderr(Stdio::piped()).spawn().expect("the program starts");
         let ran = Ran::new(&command, child.wait_with_output().expect("the program ends"));
         ran.refused(&["stdout", "space"]);
     }
@@ -132,7 +138,12 @@ fn there_are_no_colours_away_from_a_terminal() {
 #[test]
 fn help_and_version_are_results() {
     let ran = wgpu_rnn(&["--version"]).ended(0);
-    assert_eq!(ran.stdout.trim_end(), concat!("wgpu-rnn ", env!("CARGO_PKG_VERSION")), "{}", ran.told());
+    assert_eq!(
+        ran.stdout.trim_end(),
+        concat!("wgpu-rnn ", env!("CARGO_PKG_VERSION")),
+        "{}",
+        ran.told()
+    );
     let commands = ["devices", "run", "verify", "compare", "generate", "perplexity"];
     wgpu_rnn(&["--help"]).ended(0).says(&commands).says(&["Exit status", "NO_COLOR"]);
     for command in commands {

@@ -16,7 +16,8 @@ fn text() -> (String, f64) {
     let file = StateDict::open(language_model(FIXTURE)).expect("the fixture is there");
     let tokens = file.i64("text").expect("its text");
     let letters: Vec<char> = LETTERS.chars().collect();
-    let text = tokens.into_iter().map(|token| letters[usize::try_from(token).expect("a token")]).collect();
+    let text =
+        tokens.into_iter().map(|token| letters[usize::try_from(token).expect("a token")]).collect();
     (text, file.metadata("loss").and_then(|loss| loss.parse().ok()).expect("its loss"))
 }
 
@@ -28,7 +29,8 @@ fn perplexity(args: &[&str]) -> Ran {
 #[track_caller]
 fn only_row(ran: &Ran) -> Value {
     let report = ran.json();
-    let rows = report["results"].as_array().unwrap_or_else(|| panic!("results is a list: {}", ran.told()));
+    let rows =
+        report["results"].as_array().unwrap_or_else(|| panic!("results is a list: {}", ran.told()));
     assert_eq!(rows.len(), 1, "one device: {}", ran.told());
     let keys = ["device", "tokens", "streams", "loss", "perplexity", "tokens_per_second"];
     assert_keys("a result", &rows[0], &keys);
@@ -41,19 +43,38 @@ fn the_loss_is_pytorchs() {
     let (content, want) = text();
     let (weights, vocabulary) = (language_model(FIXTURE), letters(&folder));
     let text = folder.write("text.txt", &content);
-    let args = ["--weights", &weights, "--prefix", "model.", "--vocabulary", &vocabulary, &text, "--device", "cpu"];
+    let args = [
+        "--weights",
+        &weights,
+        "--prefix",
+        "model.",
+        "--vocabulary",
+        &vocabulary,
+        &text,
+        "--device",
+        "cpu",
+    ];
     let ran = perplexity(&[&args, &["--streams", STREAMS, "--json"][..]].concat()).ended(0);
     assert_eq!(ran.stderr, "", "results belong on stdout: {}", ran.told());
     let row = only_row(&ran);
     let loss = row["loss"].as_f64().expect("a number");
     assert!((loss - want).abs() < 1e-6 * want, "a loss of {loss}, PyTorch's is {want}");
-    assert_eq!((&row["device"], &row["tokens"], &row["streams"]), (&"cpu".into(), &100.into(), &7.into()), "{row}");
+    assert_eq!(
+        (&row["device"], &row["tokens"], &row["streams"]),
+        (&"cpu".into(), &100.into(), &7.into()),
+        "{row}"
+    );
     let perplexity_of = row["perplexity"].as_f64().expect("a number");
-    assert!((perplexity_of - loss.exp()).abs() < 1e-9 * perplexity_of, "exp({loss}) is not {perplexity_of}");
+    assert!(
+        (perplexity_of - loss.exp()).abs() < 1e-9 * perplexity_of,
+        "exp({loss}) is not {perplexity_of}"
+    );
     assert!(row["tokens_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "a rate: {row}");
 
     let ran = perplexity(&[&args, &["--streams", STREAMS][..]].concat()).ended(0);
-    let figures = format!("perplexity {perplexity_of:.6}, {loss:.6} nats per token over 100 tokens in 7 streams");
+    let figures = format!(
+        "perplexity {perplexity_of:.6}, {loss:.6} nats per token over 100 tokens in 7 streams"
+    );
     ran.says(&["cpu", &figures, "tokens per second"]);
 }
 
@@ -77,8 +98,14 @@ fn streams_are_at_most_one_for_each_token() {
 fn devices_are_listed_once_each() {
     let folder = Folder::new();
     let text = folder.write("text.txt", "What's in a name?");
-    for devices in [&["--device", "cpu"][..], &["--device", "cpu", "--device", "cpu"], &["--device", "all"], &[]] {
-        let ran = finish(without_adapters(&[&["perplexity", &text, "--json"], devices].concat())).ended(0);
+    for devices in [
+        &["--device", "cpu"][..],
+        &["--device", "cpu", "--device", "cpu"],
+        &["--device", "all"],
+        &[],
+    ] {
+        let ran = finish(without_adapters(&[&["perplexity", &text, "--json"], devices].concat()))
+            .ended(0);
         assert_eq!(only_row(&ran)["device"], "cpu", "{devices:?}: {}", ran.told());
     }
 }
@@ -102,6 +129,7 @@ fn what_cannot_be_predicted_is_refused_and_named() {
     cpu(&[&text, "--streams", "0"]).refused(&["at least one stream, but got 0"]);
     cpu(&[&text, "--streams", "-1"]).refused(&["-1"]);
     cpu(&[&text, "--limit", "memory_budget=3000000"]).refused(&["memory_budget is 3000000"]);
-    cpu(&[&text, "--weights", &language_model(FIXTURE), "--prefix", "model."]).refused(&["no vocabulary"]);
+    cpu(&[&text, "--weights", &language_model(FIXTURE), "--prefix", "model."])
+        .refused(&["no vocabulary"]);
     perplexity(&[&text, "--device", "no such adapter"]).refused(&["no such adapter"]);
 }

@@ -17,7 +17,9 @@ pub struct Ran {
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wgpu-rnn"));
     command.args(args).stdin(Stdio::null());
-    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RUST_LOG", "WGPU_ADAPTER_NAME", "WGPU_BACKEND"] {
+    for name in
+        ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RUST_LOG", "WGPU_ADAPTER_NAME", "WGPU_BACKEND"]
+    {
         command.env_remove(name);
     }
     command
@@ -26,7 +28,10 @@ pub fn command(args: &[&str]) -> Command {
 /// The program on a machine that has no adapter.
 pub fn without_adapters(args: &[&str]) -> Command {
     let mut command = command(args);
-    command.env("WGPU_BACKEND", "noop").env("VK_DRIVER_FILES", "/dev/null").env("VK_ICD_FILENAMES", "/dev/null");
+    command
+        .env("WGPU_BACKEND", "noop")
+        .env("VK_DRIVER_FILES", "/dev/null")
+        .env("VK_ICD_FILENAMES", "/dev/null");
     command
 }
 
@@ -91,7 +96,8 @@ impl Ran {
     /// Stdout, which must be JSON and nothing else.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.told()))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.told()))
     }
 }
 

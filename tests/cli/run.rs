@@ -36,7 +36,17 @@ fn check(case: &Case) {
     }
     let input = folder.save("input.safetensors", &entries);
     let output = folder.path("output.safetensors");
-    let mut args = vec!["run", "--weights", &weights, "--input", &input, "--output", &output, "--device", "cpu"];
+    let mut args = vec![
+        "run",
+        "--weights",
+        &weights,
+        "--input",
+        &input,
+        "--output",
+        &output,
+        "--device",
+        "cpu",
+    ];
     args.extend(*flags);
     if !prefix.is_empty() {
         args.extend(["--prefix", prefix]);
@@ -55,10 +65,16 @@ fn check(case: &Case) {
 
 #[test]
 fn what_is_written_is_what_the_library_computes() {
-    let plain = |name, config, input, state| Case { name, config, prefix: "", flags: &[], input, state };
+    let plain =
+        |name, config, input, state| Case { name, config, prefix: "", flags: &[], input, state };
     let cases = [
         plain("LSTM", Config::lstm(3, 5), &[7, 2, 3], false),
-        plain("LSTM with h0 and c0", Config::lstm(3, 5).num_layers(2).bidirectional(true), &[7, 2, 3], true),
+        plain(
+            "LSTM with h0 and c0",
+            Config::lstm(3, 5).num_layers(2).bidirectional(true),
+            &[7, 2, 3],
+            true,
+        ),
         plain("GRU with h0", Config::gru(4, 6).num_layers(2), &[5, 3, 4], true),
         plain("RNN without bias", Config::new(Kind::RnnTanh, 3, 4).bias(false), &[6, 2, 3], false),
         plain("unbatched GRU with h0", Config::gru(4, 6), &[5, 4], true),
@@ -110,11 +126,23 @@ fn what_is_written_is_what_the_library_computes() {
 #[test]
 fn relu_gives_other_numbers_than_tanh() {
     let folder = Folder::new();
-    let weights = folder.save("weights.safetensors", &weights(&Config::new(Kind::RnnTanh, 3, 5), ""));
-    let input = folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0))]);
+    let weights =
+        folder.save("weights.safetensors", &weights(&Config::new(Kind::RnnTanh, 3, 5), ""));
+    let input =
+        folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0))]);
     let output = |name: &str, flags: &[&str]| {
         let output = folder.path(name);
-        let args = ["run", "--weights", &weights, "--input", &input, "--output", &output, "--device", "cpu"];
+        let args = [
+            "run",
+            "--weights",
+            &weights,
+            "--input",
+            &input,
+            "--output",
+            &output,
+            "--device",
+            "cpu",
+        ];
         wgpu_rnn(&[&args, flags].concat()).ended(0);
         written(&output).0
     };
@@ -127,9 +155,21 @@ fn relu_gives_other_numbers_than_tanh() {
 fn an_existing_output_is_replaced() {
     let folder = Folder::new();
     let weights = folder.save("weights.safetensors", &weights(&Config::gru(3, 5), ""));
-    let input = folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0))]);
+    let input =
+        folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0))]);
     let output = folder.write("output.safetensors", "old");
-    wgpu_rnn(&["run", "--weights", &weights, "--input", &input, "--output", &output, "--device", "cpu"]).ended(0);
+    wgpu_rnn(&[
+        "run",
+        "--weights",
+        &weights,
+        "--input",
+        &input,
+        "--output",
+        &output,
+        "--device",
+        "cpu",
+    ])
+    .ended(0);
     assert_eq!(written(&output).0.shape(), [7, 2, 5], "the new content");
 }
 
@@ -140,36 +180,54 @@ fn an_output_that_is_no_file_is_written_to() {
     use std::os::unix::fs::FileTypeExt;
     let folder = Folder::new();
     let weights = folder.save("weights.safetensors", &weights(&Config::gru(3, 5), ""));
-    let input = folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0))]);
+    let input =
+        folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0))]);
     let pipe = folder.path("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
     assert!(made.success(), "mkfifo: {made}");
     // Open for reading and writing, so that neither side waits for the other; what is written here fits the pipe.
     let file = std::fs::File::options().read(true).write(true).open(&pipe).expect("the pipe opens");
-    let args = ["run", "--weights", &weights, "--input", &input, "--output", &pipe, "--device", "cpu"];
+    let args =
+        ["run", "--weights", &weights, "--input", &input, "--output", &pipe, "--device", "cpu"];
     let ran = wgpu_rnn(&args).ended(0);
     let kind = std::fs::symlink_metadata(&pipe).expect("the pipe is there").file_type();
     assert!(kind.is_fifo(), "the pipe was replaced: {}", ran.told());
     let mut length = [0; 8];
     std::io::Read::read_exact(&mut &file, &mut length).expect("the length of the header");
     assert!(u64::from_le_bytes(length) < 4096, "no safetensors file came through: {}", ran.told());
-    assert_eq!(folder.names(), ["input.safetensors", "pipe", "weights.safetensors"], "files: {}", ran.told());
+    assert_eq!(
+        folder.names(),
+        ["input.safetensors", "pipe", "weights.safetensors"],
+        "files: {}",
+        ran.told()
+    );
 }
 
 #[test]
 fn nan_in_the_weights_is_warned_of_and_computed_with() {
     let folder = Folder::new();
     let mut entries = weights(&Config::gru(3, 5), "");
-    let bytes = &mut entries.iter_mut().find(|entry| entry.0 == "weight_hh_l0").expect("a GRU has it").3;
+    let bytes =
+        &mut entries.iter_mut().find(|entry| entry.0 == "weight_hh_l0").expect("a GRU has it").3;
     bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
     let weights = folder.save("weights.safetensors", &entries);
-    let input = folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0))]);
+    let input =
+        folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0))]);
     let output = folder.path("output.safetensors");
-    let args = ["run", "--weights", &weights, "--input", &input, "--output", &output, "--device", "cpu"];
+    let args =
+        ["run", "--weights", &weights, "--input", &input, "--output", &output, "--device", "cpu"];
     let ran = wgpu_rnn(&args).ended(0);
     assert!(ran.stderr.contains("warning: NaN"), "no warning: {}", ran.told());
-    assert!(ran.stderr.contains("weight_hh_l0"), "the warning does not name the tensor: {}", ran.told());
-    assert!(!ran.stderr.contains("weight_ih_l0"), "the warning names a tensor without NaN: {}", ran.told());
+    assert!(
+        ran.stderr.contains("weight_hh_l0"),
+        "the warning does not name the tensor: {}",
+        ran.told()
+    );
+    assert!(
+        !ran.stderr.contains("weight_ih_l0"),
+        "the warning names a tensor without NaN: {}",
+        ran.told()
+    );
     assert!(written(&output).0.data().iter().any(|value| value.is_nan()), "NaN must come out");
 }
 
@@ -180,9 +238,14 @@ fn what_is_not_read_of_the_input_is_said() {
     let x = seeded::tensor(90, &[7, 2, 3], 1.0);
     let input = folder.save("input.safetensors", &[f32s("input", &x), f32s("hidden", &x)]);
     let output = folder.path("output.safetensors");
-    let args = ["run", "--weights", &weights, "--input", &input, "--output", &output, "--device", "cpu"];
+    let args =
+        ["run", "--weights", &weights, "--input", &input, "--output", &output, "--device", "cpu"];
     let ran = wgpu_rnn(&args).ended(0);
-    assert!(ran.stderr.contains("also holds hidden"), "a misspelt h0 passes unnoticed: {}", ran.told());
+    assert!(
+        ran.stderr.contains("also holds hidden"),
+        "a misspelt h0 passes unnoticed: {}",
+        ran.told()
+    );
 }
 
 /// A cell over a sequence is a layer; the note says so, since a 2-D input of a cell would mean something else.
@@ -193,7 +256,8 @@ fn the_weights_of_a_cell_are_run_as_a_layer() {
     let layer = folder.save("layer.safetensors", &entries);
     entries.iter_mut().for_each(|(name, ..)| *name = name.replace("_l0", ""));
     let cell = folder.save("cell.safetensors", &entries);
-    let input = folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[4, 3], 1.0))]);
+    let input =
+        folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[4, 3], 1.0))]);
     let output = folder.path("output.safetensors");
     let run = |weights: &str| {
         wgpu_rnn(&[
@@ -211,7 +275,8 @@ fn the_weights_of_a_cell_are_run_as_a_layer() {
         ])
         .ended(0)
     };
-    let note = format!("note: {cell} holds GRUCell's weights, run here as a layer: a 2-D input is [T, I]");
+    let note =
+        format!("note: {cell} holds GRUCell's weights, run here as a layer: a 2-D input is [T, I]");
     let ran = run(&cell);
     assert!(ran.stderr.contains(&note), "the note: {}", ran.told());
     let got = written(&output);
@@ -224,9 +289,13 @@ fn the_weights_of_a_cell_are_run_as_a_layer() {
 fn explaining_tells_how_it_runs_and_changes_nothing() {
     let folder = Folder::new();
     let weights = folder.save("weights.safetensors", &weights(&Config::gru(3, 5), ""));
-    for (shape, flags) in [(&[7, 2, 3][..], &[][..]), (&[2, 7, 3], &["--batch-first"]), (&[7, 3], &[])] {
-        let input = folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, shape, 1.0))]);
-        let (plain, explained) = (folder.path("plain.safetensors"), folder.path("explained.safetensors"));
+    for (shape, flags) in
+        [(&[7, 2, 3][..], &[][..]), (&[2, 7, 3], &["--batch-first"]), (&[7, 3], &[])]
+    {
+        let input =
+            folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, shape, 1.0))]);
+        let (plain, explained) =
+            (folder.path("plain.safetensors"), folder.path("explained.safetensors"));
         let args = ["run", "--weights", &weights, "--input", &input, "--device", "cpu", "--output"];
         wgpu_rnn(&[&args[..], &[&plain], flags].concat()).ended(0);
         let ran = wgpu_rnn(&[&args[..], &[&explained, "--explain"], flags].concat()).ended(0);

@@ -58,8 +58,10 @@ fn an_input_of_another_type_is_refused_in_pytorchs_words() {
         &gru,
         &[doubles],
         &[],
-        &["RNN input dtype (torch.float64) does not match weight dtype (torch.float32). Convert input: \
-           input.to(torch.float32), or convert model: model.to(torch.float64)"],
+        &[
+            "RNN input dtype (torch.float64) does not match weight dtype (torch.float32). Convert input: \
+           input.to(torch.float32), or convert model: model.to(torch.float64)",
+        ],
     );
     let halves = ("h0".to_owned(), Dtype::F16, vec![1, 2, 5], vec![0; 2 * 10]);
     refused(&gru, &[input(&[7, 2, 3]), halves], &[], &["h0 dtype (torch.float16)"]);
@@ -72,10 +74,30 @@ fn an_input_file_without_input_or_with_wrong_lengths_is_refused_by_name() {
         let bytes = lengths.iter().flat_map(|length| length.to_le_bytes()).collect();
         ("lengths".to_owned(), Dtype::I64, vec![lengths.len()], bytes)
     };
-    refused(&gru, &[input(&[7, 2, 3]), lengths(&[7, 8])], &[], &["lengths[1] is 8", "7 time steps"]);
-    refused(&gru, &[input(&[7, 2, 3]), lengths(&[7, -1])], &[], &["input.safetensors", "lengths", "-1"]);
-    refused(&gru, &[input(&[7, 2, 3]), lengths(&[7])], &[], &["Expected `len(lengths)` to be equal to batch_size"]);
-    refused(&gru, &[f32s("x", &seeded::tensor(90, &[7, 2, 3], 1.0))], &[], &["no tensor 'input'", "input.safetensors"]);
+    refused(
+        &gru,
+        &[input(&[7, 2, 3]), lengths(&[7, 8])],
+        &[],
+        &["lengths[1] is 8", "7 time steps"],
+    );
+    refused(
+        &gru,
+        &[input(&[7, 2, 3]), lengths(&[7, -1])],
+        &[],
+        &["input.safetensors", "lengths", "-1"],
+    );
+    refused(
+        &gru,
+        &[input(&[7, 2, 3]), lengths(&[7])],
+        &[],
+        &["Expected `len(lengths)` to be equal to batch_size"],
+    );
+    refused(
+        &gru,
+        &[f32s("x", &seeded::tensor(90, &[7, 2, 3], 1.0))],
+        &[],
+        &["no tensor 'input'", "input.safetensors"],
+    );
 }
 
 #[test]
@@ -116,10 +138,13 @@ fn files_that_cannot_be_read_are_named() {
     let folder = Folder::new();
     let good = folder.save("weights.safetensors", &weights(&Config::gru(3, 5), ""));
     let input = folder.save("input.safetensors", &[input(&[7, 2, 3])]);
-    let (missing, malformed) = (folder.path("missing.safetensors"), folder.write("malformed.safetensors", "{}"));
+    let (missing, malformed) =
+        (folder.path("missing.safetensors"), folder.write("malformed.safetensors", "{}"));
     let (itself, output) = (folder.path(""), folder.path("output.safetensors"));
     let before = folder.names();
-    let args = |weights, input| ["run", "--weights", weights, "--input", input, "--output", &output, "--device", "cpu"];
+    let args = |weights, input| {
+        ["run", "--weights", weights, "--input", input, "--output", &output, "--device", "cpu"]
+    };
     for bad in [&missing, &malformed, &itself] {
         wgpu_rnn(&args(bad, &input)).refused(&[bad]);
         wgpu_rnn(&args(&good, bad)).refused(&[bad]);
@@ -136,10 +161,21 @@ fn an_output_that_cannot_be_written_leaves_nothing_behind() {
     let taken = folder.path("taken");
     std::fs::create_dir(&taken).expect("a folder in the way");
     // In the way for good: an empty folder could be replaced on some systems.
-    std::fs::write(std::path::Path::new(&taken).join("content"), "as it was").expect("a file in it");
+    std::fs::write(std::path::Path::new(&taken).join("content"), "as it was")
+        .expect("a file in it");
     let before = folder.names();
     for output in [folder.path("nowhere/output.safetensors"), format!("{weights}/output"), taken] {
-        let args = ["run", "--weights", &weights, "--input", &input, "--output", &output, "--device", "cpu"];
+        let args = [
+            "run",
+            "--weights",
+            &weights,
+            "--input",
+            &input,
+            "--output",
+            &output,
+            "--device",
+            "cpu",
+        ];
         let ran = wgpu_rnn(&args).refused(&[&output]);
         assert_eq!(folder.names(), before, "files in the folder: {}", ran.told());
     }

@@ -13,12 +13,27 @@ fn what_is_not_understood_is_2_and_named() {
         (&["devices", "extra"], &["extra"]),
         (&["verify"], &["<PATH>"]),
         (&["verify", "--device", "cpu", "--frobnicate", &case], &["--frobnicate"]),
-        (&["verify", "--device", "cpu", "--schedule", "fastest", &case], &["fastest", "auto", "step"]),
-        (&["verify", "--device", "cpu", "--limit", "memory_budget", &case], &["memory_budget", "NAME=VALUE"]),
-        (&["verify", "--device", "cpu", "--limit", "memory_budget=many", &case], &["'many' is not a whole number"]),
-        (&["verify", "--device", "cpu", "--limit", "max_bind_groups=1", &case], &["max_bind_groups", "memory_budget"]),
+        (
+            &["verify", "--device", "cpu", "--schedule", "fastest", &case],
+            &["fastest", "auto", "step"],
+        ),
+        (
+            &["verify", "--device", "cpu", "--limit", "memory_budget", &case],
+            &["memory_budget", "NAME=VALUE"],
+        ),
+        (
+            &["verify", "--device", "cpu", "--limit", "memory_budget=many", &case],
+            &["'many' is not a whole number"],
+        ),
+        (
+            &["verify", "--device", "cpu", "--limit", "max_bind_groups=1", &case],
+            &["max_bind_groups", "memory_budget"],
+        ),
         (&["run"], &["--weights", "--input", "--output"]),
-        (&["run", "--weights", "w", "--weights", "w", "--input", "i", "--output", "o"], &["--weights"]),
+        (
+            &["run", "--weights", "w", "--weights", "w", "--input", "i", "--output", "o"],
+            &["--weights"],
+        ),
         (&["compare"], &["--weights"]),
     ];
     for (args, parts) in rows {

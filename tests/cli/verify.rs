@@ -1,6 +1,6 @@
 //! `wgpu-rnn verify`.
 
-use wgpu_rnn::compare::unravel;
+use wgpu_rnn::internals::diagnostics::compare::unravel;
 use wgpu_rnn::{StateDict, Tensor};
 
 use crate::files::{Folder, fixture};
@@ -13,7 +13,10 @@ fn unsupported(folder: &Folder) -> String {
     let file = std::fs::read(fixture(PASSING)).expect("the fixture is there");
     // The list of features in the metadata, with a made-up one of the same length.
     let text = b"\"features\":\"lstm,";
-    let at = file.windows(text.len()).position(|window| window == text).expect("the fixture lists lstm first");
+    let at = file
+        .windows(text.len())
+        .position(|window| window == text)
+        .expect("the fixture lists lstm first");
     let mut file = file;
     file[at..at + text.len()].copy_from_slice(b"\"features\":\"qrnn,");
     folder.write("unsupported.safetensors", file)
@@ -28,19 +31,28 @@ fn expected(name: &str, tensor: &str) -> Tensor {
 fn every_fixture_passes_or_is_unsupported() {
     let report = wgpu_rnn(&["verify", "--device", "cpu", "--json", &fixture("")]).ended(0).json();
     let row = &report["results"][0];
-    assert_eq!((&row["failed"], &row["errors"]), (&0.into(), &0.into()), "failures or errors: {report:#}");
+    assert_eq!(
+        (&row["failed"], &row["errors"]),
+        (&0.into(), &0.into()),
+        "failures or errors: {report:#}"
+    );
     let count = std::fs::read_dir(fixture("")).expect("the folder of fixtures").count();
     assert_eq!(row["cases"].as_array().map(Vec::len), Some(count), "every file is a case");
-    let of = |status: &str| row[status].as_u64().unwrap_or_else(|| panic!("no count of {status}: {report:#}"));
+    let of = |status: &str| {
+        row[status].as_u64().unwrap_or_else(|| panic!("no count of {status}: {report:#}"))
+    };
     assert_eq!(of("passed") + of("unsupported"), count as u64, "the counts add up");
     assert!(of("passed") > of("unsupported"), "most fixtures are supported: {}", of("passed"));
 }
 
 #[test]
 fn a_passing_case_is_0() {
-    wgpu_rnn(&["verify", "--device", "cpu", &fixture(PASSING)]).ended(0).says(&["cpu", "1 passed, 0 failed"]);
+    wgpu_rnn(&["verify", "--device", "cpu", &fixture(PASSING)])
+        .ended(0)
+        .says(&["cpu", "1 passed, 0 failed"]);
     for schedule in ["step", "step_tiled", "sequence"] {
-        wgpu_rnn(&["verify", "--device", "cpu", "--schedule", schedule, &fixture(PASSING)]).ended(0);
+        wgpu_rnn(&["verify", "--device", "cpu", "--schedule", schedule, &fixture(PASSING)])
+            .ended(0);
         // The schedule is really asked for what it runs.
         let projected = fixture("proj_lstm_l1_b1_t2_p1.safetensors");
         let ran = wgpu_rnn(&["verify", "--device", "cpu", "--schedule", schedule, &projected]);
@@ -70,8 +82,15 @@ fn rounded_weights_agree_with_what_rounding_makes_of_the_case() {
     let args = ["verify", "--device", "cpu", "--dtype", "f16"];
     let report = wgpu_rnn(&[&args[..], &["--json", &fixture("")]].concat()).ended(0).json();
     let row = &report["results"][0];
-    assert_eq!((&row["failed"], &row["errors"]), (&0.into(), &0.into()), "failures or errors: {report:#}");
-    assert!(row["rounding"].as_f64().is_some_and(|moved| moved > 1e-4), "f16 is not f32: {report:#}");
+    assert_eq!(
+        (&row["failed"], &row["errors"]),
+        (&0.into(), &0.into()),
+        "failures or errors: {report:#}"
+    );
+    assert!(
+        row["rounding"].as_f64().is_some_and(|moved| moved > 1e-4),
+        "f16 is not f32: {report:#}"
+    );
     wgpu_rnn(&[&args[..], &[&fixture(PASSING)]].concat())
         .ended(0)
         .says(&["1 passed, 0 failed", "rounding the weights"]);
@@ -87,7 +106,15 @@ fn a_failure_outweighs_everything_else() {
     let folder = Folder::new();
     let altered = folder.altered(PASSING, "hn", 0, 9.0);
     let malformed = folder.write("malformed.safetensors", "no header");
-    let args = ["verify", "--device", "cpu", &fixture(PASSING), &altered, &malformed, &unsupported(&folder)];
+    let args = [
+        "verify",
+        "--device",
+        "cpu",
+        &fixture(PASSING),
+        &altered,
+        &malformed,
+        &unsupported(&folder),
+    ];
     let ran = wgpu_rnn(&args).ended(1);
     ran.says(&["1 passed, 1 failed", "1 unsupported, 1 errors", &malformed]);
 }
@@ -110,14 +137,22 @@ fn cases_that_cannot_be_read_are_2_and_named() {
         folder.write("empty.safetensors", ""),
         folder.write("text.safetensors", "this is not a safetensors file"),
         folder.write("cut.safetensors", &whole[..whole.len() - 1]),
-        folder.save("no_metadata.safetensors", &[crate::files::f32s("input", &expected(PASSING, "input"))]),
+        folder.save(
+            "no_metadata.safetensors",
+            &[crate::files::f32s("input", &expected(PASSING, "input"))],
+        ),
     ];
     for path in &malformed {
         let ran = wgpu_rnn(&["verify", "--device", "cpu", path]).ended(2);
         let ran = ran.says(&["error", path, "0 passed, 0 failed, 0 unsupported, 1 errors"]);
         // A passing case beside it does not hide it.
         let both = wgpu_rnn(&["verify", "--device", "cpu", &fixture(PASSING), path]).ended(2);
-        assert!(both.stdout.contains("1 passed"), "{}\nand beside a good one: {}", ran.told(), both.told());
+        assert!(
+            both.stdout.contains("1 passed"),
+            "{}\nand beside a good one: {}",
+            ran.told(),
+            both.told()
+        );
     }
 }
 
@@ -126,7 +161,8 @@ fn paths_that_hold_no_case_are_2_and_named() {
     let folder = Folder::new();
     let missing = folder.path("missing.safetensors");
     wgpu_rnn(&["verify", "--device", "cpu", &missing]).refused(&[&missing]);
-    wgpu_rnn(&["verify", "--device", "cpu", "--json", &fixture(PASSING), &missing]).refused(&[&missing]);
+    wgpu_rnn(&["verify", "--device", "cpu", "--json", &fixture(PASSING), &missing])
+        .refused(&[&missing]);
     let empty = folder.path("empty");
     std::fs::create_dir(&empty).expect("an empty folder");
     wgpu_rnn(&["verify", "--device", "cpu", &empty]).refused(&[&empty, "no case files"]);
@@ -148,42 +184,74 @@ fn json_has_every_key_of_the_contract() {
     let folder = Folder::new();
     let altered = folder.altered(PASSING, "output", 5, 9.0);
     let malformed = folder.write("malformed.safetensors", "no header");
-    let args = ["verify", "--device", "cpu", "--json", &fixture(PASSING), &altered, &unsupported(&folder), &malformed];
+    let args = [
+        "verify",
+        "--device",
+        "cpu",
+        "--json",
+        &fixture(PASSING),
+        &altered,
+        &unsupported(&folder),
+        &malformed,
+    ];
     let ran = wgpu_rnn(&args).ended(1);
     assert_eq!(ran.stderr, "", "nothing to say besides the report: {}", ran.told());
     let report = ran.json();
     let results = report["results"].as_array().expect("results is a list");
     assert_eq!(results.len(), 1, "one device: {report:#}");
-    assert_keys("a device", &results[0], &["device", "cases", "passed", "failed", "unsupported", "errors"]);
+    assert_keys(
+        "a device",
+        &results[0],
+        &["device", "cases", "passed", "failed", "unsupported", "errors"],
+    );
     assert_eq!(results[0]["device"], "cpu", "the device's name");
     for count in ["passed", "failed", "unsupported", "errors"] {
         assert_eq!(results[0][count], 1, "{count}: {report:#}");
     }
     let cases = results[0]["cases"].as_array().expect("cases is a list");
-    let statuses: Vec<_> = cases.iter().map(|case| case["status"].as_str().unwrap_or_default()).collect();
+    let statuses: Vec<_> =
+        cases.iter().map(|case| case["status"].as_str().unwrap_or_default()).collect();
     assert_eq!(statuses, ["pass", "fail", "unsupported", "error"], "in the order of the paths");
     for case in cases {
-        let keys = ["id", "path", "status", "reason", "max_abs", "max_rel", "worst", "atol", "rtol"];
+        let keys =
+            ["id", "path", "status", "reason", "max_abs", "max_rel", "worst", "atol", "rtol"];
         assert_keys("a case", case, &keys);
         assert!(case["id"].is_string() && case["path"].is_string(), "id and path are text: {case}");
         for figure in ["max_abs", "max_rel", "atol", "rtol"] {
-            assert!(case[figure].is_number() || case[figure].is_null(), "{figure} is a number or null: {case}");
+            assert!(
+                case[figure].is_number() || case[figure].is_null(),
+                "{figure} is a number or null: {case}"
+            );
         }
         let passed = case["status"] == "pass";
         assert_eq!(case["reason"].is_null(), passed, "a reason unless it passed: {case}");
     }
-    let [pass, fail, unsupported, error] = cases.as_slice() else { panic!("four cases: {report:#}") };
+    let [pass, fail, unsupported, error] = cases.as_slice() else {
+        panic!("four cases: {report:#}")
+    };
     assert_eq!(pass["path"], fixture(PASSING), "the path as it was given");
-    assert!(pass["max_abs"].as_f64().is_some_and(|x| x < 1e-5), "a passing case has its figures: {pass}");
-    assert!(pass["atol"].as_f64().is_some_and(|x| x > 0.0), "a passing case has its tolerance: {pass}");
+    assert!(
+        pass["max_abs"].as_f64().is_some_and(|x| x < 1e-5),
+        "a passing case has its figures: {pass}"
+    );
+    assert!(
+        pass["atol"].as_f64().is_some_and(|x| x > 0.0),
+        "a passing case has its tolerance: {pass}"
+    );
     assert_keys("the worst element", &fail["worst"], &["tensor", "index"]);
     assert_eq!(fail["worst"]["tensor"], "output", "{fail}");
     let index = unravel(5, expected(PASSING, "output").shape());
     assert_eq!(fail["worst"]["index"], serde_json::json!(index), "{fail}");
     assert!(fail["max_abs"].as_f64().is_some_and(|x| x > 1.0), "the figures of a failure: {fail}");
     assert_eq!(unsupported["reason"], "qrnn", "the features that are lacking");
-    assert!(unsupported["worst"].is_null() && error["worst"].is_null(), "nothing was compared: {report:#}");
-    assert!(error["reason"].as_str().is_some_and(|reason| reason.contains(&malformed)), "the file: {error}");
+    assert!(
+        unsupported["worst"].is_null() && error["worst"].is_null(),
+        "nothing was compared: {report:#}"
+    );
+    assert!(
+        error["reason"].as_str().is_some_and(|reason| reason.contains(&malformed)),
+        "the file: {error}"
+    );
 }
 
 #[test]
@@ -194,13 +262,20 @@ fn figures_that_are_not_finite_are_null() {
         let report = wgpu_rnn(&["verify", "--device", "cpu", "--json", &altered]).ended(1).json();
         let case = &report["results"][0]["cases"][0];
         assert!(case["max_abs"].is_null(), "an expected {value}: {case}");
-        assert_eq!(case["worst"]["index"], serde_json::json!([0, 0, 0]), "an expected {value}: {case}");
+        assert_eq!(
+            case["worst"]["index"],
+            serde_json::json!([0, 0, 0]),
+            "an expected {value}: {case}"
+        );
     }
     let altered = folder.altered(PASSING, "output", 0, 0.0);
     let report = wgpu_rnn(&["verify", "--device", "cpu", "--json", &altered]).ended(1).json();
     let case = &report["results"][0]["cases"][0];
     // Nothing can be told in proportion to 0: such elements count for max_abs alone.
-    assert!(case["max_rel"].as_f64().is_some_and(|x| x < 1e-3), "the other elements are close: {case}");
+    assert!(
+        case["max_rel"].as_f64().is_some_and(|x| x < 1e-3),
+        "the other elements are close: {case}"
+    );
     assert!(case["max_abs"].as_f64().is_some_and(|x| x > 1e-3), "a difference from 0: {case}");
 }
 
@@ -214,5 +289,9 @@ fn a_device_named_twice_is_used_once() {
 #[test]
 fn a_device_that_cannot_be_opened_makes_its_cases_errors() {
     let args = ["verify", "--device", "cpu", "--limit", "memory_budget=0", &fixture(PASSING)];
-    wgpu_rnn(&args).ended(2).says(&["error", "memory_budget", "0 passed, 0 failed, 0 unsupported, 1 errors"]);
+    wgpu_rnn(&args).ended(2).says(&[
+        "error",
+        "memory_budget",
+        "0 passed, 0 failed, 0 unsupported, 1 errors",
+    ]);
 }

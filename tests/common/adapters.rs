@@ -3,7 +3,7 @@
 //! `WGPU_RNN_TEST_ADAPTERS` lists parts of names (`llvmpipe,SwiftShader`); without it every adapter of the machine is
 //! taken. A listed adapter that is absent is reported as ignored, or as failed with `WGPU_RNN_REQUIRE_ADAPTERS=1`.
 
-use wgpu_rnn::gpu::{self, AdapterEntry};
+use wgpu_rnn::internals::engine::gpu::{self, AdapterEntry};
 
 /// An adapter that was asked for.
 pub struct Wanted {
@@ -17,13 +17,18 @@ pub struct Wanted {
 pub fn wanted() -> Vec<Wanted> {
     let found = gpu::adapters();
     match std::env::var("WGPU_RNN_TEST_ADAPTERS") {
-        Err(_) => found.into_iter().map(|entry| Wanted { name: entry.info.name.clone(), entry: Some(entry) }).collect(),
+        Err(_) => found
+            .into_iter()
+            .map(|entry| Wanted { name: entry.info.name.clone(), entry: Some(entry) })
+            .collect(),
         Ok(list) => list
             .split(',')
             .map(str::trim)
             .filter(|name| !name.is_empty())
             .map(|name| {
-                let matches = |entry: &&AdapterEntry| entry.info.name.to_lowercase().contains(&name.to_lowercase());
+                let matches = |entry: &&AdapterEntry| {
+                    entry.info.name.to_lowercase().contains(&name.to_lowercase())
+                };
                 Wanted { name: name.to_owned(), entry: found.iter().find(matches).cloned() }
             })
             .collect(),

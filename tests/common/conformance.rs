@@ -5,7 +5,8 @@ use std::path::PathBuf;
 /// `part` of the folder that `WGPU_RNN_CONFORMANCE` names. Without that variable there is nothing to test against, and
 /// the caller returns; with it, a missing part is a failure.
 pub fn part(part: &str) -> Option<PathBuf> {
-    let Some(folder) = std::env::var_os("WGPU_RNN_CONFORMANCE").filter(|folder| !folder.is_empty()) else {
+    let Some(folder) = std::env::var_os("WGPU_RNN_CONFORMANCE").filter(|folder| !folder.is_empty())
+    else {
         eprintln!("skipped: WGPU_RNN_CONFORMANCE names no folder of conformance data");
         return None;
     };

@@ -9,7 +9,10 @@ pub fn fixtures() -> Vec<StateDict> {
     let mut paths: Vec<_> = files.map(|file| file.expect("a readable folder").path()).collect();
     paths.sort();
     assert!(paths.len() >= 12, "{} fixtures", paths.len());
-    paths.iter().map(|path| StateDict::open(path).unwrap_or_else(|error| panic!("{error}"))).collect()
+    paths
+        .iter()
+        .map(|path| StateDict::open(path).unwrap_or_else(|error| panic!("{error}")))
+        .collect()
 }
 
 /// A value of a file's metadata.

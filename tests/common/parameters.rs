@@ -1,13 +1,15 @@
 //! The parameters of a module as a list.
 
 use wgpu_rnn::Params;
-use wgpu_rnn::params::DirectionParams;
+use wgpu_rnn::internals::params::DirectionParams;
 
 /// All parameters, in the order of `nn.Module.parameters()`.
 pub fn in_order(params: &Params) -> Vec<&[f32]> {
     let config = params.config();
     (0..config.num_layers)
-        .flat_map(|layer| (0..config.num_directions()).map(move |direction| params.direction(layer, direction)))
+        .flat_map(|layer| {
+            (0..config.num_directions()).map(move |direction| params.direction(layer, direction))
+        })
         .flat_map(|DirectionParams { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr }| {
             [weight_ih, weight_hh, bias_ih, bias_hh, weight_hr].map(Vec::as_slice)
         })

@@ -19,7 +19,8 @@ pub fn swapped(tensor: &Tensor) -> Tensor {
 pub fn along_first(tensor: &Tensor, indices: impl Iterator<Item = usize>) -> Tensor {
     let mut shape = tensor.shape().to_vec();
     let size: usize = shape[1..].iter().product();
-    let data: Vec<f32> = indices.flat_map(|i| tensor.data()[i * size..(i + 1) * size].iter().copied()).collect();
+    let data: Vec<f32> =
+        indices.flat_map(|i| tensor.data()[i * size..(i + 1) * size].iter().copied()).collect();
     shape[0] = data.len() / size;
     Tensor::new(shape, data).expect("whole slices")
 }
@@ -33,7 +34,8 @@ pub fn along_second(tensor: &Tensor, indices: impl Iterator<Item = usize>) -> Te
 pub fn along_last(tensor: &Tensor, features: Range<usize>) -> Tensor {
     let mut shape = tensor.shape().to_vec();
     let rows: usize = shape[..shape.len() - 1].iter().product();
-    let data = (0..rows).flat_map(|row| tensor.row(row)[features.clone()].iter().copied()).collect();
+    let data =
+        (0..rows).flat_map(|row| tensor.row(row)[features.clone()].iter().copied()).collect();
     shape[tensor.shape().len() - 1] = features.len();
     Tensor::new(shape, data).expect("whole rows")
 }

@@ -1,7 +1,7 @@
 //! Tensors that a seed determines, so that a failure is the same on every machine.
 
 use wgpu_rnn::Tensor;
-use wgpu_rnn::random::Mt19937;
+use wgpu_rnn::internals::params::random::Mt19937;
 
 /// A tensor whose values are uniform in ±`bound`.
 pub fn tensor(seed: u64, shape: &[usize], bound: f32) -> Tensor {

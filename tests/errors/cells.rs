@@ -1,6 +1,8 @@
 //! Cells, which check less than modules do, and in other words.
 
-use wgpu_rnn::{Cell, Config, Device, Error, Kind, Params, State, StateDict, Tensor, check, state_dict};
+use wgpu_rnn::internals::params::state_dict;
+use wgpu_rnn::internals::params::validate;
+use wgpu_rnn::{Cell, Config, Device, Error, Kind, Params, State, StateDict, Tensor};
 
 use crate::message;
 use crate::situations::{MODULES, Situation, state, zeros};
@@ -25,8 +27,18 @@ pub fn cell_situations(all: &mut Vec<Situation>, kind: Kind) {
             call: Box::new(move || forward(kind, &input, state.as_ref()).map(drop)),
         });
     };
-    add("input 3-D", format!("{cell}: Expected input to be 1D or 2D, got 3D instead"), &[1, 3, 10], None);
-    add("wrong input size", "input has inconsistent input_size: got 1 expected 10".to_owned(), &[3, 1], None);
+    add(
+        "input 3-D",
+        format!("{cell}: Expected input to be 1D or 2D, got 3D instead"),
+        &[1, 3, 10],
+        None,
+    );
+    add(
+        "wrong input size",
+        "input has inconsistent input_size: got 1 expected 10".to_owned(),
+        &[3, 1],
+        None,
+    );
     let batch = "Input batch size 3 doesn't match hidden0 batch size 1".to_owned();
     add("hx batch 1 vs 3", batch, &[3, 10], Some(&[1, 20]));
     let hidden = "hidden0 has inconsistent hidden_size: got 1, expected 20".to_owned();
@@ -55,33 +67,72 @@ fn a_cell_names_the_first_mistake() {
             Some((&[1, 3, 20], None)),
             "RNNCell: Expected input to be 1D or 2D, got 3D instead",
         ),
-        (Kind::Gru, &[3, 7], Some((&[1, 3, 20], None)), "GRUCell: Expected hidden to be 1D or 2D, got 3D instead"),
+        (
+            Kind::Gru,
+            &[3, 7],
+            Some((&[1, 3, 20], None)),
+            "GRUCell: Expected hidden to be 1D or 2D, got 3D instead",
+        ),
         (
             Kind::Lstm,
             &[3, 10],
             Some((&[3, 20], Some(&[1, 3, 20]))),
             "LSTMCell: Expected hx[1] to be 1D or 2D, got 3D instead",
         ),
-        (Kind::Gru, &[3, 7], Some((&[1, 20], None)), "input has inconsistent input_size: got 7 expected 10"),
+        (
+            Kind::Gru,
+            &[3, 7],
+            Some((&[1, 20], None)),
+            "input has inconsistent input_size: got 7 expected 10",
+        ),
         (Kind::Gru, &[7], None, "input has inconsistent input_size: got 7 expected 10"),
-        (Kind::Gru, &[3, 10], Some((&[1, 7], None)), "Input batch size 3 doesn't match hidden0 batch size 1"),
+        (
+            Kind::Gru,
+            &[3, 10],
+            Some((&[1, 7], None)),
+            "Input batch size 3 doesn't match hidden0 batch size 1",
+        ),
         (
             Kind::Lstm,
             &[3, 10],
             Some((&[3, 20], Some(&[1, 20]))),
             "Input batch size 3 doesn't match hidden1 batch size 1",
         ),
-        (Kind::Lstm, &[10], Some((&[20], Some(&[7]))), "hidden1 has inconsistent hidden_size: got 7, expected 20"),
+        (
+            Kind::Lstm,
+            &[10],
+            Some((&[20], Some(&[7]))),
+            "hidden1 has inconsistent hidden_size: got 7, expected 20",
+        ),
         // A state of other rank than the input: PyTorch computes with one, and fails at the others by accident.
-        (Kind::RnnTanh, &[10], Some((&[20, 20], None)), "RNNCell: a 1D input takes a 1D hidden0, but got 2D"),
-        (Kind::RnnTanh, &[20, 10], Some((&[20], None)), "RNNCell: a 2D input takes a 2D hidden0, but got 1D"),
-        (Kind::Lstm, &[3, 10], Some((&[3, 20], None)), "LSTMCell: expected the initial state (h_0, c_0), got h_0 only"),
+        (
+            Kind::RnnTanh,
+            &[10],
+            Some((&[20, 20], None)),
+            "RNNCell: a 1D input takes a 1D hidden0, but got 2D",
+        ),
+        (
+            Kind::RnnTanh,
+            &[20, 10],
+            Some((&[20], None)),
+            "RNNCell: a 2D input takes a 2D hidden0, but got 1D",
+        ),
+        (
+            Kind::Lstm,
+            &[3, 10],
+            Some((&[3, 20], None)),
+            "LSTMCell: expected the initial state (h_0, c_0), got h_0 only",
+        ),
     ];
     for (kind, input, state, want) in rows {
-        assert_eq!(message(check::cell(&config(kind), input, state)), want, "{kind} on {input:?} with {state:?}");
+        assert_eq!(
+            message(validate::cell(&config(kind), input, state)),
+            want,
+            "{kind} on {input:?} with {state:?}"
+        );
     }
     let shape: &[usize] = &[3, 20];
-    let found = check::cell(&config(Kind::Gru), &[3, 10], Some((shape, Some(shape))));
+    let found = validate::cell(&config(Kind::Gru), &[3, 10], Some((shape, Some(shape))));
     let want = "GRUCell: expected the initial state h_0 only, got (h_0, c_0); only LSTMCell has a cell state";
     assert_eq!(message(found), want, "a GRU's cell with c_0");
 }
@@ -90,7 +141,8 @@ fn a_cell_names_the_first_mistake() {
 fn file(tensors: &[(&str, &[usize])]) -> StateDict {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("cell.safetensors");
-    let zeros: Vec<(&str, Tensor)> = tensors.iter().map(|(name, shape)| (*name, zeros(shape))).collect();
+    let zeros: Vec<(&str, Tensor)> =
+        tensors.iter().map(|(name, shape)| (*name, zeros(shape))).collect();
     let list: Vec<(&str, &Tensor)> = zeros.iter().map(|(name, tensor)| (*name, tensor)).collect();
     state_dict::save(&path, &list).expect("a file can be written");
     StateDict::open(&path).expect("a file can be read")
@@ -104,7 +156,10 @@ fn a_cell_is_loaded_strictly() {
             let rows = kind.gate_count() * 4;
             let mut tensors: Vec<(&str, &[usize])> = Vec::new();
             let (weight_ih, weight_hh, vector) = ([rows, 3], [rows, 4], [rows]);
-            tensors.extend([("d.cell.weight_ih", &weight_ih[..]), ("d.cell.weight_hh", &weight_hh[..])]);
+            tensors.extend([
+                ("d.cell.weight_ih", &weight_ih[..]),
+                ("d.cell.weight_hh", &weight_hh[..]),
+            ]);
             if bias {
                 tensors.extend([("d.cell.bias_ih", &vector[..]), ("d.cell.bias_hh", &vector[..])]);
             }
@@ -112,7 +167,8 @@ fn a_cell_is_loaded_strictly() {
             assert_eq!(cell.config(), &Config::new(kind, 3, 4).bias(bias), "{kind}: bias={bias}");
         }
     }
-    let load = |tensors: &[(&str, &[usize])]| message(Params::from_cell_state_dict(&file(tensors), ""));
+    let load =
+        |tensors: &[(&str, &[usize])]| message(Params::from_cell_state_dict(&file(tensors), ""));
     let gru: [(&str, &[usize]); 4] =
         [("weight_ih", &[12, 3]), ("weight_hh", &[12, 4]), ("bias_ih", &[12]), ("bias_hh", &[12])];
     let mut wrong = gru[..3].to_vec();
@@ -131,15 +187,19 @@ fn a_cell_is_loaded_strictly() {
          weight_hh\n\tunexpected key: weight_hh_l0\n\tunexpected key: weight_ih_l0",
         "the names of a layer"
     );
-    assert!(load(&[("head.weight", &[3])]).contains("no recurrent weights at all"), "nothing to load");
-    let relu = Params::from_cell_state_dict(&file(&[("weight_ih", &[4, 3]), ("weight_hh", &[4, 4])]), "")
-        .and_then(|params| {
-            params.with(|mut config| {
-                config.kind = Kind::RnnRelu;
-                config
+    assert!(
+        load(&[("head.weight", &[3])]).contains("no recurrent weights at all"),
+        "nothing to load"
+    );
+    let relu =
+        Params::from_cell_state_dict(&file(&[("weight_ih", &[4, 3]), ("weight_hh", &[4, 4])]), "")
+            .and_then(|params| {
+                params.with(|mut config| {
+                    config.kind = Kind::RnnRelu;
+                    config
+                })
             })
-        })
-        .and_then(|params| Cell::new(&Device::cpu(), &params))
-        .expect("a cell with relu");
+            .and_then(|params| Cell::new(&Device::cpu(), &params))
+            .expect("a cell with relu");
     assert_eq!(relu.config().kind, Kind::RnnRelu, "a state dict does not tell the nonlinearity");
 }

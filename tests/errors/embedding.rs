@@ -14,10 +14,15 @@ fn embedding(padding_idx: Option<i64>) -> Result<Embedding, Error> {
 
 #[test]
 fn padding_idx_names_a_row_from_either_end() {
-    for (padding_idx, want) in
-        [(None, None), (Some(0), Some(0)), (Some(4), Some(4)), (Some(-1), Some(4)), (Some(-5), Some(0))]
-    {
-        let embedding = embedding(padding_idx).unwrap_or_else(|error| panic!("{padding_idx:?}: {error}"));
+    for (padding_idx, want) in [
+        (None, None),
+        (Some(0), Some(0)),
+        (Some(4), Some(4)),
+        (Some(-1), Some(4)),
+        (Some(-5), Some(0)),
+    ] {
+        let embedding =
+            embedding(padding_idx).unwrap_or_else(|error| panic!("{padding_idx:?}: {error}"));
         assert_eq!(embedding.padding_idx(), want, "{padding_idx:?}");
         assert_eq!((embedding.num_embeddings(), embedding.embedding_dim()), (5, 3), "sizes");
         // Weights that are given are looked up as they are, the padding's row too.
@@ -37,7 +42,11 @@ fn a_weight_that_is_no_table_is_refused() {
         Embedding::new(&Device::cpu(), &weight, None).expect_err("no table").to_string()
     };
     for shape in [&[15][..], &[5, 3, 1], &[]] {
-        assert_eq!(refused(shape), "Embeddings parameter is expected to be 2-dimensional", "{shape:?}");
+        assert_eq!(
+            refused(shape),
+            "Embeddings parameter is expected to be 2-dimensional",
+            "{shape:?}"
+        );
     }
     for shape in [[0, 3], [5, 0]] {
         let want = "Embedding: num_embeddings and embedding_dim must be greater than zero";
@@ -52,19 +61,29 @@ fn an_index_out_of_range_is_named_by_its_place() {
         (vec![0, 7], vec![1, 2], "indices[0, 1] is 7, expected 0 to 4"),
         (vec![-1], vec![1], "indices[0] is -1, expected 0 to 4"),
         (vec![5], vec![], "indices[] is 5, expected 0 to 4"),
-        (vec![0, 1, 2, 3, 4, 1 << 32], vec![2, 1, 3], "indices[1, 0, 2] is 4294967296, expected 0 to 4"),
+        (
+            vec![0, 1, 2, 3, 4, 1 << 32],
+            vec![2, 1, 3],
+            "indices[1, 0, 2] is 4294967296, expected 0 to 4",
+        ),
         (vec![0, 9, 8], vec![3], "indices[1] is 9, expected 0 to 4"),
     ] {
         let error = embedding.forward(&indices, &shape).expect_err("an index is out of range");
         assert!(matches!(error, Error::Argument(_)), "{indices:?}: {error:?}");
-        assert_eq!(error.to_string(), format!("index out of range in self: {want}"), "{indices:?} as {shape:?}");
+        assert_eq!(
+            error.to_string(),
+            format!("index out of range in self: {want}"),
+            "{indices:?} as {shape:?}"
+        );
     }
 }
 
 #[test]
 fn indices_must_fill_their_shape() {
     let embedding = embedding(None).expect("a table");
-    for (indices, shape) in [(vec![0, 1, 2], vec![2]), (vec![], vec![]), (vec![0], vec![usize::MAX, 2])] {
+    for (indices, shape) in
+        [(vec![0, 1, 2], vec![2]), (vec![], vec![]), (vec![0], vec![usize::MAX, 2])]
+    {
         let error = embedding.forward(&indices, &shape).expect_err("another number of indices");
         assert!(matches!(error, Error::TensorSize { .. }), "{indices:?} as {shape:?}: {error:?}");
     }

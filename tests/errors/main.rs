@@ -19,7 +19,8 @@ mod warnings;
 use packed::DIFFERENCES;
 use situations::{INPUT, MODULES, situations, two_layers};
 use values::nan_in_row_1_at_step_2;
-use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, check};
+use wgpu_rnn::internals::params::validate;
+use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn};
 
 #[test]
 fn what_pytorch_refuses_is_refused_in_its_words_and_the_rest_is_accepted() {
@@ -48,7 +49,12 @@ fn of_several_mistakes_the_first_in_pytorchs_order_is_named() {
     );
     type Shapes<'a> = Option<(&'a [usize], Option<&'a [usize]>)>;
     let rows: [(&Config, &[usize], Shapes<'_>, &str); 10] = [
-        (&rnn_config, &[6], Some((&[2, 5], None)), "RNN: Expected input to be 2D or 3D, got 1D tensor instead"),
+        (
+            &rnn_config,
+            &[6],
+            Some((&[2, 5], None)),
+            "RNN: Expected input to be 2D or 3D, got 1D tensor instead",
+        ),
         (
             &rnn_config,
             &[6, 4, 7],
@@ -61,8 +67,18 @@ fn of_several_mistakes_the_first_in_pytorchs_order_is_named() {
             Some((&[2, 4, 7], None)),
             "input.size(-1) must be equal to input_size. Expected 3, got 7",
         ),
-        (&rnn_config, &[0, 4, 7], None, "input.size(-1) must be equal to input_size. Expected 3, got 7"),
-        (&rnn_config, &[0, 4, 3], Some((&[2, 4, 7], None)), "Expected hidden size (2, 4, 5), got [2, 4, 7]"),
+        (
+            &rnn_config,
+            &[0, 4, 7],
+            None,
+            "input.size(-1) must be equal to input_size. Expected 3, got 7",
+        ),
+        (
+            &rnn_config,
+            &[0, 4, 3],
+            Some((&[2, 4, 7], None)),
+            "Expected hidden size (2, 4, 5), got [2, 4, 7]",
+        ),
         (&rnn_config, &[0, 0, 3], None, "Expected sequence length to be larger than 0 in RNN"),
         (
             &lstm_config,
@@ -90,34 +106,61 @@ fn of_several_mistakes_the_first_in_pytorchs_order_is_named() {
         ),
     ];
     for (config, input, state, want) in rows {
-        assert_eq!(message(check::forward(config, input, state)), want, "{config:?} on {input:?} with {state:?}");
+        assert_eq!(
+            message(validate::forward(config, input, state)),
+            want,
+            "{config:?} on {input:?} with {state:?}"
+        );
     }
 }
 
 /// An unbatched state is compared after PyTorch has given it its batch axis; `batch_first` moves the input's axes only.
 #[test]
 fn shapes_are_compared_as_pytorch_lays_them_out() {
-    let unbatched = check::forward(&two_layers(Kind::Gru), &[6, 3], Some((&[2, 7], None)));
+    let unbatched = validate::forward(&two_layers(Kind::Gru), &[6, 3], Some((&[2, 7], None)));
     assert_eq!(message(unbatched), "Expected hidden size (2, 1, 5), got [2, 1, 7]", "a 2-D state");
-    let unbatched = check::forward(&two_layers(Kind::Lstm), &[6, 3], Some((&[2, 5], Some(&[1, 5]))));
-    assert_eq!(message(unbatched), "Expected hidden[1] size (2, 1, 5), got [1, 1, 5]", "a 2-D cell state");
+    let unbatched =
+        validate::forward(&two_layers(Kind::Lstm), &[6, 3], Some((&[2, 5], Some(&[1, 5]))));
+    assert_eq!(
+        message(unbatched),
+        "Expected hidden[1] size (2, 1, 5), got [1, 1, 5]",
+        "a 2-D cell state"
+    );
     let both = two_layers(Kind::RnnRelu).bidirectional(true).batch_first(true);
-    let found = check::forward(&both, &[4, 6, 3], Some((&[4, 6, 5], None)));
-    assert_eq!(message(found), "Expected hidden size (4, 4, 5), got [4, 6, 5]", "the batch is the input's first axis");
-    let checked = check::forward(&both, &[4, 6, 3], Some((&[4, 4, 5], None))).expect("the state is never batch first");
-    assert_eq!((checked.sizes.seq_len, checked.sizes.batch, checked.unbatched), (6, 4, false), "T and B");
-    let checked = check::forward(&both, &[6, 3], None).expect("batch_first means nothing without a batch");
-    assert_eq!((checked.sizes.seq_len, checked.sizes.batch, checked.unbatched), (6, 1, true), "T and B");
+    let found = validate::forward(&both, &[4, 6, 3], Some((&[4, 6, 5], None)));
+    assert_eq!(
+        message(found),
+        "Expected hidden size (4, 4, 5), got [4, 6, 5]",
+        "the batch is the input's first axis"
+    );
+    let checked = validate::forward(&both, &[4, 6, 3], Some((&[4, 4, 5], None)))
+        .expect("the state is never batch first");
+    assert_eq!(
+        (checked.sizes.seq_len, checked.sizes.batch, checked.unbatched),
+        (6, 4, false),
+        "T and B"
+    );
+    let checked =
+        validate::forward(&both, &[6, 3], None).expect("batch_first means nothing without a batch");
+    assert_eq!(
+        (checked.sizes.seq_len, checked.sizes.batch, checked.unbatched),
+        (6, 1, true),
+        "T and B"
+    );
 }
 
 /// Where PyTorch fails by accident (`tuple index out of range`, `'tuple' object has no attribute 'dim'`).
 #[test]
 fn a_state_of_another_module_is_refused_by_name() {
     let shape: &[usize] = &[2, 4, 5];
-    let found = check::forward(&two_layers(Kind::Lstm), &INPUT, Some((shape, None)));
-    assert_eq!(message(found), "LSTM: expected the initial state (h_0, c_0), got h_0 only", "an LSTM without c_0");
+    let found = validate::forward(&two_layers(Kind::Lstm), &INPUT, Some((shape, None)));
+    assert_eq!(
+        message(found),
+        "LSTM: expected the initial state (h_0, c_0), got h_0 only",
+        "an LSTM without c_0"
+    );
     for kind in [Kind::RnnTanh, Kind::RnnRelu, Kind::Gru] {
-        let found = check::forward(&two_layers(kind), &INPUT, Some((shape, Some(shape))));
+        let found = validate::forward(&two_layers(kind), &INPUT, Some((shape, Some(shape))));
         let want = format!(
             "{}: expected the initial state h_0 only, got (h_0, c_0); only LSTM has a cell state",
             kind.module()
@@ -130,7 +173,8 @@ fn a_state_of_another_module_is_refused_by_name() {
 fn nan_stays_in_its_row_in_every_kind_and_direction() {
     for kind in Kind::ALL {
         for (num_layers, bidirectional) in [(1, false), (1, true), (2, true), (3, false)] {
-            let config = Config::new(kind, 3, 5).num_layers(num_layers).bidirectional(bidirectional);
+            let config =
+                Config::new(kind, 3, 5).num_layers(num_layers).bidirectional(bidirectional);
             nan_in_row_1_at_step_2(&config).unwrap_or_else(|error| panic!("{config:?}: {error}"));
         }
     }
@@ -149,11 +193,15 @@ fn a_nan_weight_is_loaded_computed_with_and_found_on_request() {
     .expect("NaN is a value");
     assert_eq!(params.non_finite(), ["weight_ih_l0"], "the tensor is named");
     let input = seeded::tensor(2, &INPUT, 1.0);
-    let (output, _) =
-        Rnn::new(&Device::cpu(), &params).and_then(|rnn| rnn.forward(&input, None)).expect("a forward pass");
+    let (output, _) = Rnn::new(&Device::cpu(), &params)
+        .and_then(|rnn| rnn.forward(&input, None))
+        .expect("a forward pass");
     let first = output.row(0).iter().map(|v| v.is_nan()).collect::<Vec<_>>();
     assert_eq!(first, [false, true, false, false, false], "only unit 1 reads it at the first step");
-    assert!(output.row(INPUT[1]).iter().all(|v| v.is_nan()), "every unit reads unit 1 at the next step");
+    assert!(
+        output.row(INPUT[1]).iter().all(|v| v.is_nan()),
+        "every unit reads unit 1 at the next step"
+    );
 }
 
 /// The message of what must be an error.
@@ -188,10 +236,14 @@ fn the_table_is_what_pytorch_was_seen_to_do() {
         let name = text("case");
         let said = (text("outcome") != "ok").then(|| text("message"));
         let Some(situation) = table.iter().find(|situation| situation.name == name) else {
-            let different =
-                DIFFERENCES.iter().find(|difference| each_module(difference.what).iter().any(|n| n == name));
+            let different = DIFFERENCES
+                .iter()
+                .find(|difference| each_module(difference.what).iter().any(|n| n == name));
             if let Some(different) = different.filter(|different| different.pytorch != said) {
-                problems.push(format!("'{name}': the differences have {:?}, PyTorch said {said:?}", different.pytorch));
+                problems.push(format!(
+                    "'{name}': the differences have {:?}, PyTorch said {said:?}",
+                    different.pytorch
+                ));
             }
             if !elsewhere.iter().any(|known| known == name) {
                 problems.push(format!("'{name}' is in no list of this test"));
@@ -211,6 +263,12 @@ fn the_table_is_what_pytorch_was_seen_to_do() {
             problems.push(format!("'{name}' of this test occurs {times} times in the data"));
         }
     }
-    assert!(problems.is_empty(), "{} of {} calls:\n{}", problems.len(), seen.len(), problems.join("\n"));
+    assert!(
+        problems.is_empty(),
+        "{} of {} calls:\n{}",
+        problems.len(),
+        seen.len(),
+        problems.join("\n")
+    );
     assert_eq!(compared, table.len(), "every row of the table was held against the data");
 }

@@ -1,6 +1,7 @@
 //! Rows of different length, where this crate deliberately does otherwise than `pack_padded_sequence`.
 
-use wgpu_rnn::{Device, Error, Params, Rnn, oracle};
+use wgpu_rnn::internals::reference;
+use wgpu_rnn::{Device, Error, Params, Rnn};
 
 use crate::seeded;
 use crate::situations::{INPUT, MODULES, two_layers};
@@ -22,7 +23,9 @@ pub struct Difference {
 pub const DIFFERENCES: [Difference; 4] = [
     Difference {
         what: "packed length 0",
-        pytorch: Some("Length of all samples has to be greater than 0, but found an element in 'lengths' that is <= 0"),
+        pytorch: Some(
+            "Length of all samples has to be greater than 0, but found an element in 'lengths' that is <= 0",
+        ),
         lengths: &[6, 3, 0, 1],
         ours: None,
         why: "a row without steps keeps its initial state",
@@ -65,16 +68,31 @@ fn lengths_are_taken_as_the_list_of_differences_says() {
             let got: Result<_, Error> = rnn.forward_lengths(&input, lengths, None);
             match (got, ours) {
                 (Ok((output, last)), None) => {
-                    let want = oracle::forward(&params, INPUT[0], INPUT[1], input.data(), None, None, Some(lengths));
-                    for (name, got, want) in [("output", &output, &want.output), ("h_n", &last.h, &want.h_n)] {
+                    let want = reference::forward(
+                        &params,
+                        INPUT[0],
+                        INPUT[1],
+                        input.data(),
+                        None,
+                        None,
+                        Some(lengths),
+                    );
+                    for (name, got, want) in
+                        [("output", &output, &want.output), ("h_n", &last.h, &want.h_n)]
+                    {
                         assert_eq!(got.data().len(), want.len(), "{kind} {what}: {name}");
-                        let error = got.data().iter().zip(want).map(|(&g, w)| (f64::from(g) - w).abs());
+                        let error =
+                            got.data().iter().zip(want).map(|(&g, w)| (f64::from(g) - w).abs());
                         assert!(error.fold(0.0, f64::max) < 2e-6, "{kind} {what} ({why}): {name}");
                     }
                 }
                 (got, ours) => {
                     let message = got.map(drop).map_err(|error| error.to_string());
-                    assert_eq!(message, ours.map_or(Ok(()), |ours| Err(ours.to_owned())), "{kind} {what} ({why})");
+                    assert_eq!(
+                        message,
+                        ours.map_or(Ok(()), |ours| Err(ours.to_owned())),
+                        "{kind} {what} ({why})"
+                    );
                 }
             }
         }

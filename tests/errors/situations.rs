@@ -2,7 +2,8 @@
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, State, StateDict, Tensor, check};
+use wgpu_rnn::internals::params::validate;
+use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, State, StateDict, Tensor};
 
 use crate::bits::assert_same;
 use crate::cells::cell_situations;
@@ -73,7 +74,11 @@ fn constructor_situations(all: &mut Vec<Situation>, kind: Kind) {
     };
     let base = || two_layers(kind);
     if kind == Kind::Lstm {
-        add("proj_size == hidden_size", "proj_size has to be smaller than hidden_size", base().proj_size(5));
+        add(
+            "proj_size == hidden_size",
+            "proj_size has to be smaller than hidden_size",
+            base().proj_size(5),
+        );
     } else {
         let only_lstm = "proj_size argument is only supported for LSTM, not RNN or GRU";
         add(&format!("proj_size on {module}"), only_lstm, base().proj_size(2));
@@ -108,7 +113,9 @@ fn forward_situations(all: &mut Vec<Situation>, kind: Kind) {
         all.push(Situation {
             name: format!("{module} {what}"),
             refused: Some(message),
-            call: Box::new(move || rnn(&two_layers(kind))?.forward(&input, state.as_ref()).map(drop)),
+            call: Box::new(move || {
+                rnn(&two_layers(kind))?.forward(&input, state.as_ref()).map(drop)
+            }),
         });
     };
     let ranks = |dims: usize| {
@@ -123,21 +130,30 @@ fn forward_situations(all: &mut Vec<Situation>, kind: Kind) {
         &[6, 4, 7],
         None,
     );
-    let hidden = |shapes: &str| format!("Expected {} size {shapes}", if lstm { "hidden[0]" } else { "hidden" });
+    let hidden = |shapes: &str| {
+        format!("Expected {} size {shapes}", if lstm { "hidden[0]" } else { "hidden" })
+    };
     add("batch mismatch input", hidden("(2, 7, 5), got [2, 4, 5]"), &[6, 7, 3], Some(&[2, 4, 5]));
     add("batch mismatch hidden", hidden("(2, 4, 5), got [2, 7, 5]"), &INPUT, Some(&[2, 7, 5]));
     add("wrong hidden size", hidden("(2, 4, 5), got [2, 4, 7]"), &INPUT, Some(&[2, 4, 7]));
     add("wrong hidden[0]", hidden("(2, 4, 5), got [7, 4, 5]"), &INPUT, Some(&[7, 4, 5]));
     let rank = |input: &str, want: usize, got: usize| {
         if lstm {
-            format!("For {input} input, hx and cx should also be {want}-D but got ({got}-D, {got}-D) tensors")
+            format!(
+                "For {input} input, hx and cx should also be {want}-D but got ({got}-D, {got}-D) tensors"
+            )
         } else {
             format!("For {input} input, hx should also be {want}-D but got {got}-D tensor")
         }
     };
     add("2-D hidden with batched input", rank("batched 3-D", 3, 2), &INPUT, Some(&[2, 5]));
     add("3-D hidden with unbatched input", rank("unbatched 2-D", 2, 3), &[6, 3], Some(&[2, 1, 5]));
-    add("seq_len 0", "Expected sequence length to be larger than 0 in RNN".to_owned(), &[0, 4, 3], None);
+    add(
+        "seq_len 0",
+        "Expected sequence length to be larger than 0 in RNN".to_owned(),
+        &[0, 4, 3],
+        None,
+    );
 
     let call = move || {
         let rnn = rnn(&two_layers(kind))?;
@@ -145,7 +161,11 @@ fn forward_situations(all: &mut Vec<Situation>, kind: Kind) {
             let (output, last) = rnn.forward(&zeros(&[6, 0, 3]), state.as_ref())?;
             assert_eq!(output.shape(), [6, 0, 5], "{kind}: output of no rows");
             assert_eq!(last.h.shape(), [2, 0, 5], "{kind}: h_n of no rows");
-            assert_eq!(last.c.map(|c| c.shape().to_vec()), lstm.then(|| vec![2, 0, 5]), "{kind}: c_n of no rows");
+            assert_eq!(
+                last.c.map(|c| c.shape().to_vec()),
+                lstm.then(|| vec![2, 0, 5]),
+                "{kind}: c_n of no rows"
+            );
         }
         Ok(())
     };
@@ -154,7 +174,8 @@ fn forward_situations(all: &mut Vec<Situation>, kind: Kind) {
 
 /// A tensor of this crate is f32; another type can only come from a file.
 fn dtype_situations(all: &mut Vec<Situation>, kind: Kind) {
-    for (what, dtype, torch) in [("f64 input to f32 model", Dtype::F64, "float64"), ("int input", Dtype::I64, "int64")]
+    for (what, dtype, torch) in
+        [("f64 input to f32 model", Dtype::F64, "float64"), ("int input", Dtype::I64, "int64")]
     {
         let data = vec![0_u8; 8 * INPUT.iter().product::<usize>()];
         let view = TensorView::new(dtype, INPUT.to_vec(), &data).expect("8 bytes for each element");
@@ -174,7 +195,11 @@ fn dtype_situations(all: &mut Vec<Situation>, kind: Kind) {
 fn value_situations(all: &mut Vec<Situation>, kind: Kind) {
     let module = kind.module();
     let mut add = |what: &str, call: fn(Kind) -> Result<(), Error>| {
-        all.push(Situation { name: format!("{module} {what}"), refused: None, call: Box::new(move || call(kind)) });
+        all.push(Situation {
+            name: format!("{module} {what}"),
+            refused: None,
+            call: Box::new(move || call(kind)),
+        });
     };
     add("NaN input", |kind| same_as_the_definition(kind, f32::NAN, f32::is_nan));
     add("+inf input", |kind| same_as_the_definition(kind, f32::INFINITY, f32::is_nan));
@@ -186,20 +211,42 @@ fn value_situations(all: &mut Vec<Situation>, kind: Kind) {
 fn lstm_situations(all: &mut Vec<Situation>) {
     let config = || two_layers(Kind::Lstm).proj_size(2);
     for (name, message, h_0, c_0) in [
-        ("LSTM proj h0 with hidden_size", "Expected hidden[0] size (2, 4, 2), got [2, 4, 5]", [2, 4, 5], [2, 4, 5]),
-        ("LSTM proj c0 with proj_size", "Expected hidden[1] size (2, 4, 5), got [2, 4, 2]", [2, 4, 2], [2, 4, 2]),
+        (
+            "LSTM proj h0 with hidden_size",
+            "Expected hidden[0] size (2, 4, 2), got [2, 4, 5]",
+            [2, 4, 5],
+            [2, 4, 5],
+        ),
+        (
+            "LSTM proj c0 with proj_size",
+            "Expected hidden[1] size (2, 4, 5), got [2, 4, 2]",
+            [2, 4, 2],
+            [2, 4, 2],
+        ),
     ] {
-        let call = move || check::forward(&config(), &INPUT, Some((&h_0, Some(&c_0)))).map(drop);
-        all.push(Situation { name: name.to_owned(), refused: Some(message.to_owned()), call: Box::new(call) });
+        let call = move || validate::forward(&config(), &INPUT, Some((&h_0, Some(&c_0)))).map(drop);
+        all.push(Situation {
+            name: name.to_owned(),
+            refused: Some(message.to_owned()),
+            call: Box::new(call),
+        });
     }
     let call = move || {
         let config = config();
         config.validate()?;
-        let checked = check::forward(&config, &INPUT, Some((&[2, 4, 2], Some(&[2, 4, 5]))))?;
-        assert_eq!((checked.sizes.seq_len, checked.sizes.batch), (6, 4), "an LSTM with projection: T and B");
+        let checked = validate::forward(&config, &INPUT, Some((&[2, 4, 2], Some(&[2, 4, 5]))))?;
+        assert_eq!(
+            (checked.sizes.seq_len, checked.sizes.batch),
+            (6, 4),
+            "an LSTM with projection: T and B"
+        );
         Ok(())
     };
-    all.push(Situation { name: "LSTM proj_size on LSTM".to_owned(), refused: None, call: Box::new(call) });
+    all.push(Situation {
+        name: "LSTM proj_size on LSTM".to_owned(),
+        refused: None,
+        call: Box::new(call),
+    });
 }
 
 /// A GRU's state dict with one tensor missing, one too many, or one of another shape.
@@ -207,7 +254,7 @@ fn state_dict_situations(all: &mut Vec<Situation>) {
     type Tensors = Vec<(String, Vec<usize>)>;
     let mut add = |what: &str, problem: &str, change: fn(&mut Tensors)| {
         let call = move || {
-            let mut tensors = wgpu_rnn::params::expected_parameters(&Config::gru(3, 5));
+            let mut tensors = wgpu_rnn::internals::params::expected_parameters(&Config::gru(3, 5));
             change(&mut tensors);
             Params::from_state_dict(&in_memory(&tensors), "").map(drop)
         };
@@ -217,20 +264,32 @@ fn state_dict_situations(all: &mut Vec<Situation>) {
             call: Box::new(call),
         });
     };
-    add("missing key", "missing key: bias_hh_l0", |tensors| tensors.retain(|(name, _)| name != "bias_hh_l0"));
-    add("unexpected key", "unexpected key: bogus", |tensors| tensors.push(("bogus".to_owned(), vec![1])));
+    add("missing key", "missing key: bias_hh_l0", |tensors| {
+        tensors.retain(|(name, _)| name != "bias_hh_l0")
+    });
+    add("unexpected key", "unexpected key: bogus", |tensors| {
+        tensors.push(("bogus".to_owned(), vec![1]))
+    });
     // weight_ih_l0 and weight_hh_l0 are what the sizes are read from; a bias can only be wrong.
     add("wrong shape", "size mismatch for bias_ih_l0: expected (15,), found (14,)", |tensors| {
-        tensors.iter_mut().filter(|(name, _)| name == "bias_ih_l0").for_each(|(_, shape)| *shape = vec![14]);
+        tensors
+            .iter_mut()
+            .filter(|(name, _)| name == "bias_ih_l0")
+            .for_each(|(_, shape)| *shape = vec![14]);
     });
 }
 
 /// A state dict of zeros.
 fn in_memory(tensors: &[(String, Vec<usize>)]) -> StateDict {
-    let data: Vec<Vec<u8>> = tensors.iter().map(|(_, shape)| vec![0; 4 * shape.iter().product::<usize>()]).collect();
+    let data: Vec<Vec<u8>> =
+        tensors.iter().map(|(_, shape)| vec![0; 4 * shape.iter().product::<usize>()]).collect();
     let views = tensors.iter().zip(&data).map(|((name, shape), data)| {
-        (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), data).expect("4 bytes for each element"))
+        (
+            name.as_str(),
+            TensorView::new(Dtype::F32, shape.clone(), data).expect("4 bytes for each element"),
+        )
     });
-    let file = safetensors::serialize(views.collect::<Vec<_>>(), None).expect("a few small tensors");
+    let file =
+        safetensors::serialize(views.collect::<Vec<_>>(), None).expect("a few small tensors");
     StateDict::parse("in memory", file).expect("a valid file")
 }

@@ -1,6 +1,7 @@
 //! Values that are no numbers, or hardly: PyTorch computes with them like with any other.
 
-use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, Tensor, oracle};
+use wgpu_rnn::internals::reference;
+use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, Tensor};
 
 use crate::bits::assert_same;
 use crate::seeded;
@@ -12,7 +13,7 @@ pub fn same_as_the_definition(kind: Kind, value: f32, are: fn(f32) -> bool) -> R
     let params = Params::init(&config, 0)?;
     let input = Tensor::new(INPUT, vec![value; INPUT.iter().product()])?;
     let (output, last) = Rnn::new(&Device::cpu(), &params)?.forward(&input, None)?;
-    let want = oracle::forward(&params, INPUT[0], INPUT[1], input.data(), None, None, None);
+    let want = reference::forward(&params, INPUT[0], INPUT[1], input.data(), None, None, None);
     for (name, got, want) in [("output", &output, &want.output), ("h_n", &last.h, &want.h_n)] {
         assert_eq!(got.data().len(), want.len(), "{kind} on {value}: {name}");
         for (at, (&got, &want)) in got.data().iter().zip(want).enumerate() {
@@ -40,14 +41,24 @@ pub fn nan_in_row_1_at_step_2(config: &Config) -> Result<(), Error> {
             for d in 0..config.num_directions() {
                 let steps_after = if d == 0 { t >= 2 } else { t <= 2 };
                 // A layer above both directions of another reads NaN at every step.
-                let reached = b == 1 && (steps_after || (config.bidirectional && config.num_layers > 1));
+                let reached =
+                    b == 1 && (steps_after || (config.bidirectional && config.num_layers > 1));
                 let columns = d * width..(d + 1) * width;
-                let (got, want) = (&output.row(t * batch + b)[columns.clone()], &clean.0.row(t * batch + b)[columns]);
+                let (got, want) = (
+                    &output.row(t * batch + b)[columns.clone()],
+                    &clean.0.row(t * batch + b)[columns],
+                );
                 if reached {
-                    assert!(got.iter().all(|v| v.is_nan()), "{what}: NaN expected at t={t}, b={b}, d={d}: {got:?}");
+                    assert!(
+                        got.iter().all(|v| v.is_nan()),
+                        "{what}: NaN expected at t={t}, b={b}, d={d}: {got:?}"
+                    );
                 } else {
                     let same = got.iter().zip(want).all(|(g, w)| g.to_bits() == w.to_bits());
-                    assert!(same, "{what}: t={t}, b={b}, d={d} differs: got {got:?}, want {want:?}");
+                    assert!(
+                        same,
+                        "{what}: t={t}, b={b}, d={d} differs: got {got:?}, want {want:?}"
+                    );
                 }
             }
         }
@@ -62,6 +73,10 @@ pub fn nan_in_row_1_at_step_2(config: &Config) -> Result<(), Error> {
             }
         }
     }
-    assert_same(&format!("{what}: a clean call after one with NaN"), &rnn.forward(&clean_input, None)?, &clean);
+    assert_same(
+        &format!("{what}: a clean call after one with NaN"),
+        &rnn.forward(&clean_input, None)?,
+        &clean,
+    );
     Ok(())
 }

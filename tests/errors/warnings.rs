@@ -19,7 +19,9 @@ impl log::Log for Listener {
 
     fn log(&self, record: &log::Record<'_>) {
         if record.level() == log::Level::Warn && record.target().starts_with("wgpu_rnn") {
-            WARNINGS.with_borrow_mut(|heard| heard.iter_mut().for_each(|heard| heard.push(record.args().to_string())));
+            WARNINGS.with_borrow_mut(|heard| {
+                heard.iter_mut().for_each(|heard| heard.push(record.args().to_string()))
+            });
         }
     }
 

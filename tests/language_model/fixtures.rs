@@ -1,8 +1,9 @@
 //! The definition held against PyTorch: `fixtures/language_model.py` made the files.
 
-use wgpu_rnn::compare::{Comparison, Tolerance};
+use wgpu_rnn::internals::diagnostics::compare::{Comparison, Tolerance};
+use wgpu_rnn::internals::reference;
 use wgpu_rnn::language_model::{LanguageModelConfig, LanguageModelParams, parse_rnn_type};
-use wgpu_rnn::{Kind, StateDict, oracle};
+use wgpu_rnn::{Kind, StateDict};
 
 use crate::language_models::{fixtures, metadata, tokens};
 
@@ -33,7 +34,10 @@ fn state_dicts_are_read_as_what_they_were_written_from() {
     for kind in Kind::ALL {
         assert!(seen.iter().any(|(seen, _)| *seen == kind), "no fixture of {kind}");
     }
-    assert!(seen.iter().any(|(_, tied)| *tied) && seen.iter().any(|(_, tied)| !tied), "tied and not");
+    assert!(
+        seen.iter().any(|(_, tied)| *tied) && seen.iter().any(|(_, tied)| !tied),
+        "tied and not"
+    );
 }
 
 #[test]
@@ -41,13 +45,22 @@ fn the_definition_gives_pytorchs_logits_and_states() {
     let mut compared = 0;
     for file in fixtures().iter().filter(|file| file.get("tokens").is_some()) {
         let what = file.path().display();
-        let params = LanguageModelParams::from_state_dict(file, "model.", None).expect("loaded before");
-        let &[seq_len, batch] = file.get("tokens").expect("filtered").shape() else { panic!("{what}: [T, B]") };
+        let params =
+            LanguageModelParams::from_state_dict(file, "model.", None).expect("loaded before");
+        let &[seq_len, batch] = file.get("tokens").expect("filtered").shape() else {
+            panic!("{what}: [T, B]")
+        };
         let state = |name: &str| file.get(name).map(|_| file.f32(name).expect("a state"));
         let (h_0, c_0) = (state("h0"), state("c0"));
         let tokens = tokens(file, "tokens");
-        let (logits, outcome) =
-            oracle::language_model(&params, &tokens, seq_len, batch, h_0.as_deref(), c_0.as_deref());
+        let (logits, outcome) = reference::language_model(
+            &params,
+            &tokens,
+            seq_len,
+            batch,
+            h_0.as_deref(),
+            c_0.as_deref(),
+        );
         let mut comparison = Comparison::default();
         let mut compare = |name: &str, got: &[f64]| {
             let want = file.tensor(name).unwrap_or_else(|error| panic!("{error}"));
@@ -70,10 +83,15 @@ fn the_definition_gives_pytorchs_logits_and_states() {
 fn the_definition_gives_pytorchs_loss_of_a_text() {
     let mut compared = 0;
     for file in fixtures().iter().filter(|file| file.get("text").is_some()) {
-        let params = LanguageModelParams::from_state_dict(file, "model.", None).expect("loaded before");
+        let params =
+            LanguageModelParams::from_state_dict(file, "model.", None).expect("loaded before");
         let want: f64 = metadata(file, "loss");
-        let got = oracle::text_loss(&params, &tokens(file, "text"), metadata(file, "streams"));
-        assert!((got - want).abs() <= 1e-12 * want, "{}: got {got}, want {want}", file.path().display());
+        let got = reference::text_loss(&params, &tokens(file, "text"), metadata(file, "streams"));
+        assert!(
+            (got - want).abs() <= 1e-12 * want,
+            "{}: got {got}, want {want}",
+            file.path().display()
+        );
         compared += 1;
     }
     assert!(compared >= 3, "{compared} fixtures with a text");
@@ -82,9 +100,9 @@ fn the_definition_gives_pytorchs_loss_of_a_text() {
 #[test]
 fn the_likelihood_of_a_target_is_its_share_of_the_exponentials() {
     let logits = [0.0, 3_f64.ln(), 1000.0, 1000.0];
-    let got = oracle::negative_log_likelihood(&logits, &[1, 0]);
+    let got = reference::negative_log_likelihood(&logits, &[1, 0]);
     for (got, want) in got.iter().zip([-(0.75_f64.ln()), 2_f64.ln()]) {
         assert!((got - want).abs() < 1e-15, "got {got}, want {want}");
     }
-    assert_eq!(oracle::negative_log_likelihood(&[], &[]), [0.0; 0], "no targets");
+    assert_eq!(reference::negative_log_likelihood(&[], &[]), [0.0; 0], "no targets");
 }

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 use safetensors::Dtype;
-use wgpu_rnn::error::StateDictProblem;
+use wgpu_rnn::internals::error::StateDictProblem;
 use wgpu_rnn::language_model::{LanguageModelConfig, LanguageModelParams, expected_tensors};
 use wgpu_rnn::{Error, Kind, StateDict};
 
@@ -15,7 +15,9 @@ fn config(rnn_type: Kind) -> LanguageModelConfig {
 /// Every tensor of `config`, its names behind `prefix`, no two alike.
 fn model(config: &LanguageModelConfig, prefix: &str) -> Vec<Entry> {
     let named = expected_tensors(config).into_iter().enumerate();
-    named.map(|(i, (name, shape))| Entry::new(&format!("{prefix}{name}"), &shape, i as f32)).collect()
+    named
+        .map(|(i, (name, shape))| Entry::new(&format!("{prefix}{name}"), &shape, i as f32))
+        .collect()
 }
 
 fn without(mut entries: Vec<Entry>, names: &[&str]) -> Vec<Entry> {
@@ -50,7 +52,11 @@ fn unexpected(name: &str) -> StateDictProblem {
 }
 
 fn wrong_shape(name: &str, expected: &[usize], found: &[usize]) -> StateDictProblem {
-    StateDictProblem::WrongShape { name: name.to_owned(), expected: expected.to_vec(), found: found.to_vec() }
+    StateDictProblem::WrongShape {
+        name: name.to_owned(),
+        expected: expected.to_vec(),
+        found: found.to_vec(),
+    }
 }
 
 // --- what is read off ----------------------------------------------------------------------------------------------
@@ -63,12 +69,17 @@ fn the_recurrent_module_is_told_or_read_off_the_metadata_or_the_shapes() {
         (Kind::Lstm, Kind::Lstm),
         (Kind::Gru, Kind::Gru),
     ] {
-        assert_eq!(loaded(&model(&config(kind), ""), &[]), config(by_shape), "{kind} by its shapes");
+        assert_eq!(
+            loaded(&model(&config(kind), ""), &[]),
+            config(by_shape),
+            "{kind} by its shapes"
+        );
     }
     let rnn = model(&config(Kind::RnnTanh), "");
     assert_eq!(loaded(&rnn, &[("rnn_type", "RNN_RELU")]), config(Kind::RnnRelu), "by the metadata");
     let file = state_dict(&rnn, &[("rnn_type", "RNN_RELU")]);
-    let params = LanguageModelParams::from_state_dict(&file, "", Some(Kind::RnnTanh)).expect("an RNN");
+    let params =
+        LanguageModelParams::from_state_dict(&file, "", Some(Kind::RnnTanh)).expect("an RNN");
     assert_eq!(params.config(), &config(Kind::RnnTanh), "what is told comes before the metadata");
     let message = load(&rnn, &[("rnn_type", "relu")]).expect_err("no such module").to_string();
     assert!(message.contains("options are ['LSTM', 'GRU', 'RNN_TANH' or 'RNN_RELU']"), "{message}");
@@ -78,7 +89,8 @@ fn the_recurrent_module_is_told_or_read_off_the_metadata_or_the_shapes() {
 fn every_tensor_goes_to_its_place() {
     let config = config(Kind::Gru);
     let entries = model(&config, "lm.");
-    let params = LanguageModelParams::from_state_dict(&state_dict(&entries, &[]), "lm.", None).expect("a whole model");
+    let params = LanguageModelParams::from_state_dict(&state_dict(&entries, &[]), "lm.", None)
+        .expect("a whole model");
     let tensors = params.to_tensors();
     assert_eq!(tensors.len(), entries.len(), "tensors written");
     for ((name, tensor), entry) in tensors.iter().zip(&entries) {
@@ -98,8 +110,11 @@ fn halves_are_widened() {
     let mut entries = model(&config, "");
     let wide = load(&entries, &[]).expect("floats");
     for (i, entry) in entries.iter_mut().enumerate() {
-        let values: Vec<f32> =
-            entry.bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let values: Vec<f32> = entry
+            .bytes
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
         let half = |value: &f32| f16::from_f32(*value).to_le_bytes();
         let brain = |value: &f32| bf16::from_f32(*value).to_le_bytes();
         (entry.dtype, entry.bytes) = match i % 2 {
@@ -133,14 +148,25 @@ fn weights_are_tied_where_both_are_equal_to_the_last_bit() {
 fn tied_weights_may_be_stored_once_where_the_metadata_says_so() {
     let config = LanguageModelConfig::new(Kind::Lstm, 5, 3, 3, 1);
     let whole = model(&config, "");
-    for (absent, present) in [("decoder.weight", "encoder.weight"), ("encoder.weight", "decoder.weight")] {
+    for (absent, present) in
+        [("decoder.weight", "encoder.weight"), ("encoder.weight", "decoder.weight")]
+    {
         let entries = without(whole.clone(), &[absent]);
-        let params = load(&entries, &[(absent, present)]).unwrap_or_else(|error| panic!("without {absent}: {error}"));
+        let params = load(&entries, &[(absent, present)])
+            .unwrap_or_else(|error| panic!("without {absent}: {error}"));
         assert!(params.config().tie_weights, "without {absent}");
         let stored = state_dict(&entries, &[]).tensor(present).expect("the one that is there");
-        assert_eq!((params.encoder_weight(), params.decoder_weight()), (&stored, &stored), "without {absent}");
+        assert_eq!(
+            (params.encoder_weight(), params.decoder_weight()),
+            (&stored, &stored),
+            "without {absent}"
+        );
         for metadata in [&[][..], &[(present, absent)], &[(absent, "rnn.weight_hh_l0")]] {
-            assert_eq!(problems(load(&entries, metadata)), [missing(absent)], "{metadata:?} says nothing of it");
+            assert_eq!(
+                problems(load(&entries, metadata)),
+                [missing(absent)],
+                "{metadata:?} says nothing of it"
+            );
         }
         assert!(!loaded(&whole, &[(absent, present)]).tie_weights, "both are there, and differ");
     }
@@ -151,8 +177,10 @@ fn tied_weights_may_be_stored_once_where_the_metadata_says_so() {
         [missing("encoder.weight"), missing("decoder.weight")],
         "neither is there"
     );
-    let narrow = without(model(&LanguageModelConfig::new(Kind::Lstm, 5, 3, 2, 1), ""), &["decoder.weight"]);
-    let message = load(&narrow, &[("decoder.weight", "encoder.weight")]).expect_err("3 is not 2").to_string();
+    let narrow =
+        without(model(&LanguageModelConfig::new(Kind::Lstm, 5, 3, 2, 1), ""), &["decoder.weight"]);
+    let message =
+        load(&narrow, &[("decoder.weight", "encoder.weight")]).expect_err("3 is not 2").to_string();
     assert_eq!(message, "When using the tied flag, nhid must be equal to emsize");
 }
 
@@ -170,7 +198,13 @@ fn everything_wrong_is_listed_at_once() {
             _ => {}
         }
     }
-    for name in ["encoder.bias", "rnn.weight_hr_l0", "rnn.weight_ih_l0_reverse", "rnn.deep.weight_ih_l0", "pos"] {
+    for name in [
+        "encoder.bias",
+        "rnn.weight_hr_l0",
+        "rnn.weight_ih_l0_reverse",
+        "rnn.deep.weight_ih_l0",
+        "pos",
+    ] {
         entries.push(Entry::new(name, &[1], 0.0));
     }
     let found = problems(load(&entries, &[]));
@@ -208,14 +242,18 @@ fn a_module_that_does_not_fit_the_shapes_is_refused() {
 fn where_no_size_can_be_told_the_names_are() {
     let entries = [Entry::new("encoder.weight", &[4], 0.0), Entry::new("decoder.bias", &[4], 0.0)];
     let found = problems(load(&entries, &[]));
-    let rnn = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"].map(|name| missing(&format!("rnn.{name}")));
+    let rnn = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
+        .map(|name| missing(&format!("rnn.{name}")));
     let want: Vec<_> = rnn.into_iter().chain([missing("decoder.weight")]).collect();
     assert_eq!(found, want);
 
     let mut flat = model(&LanguageModelConfig::new(Kind::RnnTanh, 2, 2, 2, 1), "");
     flat.iter_mut().for_each(|entry| entry.shape = vec![entry.shape.iter().product()]);
     let message = load(&flat, &[]).expect_err("no matrices").to_string();
-    assert!(message.contains("encoder.weight") && message.contains("must be matrices"), "{message}");
+    assert!(
+        message.contains("encoder.weight") && message.contains("must be matrices"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -248,15 +286,24 @@ fn sizes_out_of_range_are_refused_in_pytorchs_words() {
 #[test]
 fn a_wrong_prefix_names_the_right_ones() {
     let file = state_dict(&model(&config(Kind::Gru), "model."), &[]);
-    let message = |prefix| LanguageModelParams::from_state_dict(&file, prefix, None).expect_err("no model").to_string();
-    let start = "no language model (encoder.weight, rnn.*, decoder.weight, decoder.bias) under the prefix";
+    let message = |prefix| {
+        LanguageModelParams::from_state_dict(&file, prefix, None).expect_err("no model").to_string()
+    };
+    let start =
+        "no language model (encoder.weight, rnn.*, decoder.weight, decoder.bias) under the prefix";
     assert_eq!(message(""), format!("{start} ''; language models are under: model."));
-    assert_eq!(message("model.rnn."), format!("{start} 'model.rnn.'; language models are under: model."));
+    assert_eq!(
+        message("model.rnn."),
+        format!("{start} 'model.rnn.'; language models are under: model.")
+    );
     let bare = state_dict(&model(&config(Kind::Gru), ""), &[]);
-    let error = LanguageModelParams::from_state_dict(&bare, "model.", None).expect_err("no model").to_string();
+    let error = LanguageModelParams::from_state_dict(&bare, "model.", None)
+        .expect_err("no model")
+        .to_string();
     assert_eq!(error, format!("{start} 'model.'; the file's language model has no prefix"));
     let other = state_dict(&[Entry::new("conv.weight", &[1], 0.0)], &[]);
-    let error = LanguageModelParams::from_state_dict(&other, "", None).expect_err("no model").to_string();
+    let error =
+        LanguageModelParams::from_state_dict(&other, "", None).expect_err("no model").to_string();
     assert_eq!(error, format!("{start} ''; the file holds no language model at all"));
 }
 
@@ -272,10 +319,16 @@ fn what_is_written_is_read_back() {
             let path = folder.path().join(format!("{kind}-{tied}.safetensors"));
             params.save(&path).unwrap_or_else(|error| panic!("{error}"));
             let file = StateDict::open(&path).unwrap_or_else(|error| panic!("{error}"));
-            let back = LanguageModelParams::from_state_dict(&file, "", None).unwrap_or_else(|error| panic!("{error}"));
+            let back = LanguageModelParams::from_state_dict(&file, "", None)
+                .unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(back, params, "{kind}, tied {tied}");
-            let names: Vec<_> = expected_tensors(&config).into_iter().map(|(name, _)| name).collect();
-            assert_eq!(file.names().count(), names.len(), "as many as PyTorch's state dict has: {names:?}");
+            let names: Vec<_> =
+                expected_tensors(&config).into_iter().map(|(name, _)| name).collect();
+            assert_eq!(
+                file.names().count(),
+                names.len(),
+                "as many as PyTorch's state dict has: {names:?}"
+            );
         }
     }
 }
@@ -289,11 +342,21 @@ fn a_function_of_name_and_shape_makes_parameters() {
         Ok(vec![asked.len() as f32; shape.iter().product()])
     });
     let params = params.expect("full tensors");
-    let rnn = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"].map(|name| format!("rnn.{name}"));
-    let want: Vec<_> =
-        ["encoder.weight".to_owned()].into_iter().chain(rnn).chain(["decoder.bias".to_owned()]).collect();
+    let rnn = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
+        .map(|name| format!("rnn.{name}"));
+    let want: Vec<_> = ["encoder.weight".to_owned()]
+        .into_iter()
+        .chain(rnn)
+        .chain(["decoder.bias".to_owned()])
+        .collect();
     assert_eq!(asked, want, "tied weights are asked for once");
-    assert_eq!((params.encoder_weight().data()[0], params.decoder_bias()[0]), (1.0, 6.0), "in this order");
-    let short = LanguageModelParams::from_fn(&config, |_, shape| Ok(vec![0.0; shape.iter().product::<usize>() - 1]));
+    assert_eq!(
+        (params.encoder_weight().data()[0], params.decoder_bias()[0]),
+        (1.0, 6.0),
+        "in this order"
+    );
+    let short = LanguageModelParams::from_fn(&config, |_, shape| {
+        Ok(vec![0.0; shape.iter().product::<usize>() - 1])
+    });
     assert!(matches!(short, Err(Error::TensorSize { .. })), "a value too few: {short:?}");
 }

@@ -30,10 +30,13 @@ impl Entry {
 /// The file of these tensors.
 fn state_dict(entries: &[Entry], metadata: &[(&str, &str)]) -> StateDict {
     let views = entries.iter().map(|entry| {
-        let view = TensorView::new(entry.dtype, entry.shape.clone(), &entry.bytes).expect("bytes fill the shape");
+        let view = TensorView::new(entry.dtype, entry.shape.clone(), &entry.bytes)
+            .expect("bytes fill the shape");
         (entry.name.as_str(), view)
     });
-    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let file = safetensors::serialize(views.collect::<Vec<_>>(), Some(metadata)).expect("tensors of valid sizes");
+    let metadata =
+        metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let file = safetensors::serialize(views.collect::<Vec<_>>(), Some(metadata))
+        .expect("tensors of valid sizes");
     StateDict::parse("test.safetensors", file).expect("a valid file")
 }

@@ -3,17 +3,17 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use wgpu_rnn::check::Sizes;
-use wgpu_rnn::dims::Dims;
-use wgpu_rnn::kernel::{Access, QUADS_PER_WORKGROUP};
-use wgpu_rnn::language_model::{LanguageModel, LanguageModelConfig, LanguageModelParams};
-use wgpu_rnn::limits::Limits;
-use wgpu_rnn::plan::{
-    GenerationPlan, LanguageModelLayout, LanguageModelPlan, MAX_SEGMENT_STEPS, Tuning, Wanted, WeightLayout,
-    plan_generation, plan_pass, steps_per_pass,
+use wgpu_rnn::internals::kernel::uniforms::Dims;
+use wgpu_rnn::internals::kernel::{Access, QUADS_PER_WORKGROUP};
+use wgpu_rnn::internals::params::random::Mt19937;
+use wgpu_rnn::internals::params::validate::Sizes;
+use wgpu_rnn::internals::plan::limits::Limits;
+use wgpu_rnn::internals::plan::recording::{BufferId, Command, Dispatch, Recording, Role};
+use wgpu_rnn::internals::plan::{
+    GenerationPlan, LanguageModelLayout, LanguageModelPlan, MAX_SEGMENT_STEPS, Tuning, Wanted,
+    WeightLayout, plan_generation, plan_pass, steps_per_pass,
 };
-use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::recording::{BufferId, Command, Dispatch, Recording, Role};
+use wgpu_rnn::language_model::{LanguageModel, LanguageModelConfig, LanguageModelParams};
 use wgpu_rnn::{Device, Error, Kind};
 
 use crate::soundness::{About, Checker, bound};
@@ -27,15 +27,29 @@ fn padded(features: usize) -> usize {
 }
 
 /// What is around the layers: its buffers are as large as its dims say, and so many workgroups cover it.
-fn around(checker: &Checker<'_>, config: &LanguageModelConfig, what: About<'_>, dispatch: &Dispatch) {
-    let size = |name| checker.size_of(bound(dispatch, name).unwrap_or_else(|| panic!("{what}: {name} is bound")));
+fn around(
+    checker: &Checker<'_>,
+    config: &LanguageModelConfig,
+    what: About<'_>,
+    dispatch: &Dispatch,
+) {
+    let size = |name| {
+        checker.size_of(bound(dispatch, name).unwrap_or_else(|| panic!("{what}: {name} is bound")))
+    };
     let wanted = match &dispatch.dims {
         Dims::Embed(dims) => {
             let (rows, width) = (dims.rows as usize, dims.quads as usize * 4);
             assert_eq!(width, padded(config.ninp), "{what}: quads");
-            assert_eq!((size("tokens"), size("y")), (rows, rows * width), "{what}: a row for each token");
+            assert_eq!(
+                (size("tokens"), size("y")),
+                (rows, rows * width),
+                "{what}: a row for each token"
+            );
             assert_eq!(size("weight"), dims.tokens as usize * width, "{what}: its shard");
-            assert!((dims.first_token + dims.tokens) as usize <= config.ntoken, "{what}: tokens of the vocabulary");
+            assert!(
+                (dims.first_token + dims.tokens) as usize <= config.ntoken,
+                "{what}: tokens of the vocabulary"
+            );
             (rows * width / 4).div_ceil(QUADS_PER_WORKGROUP) as u64
         }
         Dims::Dropout(dims) => {
@@ -52,7 +66,11 @@ fn around(checker: &Checker<'_>, config: &LanguageModelConfig, what: About<'_>, 
         }
         Dims::Sample(dims) => {
             let (batch, columns) = (dims.batch as usize, dims.columns as usize);
-            assert_eq!((columns, batch), (config.ntoken, checker.plan.sizes.batch), "{what}: rows and columns");
+            assert_eq!(
+                (columns, batch),
+                (config.ntoken, checker.plan.sizes.batch),
+                "{what}: rows and columns"
+            );
             let sizes = (size("logits"), size("settings"), size("token"));
             assert_eq!(sizes, (batch * columns, 8, batch), "{what}: sizes");
             batch as u64
@@ -64,15 +82,22 @@ fn around(checker: &Checker<'_>, config: &LanguageModelConfig, what: About<'_>, 
 
 /// Every value that is read was given or written before, in the order of the commands.
 fn assert_written_before_read(what: &str, recording: &Recording) {
-    let given = |id: &BufferId| matches!(recording.spec(*id).role, Role::Weight | Role::Input | Role::State);
-    let mut written: HashSet<BufferId> = (0..recording.buffers.len()).map(BufferId).filter(given).collect();
+    let given = |id: &BufferId| {
+        matches!(recording.spec(*id).role, Role::Weight | Role::Input | Role::State)
+    };
+    let mut written: HashSet<BufferId> =
+        (0..recording.buffers.len()).map(BufferId).filter(given).collect();
     for command in &recording.commands {
         for dispatch in (0..command.count().min(2)).flat_map(|index| command.dispatches(index)) {
             let name = dispatch.kernel.name;
             let in_place = matches!(dispatch.dims, Dims::Dropout(_));
             for (binding, id) in dispatch.kernel.bindings.iter().zip(&dispatch.bindings) {
                 let reads = binding.access == Access::Read || in_place;
-                assert!(!reads || written.contains(id), "{what}: {name} reads {} before it is there", binding.name);
+                assert!(
+                    !reads || written.contains(id),
+                    "{what}: {name} reads {} before it is there",
+                    binding.name
+                );
             }
             written.extend(&dispatch.bindings);
         }
@@ -91,7 +116,9 @@ fn assert_covers(what: &str, ranges: impl Iterator<Item = Range<usize>>, end: us
 /// The shards of both tables among the dispatches of one step or pass: all of the vocabulary, each token once.
 fn assert_tables(what: &str, dispatches: &[&Dispatch], logits: Option<BufferId>, ntoken: usize) {
     let shards = dispatches.iter().filter_map(|dispatch| match &dispatch.dims {
-        Dims::Embed(dims) => Some(dims.first_token as usize..(dims.first_token + dims.tokens) as usize),
+        Dims::Embed(dims) => {
+            Some(dims.first_token as usize..(dims.first_token + dims.tokens) as usize)
+        }
         _ => None,
     });
     assert_covers(&format!("{what}: encoder"), shards, ntoken);
@@ -115,7 +142,11 @@ struct Planned<'a> {
 }
 
 impl<'a> Planned<'a> {
-    fn new(config: &'a LanguageModelConfig, limits: &'a Limits, tuning: Tuning) -> Result<Self, Error> {
+    fn new(
+        config: &'a LanguageModelConfig,
+        limits: &'a Limits,
+        tuning: Tuning,
+    ) -> Result<Self, Error> {
         Ok(Self { config, layout: LanguageModelLayout::new(config, limits)?, limits, tuning })
     }
 
@@ -124,16 +155,22 @@ impl<'a> Planned<'a> {
         let Self { config, ref layout, limits, tuning } = *self;
         let what = format!("{config:?}, {sizes:?}, {wanted:?}, training {training}");
         let steps = steps_per_pass(layout, sizes, wanted, training, limits)?;
-        assert!((1..=sizes.seq_len.min(MAX_SEGMENT_STEPS)).contains(&steps), "{what}: {steps} steps to a pass");
+        assert!(
+            (1..=sizes.seq_len.min(MAX_SEGMENT_STEPS)).contains(&steps),
+            "{what}: {steps} steps to a pass"
+        );
         let sizes = Sizes { seq_len: steps, ..sizes };
-        let LanguageModelPlan { layers, result, .. } = plan_pass(layout, sizes, wanted, training, limits, tuning)?;
+        let LanguageModelPlan { layers, result, .. } =
+            plan_pass(layout, sizes, wanted, training, limits, tuning)?;
         assert_written_before_read(&what, &layers.recording);
-        let dispatches: Vec<&Dispatch> = layers.recording.commands.iter().flat_map(|c| c.dispatches(0)).collect();
+        let dispatches: Vec<&Dispatch> =
+            layers.recording.commands.iter().flat_map(|c| c.dispatches(0)).collect();
         let score = dispatches.iter().find(|dispatch| dispatch.kernel.name == "score");
         assert_eq!(score.is_some(), wanted == Wanted::Losses, "{what}: losses");
         let logits = score.and_then(|score| bound(score, "logits")).or(result);
         assert_tables(&what, &dispatches, logits, config.ntoken);
-        let dropped = dispatches.iter().filter(|dispatch| dispatch.kernel.name == "dropout").count();
+        let dropped =
+            dispatches.iter().filter(|dispatch| dispatch.kernel.name == "dropout").count();
         // The embedding, between layers, and what the decoder reads.
         let sites = config.nlayers + usize::from(wanted != Wanted::State);
         let drops = training && config.dropout > 0.0;
@@ -146,12 +183,21 @@ impl<'a> Planned<'a> {
 
         let rnn = config.rnn();
         let weights = WeightLayout::new(&rnn, limits)?;
-        let mut checker = Checker { what, config: &rnn, weights: &weights, limits, tuning: self.tuning, plan: layers };
+        let mut checker = Checker {
+            what,
+            config: &rnn,
+            weights: &weights,
+            limits,
+            tuning: self.tuning,
+            plan: layers,
+        };
         checker.check(layout.buffers(), |what, dispatch| around(&checker, config, what, dispatch));
         // The layers alone are a forward pass whose input is the embedding.
         let of_layers = |command: &Command| match command {
             Command::Dispatch(dispatch) => match bound(dispatch, "weight") {
-                Some(weight) => matches!(dispatch.dims, Dims::Linear(_)) && weight.0 < weights.buffers().len(),
+                Some(weight) => {
+                    matches!(dispatch.dims, Dims::Linear(_)) && weight.0 < weights.buffers().len()
+                }
                 None => false,
             },
             Command::Steps { .. } => true,
@@ -169,9 +215,15 @@ impl<'a> Planned<'a> {
         let what = format!("{config:?}, generation of {steps} x {batch}");
         let plan = plan_generation(layout, batch, steps, limits, tuning)?;
         let GenerationPlan { layers, token, tokens, .. } = plan;
-        assert_eq!(layers.recording.spec(tokens).len(), steps * batch, "{what}: a token for each step and row");
+        assert_eq!(
+            layers.recording.spec(tokens).len(),
+            steps * batch,
+            "{what}: a token for each step and row"
+        );
         assert_written_before_read(&what, &layers.recording);
-        let [Command::Steps { count, first_step: 0, by_parity }] = layers.recording.commands.as_slice() else {
+        let [Command::Steps { count, first_step: 0, by_parity }] =
+            layers.recording.commands.as_slice()
+        else {
             panic!("{what}: one command of steps");
         };
         assert_eq!(*count as usize, steps, "{what}: steps");
@@ -179,20 +231,45 @@ impl<'a> Planned<'a> {
             let all: Vec<&Dispatch> = step.iter().collect();
             let last = all.last().unwrap_or_else(|| panic!("{what}: a step does something"));
             assert_eq!(last.kernel.name, "sample", "{what}: a step ends with its token");
-            assert_eq!(bound(last, "token"), bound(all[0], "tokens"), "{what}: which the next one begins with");
-            assert_eq!((bound(last, "token"), bound(last, "tokens")), (Some(token), Some(tokens)), "{what}: tokens");
+            assert_eq!(
+                bound(last, "token"),
+                bound(all[0], "tokens"),
+                "{what}: which the next one begins with"
+            );
+            assert_eq!(
+                (bound(last, "token"), bound(last, "tokens")),
+                (Some(token), Some(tokens)),
+                "{what}: tokens"
+            );
             // Only the tokens have a place for each step.
-            assert!(all.iter().all(|dispatch| dispatch.in_place != (dispatch.kernel.name == "sample")), "{what}");
+            assert!(
+                all.iter().all(|dispatch| dispatch.in_place != (dispatch.kernel.name == "sample")),
+                "{what}"
+            );
             assert_tables(&what, &all, bound(last, "logits"), config.ntoken);
             for state in &layers.states {
-                let steps = all.iter().filter(|dispatch| bound(dispatch, "h_in") == Some(state.h[parity]));
-                let turned = steps.filter(|dispatch| bound(dispatch, "h_out") == Some(state.h[1 - parity])).count();
-                assert!(turned > 0, "{what}: h of every layer goes from {parity} to {}", 1 - parity);
+                let steps =
+                    all.iter().filter(|dispatch| bound(dispatch, "h_in") == Some(state.h[parity]));
+                let turned = steps
+                    .filter(|dispatch| bound(dispatch, "h_out") == Some(state.h[1 - parity]))
+                    .count();
+                assert!(
+                    turned > 0,
+                    "{what}: h of every layer goes from {parity} to {}",
+                    1 - parity
+                );
             }
         }
         let rnn = config.rnn();
         let weights = WeightLayout::new(&rnn, limits)?;
-        let checker = Checker { what, config: &rnn, weights: &weights, limits, tuning: self.tuning, plan: layers };
+        let checker = Checker {
+            what,
+            config: &rnn,
+            weights: &weights,
+            limits,
+            tuning: self.tuning,
+            plan: layers,
+        };
         checker.check(layout.buffers(), |what, dispatch| around(&checker, config, what, dispatch));
         Ok(())
     }
@@ -227,15 +304,20 @@ fn plans_of_language_models_are_sound_or_refused_by_the_name_of_a_limit() {
         let (ntoken, ninp) = (pick(&[1, 2, 17, 65, 1000, 33_000]), pick(&[1, 3, 8, 65, 200]));
         let tied = pick(&[0, 1]) == 1;
         let nhid = if tied { ninp } else { pick(&[1, 2, 5, 32, 129]) };
-        let config = LanguageModelConfig::new(kind, ntoken, ninp, nhid, pick(&[1, 1, 2, 3])).tie_weights(tied);
+        let config = LanguageModelConfig::new(kind, ntoken, ninp, nhid, pick(&[1, 1, 2, 3]))
+            .tie_weights(tied);
         let config = config.dropout([0.0, 0.5][pick(&[0, 1])]);
-        let sizes = Sizes { seq_len: pick(&[1, 2, 7, 101, 5000]), batch: pick(&[1, 2, 8, 9, 65, 257, 4096]) };
+        let sizes = Sizes {
+            seq_len: pick(&[1, 2, 7, 101, 5000]),
+            batch: pick(&[1, 2, 8, 9, 65, 257, 4096]),
+        };
         let wanted = [Wanted::State, Wanted::Logits, Wanted::Losses][pick(&[0, 1, 2])];
         let (training, steps) = (pick(&[0, 1]) == 1, pick(&[2, 32, 4096]));
         let tuning = [GPU, CPU, SUBGROUPS][pick(&[0, 1, 2])];
-        let pass = Planned::new(&config, limits, tuning).and_then(|model| model.check_pass(sizes, wanted, training));
-        let generation =
-            Planned::new(&config, limits, tuning).and_then(|model| model.check_generation(sizes.batch, steps));
+        let pass = Planned::new(&config, limits, tuning)
+            .and_then(|model| model.check_pass(sizes, wanted, training));
+        let generation = Planned::new(&config, limits, tuning)
+            .and_then(|model| model.check_generation(sizes.batch, steps));
         match pass {
             Ok(steps) => {
                 planned += 1;
@@ -248,11 +330,17 @@ fn plans_of_language_models_are_sound_or_refused_by_the_name_of_a_limit() {
         }
         match generation {
             Ok(()) => generated += 1,
-            Err(error) => assert_names_a_limit(&format!("{config:?}, {steps} x {}", sizes.batch), &error),
+            Err(error) => {
+                assert_names_a_limit(&format!("{config:?}, {steps} x {}", sizes.batch), &error)
+            }
         }
     }
-    let counts = format!("{planned} planned, {cut} of them cut, {generated} to generate, {refused} refused");
-    assert!(planned > 1000 && cut > 300 && generated > 800 && refused > 300, "all of it happens: {counts}");
+    let counts =
+        format!("{planned} planned, {cut} of them cut, {generated} to generate, {refused} refused");
+    assert!(
+        planned > 1000 && cut > 300 && generated > 800 && refused > 300,
+        "all of it happens: {counts}"
+    );
 }
 
 /// Passes are as long as the binding, the work of a submission and the table of steps allow.
@@ -268,13 +356,17 @@ fn passes_end_where_a_limit_does() {
         (with("max_work_per_submission", 1), 1, 1),
     ] {
         let model = Planned::new(&config, &limits, GPU).expect("small weights");
-        for (wanted, want) in [(Wanted::Logits, logits), (Wanted::Losses, logits), (Wanted::State, state)] {
+        for (wanted, want) in
+            [(Wanted::Logits, logits), (Wanted::Losses, logits), (Wanted::State, state)]
+        {
             let steps = model.check_pass(sizes, wanted, false).expect("one step fits");
             assert_eq!(steps, want, "{wanted:?}: steps of a pass");
         }
     }
     // 64 MiB of logits are a pass, and one step where it takes more.
-    for (ntoken, batch, want) in [(1 << 20, 1, 16), (1 << 20, 2, 8), (1 << 24, 1, 1), (1 << 24, 2, 1)] {
+    for (ntoken, batch, want) in
+        [(1 << 20, 1, 16), (1 << 20, 2, 8), (1 << 24, 1, 1), (1 << 24, 2, 1)]
+    {
         let wide = LanguageModelConfig::new(Kind::Gru, ntoken, 1, 1, 1);
         let steps = LanguageModelLayout::new(&wide, &webgpu()).and_then(|layout| {
             steps_per_pass(&layout, Sizes { seq_len: 100, batch }, Wanted::Logits, false, &webgpu())
@@ -288,11 +380,16 @@ fn passes_end_where_a_limit_does() {
 fn a_memory_budget_is_met_by_shorter_passes() {
     let config = LanguageModelConfig::new(Kind::Lstm, 300, 16, 32, 2).dropout(0.2);
     let sizes = Sizes { seq_len: 64, batch: 4 };
-    for (wanted, training) in [(Wanted::Logits, true), (Wanted::Losses, false), (Wanted::State, false)] {
+    for (wanted, training) in
+        [(Wanted::Logits, true), (Wanted::Losses, false), (Wanted::State, false)]
+    {
         let layout = LanguageModelLayout::new(&config, &webgpu()).expect("small weights");
         let size = |seq_len| {
             let sizes = Sizes { seq_len, ..sizes };
-            plan_pass(&layout, sizes, wanted, training, &webgpu(), GPU).expect("no budget").layers.size()
+            plan_pass(&layout, sizes, wanted, training, &webgpu(), GPU)
+                .expect("no budget")
+                .layers
+                .size()
         };
         for (budget, want) in [
             (size(64), Some(64)),
@@ -302,14 +399,19 @@ fn a_memory_budget_is_met_by_shorter_passes() {
             (size(1) - 1, None),
         ] {
             let limits = with("memory_budget", budget);
-            let steps = Planned::new(&config, &limits, GPU).and_then(|model| model.check_pass(sizes, wanted, training));
+            let steps = Planned::new(&config, &limits, GPU)
+                .and_then(|model| model.check_pass(sizes, wanted, training));
             match (steps, want) {
-                (Ok(steps), Some(want)) => assert_eq!(steps, want, "{wanted:?}: steps within {budget} bytes"),
+                (Ok(steps), Some(want)) => {
+                    assert_eq!(steps, want, "{wanted:?}: steps within {budget} bytes")
+                }
                 (Err(error), None) => {
                     assert_names_a_limit(&format!("{budget} bytes"), &error);
                     assert!(error.to_string().contains("memory_budget"), "{error}");
                 }
-                (steps, want) => panic!("{wanted:?}: {steps:?} within {budget} bytes, want {want:?}"),
+                (steps, want) => {
+                    panic!("{wanted:?}: {steps:?} within {budget} bytes, want {want:?}")
+                }
             }
         }
     }
@@ -327,14 +429,22 @@ fn a_memory_budget_is_met_by_shorter_passes() {
 #[test]
 fn a_model_tells_what_it_will_take() {
     let params = LanguageModelParams::init(&LanguageModelConfig::new(Kind::Lstm, 65, 8, 16, 2), 0);
-    let model = LanguageModel::new(&Device::cpu(), &params.expect("valid sizes")).expect("a small model");
+    let model =
+        LanguageModel::new(&Device::cpu(), &params.expect("valid sizes")).expect("a small model");
     let plan = model.plan(50, 3).expect("a small plan");
     assert_eq!(plan.layers.sizes, Sizes { seq_len: 50, batch: 3 }, "all in one pass");
     let logits = plan.result.map(|logits| plan.layers.recording.spec(logits).len());
     assert_eq!(logits, Some(50 * 3 * 65), "its logits");
-    assert!(plan.layers.size() > model.plan(20, 3).expect("a smaller one").layers.size(), "more steps take more");
+    assert!(
+        plan.layers.size() > model.plan(20, 3).expect("a smaller one").layers.size(),
+        "more steps take more"
+    );
     let generation = model.plan_generation(3, 7).expect("a small plan");
-    assert_eq!(generation.layers.recording.spec(generation.tokens).len(), 8 * 3, "an even number of steps");
+    assert_eq!(
+        generation.layers.recording.spec(generation.tokens).len(),
+        8 * 3,
+        "an even number of steps"
+    );
     for (seq_len, batch) in [(0, 1), (1, 0), (0, 0)] {
         let message = model.plan(seq_len, batch).expect_err("nothing to plan").to_string();
         let want = "a plan is made for at least one row and for 1 to 4096 steps, but got";
@@ -347,5 +457,9 @@ fn a_model_tells_what_it_will_take() {
         let error = model.plan(seq_len, batch).expect_err("beyond all memory");
         assert_names_a_limit(&format!("T = {seq_len}, B = {batch}"), &error);
     }
-    assert_eq!(model.plan(usize::MAX, 1).expect("in passes").layers.sizes.seq_len, MAX_SEGMENT_STEPS, "endless text");
+    assert_eq!(
+        model.plan(usize::MAX, 1).expect("in passes").layers.sizes.seq_len,
+        MAX_SEGMENT_STEPS,
+        "endless text"
+    );
 }

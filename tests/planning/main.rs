@@ -8,10 +8,12 @@ mod wavefront;
 
 use soundness::checked;
 use walk::Walk;
-use wgpu_rnn::check::Sizes;
-use wgpu_rnn::limits::Limits;
-use wgpu_rnn::plan::{Choice, MAX_SEGMENT_STEPS, MAX_SEQ_LEN, Tuning, WeightLayout, plan, rows_per_pass};
-use wgpu_rnn::random::Mt19937;
+use wgpu_rnn::internals::params::random::Mt19937;
+use wgpu_rnn::internals::params::validate::Sizes;
+use wgpu_rnn::internals::plan::limits::Limits;
+use wgpu_rnn::internals::plan::{
+    Choice, MAX_SEGMENT_STEPS, MAX_SEQ_LEN, Tuning, WeightLayout, plan, rows_per_pass,
+};
 use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, Schedule};
 
 const GPU: Tuning = Tuning { row_per_invocation: false, subgroups: false, host: false };
@@ -58,7 +60,8 @@ fn check_sizes(
             .expect_err("passes are for what does not fit");
         assert_names_a_limit(&what, &refused);
     }
-    let checker = checked(config, &weights, Sizes { batch: rows, ..sizes }, limits, tuning, schedule)?;
+    let checker =
+        checked(config, &weights, Sizes { batch: rows, ..sizes }, limits, tuning, schedule)?;
     let (steps, shards) = (sizes.seq_len, weights.layer(0).len());
     if config.num_layers * steps * shards <= 60_000 {
         if checker.plan.schedule.schedule == Schedule::Wavefront {
@@ -77,7 +80,10 @@ fn plans_of_every_size_are_sound_or_refused_by_the_name_of_a_limit() {
         Limits::host(),
         Limits::of(&wgpu::Limits::downlevel_defaults(), true),
         Limits::of(
-            &wgpu::Limits { max_storage_buffer_binding_size: i32::MAX as u64, ..wgpu::Limits::defaults() },
+            &wgpu::Limits {
+                max_storage_buffer_binding_size: i32::MAX as u64,
+                ..wgpu::Limits::defaults()
+            },
             false,
         ),
         with("max_storage_buffer_binding_size", 1 << 16),
@@ -100,25 +106,35 @@ fn plans_of_every_size_are_sound_or_refused_by_the_name_of_a_limit() {
     for round in 0..5000 {
         let limits = &limits[round % limits.len()];
         let kind = Kind::ALL[pick(&[0, 1, 2, 3])];
-        let config = Config::new(kind, pick(&[1, 3, 4, 17, 64, 513]), pick(&[1, 2, 5, 31, 64, 129, 512]))
-            .num_layers(pick(&[1, 1, 2, 3, 4]))
-            .bidirectional(pick(&[0, 1]) == 1)
-            .bias(pick(&[0, 1, 1]) == 1);
+        let config =
+            Config::new(kind, pick(&[1, 3, 4, 17, 64, 513]), pick(&[1, 2, 5, 31, 64, 129, 512]))
+                .num_layers(pick(&[1, 1, 2, 3, 4]))
+                .bidirectional(pick(&[0, 1]) == 1)
+                .bias(pick(&[0, 1, 1]) == 1);
         let proj_size = if kind == Kind::Lstm { pick(&[0, 1, 4, 30, 127, 511]) } else { 0 };
         let proj_size = proj_size.min(config.hidden_size - 1);
         let config = config.proj_size(proj_size);
-        let sizes =
-            Sizes { seq_len: pick(&[1, 2, 3, 7, 16, 101, 300]), batch: pick(&[1, 2, 3, 8, 9, 33, 64, 257, 4096]) };
+        let sizes = Sizes {
+            seq_len: pick(&[1, 2, 3, 7, 16, 101, 300]),
+            batch: pick(&[1, 2, 3, 8, 9, 33, 64, 257, 4096]),
+        };
         let schedule = Schedule::ALL[pick(&[0, 1, 2, 3, 4])];
-        match check_sizes(&config, sizes, limits, [GPU, CPU, SUBGROUPS][pick(&[0, 1, 2])], schedule) {
+        match check_sizes(&config, sizes, limits, [GPU, CPU, SUBGROUPS][pick(&[0, 1, 2])], schedule)
+        {
             Ok(_) => {
                 planned += 1;
                 projected += usize::from(proj_size > 0);
                 *by_schedule.entry(schedule.name()).or_default() += 1;
             }
             Err(Error::Unsupported(why)) => {
-                assert!(why.starts_with(&format!("the schedule '{schedule}' ")), "{config:?}, {sizes:?}: {why}");
-                assert!(!matches!(schedule, Schedule::Auto | Schedule::Step), "{config:?}, {sizes:?}: {why}");
+                assert!(
+                    why.starts_with(&format!("the schedule '{schedule}' ")),
+                    "{config:?}, {sizes:?}: {why}"
+                );
+                assert!(
+                    !matches!(schedule, Schedule::Auto | Schedule::Step),
+                    "{config:?}, {sizes:?}: {why}"
+                );
             }
             Err(error) => {
                 refused += 1;
@@ -158,7 +174,8 @@ fn large_sizes_are_planned_within_webgpus_default_limits() {
             assert_eq!(batch.div_ceil(rows), passes, "{config:?}, {sizes:?}: passes");
         }
     }
-    let weights = WeightLayout::new(&lstm(4096, 4096), &webgpu()).expect("half a gigabyte in shards");
+    let weights =
+        WeightLayout::new(&lstm(4096, 4096), &webgpu()).expect("half a gigabyte in shards");
     assert!(weights.layer(0).len() >= 2, "a matrix of 256 MiB takes several bindings of 128 MiB");
     assert!(weights.size() >= 512 << 20, "both matrices: {} bytes", weights.size());
 }
@@ -168,9 +185,12 @@ fn large_sizes_are_planned_within_webgpus_default_limits() {
 fn a_segment_has_at_most_as_many_steps_as_the_table() {
     let (config, limits) = (Config::rnn(1, 1), webgpu());
     let weights = WeightLayout::new(&config, &limits).expect("one unit fits");
-    for (seq_len, segments) in [(MAX_SEGMENT_STEPS, 1), (MAX_SEGMENT_STEPS + 1, 3), (2 * MAX_SEGMENT_STEPS, 2)] {
+    for (seq_len, segments) in
+        [(MAX_SEGMENT_STEPS, 1), (MAX_SEGMENT_STEPS + 1, 3), (2 * MAX_SEGMENT_STEPS, 2)]
+    {
         let checker =
-            checked(&config, &weights, Sizes { seq_len, batch: 1 }, &limits, GPU, Schedule::Step).expect("small steps");
+            checked(&config, &weights, Sizes { seq_len, batch: 1 }, &limits, GPU, Schedule::Step)
+                .expect("small steps");
         assert_eq!(checker.plan.segments.len(), segments, "segments of {seq_len} steps");
         Walk::start(&checker).run();
     }
@@ -191,18 +211,33 @@ fn shards_divide_the_units() {
             for layer in 0..config.num_layers {
                 let mut next = 0;
                 for shard in weights.layer(layer) {
-                    assert_eq!(shard.units.start, next, "{config:?}: units of layer {layer} without gap or overlap");
-                    assert!(!shard.units.is_empty(), "{config:?}: shards of layer {layer} have units");
+                    assert_eq!(
+                        shard.units.start, next,
+                        "{config:?}: units of layer {layer} without gap or overlap"
+                    );
+                    assert!(
+                        !shard.units.is_empty(),
+                        "{config:?}: shards of layer {layer} have units"
+                    );
                     next = shard.units.end;
                 }
                 assert_eq!(next, config.hidden_size, "{config:?}: all units of layer {layer}");
                 let mut next = 0;
                 for shard in weights.projection(layer) {
-                    assert_eq!(shard.units.start, next, "{config:?}: projected units of layer {layer} in order");
-                    assert!(!shard.units.is_empty(), "{config:?}: projections of layer {layer} have units");
+                    assert_eq!(
+                        shard.units.start, next,
+                        "{config:?}: projected units of layer {layer} in order"
+                    );
+                    assert!(
+                        !shard.units.is_empty(),
+                        "{config:?}: projections of layer {layer} have units"
+                    );
                     next = shard.units.end;
                 }
-                assert_eq!(next, config.proj_size, "{config:?}: all projected units of layer {layer}");
+                assert_eq!(
+                    next, config.proj_size,
+                    "{config:?}: all projected units of layer {layer}"
+                );
             }
         }
     }
@@ -212,7 +247,9 @@ fn shards_divide_the_units() {
 #[test]
 fn time_is_cut_where_a_binding_ends() {
     let config = Config::lstm(8, 16); // 64 gates: 256 bytes for each row and step
-    for (steps, segments) in [(7, 1), (8, 1), (9, 3), (10, 2), (15, 3), (16, 2), (17, 3), (24, 3), (25, 5)] {
+    for (steps, segments) in
+        [(7, 1), (8, 1), (9, 3), (10, 2), (15, 3), (16, 2), (17, 3), (24, 3), (25, 5)]
+    {
         let limits = with("max_storage_buffer_binding_size", 8 * 4 * 256);
         let weights = WeightLayout::new(&config, &limits).expect("one unit fits");
         let sizes = Sizes { seq_len: steps, batch: 4 };
@@ -223,7 +260,11 @@ fn time_is_cut_where_a_binding_ends() {
         Walk::start(&checker).run();
         let shards = weights.layer(0).len() as u64;
         let want = shards * (segments + steps) as u64;
-        assert_eq!(checker.plan.recording.dispatch_count(), want, "a projection per segment, a dispatch per step");
+        assert_eq!(
+            checker.plan.recording.dispatch_count(),
+            want,
+            "a projection per segment, a dispatch per step"
+        );
     }
 }
 
@@ -234,7 +275,14 @@ fn refusal(config: &Config, sizes: Sizes, limits: &Limits) -> &'static str {
     let error = WeightLayout::new(config, limits)
         .and_then(|weights| {
             rows_per_pass(config, &weights, sizes, limits).and_then(|batch| {
-                plan(config, &weights, Sizes { batch, ..sizes }, limits, CPU, &Choice::asked(Schedule::Step))
+                plan(
+                    config,
+                    &weights,
+                    Sizes { batch, ..sizes },
+                    limits,
+                    CPU,
+                    &Choice::asked(Schedule::Step),
+                )
             })
         })
         .expect_err("this cannot be planned");
@@ -288,9 +336,17 @@ fn what_cannot_be_planned_is_refused_by_the_name_of_its_limit() {
         },
         true,
     );
-    assert_eq!(refusal(&Config::rnn(1, 1 << 17), sizes, &software), "max_loop_iterations", "sums of 131,072 terms");
+    assert_eq!(
+        refusal(&Config::rnn(1, 1 << 17), sizes, &software),
+        "max_loop_iterations",
+        "sums of 131,072 terms"
+    );
     let endless = Sizes { seq_len: 1 << 20, batch: 1 };
-    assert_eq!(refusal(&small, endless, &with("memory_budget", 1 << 20)), "memory_budget", "a long sequence");
+    assert_eq!(
+        refusal(&small, endless, &with("memory_budget", 1 << 20)),
+        "memory_budget",
+        "a long sequence"
+    );
 }
 
 /// Sizes that a forward call refuses or answers without a plan.
@@ -304,7 +360,11 @@ fn a_plan_needs_steps_and_rows_that_kernels_can_count() {
         (0, 0, "Expected sequence length to be larger than 0 in RNN"),
         (3, 0, "a batch of 0 rows has nothing to plan: its results are empty"),
         (MAX_SEQ_LEN + 1, 1, "unsupported: a sequence of 1073741825 steps: the most is 1073741824"),
-        (usize::MAX, 1, "unsupported: a sequence of 18446744073709551615 steps: the most is 1073741824"),
+        (
+            usize::MAX,
+            1,
+            "unsupported: a sequence of 18446744073709551615 steps: the most is 1073741824",
+        ),
     ] {
         let message = rnn.plan(seq_len, batch).expect_err("no such plan").to_string();
         assert_eq!(message, want, "T = {seq_len}, B = {batch}");
@@ -313,7 +373,11 @@ fn a_plan_needs_steps_and_rows_that_kernels_can_count() {
     let plan = rnn.plan(2, usize::MAX).expect("a pass fits");
     assert!(plan.sizes.batch < 1 << 30, "{} rows to a pass", plan.sizes.batch);
     let plan = rnn.plan(7, 2).expect("a small plan");
-    assert_eq!((plan.sizes.seq_len, plan.sizes.batch, plan.segments.len()), (7, 2, 1), "the sizes asked for");
+    assert_eq!(
+        (plan.sizes.seq_len, plan.sizes.batch, plan.segments.len()),
+        (7, 2, 1),
+        "the sizes asked for"
+    );
 }
 
 /// The budget counts everything: what a plan says it takes is at most what was allowed, and less is enough for less.
@@ -323,8 +387,9 @@ fn a_memory_budget_is_met_by_shorter_segments_and_then_by_fewer_rows() {
     for config in [plain.clone().proj_size(31), plain] {
         let sizes = Sizes { seq_len: 50, batch: 12 };
         let free = WeightLayout::new(&config, &webgpu()).expect("small weights");
-        let whole =
-            plan(&config, &free, sizes, &webgpu(), GPU, &Choice::asked(Schedule::Step)).expect("no budget").size();
+        let whole = plan(&config, &free, sizes, &webgpu(), GPU, &Choice::asked(Schedule::Step))
+            .expect("no budget")
+            .size();
         let (mut last, mut seen) = ((1, sizes.batch), Vec::new());
         // All of it, a byte too few, and less and less.
         for budget in [whole, whole - 1].into_iter().chain((1..40).rev().map(|i| whole * i / 40)) {
@@ -333,16 +398,24 @@ fn a_memory_budget_is_met_by_shorter_segments_and_then_by_fewer_rows() {
                 Err(error) => assert_names_a_limit(&format!("{budget} of {whole} bytes"), &error),
                 Ok(rows) => {
                     let sizes = Sizes { batch: rows, ..sizes };
-                    let plan = plan(&config, &free, sizes, &limits, GPU, &Choice::asked(Schedule::Step))
-                        .expect("rows that fit");
-                    assert!(rows <= last.1, "a smaller budget takes no more rows: {rows} after {}", last.1);
+                    let plan =
+                        plan(&config, &free, sizes, &limits, GPU, &Choice::asked(Schedule::Step))
+                            .expect("rows that fit");
+                    assert!(
+                        rows <= last.1,
+                        "a smaller budget takes no more rows: {rows} after {}",
+                        last.1
+                    );
                     last = (plan.segments.len(), rows);
                     seen.push(last);
                 }
             }
         }
         assert_eq!(seen.first(), Some(&(1, 12)), "the whole plan fits the budget that it needs");
-        assert!(seen.iter().any(|&(segments, rows)| segments > 1 && rows == 12), "first time is cut: {seen:?}");
+        assert!(
+            seen.iter().any(|&(segments, rows)| segments > 1 && rows == 12),
+            "first time is cut: {seen:?}"
+        );
         assert!(seen.iter().any(|&(_, rows)| rows < 12), "then the batch: {seen:?}");
     }
 }

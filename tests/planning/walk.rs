@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use wgpu_rnn::dims::Dims;
-use wgpu_rnn::recording::{BufferId, Command, Dispatch};
+use wgpu_rnn::internals::kernel::uniforms::Dims;
+use wgpu_rnn::internals::plan::recording::{BufferId, Command, Dispatch};
 
 use crate::soundness::{Checker, bound};
 
@@ -53,17 +53,29 @@ impl<'a> Walk<'a> {
         let mut shards = HashMap::new();
         for layer in 0..checker.config.num_layers {
             for shard in checker.weights.layer(layer) {
-                for weight in [(shard.weight_ih, shard.input_slot), (shard.weight_hh, shard.state_slot)] {
+                for weight in
+                    [(shard.weight_ih, shard.input_slot), (shard.weight_hh, shard.state_slot)]
+                {
                     let other = shards.insert(weight, (layer, shard.units.clone()));
-                    assert!(other.is_none(), "{}: {weight:?} is the weight of one shard", checker.what);
+                    assert!(
+                        other.is_none(),
+                        "{}: {weight:?} is the weight of one shard",
+                        checker.what
+                    );
                 }
             }
             for shard in checker.weights.projection(layer) {
                 let other = shards.insert((shard.weight_hr, 0), (layer, shard.units.clone()));
-                assert!(other.is_none(), "{}: {:?} is the weight of one shard", checker.what, shard.weight_hr);
+                assert!(
+                    other.is_none(),
+                    "{}: {:?} is the weight of one shard",
+                    checker.what,
+                    shard.weight_hr
+                );
             }
         }
-        let inputs = plan.input.iter().zip(&plan.segments).map(|(id, segment)| (*id, (0, segment.clone())));
+        let inputs =
+            plan.input.iter().zip(&plan.segments).map(|(id, segment)| (*id, (0, segment.clone())));
         Self { checker, shards, states, gates_x: None, sequences: inputs.collect() }
     }
 
@@ -75,8 +87,13 @@ impl<'a> Walk<'a> {
                     Dims::Sequence(dims) => {
                         let first = (dims.first_step + dims.first_index) as usize;
                         let segment = plan.segments.iter().find(|segment| segment.contains(&first));
-                        let segment = segment.unwrap_or_else(|| panic!("{what}: step {first} is in a segment")).clone();
-                        assert_eq!(dims.first_step as usize, segment.start, "{what}: the first step of the segment");
+                        let segment = segment
+                            .unwrap_or_else(|| panic!("{what}: step {first} is in a segment"))
+                            .clone();
+                        assert_eq!(
+                            dims.first_step as usize, segment.start,
+                            "{what}: the first step of the segment"
+                        );
                         assert_eq!(dims.seq_len as usize, plan.sizes.seq_len, "{what}: T");
                         let units = 0..dims.hidden_size as usize;
                         let steps = first..first + dims.steps as usize;
@@ -87,16 +104,22 @@ impl<'a> Walk<'a> {
                 Command::Steps { count, first_step, .. } => {
                     let first = *first_step as usize;
                     let segment = first..first + *count as usize;
-                    assert!(plan.segments.contains(&segment), "{what}: steps {segment:?} are a segment");
+                    assert!(
+                        plan.segments.contains(&segment),
+                        "{what}: steps {segment:?} are a segment"
+                    );
                     for index in 0..*count {
                         for dispatch in command.dispatches(index) {
-                            let Dims::Step(dims) = &dispatch.dims else { panic!("{what}: steps are made of steps") };
+                            let Dims::Step(dims) = &dispatch.dims else {
+                                panic!("{what}: steps are made of steps")
+                            };
                             assert_eq!(
                                 dims.first_step as usize, segment.start,
                                 "{what}: the first step of the segment"
                             );
                             assert_eq!(dims.seq_len as usize, plan.sizes.seq_len, "{what}: T");
-                            let units = dims.unit_offset as usize..(dims.unit_offset + dims.units) as usize;
+                            let units =
+                                dims.unit_offset as usize..(dims.unit_offset + dims.units) as usize;
                             let s = first + index as usize;
                             self.step(dispatch, (units, dims.slot), s..s + 1, &segment);
                         }
@@ -108,25 +131,51 @@ impl<'a> Walk<'a> {
             let after = |units| Holds { layer, steps: plan.sizes.seq_len, units };
             let (h_n, c_n) = (self.states[&plan.final_h(layer)], ids.c.map(|c| self.states[&c]));
             assert_eq!(h_n, after(config.state_size()), "{what}: h_n of layer {layer}");
-            assert_eq!(c_n, ids.c.map(|_| after(config.hidden_size)), "{what}: c_n of layer {layer}");
+            assert_eq!(
+                c_n,
+                ids.c.map(|_| after(config.hidden_size)),
+                "{what}: c_n of layer {layer}"
+            );
         }
         for (id, segment) in plan.output.iter().zip(&plan.segments) {
-            assert_eq!(self.sequences[id], (config.num_layers, segment.clone()), "{what}: output of {segment:?}");
+            assert_eq!(
+                self.sequences[id],
+                (config.num_layers, segment.clone()),
+                "{what}: output of {segment:?}"
+            );
         }
     }
 
     /// A projection reads a segment and its mirror image, both complete, and adds its units to `gates_x`.
     fn project(&mut self, dispatch: &Dispatch) {
         let (what, segments) = (&self.checker.what, &self.checker.plan.segments);
-        let Dims::Linear(dims) = &dispatch.dims else { panic!("{what}: only projections are outside of steps") };
+        let Dims::Linear(dims) = &dispatch.dims else {
+            panic!("{what}: only projections are outside of steps")
+        };
         let (layer, units) = self.shards[&(dispatch.bindings[2], dims.slot as usize)].clone();
-        let (same, mirrored) = (&self.sequences[&dispatch.bindings[0]], &self.sequences[&dispatch.bindings[1]]);
-        assert_eq!((same.0, mirrored.0), (layer, layer), "{what}: layer {layer} reads what is there for it");
-        let c = segments.iter().position(|s| *s == same.1).unwrap_or_else(|| panic!("{what}: {:?} is whole", same.1));
-        assert_eq!(mirrored.1, segments[segments.len() - 1 - c], "{what}: the mirror image of segment {c}");
+        let (same, mirrored) =
+            (&self.sequences[&dispatch.bindings[0]], &self.sequences[&dispatch.bindings[1]]);
+        assert_eq!(
+            (same.0, mirrored.0),
+            (layer, layer),
+            "{what}: layer {layer} reads what is there for it"
+        );
+        let c = segments
+            .iter()
+            .position(|s| *s == same.1)
+            .unwrap_or_else(|| panic!("{what}: {:?} is whole", same.1));
+        assert_eq!(
+            mirrored.1,
+            segments[segments.len() - 1 - c],
+            "{what}: the mirror image of segment {c}"
+        );
         assert_eq!(dims.steps as usize, same.1.len(), "{what}: all steps of the segment");
         let gates = self.checker.config.gate_count();
-        assert_eq!(dims.y_offset as usize, units.start * gates, "{what}: its units' place in gates_x");
+        assert_eq!(
+            dims.y_offset as usize,
+            units.start * gates,
+            "{what}: its units' place in gates_x"
+        );
         assert_eq!(dims.columns as usize, units.len() * gates, "{what}: its units' gates");
         let done = match &self.gates_x {
             Some((l, segment, done)) if *l == layer && *segment == same.1 => *done,
@@ -158,11 +207,22 @@ impl<'a> Walk<'a> {
         let holds = |id: BufferId| self.states.get(&id).copied();
         if dispatch.kernel.name == "step_projection" {
             let complete = Some(Holds { layer, steps: end, units: hidden_size });
-            assert_eq!(holds(of("h_in")), complete, "{about}: what is projected is there for every unit");
-            assert_eq!(holds(of("h_before")), before(state_size), "{about}: h that rows at their end keep");
+            assert_eq!(
+                holds(of("h_in")),
+                complete,
+                "{about}: what is projected is there for every unit"
+            );
+            assert_eq!(
+                holds(of("h_before")),
+                before(state_size),
+                "{about}: h that rows at their end keep"
+            );
         } else {
             let projected = Some((layer, segment.clone(), hidden_size));
-            assert_eq!(self.gates_x, projected, "{about}: the projection of {segment:?} that it reads");
+            assert_eq!(
+                self.gates_x, projected,
+                "{about}: the projection of {segment:?} that it reads"
+            );
             assert_eq!(holds(of("h_in")), before(state_size), "{about}: h that it reads");
         }
         // A first shard overwrites what the buffer held, the others add to it.

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use wgpu_rnn::check::Sizes;
-use wgpu_rnn::dims::{Dims, LinearDims, StepDims};
-use wgpu_rnn::kernel::override_value;
-use wgpu_rnn::limits::Limits;
-use wgpu_rnn::plan::{Choice, LayerState, WeightLayout, plan_training};
-use wgpu_rnn::recording::{BufferId, Command, Dispatch};
+use wgpu_rnn::internals::kernel::override_value;
+use wgpu_rnn::internals::kernel::uniforms::{Dims, LinearDims, StepDims};
+use wgpu_rnn::internals::params::validate::Sizes;
+use wgpu_rnn::internals::plan::limits::Limits;
+use wgpu_rnn::internals::plan::recording::{BufferId, Command, Dispatch};
+use wgpu_rnn::internals::plan::{Choice, LayerState, WeightLayout, plan_training};
 use wgpu_rnn::{Config, Error, Kind, Schedule};
 
 use crate::soundness::{About, Checker, bound, checked};
@@ -19,37 +19,77 @@ pub fn check(checker: &Checker<'_>, what: About<'_>, dispatch: &Dispatch) {
     let (config, plan) = (checker.config, &checker.plan);
     let (layers, batch, hidden) = (config.num_layers, plan.sizes.batch, config.hidden_size);
     let (columns, units) = (hidden * config.gate_count(), hidden.next_multiple_of(4));
-    assert!(dispatch.bindings.iter().all(|id| plan.recording.whole(*id).0 == *id), "{what}: parts are not bound");
-    let size = |name| checker.size_of(bound(dispatch, name).unwrap_or_else(|| panic!("{what}: {name} is bound")));
+    assert!(
+        dispatch.bindings.iter().all(|id| plan.recording.whole(*id).0 == *id),
+        "{what}: parts are not bound"
+    );
+    let size = |name| {
+        checker.size_of(bound(dispatch, name).unwrap_or_else(|| panic!("{what}: {name} is bound")))
+    };
     match &dispatch.dims {
         Dims::Linear(dims) => {
             let rows = (dims.steps * dims.batch) as usize;
             let features = (dims.part_quads * 4) as usize;
             let slots = if dispatch.place.layer == 0 { 1 } else { layers - 1 };
-            assert_eq!((dims.batch as usize, dims.columns as usize, dims.parts), (batch, columns, 1), "{what}: sizes");
-            assert!((dims.slot + dims.directions) as usize <= slots, "{what}: its weights are among them");
-            assert_eq!((size("weight"), size("bias")), (slots * columns * features, slots * columns), "{what}");
-            let x = dims.x_first_row as usize + (dims.directions as usize - 1) * dims.x_direction_rows as usize + rows;
+            assert_eq!(
+                (dims.batch as usize, dims.columns as usize, dims.parts),
+                (batch, columns, 1),
+                "{what}: sizes"
+            );
+            assert!(
+                (dims.slot + dims.directions) as usize <= slots,
+                "{what}: its weights are among them"
+            );
+            assert_eq!(
+                (size("weight"), size("bias")),
+                (slots * columns * features, slots * columns),
+                "{what}"
+            );
+            let x = dims.x_first_row as usize
+                + (dims.directions as usize - 1) * dims.x_direction_rows as usize
+                + rows;
             assert!(x * features <= size("x_same"), "{what}: x is there");
-            let tiles = u64::from(dims.row_tiles) * u64::from(dims.column_tiles) * u64::from(dims.directions);
+            let tiles = u64::from(dims.row_tiles)
+                * u64::from(dims.column_tiles)
+                * u64::from(dims.directions);
             checker.workgroups(what, dispatch, tiles);
-            let (work, most) = (dispatch.work() - 1_000_000, checker.limits.max_work_per_submission);
+            let (work, most) =
+                (dispatch.work() - 1_000_000, checker.limits.max_work_per_submission);
             let one = plan.segments.iter().all(|segment| segment.len() == 1);
-            assert!(one || work <= most, "{what}: {work} multiply-adds of {most} in one submission");
+            assert!(
+                one || work <= most,
+                "{what}: {work} multiply-adds of {most} in one submission"
+            );
         }
         Dims::Step(dims) => {
             let of = |name| override_value(&dispatch.overrides, name);
-            let tiles = (dims.units.div_ceil(of("WORKGROUP_SIZE") / of("LANES")), dims.batch.div_ceil(of("ROWS")));
+            let tiles = (
+                dims.units.div_ceil(of("WORKGROUP_SIZE") / of("LANES")),
+                dims.batch.div_ceil(of("ROWS")),
+            );
             assert_eq!((dims.unit_tiles, dims.row_tiles), tiles, "{what}: tiles");
             let directions = u64::from(dims.directions);
-            checker.workgroups(what, dispatch, u64::from(tiles.0) * u64::from(tiles.1) * directions);
+            checker.workgroups(
+                what,
+                dispatch,
+                u64::from(tiles.0) * u64::from(tiles.1) * directions,
+            );
             assert_eq!((dims.directions as usize, dims.slot), (layers, 0), "{what}: all layers");
             assert_eq!((dims.units, dims.unit_offset), (dims.hidden_size, 0), "{what}: all units");
-            assert_eq!((dims.hidden_size as usize, dims.state_quads as usize * 4), (hidden, units), "{what}: units");
+            assert_eq!(
+                (dims.hidden_size as usize, dims.state_quads as usize * 4),
+                (hidden, units),
+                "{what}: units"
+            );
             assert_eq!(size("weight"), layers * columns * units, "{what}: weight");
-            assert_eq!((size("h_in"), size("h_out")), (layers * batch * units, layers * batch * units), "{what}: h");
+            assert_eq!(
+                (size("h_in"), size("h_out")),
+                (layers * batch * units, layers * batch * units),
+                "{what}: h"
+            );
             let own = bound(dispatch, "c").map_or(layers * hidden, |_| layers * batch * hidden);
-            let found = bound(dispatch, "c").or(bound(dispatch, "bias_hn")).map(|id| checker.size_of(id));
+            let found =
+                bound(dispatch, "c").or(bound(dispatch, "bias_hn")).map(|id| checker.size_of(id));
             assert_eq!(found, (config.gate_count() > 1).then_some(own), "{what}: c, or bias_hn");
             let steps = dims.steps as usize;
             assert_eq!(steps % dims.lag as usize, 0, "{what}: whole chunks");
@@ -79,7 +119,12 @@ pub fn walk(checker: &Checker<'_>) {
     let (mut states, units) = (HashMap::new(), checker.config.hidden_size);
     let mut place = |id: BufferId, layer: usize, units: usize| {
         let (whole, start) = plan.recording.whole(id);
-        assert_eq!(start, layer * plan.sizes.batch * units, "{}: {id:?} is the part of layer {layer}", checker.what);
+        assert_eq!(
+            start,
+            layer * plan.sizes.batch * units,
+            "{}: {id:?} is the part of layer {layer}",
+            checker.what
+        );
         states.entry(whole).or_insert(vec![0; layers]);
     };
     for (layer, LayerState { h: [even, odd], c }) in plan.states.iter().enumerate() {
@@ -98,10 +143,15 @@ impl Walk<'_> {
             match command {
                 Command::Dispatch(dispatch) => self.project(dispatch),
                 Command::Steps { count, first_step, .. } => {
-                    assert_eq!(*first_step as usize, turns, "{what}: h changes places at every step");
+                    assert_eq!(
+                        *first_step as usize, turns,
+                        "{what}: h changes places at every step"
+                    );
                     turns += *count as usize;
                     for index in 0..*count {
-                        let [dispatch] = command.dispatches(index) else { panic!("{what}: one dispatch to a step") };
+                        let [dispatch] = command.dispatches(index) else {
+                            panic!("{what}: one dispatch to a step")
+                        };
                         self.step(dispatch, index);
                     }
                 }
@@ -113,7 +163,12 @@ impl Walk<'_> {
         for (layer, state) in plan.states.iter().enumerate() {
             for id in std::iter::once(plan.final_h(layer)).chain(state.c) {
                 let after = self.states[&plan.recording.whole(id).0][layer];
-                assert_eq!(after, plan.sizes.seq_len, "{what}: {} at the end", plan.recording.spec(id).label);
+                assert_eq!(
+                    after,
+                    plan.sizes.seq_len,
+                    "{what}: {} at the end",
+                    plan.recording.spec(id).label
+                );
             }
         }
         assert!(config.num_layers > 1, "{what}: a stack");
@@ -129,7 +184,9 @@ impl Walk<'_> {
 
     fn project(&mut self, dispatch: &Dispatch) {
         let Checker { what, plan, config, weights, .. } = self.checker;
-        let Dims::Linear(dims) = &dispatch.dims else { panic!("{what}: only projections are outside of steps") };
+        let Dims::Linear(dims) = &dispatch.dims else {
+            panic!("{what}: only projections are outside of steps")
+        };
         let (batch, columns) = (plan.sizes.batch, config.hidden_size * config.gate_count());
         assert_eq!(dims.y_row_stride as usize, columns, "{what}: rows of gates_x");
         let x = bound(dispatch, "x_same").expect("bound above");
@@ -140,28 +197,51 @@ impl Walk<'_> {
             }
             self.segment = segment;
             let steps = plan.segments[segment].len();
-            assert_eq!(weights.layer(0)[0].weight_ih, bound(dispatch, "weight").expect("bound above"), "{what}");
-            assert_eq!((dims.steps as usize, dims.y_offset, dims.directions), (steps, 0, 1), "{what}: all steps");
+            assert_eq!(
+                weights.layer(0)[0].weight_ih,
+                bound(dispatch, "weight").expect("bound above"),
+                "{what}"
+            );
+            assert_eq!(
+                (dims.steps as usize, dims.y_offset, dims.directions),
+                (steps, 0, 1),
+                "{what}: all steps"
+            );
             // Of other layers as many as whole chunks have, which the first step tells.
             self.gates_x = vec![vec![false; 2 * steps]; config.num_layers];
             self.gates_x[0][..steps].fill(true);
             self.y = vec![vec![false; 2 * steps]; config.num_layers];
             return;
         }
-        assert_eq!(weights.layer(1)[0].weight_ih, bound(dispatch, "weight").expect("bound above"), "{what}");
-        let rows = self.checker.size_of(x) / (config.num_layers * config.hidden_size.next_multiple_of(4));
+        assert_eq!(
+            weights.layer(1)[0].weight_ih,
+            bound(dispatch, "weight").expect("bound above"),
+            "{what}"
+        );
+        let rows =
+            self.checker.size_of(x) / (config.num_layers * config.hidden_size.next_multiple_of(4));
         let steps = rows / batch;
         for d in 0..dims.directions {
             let layer = (dims.slot + d) as usize + 1;
-            let read = self.range(dims, (dims.x_first_row + d * dims.x_direction_rows) as usize / batch, steps);
+            let read = self.range(
+                dims,
+                (dims.x_first_row + d * dims.x_direction_rows) as usize / batch,
+                steps,
+            );
             assert_eq!(read.0, layer - 1, "{what}: what the layer below layer {layer} wrote");
             let start = (dims.y_offset + d * dims.y_direction_stride) as usize / (batch * columns);
             let written = self.range(dims, start, steps);
             assert_eq!(written, (layer, read.1.clone()), "{what}: the same steps of layer {layer}");
             for s in written.1 {
                 let padding = s >= plan.segments[self.segment].len();
-                assert!(padding || self.y[layer - 1][s], "{what}: layer {layer} reads step {s} that is there");
-                assert!(!self.gates_x[layer][s], "{what}: step {s} of layer {layer} is projected once");
+                assert!(
+                    padding || self.y[layer - 1][s],
+                    "{what}: layer {layer} reads step {s} that is there"
+                );
+                assert!(
+                    !self.gates_x[layer][s],
+                    "{what}: step {s} of layer {layer} is projected once"
+                );
                 self.gates_x[layer][s] = true;
             }
         }
@@ -181,17 +261,24 @@ impl Walk<'_> {
         let segment = &plan.segments[self.segment];
         assert_eq!(first_step as usize, segment.start, "{what}: the first step of the segment");
         let of = |name| bound(dispatch, name);
-        let (Some(h_in), Some(h_out)) = (of("h_in"), of("h_out")) else { panic!("{what}: h is bound") };
+        let (Some(h_in), Some(h_out)) = (of("h_in"), of("h_out")) else {
+            panic!("{what}: h is bound")
+        };
         let output = plan.recording.whole(plan.output[self.segment]);
         let slab = self.checker.size_of(output.0) / plan.states.len();
-        assert_eq!((Some(output.0), output.1), (of("y"), slab * (plan.states.len() - 1)), "{what}: the last layer's y");
+        assert_eq!(
+            (Some(output.0), output.1),
+            (of("y"), slab * (plan.states.len() - 1)),
+            "{what}: the last layer's y"
+        );
         for layer in 0..plan.states.len() {
             let before = self.states[&h_in][layer];
             let s = (first_index + index).checked_sub(layer as u32 * lag).filter(|s| *s < steps);
             let s = s.map(|s| s as usize);
             // Steps that fill the last chunk up are behind every row's end.
             let begun = s.filter(|s| *s < segment.len());
-            self.states.get_mut(&h_out).expect("both are there")[layer] = before + usize::from(begun.is_some());
+            self.states.get_mut(&h_out).expect("both are there")[layer] =
+                before + usize::from(begun.is_some());
             if let Some(s) = s {
                 assert!(
                     begun.is_some() || segment.end == plan.sizes.seq_len,
@@ -201,7 +288,10 @@ impl Walk<'_> {
             }
             if let Some(s) = begun {
                 assert_eq!(before, segment.start + s, "{what}: h of layer {layer} before step {s}");
-                assert!(self.gates_x[layer][s], "{what}: the projection of step {s} of layer {layer} is there");
+                assert!(
+                    self.gates_x[layer][s],
+                    "{what}: the projection of step {s} of layer {layer} is there"
+                );
                 if let Some(c) = of("c") {
                     let c = &mut self.states.get_mut(&c).expect("c is there")[layer];
                     assert_eq!(*c, before, "{what}: c of layer {layer} before step {s}");
@@ -226,7 +316,9 @@ fn waves_of_every_size_are_sound() {
         for (num_layers, hidden_size) in [(2, 1), (2, 16), (3, 5), (4, 13), (7, 2)] {
             let config = Config::new(kind, 3, hidden_size).num_layers(num_layers);
             let weights = WeightLayout::new(&config, limits).expect("a unit fits");
-            for (seq_len, batch) in [1, 2, 3, 4, 5, 9, 16, 17, 50, 101].into_iter().flat_map(|t| [(t, 1), (t, 9)]) {
+            for (seq_len, batch) in
+                [1, 2, 3, 4, 5, 9, 16, 17, 50, 101].into_iter().flat_map(|t| [(t, 1), (t, 9)])
+            {
                 let sizes = Sizes { seq_len, batch };
                 match checked(&config, &weights, sizes, limits, GPU, Schedule::Wavefront) {
                     Ok(checker) => {
@@ -234,7 +326,9 @@ fn waves_of_every_size_are_sound() {
                         walked += 1;
                         cut += usize::from(checker.plan.segments.len() > 1);
                     }
-                    Err(Error::Unsupported(why)) => assert!(why.starts_with("the schedule 'wavefront' "), "{why}"),
+                    Err(Error::Unsupported(why)) => {
+                        assert!(why.starts_with("the schedule 'wavefront' "), "{why}")
+                    }
                     Err(Error::Limit { .. }) => {}
                     Err(error) => panic!("{config:?}, {sizes:?}: {error}"),
                 }
@@ -252,11 +346,15 @@ fn waves_make_fewer_dispatches() {
     let weights = WeightLayout::new(&config, &limits).expect("small weights");
     let sizes = Sizes { seq_len: 100, batch: 1 };
     let count = |schedule| {
-        let checker = checked(&config, &weights, sizes, &limits, GPU, schedule).expect("small sizes");
+        let checker =
+            checked(&config, &weights, sizes, &limits, GPU, schedule).expect("small sizes");
         checker.plan.recording.dispatch_count()
     };
     // Chunks of 8: 13 of them, and two layers behind.
-    assert_eq!((count(Schedule::Step), count(Schedule::Wavefront)), (3 * 101, 100 + 2 * 8 + 13 + 2));
+    assert_eq!(
+        (count(Schedule::Step), count(Schedule::Wavefront)),
+        (3 * 101, 100 + 2 * 8 + 13 + 2)
+    );
 }
 
 #[test]
@@ -265,20 +363,29 @@ fn what_waves_cannot_run_is_refused_by_name() {
     let small = with("max_storage_buffer_binding_size", 1024);
     let refusal = |config: &Config, limits: &Limits, training| {
         let (sizes, schedule) = (Sizes { seq_len: 3, batch: 1 }, Schedule::Wavefront);
-        let plan = if training { plan_training } else { wgpu_rnn::plan::plan };
+        let plan = if training { plan_training } else { wgpu_rnn::internals::plan::plan };
         let weights = WeightLayout::new(config, limits)?;
         plan(config, &weights, sizes, limits, CPU, &Choice::asked(schedule))
     };
     for (config, limits, training, why) in [
         (stack.clone().num_layers(1), webgpu(), false, "needs at least two layers"),
         (stack.clone().bidirectional(true), webgpu(), false, "runs one direction"),
-        (Config::lstm(4, 8).num_layers(2).proj_size(3), webgpu(), false, "has no projection (proj_size)"),
+        (
+            Config::lstm(4, 8).num_layers(2).proj_size(3),
+            webgpu(),
+            false,
+            "has no projection (proj_size)",
+        ),
         (stack.clone(), small, false, "needs the weights of all layers in one binding"),
         (stack.clone().dropout(0.5), webgpu(), true, "has no dropout between layers"),
     ] {
         let message = refusal(&config, &limits, training).expect_err("it cannot run").to_string();
         let want = format!("unsupported: the schedule 'wavefront' {why}");
-        assert!(message.starts_with(&want) && message.ends_with("; use 'step', or 'auto'"), "{message}: want {want}");
+        assert!(
+            message.starts_with(&want) && message.ends_with("; use 'step', or 'auto'"),
+            "{message}: want {want}"
+        );
     }
-    refusal(&stack.dropout(0.5), &webgpu(), false).expect("dropout does not matter outside of training");
+    refusal(&stack.dropout(0.5), &webgpu(), false)
+        .expect("dropout does not matter outside of training");
 }

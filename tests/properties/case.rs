@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
-use wgpu_rnn::random::Mt19937;
+use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::{Config, Device, Kind, Params, Rnn, State, Tensor};
 
 use crate::parts::{Outcome, swapped};
@@ -50,13 +50,16 @@ impl Case {
     pub fn params(&self) -> Params {
         let bound = self.gain / (self.config.hidden_size as f32).sqrt();
         let mut generator = Mt19937::new(self.seed);
-        Params::from_fn(&self.config, |_, shape| Ok(generator.uniform_vec(shape.iter().product(), -bound, bound)))
-            .expect("a valid configuration")
+        Params::from_fn(&self.config, |_, shape| {
+            Ok(generator.uniform_vec(shape.iter().product(), -bound, bound))
+        })
+        .expect("a valid configuration")
     }
 
     /// The same values whichever axis comes first.
     pub fn input(&self) -> Tensor {
-        let input = seeded::tensor(self.seed ^ 1, &[self.seq_len, self.batch, self.config.input_size], 2.0);
+        let input =
+            seeded::tensor(self.seed ^ 1, &[self.seq_len, self.batch, self.config.input_size], 2.0);
         if self.config.batch_first { swapped(&input) } else { input }
     }
 

@@ -1,7 +1,8 @@
 //! How far f32 may be from the definition.
 
-use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Params, State, Tensor, oracle};
+use wgpu_rnn::internals::params::random::Mt19937;
+use wgpu_rnn::internals::reference;
+use wgpu_rnn::{Params, State, Tensor};
 
 use crate::case::Case;
 use crate::parameters::in_order;
@@ -25,21 +26,26 @@ fn references(case: &Case) -> Vec<Reference> {
     let run = |params: &Params, input: &Tensor, state: Option<&State>| {
         let h_0 = state.map(|s| s.h.data());
         let c_0 = state.and_then(|s| s.c.as_ref()).map(Tensor::data);
-        let outcome = oracle::forward(params, case.seq_len, case.batch, input.data(), h_0, c_0, None);
+        let outcome =
+            reference::forward(params, case.seq_len, case.batch, input.data(), h_0, c_0, None);
         [("output", outcome.output), ("h_n", outcome.h_n), ("c_n", outcome.c_n)]
     };
     let exact = run(&params, &input, state.as_ref());
     let mut generator = Mt19937::new(case.seed ^ 4);
-    let mut off = |values: &[f32]| -> Vec<f32> {
-        values
-            .iter()
-            .map(|value| if generator.next_u32() & 1 == 0 { value.next_up() } else { value.next_down() })
-            .collect()
-    };
+    let mut off =
+        |values: &[f32]| -> Vec<f32> {
+            values
+                .iter()
+                .map(|value| {
+                    if generator.next_u32() & 1 == 0 { value.next_up() } else { value.next_down() }
+                })
+                .collect()
+        };
     let mut noise = [0.0_f64; 3];
     for _ in 0..3 {
         let mut parameters = in_order(&params).into_iter();
-        let params = Params::from_fn(&case.config, |_, _| Ok(off(parameters.next().unwrap_or_default())));
+        let params =
+            Params::from_fn(&case.config, |_, _| Ok(off(parameters.next().unwrap_or_default())));
         let mut near = |t: &Tensor| Tensor::new(t.shape(), off(t.data())).expect("as many values");
         let input = near(&input);
         let state = state.as_ref().map(|s| State { h: near(&s.h), c: s.c.as_ref().map(&mut near) });

@@ -26,7 +26,7 @@ use case::{Case, cases, check, forward};
 use closeness::assert_close;
 use parts::{along_first, along_last, along_second, joined, outcome_part, state_part, swapped};
 use proptest::prelude::*;
-use wgpu_rnn::params::DirectionParams;
+use wgpu_rnn::internals::params::DirectionParams;
 use wgpu_rnn::{Config, Device, Params, Rnn, State, Tensor};
 
 #[test]
@@ -38,7 +38,8 @@ fn results_are_the_definitions() {
 #[test]
 fn pieces_with_carried_state_give_what_the_whole_gives() {
     check((cases(), prop::collection::vec(1..6_usize, 1..5)), |(case, pieces)| {
-        let case = Case { seq_len: pieces.iter().sum(), ..case }.with(|c| c.bidirectional(false).batch_first(false));
+        let case = Case { seq_len: pieces.iter().sum(), ..case }
+            .with(|c| c.bidirectional(false).batch_first(false));
         let (params, input, whole) = (case.params(), case.input(), case.forward());
         let rnn = Rnn::new(&Device::cpu(), &params).expect("a small network");
         let (mut state, mut outputs, mut start) = (case.initial(), Vec::new(), 0);
@@ -97,14 +98,20 @@ fn a_bidirectional_layer_is_two_layers_side_by_side() {
             let state = case.initial().map(|state| state_part(&state, own));
             let got = forward(&single, &in_time(&input), state.as_ref());
             let half = along_last(&output, direction * width..(direction + 1) * width);
-            assert_same(&format!("direction {direction}"), &got, &(in_time(&half), state_part(&last, own)));
+            assert_same(
+                &format!("direction {direction}"),
+                &got,
+                &(in_time(&half), state_part(&last, own)),
+            );
         }
     });
 }
 
 /// The parameters of a single layer.
 fn of_directions(config: &Config, directions: &[&DirectionParams]) -> Params {
-    let mut parts = directions.iter().flat_map(|p| [&p.weight_ih, &p.weight_hh, &p.bias_ih, &p.bias_hh, &p.weight_hr]);
+    let mut parts = directions
+        .iter()
+        .flat_map(|p| [&p.weight_ih, &p.weight_hh, &p.bias_ih, &p.bias_hh, &p.weight_hr]);
     Params::from_fn(config, |_, _| {
         let part = parts.by_ref().find(|part| !part.is_empty());
         Ok(part.expect("as many parameters as the layer has").clone())
@@ -116,12 +123,14 @@ fn of_directions(config: &Config, directions: &[&DirectionParams]) -> Params {
 fn a_stack_is_its_layers_one_after_the_other() {
     let exact = Cell::new(0);
     check(cases(), |case| {
-        let (params, want, directions) = (case.params(), case.forward(), case.config.num_directions());
+        let (params, want, directions) =
+            (case.params(), case.forward(), case.config.num_directions());
         let (mut x, mut states) = (case.input(), Vec::new());
         for layer in 0..case.config.num_layers {
             let mut config = case.config.clone().num_layers(1);
             config.input_size = case.config.layer_input_size(layer);
-            let parts: Vec<_> = (0..directions).map(|direction| params.direction(layer, direction)).collect();
+            let parts: Vec<_> =
+                (0..directions).map(|direction| params.direction(layer, direction)).collect();
             let own = |t: &Tensor| along_first(t, layer * directions..(layer + 1) * directions);
             let state = case.initial().map(|state| state_part(&state, own));
             let (output, last) = forward(&of_directions(&config, &parts), &x, state.as_ref());
@@ -132,7 +141,8 @@ fn a_stack_is_its_layers_one_after_the_other() {
         let c: Option<Vec<Tensor>> = states.into_iter().map(|state| state.c).collect();
         let got = (x, State { h, c: c.map(|c| joined(&c)) });
         // Inside a stack the two directions' features are padded to quads each, in a layer's input both together.
-        let same_padding = directions == 1 || case.config.state_size() % 4 == 0 || case.config.num_layers == 1;
+        let same_padding =
+            directions == 1 || case.config.state_size() % 4 == 0 || case.config.num_layers == 1;
         if same_padding {
             assert_same("layers", &got, &want);
             exact.set(exact.get() + 1);
@@ -176,30 +186,47 @@ fn a_row_does_not_depend_on_the_others() {
 /// A module keeps plans and buffers between calls, and nothing in them tells one call of another.
 #[test]
 fn calls_do_not_depend_on_the_calls_before() {
-    check((cases(), prop::collection::vec((1..9_usize, 1..6_usize, any::<bool>()), 1..8)), |(case, calls)| {
-        let rnn = Rnn::new(&Device::cpu(), &case.params()).expect("a small network");
-        for (i, (seq_len, batch, state)) in calls.into_iter().enumerate() {
-            // Every other call is of the case's own sizes, so that a plan is met again after others.
-            let own = Case { seed: case.seed.wrapping_add(i as u64), ..case.clone() };
-            let call = if i % 2 == 0 { own } else { Case { seq_len, batch, state, ..own } };
-            let got = rnn.forward(&call.input(), call.initial().as_ref()).expect("shapes that fit");
-            let want = forward(&case.params(), &call.input(), call.initial().as_ref());
-            assert_same(&format!("call {i}"), &got, &want);
-        }
-    });
+    check(
+        (cases(), prop::collection::vec((1..9_usize, 1..6_usize, any::<bool>()), 1..8)),
+        |(case, calls)| {
+            let rnn = Rnn::new(&Device::cpu(), &case.params()).expect("a small network");
+            for (i, (seq_len, batch, state)) in calls.into_iter().enumerate() {
+                // Every other call is of the case's own sizes, so that a plan is met again after others.
+                let own = Case { seed: case.seed.wrapping_add(i as u64), ..case.clone() };
+                let call = if i % 2 == 0 { own } else { Case { seq_len, batch, state, ..own } };
+                let got =
+                    rnn.forward(&call.input(), call.initial().as_ref()).expect("shapes that fit");
+                let want = forward(&case.params(), &call.input(), call.initial().as_ref());
+                assert_same(&format!("call {i}"), &got, &want);
+            }
+        },
+    );
 }
 
 #[test]
 fn calls_from_several_threads_do_not_mix() {
-    let case = Case { config: Config::gru(5, 33).num_layers(2), seq_len: 9, batch: 3, gain: 1.0, state: true, seed: 3 };
+    let case = Case {
+        config: Config::gru(5, 33).num_layers(2),
+        seq_len: 9,
+        batch: 3,
+        gain: 1.0,
+        state: true,
+        seed: 3,
+    };
     let rnn = Rnn::new(&Device::cpu(), &case.params()).expect("a small network");
     std::thread::scope(|scope| {
         for thread in 0..4_u64 {
             let (rnn, case) = (&rnn, &case);
             scope.spawn(move || {
                 for i in 0..25 {
-                    let call = Case { seed: thread * 100 + i, seq_len: 1 + (i as usize % 3) * 4, ..case.clone() };
-                    let got = rnn.forward(&call.input(), call.initial().as_ref()).expect("shapes that fit");
+                    let call = Case {
+                        seed: thread * 100 + i,
+                        seq_len: 1 + (i as usize % 3) * 4,
+                        ..case.clone()
+                    };
+                    let got = rnn
+                        .forward(&call.input(), call.initial().as_ref())
+                        .expect("shapes that fit");
                     let want = forward(&case.params(), &call.input(), call.initial().as_ref());
                     assert_same(&format!("thread {thread}, call {i}"), &got, &want);
                 }

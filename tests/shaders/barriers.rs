@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use naga::{Block, Function, Handle, Statement};
-use wgpu_rnn::kernel::Kernel;
+use wgpu_rnn::internals::kernel::Kernel;
 
 use crate::uniformity::Uniformity;
 use crate::{Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_passage};
@@ -84,9 +84,15 @@ fn synchronises(block: &Block, synchronising: &HashSet<Handle<Function>>) -> boo
         Statement::ControlBarrier(_) | Statement::WorkGroupUniformLoad { .. } => true,
         Statement::Call { function, .. } => synchronising.contains(function),
         Statement::Block(block) => synchronises(block, synchronising),
-        Statement::If { accept, reject, .. } => [accept, reject].iter().any(|b| synchronises(b, synchronising)),
-        Statement::Switch { cases, .. } => cases.iter().any(|case| synchronises(&case.body, synchronising)),
-        Statement::Loop { body, continuing, .. } => [body, continuing].iter().any(|b| synchronises(b, synchronising)),
+        Statement::If { accept, reject, .. } => {
+            [accept, reject].iter().any(|b| synchronises(b, synchronising))
+        }
+        Statement::Switch { cases, .. } => {
+            cases.iter().any(|case| synchronises(&case.body, synchronising))
+        }
+        Statement::Loop { body, continuing, .. } => {
+            [body, continuing].iter().any(|b| synchronises(b, synchronising))
+        }
         _ => false,
     })
 }
@@ -105,8 +111,9 @@ fn barriers_are_uniform(kernel: &Kernel) -> Verdict {
     for function in functions.chain(module.entry_points.iter().map(|entry| &entry.function)) {
         let uniformity = Uniformity::of(&module, function);
         let mut walk = Walk { uniformity, synchronising: &synchronising, returned: false };
-        walk.block(&function.body, Place { branch: None, uniform_loops: true })
-            .map_err(|error| format!("{}: {error}", function.name.as_deref().unwrap_or(kernel.entry)))?;
+        walk.block(&function.body, Place { branch: None, uniform_loops: true }).map_err(
+            |error| format!("{}: {error}", function.name.as_deref().unwrap_or(kernel.entry)),
+        )?;
     }
     Ok(())
 }
@@ -143,13 +150,31 @@ fn barriers_that_all_invocations_reach_are_accepted() {
         ("in a function", "nested(); { barrier(); }"),
         ("a uniform load", "y[i] = workgroupUniformLoad(&sh[3]);"),
         ("a loop over a constant", "for (var k = 0u; k < 9u; k++) { workgroupBarrier(); }"),
-        ("a loop over a uniform", "let n = dims.n / 2u; for (var k = 0u; k < n; k += 4u) { workgroupBarrier(); }"),
-        ("a loop over an override", "for (var k = LANES; k > 0u && LANES > 1u; k /= 2u) { workgroupBarrier(); }"),
-        ("either condition", "for (var k = LANES; k > 1u || k == 1u; k /= 2u) { workgroupBarrier(); }"),
-        ("a loop in a loop", "for (var k = 0u; k < 9u; k++) { for (var j = k; j < 9u; j++) { workgroupBarrier(); } }"),
+        (
+            "a loop over a uniform",
+            "let n = dims.n / 2u; for (var k = 0u; k < n; k += 4u) { workgroupBarrier(); }",
+        ),
+        (
+            "a loop over an override",
+            "for (var k = LANES; k > 0u && LANES > 1u; k /= 2u) { workgroupBarrier(); }",
+        ),
+        (
+            "either condition",
+            "for (var k = LANES; k > 1u || k == 1u; k /= 2u) { workgroupBarrier(); }",
+        ),
+        (
+            "a loop in a loop",
+            "for (var k = 0u; k < 9u; k++) { for (var j = k; j < 9u; j++) { workgroupBarrier(); } }",
+        ),
         ("a uniform break", "loop { if dims.n > 3u { break; } workgroupBarrier(); }"),
-        ("a uniform continue", "for (var k = 0u; k < 9u; k++) { if k == dims.n { continue; } workgroupBarrier(); }"),
-        ("a uniform break-if", "var k = 0u; loop { workgroupBarrier(); continuing { k++; break if k > dims.n; } }"),
+        (
+            "a uniform continue",
+            "for (var k = 0u; k < 9u; k++) { if k == dims.n { continue; } workgroupBarrier(); }",
+        ),
+        (
+            "a uniform break-if",
+            "var k = 0u; loop { workgroupBarrier(); continuing { k++; break if k > dims.n; } }",
+        ),
         (
             "a break out of an inner loop",
             "for (var k = 0u; k < 9u; k++) { workgroupBarrier(); loop { if i > k { break; } } }",
@@ -170,7 +195,8 @@ fn barriers_that_all_invocations_reach_are_accepted() {
         ),
     ];
     for (accepted, body) in cases {
-        barriers_are_uniform(&kernel_of(body)).unwrap_or_else(|e| panic!("{accepted}: refused with '{e}'"));
+        barriers_are_uniform(&kernel_of(body))
+            .unwrap_or_else(|e| panic!("{accepted}: refused with '{e}'"));
     }
 }
 
@@ -179,25 +205,57 @@ fn barriers_that_some_invocations_miss_are_refused() {
     const LOOP: &str = "linear: a barrier in a loop that is not uniform";
     let cases = [
         ("in an if", "if i < 3u { workgroupBarrier(); }", "linear: a barrier in an if"),
-        ("in an else", "if i < 3u { y[i] = 1u; } else { workgroupBarrier(); }", "a barrier in an if"),
+        (
+            "in an else",
+            "if i < 3u { y[i] = 1u; } else { workgroupBarrier(); }",
+            "a barrier in an if",
+        ),
         ("in a uniform if", "if dims.n < 3u { workgroupBarrier(); }", "a barrier in an if"),
-        ("in a switch", "switch i { case 1u: { workgroupBarrier(); } default: {} }", "a barrier in a switch"),
+        (
+            "in a switch",
+            "switch i { case 1u: { workgroupBarrier(); } default: {} }",
+            "a barrier in a switch",
+        ),
         ("in a block of an if", "if i < 3u { { workgroupBarrier(); } }", "a barrier in an if"),
-        ("in a loop of an if", "if i < 3u { for (var k = 0u; k < 9u; k++) { workgroupBarrier(); } }", "in an if"),
+        (
+            "in a loop of an if",
+            "if i < 3u { for (var k = 0u; k < 9u; k++) { workgroupBarrier(); } }",
+            "in an if",
+        ),
         ("of storage memory", "if i < 3u { storageBarrier(); }", "a barrier in an if"),
-        ("a uniform load in an if", "if i < 3u { y[i] = workgroupUniformLoad(&sh[3]); }", "a barrier in an if"),
+        (
+            "a uniform load in an if",
+            "if i < 3u { y[i] = workgroupUniformLoad(&sh[3]); }",
+            "a barrier in an if",
+        ),
         ("a call in an if", "if i < 3u { nested(); }", "linear: a barrier in an if"),
         ("after a return", "if i > 3u { return; } workgroupBarrier();", "a barrier after a return"),
         ("a call after a return", "if i > 3u { return; } nested();", "a barrier after a return"),
-        ("after a return in a loop", "loop { if i > 3u { return; } break; } workgroupBarrier();", "after a return"),
+        (
+            "after a return in a loop",
+            "loop { if i > 3u { return; } break; } workgroupBarrier();",
+            "after a return",
+        ),
         (
             "before a return in a loop",
             "for (var k = 0u; k < 9u; k++) { workgroupBarrier(); if i > k { return; } }",
             LOOP,
         ),
-        ("a loop over the invocation", "for (var k = 0u; k < i; k++) { workgroupBarrier(); }", LOOP),
-        ("a counter that starts there", "for (var k = i; k < 9u; k++) { workgroupBarrier(); }", LOOP),
-        ("a counter that steps by it", "for (var k = 0u; k < 9u; k += i) { workgroupBarrier(); }", LOOP),
+        (
+            "a loop over the invocation",
+            "for (var k = 0u; k < i; k++) { workgroupBarrier(); }",
+            LOOP,
+        ),
+        (
+            "a counter that starts there",
+            "for (var k = i; k < 9u; k++) { workgroupBarrier(); }",
+            LOOP,
+        ),
+        (
+            "a counter that steps by it",
+            "for (var k = 0u; k < 9u; k += i) { workgroupBarrier(); }",
+            LOOP,
+        ),
         (
             "a counter that steps by it at times",
             "for (var k = 0u; k < 9u; k++) { workgroupBarrier(); if i > 3u { k++; } }",
@@ -208,8 +266,16 @@ fn barriers_that_some_invocations_miss_are_refused() {
             "var a = 0u; for (var k = 0u; k < 9u; k += a) { workgroupBarrier(); a += i; }",
             LOOP,
         ),
-        ("a counter behind a pointer", "var k = 0u; while k < 9u { workgroupBarrier(); bump(&k, i); }", LOOP),
-        ("a counter in an array", "var k: array<u32, 2>; while k[0] < 9u { workgroupBarrier(); k[i % 2u]++; }", LOOP),
+        (
+            "a counter behind a pointer",
+            "var k = 0u; while k < 9u { workgroupBarrier(); bump(&k, i); }",
+            LOOP,
+        ),
+        (
+            "a counter in an array",
+            "var k: array<u32, 2>; while k[0] < 9u { workgroupBarrier(); k[i % 2u]++; }",
+            LOOP,
+        ),
         (
             "a counter at a varying place of an array",
             "var k: array<u32, 2>; while k[0] < 9u { workgroupBarrier(); k[i % 2u] = 9u; }",
@@ -226,40 +292,88 @@ fn barriers_that_some_invocations_miss_are_refused() {
             LOOP,
         ),
         ("a loop over storage", "for (var k = 0u; k < x[0]; k++) { workgroupBarrier(); }", LOOP),
-        ("a loop over workgroup memory", "for (var k = 0u; k < sh[0]; k++) { workgroupBarrier(); }", LOOP),
+        (
+            "a loop over workgroup memory",
+            "for (var k = 0u; k < sh[0]; k++) { workgroupBarrier(); }",
+            LOOP,
+        ),
         (
             "a condition that varies on the right",
             "for (var k = 0u; k < 9u && k < i; k++) { workgroupBarrier(); }",
             LOOP,
         ),
-        ("a condition that varies on the left", "for (var k = 0u; k < i || k < 9u; k++) { workgroupBarrier(); }", LOOP),
-        ("a selected bound", "for (var k = 0u; k < select(9u, 3u, i > 3u); k++) { workgroupBarrier(); }", LOOP),
-        ("a bound from a function", "for (var k = 0u; k < min(9u, i); k++) { workgroupBarrier(); }", LOOP),
-        ("a bound from a conversion", "for (var k = 0u; k < u32(f32(i)); k++) { workgroupBarrier(); }", LOOP),
+        (
+            "a condition that varies on the left",
+            "for (var k = 0u; k < i || k < 9u; k++) { workgroupBarrier(); }",
+            LOOP,
+        ),
+        (
+            "a selected bound",
+            "for (var k = 0u; k < select(9u, 3u, i > 3u); k++) { workgroupBarrier(); }",
+            LOOP,
+        ),
+        (
+            "a bound from a function",
+            "for (var k = 0u; k < min(9u, i); k++) { workgroupBarrier(); }",
+            LOOP,
+        ),
+        (
+            "a bound from a conversion",
+            "for (var k = 0u; k < u32(f32(i)); k++) { workgroupBarrier(); }",
+            LOOP,
+        ),
         ("a bound from an operator", "for (var k = 0u; k < ~i; k++) { workgroupBarrier(); }", LOOP),
-        ("a bound from a vector", "for (var k = 0u; k < vec2(9u, i).y; k++) { workgroupBarrier(); }", LOOP),
+        (
+            "a bound from a vector",
+            "for (var k = 0u; k < vec2(9u, i).y; k++) { workgroupBarrier(); }",
+            LOOP,
+        ),
         (
             "a bound that is indexed",
             "let v = vec2(9u, 3u); for (var k = 0u; k < v[i]; k++) { workgroupBarrier(); }",
             LOOP,
         ),
         ("a bound from a call", "for (var k = 0u; k < three(); k++) { workgroupBarrier(); }", LOOP),
-        ("a varying break", "for (var k = 0u; k < 9u; k++) { if i == k { break; } workgroupBarrier(); }", LOOP),
-        ("a varying break behind", "for (var k = 0u; k < 9u; k++) { workgroupBarrier(); if i == k { break; } }", LOOP),
-        ("a varying continue", "for (var k = 0u; k < 9u; k++) { if i == k { continue; } workgroupBarrier(); }", LOOP),
+        (
+            "a varying break",
+            "for (var k = 0u; k < 9u; k++) { if i == k { break; } workgroupBarrier(); }",
+            LOOP,
+        ),
+        (
+            "a varying break behind",
+            "for (var k = 0u; k < 9u; k++) { workgroupBarrier(); if i == k { break; } }",
+            LOOP,
+        ),
+        (
+            "a varying continue",
+            "for (var k = 0u; k < 9u; k++) { if i == k { continue; } workgroupBarrier(); }",
+            LOOP,
+        ),
         (
             "a varying continue of a switch",
             "for (var k = 0u; k < 9u; k++) { switch i { case 1u: { continue; } default: {} } workgroupBarrier(); }",
             LOOP,
         ),
-        ("a varying break-if", "var k = 0u; loop { workgroupBarrier(); continuing { k++; break if k > i; } }", LOOP),
-        ("in a continuing block", "var k = 0u; loop { continuing { k++; workgroupBarrier(); break if k > i; } }", LOOP),
+        (
+            "a varying break-if",
+            "var k = 0u; loop { workgroupBarrier(); continuing { k++; break if k > i; } }",
+            LOOP,
+        ),
+        (
+            "in a continuing block",
+            "var k = 0u; loop { continuing { k++; workgroupBarrier(); break if k > i; } }",
+            LOOP,
+        ),
         (
             "a uniform loop in a varying one",
             "for (var j = 0u; j < i; j++) { for (var k = 0u; k < 9u; k++) { workgroupBarrier(); } }",
             LOOP,
         ),
-        ("a loop of one round in a varying one", "while y[i] < 9u { loop { workgroupBarrier(); break; } }", LOOP),
+        (
+            "a loop of one round in a varying one",
+            "while y[i] < 9u { loop { workgroupBarrier(); break; } }",
+            LOOP,
+        ),
         ("a call in a varying loop", "for (var k = 0u; k < i; k++) { nested(); }", LOOP),
     ];
     for (broken, body, reason) in cases {
@@ -267,26 +381,62 @@ fn barriers_that_some_invocations_miss_are_refused() {
     }
     let function = "barrier(); } fn sometimes(i: u32) { if i < 3u { workgroupBarrier(); }";
     let sometimes = with_passage(&kernel_of("sometimes(i);"), "barrier();", function);
-    assert_refused("in an if of a function", barriers_are_uniform(&sometimes), "sometimes: a barrier in an if");
+    assert_refused(
+        "in an if of a function",
+        barriers_are_uniform(&sometimes),
+        "sometimes: a barrier in an if",
+    );
 }
 
 #[test]
 fn kernels_with_misplaced_barriers_are_refused() {
     let (linear, step) = (kernel_named("linear"), kernel_named("step_gru"));
-    let live = with_passage(linear, "        workgroupBarrier();\n", "        if live { workgroupBarrier(); }\n");
-    assert_refused("linear with a barrier in a branch", barriers_are_uniform(&live), "linear: a barrier in an if");
-    let early = with_passage(linear, "    let first_row =", "    if !live { return; }\n    let first_row =");
-    assert_refused("linear with an early return", barriers_are_uniform(&early), "linear: a barrier after a return");
+    let live = with_passage(
+        linear,
+        "        workgroupBarrier();\n",
+        "        if live { workgroupBarrier(); }\n",
+    );
+    assert_refused(
+        "linear with a barrier in a branch",
+        barriers_are_uniform(&live),
+        "linear: a barrier in an if",
+    );
+    let early = with_passage(
+        linear,
+        "    let first_row =",
+        "    if !live { return; }\n    let first_row =",
+    );
+    assert_refused(
+        "linear with an early return",
+        barriers_are_uniform(&early),
+        "linear: a barrier after a return",
+    );
     let bound = with_passage(linear, "q0 < quads;", "q0 < quads + local_index;");
-    assert_refused("linear with a varying bound", barriers_are_uniform(&bound), "in a loop that is not uniform");
+    assert_refused(
+        "linear with a varying bound",
+        barriers_are_uniform(&bound),
+        "in a loop that is not uniform",
+    );
     let span = with_passage(step, "var span = LANES;", "var span = LANES - lane;");
-    assert_refused("step with a varying counter", barriers_are_uniform(&span), "in a loop that is not uniform");
+    assert_refused(
+        "step with a varying counter",
+        barriers_are_uniform(&span),
+        "in a loop that is not uniform",
+    );
     let narrowed = with_passage(
         kernel_named("sample"),
         "        workgroupBarrier();\n        if narrowed && ",
         "        if narrowed { workgroupBarrier(); }\n        if narrowed && ",
     );
-    assert_refused("sample with a barrier in a branch", barriers_are_uniform(&narrowed), "sample: a barrier in an if");
+    assert_refused(
+        "sample with a barrier in a branch",
+        barriers_are_uniform(&narrowed),
+        "sample: a barrier in an if",
+    );
     let lane = with_passage(step, "&& LANES > 1u;", "&& lane > 1u;");
-    assert_refused("step with a varying condition", barriers_are_uniform(&lane), "in a loop that is not uniform");
+    assert_refused(
+        "step with a varying condition",
+        barriers_are_uniform(&lane),
+        "in a loop that is not uniform",
+    );
 }

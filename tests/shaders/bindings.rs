@@ -1,9 +1,12 @@
 //! Bindings in WGSL are those of the table, from which bind group layouts are made.
 
 use naga::{AddressSpace, Module, StorageAccess};
-use wgpu_rnn::kernel::{Access, Binding, Kernel};
+use wgpu_rnn::internals::kernel::{Access, Binding, Kernel};
 
-use crate::{Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_every_passage, with_passage};
+use crate::{
+    Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_every_passage,
+    with_passage,
+};
 
 /// How a binding is declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +31,9 @@ fn reflected(module: &Module) -> Vec<Declared> {
             let space = match variable.space {
                 AddressSpace::Uniform => Space::Uniform,
                 AddressSpace::Storage { access } if access == StorageAccess::LOAD => Space::Read,
-                AddressSpace::Storage { access } if access == StorageAccess::LOAD | StorageAccess::STORE => {
+                AddressSpace::Storage { access }
+                    if access == StorageAccess::LOAD | StorageAccess::STORE =>
+                {
                     Space::ReadWrite
                 }
                 _ => Space::Other,
@@ -84,10 +89,30 @@ fn bindings_that_differ_from_the_table_are_refused() {
     let writable = "@group(0) @binding(4) var<storage, read_write> bias";
     let more = "@group(0) @binding(6) var<storage, read> more: array<f32>;\n@group(0) @binding(4)";
     let cases = [
-        ("another number", y, "@binding(6) var<storage, read_write> y", r#"(0, 6, "y", ReadWrite), the table (0, 5"#),
-        ("another group", bias, group, r#"WGSL declares (1, 4, "bias", Read), the table (0, 4, "bias", Read)"#),
-        ("another access", bias, writable, r#"(0, 4, "bias", ReadWrite), the table (0, 4, "bias", Read)"#),
-        ("a storage buffer for dims", "<uniform> dims", "<storage, read> dims", r#"(0, 0, "dims", Read), the table"#),
+        (
+            "another number",
+            y,
+            "@binding(6) var<storage, read_write> y",
+            r#"(0, 6, "y", ReadWrite), the table (0, 5"#,
+        ),
+        (
+            "another group",
+            bias,
+            group,
+            r#"WGSL declares (1, 4, "bias", Read), the table (0, 4, "bias", Read)"#,
+        ),
+        (
+            "another access",
+            bias,
+            writable,
+            r#"(0, 4, "bias", ReadWrite), the table (0, 4, "bias", Read)"#,
+        ),
+        (
+            "a storage buffer for dims",
+            "<uniform> dims",
+            "<storage, read> dims",
+            r#"(0, 0, "dims", Read), the table"#,
+        ),
         ("one more", "@group(0) @binding(4)", more, "WGSL declares 7 bindings, the table 6"),
     ];
     for (broken, passage, replacement, reason) in cases {
@@ -105,9 +130,21 @@ fn bindings_that_differ_from_the_table_are_refused() {
 fn a_table_that_differs_from_the_bindings_is_refused() {
     let (linear, step) = (kernel_named("linear"), kernel_named("step_rnn"));
     let fewer = Kernel { bindings: &linear.bindings[..4], ..*linear };
-    assert_refused("a row with a binding less", bindings_agree(&fewer), "WGSL declares 6 bindings, the table 5");
+    assert_refused(
+        "a row with a binding less",
+        bindings_agree(&fewer),
+        "WGSL declares 6 bindings, the table 5",
+    );
     let stepped = Kernel { stepped: true, ..*linear };
-    assert_refused("a step index that WGSL lacks", bindings_agree(&stepped), r#"the table (0, 1, "step_at", Uniform)"#);
+    assert_refused(
+        "a step index that WGSL lacks",
+        bindings_agree(&stepped),
+        r#"the table (0, 1, "step_at", Uniform)"#,
+    );
     let not_stepped = Kernel { stepped: false, ..*step };
-    assert_refused("a step index that the row lacks", bindings_agree(&not_stepped), r#"(0, 1, "step_at", Uniform)"#);
+    assert_refused(
+        "a step index that the row lacks",
+        bindings_agree(&not_stepped),
+        r#"(0, 1, "step_at", Uniform)"#,
+    );
 }

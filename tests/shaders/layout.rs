@@ -5,19 +5,23 @@ use std::mem::{offset_of, size_of};
 use naga::proc::GlobalCtx;
 use naga::{AddressSpace, Expression, Literal, Module, Scalar, TypeInner};
 use wgpu_rnn::Kind;
-use wgpu_rnn::calibrate::kernels::{BLOCK_TILES, TILE_QUADS, WORKGROUP_SIZE};
-use wgpu_rnn::dims::{
-    DropoutDims, EmbedDims, LinearDims, ProbeDims, SampleDims, ScoreDims, SequenceDims, SlotsDims, Step, StepDims,
-    TransferDims,
+use wgpu_rnn::internals::diagnostics::calibrate::kernels::{
+    BLOCK_TILES, TILE_QUADS, WORKGROUP_SIZE,
 };
-use wgpu_rnn::kernel::{
+use wgpu_rnn::internals::kernel::uniforms::{
+    DropoutDims, EmbedDims, LinearDims, ProbeDims, SampleDims, ScoreDims, SequenceDims, SlotsDims,
+    Step, StepDims, TransferDims,
+};
+use wgpu_rnn::internals::kernel::{
     Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, LINEAR_WIDE_TILE, NO_SLOT, NO_TOKEN,
-    QUADS_PER_WORKGROUP, SAMPLE_SITE, SEQUENCE_MAX_HELD, SLOT_VALUES_PER_WORKGROUP, STEP_MAX_ROWS, STEP_TILE_ROWS,
-    STEP_TILE_UNITS, SUBGROUP_MAX_ROWS, SUBGROUP_WORKGROUP_SIZE, TRANSFERS_PER_WORKGROUP,
+    QUADS_PER_WORKGROUP, SAMPLE_SITE, SEQUENCE_MAX_HELD, SLOT_VALUES_PER_WORKGROUP, STEP_MAX_ROWS,
+    STEP_TILE_ROWS, STEP_TILE_UNITS, SUBGROUP_MAX_ROWS, SUBGROUP_WORKGROUP_SIZE,
+    TRANSFERS_PER_WORKGROUP,
 };
 
 use crate::{
-    Verdict, all_kernels, assert_all_accepted, assert_refused, kernel_named, parse, with_every_passage, with_passage,
+    Verdict, all_kernels, assert_all_accepted, assert_refused, kernel_named, parse,
+    with_every_passage, with_passage,
 };
 
 /// A struct: its name, its members except padding, where padding starts, and the size of all.
@@ -134,19 +138,25 @@ fn host_layouts() -> [Layout; 11] {
 
 /// `pad`, or `pad` and a number.
 fn is_padding(member: &str) -> bool {
-    member.strip_prefix("pad").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    member
+        .strip_prefix("pad")
+        .is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The layouts of a module's uniforms, whose members must be `u32` or `f32`.
 fn reflected(module: &Module) -> Result<Vec<Layout>, String> {
     let mut layouts = Vec::new();
-    for (_, variable) in module.global_variables.iter().filter(|(_, variable)| variable.space == AddressSpace::Uniform)
+    for (_, variable) in module
+        .global_variables
+        .iter()
+        .filter(|(_, variable)| variable.space == AddressSpace::Uniform)
     {
         let ty = &module.types[variable.ty];
         let (Some(name), TypeInner::Struct { members, span }) = (&ty.name, &ty.inner) else {
             return Err(format!("the uniform {:?} is not a struct", variable.name));
         };
-        let mut layout = Layout { name: name.clone(), members: Vec::new(), padding: None, span: *span };
+        let mut layout =
+            Layout { name: name.clone(), members: Vec::new(), padding: None, span: *span };
         for member in members {
             let member_name = member.name.clone().unwrap_or_default();
             if is_padding(&member_name) {
@@ -180,7 +190,8 @@ fn layouts_agree(kernel: &Kernel) -> Verdict {
 
 /// The value of a `const` of type `u32`.
 fn constant(module: &Module, name: &str) -> Option<u32> {
-    let (_, constant) = module.constants.iter().find(|(_, constant)| constant.name.as_deref() == Some(name))?;
+    let (_, constant) =
+        module.constants.iter().find(|(_, constant)| constant.name.as_deref() == Some(name))?;
     let GlobalCtx { global_expressions, .. } = module.to_ctx();
     match global_expressions[constant.init] {
         Expression::Literal(Literal::U32(value)) => Some(value),
@@ -200,7 +211,9 @@ fn constants_agree(kernel: &Kernel) -> Verdict {
         "step_lstm" | "step_lstm_unprojected" | "step_lstm_wave" => {
             &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Lstm.gate_count())]
         }
-        "step_gru" | "step_gru_wave" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Gru.gate_count())],
+        "step_gru" | "step_gru_wave" => {
+            &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Gru.gate_count())]
+        }
         "sequence_rnn" => &[
             ("MAX_ROWS", STEP_MAX_ROWS as usize),
             ("MAX_HELD", SEQUENCE_MAX_HELD),
@@ -229,11 +242,15 @@ fn constants_agree(kernel: &Kernel) -> Verdict {
         "embed" | "dropout" => &[("WORKGROUP_SIZE", QUADS_PER_WORKGROUP)],
         "gather" | "scatter" => &[("WORKGROUP_SIZE", TRANSFERS_PER_WORKGROUP)],
         "score" => &[],
-        "load_slots" | "store_slots" => &[("WORKGROUP_SIZE", SLOT_VALUES_PER_WORKGROUP), ("NO_SLOT", NO_SLOT as usize)],
+        "load_slots" | "store_slots" => {
+            &[("WORKGROUP_SIZE", SLOT_VALUES_PER_WORKGROUP), ("NO_SLOT", NO_SLOT as usize)]
+        }
         "sample" => &[("NO_TOKEN", NO_TOKEN as usize), ("SAMPLE_SITE", SAMPLE_SITE as usize)],
         "chain" | "barrier" | "multiply_add" => &[("WORKGROUP_SIZE", WORKGROUP_SIZE)],
         "bandwidth" => &[("WORKGROUP_SIZE", TILE_QUADS), ("BLOCK_TILES", BLOCK_TILES)],
-        other => return Err(format!("list the constants that {other} shares with the host, if any")),
+        other => {
+            return Err(format!("list the constants that {other} shares with the host, if any"));
+        }
     };
     let module = parse(kernel.wgsl)?.module;
     for &(name, want) in want {
@@ -248,7 +265,9 @@ fn constants_agree(kernel: &Kernel) -> Verdict {
 #[test]
 fn uniforms_have_the_layout_of_their_structs() {
     assert_all_accepted(layouts_agree);
-    let module = |kernel: &Kernel| parse(kernel.wgsl).unwrap_or_else(|e| panic!("{}: {e}", kernel.name)).module;
+    let module = |kernel: &Kernel| {
+        parse(kernel.wgsl).unwrap_or_else(|e| panic!("{}: {e}", kernel.name)).module
+    };
     let reflect = |kernel: &'static Kernel| reflected(&module(kernel)).expect("accepted above");
     let found: Vec<Layout> = all_kernels().into_iter().flat_map(reflect).collect();
     for host in host_layouts() {
@@ -264,15 +283,28 @@ fn constants_are_those_of_the_host() {
 #[test]
 fn structs_that_differ_from_the_host_are_refused() {
     let step = kernel_named("step_lstm");
-    let swapped = ("    seq_len: u32,\n    first_step: u32,", "    first_step: u32,\n    seq_len: u32,");
+    let swapped =
+        ("    seq_len: u32,\n    first_step: u32,", "    first_step: u32,\n    seq_len: u32,");
     let cases = [
         ("members in another order", swapped, r#"members: [("first_step", 0), ("seq_len", 4)"#),
-        ("an aligned member", ("    batch: u32,", "    @align(16) batch: u32,"), r#"("batch", 16)"#),
+        (
+            "an aligned member",
+            ("    batch: u32,", "    @align(16) batch: u32,"),
+            r#"("batch", 16)"#,
+        ),
         ("no padding", ("    pad: vec2<u32>,\n", ""), "padding: None"),
         ("less padding", ("    pad: vec2<u32>,", "    pad: u32,"), "span: 60"),
         ("a larger struct", ("    pad2: u32,\n", "    pad2: vec2<u32>,\n"), "span: 24"),
-        ("a member more", ("    pad: vec2<u32>,", "    more: u32,\n    pad: u32,"), r#"("more", 56)"#),
-        ("a struct of another name", ("struct Step {", "alias Step = At;\nstruct At {"), "there is no At on the host"),
+        (
+            "a member more",
+            ("    pad: vec2<u32>,", "    more: u32,\n    pad: u32,"),
+            r#"("more", 56)"#,
+        ),
+        (
+            "a struct of another name",
+            ("struct Step {", "alias Step = At;\nstruct At {"),
+            "there is no At on the host",
+        ),
     ];
     for (broken, (passage, replacement), reason) in cases {
         assert_refused(broken, layouts_agree(&with_passage(step, passage, replacement)), reason);
@@ -281,7 +313,11 @@ fn structs_that_differ_from_the_host_are_refused() {
     assert_refused("a member of another name", layouts_agree(&renamed), r#"("tiles", 32)"#);
     let signed = with_passage(step, "    unit_tiles: u32,", "    unit_tiles: i32,");
     let signed = with_every_passage(&signed, "dims.unit_tiles", "u32(dims.unit_tiles)");
-    assert_refused("a signed member", layouts_agree(&signed), "StepDims.unit_tiles is neither u32 nor f32");
+    assert_refused(
+        "a signed member",
+        layouts_agree(&signed),
+        "StepDims.unit_tiles is neither u32 nor f32",
+    );
     let float = with_passage(step, "    unit_tiles: u32,", "    unit_tiles: f32,");
     let float = with_every_passage(&float, "dims.unit_tiles", "u32(dims.unit_tiles)");
     assert_refused("a member that is a float", layouts_agree(&float), r#"("unit_tiles: f32", 32)"#);
@@ -296,13 +332,31 @@ fn structs_that_differ_from_the_host_are_refused() {
 #[test]
 fn constants_that_differ_from_the_host_are_refused() {
     let tile = with_passage(kernel_named("linear"), "const TILE = 32u;", "const TILE = 16u;");
-    assert_refused("another tile", constants_agree(&tile), "TILE is Some(16) in WGSL, 32 on the host");
-    let rows = with_passage(kernel_named("step_gru"), "const MAX_ROWS = 8u;", "const MAX_ROWS = 4u;");
-    assert_refused("fewer rows", constants_agree(&rows), "MAX_ROWS is Some(4) in WGSL, 8 on the host");
-    let gates = with_passage(kernel_named("step_gru"), "const GATE_COUNT = 3u;", "const GATE_COUNT = 4u;");
-    assert_refused("another gate count", constants_agree(&gates), "GATE_COUNT is Some(4) in WGSL, 3 on the host");
+    assert_refused(
+        "another tile",
+        constants_agree(&tile),
+        "TILE is Some(16) in WGSL, 32 on the host",
+    );
+    let rows =
+        with_passage(kernel_named("step_gru"), "const MAX_ROWS = 8u;", "const MAX_ROWS = 4u;");
+    assert_refused(
+        "fewer rows",
+        constants_agree(&rows),
+        "MAX_ROWS is Some(4) in WGSL, 8 on the host",
+    );
+    let gates =
+        with_passage(kernel_named("step_gru"), "const GATE_COUNT = 3u;", "const GATE_COUNT = 4u;");
+    assert_refused(
+        "another gate count",
+        constants_agree(&gates),
+        "GATE_COUNT is Some(4) in WGSL, 3 on the host",
+    );
     let gone = Kernel { name: "linear", ..*kernel_named("step_rnn") };
     assert_refused("a constant that is gone", constants_agree(&gone), "TILE is None in WGSL");
     let unknown = Kernel { name: "new", ..*kernel_named("step_rnn") };
-    assert_refused("a kernel that nobody listed", constants_agree(&unknown), "list the constants that new shares");
+    assert_refused(
+        "a kernel that nobody listed",
+        constants_agree(&unknown),
+        "list the constants that new shares",
+    );
 }

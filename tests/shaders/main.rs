@@ -16,9 +16,11 @@ mod writers;
 
 use naga::Module;
 use naga::front::wgsl;
-use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
-use wgpu_rnn::calibrate::kernels::KERNELS as PROBES;
-use wgpu_rnn::kernel::{KERNELS, Kernel};
+use naga::valid::{
+    Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator,
+};
+use wgpu_rnn::internals::diagnostics::calibrate::kernels::KERNELS as PROBES;
+use wgpu_rnn::internals::kernel::{KERNELS, Kernel};
 
 /// What a rule found: nothing, or what is wrong.
 type Verdict = Result<(), String>;
@@ -38,7 +40,9 @@ fn parse(text: &str) -> Result<Shader, String> {
 fn parse_with(text: &str, capabilities: Capabilities) -> Result<Shader, String> {
     let mut options = wgsl::Options::new();
     options.capabilities = Capabilities::empty();
-    let module = wgsl::Frontend::new_with_options(options).parse(text).map_err(|error| error.emit_to_string(text))?;
+    let module = wgsl::Frontend::new_with_options(options)
+        .parse(text)
+        .map_err(|error| error.emit_to_string(text))?;
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(ShaderStages::COMPUTE)
         .subgroup_operations(SubgroupOperationSet::all())
@@ -90,6 +94,8 @@ fn assert_all_accepted(rule: impl Fn(&Kernel) -> Verdict) {
 fn assert_refused(broken: &str, verdict: Verdict, reason: &str) {
     match verdict {
         Ok(()) => panic!("{broken}: accepted, want a refusal with '{reason}'"),
-        Err(got) => assert!(got.contains(reason), "{broken}: refused with '{got}', want '{reason}'"),
+        Err(got) => {
+            assert!(got.contains(reason), "{broken}: refused with '{got}', want '{reason}'")
+        }
     }
 }

@@ -2,12 +2,16 @@
 
 use naga::valid::Capabilities;
 use naga::{Arena, Expression, MathFunction};
-use wgpu_rnn::kernel::Kernel;
+use wgpu_rnn::internals::kernel::Kernel;
 
-use crate::{Verdict, assert_all_accepted, assert_refused, kernel_named, parse, parse_with, with_passage, with_text};
+use crate::{
+    Verdict, assert_all_accepted, assert_refused, kernel_named, parse, parse_with, with_passage,
+    with_text,
+};
 
 /// Built-in functions that overflow inside on some drivers and give NaN; `shaders/shared/activation.wgsl` is safe.
-const UNSAFE_FUNCTIONS: [MathFunction; 3] = [MathFunction::Tanh, MathFunction::Sinh, MathFunction::Cosh];
+const UNSAFE_FUNCTIONS: [MathFunction; 3] =
+    [MathFunction::Tanh, MathFunction::Sinh, MathFunction::Cosh];
 
 /// The text is valid with no capability, but for one where weights are stored as f16, which OpenGL before 4.2 lacks, and
 /// one where the kernel is only planned for devices that have it.
@@ -20,13 +24,20 @@ fn smallest_capabilities(kernel: &Kernel) -> Verdict {
 
 /// The text asks for no extension. Directives come before all declarations, each ended by a semicolon.
 fn no_directives(kernel: &Kernel) -> Verdict {
-    let code: Vec<&str> =
-        kernel.wgsl.lines().map(|line| line.split_once("//").map_or(line, |(code, _)| code)).collect();
+    let code: Vec<&str> = kernel
+        .wgsl
+        .lines()
+        .map(|line| line.split_once("//").map_or(line, |(code, _)| code))
+        .collect();
     let code = code.join("\n");
     for statement in code.split(';').map(str::trim_start) {
-        let word = statement.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+        let word =
+            statement.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
         if ["enable", "requires", "diagnostic"].contains(&word) {
-            return Err(format!("the directive '{}'", statement.lines().next().unwrap_or_default()));
+            return Err(format!(
+                "the directive '{}'",
+                statement.lines().next().unwrap_or_default()
+            ));
         }
     }
     Ok(())
@@ -44,7 +55,10 @@ fn no_unsafe_functions(kernel: &Kernel) -> Verdict {
     let functions = module.functions.iter().map(|(_, function)| function);
     for function in functions.chain(module.entry_points.iter().map(|entry| &entry.function)) {
         if let Some(fun) = find(&function.expressions) {
-            return Err(format!("{} calls {fun:?}", function.name.as_deref().unwrap_or(kernel.entry)));
+            return Err(format!(
+                "{} calls {fun:?}",
+                function.name.as_deref().unwrap_or(kernel.entry)
+            ));
         }
     }
     find(&module.global_expressions).map_or(Ok(()), |fun| Err(format!("a constant calls {fun:?}")))
@@ -72,23 +86,39 @@ fn capabilities_and_invalid_texts_are_refused() {
         ("half precision", "let z = sum", "let z = f32(f16(1.0)) * sum", "f16"),
         ("double precision", "let z = sum", "let z = f32(f64(1.0)) * sum", "f64"),
         ("subgroups", "let z = sum", "let z = subgroupAdd(sum)", "SUBGROUP"),
-        ("a write to a read-only binding", "let z = sum", "bias[0] = 0.0;\n        let z = sum", "bias"),
+        (
+            "a write to a read-only binding",
+            "let z = sum",
+            "bias[0] = 0.0;\n        let z = sum",
+            "bias",
+        ),
         ("a name declared twice", "fn load_w(", "fn load_x(", "redefinition of `load_x`"),
         ("a syntax error", "fn load_w(", "fn load_w[", "expected"),
-        ("halves in a kernel without them", "let z = sum", "let z = unpack2x16float(1u).x * sum", "FLOAT16_IN_FLOAT32"),
+        (
+            "halves in a kernel without them",
+            "let z = sum",
+            "let z = unpack2x16float(1u).x * sum",
+            "FLOAT16_IN_FLOAT32",
+        ),
         ("immediate data", "var<uniform> dims", "var<immediate> dims", "IMMEDIATES"),
     ];
     for (broken, passage, replacement, reason) in cases {
-        assert_refused(broken, smallest_capabilities(&with_passage(linear, passage, replacement)), reason);
+        assert_refused(
+            broken,
+            smallest_capabilities(&with_passage(linear, passage, replacement)),
+            reason,
+        );
     }
 }
 
 #[test]
 fn directives_are_refused() {
     let linear = kernel_named("linear");
-    for directive in
-        ["enable f16;", "requires readonly_and_readwrite_storage_textures;", "diagnostic(off, derivative_uniformity);"]
-    {
+    for directive in [
+        "enable f16;",
+        "requires readonly_and_readwrite_storage_textures;",
+        "diagnostic(off, derivative_uniformity);",
+    ] {
         let kernel = with_text(linear, format!("// A comment; then\n{directive}\n{}", linear.wgsl));
         assert_refused(directive, no_directives(&kernel), directive.trim_end_matches(';'));
     }
@@ -99,14 +129,21 @@ fn directives_are_refused() {
 #[test]
 fn unsafe_functions_are_refused() {
     let lstm = kernel_named("step_lstm");
-    for (function, reason) in [("tanh", "advance calls Tanh"), ("sinh", "calls Sinh"), ("cosh", "calls Cosh")] {
+    for (function, reason) in
+        [("tanh", "advance calls Tanh"), ("sinh", "calls Sinh"), ("cosh", "calls Cosh")]
+    {
         let kernel = with_passage(lstm, "o * tanh_exact(cell)", &format!("o * {function}(cell)"));
         assert_refused(function, no_unsafe_functions(&kernel), reason);
     }
     let entry = with_passage(lstm, "if live {", "if tanh(f32(lane)) > 0.5 {");
     assert_refused("tanh in the entry point", no_unsafe_functions(&entry), "step calls Tanh");
-    let unused = with_text(lstm, format!("{}fn unused(x: f32) -> f32 {{ return tanh(x); }}\n", lstm.wgsl));
-    assert_refused("tanh in a function that nobody calls", no_unsafe_functions(&unused), "unused calls Tanh");
+    let unused =
+        with_text(lstm, format!("{}fn unused(x: f32) -> f32 {{ return tanh(x); }}\n", lstm.wgsl));
+    assert_refused(
+        "tanh in a function that nobody calls",
+        no_unsafe_functions(&unused),
+        "unused calls Tanh",
+    );
     let scale = with_passage(
         lstm,
         "const MAX_ROWS",

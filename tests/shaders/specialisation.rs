@@ -12,12 +12,14 @@ use naga::proc::Layouter;
 use naga::valid::ModuleInfo;
 use naga::{AddressSpace, Expression, Module, ShaderStage};
 use wgpu_rnn::Error;
-use wgpu_rnn::dims::Dims;
-use wgpu_rnn::kernel::{Kernel, Override, WorkgroupUse};
-use wgpu_rnn::limits::Limits;
-use wgpu_rnn::plan::check_kernel;
+use wgpu_rnn::internals::kernel::uniforms::Dims;
+use wgpu_rnn::internals::kernel::{Kernel, Override, WorkgroupUse};
+use wgpu_rnn::internals::plan::check_kernel;
+use wgpu_rnn::internals::plan::limits::Limits;
 
-use crate::{Shader, Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_passage};
+use crate::{
+    Shader, Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_passage,
+};
 
 /// WebGPU's default limits of a workgroup: its size along x, y and z, its invocations and its bytes of memory.
 const DEFAULTS: [(&str, u32); 5] = [
@@ -40,8 +42,12 @@ pub(crate) struct Specialised {
 /// Every combination of the legal values.
 pub(crate) fn grid(kernel: &Kernel) -> Vec<Values> {
     kernel.overrides.iter().fold(vec![Vec::new()], |points, Override { name, values }| {
-        let with_value = |point: &Values, value| point.iter().copied().chain([(*name, value)]).collect();
-        points.iter().flat_map(|point| values.iter().map(|&value| with_value(point, value))).collect()
+        let with_value =
+            |point: &Values, value| point.iter().copied().chain([(*name, value)]).collect();
+        points
+            .iter()
+            .flat_map(|point| values.iter().map(|&value| with_value(point, value)))
+            .collect()
     })
 }
 
@@ -62,8 +68,12 @@ pub(crate) fn specialise(
 fn reflected(module: &Module) -> Result<WorkgroupUse, String> {
     let mut layouter = Layouter::default();
     layouter.update(module.to_ctx()).map_err(|error| error.to_string())?;
-    let workgroup = module.global_variables.iter().filter(|(_, variable)| variable.space == AddressSpace::WorkGroup);
-    let storage = workgroup.map(|(_, variable)| layouter[variable.ty].size.next_multiple_of(16)).sum();
+    let workgroup = module
+        .global_variables
+        .iter()
+        .filter(|(_, variable)| variable.space == AddressSpace::WorkGroup);
+    let storage =
+        workgroup.map(|(_, variable)| layouter[variable.ty].size.next_multiple_of(16)).sum();
     Ok(WorkgroupUse { size: module.entry_points[0].workgroup_size, storage })
 }
 
@@ -71,13 +81,22 @@ fn reflected(module: &Module) -> Result<WorkgroupUse, String> {
 fn exceeded(needs: &WorkgroupUse) -> Vec<&'static str> {
     let [x, y, z] = needs.size;
     let needed = [x, y, z, x * y * z, needs.storage];
-    DEFAULTS.iter().zip(needed).filter(|((_, allowed), needed)| needed > allowed).map(|((name, _), _)| *name).collect()
+    DEFAULTS
+        .iter()
+        .zip(needed)
+        .filter(|((_, allowed), needed)| needed > allowed)
+        .map(|((name, _), _)| *name)
+        .collect()
 }
 
 /// Sizes of nothing, with which loops take no iterations.
 fn no_dims(kernel: &Kernel) -> Dims {
     // A row takes the dims of another kernel for nothing to do.
-    if kernel.name == "linear" { Dims::Step(Zeroable::zeroed()) } else { Dims::Linear(Zeroable::zeroed()) }
+    if kernel.name == "linear" {
+        Dims::Step(Zeroable::zeroed())
+    } else {
+        Dims::Linear(Zeroable::zeroed())
+    }
 }
 
 /// Every point of the grid specialises, needs what the table says, and stays within WebGPU's default limits; where it
@@ -86,7 +105,8 @@ fn grid_agrees(kernel: &Kernel) -> Verdict {
     let shader = parse(kernel.wgsl)?;
     let limits = Limits::of(&wgpu::Limits::defaults(), false);
     for values in grid(kernel) {
-        let specialised = specialise(&shader, kernel, &values).map_err(|error| format!("{values:?}: {error}"))?;
+        let specialised =
+            specialise(&shader, kernel, &values).map_err(|error| format!("{values:?}: {error}"))?;
         let (got, want) = (reflected(&specialised.module)?, (kernel.workgroup)(&values));
         if got != want {
             return Err(format!("{values:?}: WGSL needs {got:?}, the table says {want:?}"));
@@ -96,7 +116,9 @@ fn grid_agrees(kernel: &Kernel) -> Verdict {
             Ok(()) if exceeded.is_empty() => {}
             Ok(()) => return Err(format!("{values:?}: plans accept what exceeds {exceeded:?}")),
             Err(Error::Limit { limit, .. }) if exceeded.contains(&limit) => {}
-            Err(error) => return Err(format!("{values:?}: plans refuse what exceeds {exceeded:?}: {error}")),
+            Err(error) => {
+                return Err(format!("{values:?}: plans refuse what exceeds {exceeded:?}: {error}"));
+            }
         }
     }
     Ok(())
@@ -142,7 +164,11 @@ fn the_grid_is_complete() {
     let points = grid(kernel_named("step_rnn"));
     assert_eq!(points.len(), 2 * 6 * 4 * 2, "every combination of the four overrides of step_rnn");
     assert_eq!(points.iter().collect::<BTreeSet<_>>().len(), points.len(), "no combination twice");
-    assert_eq!(grid(&Kernel { overrides: &[], ..*kernel_named("linear") }), [[]], "one pipeline without overrides");
+    assert_eq!(
+        grid(&Kernel { overrides: &[], ..*kernel_named("linear") }),
+        [[]],
+        "one pipeline without overrides"
+    );
 }
 
 #[test]
@@ -181,13 +207,26 @@ fn empty_workgroups_are_errors() {
 fn tables_that_differ_from_the_text_are_refused() {
     let (linear, step) = (kernel_named("linear"), kernel_named("step_lstm"));
     let size = with_passage(linear, "@workgroup_size(8, 8)", "@workgroup_size(8, 4)");
-    assert_refused("another size", grid_agrees(&size), "WGSL needs WorkgroupUse { size: [8, 4, 1], storage: 5120 }");
+    assert_refused(
+        "another size",
+        grid_agrees(&size),
+        "WGSL needs WorkgroupUse { size: [8, 4, 1], storage: 5120 }",
+    );
     let more = with_passage(linear, "sh_w: array<vec4<f32>, 160>", "sh_w: array<vec4<f32>, 161>");
     assert_refused("16 bytes more", grid_agrees(&more), "storage: 5136 }, the table says");
-    let sums = with_passage(step, "u32 = WORKGROUP_SIZE * ROWS;", "u32 = WORKGROUP_SIZE * (ROWS + 1u);");
-    assert_refused("an array of another size", grid_agrees(&sums), "storage: 1024 }, the table says");
+    let sums =
+        with_passage(step, "u32 = WORKGROUP_SIZE * ROWS;", "u32 = WORKGROUP_SIZE * (ROWS + 1u);");
+    assert_refused(
+        "an array of another size",
+        grid_agrees(&sums),
+        "storage: 1024 }, the table says",
+    );
     let unknown = Kernel { overrides: &[Override { name: "TILES", values: &[1] }], ..*linear };
-    assert_refused("an override that WGSL lacks", grid_agrees(&unknown), "'TILES' not found in the shader");
+    assert_refused(
+        "an override that WGSL lacks",
+        grid_agrees(&unknown),
+        "'TILES' not found in the shader",
+    );
     let empty = Kernel { overrides: &[Override { name: "WORKGROUP_SIZE", values: &[0] }], ..*step };
     assert_refused("a workgroup of nothing", grid_agrees(&empty), "strictly positive");
 }
@@ -195,14 +234,32 @@ fn tables_that_differ_from_the_text_are_refused() {
 #[test]
 fn overrides_that_the_table_lacks_are_refused() {
     let linear = kernel_named("linear");
-    let more = with_passage(linear, "override ACTIVATION", "override TILES: u32 = 1u;\noverride ACTIVATION");
-    assert_refused("an override more", overrides_are_listed(&more), r#"{"ACTIVATION", "TILES"}, the table's"#);
-    let required = with_passage(linear, "override ACTIVATION", "override TILES: u32;\noverride ACTIVATION");
-    assert_refused("an override without a default", overrides_are_listed(&required), r#"{"ACTIVATION", "TILES"}"#);
+    let more = with_passage(
+        linear,
+        "override ACTIVATION",
+        "override TILES: u32 = 1u;\noverride ACTIVATION",
+    );
+    assert_refused(
+        "an override more",
+        overrides_are_listed(&more),
+        r#"{"ACTIVATION", "TILES"}, the table's"#,
+    );
+    let required =
+        with_passage(linear, "override ACTIVATION", "override TILES: u32;\noverride ACTIVATION");
+    assert_refused(
+        "an override without a default",
+        overrides_are_listed(&required),
+        r#"{"ACTIVATION", "TILES"}"#,
+    );
     let fewer = Kernel { overrides: &[], ..*linear };
     assert_refused("a row without the override", overrides_are_listed(&fewer), "the table's {}");
-    let valueless = Kernel { overrides: &[Override { name: "ACTIVATION", values: &[] }], ..*linear };
-    assert_refused("an override that cannot be chosen", overrides_are_listed(&valueless), "has no legal value");
+    let valueless =
+        Kernel { overrides: &[Override { name: "ACTIVATION", values: &[] }], ..*linear };
+    assert_refused(
+        "an override that cannot be chosen",
+        overrides_are_listed(&valueless),
+        "has no legal value",
+    );
 }
 
 #[test]
@@ -217,13 +274,21 @@ fn specialisations_beyond_the_limits_are_refused_by_name() {
         let overrides: Vec<Override> = step
             .overrides
             .iter()
-            .map(|entry| if entry.name == name { Override { name, values: vec![value].leak() } } else { *entry })
+            .map(|entry| {
+                if entry.name == name {
+                    Override { name, values: vec![value].leak() }
+                } else {
+                    *entry
+                }
+            })
             .collect();
         let kernel = Kernel { overrides: overrides.leak(), ..*step };
         grid_agrees(&kernel).unwrap_or_else(|e| panic!("{name} {value}: {e}"));
         let limits = Limits::of(&wgpu::Limits::defaults(), false);
         match check_kernel(&kernel, &grid(&kernel)[0], &no_dims(&kernel), &limits) {
-            Err(Error::Limit { limit, .. }) => assert_eq!(limit, want, "the limit that {name} {value} exceeds"),
+            Err(Error::Limit { limit, .. }) => {
+                assert_eq!(limit, want, "the limit that {name} {value} exceeds")
+            }
             other => panic!("{name} {value}: want a refusal by {want}, got {other:?}"),
         }
     }
@@ -232,7 +297,11 @@ fn specialisations_beyond_the_limits_are_refused_by_name() {
     let deep = with_passage(linear, "@workgroup_size(8, 8)", "@workgroup_size(1, 1, 65)");
     let deep = Kernel { workgroup: |_| WorkgroupUse { size: [1, 1, 65], storage: 5120 }, ..deep };
     let verdict = grid_agrees(&deep);
-    assert_refused("a workgroup that is too deep", verdict, r#"accept what exceeds ["max_compute_workgroup_size_z"]"#);
+    assert_refused(
+        "a workgroup that is too deep",
+        verdict,
+        r#"accept what exceeds ["max_compute_workgroup_size_z"]"#,
+    );
     // Nor may plans refuse what stays within them.
     let bindings = linear.bindings.iter().chain(linear.bindings).copied().collect::<Vec<_>>();
     let wide = Kernel { bindings: bindings.leak(), ..*linear };

@@ -17,7 +17,8 @@ pub(crate) struct Uniformity<'a> {
 impl<'a> Uniformity<'a> {
     /// Takes every variable for uniform until a store says otherwise, and starts again until nothing more is found.
     pub fn of(module: &'a Module, function: &'a Function) -> Self {
-        let mut uniformity = Self { module, function, varying: HashSet::new(), uniform: Vec::new() };
+        let mut uniformity =
+            Self { module, function, varying: HashSet::new(), uniform: Vec::new() };
         loop {
             uniformity.expressions();
             let before = uniformity.varying.len();
@@ -50,7 +51,9 @@ impl<'a> Uniformity<'a> {
                 Expression::Swizzle { vector, .. } => is(vector),
                 Expression::Unary { expr, .. } | Expression::As { expr, .. } => is(expr),
                 Expression::Binary { left, right, .. } => is(left) && is(right),
-                Expression::Select { condition, accept, reject } => is(condition) && is(accept) && is(reject),
+                Expression::Select { condition, accept, reject } => {
+                    is(condition) && is(accept) && is(reject)
+                }
                 Expression::Relational { argument, .. } => is(argument),
                 Expression::Math { arg, arg1, arg2, arg3, .. } => {
                     is(arg) && [arg1, arg2, arg3].into_iter().flatten().all(is)
@@ -70,7 +73,9 @@ impl<'a> Uniformity<'a> {
     fn variable(&self, pointer: Handle<Expression>) -> Option<Handle<LocalVariable>> {
         match self.function.expressions[pointer] {
             Expression::LocalVariable(variable) => Some(variable),
-            Expression::Access { base, .. } | Expression::AccessIndex { base, .. } => self.variable(base),
+            Expression::Access { base, .. } | Expression::AccessIndex { base, .. } => {
+                self.variable(base)
+            }
             _ => None,
         }
     }
@@ -80,12 +85,15 @@ impl<'a> Uniformity<'a> {
     fn stores(&mut self, block: &Block, divergent: bool) {
         for statement in block {
             match statement {
-                Statement::Store { pointer, value } if divergent || !self.is(*pointer) || !self.is(*value) => {
+                Statement::Store { pointer, value }
+                    if divergent || !self.is(*pointer) || !self.is(*value) =>
+                {
                     self.varying.extend(self.variable(*pointer));
                 }
                 // A function may write through a pointer.
                 Statement::Call { arguments, .. } => {
-                    let variables: Vec<_> = arguments.iter().filter_map(|&argument| self.variable(argument)).collect();
+                    let variables: Vec<_> =
+                        arguments.iter().filter_map(|&argument| self.variable(argument)).collect();
                     self.varying.extend(variables);
                 }
                 Statement::Block(block) => self.stores(block, divergent),
@@ -112,12 +120,19 @@ impl<'a> Uniformity<'a> {
 
     /// Whether all invocations go round a loop equally often, and together.
     pub fn loop_is_uniform(&self, body: &Block, break_if: Option<Handle<Expression>>) -> bool {
-        break_if.is_none_or(|condition| self.is(condition)) && self.jumps_are_uniform(body, true, true, true)
+        break_if.is_none_or(|condition| self.is(condition))
+            && self.jumps_are_uniform(body, true, true, true)
     }
 
     /// Whether every jump out of a loop's iteration stands under uniform conditions. `breaks` and `continues` say
     /// whether those found here belong to that loop, or to a switch or another loop inside.
-    fn jumps_are_uniform(&self, block: &Block, uniform: bool, breaks: bool, continues: bool) -> bool {
+    fn jumps_are_uniform(
+        &self,
+        block: &Block,
+        uniform: bool,
+        breaks: bool,
+        continues: bool,
+    ) -> bool {
         block.iter().all(|statement| match statement {
             Statement::Break => !breaks || uniform,
             Statement::Continue => !continues || uniform,
@@ -125,15 +140,19 @@ impl<'a> Uniformity<'a> {
             Statement::Block(block) => self.jumps_are_uniform(block, uniform, breaks, continues),
             Statement::If { condition, accept, reject } => {
                 let uniform = uniform && self.is(*condition);
-                [accept, reject].iter().all(|block| self.jumps_are_uniform(block, uniform, breaks, continues))
+                [accept, reject]
+                    .iter()
+                    .all(|block| self.jumps_are_uniform(block, uniform, breaks, continues))
             }
             Statement::Switch { selector, cases } => {
                 let uniform = uniform && self.is(*selector);
-                cases.iter().all(|case| self.jumps_are_uniform(&case.body, uniform, false, continues))
+                cases
+                    .iter()
+                    .all(|case| self.jumps_are_uniform(&case.body, uniform, false, continues))
             }
-            Statement::Loop { body, continuing, .. } => {
-                [body, continuing].iter().all(|block| self.jumps_are_uniform(block, uniform, false, false))
-            }
+            Statement::Loop { body, continuing, .. } => [body, continuing]
+                .iter()
+                .all(|block| self.jumps_are_uniform(block, uniform, false, false)),
             _ => true,
         })
     }

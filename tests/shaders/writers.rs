@@ -6,7 +6,7 @@
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::{ResourceBinding, ShaderStage};
-use wgpu_rnn::kernel::{Access, KERNELS, Kernel};
+use wgpu_rnn::internals::kernel::{Access, KERNELS, Kernel};
 
 use crate::specialisation::{Specialised, grid, specialise};
 use crate::{Verdict, assert_all_accepted, assert_refused, kernel_named, parse};
@@ -38,12 +38,20 @@ const RESTRICTED: BoundsCheckPolicies = BoundsCheckPolicies {
 /// The bindings of the table, and whether each is written.
 fn bindings(kernel: &Kernel) -> Vec<(ResourceBinding, bool)> {
     let uniforms = (0..=u32::from(kernel.stepped)).map(|index| (index, false));
-    let storage = kernel.bindings.iter().map(|binding| (binding.index, binding.access == Access::ReadWrite));
-    uniforms.chain(storage).map(|(binding, mutable)| (ResourceBinding { group: 0, binding }, mutable)).collect()
+    let storage =
+        kernel.bindings.iter().map(|binding| (binding.index, binding.access == Access::ReadWrite));
+    uniforms
+        .chain(storage)
+        .map(|(binding, mutable)| (ResourceBinding { group: 0, binding }, mutable))
+        .collect()
 }
 
 /// Vulkan without any optional feature, but for kernels that are planned only where there are subgroups.
-fn spir_v(lang_version: (u8, u8), kernel: &Kernel, specialised: &Specialised) -> Result<String, String> {
+fn spir_v(
+    lang_version: (u8, u8),
+    kernel: &Kernel,
+    specialised: &Specialised,
+) -> Result<String, String> {
     let subgroups = [spv::Capability::GroupNonUniform, spv::Capability::GroupNonUniformShuffle];
     let optional = subgroups.into_iter().filter(|_| kernel.needs_subgroups());
     let info = |binding| spv::BindingInfo { descriptor_set: 0, binding, binding_array_size: None };
@@ -56,15 +64,30 @@ fn spir_v(lang_version: (u8, u8), kernel: &Kernel, specialised: &Specialised) ->
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
         ..spv::Options::default()
     };
-    let pipeline = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: kernel.entry.to_owned() };
+    let pipeline = spv::PipelineOptions {
+        shader_stage: ShaderStage::Compute,
+        entry_point: kernel.entry.to_owned(),
+    };
     let words = spv::write_vec(&specialised.module, &specialised.info, &options, Some(&pipeline));
-    Ok(words.map_err(|error| error.to_string())?.iter().map(|word| format!("{word:08x} ")).collect())
+    Ok(words
+        .map_err(|error| error.to_string())?
+        .iter()
+        .map(|word| format!("{word:08x} "))
+        .collect())
 }
 
 /// Metal: the table's buffers, and behind them the buffer of their sizes.
-fn msl(lang_version: (u8, u8), kernel: &Kernel, specialised: &Specialised) -> Result<String, String> {
+fn msl(
+    lang_version: (u8, u8),
+    kernel: &Kernel,
+    specialised: &Specialised,
+) -> Result<String, String> {
     let slots = bindings(kernel).into_iter().zip(0..);
-    let target = |slot, mutable| msl::BindTarget { buffer: Some(slot), mutable, ..msl::BindTarget::default() };
+    let target = |slot, mutable| msl::BindTarget {
+        buffer: Some(slot),
+        mutable,
+        ..msl::BindTarget::default()
+    };
     let resources = msl::EntryPointResources {
         sizes_buffer: Some(bindings(kernel).len() as u8),
         resources: slots.map(|((at, mutable), slot)| (at, target(slot, mutable))).collect(),
@@ -84,12 +107,19 @@ fn msl(lang_version: (u8, u8), kernel: &Kernel, specialised: &Specialised) -> Re
     };
     let written = msl::write_string(&specialised.module, &specialised.info, &options, &pipeline);
     let (text, info) = written.map_err(|error| error.to_string())?;
-    info.entry_point_names.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+    info.entry_point_names
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| error.to_string())?;
     Ok(text)
 }
 
 /// Direct3D 12.
-fn hlsl(shader_model: hlsl::ShaderModel, kernel: &Kernel, specialised: &Specialised) -> Result<String, String> {
+fn hlsl(
+    shader_model: hlsl::ShaderModel,
+    kernel: &Kernel,
+    specialised: &Specialised,
+) -> Result<String, String> {
     let target = |register| hlsl::BindTarget { register, ..hlsl::BindTarget::default() };
     let options = hlsl::Options {
         shader_model,
@@ -98,16 +128,29 @@ fn hlsl(shader_model: hlsl::ShaderModel, kernel: &Kernel, specialised: &Speciali
         zero_initialize_workgroup_memory: false,
         ..hlsl::Options::default()
     };
-    let pipeline = hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, kernel.entry.to_owned())) };
+    let pipeline = hlsl::PipelineOptions {
+        entry_point: Some((ShaderStage::Compute, kernel.entry.to_owned())),
+    };
     let mut text = String::new();
-    let written = hlsl::Writer::new(&mut text, &options, &pipeline).write(&specialised.module, &specialised.info, None);
+    let written = hlsl::Writer::new(&mut text, &options, &pipeline).write(
+        &specialised.module,
+        &specialised.info,
+        None,
+    );
     let info = written.map_err(|error| error.to_string())?;
-    info.entry_point_names.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+    info.entry_point_names
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| error.to_string())?;
     Ok(text)
 }
 
 /// OpenGL, where wgpu leaves bounds to the driver.
-fn glsl(version: glsl::Version, kernel: &Kernel, specialised: &Specialised) -> Result<String, String> {
+fn glsl(
+    version: glsl::Version,
+    kernel: &Kernel,
+    specialised: &Specialised,
+) -> Result<String, String> {
     let options = glsl::Options {
         version,
         binding_map: bindings(kernel).into_iter().map(|(at, _)| (at, at.binding as u8)).collect(),
@@ -121,9 +164,16 @@ fn glsl(version: glsl::Version, kernel: &Kernel, specialised: &Specialised) -> R
     };
     let mut text = String::new();
     let policies = BoundsCheckPolicies::default();
-    glsl::Writer::new(&mut text, &specialised.module, &specialised.info, &options, &pipeline, policies)
-        .and_then(|mut writer| writer.write())
-        .map_err(|error| error.to_string())?;
+    glsl::Writer::new(
+        &mut text,
+        &specialised.module,
+        &specialised.info,
+        &options,
+        &pipeline,
+        policies,
+    )
+    .and_then(|mut writer| writer.write())
+    .map_err(|error| error.to_string())?;
     Ok(text)
 }
 
@@ -131,10 +181,12 @@ fn glsl(version: glsl::Version, kernel: &Kernel, specialised: &Specialised) -> R
 fn all_are_written(kernel: &Kernel) -> Verdict {
     let shader = parse(kernel.wgsl)?;
     for values in grid(kernel) {
-        let specialised = specialise(&shader, kernel, &values).map_err(|error| format!("{values:?}: {error}"))?;
+        let specialised =
+            specialise(&shader, kernel, &values).map_err(|error| format!("{values:?}: {error}"))?;
         let [x, y, z] = (kernel.workgroup)(&values).size;
         for (language, write) in WRITERS {
-            let text = write(kernel, &specialised).map_err(|error| format!("{language}, {values:?}: {error}"))?;
+            let text = write(kernel, &specialised)
+                .map_err(|error| format!("{language}, {values:?}: {error}"))?;
             // Metal is told the size with each dispatch.
             let size = match language.split(' ').next() {
                 Some("SPIR-V") => format!("00000011 {x:08x} {y:08x} {z:08x} "), // ExecutionMode LocalSize
@@ -161,11 +213,13 @@ fn specialisations_differ_in_every_language() {
         let shader = parse(kernel.wgsl).unwrap_or_else(|e| panic!("{}: {e}", kernel.name));
         let points = grid(kernel);
         let [first, last] = [&points[0], &points[points.len() - 1]].map(|values| {
-            specialise(&shader, kernel, values).unwrap_or_else(|e| panic!("{} {values:?}: {e}", kernel.name))
+            specialise(&shader, kernel, values)
+                .unwrap_or_else(|e| panic!("{} {values:?}: {e}", kernel.name))
         });
         for (language, write) in WRITERS {
             let [first, last] = [&first, &last].map(|specialised| {
-                write(kernel, specialised).unwrap_or_else(|e| panic!("{} in {language}: {e}", kernel.name))
+                write(kernel, specialised)
+                    .unwrap_or_else(|e| panic!("{} in {language}: {e}", kernel.name))
             });
             assert_ne!(first, last, "{} in {language} ignores its overrides", kernel.name);
         }
@@ -179,13 +233,18 @@ fn kernels_that_a_writer_cannot_take_are_refused() {
     let specialised = specialise(&shader, linear, &[("ACTIVATION", 1)]).expect("a legal value");
     // OpenGL finds an unmapped binding by its name.
     let unmapped = Kernel { bindings: &linear.bindings[1..], ..*linear };
-    for (language, write) in WRITERS.into_iter().filter(|(language, _)| !language.starts_with("GLSL")) {
+    for (language, write) in
+        WRITERS.into_iter().filter(|(language, _)| !language.starts_with("GLSL"))
+    {
         assert_refused(language, write(&unmapped, &specialised).map(|_| ()), "binding: 1");
     }
     let other = Kernel { entry: "main", ..*linear };
     for (language, write) in WRITERS {
-        let reason =
-            if language.starts_with("SPIR-V") || language.starts_with("GLSL") { "entry point" } else { "main" };
+        let reason = if language.starts_with("SPIR-V") || language.starts_with("GLSL") {
+            "entry point"
+        } else {
+            "main"
+        };
         assert_refused(language, write(&other, &specialised).map(|_| ()), reason);
     }
     let unspecialised = Specialised { module: shader.module, info: shader.info };
@@ -198,7 +257,11 @@ fn kernels_that_a_writer_cannot_take_are_refused() {
 
 #[test]
 fn a_size_that_was_not_written_is_refused() {
-    let smaller = crate::with_passage(kernel_named("linear"), "@workgroup_size(8, 8)", "@workgroup_size(8, 4)");
+    let smaller = crate::with_passage(
+        kernel_named("linear"),
+        "@workgroup_size(8, 8)",
+        "@workgroup_size(8, 4)",
+    );
     assert_refused(
         "another size than the table's",
         all_are_written(&smaller),

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use wgpu_rnn::bench::Suite;
-use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::limits::Limits;
-use wgpu_rnn::{Kind, RnnOptions, Schedule, WeightType};
+use wgpu_rnn::device::{OpenOptions, Selection};
+use wgpu_rnn::internals::diagnostics::bench::Suite;
+use wgpu_rnn::internals::perf::calibration::Calibration;
+use wgpu_rnn::internals::plan::limits::Limits;
+use wgpu_rnn::{Device, Error, Kind, RnnOptions, Schedule, WeightType};
 
 /// PyTorch's RNN, LSTM and GRU on any GPU.
 ///
@@ -68,7 +69,10 @@ pub struct OpenArgs {
 fn parse_limit(text: &str) -> Result<(String, u64), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     if !Limits::NAMES.contains(&name) {
-        return Err(format!("unknown limit '{name}': expected one of {}", Limits::NAMES.join(", ")));
+        return Err(format!(
+            "unknown limit '{name}': expected one of {}",
+            Limits::NAMES.join(", ")
+        ));
     }
     let value = value.parse().map_err(|_| format!("'{value}' is not a whole number"))?;
     Ok((name.to_owned(), value))
@@ -80,6 +84,28 @@ fn schedules() -> impl TypedValueParser<Value = Schedule> {
 }
 
 impl OpenArgs {
+    /// Opens a device. Its figures come from the folder that `calibrate` writes to.
+    pub fn open(&self, selection: &Selection) -> Result<Device, Error> {
+        self.open_with(selection, self.options())
+    }
+
+    /// Opens the one device that a selector stands for.
+    pub fn open_one(&self, selector: &str) -> Result<Device, Error> {
+        self.open(&Selection::of(selector)?)
+    }
+
+    /// As [`open`](Self::open), with a clock that times the device's own work.
+    pub fn open_timed(&self, selection: &Selection) -> Result<Device, Error> {
+        self.open_with(selection, self.options().timestamps())
+    }
+
+    fn open_with(&self, selection: &Selection, options: OpenOptions) -> Result<Device, Error> {
+        selection.open(&match measured(selection) {
+            Some(calibration) => options.calibration(calibration),
+            None => options,
+        })
+    }
+
     pub fn options(&self) -> OpenOptions {
         let mut options = OpenOptions::default();
         for (name, value) in &self.limits {
@@ -87,6 +113,22 @@ impl OpenArgs {
         }
         if self.skip_self_test { options.skip_self_test() } else { options }
     }
+}
+
+/// The figures that `calibrate` keeps of a device. A file that cannot be used is ignored with a warning.
+pub fn measured(selection: &Selection) -> Option<Calibration> {
+    Calibration::find(&selection.id()).unwrap_or_else(|error| {
+        anstream::eprintln!("warning: {error}");
+        None
+    })
+}
+
+/// The CPU with its measured figures, if there are any.
+pub fn cpu() -> Result<Device, Error> {
+    Device::cpu_with(&match measured(&Selection::Cpu) {
+        Some(calibration) => OpenOptions::default().calibration(calibration),
+        None => OpenOptions::default(),
+    })
 }
 
 /// How a module is put on a device.
@@ -187,10 +229,10 @@ pub struct CompareArgs {
     #[arg(long)]
     pub lockstep: bool,
     /// Absolute tolerance.
-    #[arg(long, default_value_t = wgpu_rnn::compare::Tolerance::F32.atol)]
+    #[arg(long, default_value_t = wgpu_rnn::internals::diagnostics::compare::Tolerance::F32.atol)]
     pub atol: f64,
     /// Relative tolerance.
-    #[arg(long, default_value_t = wgpu_rnn::compare::Tolerance::F32.rtol)]
+    #[arg(long, default_value_t = wgpu_rnn::internals::diagnostics::compare::Tolerance::F32.rtol)]
     pub rtol: f64,
     /// Print JSON.
     #[arg(long)]

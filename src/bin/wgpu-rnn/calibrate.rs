@@ -1,7 +1,8 @@
 //! `wgpu-rnn calibrate`.
 
-use wgpu_rnn::calibrate::{Calibration, measure};
-use wgpu_rnn::device::Choice;
+use wgpu_rnn::device::Selection;
+use wgpu_rnn::internals::diagnostics::calibrate::measure;
+use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::{Device, Error};
 
 use crate::Outcome;
@@ -13,8 +14,8 @@ const BAR: u64 = 100;
 
 pub fn calibrate(args: &CalibrateArgs) -> Result<Outcome, Error> {
     let mut calibrations = Vec::new();
-    for choice in Choice::of_all(&selectors(&args.devices))? {
-        let device = choice.open(&args.open.options().timestamps())?;
+    for choice in Selection::of_all(&selectors(&args.devices))? {
+        let device = args.open.open_timed(&choice)?;
         let bar = progress(BAR as usize, &choice.title());
         let measured = measure(&device, |done, what| {
             bar.set_message(what.to_owned());
@@ -25,7 +26,9 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Outcome, Error> {
         match calibration.save() {
             Ok(Some(path)) => anstream::eprintln!("kept in {}", path.display()),
             Ok(None) => {
-                anstream::eprintln!("note: this user has no cache folder; set WGPU_RNN_CACHE to keep the figures")
+                anstream::eprintln!(
+                    "note: this user has no cache folder; set WGPU_RNN_CACHE to keep the figures"
+                )
             }
             // They can still be read here.
             Err(error) => anstream::eprintln!("warning: not kept: {error}"),
@@ -43,7 +46,8 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Outcome, Error> {
 
 fn print(device: &Device, calibration: &Calibration) {
     line!("{STRONG}{device}{STRONG:#}");
-    let clock = if calibration.timestamps { "the device's clock" } else { "the time of long batches" };
+    let clock =
+        if calibration.timestamps { "the device's clock" } else { "the time of long batches" };
     line!("  {FAINT}{}, measured by {clock}{FAINT:#}", calibration.driver);
     line!("  from dispatch to dispatch {:>10.2} µs", calibration.dispatch_us);
     if let Some(barrier_us) = calibration.barrier_us {
@@ -59,12 +63,20 @@ fn print(device: &Device, calibration: &Calibration) {
     }
     line!("  reading a buffer of       {:>10}          {}", "all cores", "one");
     for bandwidth in &calibration.bandwidth {
-        let one = bandwidth.one_gb_per_s.map_or_else(|| "".to_owned(), |one| format!("{one:>8.1} GB/s"));
-        line!("    {:>8} KiB            {:>10.1} GB/s {one}", bandwidth.bytes >> 10, bandwidth.all_gb_per_s);
+        let one =
+            bandwidth.one_gb_per_s.map_or_else(|| "".to_owned(), |one| format!("{one:>8.1} GB/s"));
+        line!(
+            "    {:>8} KiB            {:>10.1} GB/s {one}",
+            bandwidth.bytes >> 10,
+            bandwidth.all_gb_per_s
+        );
     }
     line!("  kernels reach");
     for rate in &calibration.rates {
         let (name, rows) = (rate.part.name(), rate.rows);
-        line!("    {name:<10} {rows:>5} rows      {:>10.1} GFLOP/s", rate.multiply_adds_per_us * 2e-3);
+        line!(
+            "    {name:<10} {rows:>5} rows      {:>10.1} GFLOP/s",
+            rate.multiply_adds_per_us * 2e-3
+        );
     }
 }

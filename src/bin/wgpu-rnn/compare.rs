@@ -1,11 +1,12 @@
 //! `wgpu-rnn compare`.
 
 use serde::Serialize;
-use wgpu_rnn::compare::{Comparison, Tolerance};
-use wgpu_rnn::device::Choice;
-use wgpu_rnn::lockstep::{KernelReport, lockstep};
-use wgpu_rnn::random::Mt19937;
-use wgpu_rnn::{Device, Error, Params, Rnn, RnnOptions, Tensor, WeightType, oracle};
+use wgpu_rnn::device::Selection;
+use wgpu_rnn::internals::diagnostics::compare::{Comparison, Tolerance};
+use wgpu_rnn::internals::diagnostics::lockstep::{KernelReport, lockstep};
+use wgpu_rnn::internals::params::random::Mt19937;
+use wgpu_rnn::internals::reference;
+use wgpu_rnn::{Device, Error, Params, Rnn, RnnOptions, Tensor, WeightType};
 
 use crate::Outcome;
 use crate::args::{CompareArgs, selectors};
@@ -49,11 +50,18 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
     let given = match &args.input {
         Some(path) => Input::open(path)?,
         None => {
-            let shape = if config.batch_first { [args.batch, args.seq_len] } else { [args.seq_len, args.batch] };
+            let shape = if config.batch_first {
+                [args.batch, args.seq_len]
+            } else {
+                [args.seq_len, args.batch]
+            };
             let shape = [shape[0], shape[1], config.input_size];
             let count = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
             let count = count.filter(|&count| count <= 1 << 31).ok_or_else(|| {
-                Error::Argument(format!("an input of shape {shape:?} is over {} values", 1_u64 << 31))
+                Error::Argument(format!(
+                    "an input of shape {shape:?} is over {} values",
+                    1_u64 << 31
+                ))
             })?;
             let input = Tensor::new(shape, Mt19937::new(args.seed).uniform_vec(count, -1.0, 1.0))?;
             Input { input, lengths: None, state: None }
@@ -64,14 +72,14 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
     // The same for every device, and slower than any of them.
     let want = if args.lockstep { None } else { Some(question.definition()?) };
     let mut rows = Vec::new();
-    let choices = Choice::of_all(&selectors(&args.devices))?;
+    let choices = Selection::of_all(&selectors(&args.devices))?;
     let several = choices.len() > 1;
     for choice in choices {
-        if args.lockstep && several && matches!(choice, Choice::Cpu) {
+        if args.lockstep && several && matches!(choice, Selection::Cpu) {
             // The CPU's engine is what the others are compared with.
             continue;
         }
-        let device = choice.open(&args.open.options())?;
+        let device = args.open.open(&choice)?;
         let row = match &want {
             None => question.lockstep(&device)?,
             Some(want) => question.free_run(&device, want)?,
@@ -92,7 +100,8 @@ impl Question {
     fn lockstep(&self, device: &Device) -> Result<DeviceRow, Error> {
         let Input { input, lengths, state } = &self.given;
         let (lengths, state) = (lengths.as_deref(), state.as_ref());
-        let reports = lockstep(device, &self.params, input, lengths, state, self.tolerance, &self.options)?;
+        let reports =
+            lockstep(device, &self.params, input, lengths, state, self.tolerance, &self.options)?;
         Ok(DeviceRow {
             device: device.to_string(),
             agrees: reports.iter().all(KernelReport::agrees),
@@ -102,9 +111,10 @@ impl Question {
     }
 
     /// Of the module with the weights that a device computes with. Where they are rounded, says what that changes.
-    fn definition(&self) -> Result<oracle::Outcome, Error> {
+    fn definition(&self) -> Result<reference::Outcome, Error> {
         let Input { input, lengths, state } = &self.given;
-        let of = |params: &Params| oracle::module(params, input, lengths.as_deref(), state.as_ref());
+        let of =
+            |params: &Params| reference::module(params, input, lengths.as_deref(), state.as_ref());
         let weights = self.options.weights;
         let want = of(&self.params.rounded(weights)?)?;
         if weights != WeightType::F32 {
@@ -117,7 +127,7 @@ impl Question {
         Ok(want)
     }
 
-    fn free_run(&self, device: &Device, want: &oracle::Outcome) -> Result<DeviceRow, Error> {
+    fn free_run(&self, device: &Device, want: &reference::Outcome) -> Result<DeviceRow, Error> {
         let rnn = Rnn::with_options(device, &self.params, &self.options)?;
         let (output, state) = self.given.run(&rnn)?;
         let mut tensors = Vec::new();
@@ -145,7 +155,8 @@ fn print(row: &DeviceRow) {
     let (colour, word) = if row.agrees { (GOOD, "agrees") } else { (BAD, "disagrees") };
     line!("{STRONG}{}{STRONG:#}: {colour}{word}{colour:#}", row.device);
     for t in &row.tensors {
-        let worst = t.worst.as_ref().map(|worst| format!(", worst at {worst:?}")).unwrap_or_default();
+        let worst =
+            t.worst.as_ref().map(|worst| format!(", worst at {worst:?}")).unwrap_or_default();
         line!(
             "  {:<10} {} of {} out of tolerance, max abs {:.3e}, max rel {:.3e}{worst}",
             t.tensor,

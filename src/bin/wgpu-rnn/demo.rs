@@ -1,10 +1,11 @@
 //! `wgpu-rnn` without a command: the model that ships writes a text on the best device and on the CPU, and both are
 //! compared with the definition.
 
-use wgpu_rnn::compare::{Comparison, Tolerance};
-use wgpu_rnn::device::{Choice, OpenOptions};
+use wgpu_rnn::device::{OpenOptions, Selection};
+use wgpu_rnn::internals::diagnostics::compare::{Comparison, Tolerance};
+use wgpu_rnn::internals::reference;
 use wgpu_rnn::language_model::{GenerateOptions, LanguageModel};
-use wgpu_rnn::{Device, Error, oracle};
+use wgpu_rnn::{Device, Error};
 
 use crate::Outcome;
 use crate::generate::{Made, Sink, make};
@@ -29,9 +30,9 @@ pub fn demo() -> Result<Outcome, Error> {
         config.nhid,
         config.nlayers
     );
-    let best = Choice::of("auto")?;
-    let found_gpu = matches!(best, Choice::Adapter(_));
-    let choices = if found_gpu { vec![best, Choice::Cpu] } else { vec![Choice::Cpu] };
+    let best = Selection::of("auto")?;
+    let found_gpu = matches!(best, Selection::Adapter(_));
+    let choices = if found_gpu { vec![best, Selection::Cpu] } else { vec![Selection::Cpu] };
     if !found_gpu {
         line!("no GPU here, so the CPU does the work (software adapters run only when named)");
     }
@@ -42,7 +43,7 @@ pub fn demo() -> Result<Outcome, Error> {
         let device = match choice.open(&OpenOptions::default()) {
             Ok(device) => device,
             // A GPU that cannot be used must not hide that the CPU can.
-            Err(error) if matches!(choice, Choice::Adapter(_)) => {
+            Err(error) if matches!(choice, Selection::Adapter(_)) => {
                 line!("  {BAD}{error}{BAD:#}");
                 agreed = false;
                 continue;
@@ -57,7 +58,9 @@ pub fn demo() -> Result<Outcome, Error> {
     line!("  {program} devices");
     line!("  {program} verify --device all tests/fixtures/pytorch");
     line!("  {program} generate --prompt JULIET: --temperature 0.8 --seed 1");
-    line!("  {program} run --weights model.safetensors --input input.safetensors --output output.safetensors");
+    line!(
+        "  {program} run --weights model.safetensors --input input.safetensors --output output.safetensors"
+    );
     Ok(if agreed { Outcome::Agreed } else { Outcome::Disagreed })
 }
 
@@ -82,7 +85,7 @@ fn show(device: &Device, text: &TextModel, first: &mut Option<Made>) -> Result<b
     }
     let tokens = [&prompt, &made.tokens[..]].concat();
     let tokens = &tokens[..COMPARED];
-    let (want, _) = oracle::language_model(&text.params, tokens, COMPARED, 1, None, None);
+    let (want, _) = reference::language_model(&text.params, tokens, COMPARED, 1, None, None);
     let (logits, _) = model.forward(tokens, 1, None)?;
     let mut comparison = Comparison::default();
     comparison.add("logits", logits.shape(), logits.data(), &want, Tolerance::F32);

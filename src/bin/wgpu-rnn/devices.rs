@@ -1,8 +1,8 @@
 //! `wgpu-rnn devices`.
 
 use serde::Serialize;
-use wgpu_rnn::device::Choice;
-use wgpu_rnn::gpu::{AdapterEntry, adapters};
+use wgpu_rnn::device::Selection;
+use wgpu_rnn::internals::engine::gpu::{AdapterEntry, adapters};
 use wgpu_rnn::{Error, wgpu};
 
 use crate::Outcome;
@@ -61,7 +61,8 @@ fn row(index: usize, entry: &AdapterEntry) -> Row {
 
 pub fn devices(args: &DevicesArgs) -> Result<Outcome, Error> {
     let adapters = adapters();
-    let mut rows: Vec<Row> = adapters.iter().enumerate().map(|(index, entry)| row(index, entry)).collect();
+    let mut rows: Vec<Row> =
+        adapters.iter().enumerate().map(|(index, entry)| row(index, entry)).collect();
     rows.push(Row {
         index: None,
         name: "cpu".to_owned(),
@@ -71,9 +72,11 @@ pub fn devices(args: &DevicesArgs) -> Result<Outcome, Error> {
         auto: false,
         limits: None,
     });
-    let auto = match Choice::auto(&adapters) {
-        Ok(Choice::Cpu) => Some(adapters.len()),
-        Ok(Choice::Adapter(chosen)) => adapters.iter().position(|entry| entry.info == chosen.info),
+    let auto = match Selection::auto(&adapters) {
+        Ok(Selection::Cpu) => Some(adapters.len()),
+        Ok(Selection::Adapter(chosen)) => {
+            adapters.iter().position(|entry| entry.info == chosen.info)
+        }
         // WGPU_ADAPTER_NAME names none of them: the list tells which there are.
         Err(_) => None,
     };

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use wgpu_rnn::Error;
 use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, Vocabulary};
-use wgpu_rnn::{Device, Error};
 
 use crate::Outcome;
 use crate::args::GenerateArgs;
@@ -14,11 +14,14 @@ pub fn generate(args: &GenerateArgs) -> Result<Outcome, Error> {
     let TextModel { params, vocabulary } = TextModel::load(&args.model)?;
     let prompt = vocabulary.encode(&args.prompt)?;
     if prompt.is_empty() {
-        return Err(Error::Argument("--prompt is empty: give at least one character or word".to_owned()));
+        return Err(Error::Argument(
+            "--prompt is empty: give at least one character or word".to_owned(),
+        ));
     }
-    let device = Device::open_with(&args.device, &args.open.options())?;
+    let device = args.open.open_one(&args.device)?;
     let model = LanguageModel::stored_as(&device, &params, args.model.dtype)?;
-    let options = GenerateOptions::default().temperature(args.temperature).top_k(args.top_k).seed(args.seed);
+    let options =
+        GenerateOptions::default().temperature(args.temperature).top_k(args.top_k).seed(args.seed);
     let made = make(&model, Sink::Reader(&vocabulary), &prompt, &options, args.length)?;
     print_text("\n");
     anstream::eprintln!("{FAINT}{} on {device}{FAINT:#}", made.describe());
@@ -36,8 +39,14 @@ pub struct Made {
 
 impl Made {
     pub fn describe(&self) -> String {
-        let rate = self.per_second.map(|rate| format!(", {rate:.0} tokens per second")).unwrap_or_default();
-        let first = self.first.map(|first| format!("; the first after {}", duration(first))).unwrap_or_default();
+        let rate = self
+            .per_second
+            .map(|rate| format!(", {rate:.0} tokens per second"))
+            .unwrap_or_default();
+        let first = self
+            .first
+            .map(|first| format!("; the first after {}", duration(first)))
+            .unwrap_or_default();
         format!("{} tokens{rate}{first}", self.tokens.len())
     }
 }

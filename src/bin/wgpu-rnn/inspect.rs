@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use wgpu_rnn::case::{CaseFile, Content};
+use wgpu_rnn::internals::diagnostics::case::{CaseFile, Content};
 use wgpu_rnn::language_model::LanguageModelParams;
 use wgpu_rnn::{Error, Params, StateDict};
 
@@ -68,7 +68,11 @@ pub fn inspect(args: &InspectArgs) -> Result<Outcome, Error> {
         // A case's weights stand beside its input and results, among which a state dict has no place.
         modules: if is_case { Vec::new() } else { modules(&file) },
         tensors: file.names().filter_map(tensor).collect(),
-        metadata: file.all_metadata().into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        metadata: file
+            .all_metadata()
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
     };
     if args.json {
         print_json(&report)?;
@@ -85,7 +89,9 @@ fn case(args: &InspectArgs) -> CaseRow {
         Ok(CaseFile { id, content: Content::Case(case), .. }) => {
             row(Some(id), Some(case.params.config().to_string()), Vec::new(), None)
         }
-        Ok(CaseFile { id, content: Content::Unsupported(features), .. }) => row(Some(id), None, features, None),
+        Ok(CaseFile { id, content: Content::Unsupported(features), .. }) => {
+            row(Some(id), None, features, None)
+        }
     }
 }
 
@@ -98,7 +104,8 @@ fn modules(file: &StateDict) -> Vec<ModuleRow> {
         };
         ModuleRow { prefix: prefix.to_owned(), module, error }
     };
-    let ending = |ending: &'static str| file.names().filter_map(move |name| name.strip_suffix(ending));
+    let ending =
+        |ending: &'static str| file.names().filter_map(move |name| name.strip_suffix(ending));
     let is_module = |prefix: &&str| prefix.is_empty() || prefix.ends_with('.');
     let mut rows = Vec::new();
     for prefix in ending("encoder.weight").filter(is_module) {
@@ -108,11 +115,17 @@ fn modules(file: &StateDict) -> Vec<ModuleRow> {
         }
     }
     for prefix in ending("weight_ih_l0").filter(is_module) {
-        rows.push(row(prefix, Params::from_state_dict(file, prefix).map(|params| params.config().to_string())));
+        rows.push(row(
+            prefix,
+            Params::from_state_dict(file, prefix).map(|params| params.config().to_string()),
+        ));
     }
     for prefix in ending("weight_ih").filter(is_module) {
         let cell = Params::from_cell_state_dict(file, prefix);
-        rows.push(row(prefix, cell.map(|params| params.config().to_string().replacen('(', "Cell(", 1))));
+        rows.push(row(
+            prefix,
+            cell.map(|params| params.config().to_string().replacen('(', "Cell(", 1)),
+        ));
     }
     rows
 }
@@ -131,7 +144,9 @@ fn print(report: &Report) {
         let prefix = if prefix.is_empty() { "without a prefix" } else { prefix };
         match (module, error) {
             (Some(module), _) => line!("  {prefix}: {STRONG}{module}{STRONG:#}"),
-            (None, error) => line!("  {prefix}: {BAD}{}{BAD:#}", error.as_deref().unwrap_or_default()),
+            (None, error) => {
+                line!("  {prefix}: {BAD}{}{BAD:#}", error.as_deref().unwrap_or_default())
+            }
         }
     }
     line!("\n{FAINT}tensors{FAINT:#}");

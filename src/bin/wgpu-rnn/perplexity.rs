@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use wgpu_rnn::Error;
-use wgpu_rnn::device::Choice;
+use wgpu_rnn::device::Selection;
 use wgpu_rnn::language_model::LanguageModel;
 
 use crate::Outcome;
@@ -31,11 +31,12 @@ struct Report {
 
 pub fn perplexity(args: &PerplexityArgs) -> Result<Outcome, Error> {
     let TextModel { params, vocabulary } = TextModel::load(&args.model)?;
-    let text = std::fs::read_to_string(&args.text).map_err(|source| Error::Io { path: args.text.clone(), source })?;
+    let text = std::fs::read_to_string(&args.text)
+        .map_err(|source| Error::Io { path: args.text.clone(), source })?;
     let tokens = vocabulary.encode(&text)?;
     let mut results = Vec::new();
-    for choice in Choice::of_all(&selectors(&args.devices))? {
-        let device = choice.open(&args.open.options())?;
+    for choice in Selection::of_all(&selectors(&args.devices))? {
+        let device = args.open.open(&choice)?;
         let model = LanguageModel::stored_as(&device, &params, args.model.dtype)?;
         let started = Instant::now();
         let score = model.score(&tokens, args.streams)?;

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, State, StateDict, Tensor, state_dict};
+use wgpu_rnn::internals::params::state_dict;
+use wgpu_rnn::{Config, Error, Kind, Params, Rnn, State, StateDict, Tensor};
 
 use crate::Outcome;
-use crate::args::{RunArgs, WeightsArgs};
+use crate::args::{self, RunArgs, WeightsArgs};
 
 /// The module that `--weights` and its companions describe.
 pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
@@ -52,15 +53,23 @@ impl Input {
     /// Reads `input`, and `lengths`, `h0` and `c0` if they are there.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file = StateDict::open(path)?;
-        let unread: Vec<&str> = file.names().filter(|name| !["input", "lengths", "h0", "c0"].contains(name)).collect();
+        let unread: Vec<&str> =
+            file.names().filter(|name| !["input", "lengths", "h0", "c0"].contains(name)).collect();
         if !unread.is_empty() {
-            anstream::eprintln!("note: {} also holds {}, not read here", path.display(), unread.join(", "));
+            anstream::eprintln!(
+                "note: {} also holds {}, not read here",
+                path.display(),
+                unread.join(", ")
+            );
         }
         let optional = |name: &str| file.get(name).is_some().then(|| file.input(name)).transpose();
         let state = match (optional("h0")?, optional("c0")?) {
             (None, None) => None,
             (None, Some(_)) => {
-                return Err(Error::File { path: path.to_owned(), message: "there is c0, but no h0".to_owned() });
+                return Err(Error::File {
+                    path: path.to_owned(),
+                    message: "there is c0, but no h0".to_owned(),
+                });
             }
             (Some(h), c) => Some(State { h, c }),
         };
@@ -89,11 +98,11 @@ impl Input {
 pub fn run(args: &RunArgs) -> Result<Outcome, Error> {
     let params = load(&args.weights)?;
     let input = Input::open(&args.input)?;
-    let device = Device::open_with(&args.device, &args.open.options())?;
+    let device = args.open.open_one(&args.device)?;
     let rnn = Rnn::with_options(&device, &params, &args.module.options())?;
     if args.explain {
         let (seq_len, batch) = input.sizes(rnn.config());
-        anstream::eprintln!("{}", rnn.explain(seq_len, batch)?);
+        anstream::eprintln!("{}", rnn.explain_beside(&args::cpu()?, seq_len, batch)?);
     }
     let (output, state) = input.run(&rnn)?;
     let mut tensors = vec![("output", &output), ("hn", &state.h)];

@@ -43,7 +43,10 @@ impl TextModel {
         })?;
         let ntoken = params.config().ntoken;
         if vocabulary.len() != ntoken {
-            return Err(refuse(format!("the model has {ntoken} tokens, but the vocabulary {}", vocabulary.len())));
+            return Err(refuse(format!(
+                "the model has {ntoken} tokens, but the vocabulary {}",
+                vocabulary.len()
+            )));
         }
         Ok(Self { params, vocabulary })
     }

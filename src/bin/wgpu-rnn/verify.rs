@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use wgpu_rnn::Error;
-use wgpu_rnn::device::Choice;
-use wgpu_rnn::verify::{Report, Status, find, run_with};
+use wgpu_rnn::device::Selection;
+use wgpu_rnn::internals::diagnostics::verify::{Report, Status, find, run_with};
 
 use crate::Outcome;
 use crate::args::{VerifyArgs, selectors};
@@ -81,16 +81,18 @@ pub fn verify(args: &VerifyArgs) -> Result<Outcome, Error> {
     let files = find(&args.paths)?;
     let options = args.module.options();
     let mut results = Vec::new();
-    for choice in Choice::of_all(&selectors(&args.devices))? {
+    for choice in Selection::of_all(&selectors(&args.devices))? {
         let title = choice.title();
         let mut row = DeviceRow { device: title.clone(), ..DeviceRow::default() };
-        match choice.open(&args.open.options()) {
+        match args.open.open(&choice) {
             // With several devices the others still have their say; this one's cases count as errors.
             Err(error) => files.iter().for_each(|path| row.add(Report::error(path, &error))),
             Ok(device) => {
                 let bar = progress(files.len(), &title);
                 for path in &files {
-                    bar.set_message(path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
+                    bar.set_message(
+                        path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+                    );
                     row.add(run_with(&device, path, &options));
                     bar.inc(1);
                 }

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use crate::config::Config;
 use crate::error::Result;
-use crate::language_model::{LanguageModelConfig, LanguageModelParams};
-use crate::limits::Limits;
-use crate::plan::{Storage, WeightLayout, padded, weights};
-use crate::recording::{Axis, BufferId, BufferSpec, Role};
+use crate::params::config::Config;
+use crate::params::language_model::{LanguageModelConfig, LanguageModelParams};
+use crate::plan::limits::Limits;
+use crate::plan::recording::{Axis, BufferId, BufferSpec, Role};
+use crate::plan::{Storage, WeightLayout, weights};
+use crate::tensor::padded;
 
 /// The weight buffers of a language model: what is where, without the values.
 #[derive(Debug, Clone)]
@@ -46,14 +47,23 @@ impl LanguageModelLayout {
             buffers.push(BufferSpec { label, axes, role: Role::Weight });
             BufferId(buffers.len() - 1)
         };
-        let cut =
-            |features| weights::cut(config.ntoken, storage.words(padded(features)), "the weights of one token", limits);
+        let cut = |features| {
+            weights::cut(
+                config.ntoken,
+                storage.words(padded(features)),
+                "the weights of one token",
+                limits,
+            )
+        };
         let shards = cut(config.ninp)?.into_iter();
-        let encoder: Vec<_> = shards.map(|shard| (shard.clone(), add("encoder", &shard, Some(config.ninp)))).collect();
+        let encoder: Vec<_> = shards
+            .map(|shard| (shard.clone(), add("encoder", &shard, Some(config.ninp))))
+            .collect();
         let tied = config.tie_weights.then(|| encoder.iter().map(|(_, weight)| *weight));
         let tied: Vec<BufferId> = tied.into_iter().flatten().collect();
         let decoder = cut(config.nhid)?.into_iter().enumerate().map(|(at, shard)| {
-            let weight = tied.get(at).copied().unwrap_or_else(|| add("decoder", &shard, Some(config.nhid)));
+            let weight =
+                tied.get(at).copied().unwrap_or_else(|| add("decoder", &shard, Some(config.nhid)));
             let bias = add("decoder bias", &shard, None);
             (shard, weight, bias)
         });

@@ -1,8 +1,8 @@
 //! How a shape runs on a device, and what it can take no less than.
 
-use wgpu_rnn::bench::Shape;
-use wgpu_rnn::calibrate::Calibration;
-use wgpu_rnn::model::{forward, step_work};
+use wgpu_rnn::internals::diagnostics::bench::Shape;
+use wgpu_rnn::internals::perf::calibration::Calibration;
+use wgpu_rnn::internals::perf::roofline::{forward, step_work};
 use wgpu_rnn::{Error, Params, Rnn, RnnOptions, WeightType};
 
 use super::Target;
@@ -37,12 +37,19 @@ pub fn print(shapes: &[Shape], targets: &[Target], options: &RnnOptions) -> Resu
     Ok(())
 }
 
-fn sentences(shape: &Shape, rnn: &Rnn, weights: WeightType, calibration: &Calibration) -> Result<Vec<String>, Error> {
-    let explanation = rnn.explain(shape.sizes.seq_len, shape.sizes.batch)?;
+fn sentences(
+    shape: &Shape,
+    rnn: &Rnn,
+    weights: WeightType,
+    calibration: &Calibration,
+) -> Result<Vec<String>, Error> {
+    let explanation =
+        rnn.explain_beside(&crate::args::cpu()?, shape.sizes.seq_len, shape.sizes.batch)?;
     let mut sentences: Vec<String> = explanation.to_string().lines().map(str::to_owned).collect();
     let stored = rnn.device().storage(weights)?.read_as();
     let floor = forward(calibration, &shape.config, shape.sizes, stored, explanation.dispatches);
-    let source = if calibration.measured { "measured" } else { "typical of such a device, not measured" };
+    let source =
+        if calibration.measured { "measured" } else { "typical of such a device, not measured" };
     sentences.push(format!(
         "at least {:.2} µs a step, bound by {} ({source}: {:.2} µs from dispatch to dispatch, {:.0} GFLOP/s)",
         floor.device_us / shape.steps() as f64,

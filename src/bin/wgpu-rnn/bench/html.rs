@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use wgpu_rnn::bench::Row;
+use wgpu_rnn::internals::diagnostics::bench::Row;
 
 use super::peers::Mean;
 use super::plot::{self, Bar, Curve};
@@ -39,12 +39,17 @@ pub fn page(report: &Report) -> Result<String, String> {
         machine.version
     );
     for device in devices(report) {
-        let rows: Vec<&Compared> = report.rows.iter().filter(|compared| identity(&compared.row) == device).collect();
+        let rows: Vec<&Compared> =
+            report.rows.iter().filter(|compared| identity(&compared.row) == device).collect();
         let _ = write!(body, "<h2>{}</h2>", text(&device));
         let bars: Vec<Bar> = rows
             .iter()
             .map(|compared| &compared.row)
-            .map(|row| Bar { name: row.name.clone(), time: row.us_per_step, floor: row.floor_us_per_step })
+            .map(|row| Bar {
+                name: row.name.clone(),
+                time: row.us_per_step,
+                floor: row.floor_us_per_step,
+            })
             .collect();
         let _ = write!(
             body,
@@ -52,9 +57,12 @@ pub fn page(report: &Report) -> Result<String, String> {
             plot::against_floor(&bars)?
         );
         table(&mut body, &rows);
-        let here = |mean: &&Mean| rows.iter().any(|c| (&c.row.device, &c.row.backend) == (&mean.device, &mean.backend));
+        let here = |mean: &&Mean| {
+            rows.iter().any(|c| (&c.row.device, &c.row.backend) == (&mean.device, &mean.backend))
+        };
         let means = report.means.iter().filter(here);
-        let means: String = means.map(|mean| format!("<li>{}</li>", text(&on_the_whole(mean)))).collect();
+        let means: String =
+            means.map(|mean| format!("<li>{}</li>", text(&on_the_whole(mean)))).collect();
         if !means.is_empty() {
             let _ = write!(body, "<ul>{means}</ul>");
         }
@@ -63,7 +71,8 @@ pub fn page(report: &Report) -> Result<String, String> {
     if !report.skipped.is_empty() {
         body.push_str("<h2>Skipped</h2><ul>");
         for skipped in &report.skipped {
-            let (name, device, reason) = (text(&skipped.name), text(&skipped.device), text(&skipped.reason));
+            let (name, device, reason) =
+                (text(&skipped.name), text(&skipped.device), text(&skipped.reason));
             let _ = write!(body, "<li>{name} on {device}: {reason}</li>");
         }
         body.push_str("</ul>");
@@ -104,7 +113,9 @@ fn table(body: &mut String, rows: &[&Compared]) {
     for Compared { row, ratios } in rows {
         let ratios: Vec<String> = ratios
             .iter()
-            .map(|ratio| format!("{:.2} × ({} on {}, {})", ratio.ratio, ratio.system, ratio.device, ratio.by))
+            .map(|ratio| {
+                format!("{:.2} × ({} on {}, {})", ratio.ratio, ratio.system, ratio.device, ratio.by)
+            })
             .collect();
         let cells = [
             row.name.clone(),
@@ -135,7 +146,8 @@ fn table(body: &mut String, rows: &[&Compared]) {
 /// A size that rows may differ in.
 type Size = (&'static str, fn(&Row) -> usize);
 
-const SIZES: [Size; 3] = [("T", |row| row.seq_len), ("H", |row| row.hidden_size), ("B", |row| row.batch)];
+const SIZES: [Size; 3] =
+    [("T", |row| row.seq_len), ("H", |row| row.hidden_size), ("B", |row| row.batch)];
 
 /// Points from which on there is something to see.
 const CURVE_FROM: usize = 3;
@@ -148,10 +160,16 @@ fn scaling(report: &Report) -> Result<String, String> {
         for row in report.rows.iter().map(|compared| &compared.row) {
             let rest = rest(row, size);
             let steps = (row.seq_len * row.num_layers) as f64;
-            let point = (of(row) as f64, row.us_per_step * steps, row.floor_us_per_step.map(|us| us * steps));
+            let point = (
+                of(row) as f64,
+                row.us_per_step * steps,
+                row.floor_us_per_step.map(|us| us * steps),
+            );
             match curves.iter_mut().find(|(known, _)| *known == rest) {
                 Some((_, curve)) => curve.points.push(point),
-                None => curves.push((rest, Curve { name: row.device.clone(), points: vec![point] })),
+                None => {
+                    curves.push((rest, Curve { name: row.device.clone(), points: vec![point] }))
+                }
             }
         }
         let mut curves: Vec<Curve> = curves.into_iter().map(|(_, curve)| curve).collect();
@@ -173,9 +191,13 @@ fn scaling(report: &Report) -> Result<String, String> {
 
 /// Everything of a row but one size; input as wide as the state grows with it.
 fn rest(row: &Row, but: &str) -> String {
-    let input_size = if row.input_size == row.hidden_size { "H".to_owned() } else { row.input_size.to_string() };
-    let sizes: Vec<String> =
-        SIZES.iter().filter(|(name, _)| *name != but).map(|(name, of)| format!("{name}={}", of(row))).collect();
+    let input_size =
+        if row.input_size == row.hidden_size { "H".to_owned() } else { row.input_size.to_string() };
+    let sizes: Vec<String> = SIZES
+        .iter()
+        .filter(|(name, _)| *name != but)
+        .map(|(name, of)| format!("{name}={}", of(row)))
+        .collect();
     let network = format!("{} {} {}", row.kind, row.num_layers, row.bidirectional);
     format!("{} {network} {input_size} {} {}", identity(row), row.dtype, sizes.join(" "))
 }

@@ -10,11 +10,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
-use wgpu_rnn::bench::{Options, Outcome as Measured, Prepared, Row, Shape, Suite};
-use wgpu_rnn::calibrate::{Calibration, processor};
-use wgpu_rnn::check::Sizes;
-use wgpu_rnn::device::Choice;
-use wgpu_rnn::{Config, Device, Error, Kind, files};
+use wgpu_rnn::device::Selection;
+use wgpu_rnn::internals::diagnostics::bench::{
+    Options, Outcome as Measured, Prepared, Row, Shape, Suite,
+};
+use wgpu_rnn::internals::engine::cpu;
+use wgpu_rnn::internals::fs;
+use wgpu_rnn::internals::params::validate::Sizes;
+use wgpu_rnn::internals::perf::calibration::Calibration;
+use wgpu_rnn::{Config, Device, Error, Kind};
 
 use crate::Outcome;
 use crate::args::{BenchArgs, selectors};
@@ -78,10 +82,14 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
         machine: Machine {
             os: std::env::consts::OS,
             arch: std::env::consts::ARCH,
-            processor: processor(),
+            processor: cpu::id().driver,
             version: env!("CARGO_PKG_VERSION"),
         },
-        calibrations: targets.iter().flat_map(|target| &target.device).map(|(_, known)| known.clone()).collect(),
+        calibrations: targets
+            .iter()
+            .flat_map(|target| &target.device)
+            .map(|(_, known)| known.clone())
+            .collect(),
         rows: Vec::new(),
         skipped: Vec::new(),
         means: Vec::new(),
@@ -96,7 +104,11 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
         for Target { title, device } in &targets {
             bar.set_message(format!("{} on {title}", shape.name));
             let mut skip = |reason: String| {
-                report.skipped.push(Skipped { device: title.clone(), name: shape.name.clone(), reason });
+                report.skipped.push(Skipped {
+                    device: title.clone(),
+                    name: shape.name.clone(),
+                    reason,
+                });
             };
             let measured = match device {
                 Ok((device, calibration)) => prepared.measure(device, calibration, &options),
@@ -131,11 +143,12 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&report)
             .map_err(|error| Error::File { path: path.clone(), message: error.to_string() })?;
-        files::write(path, text.as_bytes())?;
+        fs::write(path, text.as_bytes())?;
     }
     if let Some(path) = &args.html {
-        let page = html::page(&report).map_err(|message| Error::File { path: path.clone(), message })?;
-        files::write(path, page.as_bytes())?;
+        let page =
+            html::page(&report).map_err(|message| Error::File { path: path.clone(), message })?;
+        fs::write(path, page.as_bytes())?;
     }
     Ok(if report.rows.iter().any(|compared| compared.row.agrees == Some(false)) {
         Outcome::Disagreed
@@ -156,19 +169,23 @@ fn shapes(args: &BenchArgs) -> Vec<Shape> {
     let input_size = args.input_size.unwrap_or(hidden_size);
     let (num_layers, seq_len) = (args.num_layers.unwrap_or(1), args.seq_len.unwrap_or(100));
     let (kind, batch) = (args.kind.unwrap_or(Kind::Lstm), args.batch.unwrap_or(1));
-    let config = Config::new(kind, input_size, hidden_size).num_layers(num_layers).bidirectional(args.bidirectional);
+    let config = Config::new(kind, input_size, hidden_size)
+        .num_layers(num_layers)
+        .bidirectional(args.bidirectional);
     let directions = config.num_directions();
-    let name = format!("{kind} T={seq_len} B={batch} I={input_size} H={hidden_size} L={num_layers} D={directions}");
+    let name = format!(
+        "{kind} T={seq_len} B={batch} I={input_size} H={hidden_size} L={num_layers} D={directions}"
+    );
     vec![Shape { name, config, sizes: Sizes { seq_len, batch } }]
 }
 
 /// The devices that were asked for, opened. With several of them one that cannot be used does not stop the others.
 fn targets(args: &BenchArgs) -> Result<Vec<Target>, Error> {
-    let choices = Choice::of_all(&selectors(&args.devices))?;
+    let choices = Selection::of_all(&selectors(&args.devices))?;
     let alone = choices.len() == 1;
     let mut targets = Vec::new();
     for choice in choices {
-        let device = choice.open(&args.open.options().timestamps()).map(|device| {
+        let device = args.open.open_timed(&choice).map(|device| {
             let calibration = known(&device);
             (device, calibration)
         });
@@ -181,22 +198,22 @@ fn targets(args: &BenchArgs) -> Result<Vec<Target>, Error> {
     Ok(targets)
 }
 
-/// What is known of a device, with a note where that is only its type.
+/// The figures of a device, with a note where they are only typical of its type.
 fn known(device: &Device) -> Calibration {
-    match Calibration::find(device) {
-        Ok(Some(calibration)) => return calibration,
-        Ok(None) => {
-            anstream::eprintln!("note: no floors for {device}, which was not measured: `wgpu-rnn calibrate` does it")
-        }
-        Err(error) => anstream::eprintln!("note: no floors for {device}: {error}"),
+    if !device.calibration().measured {
+        anstream::eprintln!(
+            "note: no floors for {device}, which was not measured: `wgpu-rnn calibrate` does it"
+        );
     }
-    Calibration::typical(device)
+    device.calibration().clone()
 }
 
 /// Refuses a file that could not be written in the end, before anything is measured.
 fn writable(path: &Path) -> Result<(), Error> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let refuse = |message: &str| Err(Error::File { path: path.to_owned(), message: message.to_owned() });
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let refuse =
+        |message: &str| Err(Error::File { path: path.to_owned(), message: message.to_owned() });
     match () {
         () if !folder.is_dir() => refuse("the folder that it is to be written to does not exist"),
         () if path.is_dir() => refuse("is a folder"),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use wgpu_rnn::Error;
-use wgpu_rnn::bench::Row;
+use wgpu_rnn::internals::diagnostics::bench::Row;
 
 use super::Compared;
 
@@ -51,7 +51,8 @@ struct File {
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Row>, Error> {
     let mut rows = Vec::new();
     for path in paths {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::Io { path: path.clone(), source })?;
         let file: File = serde_json::from_str(&text).map_err(|error| Error::File {
             path: path.clone(),
             message: format!("not a file of rows as `wgpu-rnn bench --json` writes them: {error}"),
@@ -68,7 +69,11 @@ pub fn ratios(row: &Row, peers: &[Row]) -> Vec<Ratio> {
         let by = if by_gpu { "gpu" } else { "wall" };
         Ratio { system: peer.system.clone(), device: peer.device.clone(), ratio, by }
     };
-    peers.iter().filter(|peer| row.same_shape(peer) && row.dtype == peer.dtype).map(compare).collect()
+    peers
+        .iter()
+        .filter(|peer| row.same_shape(peer) && row.dtype == peer.dtype)
+        .map(compare)
+        .collect()
 }
 
 /// A mean for each device and each system on a device, in the order in which they come.
@@ -96,7 +101,7 @@ pub fn means(rows: &[Compared]) -> Vec<Mean> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use wgpu_rnn::bench::Row;
+    use wgpu_rnn::internals::diagnostics::bench::Row;
 
     use super::{Mean, means, ratios};
     use crate::bench::Compared;
@@ -145,7 +150,8 @@ mod tests {
         assert_eq!(got.len(), want.len(), "{got:#?}");
         for (got, (device, system, on, by, ratio, shapes)) in got.iter().zip(want) {
             let named = |text: &str| text.to_owned();
-            let (device, backend, system, on) = (named(device), named("b"), named(system), named(on));
+            let (device, backend, system, on) =
+                (named(device), named("b"), named(system), named(on));
             // Logarithms round.
             assert!((got.ratio / ratio - 1.0).abs() < 1e-12, "{got:?}, expected {ratio}");
             let want = Mean { device, backend, system, on, by, ratio: got.ratio, shapes };

@@ -33,7 +33,10 @@ pub struct Curve {
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// Draws on an area of this size.
-fn svg(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<(), String>) -> Result<String, String> {
+fn svg(
+    size: (u32, u32),
+    draw: impl FnOnce(&Area<'_>) -> Result<(), String>,
+) -> Result<String, String> {
     let mut text = String::new();
     {
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
@@ -62,8 +65,12 @@ pub fn against_floor(bars: &[Bar]) -> Result<String, String> {
             .y_label_area_size(210)
             .build_cartesian_2d(times.log_scale(), -1..count)
             .map_err(|error| error.to_string())?;
-        let name =
-            |at: &i32| usize::try_from(count - 1 - at).ok().and_then(|at| bars.get(at)).map(|bar| bar.name.clone());
+        let name = |at: &i32| {
+            usize::try_from(count - 1 - at)
+                .ok()
+                .and_then(|at| bars.get(at))
+                .map(|bar| bar.name.clone())
+        };
         chart
             .configure_mesh()
             .disable_y_mesh()
@@ -82,8 +89,14 @@ pub fn against_floor(bars: &[Bar]) -> Result<String, String> {
         for (at, bar) in bars.iter().enumerate() {
             let y = count - 1 - at as i32;
             if let Some(floor) = bar.floor {
-                strokes.push(PathElement::new(vec![(floor, y), (bar.time, y)], INK.mix(0.4).stroke_width(1)));
-                strokes.push(PathElement::new(vec![(floor, y), (floor * 1.015, y)], COLOURS[1].stroke_width(14)));
+                strokes.push(PathElement::new(
+                    vec![(floor, y), (bar.time, y)],
+                    INK.mix(0.4).stroke_width(1),
+                ));
+                strokes.push(PathElement::new(
+                    vec![(floor, y), (floor * 1.015, y)],
+                    COLOURS[1].stroke_width(14),
+                ));
             }
             elements.push(Circle::new((bar.time, y), 5, COLOURS[0].filled()));
         }
@@ -126,9 +139,13 @@ pub fn scaling(size: &str, curves: &[Curve]) -> Result<String, String> {
                 .draw_series(LineSeries::new(times, colour.stroke_width(2)).point_size(3))
                 .map_err(|error| error.to_string())?
                 .label(curve.name.clone())
-                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], colour.stroke_width(2)));
+                .legend(move |(x, y)| {
+                    PathElement::new(vec![(x, y), (x + 16, y)], colour.stroke_width(2))
+                });
             let floors = curve.points.iter().filter_map(|&(x, _, floor)| Some((x, floor?)));
-            chart.draw_series(LineSeries::new(floors, colour.mix(0.5))).map_err(|error| error.to_string())?;
+            chart
+                .draw_series(LineSeries::new(floors, colour.mix(0.5)))
+                .map_err(|error| error.to_string())?;
         }
         chart
             .configure_series_labels()

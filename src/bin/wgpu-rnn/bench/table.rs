@@ -5,7 +5,8 @@ use super::peers::Mean;
 use crate::terminal::{BAD, FAINT, STRONG, line};
 
 pub fn print(report: &Report) {
-    let width = report.rows.iter().map(|compared| compared.row.name.chars().count()).max().unwrap_or(0);
+    let width =
+        report.rows.iter().map(|compared| compared.row.name.chars().count()).max().unwrap_or(0);
     let mut devices: Vec<&str> = Vec::new();
     for compared in &report.rows {
         if !devices.contains(&compared.row.device.as_str()) {
@@ -47,7 +48,13 @@ pub fn print(report: &Report) {
                 line!("    {BAD}disagrees with the definition in f64{BAD:#}");
             }
             for ratio in &compared.ratios {
-                line!("    {:.2} × faster than {} on {} ({})", ratio.ratio, ratio.system, ratio.device, ratio.by);
+                line!(
+                    "    {:.2} × faster than {} on {} ({})",
+                    ratio.ratio,
+                    ratio.system,
+                    ratio.device,
+                    ratio.by
+                );
             }
         }
         for mean in report.means.iter().filter(|mean| mean.device == device) {
@@ -55,7 +62,12 @@ pub fn print(report: &Report) {
         }
     }
     for skipped in &report.skipped {
-        line!("{FAINT}skipped  {} on {}: {}{FAINT:#}", skipped.name, skipped.device, skipped.reason);
+        line!(
+            "{FAINT}skipped  {} on {}: {}{FAINT:#}",
+            skipped.name,
+            skipped.device,
+            skipped.reason
+        );
     }
 }
 

@@ -1,0 +1,156 @@
+//! Shapes to measure.
+
+use crate::params::config::{Config, Kind};
+use crate::params::validate::Sizes;
+
+/// A network and the sizes of its input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shape {
+    /// What it is known as.
+    pub name: String,
+    /// The network.
+    pub config: Config,
+    /// T and B.
+    pub sizes: Sizes,
+}
+
+impl Shape {
+    /// A shape; `dims` are T, B, I, H, L and D.
+    fn new(name: &str, kind: Kind, dims: [usize; 6]) -> Self {
+        let [seq_len, batch, input_size, hidden_size, num_layers, directions] = dims;
+        let config = Config::new(kind, input_size, hidden_size)
+            .num_layers(num_layers)
+            .bidirectional(directions == 2);
+        Self { name: name.to_owned(), config, sizes: Sizes { seq_len, batch } }
+    }
+
+    /// Time steps of all layers, one after the other.
+    pub fn steps(&self) -> usize {
+        self.sizes.seq_len * self.config.num_layers
+    }
+}
+
+/// A set of shapes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suite {
+    /// A few of the standard shapes, those that are done soon.
+    Quick,
+    /// Networks that are in use, under the names they are published by.
+    Standard,
+    /// One network whose T, H and B are varied one at a time.
+    Scaling,
+    /// The shapes at which other systems are compared.
+    Peers,
+}
+
+impl Suite {
+    /// Names that [`of`](Self::of) takes.
+    pub const NAMES: [&'static str; 4] = ["quick", "standard", "scaling", "peers"];
+
+    /// The suite of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        let all = [Self::Quick, Self::Standard, Self::Scaling, Self::Peers];
+        Self::NAMES.iter().position(|known| *known == name).map(|at| all[at])
+    }
+
+    /// Its shapes.
+    pub fn shapes(self) -> Vec<Shape> {
+        match self {
+            Self::Quick => {
+                standard().into_iter().filter(|(quick, _)| *quick).map(|(_, shape)| shape).collect()
+            }
+            Self::Standard => standard().into_iter().map(|(_, shape)| shape).collect(),
+            Self::Scaling => scaling(),
+            Self::Peers => peers(),
+        }
+    }
+}
+
+/// The standard shapes, and whether they are among the quick ones. T, B, I, H, L, D.
+fn standard() -> Vec<(bool, Shape)> {
+    use Kind::{Gru, Lstm};
+    [
+        (true, "Silero VAD, offline", Lstm, [512, 1, 128, 128, 1, 1]),
+        (true, "Silero VAD, 64 streams", Lstm, [1, 64, 128, 128, 1, 1]),
+        (true, "RNNoise v0.2", Gru, [1, 1, 384, 384, 3, 1]),
+        (false, "ocrs text recognition", Gru, [256, 100, 128, 256, 2, 2]),
+        (false, "pyannote PyanNet", Lstm, [589, 32, 60, 128, 2, 2]),
+        (false, "Kokoro-82M predictor", Lstm, [510, 1, 640, 256, 1, 2]),
+        (true, "Encodec", Lstm, [75, 1, 512, 512, 2, 1]),
+        (false, "Open-Unmix UMX", Lstm, [259, 1, 512, 256, 3, 2]),
+        (false, "Bonito hac", Lstm, [1667, 64, 384, 384, 5, 1]),
+        (false, "PyTorch word-LM example", Lstm, [35, 20, 200, 200, 2, 1]),
+        (false, "AWD-LSTM (PTB)", Lstm, [70, 80, 400, 1150, 3, 1]),
+        (false, "ANYmal actuator net", Lstm, [1, 49_152, 2, 8, 2, 1]),
+        (false, "DeepBench LSTM", Lstm, [25, 64, 1024, 1024, 1, 1]),
+        (true, "DeepFilterNet GRU", Gru, [100, 1, 256, 256, 1, 1]),
+        (true, "PyTorch MPS report", Gru, [128, 1, 384, 256, 1, 2]),
+    ]
+    .into_iter()
+    .map(|(quick, name, kind, dims)| (quick, Shape::new(name, kind, dims)))
+    .collect()
+}
+
+/// What is varied around T = 100, H = 256, B = 1.
+fn scaling() -> Vec<Shape> {
+    let mut shapes: Vec<Shape> = Vec::new();
+    let by_steps = [1, 10, 100, 1000].map(|t| (t, 256, 1));
+    let by_units = [64, 128, 256, 512, 1024].map(|h| (100, h, 1));
+    let by_rows = [1, 4, 16, 64].map(|b| (100, 256, b));
+    for (t, h, b) in by_steps.into_iter().chain(by_units).chain(by_rows) {
+        let shape = Shape::new(&format!("T={t} H={h} B={b}"), Kind::Lstm, [t, b, h, h, 1, 1]);
+        if !shapes.contains(&shape) {
+            shapes.push(shape);
+        }
+    }
+    shapes
+}
+
+fn peers() -> Vec<Shape> {
+    let dims = [
+        (35, 2, 100, 20),
+        (35, 2, 1027, 256),
+        (100, 1, 128, 128),
+        (100, 8, 256, 256),
+        (100, 32, 512, 512),
+        (100, 1, 1024, 1024),
+    ];
+    dims.map(|(t, b, i, h)| {
+        Shape::new(&format!("T={t} B={b} I={i} H={h}"), Kind::Lstm, [t, b, i, h, 1, 1])
+    })
+    .to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Suite;
+
+    #[test]
+    fn every_suite_has_a_name_and_shapes_of_their_own() {
+        for name in Suite::NAMES {
+            let shapes = Suite::of(name).unwrap_or_else(|| panic!("{name} is no suite")).shapes();
+            assert!(!shapes.is_empty(), "{name} is empty");
+            for (at, shape) in shapes.iter().enumerate() {
+                shape.config.validate().unwrap_or_else(|error| panic!("{}: {error}", shape.name));
+                assert!(
+                    shape.sizes.seq_len > 0 && shape.sizes.batch > 0,
+                    "{}: nothing to run",
+                    shape.name
+                );
+                assert!(
+                    !shapes[..at].iter().any(|other| other.name == shape.name),
+                    "{} twice",
+                    shape.name
+                );
+            }
+        }
+        assert_eq!(Suite::of("fast"), None);
+    }
+
+    #[test]
+    fn the_quick_suite_is_part_of_the_standard_one() {
+        let (quick, standard) = (Suite::Quick.shapes(), Suite::Standard.shapes());
+        assert!(quick.len() < standard.len(), "{} of {}", quick.len(), standard.len());
+        assert!(quick.iter().all(|shape| standard.contains(shape)));
+    }
+}

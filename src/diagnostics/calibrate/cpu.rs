@@ -1,0 +1,108 @@
+//! Measuring the CPU: the matrix product of its engine, and a call of a twin.
+
+use std::sync::Arc;
+
+use super::kernels::{CHAIN, WORKGROUP_SIZE};
+use super::{recurrence, slope, timed};
+use crate::engine::cpu::{Engine, Matrix, Panels, multiply_transposed, on_threads};
+use crate::engine::device::Device;
+use crate::error::{Error, Result};
+use crate::kernel::uniforms::{Dims, ProbeDims};
+use crate::perf::calibration::{Bandwidth, Calibration};
+use crate::plan::recording::{Axis, BufferSpec, Command, Dispatch, Place, Recording, Role};
+
+/// Features of the products.
+const FEATURES: usize = 1024;
+
+/// Rows and columns of the product that measures arithmetic: weights that stay in a core's cache, and rows that use each
+/// of them often.
+const SQUARE: (usize, usize) = (256, 256);
+
+pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> Result<Calibration> {
+    let sizes: Vec<usize> = (0..7).map(|i| 64 << (10 + 2 * i)).collect();
+    let of = |at: usize| at as f64 / (sizes.len() + 2 + recurrence::PARTS) as f64;
+    progress(of(0), "calls");
+    let dispatch_us = calls()?;
+    progress(of(1), "arithmetic");
+    let values =
+        |count: usize| -> Vec<f32> { (0..count).map(|i| (i % 61) as f32 / 61.0 - 0.5).collect() };
+    let x = values(SQUARE.0 * FEATURES);
+    let weights = values(sizes[sizes.len() - 1] / 4);
+    let mut y = vec![0.0; SQUARE.0 * SQUARE.1.max(weights.len() / FEATURES)];
+    let packed = |columns: usize| Panels::new(&weights[..columns * FEATURES], 1, columns, FEATURES);
+    let mut product = |rows: usize, (columns, weights): (usize, &Panels), times: u64| {
+        let matrix = |rows, columns| Matrix { rows, columns, offset: 0, row_stride: columns };
+        on_threads(|| {
+            for _ in 0..times {
+                multiply_transposed(
+                    (&x, matrix(rows, FEATURES)),
+                    (weights, 0),
+                    &[],
+                    (&mut y, matrix(rows, columns)),
+                );
+            }
+        });
+    };
+    let (rows, columns) = SQUARE;
+    let square = packed(columns);
+    let once = slope(1, 1 << 20, |n| Ok(timed(|| product(rows, (columns, &square), n)).0))?;
+    let gflops = (2 * rows * columns * FEATURES) as f64 / once / 1e3;
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let one_thread = one_thread
+        .map_err(|error| Error::Argument(format!("no thread to measure with: {error}")))?;
+    let mut bandwidth = Vec::with_capacity(sizes.len());
+    for (at, &bytes) in sizes.iter().enumerate() {
+        progress(of(at + 2), &format!("reading {} KiB", bytes >> 10));
+        let columns = bytes / 4 / FEATURES;
+        let weights = packed(columns);
+        let weights = (columns, &weights);
+        let all = slope(1, 1 << 20, |n| Ok(timed(|| product(1, weights, n)).0))?;
+        let one =
+            slope(1, 1 << 20, |n| Ok(timed(|| one_thread.install(|| product(1, weights, n))).0))?;
+        bandwidth.push(Bandwidth {
+            bytes: bytes as u64,
+            all_gb_per_s: bytes as f64 / all / 1e3,
+            one_gb_per_s: Some(bytes as f64 / one / 1e3),
+        });
+    }
+    let mut at = sizes.len() + 2;
+    let recurrence::Measured { rates, walk_us } =
+        recurrence::measure(device, dispatch_us, |what| {
+            progress(of(at), what);
+            at += 1;
+        })?;
+    Ok(Calibration {
+        dispatch_us,
+        bandwidth,
+        gflops,
+        walk_us,
+        rates,
+        ..Calibration::empty(device.id())
+    })
+}
+
+/// What the engine takes to call a twin.
+fn calls() -> Result<f64> {
+    let mut recording = Recording::default();
+    let mut buffer = |label: &str| {
+        let axes = vec![(Axis::Feature, WORKGROUP_SIZE)];
+        recording.buffer(BufferSpec { label: label.to_owned(), axes, role: Role::State })
+    };
+    let bindings = vec![buffer("x"), buffer("y")];
+    let dispatch = Dispatch {
+        kernel: &CHAIN,
+        place: Place::default(),
+        overrides: Vec::new(),
+        dims: Dims::Probe(ProbeDims { iterations: 1, tiles: 2, pad: [0; 2] }),
+        bindings,
+        workgroups: [1, 1, 1],
+        in_place: true,
+    };
+    slope(1, 1 << 24, |count| {
+        let by_parity = [vec![dispatch.clone()], vec![dispatch.clone()]];
+        let mut recording = recording.clone();
+        recording.commands.push(Command::Steps { count: count as u32, first_step: 0, by_parity });
+        let mut engine = Engine::new(Arc::new(recording), Arc::new(Vec::new()));
+        Ok(timed(|| engine.run()).0)
+    })
+}

@@ -1,0 +1,227 @@
+//! Measuring an adapter: recordings of the kernels of `shaders/calibrate`, run by the engine that runs networks.
+
+use std::sync::Arc;
+
+use super::kernels::{
+    BANDWIDTH, BARRIER, BARRIERS, BLOCK_TILES, CHAIN, MULTIPLY_ADD, MULTIPLY_ADDS, TILE_QUADS,
+    WORKGROUP_SIZE,
+};
+use super::{RUNS, microseconds, recurrence, slope, timed};
+use crate::engine::device::Device;
+use crate::engine::session::{Session, Weights};
+use crate::error::{Error, Result};
+use crate::kernel::Kernel;
+use crate::kernel::uniforms::{Dims, ProbeDims};
+use crate::perf::calibration::{Bandwidth, Calibration};
+use crate::plan::recording::{
+    Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role,
+};
+use crate::plan::{MAX_SEGMENT_STEPS, check_kernel};
+
+/// Iterations of one invocation: below what any adapter stops at.
+const MAX_ITERATIONS: u64 = 50_000;
+
+/// Bytes that `bandwidth` takes in for each iteration of a workgroup.
+const BLOCK: u64 = (BLOCK_TILES * TILE_QUADS * 16) as u64;
+
+/// Up to this size one workgroup is measured too.
+const ONE_WORKGROUP_BYTES: u64 = 16 << 20;
+
+pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> Result<Calibration> {
+    let software = device.is_software_adapter();
+    // More than any GPU has cores for; a software adapter would only take longer.
+    let groups = if software { 16 } else { 2048 };
+    let largest = (if software { 16 << 20 } else { 256 << 20 }).min(device.limits().max_binding());
+    let sizes: Vec<u64> =
+        (0..).map(|i| BLOCK << (2 * i + 2)).take_while(|&bytes| bytes <= largest).collect();
+    let mut done = 0.0;
+    let mut tell = |what: &str| {
+        progress(done / (sizes.len() + 4 + recurrence::PARTS) as f64, what);
+        done += 1.0;
+    };
+    tell("dispatches");
+    let (dispatch_us, encode_us) = chain(device)?;
+    tell("reading back");
+    let read_back_us = read_back(device)?;
+    tell("barriers");
+    let barrier_us =
+        slope(100, MAX_ITERATIONS, |n| Probe::on(device, &BARRIER, &[], 1, (n, 2), 16)?.time())?;
+    tell("arithmetic");
+    let per_iteration = slope(4, MAX_ITERATIONS, |n| {
+        Probe::on(device, &MULTIPLY_ADD, &[], groups, (n, 2), groups * WORKGROUP_SIZE as u64)?
+            .time()
+    })?;
+    let gflops = (groups * WORKGROUP_SIZE as u64 * MULTIPLY_ADDS * 2) as f64 / per_iteration / 1e3;
+    let mut bandwidth = Vec::with_capacity(sizes.len());
+    if let Some(&last) = sizes.last() {
+        let x = BufferSpec {
+            label: "x".to_owned(),
+            axes: vec![(Axis::Feature, last as usize / 4)],
+            role: Role::Weight,
+        };
+        // No two lines alike, so that no hardware stores them compressed.
+        let value = |i: usize| (i as u32).wrapping_mul(2_654_435_769) as f32 / u32::MAX as f32;
+        let x = (
+            Weights::load(device, std::slice::from_ref(&x), |_| {
+                (0..last as usize / 4).map(value).collect()
+            })?,
+            x,
+        );
+        for &bytes in &sizes {
+            tell(&format!("reading {} KiB", bytes >> 10));
+            let gb_per_s = |groups: u64| -> Result<f64> {
+                let once = bytes.div_ceil(BLOCK * groups).min(MAX_ITERATIONS);
+                let per_iteration = slope(once, MAX_ITERATIONS, |n| {
+                    let tiles = bytes / (TILE_QUADS * 16) as u64;
+                    Probe::on(
+                        device,
+                        &BANDWIDTH,
+                        &[&x],
+                        groups,
+                        (n, tiles),
+                        groups * TILE_QUADS as u64 / 4,
+                    )?
+                    .time()
+                })?;
+                Ok((groups * BLOCK) as f64 / per_iteration / 1e3)
+            };
+            let one = (bytes <= ONE_WORKGROUP_BYTES).then(|| gb_per_s(1)).transpose()?;
+            bandwidth.push(Bandwidth { bytes, all_gb_per_s: gb_per_s(groups)?, one_gb_per_s: one });
+        }
+    }
+    let recurrence::Measured { rates, walk_us } = recurrence::measure(device, dispatch_us, tell)?;
+    let crate::engine::device::Engine::Gpu(gpu) = device.engine() else {
+        return Ok(Calibration::empty(device.id()));
+    };
+    Ok(Calibration {
+        timestamps: gpu.timestamps(),
+        dispatch_us,
+        barrier_us: Some(barrier_us / BARRIERS as f64),
+        bandwidth,
+        gflops,
+        encode_us,
+        read_back_us,
+        walk_us,
+        rates,
+        ..Calibration::empty(device.id())
+    })
+}
+
+/// A recording of one kernel on a device.
+struct Probe {
+    session: Session,
+    result: BufferId,
+}
+
+impl Probe {
+    /// One dispatch of a kernel over weights that it reads and `quads` quads that it writes.
+    fn on(
+        device: &Device,
+        kernel: &'static Kernel,
+        x: &[&(Weights, BufferSpec)],
+        groups: u64,
+        (iterations, tiles): (u64, u64),
+        quads: u64,
+    ) -> Result<Self> {
+        let dims = Dims::Probe(ProbeDims {
+            iterations: iterations as u32,
+            tiles: tiles as u32,
+            pad: [0; 2],
+        });
+        check_kernel(kernel, &[], &dims, device.limits())?;
+        let mut recording = Recording::default();
+        let mut bindings: Vec<BufferId> =
+            x.iter().map(|(_, spec)| recording.buffer(spec.clone())).collect();
+        let axes = vec![(Axis::Feature, quads as usize * 4)];
+        let result =
+            recording.buffer(BufferSpec { label: "y".to_owned(), axes, role: Role::Output });
+        bindings.push(result);
+        recording.commands.push(Command::Dispatch(Dispatch {
+            kernel,
+            place: Place::default(),
+            overrides: Vec::new(),
+            dims,
+            bindings,
+            workgroups: [groups as u32, 1, 1],
+            in_place: false,
+        }));
+        Self::of(device, recording, x.first().map(|(weights, _)| weights), result)
+    }
+
+    /// `steps` dispatches of `chain`, each of which waits for the one before it.
+    fn chain(device: &Device, steps: u64) -> Result<Self> {
+        let mut recording = Recording::default();
+        let mut buffer = |label: &str| {
+            let axes = vec![(Axis::Feature, WORKGROUP_SIZE)];
+            recording.buffer(BufferSpec { label: label.to_owned(), axes, role: Role::State })
+        };
+        let [x, y] = [buffer("x"), buffer("y")];
+        let dispatch = |bindings| Dispatch {
+            kernel: &CHAIN,
+            place: Place::default(),
+            overrides: Vec::new(),
+            dims: Dims::Probe(ProbeDims { iterations: 1, tiles: 2, pad: [0; 2] }),
+            bindings,
+            workgroups: [1, 1, 1],
+            in_place: false,
+        };
+        let by_parity = [vec![dispatch(vec![x, y])], vec![dispatch(vec![y, x])]];
+        recording.commands.push(Command::Steps { count: steps as u32, first_step: 0, by_parity });
+        let mut probe =
+            Self::of(device, recording, None, if steps.is_multiple_of(2) { x } else { y })?;
+        probe.session.write(x, &[0.0; WORKGROUP_SIZE])?;
+        Ok(probe)
+    }
+
+    fn of(
+        device: &Device,
+        recording: Recording,
+        weights: Option<&Weights>,
+        result: BufferId,
+    ) -> Result<Self> {
+        let none = Weights::load(device, &[], |_| Vec::new())?;
+        Ok(Self { session: Session::new(Arc::new(recording), weights.unwrap_or(&none))?, result })
+    }
+
+    /// What a run takes in microseconds, by the device's clock if it has one.
+    fn time(&mut self) -> Result<f64> {
+        let (wall, values) = timed(|| self.session.run(&[self.result]));
+        values?;
+        Ok(self.session.timing().gpu.map_or(wall, microseconds))
+    }
+}
+
+/// From dispatch to dispatch, and what the host takes to encode one.
+fn chain(device: &Device) -> Result<(f64, f64)> {
+    let most = MAX_SEGMENT_STEPS as u64;
+    let mut encode_us = f64::INFINITY;
+    let dispatch_us = slope(64, most, |steps| {
+        let mut probe = Probe::chain(device, steps)?;
+        let (wall, values) = timed(|| probe.session.run(&[probe.result]));
+        // Whole numbers below 2^24 are exact in f32.
+        let (got, want) = (values?.concat()[0], (steps * (steps - 1) / 2) as f32);
+        if got != want {
+            let message = format!(
+                "{steps} dispatches that depend on each other gave {got}, which should be {want}"
+            );
+            return Err(Error::Gpu { adapter: device.to_string(), message });
+        }
+        let timing = probe.session.timing();
+        encode_us = encode_us.min(microseconds(timing.encode) / steps as f64);
+        Ok(timing.gpu.map_or(wall, microseconds))
+    })?;
+    Ok((dispatch_us, encode_us))
+}
+
+/// From calling to having the result.
+fn read_back(device: &Device) -> Result<f64> {
+    let mut probe = Probe::chain(device, 1)?;
+    let mut walls = Vec::new();
+    for _ in 0..RUNS * 7 {
+        let (wall, values) = timed(|| probe.session.run(&[probe.result]));
+        values?;
+        walls.push(wall);
+    }
+    walls.sort_by(f64::total_cmp);
+    Ok(walls[walls.len() / 2])
+}

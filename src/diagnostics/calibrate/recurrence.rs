@@ -1,0 +1,151 @@
+//! Measuring the kernels of recurrent layers: parts of the plan of an LSTM, run over and over.
+
+use std::sync::Arc;
+
+use super::{microseconds, slope, timed};
+use crate::dtype::WeightType;
+use crate::engine::device::{Device, Engine};
+use crate::engine::session::{Session, Weights};
+use crate::error::{Error, Result};
+use crate::kernel::Schedule;
+use crate::kernel::uniforms::Dims;
+use crate::params::config::Config;
+use crate::params::validate::Sizes;
+use crate::perf::rates::{Part, Rate};
+use crate::plan::recording::{Command, Dispatch, Recording};
+use crate::plan::{Choice, MAX_SEGMENT_STEPS, WeightLayout, holds_weights, plan};
+
+/// Least share of a time that is work, where nearly all of it is waiting.
+const LEAST_SHARE: f64 = 0.05;
+
+/// What was measured.
+pub(super) struct Measured {
+    pub rates: Vec<Rate>,
+    /// As [`Calibration::walk_us`](super::Calibration::walk_us).
+    pub walk_us: Option<f64>,
+}
+
+/// H of the networks that are measured, whose weights stay in a cache; and the rows.
+fn sizes(device: &Device, part: Part) -> (usize, &'static [usize]) {
+    match (device.engine(), part) {
+        (Engine::Cpu, Part::Linear | Part::Step) => (256, &[1, 8, 64]),
+        (Engine::Cpu, _) => (256, &[]),
+        (_, Part::Sequence) if device.is_software_adapter() => (320, &[1, 8]),
+        (_, _) if device.is_software_adapter() => (128, &[1, 8, 64]),
+        (_, Part::Linear) => (256, &[1, 8, 64, 1024]),
+        (_, Part::Step | Part::StepTiled) => (256, &[1, 8, 64, 512]),
+        (_, Part::Sequence) => (128, &[1, 64, 512, 4096]),
+        (_, Part::SequenceHeld) => (64, &[1, 64, 512, 4096]),
+    }
+}
+
+/// H of the network that has next to nothing to do.
+const LITTLE: usize = 4;
+
+/// Rates of all parts that the device can run. `tell` is told what comes next.
+pub(super) fn measure(
+    device: &Device,
+    dispatch_us: f64,
+    mut tell: impl FnMut(&str),
+) -> Result<Measured> {
+    let mut rates = Vec::new();
+    tell("a short step");
+    let walk_us = match device.engine() {
+        Engine::Cpu => None,
+        Engine::Gpu(_) => time(device, Part::Sequence, LITTLE, 1, dispatch_us)?,
+    };
+    for part in Part::ALL {
+        tell(part.name());
+        let (hidden_size, rows) = sizes(device, part);
+        for &rows in rows {
+            let Some(us) = time(device, part, hidden_size, rows, dispatch_us)? else { continue };
+            let waits = if part.walks() { walk_us.unwrap_or_default() } else { dispatch_us };
+            let multiply_adds = (rows * 4 * hidden_size * hidden_size) as f64;
+            let multiply_adds_per_us = multiply_adds / (us - waits).max(us * LEAST_SHARE);
+            rates.push(Rate { part, rows, multiply_adds_per_us });
+        }
+    }
+    Ok(Measured { rates, walk_us })
+}
+
+/// Parts that are told of.
+pub(super) const PARTS: usize = 1 + Part::ALL.len();
+
+/// Time steps of a dispatch of `sequence`; fewer where rows are so many that their activations would take much memory.
+fn walked(batch: usize) -> usize {
+    if batch < 512 { 64 } else { 8 }
+}
+
+/// What a step of a part takes, from the start of one to the start of the next; of `sequence` without its share of a
+/// dispatch. `None` where the device cannot run the part.
+fn time(
+    device: &Device,
+    part: Part,
+    hidden_size: usize,
+    batch: usize,
+    dispatch_us: f64,
+) -> Result<Option<f64>> {
+    let schedule = match part {
+        Part::Linear | Part::Step => Schedule::Step,
+        Part::StepTiled => Schedule::StepTiled,
+        Part::Sequence | Part::SequenceHeld => Schedule::Sequence,
+    };
+    let config = Config::lstm(hidden_size, hidden_size);
+    let seq_len = if part.walks() { walked(batch) } else { 1 };
+    let layout = WeightLayout::stored(&config, device.storage(WeightType::F32)?, device.limits())?;
+    let sizes = Sizes { seq_len, batch };
+    let choice = Choice::asked(schedule);
+    let plan = match plan(&config, &layout, sizes, device.limits(), device.tuning(), &choice) {
+        Ok(plan) => plan,
+        Err(Error::Unsupported(_) | Error::Limit { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let value = |i: usize| (i % 61) as f32 / 610.0 - 0.05;
+    let weights = Weights::load(device, layout.buffers(), |at| {
+        (0..layout.buffers()[at].len()).map(value).collect()
+    })?;
+    let (steps, by_parity) = repeated(&plan.recording, part);
+    // Where weights are not held, what is called so would be `sequence` once more.
+    if part == Part::SequenceHeld
+        && !by_parity[0].iter().all(|dispatch| holds_weights(dispatch.kernel, &dispatch.overrides))
+    {
+        return Ok(None);
+    }
+    let us = slope(4, MAX_SEGMENT_STEPS as u64, |count| {
+        let steps =
+            Command::Steps { count: count as u32, first_step: 0, by_parity: by_parity.clone() };
+        let recording = Recording { commands: vec![steps], ..plan.recording.clone() };
+        let mut session = Session::new(Arc::new(recording), &weights)?;
+        session.write(plan.lengths, &vec![f32::from_bits(seq_len as u32); batch])?;
+        let (wall, values) = timed(|| session.run(&[]));
+        values?;
+        Ok(session.timing().gpu.map_or(wall, microseconds))
+    })?;
+    let alone = if part.walks() { us - dispatch_us } else { us };
+    Ok(Some(alone.max(us * LEAST_SHARE) / f64::from(steps)))
+}
+
+/// The dispatches of a part in an even and an odd repetition, on buffers of the first step alone, and the time steps of
+/// each.
+fn repeated(recording: &Recording, part: Part) -> (u32, [Vec<Dispatch>; 2]) {
+    let in_place = |dispatches: &[Dispatch]| -> Vec<Dispatch> {
+        dispatches.iter().map(|dispatch| Dispatch { in_place: true, ..dispatch.clone() }).collect()
+    };
+    let of_part = |command: &&Command| match (part, command) {
+        (Part::Linear, Command::Dispatch(dispatch)) => matches!(dispatch.dims, Dims::Linear(_)),
+        (Part::Sequence | Part::SequenceHeld, Command::Dispatch(dispatch)) => {
+            matches!(dispatch.dims, Dims::Sequence(_))
+        }
+        (Part::Step | Part::StepTiled, Command::Steps { .. }) => true,
+        _ => false,
+    };
+    match recording.commands.iter().find(of_part) {
+        Some(Command::Steps { by_parity: [even, odd], .. }) => (1, [in_place(even), in_place(odd)]),
+        Some(Command::Dispatch(dispatch)) => {
+            let steps = if let Dims::Sequence(dims) = &dispatch.dims { dims.steps } else { 1 };
+            let same = in_place(std::slice::from_ref(dispatch));
+            (steps, [same.clone(), same])
+        }
+        None => (1, [Vec::new(), Vec::new()]),
+    }
+}

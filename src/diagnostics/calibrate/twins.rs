@@ -1,0 +1,73 @@
+//! Twins of `shaders/calibrate/*.wgsl`.
+
+use super::kernels::{BLOCK_TILES, TILE_QUADS, WORKGROUP_SIZE};
+use crate::engine::cpu::Binding::{self, Read, ReadWrite};
+use crate::kernel::uniforms::{Dims, ProbeDims, Step};
+use crate::plan::recording::Dispatch;
+
+fn dims(dispatch: &Dispatch) -> &ProbeDims {
+    let Dims::Probe(dims) = &dispatch.dims else {
+        unreachable!("a probe is dispatched with ProbeDims")
+    };
+    dims
+}
+
+/// See `shaders/calibrate/chain.wgsl`.
+pub(super) fn chain(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+    let [Read(x), ReadWrite(y)] = bindings else {
+        unreachable!("chain is dispatched with two buffers")
+    };
+    let term = (at.index * dims(dispatch).iterations) as f32;
+    for (y, x) in y.iter_mut().zip(&x[..WORKGROUP_SIZE]) {
+        *y = x + term;
+    }
+}
+
+/// See `shaders/calibrate/barrier.wgsl`.
+pub(super) fn barrier(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+    let [ReadWrite(y)] = bindings else { unreachable!("barrier is dispatched with one buffer") };
+    y[..WORKGROUP_SIZE].rotate_left(dims(dispatch).iterations as usize % WORKGROUP_SIZE);
+}
+
+/// See `shaders/calibrate/bandwidth.wgsl`.
+pub(super) fn bandwidth(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+    let [Read(x), ReadWrite(y)] = bindings else {
+        unreachable!("bandwidth is dispatched with two buffers")
+    };
+    let dims = dims(dispatch);
+    let (groups, blocks) = (dispatch.workgroups[0] as usize, dims.tiles as usize / BLOCK_TILES);
+    for (group, y) in y.chunks_exact_mut(TILE_QUADS).take(groups).enumerate() {
+        let mut sums = vec![[[0.0_f32; 4]; BLOCK_TILES]; TILE_QUADS];
+        for i in 0..dims.iterations as usize {
+            let visit = i * groups + group;
+            let block = (visit + visit / blocks) % blocks;
+            for (tile, quads) in
+                x[block * BLOCK_TILES * TILE_QUADS * 4..].chunks(TILE_QUADS * 4).take(4).enumerate()
+            {
+                for (sums, quad) in sums.iter_mut().zip(quads.chunks_exact(4)) {
+                    sums[tile].iter_mut().zip(quad).for_each(|(sum, x)| *sum += x);
+                }
+            }
+        }
+        for (y, [a, b, c, d]) in y.iter_mut().zip(sums) {
+            *y = (0..4).map(|i| a[i] + b[i] + (c[i] + d[i])).sum();
+        }
+    }
+}
+
+/// See `shaders/calibrate/multiply_add.wgsl`.
+pub(super) fn multiply_add(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+    let [ReadWrite(y)] = bindings else {
+        unreachable!("multiply_add is dispatched with one buffer")
+    };
+    let dims = dims(dispatch);
+    let factor = 1.0 / dims.tiles as f32;
+    for value in &mut y[..dispatch.workgroups[0] as usize * WORKGROUP_SIZE * 4] {
+        let mut chains: [f32; 8] = std::array::from_fn(|chain| *value + chain as f32);
+        for _ in 0..dims.iterations * 4 {
+            chains.iter_mut().for_each(|chain| *chain = *chain * factor + 1.0);
+        }
+        let [a, b, c, d, e, f, g, h] = chains;
+        *value = a + b + (c + d) + (e + f + (g + h));
+    }
+}

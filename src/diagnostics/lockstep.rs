@@ -1,0 +1,356 @@
+//! Lockstep: every dispatch runs on the GPU and through its twin from the same inputs, and what both wrote is compared.
+//!
+//! A free run tells how far a device drifts from the definition; lockstep tells which kernel is wrong, and where.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::diagnostics::compare::{Comparison, Tolerance, Worst};
+use crate::engine::cpu;
+use crate::engine::device::{Device, Engine};
+use crate::engine::gpu;
+use crate::error::{Error, Result};
+use crate::kernel::Access;
+use crate::kernel::uniforms::Dims;
+use crate::nn::pack::{Given, write_inputs};
+use crate::nn::rnn::RnnOptions;
+use crate::params::Params;
+use crate::params::validate::Sizes;
+use crate::plan::recording::{Axis, BufferId, BufferSpec, Dispatch};
+use crate::plan::{self, WeightLayout};
+use crate::tensor::State;
+use crate::tensor::Tensor;
+
+/// How a kernel's GPU results compare with its twin's, over all of its dispatches.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct KernelReport {
+    /// The kernel's name.
+    pub kernel: &'static str,
+    /// Dispatches compared.
+    pub dispatches: u64,
+    /// Values compared.
+    pub count: usize,
+    /// Values out of tolerance.
+    pub mismatches: usize,
+    /// The largest difference; infinite where one of the two is not finite and they differ.
+    pub max_abs: f64,
+    /// The element that is furthest off in proportion to what is allowed. `None` when all are equal.
+    pub worst: Option<WorstElement>,
+}
+
+/// An element of a buffer, in the words of the model.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct WorstElement {
+    /// The buffer's label.
+    pub buffer: String,
+    /// Layer.
+    pub layer: usize,
+    /// 0 forward, 1 reverse.
+    pub direction: usize,
+    /// Time step t, counted from the sequence's start in both directions.
+    pub time: usize,
+    /// Batch row.
+    pub row: usize,
+    /// Hidden unit.
+    pub unit: usize,
+    /// The gate's letter, for buffers that have gates.
+    pub gate: Option<&'static str>,
+    /// The GPU's value.
+    pub got: f64,
+    /// The twin's value.
+    pub want: f64,
+    /// The difference over what is allowed.
+    pub ratio: f64,
+}
+
+impl std::fmt::Display for WorstElement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let direction = if self.direction == 1 { "reverse" } else { "forward" };
+        let gate = self.gate.map(|gate| format!(" gate {gate}")).unwrap_or_default();
+        write!(
+            f,
+            "{}: layer {} {direction}, time {} row {} unit {}{gate}: got {}, want {}",
+            self.buffer, self.layer, self.time, self.row, self.unit, self.got, self.want
+        )
+    }
+}
+
+/// Steps `params` over `input` on `device` and through the twins, side by side, as `options` put it there.
+///
+/// Where the batch needs several passes, the first is compared. A value may differ by `tolerance`, the absolute part in
+/// proportion to the largest value that the twin wrote: sums of large products round in proportion to them.
+///
+/// # Errors
+/// [`Error::Unsupported`] for the CPU, whose engine *is* the twins; the errors of
+/// [`Rnn::forward`](crate::Rnn::forward).
+pub fn lockstep(
+    device: &Device,
+    params: &Params,
+    input: &Tensor,
+    lengths: Option<&[usize]>,
+    state: Option<&State>,
+    tolerance: Tolerance,
+    options: &RnnOptions,
+) -> Result<Vec<KernelReport>> {
+    let Engine::Gpu(gpu) = device.engine() else {
+        return Err(Error::Unsupported(
+            "lockstep on the cpu, which runs the twins themselves; name a GPU".to_owned(),
+        ));
+    };
+    let config = params.config();
+    let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
+    let checked = crate::params::validate::forward(config, input.shape(), shapes)?;
+    if let Some(lengths) = lengths {
+        crate::params::validate::lengths(lengths, checked)?;
+    }
+    let given = Given { input, lengths, state, seed: None, sizes: checked.sizes };
+    let sizes = Sizes { seq_len: given.live_steps(), ..checked.sizes };
+    if sizes.batch == 0 || sizes.seq_len == 0 {
+        return Ok(Vec::new());
+    }
+    options.weights.check(params.named())?;
+    let layout = WeightLayout::stored(config, device.storage(options.weights)?, device.limits())?;
+    let rows = plan::rows_per_pass(config, &layout, sizes, device.limits())?;
+    let (limits, tuning, calibration) = (device.limits(), device.tuning(), device.calibration());
+    let choice =
+        plan::choose(options.schedule, config, &layout, rows, limits, tuning, calibration)?;
+    let plan =
+        plan::plan(config, &layout, Sizes { batch: rows, ..sizes }, limits, tuning, &choice)?;
+    let recording = Arc::new(plan.recording.clone());
+    let packed: Vec<Vec<f32>> =
+        (0..layout.buffers().len()).map(|index| layout.pack(index, params)).collect();
+    let uploaded = gpu::upload_weights(gpu, layout.buffers(), |index| packed[index].clone())?;
+    let weights = layout
+        .buffers()
+        .iter()
+        .zip(packed)
+        .map(|(spec, values)| cpu::Weight::new(spec, values))
+        .collect();
+    let mut pair = Pair {
+        gpu: gpu::Engine::new(Arc::clone(gpu), Arc::clone(&recording), &uploaded)?,
+        cpu: cpu::Engine::new(Arc::clone(&recording), Arc::new(weights)),
+    };
+    write_inputs(&plan, config, given, &(0..rows), &mut Vec::new(), |id, values| {
+        pair.write(id, values)
+    })?;
+
+    let mut reports = BTreeMap::new();
+    for (at, command) in recording.commands.iter().enumerate() {
+        for index in 0..command.count() {
+            for (which, dispatch) in command.dispatches(index).iter().enumerate() {
+                pair.cpu.dispatch(dispatch, index);
+                pair.gpu.run_dispatch(at, index, which)?;
+                let report = reports.entry(dispatch.kernel.name).or_insert_with(|| KernelReport {
+                    kernel: dispatch.kernel.name,
+                    dispatches: 0,
+                    count: 0,
+                    mismatches: 0,
+                    max_abs: 0.0,
+                    worst: None,
+                });
+                report.dispatches += 1;
+                let written = dispatch.kernel.bindings.iter().zip(&dispatch.bindings);
+                for (_, id) in written.filter(|(binding, _)| binding.access == Access::ReadWrite) {
+                    let spec = recording.spec(*id);
+                    let range = written_range(spec, dispatch, index);
+                    let got = pair.gpu.read(*id, range.clone())?;
+                    let want = pair.cpu.buffer(*id)[range.clone()].to_vec();
+                    // From here both go on with the twin's values: a fault shows in the kernel that has it.
+                    pair.gpu.write_at(*id, range.start, &want)?;
+                    let locate = |offset: usize| {
+                        locate(
+                            spec,
+                            dispatch,
+                            index,
+                            range.start + offset,
+                            sizes.seq_len,
+                            config.kind.gate_names(),
+                        )
+                    };
+                    report.add(&got, &want, tolerance, locate);
+                }
+            }
+        }
+    }
+    Ok(reports.into_values().collect())
+}
+
+/// The two engines.
+struct Pair {
+    gpu: gpu::Engine,
+    cpu: cpu::Engine,
+}
+
+impl Pair {
+    fn write(&mut self, id: BufferId, values: &[f32]) -> Result<()> {
+        self.cpu.buffer_mut(id).copy_from_slice(values);
+        self.gpu.write(id, values)
+    }
+}
+
+/// The values of a buffer that a dispatch may have written: a step writes one step of a sequence, all of a state.
+fn written_range(spec: &BufferSpec, dispatch: &Dispatch, index: u32) -> Range<usize> {
+    match spec.axes.first() {
+        Some(&(Axis::Step, steps)) if dispatch.kernel.stepped => {
+            let step = spec.len() / steps.max(1);
+            index as usize * step..(index as usize + 1) * step
+        }
+        _ => 0..spec.len(),
+    }
+}
+
+fn locate(
+    spec: &BufferSpec,
+    dispatch: &Dispatch,
+    index: u32,
+    offset: usize,
+    seq_len: usize,
+    gates: &[&'static str],
+) -> WorstElement {
+    let axes = spec.unravel(offset);
+    let get = |axis| axes.iter().find(|(kind, _)| *kind == axis).map(|&(_, at)| at);
+    let direction = get(Axis::Direction).unwrap_or(0);
+    let layer = get(Axis::Layer).unwrap_or(dispatch.place.layer);
+    let now = match &dispatch.dims {
+        Dims::Step(dims) if dims.lag > 0 => {
+            (dims.first_index + index).saturating_sub(layer as u32 * dims.lag)
+        }
+        _ => index,
+    };
+    let step = dispatch.place.first_step + get(Axis::Step).unwrap_or(now as usize);
+    WorstElement {
+        buffer: spec.label.clone(),
+        layer,
+        direction,
+        time: if direction == 1 { seq_len.saturating_sub(1 + step) } else { step },
+        row: get(Axis::Row).unwrap_or(0),
+        unit: get(Axis::Unit).unwrap_or(0),
+        gate: get(Axis::Gate).and_then(|gate| gates.get(gate).copied()),
+        got: 0.0,
+        want: 0.0,
+        ratio: 0.0,
+    }
+}
+
+impl KernelReport {
+    /// Whether every value is within tolerance.
+    pub fn agrees(&self) -> bool {
+        self.mismatches == 0
+    }
+
+    fn add(
+        &mut self,
+        got: &[f32],
+        want: &[f32],
+        tolerance: Tolerance,
+        locate: impl Fn(usize) -> WorstElement,
+    ) {
+        let scale =
+            want.iter().map(|v| f64::from(v.abs())).filter(|v| v.is_finite()).fold(1.0, f64::max);
+        let tolerance = Tolerance { atol: tolerance.atol * scale, ..tolerance };
+        let want: Vec<f64> = want.iter().map(|&v| f64::from(v)).collect();
+        let mut comparison = Comparison::default();
+        comparison.add("", &[want.len()], got, &want, tolerance);
+        self.count += comparison.count;
+        // Nothing is compared where the lengths differ; then everything is missing.
+        self.mismatches +=
+            if comparison.structural.is_some() { want.len() } else { comparison.mismatches };
+        self.max_abs = self.max_abs.max(comparison.max_abs);
+        let ratio = comparison.worst_ratio;
+        if let Some(Worst { index, got, want, .. }) = comparison.worst
+            && self.worst.as_ref().is_none_or(|worst| ratio > worst.ratio)
+        {
+            self.worst = Some(WorstElement { got, want, ratio, ..locate(index[0]) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KernelReport, WorstElement, locate};
+    use crate::diagnostics::compare::Tolerance;
+    use crate::kernel::STEP_LSTM;
+    use crate::kernel::uniforms::{Dims, StepDims};
+    use crate::plan::recording::{Axis, BufferSpec, Dispatch, Place, Role};
+
+    fn dispatch() -> Dispatch {
+        let dims = <StepDims as bytemuck::Zeroable>::zeroed();
+        Dispatch {
+            kernel: &STEP_LSTM,
+            place: Place { layer: 1, first_step: 10 },
+            overrides: Vec::new(),
+            dims: Dims::Step(dims),
+            bindings: Vec::new(),
+            workgroups: [1; 3],
+            in_place: false,
+        }
+    }
+
+    fn spec() -> BufferSpec {
+        let axes = vec![
+            (Axis::Step, 3),
+            (Axis::Row, 2),
+            (Axis::Direction, 2),
+            (Axis::Unit, 5),
+            (Axis::Gate, 4),
+        ];
+        BufferSpec { label: "gates_x".to_owned(), axes, role: Role::Scratch }
+    }
+
+    #[test]
+    fn an_element_is_located_in_the_words_of_the_model() {
+        // Step 2, row 1, reverse, unit 3, gate f of a segment that starts at step 10 of 20.
+        let offset = (((2 * 2 + 1) * 2 + 1) * 5 + 3) * 4 + 1;
+        let at = locate(&spec(), &dispatch(), 0, offset, 20, &["i", "f", "g", "o"]);
+        assert_eq!((at.layer, at.direction, at.time), (1, 1, 20 - 1 - 12), "{at}");
+        assert_eq!((at.row, at.unit, at.gate), (1, 3, Some("f")), "{at}");
+    }
+
+    #[test]
+    fn an_element_of_a_wave_is_located_in_its_layer() {
+        let mut wave = dispatch();
+        let Dims::Step(dims) = &mut wave.dims else { unreachable!("made above") };
+        (dims.first_index, dims.lag) = (12, 4);
+        let axes = vec![(Axis::Layer, 3), (Axis::Row, 2), (Axis::Unit, 5)];
+        let state = BufferSpec { label: "c".to_owned(), axes, role: Role::Scratch };
+        // Layer 2, row 1, unit 3, at index 1 of the wave: 8 steps behind the first layer.
+        let at = locate(&state, &wave, 1, (2 * 2 + 1) * 5 + 3, 20, &[]);
+        assert_eq!((at.layer, at.time, at.row, at.unit), (2, 10 + 12 + 1 - 8, 1, 3), "{at}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_reported_where_it_is() {
+        let report = |got: &[f32]| {
+            let mut report = KernelReport {
+                kernel: "step_lstm",
+                dispatches: 1,
+                count: 0,
+                mismatches: 0,
+                max_abs: 0.0,
+                worst: None,
+            };
+            let place = |offset| WorstElement {
+                unit: offset,
+                ..locate(&spec(), &dispatch(), 0, 0, 20, &[])
+            };
+            report.add(got, &[0.5, -0.25, 1.0], Tolerance::F32, place);
+            report
+        };
+        assert!(report(&[0.5, -0.25, 1.0]).agrees(), "equal values agree");
+        for wrong in [
+            [0.5, 0.25, 1.0],
+            [0.5, f32::NAN, 1.0],
+            [0.5, f32::INFINITY, 1.0],
+            [0.5, 0.0, 1.000_001],
+        ] {
+            let report = report(&wrong);
+            assert!(!report.agrees(), "{wrong:?} differs at 1");
+            assert_eq!(
+                report.worst.map(|worst| worst.unit),
+                Some(1),
+                "{wrong:?} differs most at 1"
+            );
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What a case must give where weights are stored in a type that rounds them.
+
+use crate::diagnostics::case::{Case, Head, Quantity};
+use crate::dtype::WeightType;
+use crate::error::Result;
+use crate::nn::linear::Activation;
+use crate::params::Params;
+use crate::reference::{self, Outcome};
+use crate::tensor::Tensor;
+
+/// The definition of a case in f64, with the weights as they are and rounded.
+///
+/// A device that stores rounded weights has to agree with what the definition makes of them. What a case expects was
+/// made of the weights as they are; the difference of both definitions is what rounding adds to it.
+pub(super) struct Rounding {
+    exact: Outcome,
+    rounded: Outcome,
+}
+
+impl Rounding {
+    /// `None` where nothing is rounded.
+    pub fn of(case: &Case, weights: WeightType) -> Result<Option<Self>> {
+        if weights == WeightType::F32 {
+            return Ok(None);
+        }
+        let rounded = case.params.rounded(weights)?;
+        Ok(Some(Self {
+            exact: definition(case, &case.params)?,
+            rounded: definition(case, &rounded)?,
+        }))
+    }
+
+    /// What rounding adds to an expected tensor.
+    pub fn change(&self, case: &Case, of: Quantity) -> Vec<f64> {
+        let pick = |outcome: &Outcome| -> Vec<f64> {
+            match of {
+                Quantity::Output if case.cell => outcome.h_n.clone(),
+                Quantity::Output => outcome.output.clone(),
+                Quantity::OutputFirst => outcome.output[..step(case)].to_vec(),
+                Quantity::OutputLast => {
+                    outcome.output[outcome.output.len() - step(case)..].to_vec()
+                }
+                Quantity::Hn => outcome.h_n.clone(),
+                Quantity::Cn => outcome.c_n.clone(),
+                Quantity::HeadOutput => {
+                    case.heads.iter().fold(outcome.output.clone(), |x, head| apply(head, &x))
+                }
+            }
+        };
+        pick(&self.rounded)
+            .iter()
+            .zip(pick(&self.exact))
+            .map(|(rounded, exact)| rounded - exact)
+            .collect()
+    }
+}
+
+/// Values of one step of the output.
+fn step(case: &Case) -> usize {
+    let rows = if let [_, batch, _] = case.input.shape() { *batch } else { 1 };
+    rows * case.params.config().output_size()
+}
+
+/// A cell is one step of a layer.
+fn definition(case: &Case, params: &Params) -> Result<Outcome> {
+    if !case.cell {
+        return reference::module(
+            params,
+            &case.input,
+            case.lengths.as_deref(),
+            case.state.as_ref(),
+        );
+    }
+    let batch = case.input.data().len() / params.config().input_size.max(1);
+    let h_0 = case.state.as_ref().map(|state| state.h.data());
+    let c_0 = case.state.as_ref().and_then(|state| state.c.as_ref()).map(Tensor::data);
+    Ok(reference::forward(params, 1, batch, case.input.data(), h_0, c_0, None))
+}
+
+/// A linear layer in f64.
+fn apply(head: &Head, x: &[f64]) -> Vec<f64> {
+    let &[out_features, in_features] = head.weight.shape() else { return Vec::new() };
+    let column = |row: &[f64], column: usize| {
+        let weights = &head.weight.data()[column * in_features..][..in_features];
+        let bias = head.bias.as_ref().map_or(0.0, |bias| f64::from(bias[column]));
+        let sum = row.iter().zip(weights).map(|(x, &w)| x * f64::from(w)).sum::<f64>() + bias;
+        match head.activation {
+            Activation::None => sum,
+            Activation::Sigmoid => 1.0 / (1.0 + (-sum).exp()),
+        }
+    };
+    x.chunks_exact(in_features)
+        .flat_map(|row| (0..out_features).map(move |j| column(row, j)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rounding;
+    use crate::diagnostics::case::{Case, Head, Quantity};
+    use crate::dtype::WeightType;
+    use crate::{Activation, Config, Params, Tensor};
+
+    /// One step of one unit without a state: n = tanh(w · x).
+    fn case(cell: bool) -> Case {
+        let config = Config::rnn(1, 1).bias(false);
+        let params = Params::from_fn(&config, |_, _| Ok(vec![0.1])).expect("two weights");
+        let shape: &[usize] = if cell { &[1, 1] } else { &[1, 1, 1] };
+        let head = Head {
+            weight: Tensor::new([1, 1], vec![3.0]).expect("one value"),
+            bias: Some(vec![1.0]),
+            activation: Activation::None,
+        };
+        let input = Tensor::new(shape, vec![1.0]).expect("one value");
+        Case {
+            params,
+            cell,
+            input,
+            lengths: None,
+            state: None,
+            heads: vec![head],
+            expected: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn it_is_what_the_definition_makes_of_rounded_weights() {
+        let exact = f64::from(0.1_f32);
+        let want = f64::from(half::f16::from_f32(0.1).to_f32()).tanh() - exact.tanh();
+        assert!(want.abs() > 1e-5, "0.1 has no f16: {want}");
+        for cell in [false, true] {
+            let case = case(cell);
+            let rounding = Rounding::of(&case, WeightType::F16)
+                .expect("it rounds")
+                .expect("something is rounded");
+            for (of, scale) in
+                [(Quantity::Output, 1.0), (Quantity::Hn, 1.0), (Quantity::HeadOutput, 3.0)]
+            {
+                let change = rounding.change(&case, of);
+                assert!(
+                    (change[0] - scale * want).abs() < 1e-12,
+                    "{of:?}, cell {cell}: {change:?}, not {want}"
+                );
+            }
+            assert!(Rounding::of(&case, WeightType::F32).expect("nothing to do").is_none());
+        }
+    }
+}

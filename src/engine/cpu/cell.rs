@@ -1,0 +1,180 @@
+//! Twins of `shaders/cell/*.wgsl`: the gate equations, over the units of one row at a time.
+//!
+//! pulp compiles each `with_simd` for every instruction set; the loops in them are plain, and the compiler makes vectors of
+//! them, since activations choose without branching. What an element comes out as does not depend on where it is.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::activation::{relu, sigmoid, tanh_exact};
+
+/// `cell/lstm.wgsl`: advances c, writes o∘tanh(c') to `next`. All of U units.
+pub(super) struct Lstm<'a> {
+    /// `[U]`: the recurrent products of i, f, g, o.
+    pub sums: &'a [[f32; 4]],
+    /// `[U]`: the input projections.
+    pub x: &'a [[f32; 4]],
+    /// `[U]`.
+    pub c: &'a mut [f32],
+    /// `[U]`.
+    pub next: &'a mut [f32],
+}
+
+impl WithSimd for Lstm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (((sums, x), c), next) in self.sums.iter().zip(self.x).zip(self.c).zip(self.next) {
+            let i = sigmoid(sums[0] + x[0]);
+            let f = sigmoid(sums[1] + x[1]);
+            let g = tanh_exact(sums[2] + x[2]);
+            let o = sigmoid(sums[3] + x[3]);
+            *c = f * *c + i * g;
+            *next = o * tanh_exact(*c);
+        }
+    }
+}
+
+/// `cell/gru.wgsl`: writes h' to `next`. All of U units.
+pub(super) struct Gru<'a> {
+    /// `[U]`: the recurrent products of r, z, n.
+    pub sums: &'a [[f32; 3]],
+    /// `[U]`: the input projections.
+    pub x: &'a [[f32; 3]],
+    /// `[U]`.
+    pub bias_hn: &'a [f32],
+    /// `[U]`.
+    pub h: &'a [f32],
+    /// `[U]`.
+    pub next: &'a mut [f32],
+}
+
+impl WithSimd for Gru<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let inputs = self.sums.iter().zip(self.x).zip(self.bias_hn).zip(self.h);
+        for ((((sums, x), bias_hn), h), next) in inputs.zip(self.next) {
+            let r = sigmoid(sums[0] + x[0]);
+            let z = sigmoid(sums[1] + x[1]);
+            let n = tanh_exact(x[2] + r * (sums[2] + bias_hn));
+            *next = (1.0 - z) * n + z * h;
+        }
+    }
+}
+
+/// `cell/rnn.wgsl`: writes h' to `next`. All of U units.
+pub(super) struct Rnn<'a> {
+    pub relu: bool,
+    /// `[U]`: the recurrent products.
+    pub sums: &'a [[f32; 1]],
+    /// `[U]`: the input projections.
+    pub x: &'a [[f32; 1]],
+    /// `[U]`.
+    pub next: &'a mut [f32],
+}
+
+impl WithSimd for Rnn<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let units = self.sums.iter().zip(self.x).zip(self.next);
+        if self.relu {
+            units.for_each(|(([sum], [x]), next)| *next = relu(sum + x));
+        } else {
+            units.for_each(|(([sum], [x]), next)| *next = tanh_exact(sum + x));
+        }
+    }
+}
+
+/// The sigmoid of each value in its place.
+pub(super) struct Sigmoids<'a>(pub &'a mut [f32]);
+
+impl WithSimd for Sigmoids<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.0.iter_mut().for_each(|x| *x = sigmoid(*x));
+    }
+}
+
+/// Runs a cell with the vectors of this machine.
+pub(super) fn run(cell: impl WithSimd<Output = ()>) {
+    Arch::new().dispatch(cell);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Gru, Lstm, Rnn, run};
+    use crate::params::random::Mt19937;
+
+    /// N columns of random values whose activations are everything from linear to saturated.
+    fn random<const N: usize>(seed: u64, units: usize) -> Vec<[f32; N]> {
+        let values = Mt19937::new(seed).uniform_vec(units * N, -12.0, 12.0);
+        values.as_chunks().0.to_vec()
+    }
+
+    fn lstm(sums: &[[f32; 4]], x: &[[f32; 4]], c: &[f32]) -> Vec<f32> {
+        let (mut c, mut next) = (c.to_vec(), vec![f32::NAN; c.len()]);
+        run(Lstm { sums, x, c: &mut c, next: &mut next });
+        [next, c].concat()
+    }
+
+    fn gru(sums: &[[f32; 3]], x: &[[f32; 3]], [bias_hn, h]: [&[f32]; 2]) -> Vec<f32> {
+        let mut next = vec![f32::NAN; h.len()];
+        run(Gru { sums, x, bias_hn, h, next: &mut next });
+        next
+    }
+
+    fn rnn(relu: bool, sums: &[[f32; 1]], x: &[[f32; 1]]) -> Vec<f32> {
+        let mut next = vec![f32::NAN; x.len()];
+        run(Rnn { relu, sums, x, next: &mut next });
+        next
+    }
+
+    fn bits(values: &[f32]) -> Vec<u32> {
+        values.iter().map(|value| value.to_bits()).collect()
+    }
+
+    /// In whichever lane of a vector it is, or in the rest behind the last: a unit has the bits that it has alone.
+    #[test]
+    fn a_unit_does_not_depend_on_where_it_is() {
+        for units in 1..70 {
+            let (sums, x, own) =
+                (random::<4>(1, units), random::<4>(2, units), random::<1>(3, units));
+            let (sums_3, x_3, h) =
+                (random::<3>(4, units), random::<3>(5, units), random::<1>(6, units));
+            let (sums_1, x_1) = (random::<1>(7, units), random::<1>(8, units));
+            let (own, h) = (own.as_flattened(), h.as_flattened());
+            let together = lstm(&sums, &x, own);
+            for u in 0..units {
+                let alone = lstm(&sums[u..=u], &x[u..=u], &own[u..=u]);
+                assert_eq!(
+                    bits(&alone),
+                    bits(&[together[u], together[units + u]]),
+                    "lstm, unit {u} of {units}"
+                );
+            }
+            let by_unit = |all: &[f32], alone: &dyn Fn(usize) -> Vec<f32>, what: &str| {
+                for (u, value) in all.iter().enumerate() {
+                    assert_eq!(bits(&alone(u)), [value.to_bits()], "{what}, unit {u} of {units}");
+                }
+            };
+            by_unit(
+                &gru(&sums_3, &x_3, [own, h]),
+                &|u| gru(&sums_3[u..=u], &x_3[u..=u], [&own[u..=u], &h[u..=u]]),
+                "gru",
+            );
+            for relu in [false, true] {
+                by_unit(
+                    &rnn(relu, &sums_1, &x_1),
+                    &|u| rnn(relu, &sums_1[u..=u], &x_1[u..=u]),
+                    "rnn",
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The twin of every kernel whose weights are stored as f16: they are widened, and the rest is the f32 kernel's twin.
+
+use super::Binding::{self, Matrix, Read, ReadWrite};
+use crate::kernel::uniforms::Step;
+use crate::plan::recording::Dispatch;
+
+/// See `shaders/weight/f16.wgsl`.
+pub(crate) fn widened(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+    let kernel = dispatch.kernel.widened();
+    let weight = kernel.bindings.iter().position(|binding| binding.name == "weight");
+    let Some(Matrix(words)) = weight.and_then(|weight| bindings.get(weight)) else {
+        unreachable!("{} reads weights", dispatch.kernel.name);
+    };
+    let wide = words.widened();
+    let mut all: Vec<Binding<'_>> = bindings
+        .iter_mut()
+        .enumerate()
+        .map(|(index, binding)| match binding {
+            Matrix(_) if Some(index) == weight => Matrix(&wide),
+            Matrix(panels) => Matrix(panels),
+            Read(values) => Read(values),
+            ReadWrite(values) => ReadWrite(values),
+        })
+        .collect();
+    (kernel.twin)(dispatch, at, &mut all);
+}

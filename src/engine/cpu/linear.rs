@@ -1,0 +1,71 @@
+//! Twin of `shaders/linear.wgsl`.
+
+use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
+use super::cell::{Sigmoids, run};
+use super::matmul::{Matrix, multiply_transposed};
+use crate::kernel::uniforms::{Dims, LinearDims, Step};
+use crate::kernel::{activation, override_value};
+use crate::plan::recording::Dispatch;
+
+/// See `shaders/linear.wgsl`; the tiles become one matrix product for each direction.
+pub(crate) fn linear(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+    let (
+        Dims::Linear(dims),
+        [Read(x_same), Read(x_mirrored), Weight(weight), Read(bias), ReadWrite(y)],
+    ) = (&dispatch.dims, bindings)
+    else {
+        unreachable!("linear is dispatched with LinearDims and five buffers");
+    };
+    let rows = (dims.steps * dims.batch) as usize;
+    let features = (dims.parts * dims.part_quads * 4) as usize;
+    let columns = dims.columns as usize;
+    let y_row_stride = dims.y_row_stride as usize;
+    let sigmoids = override_value(&dispatch.overrides, "ACTIVATION") == activation::SIGMOID;
+    for d in 0..dims.directions {
+        let offset = (d * dims.y_direction_stride + dims.y_offset) as usize;
+        let gathered;
+        let (x, first_row): (&[f32], _) =
+            if dims.parts == 1 && (d == 0 || dims.x_direction_rows > 0) {
+                (x_same, (dims.x_first_row + d * dims.x_direction_rows) as usize)
+            } else {
+                gathered = gather(dims, d, x_same, x_mirrored);
+                (&gathered, 0)
+            };
+        let slot = (dims.slot + d) as usize;
+        multiply_transposed(
+            (
+                x,
+                Matrix {
+                    rows,
+                    columns: features,
+                    offset: first_row * features,
+                    row_stride: features,
+                },
+            ),
+            (weight, slot),
+            &bias[slot * columns..][..columns],
+            (y, Matrix { rows, columns, offset, row_stride: y_row_stride }),
+        );
+        if sigmoids {
+            let rows = y[offset..].chunks_mut(y_row_stride).take(rows);
+            rows.for_each(|row| run(Sigmoids(&mut row[..columns])));
+        }
+    }
+}
+
+/// The rows that direction `d` reads, in the order in which it visits them: `[S, B, P·Q·4]`.
+fn gather(dims: &LinearDims, d: u32, x_same: &[f32], x_mirrored: &[f32]) -> Vec<f32> {
+    let (steps, batch, parts) = (dims.steps as usize, dims.batch as usize, dims.parts as usize);
+    let part = dims.part_quads as usize * 4;
+    let mut x = Vec::with_capacity(steps * batch * parts * part);
+    for s in 0..steps {
+        for b in 0..batch {
+            for p in 0..parts {
+                let (source, s) =
+                    if p == d as usize { (x_same, s) } else { (x_mirrored, steps - 1 - s) };
+                x.extend_from_slice(&source[((s * batch + b) * parts + p) * part..][..part]);
+            }
+        }
+    }
+    x
+}

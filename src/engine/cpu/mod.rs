@@ -1,0 +1,251 @@
+//! The CPU engine: executes a recording through each kernel's twin.
+
+mod activation;
+mod cell;
+pub(crate) mod dropout;
+pub(crate) mod embed;
+pub(crate) mod f16;
+pub(crate) mod linear;
+mod log;
+mod matmul;
+mod panels;
+mod processor;
+mod recurrence;
+pub(crate) mod sample;
+pub(crate) mod score;
+pub(crate) mod sequence;
+pub(crate) mod slots;
+mod softmax;
+pub(crate) mod step;
+mod tile;
+pub(crate) mod transfer;
+
+pub use processor::id;
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+pub(crate) use matmul::{Matrix, multiply_transposed};
+
+use crate::kernel::Access;
+use crate::kernel::uniforms::Step;
+use crate::plan::recording::{Axis, BufferId, BufferSpec, Dispatch, Recording};
+
+pub use panels::Panels;
+
+/// A list of slices of a buffer. Short ones are no allocation, so that a step of few rows makes none.
+type Slices<T> = SmallVec<[T; 8]>;
+
+/// The most storage bindings of a kernel, which is what WebGPU promises of every device.
+const MAX_BINDINGS: usize = 8;
+
+/// A storage buffer as a twin sees it.
+#[derive(Debug)]
+pub enum Binding<'a> {
+    /// Read only.
+    Read(&'a [f32]),
+    /// A weight that is a matrix, read only.
+    Matrix(&'a Panels),
+    /// Read and written.
+    ReadWrite(&'a mut [f32]),
+}
+
+/// The CPU function of a kernel: dispatch, step, storage bindings in the order of the kernel's table row.
+pub type Twin = fn(&Dispatch, Step, &mut [Binding<'_>]);
+
+/// A weight buffer in host memory.
+#[derive(Debug, Clone)]
+pub enum Weight {
+    /// As planned: biases.
+    Values(Vec<f32>),
+    /// Packed for products: what has features.
+    Matrix(Panels),
+}
+
+impl Weight {
+    /// The weight of `spec`, whose values are `values`.
+    pub fn new(spec: &BufferSpec, values: Vec<f32>) -> Self {
+        let (directions, rows, features) = match &spec.axes[..] {
+            [(Axis::Direction | Axis::Layer, directions), rows @ .., (Axis::Feature, features)] => {
+                (*directions, rows, *features)
+            }
+            [rows @ .., (Axis::Feature, features)] => (1, rows, *features),
+            _ => return Self::Values(values),
+        };
+        let rows = rows.iter().map(|&(_, extent)| extent).product();
+        Self::Matrix(Panels::new(&values, directions, rows, features))
+    }
+}
+
+/// Calls `work` on one of the threads that products share: there each product begins at once, while a thread that is not
+/// one of them would sleep until others have woken, worked and woken it.
+pub(crate) fn on_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
+}
+
+/// The buffers of a recording in host memory.
+///
+/// Weights are shared between the engines of a model, everything else belongs to this one.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    recording: Arc<Recording>,
+    weights: Arc<Vec<Weight>>,
+    /// Empty for weights and for parts of others.
+    buffers: Vec<Vec<f32>>,
+}
+
+impl Engine {
+    /// Buffers of zeros for `recording`, whose first buffers are `weights`.
+    pub fn new(recording: Arc<Recording>, weights: Arc<Vec<Weight>>) -> Self {
+        let own = |(index, spec): (usize, &BufferSpec)| {
+            let elsewhere =
+                index < weights.len() || recording.whole(BufferId(index)).0 != BufferId(index);
+            if elsewhere { Vec::new() } else { vec![0.0; spec.len()] }
+        };
+        let buffers = recording.buffers.iter().enumerate().map(own).collect();
+        Self { recording, weights, buffers }
+    }
+
+    /// The values of a buffer.
+    pub fn buffer(&self, id: BufferId) -> Cow<'_, [f32]> {
+        match self.read(id) {
+            Binding::Read(values) => values.into(),
+            Binding::ReadWrite(values) => (&*values).into(),
+            Binding::Matrix(panels) => panels.unpack().into(),
+        }
+    }
+
+    fn read(&self, id: BufferId) -> Binding<'_> {
+        match self.weights.get(id.0) {
+            Some(Weight::Values(values)) => Binding::Read(values),
+            Some(Weight::Matrix(panels)) => Binding::Matrix(panels),
+            None => {
+                let (whole, start) = self.recording.whole(id);
+                Binding::Read(&self.buffers[whole.0][start..][..self.recording.spec(id).len()])
+            }
+        }
+    }
+
+    /// The values of a buffer that is not a weight.
+    ///
+    /// # Panics
+    /// When it is one: weights are shared.
+    pub fn buffer_mut(&mut self, id: BufferId) -> &mut [f32] {
+        let ((whole, start), len) = (self.recording.whole(id), self.recording.spec(id).len());
+        &mut self.own(whole)[start..][..len]
+    }
+
+    /// What the engine executes.
+    pub fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    /// Copies the values of `from` to `to`.
+    ///
+    /// # Panics
+    /// When `to` is a weight or the two differ in length.
+    pub fn copy(&mut self, from: BufferId, to: BufferId) {
+        if from == to {
+            return;
+        }
+        let ((whole, start), len) = (self.recording.whole(to), self.recording.spec(to).len());
+        let (source, first) = self.recording.whole(from);
+        if source == whole {
+            self.own(whole).copy_within(first..first + len, start);
+            return;
+        }
+        // Taken out of the list for the copy, so that the source can be borrowed beside it.
+        let mut target = std::mem::take(self.own(whole));
+        target[start..start + len].copy_from_slice(&self.buffer(from));
+        *self.own(whole) = target;
+    }
+
+    fn own(&mut self, id: BufferId) -> &mut Vec<f32> {
+        assert!(id.0 >= self.weights.len(), "weights are shared between engines");
+        &mut self.buffers[id.0]
+    }
+
+    /// Executes the whole recording.
+    pub fn run(&mut self) {
+        self.run_commands(0..self.recording.commands.len());
+    }
+
+    /// Executes some commands of the recording.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn run_commands(&mut self, commands: Range<usize>) {
+        let mut dispatches = self.recording.commands[commands.clone()]
+            .iter()
+            .flat_map(|command| command.dispatches(0));
+        if dispatches.any(|dispatch| dispatch.multiply_adds() >= matmul::PARALLEL_FROM as u64) {
+            on_threads(|| self.run_here(commands));
+        } else {
+            self.run_here(commands);
+        }
+    }
+
+    fn run_here(&mut self, commands: Range<usize>) {
+        let recording = Arc::clone(&self.recording);
+        for command in &recording.commands[commands] {
+            for index in 0..command.count() {
+                for dispatch in command.dispatches(index) {
+                    self.dispatch(dispatch, index);
+                }
+            }
+        }
+    }
+
+    /// Executes one dispatch at a step index.
+    pub fn dispatch(&mut self, dispatch: &Dispatch, index: u32) {
+        // Written buffers are taken out of the list for the call, so that the others can be borrowed beside them.
+        let bound = || dispatch.bindings.iter().zip(dispatch.kernel.bindings).enumerate();
+        let mut written = [const { Vec::new() }; MAX_BINDINGS];
+        for (at, (id, binding)) in bound() {
+            if binding.access == Access::ReadWrite {
+                written[at] = std::mem::take(&mut self.buffers[id.0]);
+            }
+        }
+        {
+            let mut bindings = [const { Binding::Read(&[]) }; MAX_BINDINGS];
+            for ((at, (id, binding)), buffer) in bound().zip(&mut written) {
+                bindings[at] = match binding.access {
+                    Access::Read => self.read(*id),
+                    Access::ReadWrite => Binding::ReadWrite(buffer),
+                };
+            }
+            let bindings = &mut bindings[..dispatch.bindings.len()];
+            (dispatch.kernel.twin)(
+                dispatch,
+                Step { index: dispatch.index(index), pad: [0; 3] },
+                bindings,
+            );
+        }
+        for (at, (id, binding)) in bound() {
+            if binding.access == Access::ReadWrite {
+                self.buffers[id.0] = std::mem::take(&mut written[at]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MAX_BINDINGS;
+    use crate::kernel::KERNELS;
+
+    #[test]
+    fn no_kernel_has_more_bindings_than_a_dispatch_has_places() {
+        for kernel in KERNELS {
+            assert!(
+                kernel.bindings.len() <= MAX_BINDINGS,
+                "{} has {}",
+                kernel.name,
+                kernel.bindings.len()
+            );
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Weights as the CPU engine multiplies by them.
+
+use bytemuck::{Pod, Zeroable};
+use pulp::{Arch, Simd, WithSimd};
+
+/// Vectors of a panel's width: two hide how long a multiply-add takes at half as many rows as one.
+pub(super) const PANEL_VECTORS: usize = 2;
+
+/// A line of the cache, so that no vector lies across two of them.
+#[repr(C, align(64))]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+struct Line([f32; 16]);
+
+/// A matrix `[D, N, K]` for products with its transpose, in panels of P rows: `[D, N/P, K, P]`, the last panel filled up
+/// with zeros. P is two vectors of this machine.
+///
+/// A product then reads the weights from front to back, and a vector of them gives a vector of sums.
+#[derive(Debug, Clone)]
+pub struct Panels {
+    lines: Vec<Line>,
+    width: usize,
+    directions: usize,
+    rows: usize,
+    features: usize,
+}
+
+impl Panels {
+    /// Packs `values`, `[D, N, K]`.
+    ///
+    /// # Panics
+    /// When there are not D · N · K of them.
+    pub fn new(values: &[f32], directions: usize, rows: usize, features: usize) -> Self {
+        Self::for_arch(Arch::new(), values, [directions, rows, features])
+    }
+
+    pub(super) fn for_arch(
+        arch: Arch,
+        values: &[f32],
+        [directions, rows, features]: [usize; 3],
+    ) -> Self {
+        assert_eq!(
+            values.len(),
+            directions * rows * features,
+            "the values of [{directions}, {rows}, {features}]"
+        );
+        let width = arch.dispatch(Width);
+        let panel = features * width;
+        let len = directions * rows.div_ceil(width) * panel;
+        let mut lines = vec![Line::zeroed(); len.div_ceil(size_of::<Line>() / size_of::<f32>())];
+        let packed: &mut [f32] = bytemuck::cast_slice_mut(&mut lines);
+        if len > 0 {
+            let panels = values.chunks_exact(rows * features).flat_map(|rows| rows.chunks(panel));
+            for (packed, panel) in packed.chunks_exact_mut(panel).zip(panels) {
+                for (r, row) in panel.chunks_exact(features).enumerate() {
+                    row.iter()
+                        .zip(packed[r..].iter_mut().step_by(width))
+                        .for_each(|(value, packed)| *packed = *value);
+                }
+            }
+        }
+        Self { lines, width, directions, rows, features }
+    }
+
+    /// P.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// `[N, K]`.
+    pub(super) fn shape(&self) -> [usize; 2] {
+        [self.rows, self.features]
+    }
+
+    /// The panels of direction `d`: `[N/P, K, P]`.
+    pub(super) fn direction(&self, d: usize) -> &[f32] {
+        assert!(d < self.directions, "direction {d} of {}", self.directions);
+        let len = self.rows.div_ceil(self.width) * self.features * self.width;
+        &bytemuck::cast_slice(&self.lines)[d * len..][..len]
+    }
+
+    /// The K values of row `n` of direction `d`.
+    pub(super) fn row(&self, d: usize, n: usize) -> impl Iterator<Item = f32> {
+        let panel = n / self.width * self.features * self.width;
+        let values = &self.direction(d)[panel..][..self.features * self.width];
+        values.iter().skip(n % self.width).step_by(self.width).copied()
+    }
+
+    /// The same where each value is a word of two halves, low first: `[D, N, 2 · K]`.
+    pub(super) fn widened(&self) -> Self {
+        let words = self.unpack();
+        let halves: &[half::f16] = bytemuck::cast_slice(&words);
+        let values: Vec<f32> = halves.iter().map(|half| half.to_f32()).collect();
+        Self::new(&values, self.directions, self.rows, 2 * self.features)
+    }
+
+    /// `[D, N, K]`.
+    pub(super) fn unpack(&self) -> Vec<f32> {
+        let rows = (0..self.directions).flat_map(|d| (0..self.rows).map(move |n| (d, n)));
+        rows.flat_map(|(d, n)| self.row(d, n)).collect()
+    }
+}
+
+/// P on a machine.
+struct Width;
+
+impl WithSimd for Width {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        S::F32_LANES * PANEL_VECTORS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pulp::Arch;
+
+    use super::Panels;
+
+    #[test]
+    fn every_row_is_found_again() {
+        for arch in [Arch::new(), Arch::Scalar] {
+            for [directions, rows, features] in
+                [[1, 1, 1], [2, 7, 3], [1, 33, 5], [2, 64, 2], [1, 0, 3], [1, 3, 0]]
+            {
+                let values: Vec<f32> =
+                    (1..=directions * rows * features).map(|i| i as f32).collect();
+                let panels = Panels::for_arch(arch, &values, [directions, rows, features]);
+                assert_eq!(
+                    panels.unpack(),
+                    values,
+                    "[{directions}, {rows}, {features}] on {arch:?}"
+                );
+                let width = panels.width();
+                for (d, n, k) in (0..directions)
+                    .flat_map(|d| (0..rows).map(move |n| (d, n)))
+                    .flat_map(|(d, n)| (0..features).map(move |k| (d, n, k)))
+                {
+                    let got = panels.direction(d)[(n / width * features + k) * width + n % width];
+                    assert_eq!(
+                        got,
+                        values[(d * rows + n) * features + k],
+                        "[{d}, {n}, {k}] on {arch:?}"
+                    );
+                }
+            }
+        }
+    }
+}

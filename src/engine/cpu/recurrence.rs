@@ -1,0 +1,375 @@
+//! One time step on the CPU: for some units at a time the recurrent product and then the cell, while the sums are in the
+//! cache, on as many threads as the step has work for.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use smallvec::SmallVec;
+
+use super::Slices;
+use super::matmul::{Matrix, multiply_columns, threads};
+use super::panels::Panels;
+use crate::kernel::uniforms::{Step, StepDims};
+use crate::tensor::padded;
+
+/// The dispatch's units of one row, in one direction, at one step: all of them, or what a thread takes at a time.
+pub(super) struct Row {
+    /// Where the direction is among its weights.
+    pub(super) slot: usize,
+    /// Of `[D, B]`.
+    pub(super) row: usize,
+    /// Of `[S, B, D]`, in a wave of `[L, S, B]`; any where a layer of a wave is not within the segment.
+    y_row: usize,
+    /// Of H.
+    pub(super) units: Range<usize>,
+    pub(super) hidden_size: usize,
+    /// Whether the row's sequence reaches this step.
+    pub(super) valid: bool,
+}
+
+impl Row {
+    /// `[U, G]` of `[S, B, D, H, G]`.
+    pub(super) fn gates<'a, const G: usize>(&self, gates_x: &'a [f32]) -> &'a [[f32; G]] {
+        &gates_x.as_chunks().0[self.y_row * self.hidden_size..][self.units.clone()]
+    }
+
+    /// `update/state.wgsl`: advances the units, or leaves them as they are where the sequence does not reach this step.
+    /// `advance` is given their state and where the next goes, `[U]` each. `y` is empty where a layer of a wave
+    /// (`update/wave.wgsl`) is not within the segment.
+    pub(super) fn update(
+        &self,
+        h_in: &[f32],
+        [next, y]: [&mut [f32]; 2],
+        advance: impl FnOnce(&[f32], &mut [f32]),
+    ) {
+        let h = &h_in[self.row * padded(self.hidden_size)..][self.units.clone()];
+        if self.valid {
+            advance(h, next);
+            y.copy_from_slice(next);
+        } else {
+            next.copy_from_slice(h);
+            y.fill(0.0);
+        }
+    }
+}
+
+/// Where a buffer has the rows that a step writes.
+enum Rows {
+    /// `[D, B]`.
+    ByDirection,
+    /// `[B, D]`.
+    ByRow,
+    /// `[S, B]` for each layer of a wave, of which it writes the step `[B]` that it is at, if it is at any.
+    OfLayers { steps: usize, at: Vec<Option<usize>> },
+}
+
+/// A buffer that a step writes: a row of units for each direction and batch row.
+pub(super) struct Written<'a> {
+    values: &'a mut [f32],
+    /// From row to row.
+    width: usize,
+    rows: Rows,
+}
+
+impl<'a> Written<'a> {
+    /// A state of units padded to quads: `[D, B, Q·4]`.
+    pub(super) fn state(values: &'a mut [f32], dims: &StepDims) -> Self {
+        Self { values, width: padded(dims.hidden_size as usize), rows: Rows::ByDirection }
+    }
+
+    /// The cell state of an LSTM: `[D, B, H]`.
+    pub(super) fn cells(values: &'a mut [f32], dims: &StepDims) -> Self {
+        Self { values, width: dims.hidden_size as usize, rows: Rows::ByDirection }
+    }
+
+    /// What the step leaves in the output: `[B, D, Q·4]` of `[S, B, D, Q·4]`, in a wave `[B, Q·4]` for each layer of
+    /// `[L, S, B, Q·4]`.
+    pub(super) fn output(values: &'a mut [f32], dims: &StepDims, at: Step) -> Self {
+        let width = padded(dims.hidden_size as usize);
+        if dims.lag > 0 {
+            let at =
+                (0..dims.directions as usize).map(|layer| step_of_wave(dims, at, layer)).collect();
+            return Self { values, width, rows: Rows::OfLayers { steps: dims.steps as usize, at } };
+        }
+        let step = dims.batch as usize * dims.directions as usize * width;
+        Self { values: &mut values[at.index as usize * step..][..step], width, rows: Rows::ByRow }
+    }
+}
+
+thread_local! {
+    /// What a thread sums up, kept from step to step.
+    static SUMS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+/// Some units of all rows of a direction.
+struct Part<'a, const W: usize> {
+    d: usize,
+    /// Of the dispatch's.
+    units: Range<usize>,
+    /// The units in each of the written buffers, `[U]`.
+    rows: Slices<[&'a mut [f32]; W]>,
+}
+
+/// The schedule: the recurrent product of `h_in` (`[D, B, K]`) and `weight` (`[D, U, G, K]`), and then `cell` for every row
+/// with its sums, `[U, G]`, and its units in each of the written buffers.
+pub(super) fn step<const G: usize, const W: usize>(
+    dims: &StepDims,
+    at: Step,
+    inputs: (&Panels, &[f32], &[f32]),
+    written: [Written<'_>; W],
+    cell: impl Fn(&Row, &[[f32; G]], [&mut [f32]; W]) + Sync,
+) {
+    let units = dims.units as usize;
+    let width = match threads(
+        (dims.batch * dims.directions) as usize,
+        units * G,
+        dims.state_quads as usize * 4,
+    ) {
+        1 => units,
+        threads => units_of_part(inputs.0.width(), units, G, threads),
+    };
+    step_in_parts(width, dims, at, inputs, written, cell);
+}
+
+/// Units of a part: one part for each thread, whose weights may then stay in its cache, and each begins with a panel.
+fn units_of_part(panel: usize, units: usize, gates: usize, threads: usize) -> usize {
+    let whole = if panel.is_multiple_of(gates) { panel / gates } else { panel };
+    units.div_ceil(threads).next_multiple_of(whole)
+}
+
+/// The step in parts of `width` units.
+fn step_in_parts<const G: usize, const W: usize>(
+    width: usize,
+    dims: &StepDims,
+    at: Step,
+    (weight, h_in, lengths): (&Panels, &[f32], &[f32]),
+    written: [Written<'_>; W],
+    cell: impl Fn(&Row, &[[f32; G]], [&mut [f32]; W]) + Sync,
+) {
+    // Buffers may be larger than a dispatch needs.
+    let lengths: &[u32] = bytemuck::cast_slice(&lengths[..dims.batch as usize]);
+    let (batch, directions) = (dims.batch as usize, dims.directions as usize);
+    let (features, first_unit) = (dims.state_quads as usize * 4, dims.unit_offset as usize);
+    let run = |Part { d, units, rows }: Part<'_, W>| {
+        let (t, first_y_row, y_row_distance) = visited(dims, at, d);
+        let slot = dims.slot as usize + d;
+        let count = units.len();
+        let mut sums = SUMS.take();
+        sums.clear();
+        sums.resize(batch * count * G, 0.0);
+        let all = &mut sums.as_chunks_mut::<G>().0[..];
+        // Rows whose sequence does not reach this step have nothing to sum.
+        let mut first = 0;
+        for reached in lengths.chunk_by(|a, b| (t < *a) == (t < *b)) {
+            let rows = reached.len();
+            if t < reached[0] {
+                let offset = (d * batch + first) * features;
+                let x = Matrix { rows, columns: features, offset, row_stride: features };
+                let y = all[first * count..]
+                    .chunks_mut(count)
+                    .take(rows)
+                    .map(|row| row.as_flattened_mut());
+                // To and fro: what the step before has read last is still in the cache.
+                let backwards = at.index % 2 == 1;
+                multiply_columns(
+                    (h_in, x),
+                    (weight, slot),
+                    units.start * G,
+                    backwards,
+                    &mut y.collect::<Slices<_>>(),
+                );
+            }
+            first += rows;
+        }
+        for (b, ((&length, sums), written)) in
+            lengths.iter().zip(all.chunks_exact(count)).zip(rows).enumerate()
+        {
+            let row = Row {
+                slot,
+                row: d * batch + b,
+                y_row: first_y_row + b * y_row_distance,
+                units: first_unit + units.start..first_unit + units.end,
+                hidden_size: dims.hidden_size as usize,
+                valid: t < length,
+            };
+            cell(&row, sums, written);
+        }
+        SUMS.set(sums);
+    };
+    let units = first_unit..first_unit + dims.units as usize;
+    let one = width >= units.len();
+    let parts = cut(written, width, [directions, batch], units);
+    if one {
+        parts.into_iter().for_each(run);
+    } else {
+        parts.into_vec().into_par_iter().for_each(run);
+    }
+}
+
+/// Cuts `units` of every row into parts of `width` units, for each direction.
+fn cut<'a, const W: usize>(
+    written: [Written<'a>; W],
+    width: usize,
+    [directions, batch]: [usize; 2],
+    units: Range<usize>,
+) -> SmallVec<[Part<'a, W>; 2]> {
+    let across = units.len().div_ceil(width);
+    let mut parts: SmallVec<[Part<'a, W>; 2]> = (0..directions * across)
+        .map(|index| {
+            let start = index % across * width;
+            let rows =
+                (0..batch).map(|_| std::array::from_fn(|_| <&mut [f32]>::default())).collect();
+            Part { d: index / across, units: start..units.len().min(start + width), rows }
+        })
+        .collect();
+    for (w, Written { values, width: row_width, rows }) in written.into_iter().enumerate() {
+        let mut share = |d: usize, b: usize, row: &'a mut [f32]| {
+            for (part, piece) in
+                parts[d * across..].iter_mut().zip(row[units.clone()].chunks_mut(width))
+            {
+                part.rows[b][w] = piece;
+            }
+        };
+        if let Rows::OfLayers { steps, at } = rows {
+            for (d, (layer, at)) in values.chunks_mut(steps * batch * row_width).zip(at).enumerate()
+            {
+                let step = at
+                    .and_then(|at| layer.chunks_mut(batch * row_width).nth(at))
+                    .unwrap_or_default();
+                step.chunks_mut(row_width).enumerate().for_each(|(b, row)| share(d, b, row));
+            }
+            continue;
+        }
+        for (index, row) in values.chunks_mut(row_width).take(directions * batch).enumerate() {
+            match rows {
+                Rows::ByDirection => share(index / batch, index % batch, row),
+                _ => share(index % directions, index / directions, row),
+            }
+        }
+    }
+    parts
+}
+
+/// The step of the segment that a layer of a wave is at, if it is within it (`update/wave.wgsl`).
+fn step_of_wave(dims: &StepDims, at: Step, layer: usize) -> Option<usize> {
+    let step = (dims.first_index + at.index).checked_sub(layer as u32 * dims.lag)?;
+    (step < dims.steps).then_some(step as usize)
+}
+
+/// The time step that direction `d` visits, or in a wave layer `d` is at (`shared/directions.wgsl`, `update/wave.wgsl`),
+/// and the first of its rows of `y` with the distance to the next. Where a layer of a wave is not within the segment, its
+/// time is more than any.
+fn visited(dims: &StepDims, at: Step, d: usize) -> (u32, usize, usize) {
+    let (batch, directions) = (dims.batch as usize, dims.directions as usize);
+    if dims.lag == 0 {
+        let elapsed = dims.first_step + at.index;
+        let t = if d == 1 { dims.seq_len - 1 - elapsed } else { elapsed };
+        return (t, at.index as usize * batch * directions + d, directions);
+    }
+    match step_of_wave(dims, at, d) {
+        Some(step) => (dims.first_step + step as u32, (d * dims.steps as usize + step) * batch, 1),
+        None => (u32::MAX, 0, 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Panels, Step, StepDims, Written, step_in_parts, units_of_part};
+    use crate::params::random::Mt19937;
+
+    /// Two directions, three rows of which one ends early, and a shard of 40 units from 30 on of 70.
+    const DIMS: StepDims = StepDims {
+        seq_len: 5,
+        first_step: 1,
+        batch: 3,
+        directions: 2,
+        hidden_size: 70,
+        state_quads: 18,
+        units: 40,
+        unit_offset: 30,
+        unit_tiles: 1,
+        row_tiles: 1,
+        slot: 0,
+        first_index: 0,
+        lag: 0,
+        steps: 0,
+        pad: [0; 2],
+    };
+
+    /// The next state (`[D, B, 72]`) and two steps of the output (`[2, B, D, 72]`) after the second of them, sums of two
+    /// gates added up; NaN where nothing is written.
+    fn outcome(width: usize) -> [Vec<f32>; 2] {
+        let random = |seed, len| Mt19937::new(seed).uniform_vec(len, -1.0, 1.0);
+        let (weight, h_in) =
+            (Panels::new(&random(1, 2 * 80 * 72), 2, 80, 72), random(2, 2 * 3 * 72));
+        let lengths = [5_u32, 2, 5].map(f32::from_bits);
+        let (mut next, mut y) = (vec![f32::NAN; 2 * 3 * 72], vec![f32::NAN; 2 * 3 * 2 * 72]);
+        let at = Step { index: 1, pad: [0; 3] };
+        let written = [Written::state(&mut next, &DIMS), Written::output(&mut y, &DIMS, at)];
+        step_in_parts(
+            width,
+            &DIMS,
+            at,
+            (&weight, &h_in, &lengths),
+            written,
+            |row, sums: &[[f32; 2]], rows| {
+                row.update(&h_in, rows, |h, next| {
+                    next.iter_mut()
+                        .zip(h)
+                        .zip(sums)
+                        .for_each(|((next, h), [a, b])| *next = h + a + b);
+                });
+            },
+        );
+        [next, y]
+    }
+
+    fn bits(values: &[f32]) -> Vec<u32> {
+        values.iter().map(|value| value.to_bits()).collect()
+    }
+
+    /// However many threads share a step, it has the same bits, in its own units and no others.
+    #[test]
+    fn a_step_in_parts_is_that_step() {
+        let [next, y] = outcome(40);
+        for (at, value) in next.iter().enumerate() {
+            assert_eq!(
+                (30..70).contains(&(at % 72)),
+                !value.is_nan(),
+                "unit {} of row {}",
+                at % 72,
+                at / 72
+            );
+        }
+        for (at, value) in y.iter().enumerate() {
+            let (row, unit) = (at / 72, at % 72);
+            assert_eq!(
+                row >= 6 && (30..70).contains(&unit),
+                !value.is_nan(),
+                "unit {unit} of output row {row}"
+            );
+            if row >= 6 && !value.is_nan() {
+                // Rows of y are [S, B, D], those of the state [D, B]; row 1 ended before step 2.
+                let (d, b) = (row % 2, row / 2 % 3);
+                let want = if b == 1 { 0.0 } else { next[(d * 3 + b) * 72 + unit] };
+                assert_eq!(
+                    value.to_bits(),
+                    want.to_bits(),
+                    "unit {unit} of row {b}, direction {d}"
+                );
+            }
+        }
+        let panel = Panels::new(&[0.0], 1, 1, 1).width();
+        for threads in [2, 16] {
+            let width = units_of_part(panel, 40, 2, threads);
+            assert!(width < 40, "{threads} threads: {width} units");
+            let parts = outcome(width);
+            assert_eq!(
+                parts.map(|values| bits(&values)),
+                [bits(&next), bits(&y)],
+                "{width} units to a part"
+            );
+        }
+    }
+}

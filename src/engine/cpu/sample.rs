@@ -1,0 +1,175 @@
+//! Twin of `shaders/sample.wgsl`.
+
+use super::Binding::{self, Read, ReadWrite};
+use super::softmax::softmax_term;
+use crate::kernel::uniforms::{Dims, Step};
+use crate::kernel::{NO_TOKEN, SAMPLE_SITE, override_value};
+use crate::params::random::philox4x32;
+use crate::plan::recording::Dispatch;
+
+/// See `shaders/sample.wgsl`.
+pub(crate) fn sample(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+    let (Dims::Sample(dims), [Read(logits), Read(settings), ReadWrite(token), ReadWrite(tokens)]) =
+        (&dispatch.dims, bindings)
+    else {
+        unreachable!("sample is dispatched with SampleDims and four buffers");
+    };
+    let &[low, high, temperature, top_k, first_position, ..] =
+        bytemuck::cast_slice::<f32, u32>(settings)
+    else {
+        unreachable!("sample has eight settings");
+    };
+    let (batch, columns) = (dims.batch as usize, dims.columns as usize);
+    let workgroup_size = override_value(&dispatch.overrides, "WORKGROUP_SIZE") as usize;
+    let tokens = &mut tokens[at.index as usize * batch..][..batch];
+    let rows = logits.chunks_exact(columns).zip(token.iter_mut().zip(tokens));
+    for (b, (row, (token, generated))) in (0..dims.batch).zip(rows) {
+        let (likeliest, largest) = first_of_the_largest(row);
+        let chosen = if temperature == 0 {
+            if largest == KEY_OF_NAN { NO_TOKEN } else { likeliest }
+        } else if is_finite(largest) {
+            let narrowed = top_k > 0 && top_k < dims.columns;
+            let weights = Weights {
+                row,
+                row_max: row[likeliest as usize],
+                temperature: f32::from_bits(temperature),
+                lowest: if narrowed { nth_largest_key(row, top_k) } else { 0 },
+            };
+            let counter = [0, first_position.wrapping_add(at.index), b, SAMPLE_SITE];
+            let word = philox4x32(counter, [low, high])[0];
+            weights.draw(
+                (word >> 8) as f32 / 16_777_216.0,
+                columns.div_ceil(workgroup_size),
+                likeliest,
+            )
+        } else {
+            NO_TOKEN
+        };
+        *token = f32::from_bits(chosen);
+        *generated = f32::from_bits(chosen);
+    }
+}
+
+const KEY_OF_NAN: u32 = u32::MAX;
+
+/// Whole numbers in the order of the floats: −inf < .. < −0 = 0 < .. < inf < NaN of either sign.
+fn key_of(x: f32) -> u32 {
+    let bits = x.to_bits();
+    let magnitude = bits & 0x7fff_ffff;
+    if magnitude > 0x7f80_0000 {
+        KEY_OF_NAN
+    } else if bits == magnitude {
+        0x8000_0000 + magnitude
+    } else {
+        0x8000_0000 - magnitude
+    }
+}
+
+fn is_finite(key: u32) -> bool {
+    key > 0x0080_0000 && key < 0xff80_0000
+}
+
+/// The first column that has the largest key, and that key.
+fn first_of_the_largest(row: &[f32]) -> (u32, u32) {
+    let keys = (0..).zip(row).map(|(column, &x)| (column, key_of(x)));
+    keys.fold((NO_TOKEN, 0), |largest, next| if next.1 > largest.1 { next } else { largest })
+}
+
+/// The `n`-th largest key, bit by bit: the largest that at least `n` keys reach.
+fn nth_largest_key(row: &[f32], n: u32) -> u32 {
+    (0..32).fold(0, |lowest, bit| {
+        let candidate = lowest | (0x8000_0000 >> bit);
+        let count = row.iter().filter(|&&x| key_of(x) >= candidate).count();
+        if count >= n as usize { candidate } else { lowest }
+    })
+}
+
+/// The weights of a row's tokens.
+struct Weights<'a> {
+    row: &'a [f32],
+    row_max: f32,
+    temperature: f32,
+    /// Below this key a weight is 0.
+    lowest: u32,
+}
+
+impl Weights<'_> {
+    fn of(&self, x: f32) -> f32 {
+        if key_of(x) >= self.lowest {
+            softmax_term((x - self.row_max) / self.temperature)
+        } else {
+            0.0
+        }
+    }
+
+    /// The token at which the running sum of the weights passes `share` (0 <= share < 1) of the total.
+    fn draw(&self, share: f32, chunk: usize, likeliest: u32) -> u32 {
+        let sums =
+            self.row.chunks(chunk).map(|chunk| chunk.iter().fold(0.0, |sum, &x| sum + self.of(x)));
+        let sums: Vec<f32> = sums.collect();
+        let total = sums.iter().fold(0.0, |total, sum| total + sum);
+        if !(total > 0.0 && total.is_finite()) {
+            return NO_TOKEN;
+        }
+        let goal = share * total;
+        let mut before = 0.0;
+        let mut c = 0;
+        while c + 1 < sums.len() && before + sums[c] <= goal {
+            before += sums[c];
+            c += 1;
+        }
+        let (mut chosen, mut sum) = (likeliest, 0.0);
+        for (column, &x) in self.row.iter().enumerate().skip(c * chunk).take(chunk) {
+            let weight = self.of(x);
+            sum += weight;
+            if weight > 0.0 {
+                chosen = column as u32;
+                if before + sum > goal {
+                    break;
+                }
+            }
+        }
+        chosen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{first_of_the_largest, is_finite, key_of, nth_largest_key};
+
+    #[test]
+    fn keys_are_in_the_order_of_the_floats() {
+        let ordered = [
+            f32::NEG_INFINITY,
+            f32::MIN,
+            -1.5,
+            -1.0,
+            -f32::MIN_POSITIVE,
+            -1e-45,
+            0.0,
+            1e-45,
+            1.0,
+            1.5,
+        ];
+        let ordered = [&ordered[..], &[f32::MAX, f32::INFINITY, f32::NAN]].concat();
+        for pair in ordered.windows(2) {
+            assert!(key_of(pair[0]) < key_of(pair[1]), "{} before {}", pair[0], pair[1]);
+        }
+        assert_eq!(key_of(-0.0), key_of(0.0), "zeros are equal");
+        assert_eq!(key_of(-f32::NAN), key_of(f32::NAN), "NaN has no sign");
+        for x in ordered {
+            assert_eq!(is_finite(key_of(x)), x.is_finite(), "{x}");
+        }
+    }
+
+    #[test]
+    fn the_nth_largest_counts_ties() {
+        let row = [3.0, -1.0, 3.0, 0.5, f32::NEG_INFINITY, -0.0, 0.0];
+        for (n, want) in
+            [(1, 3.0), (2, 3.0), (3, 0.5), (4, 0.0), (5, 0.0), (6, -1.0), (7, f32::NEG_INFINITY)]
+        {
+            assert_eq!(nth_largest_key(&row, n), key_of(want), "number {n} of {row:?}");
+        }
+        assert_eq!(first_of_the_largest(&row), (0, key_of(3.0)), "the first of equals");
+    }
+}

@@ -1,0 +1,82 @@
+//! Twins of `shaders/sequence.wgsl` with each of its cells.
+
+use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
+use super::step::{Buffers, gru, lstm, rnn};
+use crate::kernel::override_value;
+use crate::kernel::uniforms::{Dims, Step, StepDims};
+use crate::plan::recording::Dispatch;
+
+/// `sequence` with `cell/rnn.wgsl`.
+pub(crate) fn sequence_rnn(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+    let relu = override_value(&dispatch.overrides, "RELU") == 1;
+    walk(dispatch, bindings, |dims, at, of, _| rnn(dims, at, relu, of));
+}
+
+/// `sequence` with `cell/lstm.wgsl`.
+pub(crate) fn sequence_lstm(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+    walk(dispatch, bindings, |dims, at, of, own| {
+        let [ReadWrite(c)] = own else { unreachable!("sequence_lstm is dispatched with its c") };
+        lstm(dims, at, of, c);
+    });
+}
+
+/// `sequence` with `cell/gru.wgsl`.
+pub(crate) fn sequence_gru(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+    walk(dispatch, bindings, |dims, at, of, own| {
+        let [Read(bias_hn)] = own else {
+            unreachable!("sequence_gru is dispatched with its bias_hn")
+        };
+        gru(dims, at, of, bias_hn);
+    });
+}
+
+/// The schedule: step after step from one copy of the state to the other. `step` is also given the cell's own bindings.
+fn walk(
+    dispatch: &Dispatch,
+    bindings: &mut [Binding<'_>],
+    step: impl Fn(&StepDims, Step, Buffers<'_>, &mut [Binding<'_>]),
+) {
+    let [
+        Read(gates_x),
+        Weight(weight),
+        Read(h_in),
+        ReadWrite(h_out),
+        ReadWrite(y),
+        Read(lengths),
+        own @ ..,
+    ] = bindings
+    else {
+        unreachable!("a sequence is dispatched with its buffers")
+    };
+    let Dims::Sequence(dims) = &dispatch.dims else {
+        unreachable!("a sequence is dispatched with SequenceDims")
+    };
+    // All units at once; the product does not look at tiles.
+    let step_dims = StepDims {
+        seq_len: dims.seq_len,
+        first_step: dims.first_step,
+        batch: dims.batch,
+        directions: dims.directions,
+        hidden_size: dims.hidden_size,
+        state_quads: dims.state_quads,
+        units: dims.hidden_size,
+        unit_offset: 0,
+        unit_tiles: 1,
+        row_tiles: 1,
+        slot: dims.slot,
+        first_index: 0,
+        lag: 0,
+        steps: 0,
+        pad: [0; 2],
+    };
+    // Buffers may be larger than a dispatch needs.
+    let states = (dims.directions * dims.batch * dims.state_quads * 4) as usize;
+    let mut now = h_in[..states].to_vec();
+    let mut next = now.clone();
+    for index in dims.first_index..dims.first_index + dims.steps {
+        let of = Buffers { gates_x, weight, h_in: &now, h_out: &mut next, y, lengths };
+        step(&step_dims, Step { index, pad: [0; 3] }, of, own);
+        std::mem::swap(&mut now, &mut next);
+    }
+    h_out[..states].copy_from_slice(&now);
+}

@@ -1,0 +1,45 @@
+//! Twins of `shaders/load_slots.wgsl` and `shaders/store_slots.wgsl`.
+
+use super::Binding::{self, Read, ReadWrite};
+use crate::kernel::NO_SLOT;
+use crate::kernel::uniforms::{Dims, SlotsDims, Step};
+use crate::plan::recording::Dispatch;
+
+/// See `shaders/load_slots.wgsl`.
+pub(crate) fn load_slots(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+    let (Dims::Slots(dims), [Read(slots), Read(store), ReadWrite(state)]) =
+        (&dispatch.dims, bindings)
+    else {
+        unreachable!("load_slots is dispatched with SlotsDims and three buffers");
+    };
+    for (place, state) in places(dims, slots).zip(state.chunks_exact_mut(dims.width as usize)) {
+        match place {
+            Some(place) => state.copy_from_slice(&store[place..][..state.len()]),
+            None => state.fill(0.0),
+        }
+    }
+}
+
+/// See `shaders/store_slots.wgsl`.
+pub(crate) fn store_slots(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+    let (Dims::Slots(dims), [Read(slots), Read(state), ReadWrite(store)]) =
+        (&dispatch.dims, bindings)
+    else {
+        unreachable!("store_slots is dispatched with SlotsDims and three buffers");
+    };
+    for (place, state) in places(dims, slots).zip(state.chunks_exact(dims.width as usize)) {
+        if let Some(place) = place {
+            store[place..][..state.len()].copy_from_slice(state);
+        }
+    }
+}
+
+/// Where the values of each row begin in the store.
+fn places(dims: &SlotsDims, slots: &[f32]) -> impl Iterator<Item = Option<usize>> {
+    let (stride, offset) = (dims.stride as usize, dims.offset as usize);
+    let place = move |slot: &f32| {
+        let slot = slot.to_bits();
+        (slot != NO_SLOT).then_some(slot as usize * stride + offset)
+    };
+    slots[..dims.rows as usize].iter().map(place)
+}

@@ -1,0 +1,137 @@
+//! Twins of `shaders/step.wgsl` with each of its cells, in one layer's directions or in the layers of a wave.
+
+use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
+use super::cell::{Gru, Lstm, Rnn, run};
+use super::panels::Panels;
+use super::recurrence::{Written, step};
+use crate::kernel::override_value;
+use crate::kernel::uniforms::{Dims, Step, StepDims};
+use crate::plan::recording::Dispatch;
+
+/// What every cell reads and writes; see `shaders/step.wgsl`.
+pub(super) struct Buffers<'a> {
+    pub gates_x: &'a [f32],
+    pub weight: &'a Panels,
+    pub h_in: &'a [f32],
+    pub h_out: &'a mut [f32],
+    pub y: &'a mut [f32],
+    pub lengths: &'a [f32],
+}
+
+/// `cell/rnn.wgsl` for one step.
+pub(super) fn rnn(dims: &StepDims, at: Step, relu: bool, of: Buffers<'_>) {
+    let Buffers { gates_x, weight, h_in, h_out, y, lengths } = of;
+    let written = [Written::state(h_out, dims), Written::output(y, dims, at)];
+    step(dims, at, (weight, h_in, lengths), written, |row, sums, [next, y]| {
+        row.update(h_in, [next, y], |_, next| run(Rnn { relu, sums, x: row.gates(gates_x), next }));
+    });
+}
+
+/// `cell/lstm.wgsl` for one step.
+pub(super) fn lstm(dims: &StepDims, at: Step, of: Buffers<'_>, c: &mut [f32]) {
+    let Buffers { gates_x, weight, h_in, h_out, y, lengths } = of;
+    let written =
+        [Written::state(h_out, dims), Written::output(y, dims, at), Written::cells(c, dims)];
+    step(dims, at, (weight, h_in, lengths), written, |row, sums, [next, y, c]| {
+        row.update(h_in, [next, y], |_, next| run(Lstm { sums, x: row.gates(gates_x), c, next }));
+    });
+}
+
+/// `cell/gru.wgsl` for one step.
+pub(super) fn gru(dims: &StepDims, at: Step, of: Buffers<'_>, bias_hn: &[f32]) {
+    let Buffers { gates_x, weight, h_in, h_out, y, lengths } = of;
+    let written = [Written::state(h_out, dims), Written::output(y, dims, at)];
+    step(dims, at, (weight, h_in, lengths), written, |row, sums, [next, y]| {
+        let bias_hn = &bias_hn[row.slot * row.hidden_size..][row.units.clone()];
+        row.update(h_in, [next, y], |h, next| {
+            run(Gru { sums, x: row.gates(gates_x), bias_hn, h, next })
+        });
+    });
+}
+
+/// `step` with `cell/rnn.wgsl`.
+pub(crate) fn step_rnn(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+    let relu = override_value(&dispatch.overrides, "RELU") == 1;
+    let [Read(gates_x), Weight(weight), Read(h_in), ReadWrite(h_out), ReadWrite(y), Read(lengths)] =
+        bindings
+    else {
+        unreachable!("step_rnn is dispatched with its buffers")
+    };
+    rnn(dims(dispatch), at, relu, Buffers { gates_x, weight, h_in, h_out, y, lengths });
+}
+
+/// `step` with `cell/lstm.wgsl`.
+pub(crate) fn step_lstm(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+    let [
+        Read(gates_x),
+        Weight(weight),
+        Read(h_in),
+        ReadWrite(h_out),
+        ReadWrite(y),
+        Read(lengths),
+        ReadWrite(c),
+    ] = bindings
+    else {
+        unreachable!("step_lstm is dispatched with its buffers")
+    };
+    lstm(dims(dispatch), at, Buffers { gates_x, weight, h_in, h_out, y, lengths }, c);
+}
+
+/// `step` with `cell/gru.wgsl`.
+pub(crate) fn step_gru(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+    let [
+        Read(gates_x),
+        Weight(weight),
+        Read(h_in),
+        ReadWrite(h_out),
+        ReadWrite(y),
+        Read(lengths),
+        Read(bias_hn),
+    ] = bindings
+    else {
+        unreachable!("step_gru is dispatched with its buffers")
+    };
+    gru(dims(dispatch), at, Buffers { gates_x, weight, h_in, h_out, y, lengths }, bias_hn);
+}
+
+/// `step` with `cell/lstm.wgsl` and `update/unprojected.wgsl`.
+pub(crate) fn step_lstm_unprojected(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+    let [Read(gates_x), Weight(weight), Read(h_in), ReadWrite(m), Read(lengths), ReadWrite(c)] =
+        bindings
+    else {
+        unreachable!("step_lstm_unprojected is dispatched with its buffers")
+    };
+    let dims = dims(dispatch);
+    step(
+        dims,
+        at,
+        (weight, h_in, lengths),
+        [Written::state(m, dims), Written::cells(c, dims)],
+        |row, sums, [next, c]| {
+            if row.valid {
+                run(Lstm { sums, x: row.gates(gates_x), c, next });
+            }
+        },
+    );
+}
+
+/// `step` with `cell/projection.wgsl`.
+pub(crate) fn step_projection(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+    let [Weight(weight), Read(m), ReadWrite(h_out), ReadWrite(y), Read(lengths), Read(h_before)] =
+        bindings
+    else {
+        unreachable!("step_projection is dispatched with its buffers")
+    };
+    let dims = dims(dispatch);
+    let written = [Written::state(h_out, dims), Written::output(y, dims, at)];
+    step(dims, at, (weight, m, lengths), written, |row, sums: &[[f32; 1]], [next, y]| {
+        row.update(h_before, [next, y], |_, next| next.copy_from_slice(sums.as_flattened()));
+    });
+}
+
+fn dims(dispatch: &Dispatch) -> &StepDims {
+    let Dims::Step(dims) = &dispatch.dims else {
+        unreachable!("a step is dispatched with StepDims")
+    };
+    dims
+}

@@ -1,0 +1,210 @@
+//! One part of a matrix product: a tile of sums at a time in registers.
+//!
+//! Everything is inlined into `with_simd`, which pulp compiles for each instruction set: a function of its own, a closure
+//! too, would be compiled for the oldest.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::panels::PANEL_VECTORS;
+
+/// Rows of features: row r starts at `r · stride`.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub values: &'a [f32],
+    pub stride: usize,
+    pub features: usize,
+}
+
+/// Most rows of a tile of one panel on any machine; the parts of a product are multiples of it.
+pub(super) const TILE_ROWS: usize = 12;
+
+/// Most rows on this one: with a row's and a panel's values their sums fill 16 registers, or 27 of 32, and each value of
+/// the panel that comes out of a cache serves twice as many of them.
+const fn tile_rows<S: Simd>() -> usize {
+    if S::REGISTER_COUNT < 32 { TILE_ROWS / 2 } else { TILE_ROWS }
+}
+
+/// Most panels side by side, where a tile has but one row.
+pub(super) const TILE_PANELS: usize = 4;
+
+/// Features that are summed at a time: so much of a panel stays in the innermost cache while rows go by. The sums of
+/// each so many features are added to those before.
+const FEATURES_AT_A_TIME: usize = 256;
+
+/// Rows of x that stay in the next cache while panels go by.
+const ROWS_AT_A_TIME: usize = 10 * TILE_ROWS;
+
+/// The product of some rows of x and some columns of y.
+pub(super) struct Product<'a, 'y> {
+    pub x: Rows<'a>,
+    /// The panels of the columns: `[·, K, P]`.
+    pub panels: &'a [f32],
+    /// Of each column, added last; empty for none.
+    pub bias: &'a [f32],
+    /// Whether the last panels come first.
+    pub backwards: bool,
+    /// A slice for each row.
+    pub y: &'a mut [&'y mut [f32]],
+}
+
+impl WithSimd for Product<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let columns = self.y.first().map_or(0, |row| row.len());
+        let panels = columns.div_ceil(S::F32_LANES * PANEL_VECTORS);
+        let mut first = 0;
+        while first < self.y.len() {
+            let rows = first..self.y.len().min(first + ROWS_AT_A_TIME);
+            first = rows.end;
+            let side = match rows.len() {
+                1 => TILE_PANELS,
+                2 | 3 => 2,
+                _ => 1,
+            };
+            let groups = panels.div_ceil(side);
+            for index in 0..groups {
+                let group = if self.backwards { groups - 1 - index } else { index };
+                let panel = group * side;
+                match (rows.len(), panels - panel) {
+                    (1, TILE_PANELS..) => self.few::<S, 1, TILE_PANELS>(simd, rows.start, panel),
+                    (2, 2..) => self.few::<S, 2, 2>(simd, rows.start, panel),
+                    (3, 2..) => self.few::<S, 3, 2>(simd, rows.start, panel),
+                    (_, left) => {
+                        for panel in panel..panel + left.min(side) {
+                            self.many(simd, rows.clone(), panel);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Product<'_, '_> {
+    /// M rows from `i` on and N panels from `panel` on, all features.
+    #[inline(always)]
+    fn few<S: Simd, const M: usize, const N: usize>(&mut self, simd: S, i: usize, panel: usize) {
+        for k in self.turns() {
+            self.tile::<S, M, N>(simd, i, panel, k);
+        }
+    }
+
+    /// Any rows and one panel, all features.
+    #[inline(always)]
+    fn many<S: Simd>(&mut self, simd: S, rows: Range<usize>, panel: usize) {
+        for k in self.turns() {
+            let mut i = rows.start;
+            while i < rows.end {
+                // Tiles as even as can be: a low one waits for its additions.
+                let left = rows.end - i;
+                let height = left.div_ceil(left.div_ceil(tile_rows::<S>()));
+                match height {
+                    1 => self.tile::<S, 1, 1>(simd, i, panel, k),
+                    2 => self.tile::<S, 2, 1>(simd, i, panel, k),
+                    3 => self.tile::<S, 3, 1>(simd, i, panel, k),
+                    4 => self.tile::<S, 4, 1>(simd, i, panel, k),
+                    5 => self.tile::<S, 5, 1>(simd, i, panel, k),
+                    6 => self.tile::<S, 6, 1>(simd, i, panel, k),
+                    7 => self.tile::<S, 7, 1>(simd, i, panel, k),
+                    8 => self.tile::<S, 8, 1>(simd, i, panel, k),
+                    9 => self.tile::<S, 9, 1>(simd, i, panel, k),
+                    10 => self.tile::<S, 10, 1>(simd, i, panel, k),
+                    11 => self.tile::<S, 11, 1>(simd, i, panel, k),
+                    _ => self.tile::<S, TILE_ROWS, 1>(simd, i, panel, k),
+                }
+                i += height;
+            }
+        }
+    }
+
+    /// The first features that are summed at a time; without features there is one turn all the same, which writes zeros.
+    #[inline(always)]
+    fn turns(&self) -> impl Iterator<Item = usize> + use<> {
+        (0..self.x.features.max(1)).step_by(FEATURES_AT_A_TIME)
+    }
+
+    /// M rows from `i` on, N panels from `panel` on, some features from `k` on.
+    #[inline(always)]
+    fn tile<S: Simd, const M: usize, const N: usize>(
+        &mut self,
+        simd: S,
+        i: usize,
+        panel: usize,
+        k: usize,
+    ) {
+        let (features, width) = (self.x.features, S::F32_LANES * PANEL_VECTORS);
+        let count = FEATURES_AT_A_TIME.min(features - k);
+        let mut x: [&[f32]; M] = [&[]; M];
+        for (r, x) in x.iter_mut().enumerate() {
+            *x = &self.x.values[(i + r) * self.x.stride + k..][..count];
+        }
+        let mut w: [&[[S::f32s; PANEL_VECTORS]]; N] = [&[]; N];
+        for (p, w) in w.iter_mut().enumerate() {
+            let values = &self.panels[((panel + p) * features + k) * width..][..count * width];
+            *w = &S::as_simd_f32s(values).0.as_chunks().0[..count];
+        }
+        let sums = multiply_add(simd, count, x, w);
+        let last = k + count == features;
+        for (y, sums) in self.y[i..][..M].iter_mut().zip(&sums) {
+            for (v, &sum) in sums.as_flattened().iter().enumerate() {
+                let at = panel * width + v * S::F32_LANES;
+                let Some(y) = y.get_mut(at..) else { break };
+                let lanes = y.len().min(S::F32_LANES);
+                let y = &mut y[..lanes];
+                let mut sum = sum;
+                if k > 0 {
+                    sum = simd.add_f32s(load(simd, y), sum);
+                }
+                if last && let Some(bias) = self.bias.get(at..at + lanes) {
+                    sum = simd.add_f32s(sum, load(simd, bias));
+                }
+                store(simd, y, sum);
+            }
+        }
+    }
+}
+
+/// The sums of M rows by N panels over `count` features, one feature after the other.
+#[inline(always)]
+fn multiply_add<S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    count: usize,
+    x: [&[f32]; M],
+    w: [&[[S::f32s; PANEL_VECTORS]]; N],
+) -> [[[S::f32s; PANEL_VECTORS]; N]; M] {
+    let mut sums = [[[simd.splat_f32s(0.0); PANEL_VECTORS]; N]; M];
+    for k in 0..count {
+        for (sums, x) in sums.iter_mut().zip(x) {
+            let x = simd.splat_f32s(x[k]);
+            for (sums, w) in sums.iter_mut().zip(w) {
+                for (sum, w) in sums.iter_mut().zip(w[k]) {
+                    // Fused where the machine can, else a product and a sum.
+                    *sum = simd.mul_add_e_f32s(x, w, *sum);
+                }
+            }
+        }
+    }
+    sums
+}
+
+/// As many values as a vector has, or fewer and zeros.
+#[inline(always)]
+fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(values).0 {
+        [whole] => *whole,
+        _ => simd.partial_load_f32s(values),
+    }
+}
+
+/// As many lanes as there are values.
+#[inline(always)]
+fn store<S: Simd>(simd: S, values: &mut [f32], vector: S::f32s) {
+    match S::as_mut_simd_f32s(values).0 {
+        [whole] => *whole = vector,
+        _ => simd.partial_store_f32s(values, vector),
+    }
+}

@@ -1,0 +1,46 @@
+//! Twins of `shaders/gather.wgsl` and `shaders/scatter.wgsl`.
+
+use super::Binding::{self, Read, ReadWrite};
+use crate::kernel::uniforms::{Dims, Step, TransferDims};
+use crate::plan::recording::Dispatch;
+
+/// See `shaders/gather.wgsl`.
+pub(crate) fn gather(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+    let (Dims::Transfer(dims), [Read(x), ReadWrite(y)]) = (&dispatch.dims, bindings) else {
+        unreachable!("gather is dispatched with TransferDims and two buffers");
+    };
+    let features = dims.features as usize;
+    for (row, theirs) in y.chunks_exact_mut(dims.width as usize).zip(rows(dims)) {
+        let (values, padding) = row.split_at_mut(features);
+        // Without features there may be nothing to take them from.
+        if features > 0 {
+            values.copy_from_slice(&x[theirs..][..features]);
+        }
+        padding.fill(0.0);
+    }
+}
+
+/// See `shaders/scatter.wgsl`.
+pub(crate) fn scatter(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+    let (Dims::Transfer(dims), [Read(x), ReadWrite(y)]) = (&dispatch.dims, bindings) else {
+        unreachable!("scatter is dispatched with TransferDims and two buffers");
+    };
+    let features = dims.features as usize;
+    for (row, theirs) in x.chunks_exact(dims.width as usize).zip(rows(dims)) {
+        y[theirs..][..features].copy_from_slice(&row[..features]);
+    }
+}
+
+/// Where the rows of a plan's buffer begin in the caller's, in the order of the plan's.
+fn rows(dims: &TransferDims) -> impl Iterator<Item = usize> {
+    let &TransferDims { steps, batch, directions, features, first_step, seq_len, .. } = dims;
+    let &TransferDims { offset, step_stride, row_stride, .. } = dims;
+    (first_step..first_step + steps).flat_map(move |elapsed| {
+        (0..batch).flat_map(move |b| {
+            (0..directions).map(move |d| {
+                let t = if d == 1 { seq_len - 1 - elapsed } else { elapsed };
+                (offset + t * step_stride + b * row_stride + d * features) as usize
+            })
+        })
+    })
+}

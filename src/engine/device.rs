@@ -1,0 +1,439 @@
+//! Where a model runs: a GPU through wgpu, or this machine's CPU.
+
+use std::sync::Arc;
+
+use super::selector::Selection;
+
+use crate::dtype::WeightType;
+use crate::engine::cpu;
+use crate::engine::gpu::{self, AdapterEntry, Gpu, Polling, Waiting};
+use crate::engine::self_test;
+use crate::error::{Error, Result};
+use crate::perf::calibration::{Calibration, DeviceId};
+use crate::plan::limits::Limits;
+use crate::plan::{Storage, Tuning};
+
+/// A device that models can be loaded onto. Clones share it.
+///
+/// ```no_run
+/// # fn main() -> wgpu_rnn::Result<()> {
+/// let device = wgpu_rnn::Device::open("auto")?;
+/// println!("{device}");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Device {
+    inner: Inner,
+    calibration: Arc<Calibration>,
+}
+
+#[derive(Debug, Clone)]
+enum Inner {
+    Cpu(Arc<Limits>),
+    Gpu(Arc<Gpu>),
+}
+
+impl Inner {
+    fn id(&self) -> DeviceId {
+        match self {
+            Self::Cpu(_) => cpu::id(),
+            Self::Gpu(gpu) => gpu::id(gpu.info()),
+        }
+    }
+}
+
+/// What a device's engine is, for those who build on recordings.
+#[derive(Debug, Clone, Copy)]
+pub enum Engine<'a> {
+    /// The twins on the CPU.
+    Cpu,
+    /// The kernels on a GPU.
+    Gpu(&'a Arc<Gpu>),
+}
+
+/// How a device is opened.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct OpenOptions {
+    /// Limits to lower, by name; see [`Limits::set`].
+    pub limits: Vec<(String, u64)>,
+    /// Whether the device must reproduce the CPU's numbers on a small LSTM before it is handed out.
+    pub self_test: bool,
+    /// Whether runs are timed by the device's own clock, where it has one.
+    pub timestamps: bool,
+    /// What schedules are chosen by, in place of what the user's cache folder holds of the device.
+    pub calibration: Option<Calibration>,
+    /// Who polls the device while a future waits for it.
+    pub polling: Polling,
+    /// Whether a software adapter runs the kernels as GPUs do, in place of what suits a CPU.
+    pub as_gpu: bool,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            limits: Vec::new(),
+            self_test: true,
+            timestamps: false,
+            calibration: None,
+            polling: Polling::default(),
+            as_gpu: false,
+        }
+    }
+}
+
+impl OpenOptions {
+    /// Lowers a limit; see [`Limits::set`] for the names.
+    #[must_use]
+    pub fn limit(mut self, name: &str, value: u64) -> Self {
+        self.limits.push((name.to_owned(), value));
+        self
+    }
+
+    /// Bounds the bytes that one model may take on the device, weights and activations together.
+    #[must_use]
+    pub fn memory_budget(self, bytes: u64) -> Self {
+        self.limit("memory_budget", bytes)
+    }
+
+    /// Hands the device out even if its driver computes wrongly, or without asking.
+    #[must_use]
+    pub fn skip_self_test(mut self) -> Self {
+        self.self_test = false;
+        self
+    }
+
+    /// Times runs by the device's own clock, where it has one (WebGPU's feature `timestamp-query`).
+    #[must_use]
+    pub fn timestamps(mut self) -> Self {
+        self.timestamps = true;
+        self
+    }
+
+    /// Chooses schedules by these figures, and reads none from the user's cache folder.
+    #[must_use]
+    pub fn calibration(mut self, calibration: Calibration) -> Self {
+        self.calibration = Some(calibration);
+        self
+    }
+
+    /// Says who polls the device while a future waits for it.
+    #[must_use]
+    pub fn polling(mut self, polling: Polling) -> Self {
+        self.polling = polling;
+        self
+    }
+
+    /// Lays kernels out on a software adapter as on a GPU: slower, and a test of what GPUs run where there is none.
+    #[must_use]
+    pub fn as_gpu(mut self) -> Self {
+        self.as_gpu = true;
+        self
+    }
+
+    fn lower(&self, limits: &mut Limits) -> Result<()> {
+        self.limits.iter().try_for_each(|(name, value)| limits.set(name, *value))
+    }
+}
+
+impl Device {
+    /// Opens one device by `selector`:
+    ///
+    /// * `auto`: the adapter that `WGPU_ADAPTER_NAME` names if it is set, else the first real GPU, else the CPU.
+    ///   A software adapter is only taken when named.
+    /// * `cpu`: this machine's CPU, no driver involved.
+    /// * a number: that adapter in the order of [`gpu::adapters`].
+    /// * anything else: the first adapter whose name contains it, in any case.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] when nothing matches, [`Error::RequestDevice`] when the driver gives no device,
+    /// [`Error::SelfTest`] when it computes wrong numbers.
+    pub fn open(selector: &str) -> Result<Self> {
+        Self::open_with(selector, &OpenOptions::default())
+    }
+
+    /// Opens one device by selector, with options.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::Argument`] for a limit that cannot be set.
+    pub fn open_with(selector: &str, options: &OpenOptions) -> Result<Self> {
+        Selection::of(selector)?.open(options)
+    }
+
+    /// As [`open`](Self::open), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_async(selector: &str) -> Result<Self> {
+        Self::open_with_async(selector, &OpenOptions::default()).await
+    }
+
+    /// As [`open_with`](Self::open_with), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`open_with`](Self::open_with).
+    pub async fn open_with_async(selector: &str, options: &OpenOptions) -> Result<Self> {
+        match Selection::of_async(selector).await? {
+            Selection::Cpu => Self::cpu_with(options),
+            Selection::Adapter(entry) => Self::from_adapter_async(&entry, options).await,
+        }
+    }
+
+    /// This machine's CPU.
+    pub fn cpu() -> Self {
+        Self::of(Inner::Cpu(Arc::new(Limits::host())), None)
+    }
+
+    /// This machine's CPU, with lowered limits.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a limit that cannot be set.
+    pub fn cpu_with(options: &OpenOptions) -> Result<Self> {
+        let mut limits = Limits::host();
+        options.lower(&mut limits)?;
+        Ok(Self::of(Inner::Cpu(Arc::new(limits)), options.calibration.as_ref()))
+    }
+
+    /// Opens an adapter of [`gpu::adapters`].
+    ///
+    /// # Errors
+    /// As [`open_with`](Self::open_with).
+    pub fn from_adapter(entry: &AdapterEntry, options: &OpenOptions) -> Result<Self> {
+        pollster::block_on(Self::from_adapter_as(entry, options, Waiting::Block))
+    }
+
+    /// As [`from_adapter`](Self::from_adapter), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`from_adapter`](Self::from_adapter).
+    pub async fn from_adapter_async(entry: &AdapterEntry, options: &OpenOptions) -> Result<Self> {
+        Self::from_adapter_as(entry, options, Waiting::Await).await
+    }
+
+    async fn from_adapter_as(
+        entry: &AdapterEntry,
+        options: &OpenOptions,
+        waiting: Waiting,
+    ) -> Result<Self> {
+        Self::from_gpu(
+            Gpu::open(entry, options.timestamps, options.polling).await?,
+            options,
+            waiting,
+        )
+        .await
+    }
+
+    /// Runs models on a device that the program has opened for itself; `queue` is the queue that came with it.
+    ///
+    /// The device stays the program's: none of its callbacks is replaced, and every fault comes back as an error of the
+    /// call that met it. Plans obey the limits that the device was opened with. WebGPU's default limits will do; those of
+    /// [`descriptor`](Self::descriptor) let larger models run in fewer pieces.
+    ///
+    /// The self-test, unless [skipped](OpenOptions::skip_self_test), submits a small network and waits for it, during which
+    /// callbacks of the program may run. wgpu does not tell whether a queue belongs to a device: it panics where it does not.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let adapter = wgpu_rnn::gpu::adapters().remove(0).adapter;
+    /// use wgpu_rnn::{Device, device::OpenOptions};
+    /// let (device, queue) = pollster::block_on(adapter.request_device(&Device::descriptor(&adapter)))?;
+    /// let device = Device::from_wgpu(device, queue, &OpenOptions::default())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::SelfTest`] when the device computes wrong numbers, [`Error::Argument`] for a limit that cannot be set,
+    /// [`Error::DeviceLost`] and the other errors of the device.
+    pub fn from_wgpu(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: &OpenOptions,
+    ) -> Result<Self> {
+        pollster::block_on(Self::from_wgpu_as(device, queue, options, Waiting::Block))
+    }
+
+    /// As [`from_wgpu`](Self::from_wgpu), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`from_wgpu`](Self::from_wgpu).
+    pub async fn from_wgpu_async(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: &OpenOptions,
+    ) -> Result<Self> {
+        Self::from_wgpu_as(device, queue, options, Waiting::Await).await
+    }
+
+    async fn from_wgpu_as(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: &OpenOptions,
+        waiting: Waiting,
+    ) -> Result<Self> {
+        Self::from_gpu(
+            Gpu::adopt(device, queue, options.timestamps, options.polling)?,
+            options,
+            waiting,
+        )
+        .await
+    }
+
+    /// What to ask an adapter for when the program opens the device itself: the adapter's limits, and of its features those
+    /// that this crate makes use of (`timestamp-query`, for [`OpenOptions::timestamps`]). None of it is necessary.
+    ///
+    /// What the program needs besides goes on top: `required_features |= ..`.
+    pub fn descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
+        gpu::descriptor(adapter)
+    }
+
+    async fn from_gpu(gpu: Gpu, options: &OpenOptions, waiting: Waiting) -> Result<Self> {
+        let gpu = if options.as_gpu { gpu.laid_out(Tuning::GPU) } else { gpu };
+        let gpu = Arc::new(gpu);
+        let whole = Self::of(Inner::Gpu(Arc::clone(&gpu)), options.calibration.as_ref());
+        let mut limits = gpu.limits().clone();
+        options.lower(&mut limits)?;
+        if !options.limits.iter().any(|(name, _)| name == "max_work_per_submission") {
+            limits.slow_down(whole.calibration().slowest_multiply_adds_per_us());
+        }
+        let lowered = Inner::Gpu(Arc::new(gpu.with_limits(limits)));
+        if options.self_test {
+            // Under the adapter's own limits: lowered ones may be too low for the self-test's network.
+            self_test::run(&whole, waiting).await?;
+        }
+        Ok(Self { inner: lowered, ..whole })
+    }
+
+    fn of(inner: Inner, calibration: Option<&Calibration>) -> Self {
+        let device_type = match &inner {
+            Inner::Cpu(_) => None,
+            Inner::Gpu(gpu) => Some(gpu.info().device_type),
+        };
+        let known = calibration.cloned();
+        let calibration =
+            known.unwrap_or_else(|| Calibration::typical_of(device_type).named(inner.id()));
+        Self { inner, calibration: Arc::new(calibration) }
+    }
+
+    /// The speed of the device, by which schedules are chosen: what it was opened with, or typical figures of its type.
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// Name, backend and driver, under which calibrations are kept.
+    pub fn id(&self) -> DeviceId {
+        self.inner.id()
+    }
+
+    /// `cpu`, or the adapter's name.
+    pub fn name(&self) -> &str {
+        match &self.inner {
+            Inner::Cpu(_) => "cpu",
+            Inner::Gpu(gpu) => &gpu.info().name,
+        }
+    }
+
+    /// `Vulkan`, `Metal` and so on; `cpu` for the CPU.
+    pub fn backend(&self) -> String {
+        match &self.inner {
+            Inner::Cpu(_) => "cpu".to_owned(),
+            Inner::Gpu(gpu) => gpu.info().backend.to_string(),
+        }
+    }
+
+    /// The driver and its version as it calls itself; empty for the CPU.
+    pub fn driver(&self) -> String {
+        match &self.inner {
+            Inner::Cpu(_) => String::new(),
+            Inner::Gpu(gpu) => gpu::driver(gpu.info()),
+        }
+    }
+
+    /// Whether kernels run on a software adapter, whose speed says nothing.
+    pub fn is_software_adapter(&self) -> bool {
+        matches!(&self.inner, Inner::Gpu(gpu) if gpu.info().device_type == wgpu::DeviceType::Cpu)
+    }
+
+    /// Whether the device is gone: removed, destroyed, or stopped by the system's watchdog. The driver is asked.
+    ///
+    /// Nothing runs there any more: every call says [`Error::DeviceLost`], and this stays true. Weights and states in its
+    /// memory are gone with it, so that a program that wants to go on keeps the [`Params`](crate::Params) of its modules and
+    /// the last [state](crate::Stream::state) or [snapshot](crate::Pool::snapshot) of each sequence. It opens this adapter
+    /// again, another or the [CPU](Self::cpu), loads the modules and gives streams and slots their states back. The CPU is
+    /// never lost.
+    pub fn is_lost(&self) -> bool {
+        match &self.inner {
+            Inner::Cpu(_) => false,
+            Inner::Gpu(gpu) => gpu.is_lost(),
+        }
+    }
+
+    /// Says that the device is gone, if it is.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`].
+    pub(crate) fn ask(&self) -> Result<()> {
+        match &self.inner {
+            Inner::Cpu(_) => Ok(()),
+            Inner::Gpu(gpu) => gpu.ask(),
+        }
+    }
+
+    /// The limits that plans obey.
+    pub fn limits(&self) -> &Limits {
+        match &self.inner {
+            Inner::Cpu(limits) => limits,
+            Inner::Gpu(gpu) => gpu.limits(),
+        }
+    }
+
+    /// How weights that are rounded to a type are stored: the CPU keeps them as f32, which its vectors are.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for f16 on an adapter whose shaders cannot widen it: OpenGL before 4.2.
+    pub fn storage(&self, weights: WeightType) -> Result<Storage> {
+        match &self.inner {
+            Inner::Cpu(_) => Ok(Storage { weights, widened: true }),
+            Inner::Gpu(gpu) if weights == WeightType::F16 && !gpu.unpacks_halves() => {
+                Err(Error::Unsupported(format!(
+                    "weights stored as f16 on {self}, whose shaders cannot widen them; use f32"
+                )))
+            }
+            Inner::Gpu(_) => Ok(Storage { weights, widened: false }),
+        }
+    }
+
+    /// How kernels are laid out.
+    pub fn tuning(&self) -> Tuning {
+        match &self.inner {
+            Inner::Cpu(_) => Tuning { row_per_invocation: true, subgroups: false, host: true },
+            Inner::Gpu(gpu) => gpu.tuning(),
+        }
+    }
+
+    /// The device and the queue of wgpu that models run on; nothing for the CPU.
+    pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
+        match &self.inner {
+            Inner::Cpu(_) => None,
+            Inner::Gpu(gpu) => Some((gpu.device(), gpu.queue())),
+        }
+    }
+
+    /// The engine behind this device.
+    pub fn engine(&self) -> Engine<'_> {
+        match &self.inner {
+            Inner::Cpu(_) => Engine::Cpu,
+            Inner::Gpu(gpu) => Engine::Gpu(gpu),
+        }
+    }
+}
+
+impl std::fmt::Display for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.inner {
+            Inner::Cpu(_) => f.write_str("cpu"),
+            Inner::Gpu(gpu) => f.write_str(&gpu.title()),
+        }
+    }
+}

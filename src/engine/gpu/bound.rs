@@ -1,0 +1,112 @@
+//! Dispatches with everything that they are bound to.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::context::{Gpu, UNIFORM_STRIDE};
+use super::pipeline::Pipeline;
+use crate::error::Result;
+use crate::kernel::uniforms::Step;
+use crate::plan::recording::{BufferId, Dispatch};
+
+/// A dispatch with its pipeline and bind group.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pipeline: Arc<Pipeline>,
+    group: wgpu::BindGroup,
+    workgroups: [u32; 3],
+    stepped: bool,
+    in_place: bool,
+    work: u64,
+}
+
+impl Bound {
+    /// Binds `dispatch` to what `resource` gives for each of its buffers, and to its dims at an offset of a uniform.
+    pub fn new<'a>(
+        gpu: &Gpu,
+        dispatch: &Dispatch,
+        resource: impl Fn(BufferId) -> wgpu::BufferBinding<'a>,
+        (uniform, offset): (&wgpu::Buffer, u64),
+    ) -> Result<Self> {
+        let pipeline = gpu.pipeline(dispatch.kernel, &dispatch.overrides)?;
+        let uniform_at = |binding, buffer, offset, size: usize| wgpu::BindGroupEntry {
+            binding,
+            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer,
+                offset,
+                size: wgpu::BufferSize::new(size as u64),
+            }),
+        };
+        let mut entries = vec![uniform_at(0, uniform, offset, dispatch.dims.bytes().len())];
+        if dispatch.kernel.stepped {
+            entries.push(uniform_at(1, &gpu.steps, 0, size_of::<Step>()));
+        }
+        entries.extend(dispatch.kernel.bindings.iter().zip(&dispatch.bindings).map(
+            |(binding, id)| wgpu::BindGroupEntry {
+                binding: binding.index,
+                resource: wgpu::BindingResource::Buffer(resource(*id)),
+            },
+        ));
+        gpu.note_made();
+        let group = gpu.scoped("binding buffers", || {
+            gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(dispatch.kernel.name),
+                layout: &pipeline.layout,
+                entries: &entries,
+            })
+        })?;
+        Ok(Self {
+            pipeline,
+            group,
+            workgroups: dispatch.workgroups,
+            stepped: dispatch.kernel.stepped,
+            in_place: dispatch.in_place,
+            work: dispatch.work(),
+        })
+    }
+
+    /// What the dispatch counts for against `max_work_per_submission`.
+    pub fn work(&self) -> u64 {
+        self.work
+    }
+
+    /// Encodes the dispatch of step `index` of its command.
+    pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>, index: u32) {
+        pass.set_pipeline(&self.pipeline.pipeline);
+        let index = if self.in_place { 0 } else { index };
+        let offset = [index * UNIFORM_STRIDE as u32];
+        pass.set_bind_group(0, &self.group, if self.stepped { &offset } else { &[] });
+        let [x, y, z] = self.workgroups;
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
+/// The dims of all dispatches in one buffer, equal ones once.
+#[derive(Debug, Default)]
+pub(super) struct Uniforms {
+    offsets: HashMap<Vec<u8>, u64>,
+    data: Vec<u8>,
+}
+
+impl Uniforms {
+    /// The offset of the dispatch's dims.
+    pub fn add(&mut self, dispatch: &Dispatch) -> u64 {
+        let bytes = dispatch.dims.bytes();
+        if let Some(&offset) = self.offsets.get(bytes) {
+            return offset;
+        }
+        let offset = self.data.len() as u64;
+        self.data.extend_from_slice(bytes);
+        self.data.resize(self.data.len().next_multiple_of(UNIFORM_STRIDE as usize), 0);
+        self.offsets.insert(bytes.to_vec(), offset);
+        offset
+    }
+
+    /// The buffer of all of them.
+    pub fn upload(&self, gpu: &Gpu) -> Result<wgpu::Buffer> {
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let buffer = gpu.buffer("dims", self.data.len() as u64, usage)?;
+        gpu.scoped("uploading dims", || gpu.queue.write_buffer(&buffer, 0, &self.data))?;
+        Ok(buffer)
+    }
+}

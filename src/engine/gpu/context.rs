@@ -1,0 +1,382 @@
+//! An opened device: queue, limits, pipelines, and what went wrong with it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::adapter::{AdapterEntry, title};
+use super::faults::Faults;
+use super::mapping::Progress;
+use super::pipeline::Pipeline;
+use super::poller::{Poller, Polling};
+use crate::error::{Error, Result};
+use crate::kernel::uniforms::Step;
+use crate::kernel::{Kernel, SUBGROUP_WORKGROUP_SIZE};
+use crate::plan::limits::Limits;
+use crate::plan::{MAX_SEGMENT_STEPS, Tuning};
+
+/// Distance of two uniforms in a buffer; no adapter asks for a larger offset alignment.
+pub(super) const UNIFORM_STRIDE: u64 = 256;
+
+/// Override names and values, which with the kernel's name identify a pipeline.
+type PipelineKey = (&'static str, Vec<(&'static str, u32)>);
+
+/// A device of wgpu with everything that recordings share on it.
+#[derive(Debug)]
+pub struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    limits: Limits,
+    /// Whether shaders can widen halves, which WebGPU promises and old OpenGL lacks.
+    unpacks_halves: bool,
+    pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    /// One [`Step`] every [`UNIFORM_STRIDE`] bytes.
+    pub(super) steps: wgpu::Buffer,
+    faults: Arc<Faults>,
+    poller: Arc<Poller>,
+    timestamps: bool,
+    made: Arc<AtomicU64>,
+    tuning: Tuning,
+}
+
+/// Nothing here is left half-written by a panic, so that a poisoned lock is as good as another.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether kernels with the feature `subgroups` are worth it: on software adapters that run 8 or 16 invocations as one
+/// vector. With 4 passing values round costs what it saves; GPUs load what all invocations share as one.
+fn gains_by_subgroups(info: &wgpu::AdapterInfo) -> bool {
+    let one_size = info.subgroup_min_size == info.subgroup_max_size;
+    let size = info.subgroup_min_size;
+    let divides = size >= 8 && (SUBGROUP_WORKGROUP_SIZE as u32).is_multiple_of(size);
+    info.device_type == wgpu::DeviceType::Cpu && one_size && divides
+}
+
+/// How kernels are laid out for a device.
+fn tuning_for(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Tuning {
+    // A program's own device may lack the feature, or have it without gain.
+    let has_subgroups = device.features().contains(wgpu::Features::SUBGROUP);
+    Tuning {
+        row_per_invocation: info.device_type == wgpu::DeviceType::Cpu,
+        subgroups: has_subgroups && gains_by_subgroups(info),
+        host: false,
+    }
+}
+
+/// What to ask `adapter` for: all that it offers of what this crate makes use of.
+pub(crate) fn descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
+    let mut useful = wgpu::Features::TIMESTAMP_QUERY;
+    useful.set(wgpu::Features::SUBGROUP, gains_by_subgroups(&adapter.get_info()));
+    wgpu::DeviceDescriptor {
+        label: Some("wgpu-rnn"),
+        required_features: adapter.features() & useful,
+        required_limits: adapter.limits(),
+        experimental_features: wgpu::ExperimentalFeatures::disabled(),
+        memory_hints: wgpu::MemoryHints::Performance,
+        trace: wgpu::Trace::Off,
+    }
+}
+
+impl Gpu {
+    /// Opens `entry` with all that it offers; with `timestamps` its runs are timed, if it has a clock for that.
+    ///
+    /// # Errors
+    /// [`Error::RequestDevice`] when the driver gives no device, [`Error::Limit`] when it has no room for what every device
+    /// needs, and the errors of the device.
+    pub async fn open(entry: &AdapterEntry, timestamps: bool, polling: Polling) -> Result<Self> {
+        let mut descriptor = descriptor(&entry.adapter);
+        if !timestamps {
+            descriptor.required_features.remove(wgpu::Features::TIMESTAMP_QUERY);
+        }
+        let requested = entry.adapter.request_device(&descriptor).await;
+        let (device, queue) =
+            requested.map_err(|source| Error::RequestDevice { adapter: entry.title(), source })?;
+        let faults = Faults::new(entry.title());
+        faults.watch(&device);
+        Self::new(device, queue, faults, timestamps, polling)
+    }
+
+    /// Uses a device that somebody else has opened, whose callbacks it leaves alone.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when it has no room for what every device needs, and the errors of the device.
+    pub fn adopt(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        timestamps: bool,
+        polling: Polling,
+    ) -> Result<Self> {
+        let faults = Faults::new(title(&device.adapter_info()));
+        Self::new(device, queue, faults, timestamps, polling)
+    }
+
+    fn new(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        faults: Arc<Faults>,
+        timestamps: bool,
+        polling: Polling,
+    ) -> Result<Self> {
+        faults.ask(&device)?;
+        let info = device.adapter_info();
+        let software = info.device_type == wgpu::DeviceType::Cpu;
+        Ok(Self {
+            limits: Limits::of(&device.limits(), software),
+            unpacks_halves: unpacks_halves(&device, &faults)?,
+            pipelines: Mutex::default(),
+            steps: step_table(&device, &queue, &faults)?,
+            timestamps: timestamps && device.features().contains(wgpu::Features::TIMESTAMP_QUERY),
+            poller: Arc::new(Poller::new(polling)),
+            made: Arc::default(),
+            tuning: tuning_for(&device, &info),
+            info,
+            faults,
+            device,
+            queue,
+        })
+    }
+
+    /// The device with kernels laid out otherwise.
+    pub(crate) fn laid_out(self, tuning: Tuning) -> Self {
+        Self { tuning, ..self }
+    }
+
+    /// The same device, whose plans obey other limits.
+    pub(crate) fn with_limits(&self, limits: Limits) -> Self {
+        Self {
+            device: self.device.clone(),
+            queue: self.queue.clone(),
+            info: self.info.clone(),
+            limits,
+            unpacks_halves: self.unpacks_halves,
+            pipelines: Mutex::new(lock(&self.pipelines).clone()),
+            steps: self.steps.clone(),
+            faults: Arc::clone(&self.faults),
+            poller: Arc::clone(&self.poller),
+            made: Arc::clone(&self.made),
+            tuning: self.tuning,
+            timestamps: self.timestamps,
+        }
+    }
+
+    /// The device, whose clones are the same device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.device
+    }
+
+    /// The device's queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.queue
+    }
+
+    /// Whether kernels can read weights that are stored as f16.
+    pub fn unpacks_halves(&self) -> bool {
+        self.unpacks_halves
+    }
+
+    /// Name, backend, driver and type of the adapter.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.info
+    }
+
+    /// `name (backend, driver)`.
+    pub fn title(&self) -> String {
+        title(&self.info)
+    }
+
+    /// The limits that plans for this device obey.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How kernels are laid out for this adapter.
+    pub fn tuning(&self) -> Tuning {
+        self.tuning
+    }
+
+    /// Whether runs are timed by the device's own clock.
+    pub fn timestamps(&self) -> bool {
+        self.timestamps
+    }
+
+    /// Buffers, bind groups and pipelines that were made so far. A call whose plan is kept makes none.
+    pub fn resources_made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// Notes that one more was made.
+    pub(super) fn note_made(&self) {
+        self.made.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The pipeline of a kernel with override values, built on first use.
+    pub(super) fn pipeline(
+        &self,
+        kernel: &'static Kernel,
+        overrides: &[(&'static str, u32)],
+    ) -> Result<Arc<Pipeline>> {
+        let key = (kernel.name, overrides.to_vec());
+        if let Some(found) = lock(&self.pipelines).get(&key) {
+            return Ok(Arc::clone(found));
+        }
+        self.note_made();
+        // Built outside the lock: drivers take long, and two builders of the same pipeline do no harm.
+        let built =
+            Arc::new(self.scoped("building a pipeline", || {
+                Pipeline::new(&self.device, kernel, overrides)
+            })?);
+        Ok(Arc::clone(lock(&self.pipelines).entry(key).or_insert(built)))
+    }
+
+    /// A storage buffer that the host can write and read back by copies.
+    pub(super) fn storage(&self, label: &str, size: u64) -> Result<wgpu::Buffer> {
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_DST
+            | wgpu::BufferUsages::COPY_SRC;
+        self.buffer(label, size, usage)
+    }
+
+    /// A buffer, or the reason why there is none.
+    pub(super) fn buffer(
+        &self,
+        label: &str,
+        size: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer> {
+        self.note_made();
+        self.scoped(&format!("creating the buffer '{label}' of {size} bytes"), || {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        })
+    }
+
+    /// A buffer that holds `words`, from the next submission on.
+    pub(crate) fn filled(
+        &self,
+        label: &str,
+        usage: wgpu::BufferUsages,
+        words: &[u32],
+    ) -> Result<wgpu::Buffer> {
+        let buffer =
+            self.buffer(label, size_of_val(words) as u64, usage | wgpu::BufferUsages::COPY_DST)?;
+        self.scoped("uploading", || {
+            self.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words))
+        })?;
+        Ok(buffer)
+    }
+
+    /// Whether the device is gone; it is asked.
+    pub fn is_lost(&self) -> bool {
+        self.faults.is_lost(&self.device)
+    }
+
+    /// Asks the device whether it is still there.
+    pub(crate) fn ask(&self) -> Result<()> {
+        self.faults.ask(&self.device)
+    }
+
+    /// Runs `work` and turns what wgpu reports meanwhile into an error.
+    pub(super) fn scoped<T>(&self, doing: &str, work: impl FnOnce() -> T) -> Result<T> {
+        self.faults.scoped(&self.device, doing, work)
+    }
+
+    /// Why a read-back failed: the device is gone, or else what wgpu says.
+    pub(super) fn explain(&self, message: String) -> Error {
+        match self.faults.ask(&self.device) {
+            Err(known) => known,
+            Ok(()) => self.faults.refused(message),
+        }
+    }
+
+    /// Polls the device.
+    pub(super) fn poll(&self, how: wgpu::PollType) -> Result<()> {
+        let polled = self.faults.poll(&self.device, how);
+        self.faults.check()?;
+        polled
+    }
+
+    /// Has somebody poll the device until `progress` is made.
+    pub(super) fn watch(&self, progress: &Arc<Progress>) {
+        self.poller.watch(&self.device, &self.faults, progress);
+    }
+}
+
+/// Whether shaders can widen halves: the device is asked, since only its adapter tells.
+fn unpacks_halves(device: &wgpu::Device, faults: &Faults) -> Result<bool> {
+    let text = "@compute @workgroup_size(1) fn main() { _ = unpack2x16float(0u); }";
+    let create = || {
+        device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some("are halves widened?"),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
+        })
+    };
+    match faults.scoped(device, "asking for unpack2x16float", create) {
+        Ok(_) => Ok(true),
+        Err(Error::Gpu { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// One [`Step`] every [`UNIFORM_STRIDE`] bytes.
+fn step_table(device: &wgpu::Device, queue: &wgpu::Queue, faults: &Faults) -> Result<wgpu::Buffer> {
+    let (size, allowed) =
+        (MAX_SEGMENT_STEPS as u64 * UNIFORM_STRIDE, device.limits().max_buffer_size);
+    if size > allowed {
+        return Err(Error::Limit {
+            limit: "max_buffer_size",
+            what: "the table of steps of a device".to_owned(),
+            needed: size,
+            allowed,
+            advice: "ask the adapter for more, or use another device or the CPU",
+        });
+    }
+    faults.scoped(device, "creating the table of steps", || {
+        let steps = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("steps"),
+            size,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut table = vec![0_u8; size as usize];
+        for (index, entry) in table.chunks_exact_mut(UNIFORM_STRIDE as usize).enumerate() {
+            let step = Step { index: index as u32, pad: [0; 3] };
+            entry[..size_of::<Step>()].copy_from_slice(bytemuck::bytes_of(&step));
+        }
+        queue.write_buffer(&steps, 0, &table);
+        steps
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gains_by_subgroups;
+
+    #[test]
+    fn subgroups_are_for_software_adapters_with_wide_vectors() {
+        use wgpu::DeviceType::{Cpu, DiscreteGpu};
+        for (device_type, min, max, want) in [
+            (Cpu, 8, 8, true),
+            (Cpu, 16, 16, true),
+            (Cpu, 4, 4, false),
+            (Cpu, 8, 16, false),
+            (Cpu, 32, 32, false),
+            (Cpu, 4, 128, false),
+            (DiscreteGpu, 8, 8, false),
+            (DiscreteGpu, 32, 32, false),
+        ] {
+            let mut info = wgpu::AdapterInfo::new(device_type, wgpu::Backend::Vulkan);
+            (info.subgroup_min_size, info.subgroup_max_size) = (min, max);
+            assert_eq!(
+                gains_by_subgroups(&info),
+                want,
+                "{device_type:?} with subgroups of {min} to {max}"
+            );
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Buffers on their way to where the host can read them, and how a call waits for them.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::context::{Gpu, lock};
+use crate::error::Result;
+
+/// How a call waits for the device.
+///
+/// Blocking functions and their asynchronous twins are one function with a value of this; with [`Block`](Self::Block) its
+/// future is ready when it is polled first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// On this thread, which polls the device.
+    Block,
+    /// As a future that is woken.
+    Await,
+}
+
+/// How long the callback of another thread that polls may take until this one polls again.
+const PATIENCE: Duration = Duration::from_millis(5);
+
+/// How far the mapping of some buffers is; shared with wgpu's callbacks and with the thread that polls.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pending: usize,
+    failed: bool,
+    waker: Option<Waker>,
+}
+
+impl Progress {
+    /// Notes that a buffer was mapped, or could not be.
+    fn called_back(&self, mapped: bool) {
+        self.change(|state| {
+            state.pending = state.pending.saturating_sub(1);
+            state.failed |= !mapped;
+        });
+    }
+
+    /// Gives up: nothing will be called back.
+    pub fn fail(&self) {
+        self.change(|state| {
+            state.pending = 0;
+            state.failed = true;
+        });
+    }
+
+    pub fn is_done(&self) -> bool {
+        lock(&self.state).pending == 0
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = lock(&self.state);
+        change(&mut state);
+        let waker = if state.pending == 0 { state.waker.take() } else { None };
+        // A waker may run anything, this future's end included.
+        drop(state);
+        self.changed.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Whether everything went well, once everything was called back; until then `context` is to be woken.
+    fn poll(&self, context: &Context<'_>) -> Poll<bool> {
+        let mut state = lock(&self.state);
+        if state.pending == 0 {
+            return Poll::Ready(!state.failed);
+        }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// As [`poll`](Self::poll), after waiting for a moment.
+    fn wait(&self) -> Poll<bool> {
+        let waited =
+            self.changed.wait_timeout_while(lock(&self.state), PATIENCE, |state| state.pending > 0);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.pending == 0 { Poll::Ready(!state.failed) } else { Poll::Pending }
+    }
+}
+
+/// Buffers, or the beginnings of buffers, that are being mapped, and are unmapped in the end, whatever comes of it.
+#[derive(Debug)]
+pub(super) struct Mapping<'a> {
+    gpu: &'a Gpu,
+    buffers: Vec<wgpu::BufferSlice<'a>>,
+    progress: Arc<Progress>,
+}
+
+impl<'a> Mapping<'a> {
+    /// Asks for the buffers, behind everything that was submitted.
+    pub fn start(gpu: &'a Gpu, buffers: Vec<wgpu::BufferSlice<'a>>) -> Result<Self> {
+        let state = State { pending: buffers.len(), ..State::default() };
+        let progress = Arc::new(Progress { state: Mutex::new(state), ..Progress::default() });
+        let mapping = Self { gpu, buffers, progress };
+        gpu.scoped("reading back", || {
+            for buffer in &mapping.buffers {
+                let progress = Arc::clone(&mapping.progress);
+                buffer.map_async(wgpu::MapMode::Read, move |result| {
+                    progress.called_back(result.is_ok())
+                });
+            }
+        })?;
+        Ok(mapping)
+    }
+
+    /// Waits for the buffers and copies their values out.
+    pub async fn values(self, waiting: Waiting) -> Result<Vec<Vec<f32>>> {
+        let mut values = Vec::with_capacity(self.buffers.len());
+        self.each(waiting, |_, of_one| values.push(of_one.to_vec())).await?;
+        Ok(values)
+    }
+
+    /// Waits for the buffers and shows the values of each, in order, where they are.
+    pub async fn each(self, waiting: Waiting, mut take: impl FnMut(usize, &[f32])) -> Result<()> {
+        let mapped = match waiting {
+            Waiting::Block => self.block()?,
+            Waiting::Await => self.wakened().await?,
+        };
+        if !mapped {
+            return Err(self.gpu.explain("a read-back failed".to_owned()));
+        }
+        for (index, buffer) in self.buffers.iter().enumerate() {
+            let view =
+                buffer.get_mapped_range().map_err(|error| self.gpu.explain(error.to_string()))?;
+            match bytemuck::try_cast_slice(&view) {
+                Ok(values) => take(index, values),
+                // Browsers give a copy, which may lie anywhere.
+                Err(_) => take(index, &bytemuck::pod_collect_to_vec::<u8, f32>(&view)),
+            }
+        }
+        Ok(())
+    }
+
+    fn block(&self) -> Result<bool> {
+        loop {
+            self.gpu.poll(wgpu::PollType::wait_indefinitely())?;
+            // Another thread that polls may have taken the callbacks and not yet have called them.
+            if let Poll::Ready(mapped) = self.progress.wait() {
+                return Ok(mapped);
+            }
+            self.gpu.ask()?;
+        }
+    }
+
+    async fn wakened(&self) -> Result<bool> {
+        let mut watched = false;
+        poll_fn(|context| {
+            if self.progress.poll(context).is_pending() {
+                // For executors that poll when they like, and where nobody else polls the device.
+                if let Err(error) = self.gpu.poll(wgpu::PollType::Poll) {
+                    return Poll::Ready(Err(error));
+                }
+                if !watched {
+                    watched = true;
+                    self.gpu.watch(&self.progress);
+                }
+            }
+            self.progress.poll(context).map(Ok)
+        })
+        .await
+    }
+}
+
+impl Drop for Mapping<'_> {
+    fn drop(&mut self) {
+        // What was not mapped cannot be unmapped, and nobody needs to hear of it.
+        let scope = self.gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        self.buffers.iter().for_each(|buffer| buffer.buffer().unmap());
+        drop(scope.pop());
+    }
+}

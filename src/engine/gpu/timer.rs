@@ -1,0 +1,77 @@
+//! When the passes of a run began and ended, by the device's own clock.
+
+use std::time::Duration;
+
+use super::context::Gpu;
+use crate::error::Result;
+
+/// What a run took, waiting apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Timing {
+    /// Encoding, and submitting for the first time, on the host: later submissions may wait for those before them.
+    pub encode: Duration,
+    /// From the beginning of the first pass to the end of the last; `None` where the device was not opened with
+    /// [`timestamps`](crate::engine::device::OpenOptions::timestamps) or has none.
+    pub gpu: Option<Duration>,
+}
+
+/// Two timestamps and where they are read back.
+#[derive(Debug)]
+pub(super) struct Timer {
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    pub staging: wgpu::Buffer,
+    nanoseconds_per_tick: f64,
+}
+
+/// The bytes of the two timestamps.
+const SIZE: u64 = 2 * 8;
+
+impl Timer {
+    pub fn new(gpu: &Gpu) -> Result<Self> {
+        let descriptor = wgpu::QuerySetDescriptor {
+            label: Some("timer"),
+            ty: wgpu::QueryType::Timestamp,
+            count: 2,
+        };
+        Ok(Self {
+            queries: gpu.scoped("creating a timer", || gpu.device.create_query_set(&descriptor))?,
+            resolved: gpu.buffer(
+                "timer",
+                SIZE,
+                wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            )?,
+            staging: gpu.buffer(
+                "timer read-back",
+                SIZE,
+                wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            )?,
+            nanoseconds_per_tick: f64::from(gpu.queue.get_timestamp_period()),
+        })
+    }
+
+    /// What the pass writes; nothing for a pass in the middle.
+    pub fn writes(&self, first: bool, last: bool) -> Option<wgpu::ComputePassTimestampWrites<'_>> {
+        (first || last).then_some(wgpu::ComputePassTimestampWrites {
+            query_set: &self.queries,
+            beginning_of_pass_write_index: first.then_some(0),
+            end_of_pass_write_index: last.then_some(1),
+        })
+    }
+
+    /// Brings both to where the host can map them.
+    pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
+        encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.staging, 0, SIZE);
+    }
+
+    /// The time between the two, from the words of the read-back; `None` where the clock did not move.
+    pub fn elapsed(&self, words: &[f32]) -> Option<Duration> {
+        let ticks = |at: usize| -> Option<u64> {
+            let word = |at: usize| words.get(at).map(|word| u64::from(word.to_bits()));
+            Some(word(at)? | word(at + 1)? << 32)
+        };
+        let elapsed = ticks(2)?.checked_sub(ticks(0)?).filter(|&elapsed| elapsed > 0)?;
+        Some(Duration::from_nanos((elapsed as f64 * self.nanoseconds_per_tick) as u64))
+    }
+}

@@ -1,0 +1,8 @@
+//! Running recordings: opened devices, sessions, and the two engines.
+
+pub mod cpu;
+pub mod device;
+pub mod gpu;
+pub mod selector;
+mod self_test;
+pub mod session;

@@ -1,0 +1,305 @@
+//! A plan with an engine: what one forward pass of given sizes needs, ready to be run again and again.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::engine::cpu;
+use crate::engine::device::{Device, Engine};
+use crate::engine::gpu::{self, Waiting};
+use crate::error::{Error, Result};
+use crate::plan::recording::{BufferId, BufferSpec, CopyPair, Recording, Role};
+
+/// The packed weights of a model where its device can read them.
+#[derive(Debug, Clone)]
+pub enum Weights {
+    /// In host memory.
+    Cpu(Arc<Vec<cpu::Weight>>),
+    /// In buffers of the device.
+    Gpu(Arc<gpu::Gpu>, Arc<Vec<wgpu::Buffer>>),
+}
+
+impl Weights {
+    /// Fills the weight buffers of a model where its device can read them; `pack` gives the values of each.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] and the other errors of the device.
+    pub fn load(
+        device: &Device,
+        buffers: &[BufferSpec],
+        pack: impl Fn(usize) -> Vec<f32>,
+    ) -> Result<Self> {
+        Ok(match device.engine() {
+            Engine::Cpu => {
+                let weights = buffers
+                    .iter()
+                    .enumerate()
+                    .map(|(index, spec)| cpu::Weight::new(spec, pack(index)));
+                Self::Cpu(Arc::new(weights.collect()))
+            }
+            Engine::Gpu(gpu) => {
+                Self::Gpu(Arc::clone(gpu), Arc::new(gpu::upload_weights(gpu, buffers, pack)?))
+            }
+        })
+    }
+}
+
+/// A recording on an engine.
+#[derive(Debug)]
+pub enum Session {
+    /// On the twins.
+    Cpu(cpu::Engine),
+    /// On the kernels.
+    Gpu(gpu::Engine),
+}
+
+impl Session {
+    /// Makes the buffers of `recording` where `weights` are.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] and the other errors of the device.
+    pub fn new(recording: Arc<Recording>, weights: &Weights) -> Result<Self> {
+        Ok(match weights {
+            Weights::Cpu(weights) => Self::Cpu(cpu::Engine::new(recording, Arc::clone(weights))),
+            Weights::Gpu(gpu, buffers) => {
+                Self::Gpu(gpu::Engine::new(Arc::clone(gpu), recording, buffers)?)
+            }
+        })
+    }
+
+    /// Writes a buffer before a run.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    ///
+    /// # Panics
+    /// When `values` is longer than the buffer.
+    pub fn write(&mut self, id: BufferId, values: &[f32]) -> Result<()> {
+        match self {
+            Self::Cpu(engine) => {
+                engine.buffer_mut(id)[..values.len()].copy_from_slice(values);
+                Ok(())
+            }
+            Self::Gpu(engine) => engine.write(id, values),
+        }
+    }
+
+    /// Writes a buffer's values from `start` on, before a run.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    ///
+    /// # Panics
+    /// When there are more values than the buffer has room for.
+    pub fn write_at(&mut self, id: BufferId, start: usize, values: &[f32]) -> Result<()> {
+        match self {
+            Self::Cpu(engine) => {
+                engine.buffer_mut(id)[start..start + values.len()].copy_from_slice(values);
+                Ok(())
+            }
+            Self::Gpu(engine) => engine.write_at(id, start, values),
+        }
+    }
+
+    /// Starts reading some of a buffer's values, as they are after the runs that were started.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    ///
+    /// # Panics
+    /// When the buffer has not so many.
+    pub(crate) fn start_read(&self, id: BufferId, values: Range<usize>) -> Result<Reading> {
+        match self {
+            Self::Cpu(engine) => Ok(Reading::Ready(engine.buffer(id)[values].to_vec())),
+            Self::Gpu(engine) => engine.start_read(id, values).map(Reading::Pending),
+        }
+    }
+
+    /// Starts some commands of the recording, behind which the first values of a buffer can be awaited while others run.
+    /// On the CPU they have run when this returns.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    ///
+    /// # Panics
+    /// When there are not so many commands or values.
+    pub(crate) fn start_commands(
+        &mut self,
+        commands: Range<usize>,
+        (id, count): (BufferId, usize),
+    ) -> Result<Reading> {
+        match self {
+            Self::Cpu(engine) => {
+                engine.run_commands(commands);
+                Ok(Reading::Ready(engine.buffer(id)[..count].to_vec()))
+            }
+            Self::Gpu(engine) => engine.start_commands(commands, id, count).map(Reading::Pending),
+        }
+    }
+
+    /// Reads a buffer.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    pub fn read(&self, id: BufferId) -> Result<Vec<f32>> {
+        pollster::block_on(self.read_as(id, Waiting::Block))
+    }
+
+    /// As [`read`](Self::read), waiting in one way or the other.
+    pub(crate) async fn read_as(&self, id: BufferId, waiting: Waiting) -> Result<Vec<f32>> {
+        match self {
+            Self::Cpu(engine) => Ok(engine.buffer(id).into_owned()),
+            Self::Gpu(engine) => {
+                engine.read_as(id, 0..engine.recording().spec(id).len(), waiting).await
+            }
+        }
+    }
+
+    /// Runs the recording and reads `results`.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    pub fn run(&mut self, results: &[BufferId]) -> Result<Vec<Vec<f32>>> {
+        self.run_and_carry(results, &[])
+    }
+
+    /// Runs the recording, reads `results`, and then [`carry`](Self::carry)s `pairs`, all in one go.
+    ///
+    /// # Errors
+    /// As [`carry`](Self::carry).
+    pub fn run_and_carry(
+        &mut self,
+        results: &[BufferId],
+        pairs: &[CopyPair],
+    ) -> Result<Vec<Vec<f32>>> {
+        pollster::block_on(self.run_as(results, pairs, Waiting::Block))
+    }
+
+    /// As [`run_and_carry`](Self::run_and_carry), waiting in one way or the other.
+    pub(crate) async fn run_as(
+        &mut self,
+        results: &[BufferId],
+        pairs: &[CopyPair],
+        waiting: Waiting,
+    ) -> Result<Vec<Vec<f32>>> {
+        let mut values = Vec::with_capacity(results.len());
+        self.run_with(results, pairs, waiting, |_, of_one| values.push(of_one.to_vec())).await?;
+        Ok(values)
+    }
+
+    /// As [`run_as`](Self::run_as), showing the values of each result, in order, where they are.
+    pub(crate) async fn run_with(
+        &mut self,
+        results: &[BufferId],
+        pairs: &[CopyPair],
+        waiting: Waiting,
+        mut take: impl FnMut(usize, &[f32]),
+    ) -> Result<()> {
+        check_pairs(self.recording(), self.recording(), pairs)?;
+        match self {
+            Self::Cpu(engine) => {
+                engine.run();
+                results.iter().enumerate().for_each(|(index, id)| take(index, &engine.buffer(*id)));
+                pairs.iter().for_each(|&(from, to)| engine.copy(from, to));
+                Ok(())
+            }
+            Self::Gpu(engine) => engine.run_with(results, pairs, waiting, take).await,
+        }
+    }
+
+    /// Copies buffers of this session among themselves, one pair after the other. On a GPU the values stay there, and
+    /// nothing waits: the copies come after the runs that were started, and before those that follow.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the two buffers of a pair differ in length or the second is a weight; the errors of the
+    /// device.
+    pub fn carry(&mut self, pairs: &[CopyPair]) -> Result<()> {
+        check_pairs(self.recording(), self.recording(), pairs)?;
+        match self {
+            Self::Cpu(engine) => pairs.iter().for_each(|&(from, to)| engine.copy(from, to)),
+            Self::Gpu(engine) => engine.copy_from(engine, pairs)?,
+        }
+        Ok(())
+    }
+
+    /// As [`carry`](Self::carry), from buffers of another session on the same device.
+    ///
+    /// # Errors
+    /// As [`carry`](Self::carry), and [`Error::Argument`] when the sessions are not on one device.
+    pub fn carry_from(&mut self, source: &Self, pairs: &[CopyPair]) -> Result<()> {
+        check_pairs(source.recording(), self.recording(), pairs)?;
+        match (self, source) {
+            (Self::Cpu(engine), Self::Cpu(source)) => {
+                pairs.iter().for_each(|&(from, to)| {
+                    engine.buffer_mut(to).copy_from_slice(&source.buffer(from))
+                });
+                Ok(())
+            }
+            (Self::Gpu(engine), Self::Gpu(source)) if engine.shares_device(source) => {
+                engine.copy_from(source, pairs)
+            }
+            _ => Err(Error::Argument(
+                "buffers can only be carried between sessions on the same device".to_owned(),
+            )),
+        }
+    }
+
+    /// What the last run took on a GPU, waiting apart; nothing on the CPU, which neither encodes nor waits.
+    pub fn timing(&self) -> gpu::Timing {
+        match self {
+            Self::Cpu(_) => gpu::Timing::default(),
+            Self::Gpu(engine) => engine.timing(),
+        }
+    }
+
+    fn recording(&self) -> &Recording {
+        match self {
+            Self::Cpu(engine) => engine.recording(),
+            Self::Gpu(engine) => engine.recording(),
+        }
+    }
+}
+
+/// Values that are there, or will be.
+#[derive(Debug)]
+pub(crate) enum Reading {
+    /// They are there.
+    Ready(Vec<f32>),
+    /// The device is still at work.
+    Pending(gpu::Pending),
+}
+
+impl Reading {
+    /// The values.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    pub async fn values(self, waiting: Waiting) -> Result<Vec<f32>> {
+        match self {
+            Self::Ready(values) => Ok(values),
+            Self::Pending(pending) => pending.values(waiting).await,
+        }
+    }
+}
+
+/// Refuses what cannot be copied whole, and what must not be written.
+fn check_pairs(from: &Recording, to: &Recording, pairs: &[CopyPair]) -> Result<()> {
+    for &(source, target) in pairs {
+        let (source, target) = (from.spec(source), to.spec(target));
+        if source.len() != target.len() {
+            return Err(Error::Argument(format!(
+                "'{}' holds {} values, which '{}' of {} cannot take over",
+                source.label,
+                source.len(),
+                target.label,
+                target.len()
+            )));
+        }
+        if target.role == Role::Weight {
+            return Err(Error::Argument(format!(
+                "'{}' is a weight, which runs of a model share",
+                target.label
+            )));
+        }
+    }
+    Ok(())
+}

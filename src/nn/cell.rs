@@ -1,0 +1,212 @@
+//! `nn.RNNCell`, `nn.LSTMCell` and `nn.GRUCell` on a device: one step at a time.
+
+use crate::engine::device::Device;
+use crate::engine::gpu::Waiting;
+use crate::error::{Error, Result};
+use crate::nn::rnn::{ForwardOptions, Rnn, RnnOptions};
+use crate::nn::stream::Stream;
+use crate::params::Params;
+use crate::params::config::Config;
+use crate::params::state_dict::StateDict;
+use crate::params::validate::{self, Checked};
+use crate::tensor::State;
+use crate::tensor::Tensor;
+
+/// A recurrent cell with its weights on a device.
+///
+/// Which of `nn.RNNCell`, `nn.LSTMCell` and `nn.GRUCell` it is says its [`Config`]. A loop over a cell is what an [`Rnn`]
+/// of one layer computes, by the same kernels.
+///
+/// ```
+/// # fn main() -> wgpu_rnn::Result<()> {
+/// use wgpu_rnn::{Cell, Config, Device, Params, Tensor};
+/// let cell = Cell::new(&Device::cpu(), &Params::init(&Config::gru(3, 4), 0)?)?;
+/// let mut state = cell.forward(&Tensor::zeros([2, 3])?, None)?; // [B, I]
+/// state = cell.forward(&Tensor::zeros([2, 3])?, Some(&state))?;
+/// assert_eq!(state.h.shape(), [2, 4]);
+///
+/// let mut stream = cell.stream(2)?; // the same, the state staying on the device
+/// stream.step(&Tensor::zeros([2, 3])?)?;
+/// assert_eq!(stream.step(&Tensor::zeros([2, 3])?)?, state.h);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Cell(Rnn);
+
+impl Cell {
+    /// Puts `params` on `device`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming what a cell does not have: several layers, a second direction, a projection,
+    /// `batch_first`, `dropout`. Else as [`Rnn::new`].
+    pub fn new(device: &Device, params: &Params) -> Result<Self> {
+        Self::with_options(device, params, &RnnOptions::default())
+    }
+
+    /// Puts `params` on `device`, with options.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new) and [`Rnn::with_options`].
+    pub fn with_options(device: &Device, params: &Params, options: &RnnOptions) -> Result<Self> {
+        let config = params.config();
+        let beyond: Vec<String> = [
+            (config.num_layers != 1, format!("num_layers={}", config.num_layers)),
+            (config.bidirectional, "bidirectional=True".to_owned()),
+            (config.proj_size != 0, format!("proj_size={}", config.proj_size)),
+            (config.batch_first, "batch_first=True".to_owned()),
+            (config.dropout != 0.0, format!("dropout={}", config.dropout)),
+        ]
+        .into_iter()
+        .filter_map(|(found, what)| found.then_some(what))
+        .collect();
+        if !beyond.is_empty() {
+            return Err(Error::Config(format!(
+                "{} is one layer in one direction and has no {}; use {}",
+                config.kind.cell(),
+                beyond.join(", "),
+                config.kind.module()
+            )));
+        }
+        Ok(Self(Rnn::with_options(device, params, options)?))
+    }
+
+    /// Loads the cell under `prefix` of a state dict; see [`Params::from_cell_state_dict`].
+    ///
+    /// # Errors
+    /// As [`Params::from_cell_state_dict`] and [`Cell::new`].
+    pub fn load(device: &Device, state_dict: &StateDict, prefix: &str) -> Result<Self> {
+        Self::new(device, &Params::from_cell_state_dict(state_dict, prefix)?)
+    }
+
+    /// The cell's configuration.
+    pub fn config(&self) -> &Config {
+        self.0.config()
+    }
+
+    /// Where the cell runs.
+    pub fn device(&self) -> &Device {
+        self.0.device()
+    }
+
+    /// Computes one step.
+    ///
+    /// `input` is `[B, I]`, or `[I]` for a single row; `state` is h, and c for an LSTM, `[B, H]` or `[H]` as the input is,
+    /// zeros if there is none. Returns the next state in the same shapes; its h is the cell's output.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] in PyTorch's words when shapes do not fit, [`Error::Limit`] when one row exceeds what the device
+    /// allows, and the errors of the device.
+    pub fn forward(&self, input: &Tensor, state: Option<&State>) -> Result<State> {
+        pollster::block_on(self.forward_as(input, state, Waiting::Block))
+    }
+
+    /// As [`forward`](Self::forward), for asynchronous programs; see [`Rnn::forward_async`].
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub async fn forward_async(&self, input: &Tensor, state: Option<&State>) -> Result<State> {
+        self.forward_as(input, state, Waiting::Await).await
+    }
+
+    async fn forward_as(
+        &self,
+        input: &Tensor,
+        state: Option<&State>,
+        waiting: Waiting,
+    ) -> Result<State> {
+        let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
+        let checked = validate::cell(self.config(), input.shape(), shapes)?;
+        let batch = checked.sizes.batch;
+        let state = state.map(|state| state_with_leading(state, &[1, batch])).transpose()?;
+        let options = ForwardOptions { state: state.as_ref(), ..ForwardOptions::default() };
+        let (_, next) =
+            self.0.forward_as(&with_leading(input, &[1, batch])?, &options, waiting).await?;
+        state_with_leading(&next, rows(&checked))
+    }
+
+    /// A stream of `batch` rows whose state stays on the device, from a state of zeros.
+    ///
+    /// # Errors
+    /// As [`Rnn::stream`].
+    pub fn stream(&self, batch: usize) -> Result<CellStream<'_>> {
+        Ok(CellStream(self.0.stream(batch)?))
+    }
+}
+
+/// Steps of a [`Cell`], each of which carries on where the one before it ended; see [`Stream`].
+#[derive(Debug)]
+pub struct CellStream<'a>(Stream<'a>);
+
+impl CellStream<'_> {
+    /// Computes the next step of `input` (`[B, I]`; a stream of one row also takes `[I]`) and returns h (`[B, H]` or `[H]`).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the shape does not fit; else as [`Stream::forward`].
+    pub fn step(&mut self, input: &Tensor) -> Result<Tensor> {
+        pollster::block_on(self.step_as(input, Waiting::Block))
+    }
+
+    /// As [`step`](Self::step), for asynchronous programs; see [`Stream::forward_async`].
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub async fn step_async(&mut self, input: &Tensor) -> Result<Tensor> {
+        self.step_as(input, Waiting::Await).await
+    }
+
+    async fn step_as(&mut self, input: &Tensor, waiting: Waiting) -> Result<Tensor> {
+        let checked = validate::cell(self.0.rnn().config(), input.shape(), None)?;
+        let h =
+            self.0.forward_as(&with_leading(input, &[1, checked.sizes.batch])?, waiting).await?;
+        with_leading(&h, rows(&checked))
+    }
+
+    /// Reads the state, `[B, H]`.
+    ///
+    /// # Errors
+    /// As [`Stream::state`].
+    pub fn state(&self) -> Result<State> {
+        state_with_leading(&self.0.state()?, &[self.0.batch()])
+    }
+
+    /// As [`state`](Self::state), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    pub async fn state_async(&self) -> Result<State> {
+        state_with_leading(&self.0.state_async().await?, &[self.0.batch()])
+    }
+
+    /// Replaces the state.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] in PyTorch's words when its shape is not `[B, H]`.
+    pub fn set_state(&mut self, state: &State) -> Result<()> {
+        let (config, batch) = (self.0.rnn().config(), self.0.batch());
+        let shapes = (state.h.shape(), state.c.as_ref().map(Tensor::shape));
+        validate::cell(config, &[batch, config.input_size], Some(shapes))?;
+        self.0.set_state(&state_with_leading(state, &[1, batch])?)
+    }
+
+    /// Begins anew, with a state of zeros.
+    pub fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
+/// The axes before the features in what a call returns.
+fn rows(checked: &Checked) -> &[usize] {
+    if checked.unbatched { &[] } else { std::slice::from_ref(&checked.sizes.batch) }
+}
+
+/// The same values and features behind other leading axes.
+fn with_leading(tensor: &Tensor, leading: &[usize]) -> Result<Tensor> {
+    let features = tensor.shape().last().copied().unwrap_or(1);
+    tensor.clone().reshaped([leading, &[features]].concat())
+}
+
+fn state_with_leading(state: &State, leading: &[usize]) -> Result<State> {
+    let c = state.c.as_ref().map(|c| with_leading(c, leading)).transpose()?;
+    Ok(State { h: with_leading(&state.h, leading)?, c })
+}

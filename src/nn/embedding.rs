@@ -1,0 +1,246 @@
+//! `nn.Embedding` on a device, for the tokens that recurrent layers read.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use crate::dtype::WeightType;
+use crate::engine::device::Device;
+use crate::engine::gpu::{Waiting, lock};
+use crate::engine::session::{Session, Weights};
+use crate::error::{Error, Result};
+use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
+use crate::plan::{self};
+use crate::tensor::padded;
+use crate::tensor::{Tensor, element_count};
+
+/// A table of vectors that are looked up by index.
+///
+/// ```
+/// # fn main() -> wgpu_rnn::Result<()> {
+/// use wgpu_rnn::{Device, Embedding, Tensor};
+/// let weight = Tensor::new([3, 2], vec![0.0, 0.5, 1.0, 1.5, 2.0, 2.5])?; // [num_embeddings, embedding_dim]
+/// let embedding = Embedding::new(&Device::cpu(), &weight, None)?;
+/// let y = embedding.forward(&[2, 0, 0, 1], &[2, 2])?;
+/// assert_eq!(y.shape(), [2, 2, 2]);
+/// assert_eq!(y.data(), [2.0, 2.5, 0.0, 0.5, 0.0, 0.5, 1.0, 1.5]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Embedding {
+    device: Device,
+    num_embeddings: usize,
+    embedding_dim: usize,
+    padding_idx: Option<usize>,
+    /// Indices and weight of each dispatch.
+    shards: Vec<(Range<usize>, BufferId)>,
+    buffers: Vec<BufferSpec>,
+    weights: Weights,
+    /// The recording used last, with its number of rows.
+    last: Mutex<Option<(usize, Ports, Session)>>,
+}
+
+/// The input and the output of a recording.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    indices: BufferId,
+    y: BufferId,
+}
+
+impl Embedding {
+    /// A table with `weight` (`[num_embeddings, embedding_dim]`) on `device`.
+    ///
+    /// `padding_idx` names a row, from the end where it is negative. As in PyTorch it does not alter a forward pass:
+    /// that row is looked up like any other. PyTorch sets it to zero when it initialises a table and leaves it alone in
+    /// training, so that trained weights have what belongs there.
+    ///
+    /// # Errors
+    /// [`Error::Argument`], in PyTorch's words where it has them, when `weight` is no table or `padding_idx` no row;
+    /// [`Error::Limit`] when one row exceeds what the device binds, [`Error::Unsupported`] for more rows than 32 bits
+    /// count, and the errors of the device.
+    pub fn new(device: &Device, weight: &Tensor, padding_idx: Option<i64>) -> Result<Self> {
+        let refuse = |message: &str| Err(Error::Argument(message.to_owned()));
+        let &[num_embeddings, embedding_dim] = weight.shape() else {
+            return refuse("Embeddings parameter is expected to be 2-dimensional");
+        };
+        if num_embeddings == 0 || embedding_dim == 0 {
+            return refuse("Embedding: num_embeddings and embedding_dim must be greater than zero");
+        }
+        if u32::try_from(num_embeddings).is_err() {
+            return Err(Error::Unsupported(format!(
+                "an embedding of {num_embeddings} rows: kernels count to 2^32 - 1"
+            )));
+        }
+        let padding_idx = match padding_idx.map(|index| row_of(index, num_embeddings)) {
+            Some(None) => return refuse("Padding_idx must be within num_embeddings"),
+            Some(row) => row,
+            None => None,
+        };
+        let limits = device.limits();
+        let row = padded(embedding_dim) as u64 * 4;
+        if row > limits.max_binding() {
+            return Err(Error::Limit {
+                limit: limits.max_binding_name(),
+                what: "one row of an embedding".to_owned(),
+                needed: row,
+                allowed: limits.max_binding(),
+                advice: "use another device or the CPU",
+            });
+        }
+        let most = usize::try_from(limits.max_binding() / row).unwrap_or(usize::MAX);
+        let indices = |start| start..num_embeddings.min(start + most);
+        let shards: Vec<_> =
+            (0..num_embeddings).step_by(most).map(indices).zip((0..).map(BufferId)).collect();
+        let spec = |(indices, _): &(Range<usize>, BufferId)| BufferSpec {
+            label: "embedding weight".to_owned(),
+            axes: vec![(Axis::Row, indices.len()), (Axis::Feature, padded(embedding_dim))],
+            role: Role::Weight,
+        };
+        let buffers: Vec<BufferSpec> = shards.iter().map(spec).collect();
+        let weights =
+            Weights::load(device, &buffers, |shard| weight.padded_rows(shards[shard].0.clone()))?;
+        let device = device.clone();
+        Ok(Self {
+            device,
+            num_embeddings,
+            embedding_dim,
+            padding_idx,
+            shards,
+            buffers,
+            weights,
+            last: Mutex::default(),
+        })
+    }
+
+    /// Rows of the table.
+    pub fn num_embeddings(&self) -> usize {
+        self.num_embeddings
+    }
+
+    /// Values of each row.
+    pub fn embedding_dim(&self) -> usize {
+        self.embedding_dim
+    }
+
+    /// The row that stands for padding, counted from the start.
+    pub fn padding_idx(&self) -> Option<usize> {
+        self.padding_idx
+    }
+
+    /// Looks up `indices` of any `shape`, giving `[..shape, embedding_dim]`.
+    ///
+    /// # Errors
+    /// [`Error::TensorSize`] when there are not as many indices as `shape` has; [`Error::Argument`] that starts with
+    /// PyTorch's words when one of them is no row of the table, before any work; and the errors of the device.
+    pub fn forward(&self, indices: &[i64], shape: &[usize]) -> Result<Tensor> {
+        pollster::block_on(self.forward_as(indices, shape, Waiting::Block))
+    }
+
+    /// As [`forward`](Self::forward), for asynchronous programs; see [`Rnn::forward_async`](crate::Rnn::forward_async).
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub async fn forward_async(&self, indices: &[i64], shape: &[usize]) -> Result<Tensor> {
+        self.forward_as(indices, shape, Waiting::Await).await
+    }
+
+    async fn forward_as(
+        &self,
+        indices: &[i64],
+        shape: &[usize],
+        waiting: Waiting,
+    ) -> Result<Tensor> {
+        let expected = element_count(shape);
+        if expected != Some(indices.len()) {
+            let expected = expected.unwrap_or(usize::MAX);
+            return Err(Error::TensorSize {
+                shape: shape.to_vec(),
+                expected,
+                found: indices.len(),
+            });
+        }
+        let within = |(offset, &index): (usize, &i64)| match u32::try_from(index) {
+            Ok(row) if (row as usize) < self.num_embeddings => Ok(f32::from_bits(row)),
+            _ => Err(self.out_of_range(offset, index, shape)),
+        };
+        let rows: Vec<f32> = indices.iter().enumerate().map(within).collect::<Result<_>>()?;
+        let width = padded(self.embedding_dim);
+        let most = usize::try_from(self.device.limits().max_binding() / (width as u64 * 4))
+            .unwrap_or(usize::MAX);
+        let mut y = Vec::with_capacity(rows.len() * self.embedding_dim);
+        for pass in rows.chunks(most) {
+            let rows = self.rows(pass, waiting).await?;
+            rows.chunks_exact(width)
+                .for_each(|row| y.extend_from_slice(&row[..self.embedding_dim]));
+        }
+        Ok(Tensor::trusted([shape, &[self.embedding_dim]].concat(), y))
+    }
+
+    fn out_of_range(&self, offset: usize, index: i64, shape: &[usize]) -> Error {
+        let mut rest = offset;
+        let mut place: Vec<String> = Vec::with_capacity(shape.len());
+        for &size in shape.iter().rev() {
+            place.insert(0, (rest % size).to_string());
+            rest /= size;
+        }
+        let last = self.num_embeddings - 1;
+        let place = place.join(", ");
+        Error::Argument(format!(
+            "index out of range in self: indices[{place}] is {index}, expected 0 to {last}"
+        ))
+    }
+
+    /// Looks up rows, given as bits; the rows that come back are padded to quads.
+    async fn rows(&self, rows: &[f32], waiting: Waiting) -> Result<Vec<f32>> {
+        let kept = lock(&self.last).take().filter(|(kept, ..)| *kept == rows.len());
+        let (ports, mut session) = match kept {
+            Some((_, ports, session)) => (ports, session),
+            None => {
+                let (ports, recording) = self.record(rows.len())?;
+                (ports, Session::new(Arc::new(recording), &self.weights)?)
+            }
+        };
+        session.write(ports.indices, rows)?;
+        let y =
+            session.run_as(&[ports.y], &[], waiting).await?.into_iter().next().unwrap_or_default();
+        *lock(&self.last) = Some((rows.len(), ports, session));
+        Ok(y)
+    }
+
+    fn record(&self, rows: usize) -> Result<(Ports, Recording)> {
+        let limits = self.device.limits();
+        let mut recording = Recording { buffers: self.buffers.clone(), ..Recording::default() };
+        let mut buffer = |label: &str, axes, role| {
+            recording.buffer(BufferSpec { label: label.to_owned(), axes, role })
+        };
+        let indices = buffer("embedding indices", vec![(Axis::Row, rows)], Role::Input);
+        let width = padded(self.embedding_dim);
+        let y = buffer(
+            "embedding output",
+            vec![(Axis::Row, rows), (Axis::Feature, width)],
+            Role::Output,
+        );
+        for (shard, weight) in &self.shards {
+            let dispatch = plan::embed(
+                rows,
+                self.embedding_dim,
+                shard.clone(),
+                [indices, *weight, y],
+                WeightType::F32,
+                limits,
+            )?;
+            recording.commands.push(Command::Dispatch(dispatch));
+        }
+        Ok((Ports { indices, y }, recording))
+    }
+}
+
+/// The row that `padding_idx` names.
+fn row_of(padding_idx: i64, num_embeddings: usize) -> Option<usize> {
+    let from_start = if padding_idx < 0 {
+        padding_idx.checked_add_unsigned(num_embeddings as u64)?
+    } else {
+        padding_idx
+    };
+    usize::try_from(from_start).ok().filter(|&row| row < num_embeddings)
+}

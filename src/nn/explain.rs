@@ -1,0 +1,198 @@
+//! How a module runs sizes on its device, why so, and whether the CPU should be faster.
+
+use std::fmt;
+
+use crate::engine::device::{Device, Engine};
+use crate::error::Result;
+use crate::kernel::Schedule;
+use crate::nn::rnn::Rnn;
+use crate::params::validate::Sizes;
+use crate::perf::cost;
+use crate::plan::{self, Choice, WeightLayout};
+
+/// What [`Rnn::explain`] tells. Printed, it is a few lines of text.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The schedule, why it was taken, and what others should take.
+    pub schedule: Choice,
+    /// Dispatches of all passes.
+    pub dispatches: u64,
+    /// Parts of the batch that run one after the other.
+    pub passes: usize,
+    /// Parts that time is cut into.
+    pub segments: usize,
+    /// Bytes on the device, weights included.
+    pub bytes: u64,
+    /// What it should take here from call to result, in microseconds, copying input and output apart; `None` where too
+    /// little is known of the device.
+    pub device_us: Option<f64>,
+    /// The same on this machine's CPU; `None` too where that is what the module runs on.
+    pub cpu_us: Option<f64>,
+    /// Whether all of it comes from measurements; else from figures that are typical of such devices.
+    pub measured: bool,
+}
+
+impl Explanation {
+    /// Whether the CPU should give the results earlier.
+    pub fn cpu_is_faster(&self) -> bool {
+        self.device_us.zip(self.cpu_us).is_some_and(|(device, cpu)| cpu < device)
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "schedule {}: {}", self.schedule.schedule, self.schedule.reason)?;
+        write!(
+            f,
+            "{}, {} of time, {} of the batch, {:.1} MiB on the device",
+            counted(self.dispatches, "dispatch", "dispatches"),
+            counted(self.segments as u64, "segment", "segments"),
+            counted(self.passes as u64, "pass", "passes"),
+            self.bytes as f64 / f64::from(1 << 20)
+        )?;
+        let source = if self.measured {
+            "as measured"
+        } else {
+            "by figures typical of such devices; `calibrate` measures"
+        };
+        match (self.device_us, self.cpu_us) {
+            (Some(device), Some(cpu)) => {
+                let verdict = if self.cpu_is_faster() {
+                    "the CPU should be faster"
+                } else {
+                    "faster than the CPU"
+                };
+                write!(
+                    f,
+                    "\n{verdict}: about {device:.0} µs from call to result here, {cpu:.0} µs there ({source})"
+                )
+            }
+            (Some(device), None) => {
+                write!(f, "\nabout {device:.0} µs from call to result ({source})")
+            }
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+fn counted(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
+impl Rnn {
+    /// How `batch` rows of `seq_len` steps would run, and what that should take.
+    ///
+    /// ```
+    /// # fn main() -> wgpu_rnn::Result<()> {
+    /// use wgpu_rnn::{Config, Device, Params, Rnn};
+    /// let lstm = Rnn::new(&Device::cpu(), &Params::init(&Config::lstm(3, 4), 0)?)?;
+    /// println!("{}", lstm.explain(100, 1)?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Rnn::plan`].
+    pub fn explain(&self, seq_len: usize, batch: usize) -> Result<Explanation> {
+        self.explain_beside(&Device::cpu(), seq_len, batch)
+    }
+
+    /// As [`explain`](Self::explain), beside a CPU whose figures may have been measured.
+    ///
+    /// # Errors
+    /// As [`Rnn::plan`].
+    pub fn explain_beside(
+        &self,
+        cpu: &Device,
+        seq_len: usize,
+        batch: usize,
+    ) -> Result<Explanation> {
+        let plan = self.plan(seq_len, batch)?;
+        let passes = batch.div_ceil(plan.sizes.batch);
+        let dispatches = plan.recording.dispatch_count() * passes as u64;
+        let sizes = Sizes { seq_len, batch };
+        let device_us = self.forecast(self.device(), &plan.schedule, sizes, dispatches)?;
+        let on_cpu = matches!(self.device().engine(), Engine::Cpu);
+        let cpu_us = if on_cpu {
+            None
+        } else {
+            let (config, limits) = (self.config(), cpu.limits());
+            let layout =
+                WeightLayout::stored(config, cpu.storage(self.options().weights)?, limits)?;
+            let there = plan::choose(
+                Schedule::Auto,
+                config,
+                &layout,
+                batch,
+                limits,
+                cpu.tuning(),
+                cpu.calibration(),
+            )?;
+            self.forecast(cpu, &there, sizes, dispatches)?
+        };
+        let measured =
+            self.device().calibration().measured && (on_cpu || cpu.calibration().measured);
+        Ok(Explanation {
+            dispatches,
+            passes,
+            segments: plan.segments.len(),
+            bytes: plan.size(),
+            schedule: plan.schedule,
+            device_us,
+            cpu_us,
+            measured,
+        })
+    }
+
+    /// What a forward pass by a schedule should take on a device.
+    fn forecast(
+        &self,
+        device: &Device,
+        choice: &Choice,
+        sizes: Sizes,
+        dispatches: u64,
+    ) -> Result<Option<f64>> {
+        let Some(step) = choice.predictions.first() else { return Ok(None) };
+        let stored = device.storage(self.options().weights)?.read_as();
+        Ok(cost::forward(device.calibration(), self.config(), sizes, stored, step, dispatches))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Explanation;
+    use crate::kernel::Schedule;
+    use crate::plan::Choice;
+
+    fn explanation(device_us: Option<f64>, cpu_us: Option<f64>, measured: bool) -> Explanation {
+        Explanation {
+            schedule: Choice {
+                reason: "it was there".to_owned(),
+                ..Choice::asked(Schedule::StepTiled)
+            },
+            dispatches: 1,
+            passes: 2,
+            segments: 1,
+            bytes: 3 << 19,
+            device_us,
+            cpu_us,
+            measured,
+        }
+    }
+
+    #[test]
+    fn it_says_who_should_be_faster_where_that_is_known() {
+        let text = explanation(Some(20.0), Some(10.0), true).to_string();
+        assert_eq!(
+            text,
+            "schedule step_tiled: it was there\n1 dispatch, 1 segment of time, 2 passes of the batch, 1.5 MiB on the \
+             device\nthe CPU should be faster: about 20 µs from call to result here, 10 µs there (as measured)"
+        );
+        let text = explanation(Some(20.0), Some(20.0), false).to_string();
+        assert!(text.contains("faster than the CPU: ") && text.contains("typical"), "{text}");
+        let text = explanation(Some(20.0), None, true).to_string();
+        assert!(text.contains("about 20 µs") && !text.contains("CPU"), "{text}");
+        assert_eq!(explanation(None, Some(1.0), true).to_string().lines().count(), 2);
+    }
+}

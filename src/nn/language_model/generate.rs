@@ -1,0 +1,318 @@
+//! Generation: a chunk of steps in one submission, each step's token drawn on the device and fed to the next.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::model::{Given, LanguageModel, Prepared, check_tokens};
+use crate::engine::gpu::Waiting;
+use crate::engine::session::Session;
+use crate::error::{Error, Result};
+use crate::kernel::NO_TOKEN;
+use crate::nn::pack::write_state;
+use crate::nn::rnn::ForwardOptions;
+use crate::nn::stream::{initial_to_initial, read_state};
+use crate::params::validate::Sizes;
+use crate::plan::{self, GenerationPlan, MAX_SEGMENT_STEPS, Wanted};
+use crate::tensor::State;
+
+/// 2^-126 and 2^126: what is outside counts as these, but for 0.
+const COLDEST: f32 = f32::MIN_POSITIVE;
+const HOTTEST: f32 = 1.0 / f32::MIN_POSITIVE;
+
+/// How tokens are chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct GenerateOptions {
+    /// What logits are divided by; 0 takes the likeliest token, the first of equals.
+    pub temperature: f32,
+    /// How many of the likeliest tokens may be drawn, together with those as likely as the last of them; 0 for all.
+    pub top_k: usize,
+    /// What the random numbers depend on, beside position and row.
+    pub seed: u64,
+    /// Tokens of each row in one submission. More keep a GPU busier, fewer stream more evenly.
+    pub chunk: usize,
+    /// Tokens of each row that were generated before and are now the end of its prompt: the random numbers go on behind
+    /// theirs, so that a text that was broken off, by a lost device say, becomes what it would have been.
+    pub position: usize,
+}
+
+impl Default for GenerateOptions {
+    fn default() -> Self {
+        Self { temperature: 1.0, top_k: 0, seed: 0, chunk: 32, position: 0 }
+    }
+}
+
+impl GenerateOptions {
+    /// Sets the temperature.
+    #[must_use]
+    pub const fn temperature(mut self, temperature: f32) -> Self {
+        self.temperature = temperature;
+        self
+    }
+
+    /// Sets how many tokens may be drawn.
+    #[must_use]
+    pub const fn top_k(mut self, top_k: usize) -> Self {
+        self.top_k = top_k;
+        self
+    }
+
+    /// Sets the seed.
+    #[must_use]
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets the tokens of a submission.
+    #[must_use]
+    pub const fn chunk(mut self, chunk: usize) -> Self {
+        self.chunk = chunk;
+        self
+    }
+
+    /// Sets how much was generated before.
+    #[must_use]
+    pub const fn position(mut self, position: usize) -> Self {
+        self.position = position;
+        self
+    }
+}
+
+/// A text in the making. Iterating gives one token of each row at a time, without end.
+///
+/// Embedding, layers, decoder and drawing all run on the device; a chunk of steps is one submission, and only tokens
+/// come back. The same seed gives the same tokens on every device, unless probabilities tie within rounding.
+///
+/// ```
+/// # fn main() -> wgpu_rnn::Result<()> {
+/// use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, LanguageModelConfig, LanguageModelParams};
+/// use wgpu_rnn::{Device, Kind};
+/// let params = LanguageModelParams::init(&LanguageModelConfig::new(Kind::Gru, 10, 4, 8, 1), 0)?;
+/// let model = LanguageModel::new(&Device::cpu(), &params)?;
+/// let text = model.generate(&[&[3, 1, 4]], &GenerateOptions::default().seed(7))?;
+/// let tokens = text.take(20).collect::<wgpu_rnn::Result<Vec<Vec<u32>>>>()?;
+/// assert!(tokens.iter().all(|rows| rows.len() == 1 && rows[0] < 10));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Generator<'a> {
+    model: &'a LanguageModel,
+    options: GenerateOptions,
+    batch: usize,
+    plan: GenerationPlan,
+    session: Session,
+    /// Steps that the device has made, and those before.
+    position: usize,
+    /// Steps that came back and were not asked for yet.
+    ready: VecDeque<Vec<u32>>,
+    failed: bool,
+}
+
+impl LanguageModel {
+    /// Begins to generate behind `prompts`, one for each row and of any length but 0, from a state of zeros.
+    ///
+    /// The prompts run in one forward pass; nothing is generated before the first token is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is no prompt, one is empty or has a token that is none of the model's, or an
+    /// option is out of range; [`Error::Limit`] when one step exceeds what the device allows; the errors of the device.
+    pub fn generate(&self, prompts: &[&[u32]], options: &GenerateOptions) -> Result<Generator<'_>> {
+        pollster::block_on(self.generate_as(prompts, options, Waiting::Block))
+    }
+
+    /// As [`generate`](Self::generate), for asynchronous programs; see [`Generator::next_async`].
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate).
+    pub async fn generate_async(
+        &self,
+        prompts: &[&[u32]],
+        options: &GenerateOptions,
+    ) -> Result<Generator<'_>> {
+        self.generate_as(prompts, options, Waiting::Await).await
+    }
+
+    async fn generate_as(
+        &self,
+        prompts: &[&[u32]],
+        options: &GenerateOptions,
+        waiting: Waiting,
+    ) -> Result<Generator<'_>> {
+        let batch = prompts.len();
+        if batch == 0 {
+            return Err(Error::Argument(
+                "there is nothing to generate: no prompt was given".to_owned(),
+            ));
+        }
+        if let Some(row) = prompts.iter().position(|prompt| prompt.is_empty()) {
+            return Err(Error::Argument(format!("prompt {row} is empty: give at least one token")));
+        }
+        for (row, prompt) in prompts.iter().enumerate() {
+            check_tokens(prompt, self.config().ntoken, |at| format!("prompts[{row}][{at}]"))?;
+        }
+        if !(options.temperature >= 0.0 && options.temperature.is_finite()) {
+            return Err(Error::Argument(format!(
+                "temperature should be a finite number of at least 0, got {}",
+                options.temperature
+            )));
+        }
+        let plan = self.plan_generation(batch, options.chunk)?;
+        let mut session = Session::new(Arc::new(plan.layers.recording.clone()), &self.weights)?;
+        match self.read_prompts(prompts, waiting).await? {
+            Some(prompted) => {
+                let pairs = initial_to_initial(&prompted.plan.layers, &plan.layers);
+                session.carry_from(&prompted.session, &pairs)?;
+                self.keep(prompted);
+            }
+            None => write_state(
+                &plan.layers,
+                self.rnn_config(),
+                (None, batch),
+                &(0..batch),
+                &mut Vec::new(),
+                |id, values| session.write(id, values),
+            )?,
+        }
+        let last: Vec<u32> = prompts.iter().filter_map(|prompt| prompt.last().copied()).collect();
+        session.write(plan.token, bytemuck::cast_slice(&last))?;
+        session.write(plan.layers.lengths, &vec![f32::from_bits(1); batch])?;
+        let (options, position) = (*options, options.position);
+        Ok(Generator {
+            model: self,
+            options,
+            batch,
+            plan,
+            session,
+            position,
+            ready: VecDeque::new(),
+            failed: false,
+        })
+    }
+
+    /// The plan of a chunk of so many steps for `batch` prompts: what it runs and how much memory it takes, before it runs.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is no prompt or the chunk is out of range; [`Error::Limit`] as
+    /// [`generate`](Self::generate).
+    pub fn plan_generation(&self, batch: usize, chunk: usize) -> Result<GenerationPlan> {
+        if !(1..=MAX_SEGMENT_STEPS).contains(&chunk) {
+            return Err(Error::Argument(format!(
+                "chunk should be 1 to {MAX_SEGMENT_STEPS}, got {chunk}"
+            )));
+        }
+        // An even number of steps leaves the state in the buffer that the next chunk reads first.
+        let steps = chunk.next_multiple_of(2);
+        plan::plan_generation(
+            &self.layout,
+            batch,
+            steps,
+            self.device.limits(),
+            self.device.tuning(),
+        )
+    }
+
+    /// Runs all prompts up to their last tokens, which generation begins with.
+    async fn read_prompts(&self, prompts: &[&[u32]], waiting: Waiting) -> Result<Option<Prepared>> {
+        let batch = prompts.len();
+        let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len() - 1).collect();
+        let seq_len = lengths.iter().copied().max().unwrap_or(0);
+        let token = |at: usize| prompts[at % batch].get(at / batch).copied().unwrap_or(0);
+        let tokens: Vec<u32> = (0..seq_len * batch).map(token).collect();
+        let options = ForwardOptions { lengths: Some(&lengths), ..ForwardOptions::default() };
+        let given =
+            Given { tokens: &tokens, targets: None, sizes: Sizes { seq_len, batch }, options };
+        self.run(&given, Wanted::State, waiting, |_, _| {}).await
+    }
+}
+
+impl Generator<'_> {
+    /// Runs a chunk and makes its tokens ready.
+    async fn chunk(&mut self, waiting: Waiting) -> Result<()> {
+        let GenerateOptions { temperature, top_k, seed, .. } = self.options;
+        let top_k = u32::try_from(top_k).unwrap_or(u32::MAX);
+        // The kernel asks whether all bits are 0, and so has no −0. Beyond these bounds WGSL does not promise a quotient;
+        // within them the coldest are greedy and the hottest as good as uniform.
+        let temperature =
+            if temperature == 0.0 { 0.0 } else { temperature.clamp(COLDEST, HOTTEST) };
+        let settings = [
+            seed as u32,
+            (seed >> 32) as u32,
+            temperature.to_bits(),
+            top_k,
+            self.position as u32,
+            0,
+            0,
+            0,
+        ];
+        self.session.write(self.plan.settings, bytemuck::cast_slice(&settings))?;
+        let tokens =
+            self.session.run_as(&[self.plan.tokens], &[], waiting).await?.pop().unwrap_or_default();
+        let tokens: &[u32] = bytemuck::cast_slice(&tokens);
+        self.ready.extend(tokens.chunks_exact(self.batch).map(<[u32]>::to_vec));
+        self.position += tokens.len() / self.batch;
+        Ok(())
+    }
+
+    /// The next token of each row, the device running when none is ready.
+    async fn step(&mut self, waiting: Waiting) -> Result<Vec<u32>> {
+        if self.ready.is_empty() {
+            self.chunk(waiting).await?;
+        }
+        let tokens = self.ready.pop_front().unwrap_or_default();
+        if let Some(row) = tokens.iter().position(|&token| token == NO_TOKEN) {
+            return Err(Error::Argument(format!(
+                "nothing can be drawn for row {row} at position {}: its logits have NaN, or the largest is infinite",
+                self.position - self.ready.len() - 1
+            )));
+        }
+        Ok(tokens)
+    }
+
+    /// The state behind the last chunk that ran, which may be ahead of the last token returned.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    pub fn state(&self) -> Result<State> {
+        pollster::block_on(self.state_as(Waiting::Block))
+    }
+
+    /// As [`state`](Self::state), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    pub async fn state_async(&self) -> Result<State> {
+        self.state_as(Waiting::Await).await
+    }
+
+    async fn state_as(&self, waiting: Waiting) -> Result<State> {
+        read_state(&self.plan.layers, &self.session, self.model.rnn_config(), self.batch, waiting)
+            .await
+    }
+
+    /// The next token of each row, as the iterator gives it, for asynchronous programs. After an error, and after a future
+    /// that was dropped before it was ready, there are no more.
+    pub async fn next_async(&mut self) -> Option<Result<Vec<u32>>> {
+        self.next_as(Waiting::Await).await
+    }
+
+    async fn next_as(&mut self, waiting: Waiting) -> Option<Result<Vec<u32>>> {
+        if self.failed {
+            return None;
+        }
+        self.failed = true;
+        let step = self.step(waiting).await;
+        self.failed = step.is_err();
+        Some(step)
+    }
+}
+
+impl Iterator for Generator<'_> {
+    type Item = Result<Vec<u32>>;
+
+    /// The next token of each row. After an error there are no more.
+    fn next(&mut self) -> Option<Self::Item> {
+        pollster::block_on(self.next_as(Waiting::Block))
+    }
+}

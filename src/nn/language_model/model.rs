@@ -1,0 +1,434 @@
+//! A language model on a device.
+
+use std::sync::{Arc, Mutex};
+
+use crate::dtype::WeightType;
+use crate::engine::device::Device;
+use crate::engine::gpu::{Waiting, lock};
+use crate::engine::session::{Session, Weights};
+use crate::error::{Error, Result};
+use crate::nn::pack::{dropout_settings, write_state};
+use crate::nn::rnn::ForwardOptions;
+use crate::nn::stream::{final_to_initial, initial_to_initial, read_state, zeros};
+use crate::params::config::Config;
+use crate::params::language_model::{LanguageModelConfig, LanguageModelParams};
+use crate::params::state_dict::StateDict;
+use crate::params::validate::{self, Sizes};
+use crate::plan::recording::BufferId;
+use crate::plan::{self, LanguageModelLayout, LanguageModelPlan, Wanted};
+use crate::tensor::State;
+use crate::tensor::Tensor;
+
+/// A target that no token is: its step counts for nothing.
+pub(super) const NO_TARGET: u32 = u32::MAX;
+
+/// A language model with its weights on a device: one recording from tokens to logits, losses or further tokens.
+///
+/// Forward calls may come from several threads.
+///
+/// ```
+/// # fn main() -> wgpu_rnn::Result<()> {
+/// use wgpu_rnn::language_model::{LanguageModel, LanguageModelConfig, LanguageModelParams};
+/// use wgpu_rnn::{Device, Kind};
+/// let config = LanguageModelConfig::new(Kind::Lstm, 10, 4, 8, 2);
+/// let model = LanguageModel::new(&Device::cpu(), &LanguageModelParams::init(&config, 0)?)?;
+/// let state = model.init_hidden(2)?;
+/// let (logits, state) = model.forward(&[1, 2, 3, 4, 5, 6], 2, Some(&state))?; // three steps of two rows
+/// assert_eq!(logits.shape(), [3, 2, 10]);
+/// let (logits, _) = model.forward(&[7, 8], 2, Some(&state))?; // carries on
+/// assert_eq!(logits.shape(), [1, 2, 10]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct LanguageModel {
+    config: LanguageModelConfig,
+    rnn: Config,
+    pub(super) device: Device,
+    pub(super) layout: LanguageModelLayout,
+    pub(super) weights: Weights,
+    /// The plans used last, most recent first; a call takes its plan out and puts it back.
+    plans: Mutex<Vec<Prepared>>,
+}
+
+/// A plan and its buffers.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) plan: LanguageModelPlan,
+    pub(super) session: Session,
+}
+
+/// How many plans with their buffers stay ready: those of whole passes, and of a last, shorter one.
+const PLANS_KEPT: usize = 2;
+
+/// How well a model predicts a text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// Predicted tokens.
+    pub tokens: usize,
+    /// Mean negative log-likelihood of a token, in nats.
+    pub loss: f64,
+}
+
+impl Score {
+    /// exp(loss): among how many equally likely tokens the model would be as uncertain.
+    pub fn perplexity(&self) -> f64 {
+        self.loss.exp()
+    }
+}
+
+/// Tokens to run, time first, and what goes with them.
+pub(super) struct Given<'a> {
+    /// `[T, B]`.
+    pub(super) tokens: &'a [u32],
+    /// `[T, B]`.
+    pub(super) targets: Option<&'a [u32]>,
+    pub(super) sizes: Sizes,
+    pub(super) options: ForwardOptions<'a>,
+}
+
+impl LanguageModel {
+    /// Puts `params` on `device`.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when one unit's or one token's weights exceed what the device binds or all of them the memory
+    /// budget, and the errors of the device.
+    pub fn new(device: &Device, params: &LanguageModelParams) -> Result<Self> {
+        Self::stored_as(device, params, WeightType::F32)
+    }
+
+    /// Puts `params` on `device`, all weights but biases stored in this type.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and [`Error::Argument`] naming the tensors with values that f16 does not hold.
+    pub fn stored_as(
+        device: &Device,
+        params: &LanguageModelParams,
+        weights: WeightType,
+    ) -> Result<Self> {
+        let config = params.config().clone();
+        weights.check(
+            params.to_tensors().iter().map(|(name, tensor)| (name.clone(), tensor.data())),
+        )?;
+        let layout =
+            LanguageModelLayout::stored(&config, device.storage(weights)?, device.limits())?;
+        plan::check_budget(layout.size(), device.limits())?;
+        let weights = Weights::load(device, layout.buffers(), |index| layout.pack(index, params))?;
+        let rnn = config.rnn();
+        Ok(Self { config, rnn, device: device.clone(), layout, weights, plans: Mutex::default() })
+    }
+
+    /// Loads the model under `prefix` of a state dict; see [`LanguageModelParams::from_state_dict`].
+    ///
+    /// # Errors
+    /// As [`LanguageModelParams::from_state_dict`] and [`LanguageModel::new`].
+    pub fn load(device: &Device, state_dict: &StateDict, prefix: &str) -> Result<Self> {
+        Self::new(device, &LanguageModelParams::from_state_dict(state_dict, prefix, None)?)
+    }
+
+    /// The model's configuration.
+    pub fn config(&self) -> &LanguageModelConfig {
+        &self.config
+    }
+
+    /// The configuration of its recurrent module.
+    pub fn rnn_config(&self) -> &Config {
+        &self.rnn
+    }
+
+    /// Where the model runs.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// A state of zeros for `batch` rows: `[nlayers, B, nhid]`.
+    ///
+    /// # Errors
+    /// [`Error::TensorSize`] when so many rows overflow.
+    pub fn init_hidden(&self, batch: usize) -> Result<State> {
+        zeros(&self.rnn, batch)
+    }
+
+    /// Runs the model over `tokens` (`[T, B]`, time first) from `state`, or from zero.
+    ///
+    /// Returns the logits, `[T, B, ntoken]`, and the state after the last step. PyTorch's example returns their
+    /// `log_softmax`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`], in PyTorch's words where it has them, when a token is none of the model's, the tokens do not
+    /// fill whole steps or the state does not fit; [`Error::Limit`] when one step exceeds what the device allows; and the
+    /// errors of the device.
+    pub fn forward(
+        &self,
+        tokens: &[u32],
+        batch: usize,
+        state: Option<&State>,
+    ) -> Result<(Tensor, State)> {
+        self.forward_with(tokens, batch, &ForwardOptions { state, ..ForwardOptions::default() })
+    }
+
+    /// As [`forward`](Self::forward), with options. While training, dropout is applied to the embedding, between layers
+    /// and to what the decoder reads. Behind a row's length, the logits are those of an output of 0.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward); [`Error::Argument`] when there are not as many lengths as rows or one exceeds T.
+    pub fn forward_with(
+        &self,
+        tokens: &[u32],
+        batch: usize,
+        options: &ForwardOptions<'_>,
+    ) -> Result<(Tensor, State)> {
+        pollster::block_on(self.forward_as(tokens, batch, options, Waiting::Block))
+    }
+
+    /// As [`forward_with`](Self::forward_with), for asynchronous programs; see
+    /// [`Rnn::forward_async`](crate::Rnn::forward_async).
+    ///
+    /// # Errors
+    /// As [`forward_with`](Self::forward_with).
+    pub async fn forward_with_async(
+        &self,
+        tokens: &[u32],
+        batch: usize,
+        options: &ForwardOptions<'_>,
+    ) -> Result<(Tensor, State)> {
+        self.forward_as(tokens, batch, options, Waiting::Await).await
+    }
+
+    async fn forward_as(
+        &self,
+        tokens: &[u32],
+        batch: usize,
+        options: &ForwardOptions<'_>,
+        waiting: Waiting,
+    ) -> Result<(Tensor, State)> {
+        let sizes = self.check(tokens, batch, options)?;
+        let mut logits = Vec::with_capacity(tokens.len() * self.config.ntoken);
+        let given = Given { tokens, targets: None, sizes, options: *options };
+        let last = self
+            .run(&given, Wanted::Logits, waiting, |_, values| logits.extend_from_slice(values))
+            .await?;
+        let state = match last {
+            Some(Prepared { plan, session }) => {
+                let state = read_state(&plan.layers, &session, &self.rnn, batch, waiting).await?;
+                self.keep(Prepared { plan, session });
+                state
+            }
+            None => self.init_hidden(batch)?,
+        };
+        Ok((Tensor::trusted([sizes.seq_len, batch, self.config.ntoken], logits), state))
+    }
+
+    /// The plan of a forward pass over `[T, B]` tokens, or of the first of several passes where the device does not hold
+    /// it in one: what it runs and how much memory it takes, before it runs.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] as [`forward`](Self::forward); [`Error::Argument`] when there is no step or no row.
+    pub fn plan(&self, seq_len: usize, batch: usize) -> Result<LanguageModelPlan> {
+        let (limits, tuning) = (self.device.limits(), self.device.tuning());
+        let sizes = Sizes { seq_len, batch };
+        let steps =
+            plan::steps_per_pass(&self.layout, sizes, Wanted::Logits, false, limits)?.min(seq_len);
+        plan::plan_pass(
+            &self.layout,
+            Sizes { seq_len: steps, batch },
+            Wanted::Logits,
+            false,
+            limits,
+            tuning,
+        )
+    }
+
+    /// How well the model predicts `text`: every token but the first, from those before it.
+    ///
+    /// The text is cut into `streams` parts of equal length (the last ones may be shorter), which run side by side, each
+    /// from a state of zeros; each predicts the token behind its end too. One stream reads the text as it is, many keep
+    /// a GPU busy. The model reads only losses back.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there are fewer than two tokens or no stream, or a token is none of the model's; as
+    /// [`forward`](Self::forward).
+    pub fn score(&self, text: &[u32], streams: usize) -> Result<Score> {
+        pollster::block_on(self.score_as(text, streams, Waiting::Block))
+    }
+
+    /// As [`score`](Self::score), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score).
+    pub async fn score_async(&self, text: &[u32], streams: usize) -> Result<Score> {
+        self.score_as(text, streams, Waiting::Await).await
+    }
+
+    async fn score_as(&self, text: &[u32], streams: usize, waiting: Waiting) -> Result<Score> {
+        if streams == 0 {
+            return Err(Error::Argument(
+                "a text is read in at least one stream, but got 0".to_owned(),
+            ));
+        }
+        let count = text.len().saturating_sub(1);
+        if count == 0 {
+            return Err(Error::Argument(format!(
+                "a text to predict has at least two tokens, but got {}",
+                text.len()
+            )));
+        }
+        check_tokens(text, self.config.ntoken, |at| format!("text[{at}]"))?;
+        let batch = streams.min(count);
+        let seq_len = count.div_ceil(batch);
+        let sizes = Sizes { seq_len, batch };
+        // Behind the end of a stream there is any token, and no target.
+        let at = |t: usize, b: usize, offset: usize| {
+            Some(b * seq_len + t).filter(|&i| i < count).map(|i| text[i + offset])
+        };
+        let steps = || (0..seq_len).flat_map(|t| (0..batch).map(move |b| (t, b)));
+        let tokens: Vec<u32> = steps().map(|(t, b)| at(t, b, 0).unwrap_or(0)).collect();
+        let targets: Vec<u32> = steps().map(|(t, b)| at(t, b, 1).unwrap_or(NO_TARGET)).collect();
+        let given = Given {
+            tokens: &tokens,
+            targets: Some(&targets),
+            sizes,
+            options: ForwardOptions::default(),
+        };
+        let mut total = 0.0;
+        let sum =
+            |_, losses: &[f32]| total += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
+        let last = self.run(&given, Wanted::Losses, waiting, sum).await?;
+        last.into_iter().for_each(|prepared| self.keep(prepared));
+        Ok(Score { tokens: count, loss: total / count as f64 })
+    }
+
+    /// Checks a call before any work.
+    fn check(&self, tokens: &[u32], batch: usize, options: &ForwardOptions<'_>) -> Result<Sizes> {
+        if batch == 0 || tokens.is_empty() || !tokens.len().is_multiple_of(batch) {
+            return Err(Error::Argument(format!(
+                "tokens are [T, B] with at least one step and one row, but got {} tokens for a batch of {batch}",
+                tokens.len()
+            )));
+        }
+        let sizes = Sizes { seq_len: tokens.len() / batch, batch };
+        let shapes = options.state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
+        let checked =
+            validate::forward(&self.rnn, &[sizes.seq_len, batch, self.config.ninp], shapes)?;
+        if let Some(lengths) = options.lengths {
+            validate::lengths(lengths, checked)?;
+        }
+        check_tokens(tokens, self.config.ntoken, |at| {
+            format!("tokens[{}, {}]", at / batch, at % batch)
+        })?;
+        Ok(sizes)
+    }
+
+    /// Runs `given` in passes that the device holds, the state staying there from pass to pass; hands each pass's first
+    /// step and results to `take`. Returns the last pass, whose buffers hold the state; none when there are no steps.
+    pub(super) async fn run(
+        &self,
+        given: &Given<'_>,
+        wanted: Wanted,
+        waiting: Waiting,
+        mut take: impl FnMut(usize, &[f32]),
+    ) -> Result<Option<Prepared>> {
+        let Given { tokens, targets, sizes: Sizes { seq_len, batch }, options } = *given;
+        if seq_len == 0 {
+            return Ok(None);
+        }
+        let training = options.training.filter(|_| self.config.dropout > 0.0);
+        let limits = self.device.limits();
+        let steps =
+            plan::steps_per_pass(&self.layout, given.sizes, wanted, training.is_some(), limits)?;
+        let mut last: Option<Prepared> = None;
+        for start in (0..seq_len).step_by(steps) {
+            let sizes = Sizes { seq_len: steps.min(seq_len - start), batch };
+            let mut next = match last.take() {
+                Some(prepared) if prepared.plan.layers.sizes == sizes => prepared,
+                before => {
+                    let mut next = self.prepare(sizes, wanted, training.is_some())?;
+                    let (plan, session) = (&next.plan.layers, &mut next.session);
+                    if let Some(before) = before {
+                        session.carry_from(
+                            &before.session,
+                            &initial_to_initial(&before.plan.layers, plan),
+                        )?;
+                        self.keep(before);
+                    } else {
+                        let state = (options.state, batch);
+                        write_state(
+                            plan,
+                            &self.rnn,
+                            state,
+                            &(0..batch),
+                            &mut Vec::new(),
+                            |id, values| session.write(id, values),
+                        )?;
+                    }
+                    next
+                }
+            };
+            let Prepared { plan, session } = &mut next;
+            let mut write =
+                |id: BufferId, words: &[u32]| session.write(id, bytemuck::cast_slice(words));
+            let part = start * batch..(start + sizes.seq_len) * batch;
+            write(plan.tokens, &tokens[part.clone()])?;
+            if let (Some(id), Some(targets)) = (plan.targets, targets) {
+                write(id, &targets[part])?;
+            }
+            let valid = |length: usize| length.saturating_sub(start).min(sizes.seq_len) as u32;
+            let length = |row| options.lengths.map_or(seq_len, |lengths| lengths[row]);
+            write(
+                plan.layers.lengths,
+                &(0..batch).map(|row| valid(length(row))).collect::<Vec<_>>(),
+            )?;
+            if let (Some(id), Some(seed)) = (plan.layers.dropout, training) {
+                session.write(id, &dropout_settings(seed, start, 0))?;
+            }
+            let result: Vec<BufferId> = plan.result.into_iter().collect();
+            let values = session.run_as(&result, &final_to_initial(&plan.layers), waiting).await?;
+            values.iter().for_each(|values| take(start, values));
+            last = Some(next);
+        }
+        Ok(last)
+    }
+
+    /// Keeps a plan for a later call of its sizes.
+    pub(super) fn keep(&self, prepared: Prepared) {
+        let mut plans = lock(&self.plans);
+        plans.insert(0, prepared);
+        plans.truncate(PLANS_KEPT);
+    }
+
+    /// A plan that no other call is using, from those kept or new. Its buffers may hold anything.
+    fn prepare(&self, sizes: Sizes, wanted: Wanted, training: bool) -> Result<Prepared> {
+        let fits = |Prepared { plan, .. }: &Prepared| {
+            plan.layers.sizes == sizes
+                && plan.wanted == wanted
+                && plan.layers.dropout.is_some() == training
+        };
+        {
+            let mut plans = lock(&self.plans);
+            if let Some(found) = plans.iter().position(fits) {
+                return Ok(plans.remove(found));
+            }
+        }
+        let (limits, tuning) = (self.device.limits(), self.device.tuning());
+        let plan = plan::plan_pass(&self.layout, sizes, wanted, training, limits, tuning)?;
+        let session = Session::new(Arc::new(plan.layers.recording.clone()), &self.weights)?;
+        Ok(Prepared { plan, session })
+    }
+}
+
+/// Checks that every token is one of `ntoken`; `name` tells what an offset is called.
+pub(super) fn check_tokens(
+    tokens: &[u32],
+    ntoken: usize,
+    name: impl Fn(usize) -> String,
+) -> Result<()> {
+    match tokens.iter().position(|&token| token as usize >= ntoken) {
+        None => Ok(()),
+        Some(at) => Err(Error::Argument(format!(
+            "index out of range in self: {} is {}, expected 0 to {}",
+            name(at),
+            tokens[at],
+            ntoken - 1
+        ))),
+    }
+}

@@ -1,0 +1,13 @@
+//! The modules that users hold.
+
+pub mod cell;
+pub mod embedding;
+pub mod explain;
+pub mod language_model;
+pub mod linear;
+pub mod pack;
+pub mod pad;
+pub mod pass;
+pub mod pool;
+pub mod rnn;
+pub mod stream;

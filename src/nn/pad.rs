@@ -1,0 +1,112 @@
+//! Sequences of different length: into one tensor, and out of it.
+
+use crate::error::{Error, Result};
+use crate::params::validate::{self, Checked, Sizes};
+use crate::tensor::{Tensor, element_count};
+
+/// Puts sequences of different length side by side, padded with zeros at their ends, as
+/// `torch.nn.utils.rnn.pad_sequence` does. Returns the padded tensor and each sequence's length.
+///
+/// Each of the B sequences is `[length, ..]` with the same sizes after the first; the result is `[T, B, ..]`, or
+/// `[B, T, ..]` with `batch_first`, T being the greatest length. What comes out goes into
+/// [`Rnn::forward_lengths`](crate::Rnn::forward_lengths), and its output through [`unpad_sequence`]:
+///
+/// ```
+/// # fn main() -> wgpu_rnn::Result<()> {
+/// use wgpu_rnn::{Config, Device, Params, Rnn, Tensor, pad_sequence, unpad_sequence};
+/// let gru = Rnn::new(&Device::cpu(), &Params::init(&Config::gru(3, 4).bidirectional(true), 0)?)?;
+/// let sequences = [Tensor::zeros([2, 3])?, Tensor::zeros([5, 3])?]; // [length, I]
+/// let (input, lengths) = pad_sequence(&sequences, false)?;
+/// assert_eq!((input.shape(), lengths.as_slice()), (&[5, 2, 3][..], &[2, 5][..]));
+/// let (output, _) = gru.forward_lengths(&input, &lengths, None)?;
+/// let outputs = unpad_sequence(&output, &lengths, false)?; // [length, D·H] each
+/// assert_eq!(outputs[0].shape(), [2, 8]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error::Argument`] when there are no sequences or their sizes differ beyond the first axis. Unlike PyTorch, a size of
+/// 1 is not taken for any other.
+pub fn pad_sequence(sequences: &[Tensor], batch_first: bool) -> Result<(Tensor, Vec<usize>)> {
+    let refuse = |message: String| Err(Error::Argument(message));
+    let Some(first) = sequences.first() else {
+        return refuse("received an empty list of sequences".to_owned());
+    };
+    let mut lengths = Vec::with_capacity(sequences.len());
+    for (i, sequence) in sequences.iter().enumerate() {
+        let (shape, want) = (sequence.shape(), first.shape());
+        let Some(&length) = shape.first() else {
+            return refuse(format!("sequences[{i}] has no axis of time steps: it is 0D"));
+        };
+        if shape.len() != want.len() {
+            return refuse(format!(
+                "sequences[{i}] is {}D, but sequences[0] is {}D",
+                shape.len(),
+                want.len()
+            ));
+        }
+        // PyTorch compares from the last axis on.
+        if let Some(axis) = (1..shape.len()).rev().find(|&axis| shape[axis] != want[axis]) {
+            return refuse(format!(
+                "The size of tensor a ({}) must match the size of tensor b ({}) at non-singleton dimension {axis}: \
+                 sequences[0] is {want:?}, sequences[{i}] is {shape:?}",
+                want[axis], shape[axis]
+            ));
+        }
+        lengths.push(length);
+    }
+    let (seq_len, batch) = (lengths.iter().copied().max().unwrap_or(0), sequences.len());
+    let features = &first.shape()[1..];
+    let leading = if batch_first { [batch, seq_len] } else { [seq_len, batch] };
+    let mut padded = Tensor::zeros([&leading, features].concat())?;
+    let width = width(features);
+    for (row, (sequence, &length)) in sequences.iter().zip(&lengths).enumerate() {
+        for t in 0..length {
+            let to = place(batch_first, (t, seq_len), (row, batch)) * width;
+            padded.data_mut()[to..to + width]
+                .copy_from_slice(&sequence.data()[t * width..(t + 1) * width]);
+        }
+    }
+    Ok((padded, lengths))
+}
+
+/// Takes padded sequences apart, the reverse of [`pad_sequence`] and as `torch.nn.utils.rnn.unpad_sequence` does.
+///
+/// `padded` is `[T, B, ..]`, or `[B, T, ..]` with `batch_first`; row b becomes a tensor `[lengths[b], ..]`.
+///
+/// # Errors
+/// [`Error::Argument`] when `padded` has fewer than two axes, when there are not as many lengths as rows, or when one
+/// exceeds T. PyTorch leaves rows without a length out and takes a length beyond T for T.
+pub fn unpad_sequence(
+    padded: &Tensor,
+    lengths: &[usize],
+    batch_first: bool,
+) -> Result<Vec<Tensor>> {
+    let &[outer, inner, ref features @ ..] = padded.shape() else {
+        return Err(Error::Argument(format!(
+            "padded sequences have at least two axes, but got a {}D tensor",
+            padded.shape().len()
+        )));
+    };
+    let (seq_len, batch) = if batch_first { (inner, outer) } else { (outer, inner) };
+    validate::lengths(lengths, Checked { sizes: Sizes { seq_len, batch }, unbatched: false })?;
+    let width = width(features);
+    let row = |(row, &length): (usize, &usize)| {
+        let starts = (0..length).map(|t| place(batch_first, (t, seq_len), (row, batch)) * width);
+        let values =
+            starts.flat_map(|start| &padded.data()[start..start + width]).copied().collect();
+        Tensor::new([&[length], features].concat(), values)
+    };
+    lengths.iter().enumerate().map(row).collect()
+}
+
+/// Values of one time step of one row. A product that overflows belongs to a tensor that has no steps or no rows.
+fn width(features: &[usize]) -> usize {
+    element_count(features).unwrap_or(0)
+}
+
+/// Where (t of T, b of B) is among all (step, row) pairs.
+fn place(batch_first: bool, (t, seq_len): (usize, usize), (row, batch): (usize, usize)) -> usize {
+    if batch_first { row * seq_len + t } else { t * batch + row }
+}

@@ -1,0 +1,205 @@
+//! Recording a forward pass among the caller's own work.
+
+mod bindings;
+mod tensors;
+
+use std::sync::Arc;
+
+use bindings::Bindings;
+pub use bindings::PassBindings;
+pub use tensors::TensorBinding;
+
+use crate::engine::gpu::{self, Bound};
+use crate::engine::session::Weights;
+use crate::error::{Error, Result};
+use crate::nn::rnn::Rnn;
+use crate::params::config::{Config, Kind};
+use crate::params::validate::Sizes;
+use crate::plan::{self, Plan};
+
+/// A forward pass of given sizes, ready to be recorded into command encoders of the caller.
+///
+/// It has a plan and buffers of its own beside the module's weights. [`bind`](Self::bind) brings the caller's buffers to
+/// it, and what comes out, a [`Pass`], is recorded as often as wanted: no submission, no waiting, no copy through the host.
+///
+/// ```no_run
+/// # fn frame(rnn: &wgpu_rnn::Rnn, samples: &wgpu_rnn::wgpu::Buffer, gains: &wgpu_rnn::wgpu::Buffer, h: &wgpu_rnn::wgpu::Buffer,
+/// #     device: &wgpu_rnn::wgpu::Device, queue: &wgpu_rnn::wgpu::Queue) -> wgpu_rnn::Result<()> {
+/// use wgpu_rnn::PassBindings;
+/// let recorder = rnn.recorder(4, 1)?; // 4 steps of 1 row
+/// let pass = recorder.bind(&PassBindings::new(samples).output(gains).h_0(h).h_n(h))?; // the state stays in `h`
+/// let mut encoder = device.create_command_encoder(&Default::default());
+/// // .. what fills `samples` ..
+/// pass.record(&mut encoder)?;
+/// // .. what uses `gains` ..
+/// queue.submit([encoder.finish()]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Recorder {
+    config: Config,
+    plan: Plan,
+    gpu: Arc<gpu::Gpu>,
+    engine: Arc<gpu::Engine>,
+    /// `[B]`, the lengths of rows that are all of them whole.
+    whole_rows: wgpu::Buffer,
+}
+
+/// A [`Recorder`] with buffers of the caller, which it keeps alive.
+///
+/// A pass reads everything of the caller's before it writes anything, and nothing that an earlier pass has left in the
+/// recorder's own buffers, so that passes of one recorder can follow each other in any order.
+#[derive(Debug)]
+#[must_use = "a pass does nothing until it is recorded"]
+pub struct Pass {
+    label: &'static str,
+    engine: Arc<gpu::Engine>,
+    gathers: Vec<Bound>,
+    scatters: Vec<Bound>,
+    allowed: u64,
+}
+
+impl Rnn {
+    /// Prepares a forward pass of `seq_len` steps and `batch` rows for recording into command encoders of the caller, on
+    /// the device that the module is on ([`Device::wgpu`](crate::Device::wgpu)). Without dropout.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] on the CPU; [`Error::Limit`] when the rows do not run all at once (a [`Rnn::forward`] would
+    /// take several passes), [`Error::Argument`] when there is nothing to run; the errors of the device.
+    pub fn recorder(&self, seq_len: usize, batch: usize) -> Result<Recorder> {
+        let Weights::Gpu(gpu, weights) = self.weights() else {
+            return Err(Error::Unsupported(
+                "recording on the cpu, which has no command encoders; use forward(), or a device of wgpu".to_owned(),
+            ));
+        };
+        let choice = self.choose_for("a recorded pass", batch)?;
+        let plan = self.plan_by(&choice, Sizes { seq_len, batch }, false)?;
+        let engine = gpu::Engine::new(Arc::clone(gpu), Arc::new(plan.recording.clone()), weights)?;
+        let whole_rows =
+            gpu.filled("whole rows", wgpu::BufferUsages::STORAGE, &vec![seq_len as u32; batch])?;
+        Ok(Recorder {
+            config: self.config().clone(),
+            plan,
+            gpu: Arc::clone(gpu),
+            engine: Arc::new(engine),
+            whole_rows,
+        })
+    }
+}
+
+impl Recorder {
+    /// `[T, B, I]`, or `[B, T, I]` with `batch_first`.
+    pub fn input_shape(&self) -> [usize; 3] {
+        self.sequence_shape(self.config.input_size)
+    }
+
+    /// `[T, B, D·R]`, or `[B, T, D·R]` with `batch_first`.
+    pub fn output_shape(&self) -> [usize; 3] {
+        self.sequence_shape(self.config.output_size())
+    }
+
+    /// `[L·D, B, R]`, of `h_0` and `h_n`.
+    pub fn h_shape(&self) -> [usize; 3] {
+        [
+            self.config.num_layers * self.config.num_directions(),
+            self.plan.sizes.batch,
+            self.config.state_size(),
+        ]
+    }
+
+    /// `[L·D, B, H]`, of an LSTM's `c_0` and `c_n`.
+    pub fn c_shape(&self) -> Option<[usize; 3]> {
+        let [layers, batch, _] = self.h_shape();
+        (self.config.kind == Kind::Lstm).then_some([layers, batch, self.config.hidden_size])
+    }
+
+    fn sequence_shape(&self, features: usize) -> [usize; 3] {
+        let Sizes { seq_len, batch } = self.plan.sizes;
+        if self.config.batch_first {
+            [batch, seq_len, features]
+        } else {
+            [seq_len, batch, features]
+        }
+    }
+
+    /// What is recorded between the transfers from and to the caller's buffers.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Binds buffers of the caller, after every check that can be made before the work is submitted.
+    ///
+    /// Beyond these checks are an encoder of another device and a buffer that is destroyed or mapped later: wgpu tells of
+    /// them when the encoder is finished or submitted.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming the tensor, what was expected and what was found, for a buffer without the usage
+    /// `STORAGE`, too small, or of another device, for offsets and strides that cannot be, tensors that overlap where they
+    /// are written, and a state that is not the module's; [`Error::Limit`] for a tensor that the device cannot bind; the
+    /// errors of the device.
+    pub fn bind(&self, bindings: &PassBindings<'_>) -> Result<Pass> {
+        self.gpu.ask()?;
+        let bindings = Bindings::check(self, bindings)?;
+        let limits = self.gpu.limits();
+        let transfers = plan::transfers(&self.plan, &self.config, &bindings.tensors, limits)?;
+        Ok(Pass {
+            label: self.config.kind.module(),
+            engine: Arc::clone(&self.engine),
+            gathers: self.engine.bind(&transfers.gathers, &bindings.buffers)?,
+            scatters: self.engine.bind(&transfers.scatters, &bindings.buffers)?,
+            allowed: limits.max_work_per_submission,
+        })
+    }
+}
+
+impl Pass {
+    /// Records the whole pass as one compute pass, whose dispatches see everything that was recorded before it.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when the pass is of several [`parts`](Self::parts).
+    pub fn record(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        let parts = self.parts();
+        if parts > 1 {
+            return Err(Error::Limit {
+                limit: "max_work_per_submission",
+                what: format!("a pass of {parts} parts in one submission"),
+                needed: self.engine.work(),
+                allowed: self.allowed,
+                advice: "submit one after the other what record_part() records, or record shorter sequences",
+            });
+        }
+        self.record_part(encoder, 0)
+    }
+
+    /// Into how many submissions the pass is divided, so that none takes longer than a watchdog allows
+    /// ([`max_work_per_submission`](crate::plan::limits::Limits::max_work_per_submission)). Most passes are of one part.
+    pub fn parts(&self) -> usize {
+        self.engine.parts()
+    }
+
+    /// Records one part. The parts of a pass are submitted one after the other, and no other pass of this recorder between
+    /// them.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is no such part.
+    pub fn record_part(&self, encoder: &mut wgpu::CommandEncoder, part: usize) -> Result<()> {
+        let parts = self.parts();
+        if part >= parts {
+            return Err(Error::Argument(format!(
+                "there is no part {part}: the pass has {parts}, counted from 0"
+            )));
+        }
+        let descriptor =
+            wgpu::ComputePassDescriptor { label: Some(self.label), timestamp_writes: None };
+        let mut pass = encoder.begin_compute_pass(&descriptor);
+        if part == 0 {
+            self.gathers.iter().for_each(|gather| gather.encode(&mut pass, 0));
+        }
+        self.engine.encode(&mut pass, part);
+        if part + 1 == parts {
+            self.scatters.iter().for_each(|scatter| scatter.encode(&mut pass, 0));
+        }
+        Ok(())
+    }
+}

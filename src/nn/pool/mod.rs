@@ -1,0 +1,387 @@
+//! Many sequences at a time, each with a state of its own that stays on the device.
+
+mod slots;
+mod snapshot;
+
+use std::sync::{Arc, Mutex};
+
+use crate::engine::device::Device;
+use crate::engine::gpu::{Waiting, lock};
+use crate::engine::session::{Reading, Session};
+use crate::error::{Error, Result};
+use crate::kernel::NO_SLOT;
+use crate::nn::pack::{c_features, h_features};
+use crate::nn::rnn::Rnn;
+use crate::params::config::{Config, Kind};
+use crate::params::validate::Sizes;
+use crate::plan::{PoolPlan, plan_pool};
+use crate::tensor::State;
+use crate::tensor::Tensor;
+use crate::tensor::padded;
+pub use slots::Slot;
+use slots::Slots;
+
+/// How large a pool is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolOptions {
+    /// Sequences that can be open at the same time.
+    pub slots: usize,
+    /// Most time steps that a tick brings to a slot.
+    pub steps: usize,
+    /// Most slots that one submission runs; a tick of more takes several. All slots if not given, or as many as the device's
+    /// limits allow.
+    pub rows: usize,
+}
+
+impl PoolOptions {
+    /// A pool of `slots` slots for ticks of one step.
+    pub fn new(slots: usize) -> Self {
+        Self { slots, steps: 1, rows: slots }
+    }
+
+    /// Most time steps of a tick.
+    #[must_use]
+    pub fn steps(mut self, steps: usize) -> Self {
+        self.steps = steps;
+        self
+    }
+
+    /// Most slots of one submission.
+    #[must_use]
+    pub fn rows(mut self, rows: usize) -> Self {
+        self.rows = rows;
+        self
+    }
+}
+
+/// Independent sequences that one module runs, such as those of the users of a server.
+///
+/// Each open slot is a sequence with a state of its own, which stays on the device. A tick runs the next steps of any of
+/// them with one submission. What a slot gives does not depend, bit for bit, on which others are in the tick. A pool takes
+/// its memory when it is made and none later. All calls may come from several threads; ticks run one after the other.
+///
+/// ```
+/// # fn main() -> wgpu_rnn::Result<()> {
+/// use wgpu_rnn::{Config, Device, Params, PoolOptions, Rnn};
+/// let gru = Rnn::new(&Device::cpu(), &Params::init(&Config::gru(2, 3), 0)?)?;
+/// let pool = gru.pool(&PoolOptions::new(1000))?;
+/// let (ann, bob) = (pool.open()?, pool.open()?);
+/// let outputs = pool.tick(&[(ann, &[0.1, 0.2]), (bob, &[0.3, 0.4])])?; // a step of two features for each
+/// assert_eq!(outputs[1].len(), 3);
+/// pool.tick(&[(bob, &[0.5, 0.6])])?; // Ann's state stays as it is
+/// pool.close(ann)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Pool {
+    config: Config,
+    device: Device,
+    options: PoolOptions,
+    plan: PoolPlan,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    session: Session,
+    slots: Slots,
+    /// What is uploaded for a tick, kept from tick to tick.
+    words: Vec<f32>,
+}
+
+impl Rnn {
+    /// A pool of slots, all closed, for sequences that this module runs. It keeps the module's weights alive.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a bidirectional module, whose reverse direction begins with the last step, and for a pool of
+    /// no slots, rows or steps; [`Error::Limit`] naming the limit that the pool would exceed; the errors of the device.
+    pub fn pool(&self, options: &PoolOptions) -> Result<Pool> {
+        let plan = self.plan_pool(options)?;
+        let session = Session::new(Arc::new(plan.layers.recording.clone()), self.weights())?;
+        let inner = Inner { session, slots: Slots::new(options.slots), words: Vec::new() };
+        let (config, device) = (self.config().clone(), self.device().clone());
+        Ok(Pool { config, device, options: options.clone(), plan, inner: Mutex::new(inner) })
+    }
+
+    /// The plan of a pool: how ticks run and how much memory it takes, before it is made.
+    ///
+    /// # Errors
+    /// As [`pool`](Self::pool), but those of the device.
+    pub fn plan_pool(&self, options: &PoolOptions) -> Result<PoolPlan> {
+        let config = self.config();
+        if config.bidirectional {
+            return Err(Error::Argument(format!(
+                "a bidirectional {} has no pool: its reverse direction begins with the last step of the sequence; use \
+                 forward() on whole sequences",
+                config.kind.module()
+            )));
+        }
+        let (limits, tuning) = (self.device().limits(), self.device().tuning());
+        let PoolOptions { slots, steps, rows } = *options;
+        let choice = self.choose_for("a pool", rows.min(slots))?;
+        let sizes = Sizes { seq_len: steps, batch: rows };
+        plan_pool(config, self.layout(), slots, sizes, limits, tuning, &choice)
+    }
+}
+
+impl Pool {
+    /// The module's configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where the pool is.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// How large it is.
+    pub fn options(&self) -> &PoolOptions {
+        &self.options
+    }
+
+    /// How ticks run, and by [`PoolPlan::size`] the bytes that the pool and the weights take.
+    pub fn plan(&self) -> &PoolPlan {
+        &self.plan
+    }
+
+    /// Slots that are open.
+    pub fn open_count(&self) -> usize {
+        lock(&self.inner).slots.open_count()
+    }
+
+    /// Opens a slot, with a state of zeros.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when all slots are open; the errors of the device.
+    pub fn open(&self) -> Result<Slot> {
+        let inner = &mut *lock(&self.inner);
+        let slot = inner.slots.open()?;
+        self.write(inner, slot, &vec![0.0; self.plan.width])?;
+        Ok(slot)
+    }
+
+    /// Begins anew, with a state of zeros.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the slot is not open; the errors of the device.
+    pub fn reset(&self, slot: Slot) -> Result<()> {
+        let inner = &mut *lock(&self.inner);
+        inner.slots.set_lost(slot, false)?;
+        self.write(inner, slot, &vec![0.0; self.plan.width])
+    }
+
+    /// Closes a slot, which can then be opened for another sequence.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the slot is not open.
+    pub fn close(&self, slot: Slot) -> Result<()> {
+        lock(&self.inner).slots.close(slot)
+    }
+
+    /// Runs the next steps of some slots: for each its input, `[T, I]` with 0 to [`PoolOptions::steps`] steps, not
+    /// necessarily as many as the others. Returns the output of each, `[T, R]`, in the same order.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when a slot is not open or there twice, or an input does not fit: then nothing was run. After an
+    /// error of the device the states of the tick's slots are lost, which every call says until they are reset or restored.
+    pub fn tick(&self, inputs: &[(Slot, &[f32])]) -> Result<Vec<Vec<f32>>> {
+        pollster::block_on(self.tick_as(inputs, Waiting::Block))
+    }
+
+    /// As [`tick`](Self::tick), for asynchronous programs. The tick has begun when the future is first polled; of one that is
+    /// dropped later the states have advanced and the outputs are gone. While one is awaited others may begin.
+    ///
+    /// # Errors
+    /// As [`tick`](Self::tick).
+    pub async fn tick_async(&self, inputs: &[(Slot, &[f32])]) -> Result<Vec<Vec<f32>>> {
+        self.tick_as(inputs, Waiting::Await).await
+    }
+
+    async fn tick_as(&self, inputs: &[(Slot, &[f32])], waiting: Waiting) -> Result<Vec<Vec<f32>>> {
+        let rows = self.plan.layers.sizes.batch;
+        let started = {
+            let inner = &mut *lock(&self.inner);
+            self.check(inner, inputs)?;
+            inputs.chunks(rows).map(|inputs| self.start(inner, inputs)).collect::<Result<Vec<_>>>()
+        };
+        let ran = match started {
+            Ok(readings) => self.outputs(inputs.chunks(rows).zip(readings), waiting).await,
+            Err(error) => Err(error),
+        };
+        if ran.is_err() {
+            // Those of the passes before too: nobody gets their outputs. What was closed meanwhile has none to lose.
+            let inner = &mut *lock(&self.inner);
+            inputs.iter().for_each(|&(slot, _)| _ = inner.slots.set_lost(slot, true));
+        }
+        ran
+    }
+
+    async fn outputs<'a>(
+        &self,
+        passes: impl Iterator<Item = (&'a [(Slot, &'a [f32])], Reading)>,
+        waiting: Waiting,
+    ) -> Result<Vec<Vec<f32>>> {
+        let (features, size) = (self.config.input_size, self.config.state_size());
+        let mut outputs = Vec::new();
+        for (inputs, reading) in passes {
+            let values = reading.values(waiting).await?;
+            let (rows, width) = (self.plan.class(inputs.len()).rows, padded(size));
+            outputs.extend(inputs.iter().enumerate().map(|(row, (_, input))| -> Vec<f32> {
+                let step = |step: usize| &values[(step * rows + row) * width..][..size];
+                (0..input.len() / features).flat_map(step).copied().collect()
+            }));
+        }
+        Ok(outputs)
+    }
+
+    fn check(&self, inner: &mut Inner, inputs: &[(Slot, &[f32])]) -> Result<()> {
+        let (features, most) = (self.config.input_size, self.options.steps);
+        let mut seen = vec![false; self.options.slots];
+        for &(slot, input) in inputs {
+            self.check_slot(inner, slot)?;
+            let index = slot.index;
+            if std::mem::replace(&mut seen[index as usize], true) {
+                return Err(Error::Argument(format!(
+                    "slot {index} is twice in a tick; a tick runs each slot once"
+                )));
+            }
+            let count = input.len();
+            if count % features != 0 || count / features > most {
+                return Err(Error::Argument(format!(
+                    "Pool: Expected for slot {index} at most {most} steps of {features} values, got {count} values"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a slot has a state; where it has none, a device that is gone is the reason.
+    fn check_slot(&self, inner: &mut Inner, slot: Slot) -> Result<()> {
+        inner.slots.check(slot).or_else(|refused| self.device.ask().and(Err(refused)))
+    }
+
+    /// Starts so many slots that one submission holds them.
+    fn start(&self, inner: &mut Inner, inputs: &[(Slot, &[f32])]) -> Result<Reading> {
+        let PoolPlan { layers, slots, .. } = &self.plan;
+        let Inner { session, words, .. } = inner;
+        let class = self.plan.class(inputs.len());
+        let fill = class.rows - inputs.len();
+        let features = self.config.input_size;
+        let steps_of = |input: &[f32]| input.len() / features;
+        let word = |value: u32| f32::from_bits(value);
+        let longest = inputs.iter().map(|(_, input)| steps_of(input)).max().unwrap_or(0);
+        if longest == 0 {
+            return Ok(Reading::Ready(Vec::new()));
+        }
+
+        words.clear();
+        words.extend(inputs.iter().map(|(slot, _)| word(slot.index)));
+        words.extend(std::iter::repeat_n(word(NO_SLOT), fill));
+        session.write(*slots, words)?;
+        words.clear();
+        words.extend(inputs.iter().map(|(_, input)| word(steps_of(input) as u32)));
+        words.extend(std::iter::repeat_n(word(0), fill));
+        session.write(layers.lengths, words)?;
+        // [S, B, I], I padded to quads; rows beyond their length hold anything.
+        let width = padded(features);
+        words.clear();
+        words.resize(longest * class.rows * width, 0.0);
+        for (row, (_, input)) in inputs.iter().enumerate() {
+            for (step, values) in input.chunks_exact(features).enumerate() {
+                words[(step * class.rows + row) * width..][..features].copy_from_slice(values);
+            }
+        }
+        session.write(layers.input[0], words)?;
+
+        let count = longest * class.rows * padded(self.config.state_size());
+        session.start_commands(class.commands.clone(), (layers.output[0], count))
+    }
+
+    /// The state of a slot: `[num_layers, R]` and, of an LSTM, `[num_layers, H]`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the slot is not open or its state is lost; the errors of the device.
+    pub fn state(&self, slot: Slot) -> Result<State> {
+        pollster::block_on(self.state_as(slot, Waiting::Block))
+    }
+
+    /// As [`state`](Self::state), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    pub async fn state_async(&self, slot: Slot) -> Result<State> {
+        self.state_as(slot, Waiting::Await).await
+    }
+
+    async fn state_as(&self, slot: Slot, waiting: Waiting) -> Result<State> {
+        let reading = {
+            let inner = &mut *lock(&self.inner);
+            self.check_slot(inner, slot)?;
+            let start = slot.index as usize * self.plan.width;
+            inner.session.start_read(self.plan.store, start..start + self.plan.width)?
+        };
+        let values = reading.values(waiting).await?;
+        let mut values = values.iter().copied();
+        let (mut h, mut c) = (Vec::new(), Vec::new());
+        for _ in 0..self.config.num_layers {
+            let mut take = |to: &mut Vec<f32>, (features, padded): (usize, usize)| {
+                to.extend(
+                    values
+                        .by_ref()
+                        .take(padded)
+                        .enumerate()
+                        .filter(|(at, _)| *at < features)
+                        .map(|(_, v)| v),
+                );
+            };
+            take(&mut h, h_features(&self.config));
+            if self.config.kind == Kind::Lstm {
+                take(&mut c, c_features(&self.config));
+            }
+        }
+        let of = |features, values| Tensor::new([self.config.num_layers, features], values);
+        let h = of(self.config.state_size(), h)?;
+        let c =
+            (self.config.kind == Kind::Lstm).then(|| of(self.config.hidden_size, c)).transpose()?;
+        Ok(State { h, c })
+    }
+
+    /// Replaces the state of a slot.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the slot is not open, or in PyTorch's words when the shapes are not those of
+    /// [`state`](Self::state); the errors of the device.
+    pub fn set_state(&self, slot: Slot, state: &State) -> Result<()> {
+        let step = [1, self.config.input_size];
+        crate::params::validate::forward(
+            &self.config,
+            &step,
+            Some((state.h.shape(), state.c.as_ref().map(Tensor::shape))),
+        )?;
+        let mut values = Vec::with_capacity(self.plan.width);
+        for layer in 0..self.config.num_layers {
+            let mut put = |from: &Tensor, (features, padded): (usize, usize)| {
+                values.extend_from_slice(&from.data()[layer * features..][..features]);
+                values.resize(values.len() + padded - features, 0.0);
+            };
+            put(&state.h, h_features(&self.config));
+            if let Some(c) = &state.c {
+                put(c, c_features(&self.config));
+            }
+        }
+        let inner = &mut *lock(&self.inner);
+        inner.slots.set_lost(slot, false)?;
+        self.write(inner, slot, &values)
+    }
+
+    /// Writes all values of an open slot; its state is lost when that fails.
+    fn write(&self, inner: &mut Inner, slot: Slot, values: &[f32]) -> Result<()> {
+        let written =
+            inner.session.write_at(self.plan.store, slot.index as usize * self.plan.width, values);
+        inner.slots.set_lost(slot, written.is_err())?;
+        written
+    }
+}

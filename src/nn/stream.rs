@@ -1,0 +1,376 @@
+//! A module that is fed piece by piece while its state stays on the device.
+
+use std::mem;
+
+use crate::engine::gpu::Waiting;
+use crate::engine::session::Session;
+use crate::error::{Error, Result};
+use crate::nn::pack::{
+    Given, c_features, h_features, output_shape, unpack_output, unpack_state, write_sequence,
+    write_state,
+};
+use crate::nn::rnn::{Prepared, Rnn};
+use crate::params::config::{Config, Kind};
+use crate::params::validate::{self, Checked, Sizes};
+use crate::plan::Plan;
+use crate::plan::recording::CopyPair;
+use crate::tensor::State;
+use crate::tensor::Tensor;
+
+/// A sequence of calls of an [`Rnn`], each of which carries on where the one before it ended.
+///
+/// The state stays on the device: a call uploads its input, runs, and reads nothing but the output back. A stream begins
+/// with a state of zeros. Streams of one module do not influence each other; each has the buffers of one plan.
+///
+/// ```
+/// # fn main() -> wgpu_rnn::Result<()> {
+/// use wgpu_rnn::{Config, Device, Params, Rnn, Tensor};
+/// let lstm = Rnn::new(&Device::cpu(), &Params::init(&Config::lstm(3, 4), 0)?)?;
+/// let mut stream = lstm.stream(2)?; // of two rows
+/// for steps in [1, 5, 1] {
+///     let output = stream.forward(&Tensor::zeros([steps, 2, 3])?)?;
+///     assert_eq!(output.shape(), [steps, 2, 4]);
+/// }
+/// let state = stream.state()?; // as after one call of 7 steps
+/// assert_eq!(state.h.shape(), [1, 2, 4]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Stream<'a> {
+    rnn: &'a Rnn,
+    batch: usize,
+    held: Held,
+}
+
+/// Where the state is between two calls.
+#[derive(Debug)]
+enum Held {
+    /// On the host, waiting for the next call to upload it; zeros if there is none.
+    Host(Option<State>),
+    /// In the buffers of the plan used last, where its next run reads it: `h[0]` and `c`.
+    Device(Box<Prepared>),
+    /// Nowhere: a call failed, or its future was dropped, while it was changing it.
+    Lost,
+}
+
+impl Rnn {
+    /// A stream of `batch` rows, from a state of zeros.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a bidirectional module, whose reverse direction begins with the last step;
+    /// [`Error::Limit`] when one step of so many rows exceeds what the device allows.
+    pub fn stream(&self, batch: usize) -> Result<Stream<'_>> {
+        if self.config().bidirectional {
+            return Err(Error::Argument(format!(
+                "a bidirectional {} cannot be streamed: its reverse direction begins with the last step of the \
+                 sequence; use forward() on whole sequences",
+                self.config().kind.module()
+            )));
+        }
+        if batch > 0 {
+            // In one pass or not at all, since the state of all rows stays in one place.
+            self.plan_rows(Sizes { seq_len: 1, batch }, false)?;
+        }
+        Ok(Stream { rnn: self, batch, held: Held::Host(None) })
+    }
+}
+
+impl Stream<'_> {
+    /// The module.
+    pub fn rnn(&self) -> &Rnn {
+        self.rnn
+    }
+
+    /// Rows B of every call.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Runs the next steps.
+    ///
+    /// `input` is `[T, B, I]` or `[B, T, I]` with `batch_first`, with any T; a stream of one row also takes `[T, I]`.
+    /// Returns `output`, laid out as the input is. Calls of the same T are the fastest: a plan is made for each T.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the shape does not fit, [`Error::Limit`] when so many steps exceed what the device allows:
+    /// then the state is as before. After an error of the device the state may be lost; every call then says so, until
+    /// [`reset`](Self::reset) or [`set_state`](Self::set_state) gives it another.
+    pub fn forward(&mut self, input: &Tensor) -> Result<Tensor> {
+        pollster::block_on(self.forward_as(input, Waiting::Block))
+    }
+
+    /// As [`forward`](Self::forward), for asynchronous programs; see [`Rnn::forward_async`].
+    ///
+    /// A future that is dropped before it is ready takes the state with it: whether the steps have run nobody knows. Every
+    /// call then says so, until [`reset`](Self::reset) or [`set_state`](Self::set_state).
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub async fn forward_async(&mut self, input: &Tensor) -> Result<Tensor> {
+        self.forward_as(input, Waiting::Await).await
+    }
+
+    /// As [`forward`](Self::forward), into a tensor of the caller's, which has the shape of the output. On the CPU a call of
+    /// up to 8 rows, those of all its steps counted, then allocates nothing once there was another like it, unless its steps
+    /// are so large (a million multiply-adds) that threads share them.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), and [`Error::Argument`] when `output` has another shape: then nothing was run.
+    pub fn forward_into(&mut self, input: &Tensor, output: &mut Tensor) -> Result<()> {
+        let checked = self.check(input)?;
+        let (leading, width) =
+            (&input.shape()[..input.shape().len() - 1], self.rnn.config().output_size());
+        if output.shape().split_last() != Some((&width, leading)) {
+            let want = output_shape(self.rnn.config(), checked);
+            return Err(Error::Argument(format!(
+                "Stream: Expected an output of {want:?}, got {:?}",
+                output.shape()
+            )));
+        }
+        pollster::block_on(self.run(input, checked.sizes, output, Waiting::Block))
+    }
+
+    pub(crate) async fn forward_as(&mut self, input: &Tensor, waiting: Waiting) -> Result<Tensor> {
+        let checked = self.check(input)?;
+        let mut output = Tensor::zeros(output_shape(self.rnn.config(), checked))?;
+        self.run(input, checked.sizes, &mut output, waiting).await?;
+        Ok(output)
+    }
+
+    fn check(&self, input: &Tensor) -> Result<Checked> {
+        let checked = validate::forward(self.rnn.config(), input.shape(), None)?;
+        let batch = checked.sizes.batch;
+        if batch != self.batch {
+            return Err(Error::Argument(format!(
+                "Stream: Expected an input of {} rows, got {batch}",
+                self.batch
+            )));
+        }
+        Ok(checked)
+    }
+
+    /// Runs the next steps, which have been checked, into an output of their shape.
+    async fn run(
+        &mut self,
+        input: &Tensor,
+        sizes: Sizes,
+        output: &mut Tensor,
+        waiting: Waiting,
+    ) -> Result<()> {
+        let config = self.rnn.config();
+        if self.batch > 0 {
+            let mut prepared = self.take(sizes)?;
+            // Until it is put back, an error leaves the state lost, and so does the end of this future.
+            let Prepared { plan, session, carried, packed, .. } = &mut *prepared;
+            let (rows, given) =
+                (0..self.batch, Given { input, lengths: None, state: None, seed: None, sizes });
+            write_sequence(plan, config, given, &rows, packed, |id, values| {
+                session.write(id, values)
+            })?;
+            let take = |index: usize, packed: &[f32]| {
+                let segment = plan.segments[index].clone();
+                unpack_output(
+                    packed,
+                    output.data_mut(),
+                    config,
+                    plan,
+                    sizes,
+                    segment,
+                    rows.clone(),
+                );
+            };
+            session.run_with(&plan.output, carried, waiting, take).await?;
+            self.held = Held::Device(prepared);
+        }
+        Ok(())
+    }
+
+    /// Reads the state: `[num_layers, B, H]`, as [`Rnn::forward`] returns it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the state is lost; the errors of the device.
+    pub fn state(&self) -> Result<State> {
+        pollster::block_on(self.state_as(Waiting::Block))
+    }
+
+    /// As [`state`](Self::state), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    pub async fn state_async(&self) -> Result<State> {
+        self.state_as(Waiting::Await).await
+    }
+
+    pub(crate) async fn state_as(&self, waiting: Waiting) -> Result<State> {
+        let config = self.rnn.config();
+        let Prepared { plan, session, .. } = match &self.held {
+            Held::Lost => return Err(self.lost()),
+            Held::Host(Some(state)) => return Ok(state.clone()),
+            Held::Host(None) => return zeros(config, self.batch),
+            Held::Device(prepared) => &**prepared,
+        };
+        read_state(plan, session, config, self.batch, waiting).await
+    }
+
+    /// Replaces the state; the next call uploads it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] in PyTorch's words when its shape is not `[num_layers, B, H]`.
+    pub fn set_state(&mut self, state: &State) -> Result<()> {
+        let config = self.rnn.config();
+        let leading = if config.batch_first { [self.batch, 1] } else { [1, self.batch] };
+        let step = [leading[0], leading[1], config.input_size];
+        validate::forward(
+            config,
+            &step,
+            Some((state.h.shape(), state.c.as_ref().map(Tensor::shape))),
+        )?;
+        self.hold(Held::Host(Some(state.clone())));
+        Ok(())
+    }
+
+    /// Begins anew, with a state of zeros.
+    pub fn reset(&mut self) {
+        self.hold(Held::Host(None));
+    }
+
+    /// A plan of these sizes whose buffers hold the state, which is lost unless the plan is put back.
+    fn take(&mut self, sizes: Sizes) -> Result<Box<Prepared>> {
+        let fits = |prepared: &Prepared| prepared.plan.sizes == sizes;
+        if !matches!(&self.held, Held::Device(prepared) if fits(prepared)) {
+            let mut next = self.rnn.prepare(sizes, false)?;
+            let Prepared { plan, session, packed, .. } = &mut next;
+            match &self.held {
+                Held::Lost => return Err(self.lost()),
+                Held::Host(state) => {
+                    let state = (state.as_ref(), self.batch);
+                    write_state(
+                        plan,
+                        self.rnn.config(),
+                        state,
+                        &(0..self.batch),
+                        packed,
+                        |id, v| session.write(id, v),
+                    )?;
+                }
+                Held::Device(now) => {
+                    session.carry_from(&now.session, &initial_to_initial(&now.plan, plan))?
+                }
+            }
+            self.hold(Held::Device(Box::new(next)));
+        }
+        match mem::replace(&mut self.held, Held::Lost) {
+            Held::Device(prepared) => Ok(prepared),
+            Held::Host(_) | Held::Lost => Err(self.lost()),
+        }
+    }
+
+    /// Why there is no state: the device is gone, or else a call failed.
+    fn lost(&self) -> Error {
+        self.rnn.device().ask().err().unwrap_or_else(lost)
+    }
+
+    /// Replaces what is held; a plan that was goes back to the module, for whoever needs one of its sizes.
+    fn hold(&mut self, held: Held) {
+        if let Held::Device(prepared) = mem::replace(&mut self.held, held) {
+            self.rnn.keep(*prepared);
+        }
+    }
+}
+
+impl Drop for Stream<'_> {
+    fn drop(&mut self) {
+        self.reset();
+    }
+}
+
+fn lost() -> Error {
+    Error::Argument(
+        "the state of this stream was lost in a call that failed or was dropped; give it one with set_state() or reset()"
+            .to_owned(),
+    )
+}
+
+pub(crate) fn zeros(config: &Config, batch: usize) -> Result<State> {
+    let of = |features| Tensor::zeros([config.num_layers, batch, features]);
+    let c = (config.kind == Kind::Lstm).then(|| of(config.hidden_size)).transpose()?;
+    Ok(State { h: of(config.state_size())?, c })
+}
+
+/// Reads the state that the next run would begin with.
+pub(crate) async fn read_state(
+    plan: &Plan,
+    session: &Session,
+    config: &Config,
+    batch: usize,
+    waiting: Waiting,
+) -> Result<State> {
+    let mut state = zeros(config, batch)?;
+    for (layer, ids) in plan.states.iter().enumerate() {
+        let packed = session.read_as(ids.h[0], waiting).await?;
+        unpack_state(
+            &packed,
+            state.h.data_mut(),
+            config,
+            batch,
+            layer,
+            0..batch,
+            h_features(config),
+        );
+        if let (Some(id), Some(c)) = (ids.c, &mut state.c) {
+            let packed = session.read_as(id, waiting).await?;
+            unpack_state(&packed, c.data_mut(), config, batch, layer, 0..batch, c_features(config));
+        }
+    }
+    Ok(state)
+}
+
+/// From where a run leaves h to where the next one of the same plan begins. c is updated in place.
+pub(crate) fn final_to_initial(plan: &Plan) -> Vec<CopyPair> {
+    plan.states.iter().enumerate().map(|(layer, ids)| (plan.final_h(layer), ids.h[0])).collect()
+}
+
+/// From where a run of one plan would begin to where one of another plan does.
+pub(crate) fn initial_to_initial(from: &Plan, to: &Plan) -> Vec<CopyPair> {
+    let both = from.states.iter().zip(&to.states);
+    both.flat_map(|(from, to)| std::iter::once((from.h[0], to.h[0])).chain(from.c.zip(to.c)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Held, lost};
+    use crate::{Config, Device, Params, Rnn, Tensor};
+
+    #[test]
+    fn a_lost_state_is_told_until_there_is_another() {
+        let params = Params::init(&Config::lstm(3, 4), 0).expect("valid sizes");
+        let rnn = Rnn::new(&Device::cpu(), &params).expect("a small model");
+        let input = Tensor::new([2, 1, 3], vec![0.5; 6]).expect("six values");
+        let mut stream = rnn.stream(1).expect("one row");
+        let first = stream.forward(&input).expect("a forward pass");
+        let state = stream.state().expect("a state");
+        for remedy in ["reset", "set_state"] {
+            stream.held = Held::Lost;
+            let message = lost().to_string();
+            assert_eq!(
+                stream.forward(&input).map_err(|e| e.to_string()),
+                Err(message.clone()),
+                "forward"
+            );
+            assert_eq!(stream.state().map_err(|e| e.to_string()), Err(message), "state");
+            if remedy == "reset" {
+                stream.reset();
+                assert_eq!(stream.forward(&input).expect("after reset"), first, "from zero");
+            } else {
+                stream.set_state(&state).expect("its own state");
+                assert_eq!(
+                    stream.state().expect("after set_state"),
+                    state,
+                    "the state that was set"
+                );
+            }
+        }
+    }
+}

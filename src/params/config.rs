@@ -1,0 +1,337 @@
+//! The constructor arguments of `nn.RNN`, `nn.LSTM` and `nn.GRU`.
+
+use crate::error::{Error, Result};
+
+/// Which module, and for the plain RNN which nonlinearity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `nn.RNN(nonlinearity='tanh')`: h' = tanh(W_ih x + b_ih + W_hh h + b_hh).
+    RnnTanh,
+    /// `nn.RNN(nonlinearity='relu')`: the same with relu.
+    RnnRelu,
+    /// `nn.LSTM`, gates in the order i, f, g, o.
+    Lstm,
+    /// `nn.GRU`, gates in the order r, z, n.
+    Gru,
+}
+
+impl Kind {
+    /// Every kind, in the order of the documentation.
+    pub const ALL: [Self; 4] = [Self::RnnTanh, Self::RnnRelu, Self::Lstm, Self::Gru];
+
+    /// Blocks of `hidden_size` rows in `weight_ih`: RNN 1, GRU 3, LSTM 4.
+    pub const fn gate_count(self) -> usize {
+        match self {
+            Self::RnnTanh | Self::RnnRelu => 1,
+            Self::Gru => 3,
+            Self::Lstm => 4,
+        }
+    }
+
+    /// The letters of the gates in PyTorch's order.
+    pub const fn gate_names(self) -> &'static [&'static str] {
+        match self {
+            Self::RnnTanh | Self::RnnRelu => &["h"],
+            Self::Gru => &["r", "z", "n"],
+            Self::Lstm => &["i", "f", "g", "o"],
+        }
+    }
+
+    /// The class in `torch.nn`: `RNN`, `LSTM` or `GRU`.
+    pub const fn module(self) -> &'static str {
+        match self {
+            Self::RnnTanh | Self::RnnRelu => "RNN",
+            Self::Lstm => "LSTM",
+            Self::Gru => "GRU",
+        }
+    }
+
+    /// The class in `torch.nn` that does one step: `RNNCell`, `LSTMCell` or `GRUCell`.
+    pub const fn cell(self) -> &'static str {
+        match self {
+            Self::RnnTanh | Self::RnnRelu => "RNNCell",
+            Self::Lstm => "LSTMCell",
+            Self::Gru => "GRUCell",
+        }
+    }
+
+    /// The name in case files and on the command line: `rnn_tanh`, `rnn_relu`, `lstm`, `gru`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RnnTanh => "rnn_tanh",
+            Self::RnnRelu => "rnn_relu",
+            Self::Lstm => "lstm",
+            Self::Gru => "gru",
+        }
+    }
+
+    /// The kind of a plain RNN with PyTorch's `nonlinearity`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] in PyTorch's words for anything but `tanh` and `relu`.
+    pub fn rnn_with(nonlinearity: &str) -> Result<Self> {
+        match nonlinearity {
+            "tanh" => Ok(Self::RnnTanh),
+            "relu" => Ok(Self::RnnRelu),
+            other => Err(Error::Config(format!(
+                "Unknown nonlinearity '{other}'. Select from 'tanh' or 'relu'."
+            ))),
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Kind {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
+            Error::Config(format!(
+                "unknown kind '{text}': expected rnn_tanh, rnn_relu, lstm or gru"
+            ))
+        })
+    }
+}
+
+/// Far above any network, and so low that products of sizes do not overflow.
+const MAX_FEATURES: usize = 1 << 22;
+const MAX_LAYERS: usize = 1 << 10;
+
+/// A recurrent module's constructor arguments, under PyTorch's names and with PyTorch's defaults.
+///
+/// ```
+/// use wgpu_rnn::Config;
+/// let config = Config::lstm(80, 256).num_layers(2).bidirectional(true);
+/// assert_eq!(config.num_directions(), 2);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Module and nonlinearity.
+    pub kind: Kind,
+    /// Features of `input`.
+    pub input_size: usize,
+    /// Features of the hidden state.
+    pub hidden_size: usize,
+    /// Stacked layers.
+    pub num_layers: usize,
+    /// Whether `bias_ih` and `bias_hh` exist.
+    pub bias: bool,
+    /// `input` and `output` are `[B, T, ·]` in place of `[T, B, ·]`. States never are.
+    pub batch_first: bool,
+    /// Probability of dropping an element between layers in training mode, which a call must ask for
+    /// ([`ForwardOptions::training`](crate::ForwardOptions::training)).
+    pub dropout: f64,
+    /// A second set of weights reads the sequence from its end.
+    pub bidirectional: bool,
+    /// Features that an LSTM's hidden state is projected to by `weight_hr`; 0 for none.
+    pub proj_size: usize,
+}
+
+impl Config {
+    /// A module of `kind` with PyTorch's defaults: one layer, bias, time first, one direction.
+    pub const fn new(kind: Kind, input_size: usize, hidden_size: usize) -> Self {
+        Self {
+            kind,
+            input_size,
+            hidden_size,
+            num_layers: 1,
+            bias: true,
+            batch_first: false,
+            dropout: 0.0,
+            bidirectional: false,
+            proj_size: 0,
+        }
+    }
+
+    /// `nn.RNN(input_size, hidden_size)` with tanh.
+    pub const fn rnn(input_size: usize, hidden_size: usize) -> Self {
+        Self::new(Kind::RnnTanh, input_size, hidden_size)
+    }
+
+    /// `nn.LSTM(input_size, hidden_size)`.
+    pub const fn lstm(input_size: usize, hidden_size: usize) -> Self {
+        Self::new(Kind::Lstm, input_size, hidden_size)
+    }
+
+    /// `nn.GRU(input_size, hidden_size)`.
+    pub const fn gru(input_size: usize, hidden_size: usize) -> Self {
+        Self::new(Kind::Gru, input_size, hidden_size)
+    }
+
+    /// Sets the number of stacked layers.
+    #[must_use]
+    pub const fn num_layers(mut self, num_layers: usize) -> Self {
+        self.num_layers = num_layers;
+        self
+    }
+
+    /// Sets whether the biases exist.
+    #[must_use]
+    pub const fn bias(mut self, bias: bool) -> Self {
+        self.bias = bias;
+        self
+    }
+
+    /// Sets the layout of `input` and `output`.
+    #[must_use]
+    pub const fn batch_first(mut self, batch_first: bool) -> Self {
+        self.batch_first = batch_first;
+        self
+    }
+
+    /// Sets the dropout probability.
+    #[must_use]
+    pub const fn dropout(mut self, dropout: f64) -> Self {
+        self.dropout = dropout;
+        self
+    }
+
+    /// Sets whether a second direction reads the sequence from its end.
+    #[must_use]
+    pub const fn bidirectional(mut self, bidirectional: bool) -> Self {
+        self.bidirectional = bidirectional;
+        self
+    }
+
+    /// Sets the size of the LSTM's projection.
+    #[must_use]
+    pub const fn proj_size(mut self, proj_size: usize) -> Self {
+        self.proj_size = proj_size;
+        self
+    }
+
+    /// Directions D: 2 when bidirectional, else 1.
+    pub const fn num_directions(&self) -> usize {
+        if self.bidirectional { 2 } else { 1 }
+    }
+
+    /// Gates G of one unit: RNN 1, GRU 3, LSTM 4.
+    pub const fn gate_count(&self) -> usize {
+        self.kind.gate_count()
+    }
+
+    /// Features of h in one direction: `proj_size` where there is a projection, else `hidden_size`.
+    pub const fn state_size(&self) -> usize {
+        if self.proj_size > 0 { self.proj_size } else { self.hidden_size }
+    }
+
+    /// Features of `output`: D·[`state_size`](Self::state_size).
+    pub const fn output_size(&self) -> usize {
+        self.num_directions() * self.state_size()
+    }
+
+    /// Features that `layer` reads: `input_size` for the first, [`output_size`](Self::output_size) for the rest.
+    pub const fn layer_input_size(&self, layer: usize) -> usize {
+        if layer == 0 { self.input_size } else { self.output_size() }
+    }
+
+    /// Whether training mode differs from inference: there is something to drop and a layer after it.
+    pub(crate) fn drops_between_layers(&self) -> bool {
+        self.dropout > 0.0 && self.num_layers > 1
+    }
+
+    /// Checks every argument as PyTorch's constructors do.
+    ///
+    /// # Errors
+    /// [`Error::Config`] in PyTorch's words.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |message: &str| Err(Error::Config(message.to_owned()));
+        // The subclasses look for it before their common base checks anything.
+        if self.proj_size > 0 && self.kind != Kind::Lstm {
+            return refuse("proj_size argument is only supported for LSTM, not RNN or GRU");
+        }
+        if !(0.0..=1.0).contains(&self.dropout) {
+            return refuse(
+                "dropout should be a number in range [0, 1] representing the probability of an element being zeroed",
+            );
+        }
+        if self.input_size == 0 {
+            return refuse("input_size must be greater than zero");
+        }
+        if self.hidden_size == 0 {
+            return refuse("hidden_size must be greater than zero");
+        }
+        if self.num_layers == 0 {
+            return refuse("num_layers must be greater than zero");
+        }
+        for (name, size, most) in [
+            ("input_size", self.input_size, MAX_FEATURES),
+            ("hidden_size", self.hidden_size, MAX_FEATURES),
+            ("num_layers", self.num_layers, MAX_LAYERS),
+        ] {
+            if size > most {
+                return refuse(&format!(
+                    "{name} is {size}; the largest that can be computed is {most}"
+                ));
+            }
+        }
+        if self.proj_size > 0 && self.proj_size >= self.hidden_size {
+            return refuse("proj_size has to be smaller than hidden_size");
+        }
+        if self.dropout > 0.0 && self.num_layers == 1 {
+            log::warn!(
+                "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects \
+                 num_layers greater than 1, but got dropout={} and num_layers=1",
+                self.dropout
+            );
+        }
+        Ok(())
+    }
+}
+
+/// As PyTorch prints a module: the sizes, and what is not the default. An RNN's nonlinearity is told too.
+impl std::fmt::Display for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let python = |value: bool| if value { "True" } else { "False" };
+        write!(f, "{}({}, {}", self.kind.module(), self.input_size, self.hidden_size)?;
+        if self.proj_size > 0 {
+            write!(f, ", proj_size={}", self.proj_size)?;
+        }
+        if self.num_layers != 1 {
+            write!(f, ", num_layers={}", self.num_layers)?;
+        }
+        if self.kind == Kind::RnnRelu {
+            f.write_str(", nonlinearity='relu'")?;
+        }
+        for (name, value, default) in
+            [("bias", self.bias, true), ("batch_first", self.batch_first, false)]
+        {
+            if value != default {
+                write!(f, ", {name}={}", python(value))?;
+            }
+        }
+        if self.dropout != 0.0 {
+            write!(f, ", dropout={}", self.dropout)?;
+        }
+        if self.bidirectional {
+            f.write_str(", bidirectional=True")?;
+        }
+        f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn printed_as_pytorch_prints_modules() {
+        assert_eq!(Config::gru(3, 4).to_string(), "GRU(3, 4)");
+        let config = Config::lstm(3, 8)
+            .num_layers(2)
+            .bias(false)
+            .batch_first(true)
+            .dropout(0.25)
+            .bidirectional(true);
+        assert_eq!(
+            config.proj_size(5).to_string(),
+            "LSTM(3, 8, proj_size=5, num_layers=2, bias=False, batch_first=True, dropout=0.25, bidirectional=True)"
+        );
+    }
+}

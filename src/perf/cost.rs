@@ -1,0 +1,273 @@
+//! What forward passes should take on a device, schedule by schedule, from what is known of the device.
+//!
+//! Where [`model`](crate::perf::roofline) says what nothing can beat, this says what the kernels reach. A step of a layer waits
+//! for its turn and then works:
+//!
+//! ```text
+//! t_step  = t_wait + max(multiply-adds / rate(rows), W · tiles / BW(W))
+//! t_wait  = t_dispatch                            step, step_tiled
+//!           t_dispatch / steps + t_walk           sequence
+//! t       = Σ over layers (input projection + T · t_step) + t_read_back
+//! ```
+//!
+//! rate(rows) is measured for each kernel, of `sequence` apart for one that holds the weights, which it need not read; W are the weights of a step in bytes, which every tile of rows reads anew:
+//! from a buffer of that size all cores together read BW(W), and a workgroup of `sequence` what one core can.
+
+use crate::dtype::WeightType;
+use crate::kernel::Schedule;
+use crate::kernel::{STEP_MAX_ROWS, STEP_TILE_ROWS};
+use crate::params::config::Config;
+use crate::params::validate::Sizes;
+use crate::perf::calibration::Calibration;
+use crate::perf::rates::Part;
+use crate::perf::roofline::{Bound, projection_work, step_work};
+
+/// A time step of one layer, all directions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prediction {
+    /// By which schedule.
+    pub schedule: Schedule,
+    /// Until it can begin, in microseconds.
+    pub wait_us: f64,
+    /// What it takes then.
+    pub work_us: f64,
+    /// What most of the time is spent on.
+    pub bound: Bound,
+}
+
+impl Prediction {
+    /// From the start of a step to the start of the next, in microseconds.
+    pub fn step_us(&self) -> f64 {
+        self.wait_us + self.work_us
+    }
+
+    fn new(schedule: Schedule, wait_us: f64, arithmetic_us: f64, weights_us: f64) -> Self {
+        let (work_us, bound) = if weights_us > arithmetic_us {
+            (weights_us, Bound::Weights)
+        } else {
+            (arithmetic_us, Bound::Arithmetic)
+        };
+        Self {
+            schedule,
+            wait_us,
+            work_us,
+            bound: if wait_us > work_us { Bound::Sync } else { bound },
+        }
+    }
+}
+
+/// What a dispatch of a step's schedule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Walk {
+    /// Time steps.
+    pub steps: usize,
+    /// Whether its invocations hold the weights from step to step.
+    pub holds_weights: bool,
+}
+
+impl Walk {
+    /// A single step, as of all schedules but [`Schedule::Sequence`].
+    pub const STEP: Self = Self { steps: 1, holds_weights: false };
+}
+
+/// Predicts a step by a schedule; `None` where no rate of it is known.
+pub fn step(
+    calibration: &Calibration,
+    config: &Config,
+    batch: usize,
+    stored: WeightType,
+    schedule: Schedule,
+    walk: Walk,
+) -> Option<Prediction> {
+    let work = step_work(config, batch, stored);
+    let directions = config.num_directions();
+    let weights = work.weights as f64;
+    // Those that work at the same time: rows of one weight matrix, or for workgroups on their own of any.
+    let rows = if schedule == Schedule::Sequence { batch * directions } else { batch };
+    let rate = calibration.rate(Part::of(schedule, walk.holds_weights), rows);
+    // What holds its weights does no less than what reads them.
+    let rate = rate.or_else(|| calibration.rate(Part::of(schedule, false), rows))?;
+    let arithmetic_us = work.multiply_adds as f64 / rate;
+    let by_all = |tiles: usize| weights * tiles as f64 / calibration.bytes_per_us(weights);
+    Some(match schedule {
+        Schedule::Auto | Schedule::Step | Schedule::Wavefront => {
+            let weights_us = by_all(batch.div_ceil(STEP_MAX_ROWS as usize));
+            Prediction::new(Schedule::Step, calibration.dispatch_us, arithmetic_us, weights_us)
+        }
+        Schedule::StepTiled => {
+            let weights_us = by_all(batch.div_ceil(STEP_TILE_ROWS));
+            Prediction::new(schedule, calibration.dispatch_us, arithmetic_us, weights_us)
+        }
+        Schedule::Sequence => {
+            let of_one = weights / directions as f64;
+            let by_one = calibration.bytes_per_us_of_one(of_one).map_or(0.0, |rate| of_one / rate);
+            let read_us = by_all(batch.div_ceil(STEP_MAX_ROWS as usize)).max(by_one);
+            let weights_us = if walk.holds_weights { 0.0 } else { read_us };
+            let wait_us = calibration.dispatch_us / walk.steps.max(1) as f64
+                + calibration.walk_us.unwrap_or_default();
+            Prediction::new(schedule, wait_us, arithmetic_us, weights_us)
+        }
+    })
+}
+
+/// Predicts the input projection of so many (step, row) pairs of a layer, in microseconds; `None` where its rate is not known.
+pub fn projection(
+    calibration: &Calibration,
+    config: &Config,
+    layer: usize,
+    rows: usize,
+    stored: WeightType,
+) -> Option<f64> {
+    let work = projection_work(config, layer, Sizes { seq_len: rows, batch: 1 }, stored);
+    let weights = work.weights as f64;
+    let arithmetic_us = work.multiply_adds as f64 / calibration.rate(Part::Linear, rows)?;
+    Some(arithmetic_us.max(weights / calibration.bytes_per_us(weights)))
+}
+
+/// Predicts a forward pass whose steps take what `step` says, from call to result in microseconds; `None` where the rate
+/// of the input projection is not known. Copying input and output to the device and back is not counted.
+pub fn forward(
+    calibration: &Calibration,
+    config: &Config,
+    sizes: Sizes,
+    stored: WeightType,
+    step: &Prediction,
+    dispatches: u64,
+) -> Option<f64> {
+    let mut device_us = 0.0;
+    for layer in 0..config.num_layers {
+        let work_us = projection(
+            calibration,
+            config,
+            layer,
+            sizes.seq_len.saturating_mul(sizes.batch),
+            stored,
+        )?;
+        device_us += calibration.dispatch_us + work_us + sizes.seq_len as f64 * step.step_us();
+    }
+    Some(device_us.max(dispatches as f64 * calibration.encode_us) + calibration.read_back_us)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Walk, forward, step};
+    use crate::Config;
+    use crate::dtype::WeightType;
+    use crate::kernel::Schedule::{Sequence, Step, StepTiled};
+    use crate::params::validate::Sizes;
+    use crate::perf::calibration::{Bandwidth, Calibration};
+    use crate::perf::rates::{Part, Rate};
+    use crate::perf::roofline::Bound;
+
+    const F32: WeightType = WeightType::F32;
+    const TEN: Walk = Walk { steps: 10, holds_weights: false };
+    const HOLDING: Walk = Walk { steps: 10, holds_weights: true };
+
+    /// A microsecond from dispatch to dispatch, a tenth for each step of `sequence`; 1000 bytes in a microsecond, 100 by
+    /// one workgroup; `step` 100 multiply-adds in a microsecond, `sequence` 10 for each row.
+    fn device() -> Calibration {
+        let rate = |part, rows, multiply_adds_per_us| Rate { part, rows, multiply_adds_per_us };
+        Calibration {
+            dispatch_us: 1.0,
+            walk_us: Some(0.1),
+            bandwidth: vec![Bandwidth { bytes: 1, all_gb_per_s: 1.0, one_gb_per_s: Some(0.1) }],
+            rates: vec![
+                rate(Part::Linear, 1, 50.0),
+                rate(Part::Step, 1, 100.0),
+                rate(Part::Sequence, 1, 10.0),
+                rate(Part::Sequence, 100, 1000.0),
+            ],
+            encode_us: 0.5,
+            read_back_us: 10.0,
+            ..Calibration::typical_of(None)
+        }
+    }
+
+    #[test]
+    fn a_step_waits_and_works() {
+        // 400 weights of 4 bytes.
+        let config = Config::lstm(3, 10);
+        let one = step(&device(), &config, 1, F32, Step, Walk::STEP).expect("a rate");
+        assert_eq!(
+            (one.wait_us, one.work_us, one.bound),
+            (1.0, 4.0, Bound::Arithmetic),
+            "400 / 100 against 1600 / 1000"
+        );
+        let fast = Calibration {
+            rates: vec![Rate { part: Part::Step, rows: 1, multiply_adds_per_us: 1e9 }],
+            ..device()
+        };
+        let one = step(&fast, &config, 9, F32, Step, Walk::STEP).expect("a rate");
+        assert_eq!(
+            (one.work_us, one.bound),
+            (3.2, Bound::Weights),
+            "9 rows are two tiles, each of which reads 1600 bytes"
+        );
+        let half = step(&fast, &config, 9, WeightType::F16, Step, Walk::STEP).expect("a rate");
+        assert_eq!(half.work_us, 1.6, "half the bytes");
+        let late =
+            step(&Calibration { dispatch_us: 7.0, ..device() }, &config, 1, F32, Step, Walk::STEP)
+                .expect("a rate");
+        assert_eq!((late.step_us(), late.bound), (11.0, Bound::Sync));
+        assert_eq!(
+            step(&device(), &config, 1, F32, StepTiled, Walk::STEP),
+            None,
+            "its rate is not known"
+        );
+    }
+
+    #[test]
+    fn sequence_shares_its_dispatch_and_reads_by_itself() {
+        let config = Config::lstm(3, 10);
+        let one = step(&device(), &config, 1, F32, Sequence, TEN).expect("a rate");
+        assert!(
+            (one.wait_us - 0.2).abs() < 1e-12,
+            "a tenth of the dispatch, and barriers: {one:?}"
+        );
+        assert_eq!((one.work_us, one.bound), (40.0, Bound::Arithmetic));
+        let many = step(&device(), &config, 100, F32, Sequence, TEN).expect("a rate");
+        assert!((many.work_us - 40.0).abs() < 1e-9, "each row has a workgroup: {many:?}");
+        let unknown = step(&device(), &config, 1, F32, Sequence, HOLDING)
+            .expect("no less than with weights that are read");
+        assert_eq!(unknown.work_us, 40.0);
+        let fast = |part| vec![Rate { part, rows: 1, multiply_adds_per_us: 1e9 }];
+        let held = Calibration { rates: fast(Part::SequenceHeld), ..device() };
+        let held = step(&held, &config, 1, F32, Sequence, HOLDING).expect("a rate");
+        assert!(
+            held.work_us < 1e-3 && held.bound == Bound::Sync,
+            "weights that are held are not read: {held:?}"
+        );
+        let rates = fast(Part::Sequence);
+        let both = Config::lstm(3, 10).bidirectional(true);
+        let read =
+            step(&Calibration { rates, ..device() }, &both, 1, F32, Sequence, TEN).expect("a rate");
+        assert_eq!(
+            (read.work_us, read.bound),
+            (16.0, Bound::Weights),
+            "each direction reads its own 1600 bytes"
+        );
+    }
+
+    #[test]
+    fn a_forward_pass_is_projections_and_steps() {
+        let config = Config::lstm(10, 10).num_layers(2);
+        let sizes = Sizes { seq_len: 100, batch: 1 };
+        let one = step(&device(), &config, 1, F32, Step, Walk::STEP).expect("a rate");
+        let us = |calibration: &Calibration| {
+            forward(calibration, &config, sizes, F32, &one, 202).expect("rates")
+        };
+        // 40,000 multiply-adds of each projection, and 100 steps.
+        assert!(
+            (us(&device()) - (2.0 * (1.0 + 800.0 + 500.0) + 10.0)).abs() < 1e-9,
+            "{}",
+            us(&device())
+        );
+        assert_eq!(
+            us(&Calibration { encode_us: 100.0, ..device() }),
+            20_210.0,
+            "where the host is slower"
+        );
+        let unknown = Calibration { rates: Vec::new(), ..device() };
+        assert_eq!(forward(&unknown, &config, sizes, F32, &one, 202), None);
+    }
+}

@@ -1,0 +1,232 @@
+//! The least that a forward pass can take on a device of known constants, and what bounds it.
+//!
+//! A time step of one layer reads every weight of the recurrence once, multiplies each with every row of the batch, and
+//! reads the gates' inputs and writes the state; these overlap, so that the longest of them counts. Then the next step
+//! has to see what this one wrote:
+//!
+//! ```text
+//! t_step    = max(W / BW(W), multiply-adds / F, io / BW(io)) + t_sync
+//! t_forward = Σ over layers (input projection + T · t_step)
+//! ```
+//!
+//! BW(n) is what the device reads from a buffer of n bytes, F its arithmetic, t_sync the time from dispatch to
+//! dispatch; the input projection of all steps is a product of its own, for which the same maximum holds.
+
+use crate::dtype::WeightType;
+use crate::params::config::{Config, Kind};
+use crate::params::validate::Sizes;
+use crate::perf::calibration::Calibration;
+
+/// What a time is spent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// Reading weights.
+    Weights,
+    /// Multiply-adds.
+    Arithmetic,
+    /// Reading the gates' inputs and writing states and outputs.
+    Io,
+    /// From dispatch to dispatch.
+    Sync,
+}
+
+impl Bound {
+    /// As it stands in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Weights => "weights",
+            Self::Arithmetic => "arithmetic",
+            Self::Io => "io",
+            Self::Sync => "sync",
+        }
+    }
+}
+
+/// Bytes and multiply-adds of a piece of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// Bytes of weights.
+    pub weights: u64,
+    /// Multiply-adds.
+    pub multiply_adds: u64,
+    /// Bytes of activations read and written.
+    pub io: u64,
+}
+
+/// One time step of a layer, all directions.
+pub fn step_work(config: &Config, batch: usize, stored: WeightType) -> Work {
+    let (hidden, state) = (config.hidden_size, config.state_size());
+    let projection = if config.proj_size > 0 { hidden * state } else { 0 };
+    let weights = config.kind.gate_count() * hidden * state + projection;
+    let cells = if config.kind == Kind::Lstm { 2 * hidden } else { 0 };
+    // The gates' inputs and the cell state; the state is read, and written to itself and to the output.
+    let io = config.kind.gate_count() * hidden + 3 * state + cells;
+    let directions = config.num_directions() as u64;
+    Work {
+        weights: directions * weights as u64 * bytes_of(stored),
+        multiply_adds: directions * (weights * batch) as u64,
+        io: directions * (io * batch) as u64 * 4,
+    }
+}
+
+/// The input projection of all time steps of a layer, all directions.
+pub fn projection_work(config: &Config, layer: usize, sizes: Sizes, stored: WeightType) -> Work {
+    let (features, rows) =
+        (config.layer_input_size(layer) as u64, (sizes.seq_len * sizes.batch) as u64);
+    let columns = (config.num_directions() * config.kind.gate_count() * config.hidden_size) as u64;
+    Work {
+        weights: columns * features * bytes_of(stored),
+        multiply_adds: columns * features * rows,
+        io: rows * (features + columns) * 4,
+    }
+}
+
+/// Bytes of a weight.
+fn bytes_of(stored: WeightType) -> u64 {
+    match stored {
+        WeightType::F32 => 4,
+        WeightType::F16 => 2,
+    }
+}
+
+impl Work {
+    /// The least that it takes, and what that is spent on. `io_footprint` is the size of what activations come from.
+    fn floor(&self, calibration: &Calibration, io_footprint: u64) -> (f64, Bound) {
+        let weights = self.weights as f64 / calibration.bytes_per_us(self.weights as f64);
+        let arithmetic = self.multiply_adds as f64 / calibration.multiply_adds_per_us();
+        let io = self.io as f64 / calibration.bytes_per_us(io_footprint as f64);
+        [(arithmetic, Bound::Arithmetic), (io, Bound::Io)]
+            .into_iter()
+            .fold((weights, Bound::Weights), |most, term| if term.0 > most.0 { term } else { most })
+    }
+}
+
+/// The least that a forward pass takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Floor {
+    /// On the device, in microseconds.
+    pub device_us: f64,
+    /// From calling to having the results, in microseconds: encoding that takes longer than the work, and reading back.
+    pub wall_us: f64,
+    /// What most of `device_us` is spent on.
+    pub bound: Bound,
+}
+
+/// The floor of a forward pass that reads weights of this type and makes so many dispatches.
+pub fn forward(
+    calibration: &Calibration,
+    config: &Config,
+    sizes: Sizes,
+    stored: WeightType,
+    dispatches: u64,
+) -> Floor {
+    let mut spent =
+        [(Bound::Weights, 0.0), (Bound::Arithmetic, 0.0), (Bound::Io, 0.0), (Bound::Sync, 0.0)];
+    let mut spend = |bound: Bound, us: f64| {
+        spent.iter_mut().filter(|(known, _)| *known == bound).for_each(|(_, sum)| *sum += us);
+    };
+    let step = step_work(config, sizes.batch, stored);
+    let (step_us, step_bound) = step.floor(calibration, step.io * sizes.seq_len as u64);
+    for layer in 0..config.num_layers {
+        let projection = projection_work(config, layer, sizes, stored);
+        let (us, bound) = projection.floor(calibration, projection.io);
+        spend(bound, us);
+        spend(step_bound, step_us * sizes.seq_len as f64);
+    }
+    spend(Bound::Sync, dispatches as f64 * calibration.dispatch_us);
+    let device_us = spent.iter().map(|(_, us)| us).sum::<f64>();
+    let most = spent.iter().fold(spent[0], |most, term| if term.1 > most.1 { *term } else { most });
+    let wall_us =
+        device_us.max(dispatches as f64 * calibration.encode_us) + calibration.read_back_us;
+    Floor { device_us, wall_us, bound: most.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bound, forward, projection_work, step_work};
+    use crate::Config;
+    use crate::dtype::WeightType;
+    use crate::params::validate::Sizes;
+    use crate::perf::calibration::{Bandwidth, Calibration};
+
+    const F32: WeightType = WeightType::F32;
+
+    /// 1000 bytes and 1000 multiply-adds in a microsecond, a microsecond from dispatch to dispatch.
+    fn device() -> Calibration {
+        let bandwidth = vec![Bandwidth { bytes: 1, all_gb_per_s: 1.0, one_gb_per_s: None }];
+        let typical = Calibration::typical_of(None);
+        Calibration {
+            dispatch_us: 1.0,
+            bandwidth,
+            gflops: 2.0,
+            encode_us: 0.5,
+            read_back_us: 10.0,
+            ..typical
+        }
+    }
+
+    #[test]
+    fn work_is_counted_as_in_the_formulas() {
+        // 4 gates, H = 10: 400 weights; gates 40, state 3 · 10, cells 2 · 10.
+        let work = step_work(&Config::lstm(3, 10), 2, F32);
+        assert_eq!((work.weights, work.multiply_adds, work.io), (1600, 800, 2 * 90 * 4));
+        let both = step_work(&Config::lstm(3, 10).bidirectional(true), 2, F32);
+        assert_eq!((both.weights, both.multiply_adds, both.io), (3200, 1600, 2 * 2 * 90 * 4));
+        // 40 · 5 weights of the gates and 10 · 5 of the projection.
+        let projected = step_work(&Config::lstm(3, 10).proj_size(5), 2, F32);
+        assert_eq!((projected.weights, projected.multiply_adds), (1000, 500));
+        let half = step_work(&Config::lstm(3, 10), 2, WeightType::F16);
+        assert_eq!(
+            (half.weights, half.multiply_adds, half.io),
+            (800, 800, 720),
+            "half the bytes of weights alone"
+        );
+        let gru = step_work(&Config::gru(3, 10), 1, F32);
+        assert_eq!((gru.weights, gru.io), (1200, 60 * 4));
+        let config = Config::gru(3, 10).bidirectional(true).num_layers(2);
+        let second = projection_work(&config, 1, Sizes { seq_len: 7, batch: 2 }, F32);
+        assert_eq!(
+            (second.weights, second.multiply_adds),
+            (60 * 20 * 4, 60 * 20 * 14),
+            "its input is D · H wide"
+        );
+        assert_eq!(second.io, 14 * (20 + 60) * 4);
+    }
+
+    #[test]
+    fn the_longest_term_counts_and_is_named() {
+        let config = Config::lstm(1, 10);
+        let floor = |calibration: &Calibration, batch, dispatches| {
+            forward(calibration, &config, Sizes { seq_len: 100, batch }, F32, dispatches)
+        };
+        // A step of one row: 1.6 µs of weights, 0.4 of arithmetic, 0.36 of io. The projection: 4.1 µs of arithmetic
+        // or 16.4 of io (100 · 41 · 4 bytes).
+        let alone = floor(&device(), 1, 0);
+        assert!((alone.device_us - (160.0 + 16.4)).abs() < 1e-9, "{alone:?}");
+        assert_eq!(alone.bound, Bound::Weights);
+        let many = floor(&device(), 100, 0);
+        assert_eq!(many.bound, Bound::Arithmetic, "weights are read once for all rows: {many:?}");
+        assert!((many.device_us - (100.0 * 40.0 + 1640.0)).abs() < 1e-6, "{many:?}");
+        let fast = Calibration { gflops: 2e6, ..device() };
+        assert_eq!(floor(&fast, 100, 0).bound, Bound::Io);
+        let synced = floor(&device(), 1, 1000);
+        assert_eq!(synced.bound, Bound::Sync);
+        assert!((synced.device_us - alone.device_us - 1000.0).abs() < 1e-9, "{synced:?}");
+        assert!(
+            (synced.wall_us - synced.device_us - 10.0).abs() < 1e-9,
+            "encoding is hidden: {synced:?}"
+        );
+        let slow_host = floor(&Calibration { encode_us: 100.0, ..device() }, 1, 1000);
+        assert_eq!(slow_host.wall_us, 100_010.0, "encoding that takes longer is not");
+    }
+
+    #[test]
+    fn layers_and_steps_add_up() {
+        let floor = |layers, seq_len| {
+            let config = Config::gru(10, 10).num_layers(layers);
+            forward(&device(), &config, Sizes { seq_len, batch: 1 }, F32, 0).device_us
+        };
+        assert!((floor(3, 50) - 3.0 * floor(1, 50)).abs() < 1e-9);
+        assert!(floor(1, 100) > 1.9 * floor(1, 50));
+    }
+}

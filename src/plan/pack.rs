@@ -1,0 +1,210 @@
+//! The dispatches between the buffers of a plan and tensors that the caller has on the device.
+
+use std::ops::Range;
+
+use super::{Plan, planned};
+use crate::error::Result;
+use crate::kernel::uniforms::{Dims, TransferDims};
+use crate::kernel::{GATHER, Kernel, SCATTER, TRANSFERS_PER_WORKGROUP};
+use crate::nn::pack::{c_features, h_features};
+use crate::params::config::Config;
+use crate::params::validate::Sizes;
+use crate::plan::limits::Limits;
+use crate::plan::recording::{BufferId, Dispatch};
+use crate::tensor::padded;
+
+/// A tensor of the caller: the buffer that has it and where its values are in there. Features lie side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Strided {
+    /// The buffer's number, beyond those of the plan.
+    pub buffer: BufferId,
+    /// The first value.
+    pub offset: u32,
+    /// Values from one time step to the next; in a state from one layer and direction to the next.
+    pub step_stride: u32,
+    /// Values from one row to the next.
+    pub row_stride: u32,
+}
+
+/// The tensors of the caller that a pass reads and writes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tensors {
+    /// `[T, B, I]`.
+    pub input: Strided,
+    /// `[B]`.
+    pub lengths: Strided,
+    /// `[L·D, B, R]`; zeros without it.
+    pub h_0: Option<Strided>,
+    /// `[L·D, B, H]`; zeros without it.
+    pub c_0: Option<Strided>,
+    /// `[T, B, D·R]`.
+    pub output: Option<Strided>,
+    /// `[L·D, B, R]`.
+    pub h_n: Option<Strided>,
+    /// `[L·D, B, H]`.
+    pub c_n: Option<Strided>,
+}
+
+/// A dispatch and the tensor that it transfers.
+pub(crate) type Transfer = (&'static str, Dispatch);
+
+/// What to run before the plan's commands, and what after them.
+#[derive(Debug, Clone)]
+pub(crate) struct Transfers {
+    /// Everything that is read of the caller's.
+    pub gathers: Vec<Transfer>,
+    /// Everything that is written.
+    pub scatters: Vec<Transfer>,
+}
+
+/// Plans the transfers of a pass. Strides have been checked: every value of every tensor is within 32 bits.
+///
+/// # Errors
+/// [`Error::Limit`](crate::Error::Limit) when there are more values than workgroups along two axes reach.
+pub(crate) fn transfers(
+    plan: &Plan,
+    config: &Config,
+    tensors: &Tensors,
+    limits: &Limits,
+) -> Result<Transfers> {
+    let planner = Planner { plan, config, limits };
+    let (h, c) = (h_features(config), c_features(config));
+    let mut gathers =
+        planner.segments(&GATHER, "input", tensors.input, &plan.input, [1, config.input_size])?;
+    gathers.push(planner.lengths(tensors.lengths)?);
+    // Where there is no state a tensor without features stands for it, all of which is padding.
+    let or_nothing = |state: Option<Strided>, features: (usize, usize)| match state {
+        Some(state) => (state, features),
+        None => (tensors.lengths, (0, features.1)),
+    };
+    let (h_0, h_features) = or_nothing(tensors.h_0, h);
+    gathers.extend(
+        planner.states(&GATHER, "h_0", h_0, h_features, |layer| Some(plan.states[layer].h[0]))?,
+    );
+    let (c_0, c_features) = or_nothing(tensors.c_0, c);
+    gathers.extend(planner.states(&GATHER, "c_0", c_0, c_features, |layer| plan.states[layer].c)?);
+    let mut scatters = Vec::new();
+    if let Some(output) = tensors.output {
+        let width = [config.num_directions(), config.state_size()];
+        scatters.extend(planner.segments(&SCATTER, "output", output, &plan.output, width)?);
+    }
+    if let Some(h_n) = tensors.h_n {
+        scatters
+            .extend(planner.states(&SCATTER, "h_n", h_n, h, |layer| Some(plan.final_h(layer)))?);
+    }
+    if let Some(c_n) = tensors.c_n {
+        scatters.extend(planner.states(&SCATTER, "c_n", c_n, c, |layer| plan.states[layer].c)?);
+    }
+    Ok(Transfers { gathers, scatters })
+}
+
+struct Planner<'a> {
+    plan: &'a Plan,
+    config: &'a Config,
+    limits: &'a Limits,
+}
+
+impl Planner<'_> {
+    /// The transfers of the input or the output, one for each segment.
+    fn segments(
+        &self,
+        kernel: &'static Kernel,
+        name: &'static str,
+        tensor: Strided,
+        own: &[BufferId],
+        [directions, features]: [usize; 2],
+    ) -> Result<Vec<Transfer>> {
+        let Sizes { seq_len, batch } = self.plan.sizes;
+        let transfer = |(segment, own): (&Range<usize>, &BufferId)| {
+            let dims = TransferDims {
+                steps: segment.len() as u32,
+                batch: batch as u32,
+                directions: directions as u32,
+                features: features as u32,
+                width: padded(features) as u32,
+                first_step: segment.start as u32,
+                seq_len: seq_len as u32,
+                offset: tensor.offset,
+                step_stride: tensor.step_stride,
+                row_stride: tensor.row_stride,
+                pad: [0; 2],
+            };
+            self.transfer(kernel, name, dims, *own, tensor.buffer)
+        };
+        self.plan.segments.iter().zip(own).map(transfer).collect()
+    }
+
+    /// The transfer of the rows' lengths, which are one row.
+    fn lengths(&self, tensor: Strided) -> Result<Transfer> {
+        let rows = self.plan.sizes.batch as u32;
+        self.transfer(
+            &GATHER,
+            "lengths",
+            state_dims(tensor, [1, 1, rows, rows]),
+            self.plan.lengths,
+            tensor.buffer,
+        )
+    }
+
+    /// The transfers of h or c, one for each layer that has it.
+    fn states(
+        &self,
+        kernel: &'static Kernel,
+        name: &'static str,
+        tensor: Strided,
+        (features, width): (usize, usize),
+        own: impl Fn(usize) -> Option<BufferId>,
+    ) -> Result<Vec<Transfer>> {
+        let directions = self.config.num_directions() as u32;
+        let sizes = [directions, self.plan.sizes.batch as u32, features as u32, width as u32];
+        let layers = (0..self.config.num_layers).filter_map(|layer| Some((layer, own(layer)?)));
+        let transfer = |(layer, own)| {
+            let offset = tensor.offset + layer as u32 * directions * tensor.step_stride;
+            self.transfer(
+                kernel,
+                name,
+                state_dims(Strided { offset, ..tensor }, sizes),
+                own,
+                tensor.buffer,
+            )
+        };
+        layers.map(transfer).collect()
+    }
+
+    fn transfer(
+        &self,
+        kernel: &'static Kernel,
+        name: &'static str,
+        dims: TransferDims,
+        own: BufferId,
+        theirs: BufferId,
+    ) -> Result<Transfer> {
+        let values = [dims.steps, dims.batch, dims.directions, dims.width]
+            .map(u64::from)
+            .into_iter()
+            .product::<u64>();
+        let bindings =
+            if kernel.name == GATHER.name { vec![theirs, own] } else { vec![own, theirs] };
+        let workgroups = values.div_ceil(TRANSFERS_PER_WORKGROUP as u64);
+        let dispatch =
+            planned(kernel, Vec::new(), Dims::Transfer(dims), bindings, workgroups, self.limits)?;
+        Ok((name, dispatch))
+    }
+}
+
+/// The sizes of what has no time: the outer axis is that of the directions, none of which is reversed.
+fn state_dims(tensor: Strided, [directions, batch, features, width]: [u32; 4]) -> TransferDims {
+    TransferDims {
+        steps: directions,
+        batch,
+        directions: 1,
+        features,
+        width,
+        first_step: 0,
+        seq_len: directions,
+        offset: tensor.offset,
+        step_stride: tensor.step_stride,
+        row_stride: tensor.row_stride,
+        pad: [0; 2],
+    }
+}

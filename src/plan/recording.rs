@@ -1,0 +1,259 @@
+//! A recording: buffers and dispatches as plain data, made by a plan and executed by an engine.
+
+use crate::kernel::Kernel;
+use crate::kernel::uniforms::Dims;
+
+/// Index of a buffer in [`Recording::buffers`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub usize);
+
+/// A buffer to copy from, and one of the same length to copy to.
+pub type CopyPair = (BufferId, BufferId);
+
+/// What an axis of a buffer counts, outermost first in [`BufferSpec::axes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Axis {
+    /// Time steps in the order in which each direction visits them.
+    Step,
+    /// Batch rows.
+    Row,
+    /// Forward 0, reverse 1.
+    Direction,
+    /// Layers of a stack that share a buffer.
+    Layer,
+    /// Hidden units.
+    Unit,
+    /// Gates of a unit.
+    Gate,
+    /// Input features.
+    Feature,
+    /// Columns of a linear layer's output.
+    Column,
+    /// Settings of a kernel.
+    Word,
+    /// Sequences of a pool.
+    Slot,
+}
+
+/// How a buffer is used, which decides who owns it and what happens to it between runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Filled once at load and shared by all plans of a model.
+    Weight,
+    /// Written by the host before each run.
+    Input,
+    /// Written by the host before each run, carried from step to step, read back after it.
+    State,
+    /// Written and read by kernels only.
+    Scratch,
+    /// Written by kernels and read back.
+    Output,
+}
+
+/// A buffer of 32-bit values: its label, what its axes count, and its role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BufferSpec {
+    /// Name for messages and GPU debuggers, such as `gates_x` or `layer 1 h`.
+    pub label: String,
+    /// Kind and extent of each axis, outermost first, padding included.
+    pub axes: Vec<(Axis, usize)>,
+    /// Owner and life.
+    pub role: Role,
+}
+
+impl BufferSpec {
+    /// Number of 32-bit values.
+    pub fn len(&self) -> usize {
+        self.axes.iter().map(|&(_, extent)| extent).product()
+    }
+
+    /// Whether the buffer holds nothing; plans make no such buffer.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.len() as u64 * 4
+    }
+
+    /// The index along each axis of the value at `offset`.
+    pub fn unravel(&self, mut offset: usize) -> Vec<(Axis, usize)> {
+        let mut index: Vec<(Axis, usize)> = self
+            .axes
+            .iter()
+            .rev()
+            .map(|&(axis, extent)| {
+                let at = offset % extent.max(1);
+                offset /= extent.max(1);
+                (axis, at)
+            })
+            .collect();
+        index.reverse();
+        index
+    }
+}
+
+/// What a dispatch works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// The layer.
+    pub layer: usize,
+    /// The step of the whole sequence that the segment starts with.
+    pub first_step: usize,
+}
+
+/// One dispatch of one kernel.
+#[derive(Debug, Clone)]
+pub struct Dispatch {
+    /// The kernel's row in the table.
+    pub kernel: &'static Kernel,
+    /// The layer that it works for, and the step of the sequence at which its segment starts: for reports.
+    pub place: Place,
+    /// Values of the pipeline's overrides, in the order of the kernel's table row.
+    pub overrides: Vec<(&'static str, u32)>,
+    /// The uniform at binding 0.
+    pub dims: Dims,
+    /// The storage buffers, in the order of the kernel's storage bindings.
+    pub bindings: Vec<BufferId>,
+    /// Workgroups along x, y and z.
+    pub workgroups: [u32; 3],
+    /// Whether the dispatch works at index 0 at every step: buffers hold one step, each of which overwrites the one before.
+    pub in_place: bool,
+}
+
+impl Dispatch {
+    /// The index at which the dispatch works in step `index` of its command.
+    pub fn index(&self, index: u32) -> u32 {
+        if self.in_place { 0 } else { index }
+    }
+
+    /// What the dispatch counts for against `max_work_per_submission`: its multiply-adds, and a million for being one.
+    pub fn work(&self) -> u64 {
+        self.multiply_adds().saturating_add(1_000_000)
+    }
+
+    /// Its multiply-adds, or what takes about as long.
+    pub fn multiply_adds(&self) -> u64 {
+        let product =
+            |sizes: &[u32]| sizes.iter().fold(1_u64, |p, &size| p.saturating_mul(u64::from(size)));
+        match &self.dims {
+            Dims::Linear(d) => {
+                product(&[d.steps, d.batch, d.directions, d.columns, d.parts, d.part_quads, 4])
+            }
+            // At most four gates.
+            Dims::Step(d) => product(&[d.batch, d.directions, d.units, 4, d.state_quads, 4]),
+            Dims::Sequence(d) => {
+                product(&[d.steps, d.batch, d.directions, d.hidden_size, 4, d.state_quads, 4])
+            }
+            Dims::Embed(d) => product(&[d.rows, d.quads, 4]),
+            // Ten rounds of eight products.
+            Dims::Dropout(d) => product(&[d.steps, d.batch, d.directions, d.quads, 80]),
+            // Once for the maximum and once for the sum, which takes a power.
+            Dims::Score(d) => product(&[d.rows, d.columns, 16]),
+            // At most 35 times: the maximum, each bit of a key, the sum and the token.
+            Dims::Sample(d) => product(&[d.batch, d.columns, 64]),
+            Dims::Slots(d) => product(&[d.rows, d.width]),
+            Dims::Transfer(d) => product(&[d.steps, d.batch, d.directions, d.width]),
+            // At most 256 invocations, and about a hundred operations in each iteration.
+            Dims::Probe(d) => product(&[self.workgroups[0], 256, d.iterations, 128]),
+        }
+    }
+}
+
+/// One entry of a recording.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Run once.
+    Dispatch(Dispatch),
+    /// Run for every step of a segment, the state alternating between two buffers.
+    Steps {
+        /// Steps of the segment: the step index runs over `0..count`.
+        count: u32,
+        /// The step of the whole sequence that index 0 is; its parity decides which set comes first.
+        first_step: u32,
+        /// The dispatches of an even and of an odd step. They differ in the state buffers alone.
+        by_parity: [Vec<Dispatch>; 2],
+    },
+}
+
+impl Command {
+    /// The dispatches of step `index` (of `0..1` for a plain dispatch).
+    pub fn dispatches(&self, index: u32) -> &[Dispatch] {
+        match self {
+            Self::Dispatch(dispatch) => std::slice::from_ref(dispatch),
+            Self::Steps { first_step, by_parity, .. } => {
+                &by_parity[((first_step + index) % 2) as usize]
+            }
+        }
+    }
+
+    /// How often [`dispatches`](Self::dispatches) are run.
+    pub fn count(&self) -> u32 {
+        match self {
+            Self::Dispatch(_) => 1,
+            Self::Steps { count, .. } => *count,
+        }
+    }
+}
+
+/// The buffers and the commands of one forward pass.
+#[derive(Debug, Clone, Default)]
+pub struct Recording {
+    /// Every buffer; the model's weights come first.
+    pub buffers: Vec<BufferSpec>,
+    /// Buffers that are parts of others: the buffer, the one that it is part of, and where in it the part begins. Hosts
+    /// write, read and copy them as any other; kernels bind the whole.
+    pub parts: Vec<(BufferId, BufferId, usize)>,
+    /// What to run, in order. Each dispatch sees all writes of those before it.
+    pub commands: Vec<Command>,
+}
+
+impl Recording {
+    /// Adds a buffer.
+    pub fn buffer(&mut self, spec: BufferSpec) -> BufferId {
+        self.buffers.push(spec);
+        BufferId(self.buffers.len() - 1)
+    }
+
+    /// Adds a buffer that is a part of `whole`, which is none itself, from the value `start` on.
+    ///
+    /// # Panics
+    /// When the part ends behind the whole.
+    pub fn part(&mut self, whole: BufferId, start: usize, spec: BufferSpec) -> BufferId {
+        assert!(
+            start + spec.len() <= self.spec(whole).len(),
+            "{} is a part of {}",
+            spec.label,
+            self.spec(whole).label
+        );
+        let part = self.buffer(spec);
+        self.parts.push((part, whole, start));
+        part
+    }
+
+    /// The buffer that has a buffer's values, and where they begin in it: for a part its whole, else itself.
+    pub fn whole(&self, id: BufferId) -> (BufferId, usize) {
+        let part = self.parts.iter().find(|(part, ..)| *part == id);
+        part.map_or((id, 0), |&(_, whole, start)| (whole, start))
+    }
+
+    /// The spec of a buffer.
+    pub fn spec(&self, id: BufferId) -> &BufferSpec {
+        &self.buffers[id.0]
+    }
+
+    /// Dispatches that a run makes.
+    pub fn dispatch_count(&self) -> u64 {
+        self.commands
+            .iter()
+            .map(|command| u64::from(command.count()) * command.dispatches(0).len() as u64)
+            .sum()
+    }
+
+    /// Bytes of all buffers, parts counted once.
+    pub fn size(&self) -> u64 {
+        let parts = self.parts.iter().map(|&(part, ..)| self.spec(part).size());
+        self.buffers.iter().map(BufferSpec::size).sum::<u64>() - parts.sum::<u64>()
+    }
+}

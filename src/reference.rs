@@ -1,0 +1,266 @@
+//! The definition of the forward pass in `f64`, equation by equation. It shares no code with plans, kernels or twins.
+//!
+//! Formulas: the documentation of `torch.nn.RNN`, `torch.nn.LSTM` and `torch.nn.GRU`.
+
+use crate::error::Result;
+use crate::params::config::{Config, Kind};
+use crate::params::language_model::LanguageModelParams;
+use crate::params::validate;
+use crate::params::{DirectionParams, Params};
+use crate::tensor::State;
+use crate::tensor::Tensor;
+
+/// What a forward pass gives, in PyTorch's order: time first, never batch first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// `[T, B, D·R]`.
+    pub output: Vec<f64>,
+    /// `[L·D, B, R]`.
+    pub h_n: Vec<f64>,
+    /// `[L·D, B, H]` for an LSTM, else empty.
+    pub c_n: Vec<f64>,
+}
+
+impl Outcome {
+    /// The largest difference between two results of the same sizes; NaN differs from nothing.
+    pub fn largest_difference(&self, other: &Self) -> f64 {
+        let pairs =
+            [(&self.output, &other.output), (&self.h_n, &other.h_n), (&self.c_n, &other.c_n)];
+        let all = pairs.into_iter().flat_map(|(a, b)| a.iter().zip(b));
+        all.fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()))
+    }
+}
+
+/// Runs `params` over an input as [`Rnn::forward_with`](crate::Rnn::forward_with) takes it, and gives the results in the
+/// layouts of its.
+///
+/// # Errors
+/// [`Error::Argument`](crate::Error::Argument) in PyTorch's words when shapes do not fit.
+pub fn module(
+    params: &Params,
+    input: &Tensor,
+    lengths: Option<&[usize]>,
+    state: Option<&State>,
+) -> Result<Outcome> {
+    let config = params.config();
+    let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
+    let checked = validate::forward(config, input.shape(), shapes)?;
+    if let Some(lengths) = lengths {
+        validate::lengths(lengths, checked)?;
+    }
+    let (seq_len, batch) = (checked.sizes.seq_len, checked.sizes.batch);
+    let swap = config.batch_first && input.shape().len() == 3;
+    let x = if swap { swapped(input.data(), batch, seq_len) } else { input.data().to_vec() };
+    let h_0 = state.map(|s| s.h.data());
+    let c_0 = state.and_then(|s| s.c.as_ref()).map(Tensor::data);
+    let mut outcome = forward(params, seq_len, batch, &x, h_0, c_0, lengths);
+    if swap {
+        outcome.output = swapped(&outcome.output, seq_len, batch);
+    }
+    Ok(outcome)
+}
+
+/// `[a, b, ·]` as `[b, a, ·]`.
+fn swapped<T: Copy>(values: &[T], a: usize, b: usize) -> Vec<T> {
+    if values.is_empty() {
+        // One of the two may be 0 and the other endless.
+        return Vec::new();
+    }
+    let width = values.len() / (a * b);
+    (0..b)
+        .flat_map(|j| {
+            (0..a).flat_map(move |i| values[(i * b + j) * width..][..width].iter().copied())
+        })
+        .collect()
+}
+
+/// Runs `params` over `input` (`[T, B, I]`), from `h_0` (`[L·D, B, R]`) and `c_0` (`[L·D, B, H]`) or from zero.
+///
+/// `lengths` holds the valid steps of each row; without it every row has `seq_len`.
+pub fn forward(
+    params: &Params,
+    seq_len: usize,
+    batch: usize,
+    input: &[f32],
+    h_0: Option<&[f32]>,
+    c_0: Option<&[f32]>,
+    lengths: Option<&[usize]>,
+) -> Outcome {
+    let config = params.config();
+    let (directions, hidden) = (config.num_directions(), config.hidden_size);
+    let state = config.state_size();
+    let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+    let mut x = wide(input);
+    let mut h_n =
+        h_0.map_or_else(|| vec![0.0; config.num_layers * directions * batch * state], wide);
+    let lstm = config.kind == Kind::Lstm;
+    let cells = if lstm { config.num_layers * directions * batch * hidden } else { 0 };
+    let mut c_n = c_0.map_or_else(|| vec![0.0; cells], wide);
+    for layer in 0..config.num_layers {
+        let features = config.layer_input_size(layer);
+        let mut y = vec![0.0; seq_len * batch * directions * state];
+        for direction in 0..directions {
+            let weights = Weights::of(config, params.direction(layer, direction), features);
+            for row in 0..batch {
+                let length = lengths.map_or(seq_len, |lengths| lengths[row]);
+                let at = (layer * directions + direction) * batch + row;
+                let h = &mut h_n[at * state..][..state];
+                let c = if lstm { &mut c_n[at * hidden..][..hidden] } else { &mut [] };
+                for i in 0..length {
+                    let t = if direction == 0 { i } else { length - 1 - i };
+                    let next = weights.step(&x[(t * batch + row) * features..][..features], h, c);
+                    h.copy_from_slice(&next);
+                    y[((t * batch + row) * directions + direction) * state..][..state]
+                        .copy_from_slice(&next);
+                }
+            }
+        }
+        x = y;
+    }
+    Outcome { output: x, h_n, c_n }
+}
+
+/// Runs a language model over `tokens` (`[T, B]`), from `h_0` and `c_0` (`[nlayers, B, nhid]`) or from zero: its logits
+/// (`[T, B, ntoken]`), and what its recurrent module gives.
+///
+/// # Panics
+/// When a token is not below `ntoken`, or the sizes do not fit.
+pub fn language_model(
+    params: &LanguageModelParams,
+    tokens: &[u32],
+    seq_len: usize,
+    batch: usize,
+    h_0: Option<&[f32]>,
+    c_0: Option<&[f32]>,
+) -> (Vec<f64>, Outcome) {
+    assert_eq!(tokens.len(), seq_len * batch, "a token for each step and row");
+    let embedded: Vec<f32> = tokens
+        .iter()
+        .flat_map(|&token| params.encoder_weight().row(token as usize))
+        .copied()
+        .collect();
+    let outcome = forward(params.rnn(), seq_len, batch, &embedded, h_0, c_0, None);
+    let nhid = params.config().nhid;
+    let weight = matrix(params.decoder_weight().data(), nhid);
+    let bias: Vec<f64> = params.decoder_bias().iter().map(|&v| f64::from(v)).collect();
+    let logits = outcome.output.chunks(nhid).flat_map(|h| product(&weight, h, &bias)).collect();
+    (logits, outcome)
+}
+
+/// `-log softmax(logits)[target]`, in nats, for each target: `logits` is `[n, ntoken]`, `targets` is `[n]`.
+///
+/// # Panics
+/// When a target is not below `ntoken`, or the sizes do not fit.
+pub fn negative_log_likelihood(logits: &[f64], targets: &[u32]) -> Vec<f64> {
+    if targets.is_empty() {
+        return Vec::new();
+    }
+    let rows = logits.chunks_exact(logits.len() / targets.len());
+    assert_eq!(rows.len(), targets.len(), "a row of logits for each target");
+    rows.zip(targets)
+        .map(|(row, &target)| {
+            // Subtracting the largest keeps exp from overflowing.
+            let most = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = row.iter().map(|z| (z - most).exp()).sum();
+            sum.ln() + (most - row[target as usize])
+        })
+        .collect()
+}
+
+/// The mean negative log-likelihood, in nats, of all tokens of a text but the first.
+///
+/// The n − 1 predictions are made in `streams` streams of ⌈(n − 1) / streams⌉ tokens, each read from a zero state; those
+/// at the end may be shorter or empty.
+///
+/// # Panics
+/// When there is nothing to predict, no stream, or a token that is not below `ntoken`.
+pub fn text_loss(params: &LanguageModelParams, text: &[u32], streams: usize) -> f64 {
+    let predictions = text.len() - 1;
+    let length = predictions.div_ceil(streams);
+    let total: f64 = (0..predictions)
+        .step_by(length)
+        .map(|start| {
+            let end = (start + length).min(predictions);
+            let (logits, _) = language_model(params, &text[start..end], end - start, 1, None, None);
+            negative_log_likelihood(&logits, &text[start + 1..=end]).into_iter().sum::<f64>()
+        })
+        .sum();
+    total / predictions as f64
+}
+
+/// One direction of one layer in `f64`.
+struct Weights {
+    kind: Kind,
+    hidden: usize,
+    ih: Vec<Vec<f64>>,
+    hh: Vec<Vec<f64>>,
+    b_ih: Vec<f64>,
+    b_hh: Vec<f64>,
+    hr: Vec<Vec<f64>>,
+}
+
+fn matrix(values: &[f32], columns: usize) -> Vec<Vec<f64>> {
+    values.chunks(columns).map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect()
+}
+
+fn product(matrix: &[Vec<f64>], vector: &[f64], bias: &[f64]) -> Vec<f64> {
+    let row = |(i, row): (usize, &Vec<f64>)| {
+        let sum: f64 = row.iter().zip(vector).map(|(w, v)| w * v).sum();
+        sum + bias.get(i).copied().unwrap_or(0.0)
+    };
+    matrix.iter().enumerate().map(row).collect()
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+impl Weights {
+    fn of(config: &Config, p: &DirectionParams, features: usize) -> Self {
+        let vector = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+        Self {
+            kind: config.kind,
+            hidden: config.hidden_size,
+            ih: matrix(&p.weight_ih, features),
+            hh: matrix(&p.weight_hh, config.state_size()),
+            b_ih: vector(&p.bias_ih),
+            b_hh: vector(&p.bias_hh),
+            hr: matrix(&p.weight_hr, config.hidden_size),
+        }
+    }
+
+    /// h' from x and h; an LSTM updates c in place.
+    fn step(&self, x: &[f64], h: &[f64], c: &mut [f64]) -> Vec<f64> {
+        let a = product(&self.ih, x, &self.b_ih);
+        let r = product(&self.hh, h, &self.b_hh);
+        let n = self.hidden;
+        match self.kind {
+            Kind::RnnTanh => (0..n).map(|j| (a[j] + r[j]).tanh()).collect(),
+            // Written so that NaN stays NaN.
+            Kind::RnnRelu => {
+                (0..n).map(|j| a[j] + r[j]).map(|z| if z < 0.0 { 0.0 } else { z }).collect()
+            }
+            Kind::Gru => (0..n)
+                .map(|j| {
+                    let reset = sigmoid(a[j] + r[j]);
+                    let update = sigmoid(a[n + j] + r[n + j]);
+                    let new = (a[2 * n + j] + reset * r[2 * n + j]).tanh();
+                    (1.0 - update) * new + update * h[j]
+                })
+                .collect(),
+            Kind::Lstm => {
+                let m: Vec<f64> = (0..n)
+                    .map(|j| {
+                        let input = sigmoid(a[j] + r[j]);
+                        let forget = sigmoid(a[n + j] + r[n + j]);
+                        let cell = (a[2 * n + j] + r[2 * n + j]).tanh();
+                        let output = sigmoid(a[3 * n + j] + r[3 * n + j]);
+                        c[j] = forget * c[j] + input * cell;
+                        output * c[j].tanh()
+                    })
+                    .collect();
+                if self.hr.is_empty() { m } else { product(&self.hr, &m, &[]) }
+            }
+        }
+    }
+}
