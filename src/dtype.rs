@@ -13,6 +13,17 @@ pub enum WeightType {
 }
 
 impl WeightType {
+    /// Every type.
+    pub const ALL: &'static [Self] = &[Self::F32, Self::F16];
+
+    /// The word by which names of kernels differ; `None` for f32.
+    pub(crate) const fn suffix(self) -> Option<&'static str> {
+        match self {
+            Self::F32 => None,
+            Self::F16 => Some("f16"),
+        }
+    }
+
     /// `f32` or `f16`.
     pub const fn name(self) -> &'static str {
         match self {

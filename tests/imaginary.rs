@@ -131,7 +131,7 @@ fn no_feature_is_needed() {
             }
         }
     }
-    // Where subgroups would be made use of, they may be there or not.
+    // Subgroups may be there or not.
     for features in [wgpu::Features::empty(), wgpu::Features::SUBGROUP] {
         let device = open(&adapter_with(wgpu::NoopBackendOptions {
             limits: Some(wgpu::Limits::defaults()),
@@ -140,7 +140,6 @@ fn no_feature_is_needed() {
             subgroup_max_size: Some(8),
             ..Default::default()
         }));
-        assert_eq!(device.tuning().subgroups, !features.is_empty(), "with {features:?}");
         let config = Config::gru(8, 16);
         run(&device, &config, &RnnOptions::default())
             .unwrap_or_else(|error| panic!("{features:?}: {error}"));

@@ -23,6 +23,6 @@ fn gate_products(w: GateWeights, h: vec4<f32>) -> Gates {
 fn advance(sums: Gates, x: u32, d: u32, row: u32, j: u32, h: f32) -> f32 {
     let r = sigmoid(sums.x + gates_x[x]);
     let z = sigmoid(sums.y + gates_x[x + 1u]);
-    let n = tanh_exact(gates_x[x + 2u] + r * (sums.z + bias_hn[(dims.slot + d) * dims.hidden_size + j]));
+    let n = tanh_exact(gates_x[x + 2u] + r * (sums.z + bias_hn[(dims.weight_base + d) * dims.hidden_size + j]));
     return (1.0 - z) * n + z * h;
 }

@@ -1,4 +1,4 @@
-// A step of every layer of a stack at once, the layers in place of directions: each is dims.lag steps behind the one below
+// A step of every layer of a stack at once, the layers in place of directions: each is dims.layer_delay steps behind the one below
 // it. The cell's result is the new state and the output. A layer that has not begun, or has ended, keeps its state, so
 // that the states of all layers change places together.
 
@@ -37,5 +37,5 @@ fn time_step(d: u32) -> u32 {
 
 // The step of the segment that layer d is at. Before the first one this wraps, to more than any segment has.
 fn segment_step(d: u32) -> u32 {
-    return dims.first_index + step_at.index - d * dims.lag;
+    return dims.first_index + step_at.index - d * dims.layer_delay;
 }

@@ -18,7 +18,7 @@ use crate::nn::rnn::RnnOptions;
 use crate::params::Params;
 use crate::params::validate::Sizes;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Dispatch};
-use crate::plan::{self, WeightLayout};
+use crate::plan::{self, Request, WeightLayout};
 use crate::tensor::State;
 use crate::tensor::Tensor;
 
@@ -26,7 +26,7 @@ use crate::tensor::Tensor;
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct KernelReport {
     /// The kernel's name.
-    pub kernel: &'static str,
+    pub kernel: String,
     /// Dispatches compared.
     pub dispatches: u64,
     /// Values compared.
@@ -111,12 +111,10 @@ pub fn lockstep(
     }
     options.weights.check(params.named())?;
     let layout = WeightLayout::stored(config, device.storage(options.weights)?, device.limits())?;
-    let rows = plan::rows_per_pass(config, &layout, sizes, device.limits())?;
-    let (limits, tuning, calibration) = (device.limits(), device.tuning(), device.calibration());
-    let choice =
-        plan::choose(options.schedule, config, &layout, rows, limits, tuning, calibration)?;
-    let plan =
-        plan::plan(config, &layout, Sizes { batch: rows, ..sizes }, limits, tuning, &choice)?;
+    let request = Request { config, weights: &layout, sizes, training: false };
+    let rows = plan::rows_per_pass(&request, device.limits())?;
+    let request = Request { sizes: Sizes { batch: rows, ..sizes }, ..request };
+    let plan = plan::plan(&request, &device.profile(), options.schedule)?;
     let recording = Arc::new(plan.recording.clone());
     let packed: Vec<Vec<f32>> =
         (0..layout.buffers().len()).map(|index| layout.pack(index, params)).collect();
@@ -141,16 +139,17 @@ pub fn lockstep(
             for (which, dispatch) in command.dispatches(index).iter().enumerate() {
                 pair.cpu.dispatch(dispatch, index);
                 pair.gpu.run_dispatch(at, index, which)?;
-                let report = reports.entry(dispatch.kernel.name).or_insert_with(|| KernelReport {
-                    kernel: dispatch.kernel.name,
-                    dispatches: 0,
-                    count: 0,
-                    mismatches: 0,
-                    max_abs: 0.0,
-                    worst: None,
-                });
+                let report =
+                    reports.entry(dispatch.kernel.name()).or_insert_with(|| KernelReport {
+                        kernel: dispatch.kernel.name(),
+                        dispatches: 0,
+                        count: 0,
+                        mismatches: 0,
+                        max_abs: 0.0,
+                        worst: None,
+                    });
                 report.dispatches += 1;
-                let written = dispatch.kernel.bindings.iter().zip(&dispatch.bindings);
+                let written = dispatch.kernel.bindings().zip(&dispatch.bindings);
                 for (_, id) in written.filter(|(binding, _)| binding.access == Access::ReadWrite) {
                     let spec = recording.spec(*id);
                     let range = written_range(spec, dispatch, index);
@@ -192,7 +191,7 @@ impl Pair {
 /// The values of a buffer that a dispatch may have written: a step writes one step of a sequence, all of a state.
 fn written_range(spec: &BufferSpec, dispatch: &Dispatch, index: u32) -> Range<usize> {
     match spec.axes.first() {
-        Some(&(Axis::Step, steps)) if dispatch.kernel.stepped => {
+        Some(&(Axis::Step, steps)) if dispatch.kernel.row().stepped => {
             let step = spec.len() / steps.max(1);
             index as usize * step..(index as usize + 1) * step
         }
@@ -213,8 +212,8 @@ fn locate(
     let direction = get(Axis::Direction).unwrap_or(0);
     let layer = get(Axis::Layer).unwrap_or(dispatch.place.layer);
     let now = match &dispatch.dims {
-        Dims::Step(dims) if dims.lag > 0 => {
-            (dims.first_index + index).saturating_sub(layer as u32 * dims.lag)
+        Dims::Step(dims) if dims.layer_delay > 0 => {
+            (dims.first_index + index).saturating_sub(layer as u32 * dims.layer_delay)
         }
         _ => index,
     };
@@ -270,16 +269,17 @@ impl KernelReport {
 mod tests {
     use super::{KernelReport, WorstElement, locate};
     use crate::diagnostics::compare::Tolerance;
-    use crate::kernel::STEP_LSTM;
+    use crate::dtype::WeightType;
     use crate::kernel::uniforms::{Dims, StepDims};
+    use crate::kernel::{Cell, Family, Kernel, Overrides};
     use crate::plan::recording::{Axis, BufferSpec, Dispatch, Place, Role};
 
     fn dispatch() -> Dispatch {
         let dims = <StepDims as bytemuck::Zeroable>::zeroed();
         Dispatch {
-            kernel: &STEP_LSTM,
+            kernel: Kernel::with_cell(Family::Step, Cell::Lstm, WeightType::F32),
             place: Place { layer: 1, first_step: 10 },
-            overrides: Vec::new(),
+            overrides: Overrides::default(),
             dims: Dims::Step(dims),
             bindings: Vec::new(),
             workgroups: [1; 3],
@@ -311,7 +311,7 @@ mod tests {
     fn an_element_of_a_wave_is_located_in_its_layer() {
         let mut wave = dispatch();
         let Dims::Step(dims) = &mut wave.dims else { unreachable!("made above") };
-        (dims.first_index, dims.lag) = (12, 4);
+        (dims.first_index, dims.layer_delay) = (12, 4);
         let axes = vec![(Axis::Layer, 3), (Axis::Row, 2), (Axis::Unit, 5)];
         let state = BufferSpec { label: "c".to_owned(), axes, role: Role::Scratch };
         // Layer 2, row 1, unit 3, at index 1 of the wave: 8 steps behind the first layer.
@@ -323,7 +323,7 @@ mod tests {
     fn a_wrong_value_is_reported_where_it_is() {
         let report = |got: &[f32]| {
             let mut report = KernelReport {
-                kernel: "step_lstm",
+                kernel: "step_lstm".to_owned(),
                 dispatches: 1,
                 count: 0,
                 mismatches: 0,

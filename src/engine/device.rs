@@ -11,7 +11,7 @@ use crate::engine::self_test;
 use crate::error::{Error, Result};
 use crate::perf::calibration::{Calibration, DeviceId};
 use crate::plan::limits::Limits;
-use crate::plan::{Storage, Tuning};
+use crate::plan::{Profile, Storage, Target};
 
 /// A device that models can be loaded onto. Clones share it.
 ///
@@ -66,8 +66,6 @@ pub struct OpenOptions {
     pub calibration: Option<Calibration>,
     /// Who polls the device while a future waits for it.
     pub polling: Polling,
-    /// Whether a software adapter runs the kernels as GPUs do, in place of what suits a CPU.
-    pub as_gpu: bool,
 }
 
 impl Default for OpenOptions {
@@ -78,7 +76,6 @@ impl Default for OpenOptions {
             timestamps: false,
             calibration: None,
             polling: Polling::default(),
-            as_gpu: false,
         }
     }
 }
@@ -122,13 +119,6 @@ impl OpenOptions {
     #[must_use]
     pub fn polling(mut self, polling: Polling) -> Self {
         self.polling = polling;
-        self
-    }
-
-    /// Lays kernels out on a software adapter as on a GPU: slower, and a test of what GPUs run where there is none.
-    #[must_use]
-    pub fn as_gpu(mut self) -> Self {
-        self.as_gpu = true;
         self
     }
 
@@ -289,7 +279,6 @@ impl Device {
     }
 
     async fn from_gpu(gpu: Gpu, options: &OpenOptions, waiting: Waiting) -> Result<Self> {
-        let gpu = if options.as_gpu { gpu.laid_out(Tuning::GPU) } else { gpu };
         let gpu = Arc::new(gpu);
         let whole = Self::of(Inner::Gpu(Arc::clone(&gpu)), options.calibration.as_ref());
         let mut limits = gpu.limits().clone();
@@ -404,12 +393,13 @@ impl Device {
         }
     }
 
-    /// How kernels are laid out.
-    pub fn tuning(&self) -> Tuning {
-        match &self.inner {
-            Inner::Cpu(_) => Tuning { row_per_invocation: true, subgroups: false, host: true },
-            Inner::Gpu(gpu) => gpu.tuning(),
-        }
+    /// What plans for this device obey and choose by.
+    pub fn profile(&self) -> Profile<'_> {
+        let target = match &self.inner {
+            Inner::Cpu(_) => Target::Host,
+            Inner::Gpu(_) => Target::Gpu,
+        };
+        Profile { limits: self.limits(), calibration: self.calibration(), target }
     }
 
     /// The device and the queue of wgpu that models run on; nothing for the CPU.

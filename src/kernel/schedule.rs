@@ -56,3 +56,20 @@ impl std::str::FromStr for Schedule {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Schedule;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for schedule in Schedule::ALL {
+            assert_eq!(schedule.to_string().parse::<Schedule>().ok(), Some(schedule), "{schedule}");
+        }
+        let message = "exchange".parse::<Schedule>().expect_err("no such schedule").to_string();
+        assert_eq!(
+            message,
+            "unknown schedule 'exchange': expected one of auto, step, step_tiled, sequence, wavefront"
+        );
+    }
+}

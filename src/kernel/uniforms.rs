@@ -17,9 +17,9 @@ pub struct LinearDims {
     /// Output columns N of each direction in this dispatch.
     pub columns: u32,
     /// Parts P of the features: 1 for a plain input, 2 for the output of a bidirectional layer.
-    pub parts: u32,
+    pub halves: u32,
     /// Quads (four values) of one part, padding included.
-    pub part_quads: u32,
+    pub half_quads: u32,
     /// Output values of one row, all directions: the distance from one (step, row) to the next.
     pub y_row_stride: u32,
     /// Output values from one direction to the next.
@@ -31,7 +31,7 @@ pub struct LinearDims {
     /// Workgroups along the columns N.
     pub column_tiles: u32,
     /// How many others come before the first direction in `weight` and `bias`, which the layers of a stack share.
-    pub slot: u32,
+    pub weight_base: u32,
     /// The first row of `x`.
     pub x_first_row: u32,
     /// Rows of `x` from one direction's to the next's; 0 where all directions read the same rows.
@@ -65,11 +65,11 @@ pub struct StepDims {
     /// Workgroups along the batch rows B.
     pub row_tiles: u32,
     /// How many others come before the first direction in the weights, which the layers of a stack share.
-    pub slot: u32,
+    pub weight_base: u32,
     /// Of a wave, where layers take the place of directions: where in the segment the first layer is at index 0.
     pub first_index: u32,
     /// Of a wave: steps by which each layer is behind the one below it; 0 elsewhere.
-    pub lag: u32,
+    pub layer_delay: u32,
     /// Of a wave: steps S of the segment, rounded up to whole chunks.
     pub steps: u32,
     /// Unused; a uniform's size is a multiple of 16.
@@ -99,7 +99,7 @@ pub struct SequenceDims {
     /// Workgroups along the batch rows B.
     pub row_tiles: u32,
     /// How many others come before the first direction in the weights, which the layers of a stack share.
-    pub slot: u32,
+    pub weight_base: u32,
     /// Unused; a uniform's size is a multiple of 16.
     pub pad: [u32; 2],
 }
@@ -157,7 +157,7 @@ pub struct DropoutDims {
 /// The sizes of one `score` dispatch.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
-pub struct ScoreDims {
+pub struct NllDims {
     /// Rows S·B.
     pub rows: u32,
     /// Logits N of one row.
@@ -195,7 +195,7 @@ pub struct SlotsDims {
 /// The sizes of one `gather` or `scatter` dispatch: where a plan's buffer has its values, and where the caller has them.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
-pub struct TransferDims {
+pub struct PackDims {
     /// Time steps S of the segment; for a state its directions.
     pub steps: u32,
     /// Batch rows B.
@@ -246,13 +246,13 @@ pub enum Dims {
     /// Of a `dropout` dispatch.
     Dropout(DropoutDims),
     /// Of a `score` dispatch.
-    Score(ScoreDims),
+    Nll(NllDims),
     /// Of a `sample` dispatch.
     Sample(SampleDims),
     /// Of a `load_slots` or `store_slots` dispatch.
     Slots(SlotsDims),
     /// Of a `gather` or `scatter` dispatch.
-    Transfer(TransferDims),
+    Pack(PackDims),
     /// Of a dispatch that measures a device.
     Probe(ProbeDims),
 }
@@ -266,10 +266,10 @@ impl Dims {
             Self::Sequence(dims) => bytemuck::bytes_of(dims),
             Self::Embed(dims) => bytemuck::bytes_of(dims),
             Self::Dropout(dims) => bytemuck::bytes_of(dims),
-            Self::Score(dims) => bytemuck::bytes_of(dims),
+            Self::Nll(dims) => bytemuck::bytes_of(dims),
             Self::Sample(dims) => bytemuck::bytes_of(dims),
             Self::Slots(dims) => bytemuck::bytes_of(dims),
-            Self::Transfer(dims) => bytemuck::bytes_of(dims),
+            Self::Pack(dims) => bytemuck::bytes_of(dims),
             Self::Probe(dims) => bytemuck::bytes_of(dims),
         }
     }

@@ -8,14 +8,14 @@ use crate::kernel::Schedule;
 use crate::nn::rnn::Rnn;
 use crate::params::validate::Sizes;
 use crate::perf::cost;
-use crate::plan::{self, Choice, WeightLayout};
+use crate::plan::{self, Decision, Request, WeightLayout};
 
 /// What [`Rnn::explain`] tells. Printed, it is a few lines of text.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Explanation {
     /// The schedule, why it was taken, and what others should take.
-    pub schedule: Choice,
+    pub schedule: Decision,
     /// Dispatches of all passes.
     pub dispatches: u64,
     /// Parts of the batch that run one after the other.
@@ -117,18 +117,11 @@ impl Rnn {
         let cpu_us = if on_cpu {
             None
         } else {
-            let (config, limits) = (self.config(), cpu.limits());
-            let layout =
-                WeightLayout::stored(config, cpu.storage(self.options().weights)?, limits)?;
-            let there = plan::choose(
-                Schedule::Auto,
-                config,
-                &layout,
-                batch,
-                limits,
-                cpu.tuning(),
-                cpu.calibration(),
-            )?;
+            let (config, profile) = (self.config(), cpu.profile());
+            let storage = cpu.storage(self.options().weights)?;
+            let weights = &WeightLayout::stored(config, storage, profile.limits)?;
+            let request = Request { config, weights, sizes, training: false };
+            let there = plan::decide(Schedule::Auto, &request, &profile)?;
             self.forecast(cpu, &there, sizes, dispatches)?
         };
         let measured =
@@ -149,7 +142,7 @@ impl Rnn {
     fn forecast(
         &self,
         device: &Device,
-        choice: &Choice,
+        choice: &Decision,
         sizes: Sizes,
         dispatches: u64,
     ) -> Result<Option<f64>> {
@@ -163,13 +156,13 @@ impl Rnn {
 mod tests {
     use super::Explanation;
     use crate::kernel::Schedule;
-    use crate::plan::Choice;
+    use crate::plan::Decision;
 
     fn explanation(device_us: Option<f64>, cpu_us: Option<f64>, measured: bool) -> Explanation {
         Explanation {
-            schedule: Choice {
+            schedule: Decision {
                 reason: "it was there".to_owned(),
-                ..Choice::asked(Schedule::StepTiled)
+                ..Decision::asked(Schedule::StepTiled)
             },
             dispatches: 1,
             passes: 2,

@@ -7,7 +7,7 @@ use crate::engine::device::Device;
 use crate::engine::gpu::{Waiting, lock};
 use crate::engine::session::{Session, Weights};
 use crate::error::{Error, Result};
-use crate::kernel::activation;
+use crate::kernel::families::activation;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
 use crate::plan::{self};
 use crate::tensor::Tensor;
@@ -210,7 +210,6 @@ impl Linear {
         };
         let x = buffer("linear input", (Axis::Feature, padded(self.in_features)), Role::Input);
         let y = buffer("linear output", (Axis::Column, self.out_features), Role::Output);
-        let tuning = self.device.tuning();
         for (columns, [weight, bias]) in &self.shards {
             let activation = match self.activation {
                 Activation::None => activation::NONE,
@@ -224,7 +223,6 @@ impl Linear {
                 [x, *weight, *bias, y],
                 WeightType::F32,
                 limits,
-                tuning,
             )?;
             recording.commands.push(Command::Dispatch(dispatch));
         }

@@ -7,7 +7,7 @@ use crate::dtype::WeightType;
 use crate::engine::device::Device;
 use crate::engine::gpu::{Timing, Waiting, lock};
 use crate::engine::session::{Session, Weights};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::Schedule;
 use crate::nn::pack::{
     Given, c_features, h_features, output_shape, unpack_output, unpack_state, write_inputs,
@@ -18,7 +18,7 @@ use crate::params::config::{Config, Kind};
 use crate::params::state_dict::StateDict;
 use crate::params::validate::{self, Sizes};
 use crate::plan::recording::{BufferId, CopyPair};
-use crate::plan::{self, Choice, Plan, WeightLayout};
+use crate::plan::{self, Plan, Request, WeightLayout};
 use crate::tensor::{State, Tensor};
 
 /// What a forward call may be given beside its input.
@@ -150,7 +150,7 @@ impl Rnn {
         let layout =
             WeightLayout::stored(&config, device.storage(options.weights)?, device.limits())?;
         plan::check_budget(layout.size(), device.limits())?;
-        plan::check_schedule(options.schedule, &config, &layout, device.limits(), device.tuning())?;
+        plan::check(options.schedule, &config, &layout, &device.profile())?;
         let weights = Weights::load(device, layout.buffers(), |index| layout.pack(index, params))?;
         let options = options.clone();
         Ok(Self {
@@ -280,7 +280,8 @@ impl Rnn {
         let mut results = self.initial(given);
         let live = Sizes { seq_len: given.live_steps(), ..sizes };
         if sizes.batch > 0 && live.seq_len > 0 {
-            let rows = plan::rows_per_pass(&self.config, &self.layout, live, self.device.limits())?;
+            let rows =
+                plan::rows_per_pass(&self.request(live, seed.is_some()), self.device.limits())?;
             for start in (0..sizes.batch).step_by(rows) {
                 let rows = start..(start + rows).min(sizes.batch);
                 self.forward_rows(given, rows, &mut results, waiting).await?;
@@ -296,65 +297,24 @@ impl Rnn {
         Ok((Tensor::trusted(output_shape(config, checked), output), State { h, c }))
     }
 
-    /// How the weights lie where they are.
-    pub(crate) fn layout(&self) -> &WeightLayout {
-        &self.layout
-    }
-
     /// The plan of a forward pass: what it runs and how much memory it takes, before it runs.
     ///
     /// # Errors
     /// [`Error::Limit`](crate::Error::Limit) as [`forward`](Self::forward); as [`plan::plan`] for sizes that have nothing to run.
     pub fn plan(&self, seq_len: usize, batch: usize) -> Result<Plan> {
         let sizes = Sizes { seq_len, batch };
-        let rows = plan::rows_per_pass(&self.config, &self.layout, sizes, self.device.limits())?;
+        let rows = plan::rows_per_pass(&self.request(sizes, false), self.device.limits())?;
         self.plan_rows(Sizes { batch: rows, ..sizes }, false)
     }
 
     pub(crate) fn plan_rows(&self, sizes: Sizes, training: bool) -> Result<Plan> {
-        let choice = self.choose(sizes.batch)?;
-        let free = self.options.schedule == Schedule::Auto && !self.device.tuning().host;
-        if free && !(training && self.config.drops_between_layers()) {
-            let calibration = self.device.calibration();
-            if let Some(waves) =
-                plan::side_by_side(&choice, &self.config, &self.layout, sizes, calibration)
-            {
-                match self.plan_by(&waves, sizes, training) {
-                    // The limits have no room for all layers at once.
-                    Err(Error::Unsupported(_)) => {}
-                    planned => return planned,
-                }
-            }
-        }
-        self.plan_by(&choice, sizes, training)
+        let request = self.request(sizes, training);
+        plan::plan(&request, &self.device.profile(), self.options.schedule)
     }
 
-    /// The schedule for so many rows, one layer after the other unless it was asked for otherwise.
-    pub(crate) fn choose(&self, batch: usize) -> Result<Choice> {
-        let Self { config, layout, device, options, .. } = self;
-        let (limits, tuning, calibration) =
-            (device.limits(), device.tuning(), device.calibration());
-        // Of no rows planning will say that there is nothing to run.
-        plan::choose(options.schedule, config, layout, batch.max(1), limits, tuning, calibration)
-    }
-
-    /// As [`choose`](Self::choose), for what hands the states of layers to kernels of its own.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`](crate::Error::Unsupported) where layers were asked to run side by side, which share buffers.
-    pub(crate) fn choose_for(&self, what: &str, batch: usize) -> Result<Choice> {
-        let choice = self.choose(batch)?;
-        if choice.schedule == Schedule::Wavefront {
-            return Err(Error::Unsupported(format!(
-                "the schedule 'wavefront' in {what}; use 'step', which gives the same bits, or 'auto'"
-            )));
-        }
-        Ok(choice)
-    }
-
-    pub(crate) fn plan_by(&self, choice: &Choice, sizes: Sizes, training: bool) -> Result<Plan> {
-        let plan = if training { plan::plan_training } else { plan::plan };
-        plan(&self.config, &self.layout, sizes, self.device.limits(), self.device.tuning(), choice)
+    /// What is to be planned for these sizes.
+    pub(crate) fn request(&self, sizes: Sizes, training: bool) -> Request<'_> {
+        Request { config: &self.config, weights: &self.layout, sizes, training }
     }
 
     /// An output of zeros, and the state before the first step.

@@ -15,7 +15,7 @@
 
 use crate::dtype::WeightType;
 use crate::kernel::Schedule;
-use crate::kernel::{STEP_MAX_ROWS, STEP_TILE_ROWS};
+use crate::kernel::families::{STEP_MAX_ROWS, STEP_TILE_ROWS};
 use crate::params::config::Config;
 use crate::params::validate::Sizes;
 use crate::perf::calibration::Calibration;
@@ -58,16 +58,16 @@ impl Prediction {
 
 /// What a dispatch of a step's schedule does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Walk {
+pub struct PerDispatch {
     /// Time steps.
     pub steps: usize,
     /// Whether its invocations hold the weights from step to step.
-    pub holds_weights: bool,
+    pub in_registers: bool,
 }
 
-impl Walk {
+impl PerDispatch {
     /// A single step, as of all schedules but [`Schedule::Sequence`].
-    pub const STEP: Self = Self { steps: 1, holds_weights: false };
+    pub const ONE_STEP: Self = Self { steps: 1, in_registers: false };
 }
 
 /// Predicts a step by a schedule; `None` where no rate of it is known.
@@ -77,14 +77,14 @@ pub fn step(
     batch: usize,
     stored: WeightType,
     schedule: Schedule,
-    walk: Walk,
+    per_dispatch: PerDispatch,
 ) -> Option<Prediction> {
     let work = step_work(config, batch, stored);
     let directions = config.num_directions();
     let weights = work.weights as f64;
     // Those that work at the same time: rows of one weight matrix, or for workgroups on their own of any.
     let rows = if schedule == Schedule::Sequence { batch * directions } else { batch };
-    let rate = calibration.rate(Part::of(schedule, walk.holds_weights), rows);
+    let rate = calibration.rate(Part::of(schedule, per_dispatch.in_registers), rows);
     // What holds its weights does no less than what reads them.
     let rate = rate.or_else(|| calibration.rate(Part::of(schedule, false), rows))?;
     let arithmetic_us = work.multiply_adds as f64 / rate;
@@ -102,8 +102,8 @@ pub fn step(
             let of_one = weights / directions as f64;
             let by_one = calibration.bytes_per_us_of_one(of_one).map_or(0.0, |rate| of_one / rate);
             let read_us = by_all(batch.div_ceil(STEP_MAX_ROWS as usize)).max(by_one);
-            let weights_us = if walk.holds_weights { 0.0 } else { read_us };
-            let wait_us = calibration.dispatch_us / walk.steps.max(1) as f64
+            let weights_us = if per_dispatch.in_registers { 0.0 } else { read_us };
+            let wait_us = calibration.dispatch_us / per_dispatch.steps.max(1) as f64
                 + calibration.walk_us.unwrap_or_default();
             Prediction::new(schedule, wait_us, arithmetic_us, weights_us)
         }
@@ -150,7 +150,7 @@ pub fn forward(
 
 #[cfg(test)]
 mod tests {
-    use super::{Walk, forward, step};
+    use super::{PerDispatch, forward, step};
     use crate::Config;
     use crate::dtype::WeightType;
     use crate::kernel::Schedule::{Sequence, Step, StepTiled};
@@ -160,8 +160,8 @@ mod tests {
     use crate::perf::roofline::Bound;
 
     const F32: WeightType = WeightType::F32;
-    const TEN: Walk = Walk { steps: 10, holds_weights: false };
-    const HOLDING: Walk = Walk { steps: 10, holds_weights: true };
+    const TEN: PerDispatch = PerDispatch { steps: 10, in_registers: false };
+    const HOLDING: PerDispatch = PerDispatch { steps: 10, in_registers: true };
 
     /// A microsecond from dispatch to dispatch, a tenth for each step of `sequence`; 1000 bytes in a microsecond, 100 by
     /// one workgroup; `step` 100 multiply-adds in a microsecond, `sequence` 10 for each row.
@@ -187,7 +187,7 @@ mod tests {
     fn a_step_waits_and_works() {
         // 400 weights of 4 bytes.
         let config = Config::lstm(3, 10);
-        let one = step(&device(), &config, 1, F32, Step, Walk::STEP).expect("a rate");
+        let one = step(&device(), &config, 1, F32, Step, PerDispatch::ONE_STEP).expect("a rate");
         assert_eq!(
             (one.wait_us, one.work_us, one.bound),
             (1.0, 4.0, Bound::Arithmetic),
@@ -197,20 +197,27 @@ mod tests {
             rates: vec![Rate { part: Part::Step, rows: 1, multiply_adds_per_us: 1e9 }],
             ..device()
         };
-        let one = step(&fast, &config, 9, F32, Step, Walk::STEP).expect("a rate");
+        let one = step(&fast, &config, 9, F32, Step, PerDispatch::ONE_STEP).expect("a rate");
         assert_eq!(
             (one.work_us, one.bound),
             (3.2, Bound::Weights),
             "9 rows are two tiles, each of which reads 1600 bytes"
         );
-        let half = step(&fast, &config, 9, WeightType::F16, Step, Walk::STEP).expect("a rate");
+        let half =
+            step(&fast, &config, 9, WeightType::F16, Step, PerDispatch::ONE_STEP).expect("a rate");
         assert_eq!(half.work_us, 1.6, "half the bytes");
-        let late =
-            step(&Calibration { dispatch_us: 7.0, ..device() }, &config, 1, F32, Step, Walk::STEP)
-                .expect("a rate");
+        let late = step(
+            &Calibration { dispatch_us: 7.0, ..device() },
+            &config,
+            1,
+            F32,
+            Step,
+            PerDispatch::ONE_STEP,
+        )
+        .expect("a rate");
         assert_eq!((late.step_us(), late.bound), (11.0, Bound::Sync));
         assert_eq!(
-            step(&device(), &config, 1, F32, StepTiled, Walk::STEP),
+            step(&device(), &config, 1, F32, StepTiled, PerDispatch::ONE_STEP),
             None,
             "its rate is not known"
         );
@@ -252,7 +259,7 @@ mod tests {
     fn a_forward_pass_is_projections_and_steps() {
         let config = Config::lstm(10, 10).num_layers(2);
         let sizes = Sizes { seq_len: 100, batch: 1 };
-        let one = step(&device(), &config, 1, F32, Step, Walk::STEP).expect("a rate");
+        let one = step(&device(), &config, 1, F32, Step, PerDispatch::ONE_STEP).expect("a rate");
         let us = |calibration: &Calibration| {
             forward(calibration, &config, sizes, F32, &one, 202).expect("rates")
         };

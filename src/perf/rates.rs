@@ -43,9 +43,9 @@ impl Part {
     }
 
     /// What runs a step of a schedule.
-    pub(crate) fn of(schedule: Schedule, holds_weights: bool) -> Self {
+    pub(crate) fn of(schedule: Schedule, in_registers: bool) -> Self {
         match schedule {
-            Schedule::Sequence if holds_weights => Self::SequenceHeld,
+            Schedule::Sequence if in_registers => Self::SequenceHeld,
             Schedule::Auto | Schedule::Step | Schedule::Wavefront => Self::Step,
             Schedule::StepTiled => Self::StepTiled,
             Schedule::Sequence => Self::Sequence,

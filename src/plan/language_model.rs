@@ -6,17 +6,23 @@ use std::ops::Range;
 
 pub use layout::LanguageModelLayout;
 
-use super::layers::{Outputs, Planner, Scratch};
-use super::{Choice, MAX_SEGMENT_STEPS, Plan, Tuning, check_budget, embed, linear, planned};
+use super::layers::{Layers, Outputs, Scratch};
+use super::schedule::Shape;
+use super::step::{self, StepShape};
+use super::{
+    Decision, MAX_SEGMENT_STEPS, Plan, Profile, Request, check_budget, embed, halvings, largest,
+    linear, planned,
+};
+use crate::dtype::WeightType;
 use crate::error::{Error, Result};
-use crate::kernel::Schedule;
-use crate::kernel::uniforms::{Dims, SampleDims, ScoreDims};
-use crate::kernel::{self, activation};
+use crate::kernel::families::activation;
+use crate::kernel::uniforms::{Dims, NllDims, SampleDims};
+use crate::kernel::{Family, Kernel, Overrides, Schedule};
 use crate::params::config::Config;
 use crate::params::language_model::LanguageModelConfig;
 use crate::params::validate::Sizes;
 use crate::plan::limits::Limits;
-use crate::plan::recording::{Axis, BufferId, Command, Dispatch, Place, Recording, Role};
+use crate::plan::recording::{Axis, BufferId, Command, Dispatch, Place, Role};
 use crate::tensor::padded;
 
 /// Where dropout draws for the embedding, and for what the decoder reads; layers count from 0.
@@ -75,33 +81,29 @@ pub fn plan_pass(
     sizes: Sizes,
     wanted: Wanted,
     training: bool,
-    limits: &Limits,
-    tuning: Tuning,
+    profile: &Profile<'_>,
 ) -> Result<LanguageModelPlan> {
+    let limits = profile.limits;
     check_sizes(sizes, &widths(layout, wanted), limits)?;
     let config = Config {
         dropout: if training { layout.config.dropout } else { 0.0 },
         ..layout.rnn_config.clone()
     };
-    let mut model = Model::new(layout, &config, sizes, limits, tuning);
+    let mut model = Model::new(layout, &config, sizes, profile)?;
     let Sizes { seq_len, batch } = sizes;
     let rows = vec![(Axis::Step, seq_len), (Axis::Row, batch)];
-    let tokens = model.planner.buffer("tokens", rows.clone(), Role::Input);
+    let tokens = model.layers.buffer("tokens", rows.clone(), Role::Input);
     let network = model.network(seq_len, config.dropout > 0.0);
     model.embed(tokens, &network)?.into_iter().for_each(|dispatch| model.push(dispatch));
     if let Some(settings) = network.dropout {
-        let dropout = model.planner.dropout(
-            Place::default(),
-            seq_len,
-            EMBEDDING_SITE,
-            settings,
-            network.x,
-        )?;
+        let dropout =
+            model.layers.dropout(Place::default(), seq_len, EMBEDDING_SITE, settings, network.x)?;
         model.push(dropout);
     }
     for (layer, state) in network.states.iter().enumerate() {
         let (x, y) = (network.input_of(layer), network.outputs.of(layer)[0]);
-        model.planner.layer(
+        model.layers.layer(
+            &Shape::Step(model.shape),
             Place { layer, first_step: 0 },
             seq_len,
             [x; 2],
@@ -115,7 +117,7 @@ pub fn plan_pass(
         if let Some(settings) = network.dropout {
             let place = Place { layer: config.num_layers, first_step: 0 };
             let dropout =
-                model.planner.dropout(place, seq_len, DECODER_SITE, settings, network.y)?;
+                model.layers.dropout(place, seq_len, DECODER_SITE, settings, network.y)?;
             model.push(dropout);
         }
         let role = if wanted == Wanted::Logits { Role::Output } else { Role::Scratch };
@@ -123,9 +125,9 @@ pub fn plan_pass(
         model.decode(network.y, logits)?.into_iter().for_each(|dispatch| model.push(dispatch));
         plan = (None, Some(logits));
         if wanted == Wanted::Losses {
-            let targets = model.planner.buffer("targets", rows.clone(), Role::Input);
-            let losses = model.planner.buffer("losses", rows, Role::Output);
-            let dims = ScoreDims {
+            let targets = model.layers.buffer("targets", rows.clone(), Role::Input);
+            let losses = model.layers.buffer("losses", rows, Role::Output);
+            let dims = NllDims {
                 rows: (seq_len * batch) as u32,
                 columns: layout.config.ntoken as u32,
                 pad: [0; 2],
@@ -133,9 +135,9 @@ pub fn plan_pass(
             let bindings = vec![logits, targets, losses];
             let rows = u64::from(dims.rows);
             let score = planned(
-                &kernel::SCORE,
+                Kernel::new(Family::Nll, WeightType::F32),
                 model.row_overrides(),
-                Dims::Score(dims),
+                Dims::Nll(dims),
                 bindings,
                 rows,
                 limits,
@@ -157,32 +159,40 @@ pub fn plan_generation(
     layout: &LanguageModelLayout,
     batch: usize,
     steps: usize,
-    limits: &Limits,
-    tuning: Tuning,
+    profile: &Profile<'_>,
 ) -> Result<GenerationPlan> {
+    let limits = profile.limits;
     let config = Config { dropout: 0.0, ..layout.rnn_config.clone() };
     check_sizes(Sizes { seq_len: steps, batch }, &[("tokens", 1)], limits)?;
     let sizes = Sizes { seq_len: 1, batch };
     check_sizes(sizes, &widths(layout, Wanted::Logits), limits)?;
-    let mut model = Model::new(layout, &config, sizes, limits, tuning);
-    let token = model.planner.buffer("token", vec![(Axis::Row, batch)], Role::State);
+    let mut model = Model::new(layout, &config, sizes, profile)?;
+    let token = model.layers.buffer("token", vec![(Axis::Row, batch)], Role::State);
     let network = model.network(1, false);
     let logits = model.logits(1, Role::Scratch);
-    let settings = model.planner.buffer("sampling settings", vec![(Axis::Word, 8)], Role::Input);
+    let settings = model.layers.buffer("sampling settings", vec![(Axis::Word, 8)], Role::Input);
     let tokens =
-        model.planner.buffer("tokens", vec![(Axis::Step, steps), (Axis::Row, batch)], Role::Output);
+        model.layers.buffer("tokens", vec![(Axis::Step, steps), (Axis::Row, batch)], Role::Output);
     let step = |parity: usize| -> Result<Vec<Dispatch>> {
         let mut dispatches = model.embed(token, &network)?;
         for (layer, state) in network.states.iter().enumerate() {
             let (place, y) = (Place { layer, first_step: 0 }, network.outputs.of(layer)[0]);
             let x = [network.input_of(layer); 2];
-            dispatches.extend(model.planner.input_projection(
+            dispatches.extend(model.layers.input_projection(
                 place,
                 1,
                 x,
                 network.scratch.gates_x,
             )?);
-            dispatches.extend(model.planner.step(place, *state, parity, y, network.scratch)?);
+            dispatches.extend(step::dispatches(
+                &model.layers,
+                &model.shape,
+                place,
+                *state,
+                parity,
+                y,
+                network.scratch,
+            )?);
         }
         dispatches.extend(model.decode(network.y, logits)?);
         for dispatch in &mut dispatches {
@@ -195,7 +205,7 @@ pub fn plan_generation(
         });
         let bindings = vec![logits, settings, token, tokens];
         dispatches.push(planned(
-            &kernel::SAMPLE,
+            Kernel::new(Family::Sample, WeightType::F32),
             model.row_overrides(),
             dims,
             bindings,
@@ -205,7 +215,7 @@ pub fn plan_generation(
         Ok(dispatches)
     };
     let by_parity = [step(0)?, step(1)?];
-    model.planner.recording.commands.push(Command::Steps {
+    model.layers.recording.commands.push(Command::Steps {
         count: steps as u32,
         first_step: 0,
         by_parity,
@@ -224,8 +234,9 @@ pub fn steps_per_pass(
     sizes: Sizes,
     wanted: Wanted,
     training: bool,
-    limits: &Limits,
+    profile: &Profile<'_>,
 ) -> Result<usize> {
+    let limits = profile.limits;
     let Sizes { seq_len, batch } = sizes;
     let widest = widths(layout, wanted).into_iter().map(|(_, values)| values).max().unwrap_or(1);
     let step = bytes(Sizes { seq_len: 1, batch }, widest).max(1);
@@ -235,32 +246,20 @@ pub fn steps_per_pass(
     let steps = (limits.max_binding().min(LOGITS_SIZE) / step)
         .min(limits.max_work_per_submission / work)
         .clamp(1, seq_len.clamp(1, MAX_SEGMENT_STEPS) as u64);
-    let mut steps = steps as usize;
-    // What else there is to exceed is asked of the plans themselves.
-    loop {
-        let plan = plan_pass(
-            layout,
-            Sizes { seq_len: steps, batch },
-            wanted,
-            training,
-            limits,
-            Tuning::default(),
-        );
-        let refusal = match plan.map(|plan| plan.layers.size()) {
-            Ok(needed) if needed <= limits.memory_budget => return Ok(steps),
-            Ok(needed) => Error::Limit {
-                limit: "memory_budget",
-                what: format!("one step of a language model over {batch} rows"),
-                needed,
-                allowed: limits.memory_budget,
-                advice: "raise the budget, or use a smaller batch",
-            },
-            Err(error) => error,
-        };
-        if steps == 1 {
-            return Err(refusal);
-        }
-        steps /= 2;
+    let size = |steps| -> Result<u64> {
+        let sizes = Sizes { seq_len: steps, batch };
+        Ok(plan_pass(layout, sizes, wanted, training, profile)?.layers.size())
+    };
+    let fits = |&steps: &usize| size(steps).is_ok_and(|needed| needed <= limits.memory_budget);
+    match largest(halvings(steps as usize), fits) {
+        Some(steps) => Ok(steps),
+        None => Err(Error::Limit {
+            limit: "memory_budget",
+            what: format!("one step of a language model over {batch} rows"),
+            needed: size(1)?,
+            allowed: limits.memory_budget,
+            advice: "raise the budget, or use a smaller batch",
+        }),
     }
 }
 
@@ -323,10 +322,8 @@ impl Network {
 /// A language model being planned.
 struct Model<'a> {
     layout: &'a LanguageModelLayout,
-    limits: &'a Limits,
-    tuning: Tuning,
-    sizes: Sizes,
-    planner: Planner<'a>,
+    shape: StepShape,
+    layers: Layers<'a>,
 }
 
 impl<'a> Model<'a> {
@@ -334,32 +331,33 @@ impl<'a> Model<'a> {
         layout: &'a LanguageModelLayout,
         config: &'a Config,
         sizes: Sizes,
-        limits: &'a Limits,
-        tuning: Tuning,
-    ) -> Self {
-        let mut planner = Planner::new(config, &layout.rnn, sizes, limits, tuning);
-        planner.recording = Recording { buffers: layout.buffers.clone(), ..Recording::default() };
-        Self { layout, limits, tuning, sizes, planner }
+        profile: &Profile<'a>,
+    ) -> Result<Self> {
+        let request = Request { config, weights: &layout.rnn, sizes, training: true };
+        let shape = step::shape(&request, profile)?;
+        let layers = Layers::over(&request, profile, layout.buffers.clone());
+        Ok(Self { layout, shape, layers })
     }
 
     fn push(&mut self, dispatch: Dispatch) {
-        self.planner.recording.commands.push(Command::Dispatch(dispatch));
+        self.layers.recording.commands.push(Command::Dispatch(dispatch));
     }
 
     fn network(&mut self, steps: usize, training: bool) -> Network {
-        let (planner, config) = (&mut self.planner, &self.layout.config);
+        let batch = self.layers.request.sizes.batch;
+        let (layers, config) = (&mut self.layers, &self.layout.config);
         let whole = std::slice::from_ref(&(0..steps)).to_vec();
-        let x = planner.sequence(
+        let x = layers.sequence(
             "embedding",
             &whole,
             &[(Axis::Feature, padded(config.ninp))],
             Role::Scratch,
         )[0];
-        let lengths = planner.buffer("lengths", vec![(Axis::Row, self.sizes.batch)], Role::Input);
-        let dropout = training.then(|| planner.dropout_settings());
-        let states = planner.states();
-        let outputs = planner.outputs(&whole, Role::Scratch);
-        let scratch = planner.scratch(steps, lengths, dropout);
+        let lengths = layers.buffer("lengths", vec![(Axis::Row, batch)], Role::Input);
+        let dropout = training.then(|| layers.dropout_settings());
+        let states = layers.states();
+        let outputs = layers.outputs(&whole, Role::Scratch);
+        let scratch = layers.scratch(steps, lengths, dropout);
         Network {
             x,
             y: outputs.of(config.nlayers - 1)[0],
@@ -375,14 +373,14 @@ impl<'a> Model<'a> {
     fn logits(&mut self, steps: usize, role: Role) -> BufferId {
         let axes = vec![
             (Axis::Step, steps),
-            (Axis::Row, self.sizes.batch),
+            (Axis::Row, self.layers.request.sizes.batch),
             (Axis::Column, self.layout.config.ntoken),
         ];
-        self.planner.buffer("logits", axes, role)
+        self.layers.buffer("logits", axes, role)
     }
 
     fn embed(&self, tokens: BufferId, network: &Network) -> Result<Vec<Dispatch>> {
-        let rows = network.steps * self.sizes.batch;
+        let rows = network.steps * self.layers.request.sizes.batch;
         let shards = self.layout.encoder.iter();
         let (width, weights) = (self.layout.config.ninp, self.layout.storage().read_as());
         shards
@@ -393,7 +391,7 @@ impl<'a> Model<'a> {
                     shard.clone(),
                     [tokens, *weight, network.x],
                     weights,
-                    self.limits,
+                    self.layers.profile.limits,
                 )
             })
             .collect()
@@ -401,7 +399,7 @@ impl<'a> Model<'a> {
 
     fn decode(&self, y: BufferId, logits: BufferId) -> Result<Vec<Dispatch>> {
         let LanguageModelConfig { ntoken, nhid, .. } = self.layout.config;
-        let rows = self.planner.recording.spec(logits).len() / ntoken;
+        let rows = self.layers.recording.spec(logits).len() / ntoken;
         let weights = self.layout.storage().read_as();
         let shard = |(columns, weight, bias): &(Range<usize>, BufferId, BufferId)| {
             let buffers = [y, *weight, *bias, logits];
@@ -411,34 +409,32 @@ impl<'a> Model<'a> {
                 activation::NONE,
                 buffers,
                 weights,
-                self.limits,
-                self.tuning,
+                self.layers.profile.limits,
             )
         };
         self.layout.decoder.iter().map(shard).collect()
     }
 
-    /// WORKGROUP_SIZE of the kernels that own a row of logits each.
-    fn row_overrides(&self) -> Vec<(&'static str, u32)> {
-        let most = self
-            .limits
-            .max_compute_invocations_per_workgroup
-            .min(self.limits.max_compute_workgroup_size_x);
+    /// The overrides of the kernels that own a row of logits each.
+    fn row_overrides(&self) -> Overrides {
+        let limits = self.layers.profile.limits;
+        let most =
+            limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
         let wanted = if self.layout.config.ntoken < 2048 { 64 } else { 256 };
-        let size =
-            [256, 64, 32].into_iter().find(|&size| size <= wanted && size <= most).unwrap_or(32);
-        vec![("WORKGROUP_SIZE", size)]
+        let fits = |&size: &u32| size <= wanted && size <= most;
+        let workgroup_size = largest([256, 64, 32], fits).unwrap_or(32);
+        Overrides { workgroup_size, ..Overrides::default() }
     }
 
     fn finish(self, network: Network, sizes: Sizes) -> Plan {
         Plan {
             sizes,
-            schedule: Choice {
+            schedule: Decision {
                 reason: "language models run by it".to_owned(),
-                ..Choice::asked(Schedule::Step)
+                ..Decision::asked(Schedule::Step)
             },
             turns: sizes.seq_len,
-            recording: self.planner.recording,
+            recording: self.layers.recording,
             segments: std::slice::from_ref(&(0..network.steps)).to_vec(),
             input: vec![network.x],
             lengths: network.lengths,

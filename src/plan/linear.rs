@@ -1,17 +1,15 @@
-//! Dispatches around recurrent layers: embedding before them, linear layers behind.
+//! Dispatches around recurrent layers: embedding before them, linear layers after them.
 
 use std::ops::Range;
 
-use bytemuck::Zeroable;
-
-use super::{Tuning, planned, subgroup};
+use super::planned;
 use crate::dtype::WeightType;
 use crate::error::Result;
-use crate::kernel::uniforms::{Dims, EmbedDims, LinearDims};
-use crate::kernel::{
-    self, Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_SUBGROUP_COLUMNS, LINEAR_TILE,
-    LINEAR_WIDE_TILE, QUADS_PER_WORKGROUP,
+use crate::kernel::families::{
+    COPIES_PER_WORKGROUP, MATVEC_COLUMNS, MATVEC_MAX_ROWS, TILE32, TILE64,
 };
+use crate::kernel::uniforms::{Dims, EmbedDims, LinearDims};
+use crate::kernel::{Family, Kernel, Overrides};
 use crate::plan::limits::Limits;
 use crate::plan::recording::{BufferId, Dispatch};
 use crate::tensor::padded;
@@ -34,10 +32,10 @@ pub(crate) fn embed(
         tokens: shard.len() as u32,
         quads: quads as u32,
     });
-    let workgroups = (rows * quads).div_ceil(QUADS_PER_WORKGROUP) as u64;
+    let workgroups = (rows * quads).div_ceil(COPIES_PER_WORKGROUP) as u64;
     planned(
-        kernel::EMBED.stored_as(weights),
-        Vec::new(),
+        Kernel::new(Family::Embed, weights),
+        Overrides::default(),
         dims,
         vec![tokens, weight, y],
         workgroups,
@@ -56,31 +54,30 @@ pub(crate) fn linear(
     [x, weight, bias, y]: [BufferId; 4],
     weights: WeightType,
     limits: &Limits,
-    tuning: Tuning,
 ) -> Result<Dispatch> {
     let quads = padded(in_features) / 4;
-    let (shape, overrides) =
-        LinearShape::of([rows, columns.len(), 1], quads, activation, limits, tuning);
+    let shape = LinearShape::choose([rows, columns.len(), 1], weights, limits);
+    let overrides = Overrides { activation, ..shape.overrides };
     let dims = LinearDims {
         steps: 1,
         batch: rows as u32,
         directions: 1,
         columns: columns.len() as u32,
-        parts: 1,
-        part_quads: quads as u32,
+        halves: 1,
+        half_quads: quads as u32,
         y_row_stride: out_features as u32,
         y_direction_stride: 0,
         y_offset: columns.start as u32,
         row_tiles: rows.div_ceil(shape.rows) as u32,
         column_tiles: columns.len().div_ceil(shape.columns) as u32,
-        slot: 0,
+        weight_base: 0,
         x_first_row: 0,
         x_direction_rows: 0,
         pad: [0; 2],
     };
     let workgroups = u64::from(dims.row_tiles) * u64::from(dims.column_tiles);
     planned(
-        shape.kernel.stored_as(weights),
+        shape.kernel,
         overrides,
         Dims::Linear(dims),
         vec![x, x, weight, bias, y],
@@ -92,54 +89,43 @@ pub(crate) fn linear(
 /// Workgroups that occupy a large GPU, four to each of its cores.
 const MANY_TILES: usize = 512;
 
-/// Which kernel computes a linear layer, and what one of its workgroups covers.
+/// The kernel of a linear layer, and what one of its workgroups covers.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct LinearShape {
-    pub(super) kernel: &'static Kernel,
+    pub(super) kernel: Kernel,
+    pub(super) overrides: Overrides,
     pub(super) rows: usize,
     pub(super) columns: usize,
 }
 
 impl LinearShape {
-    /// For so many rows and columns in so many directions, each a sum over `quads`, with the kernel's overrides. All of
-    /// them sum in the same order.
+    /// The kernel for some rows and columns in some directions. All of them sum in the same order.
     ///
-    /// Tiles of 32 rows would leave most of their work undone for few rows. Those of 64 read less, and need enough of
-    /// them to occupy a GPU, whose cores have more to do with four workgroups each; a software adapter's always do.
-    pub(super) fn of(
+    /// Tiles of 32 rows would leave most of their work undone for few rows. Tiles of 64 rows read
+    /// less, and a GPU needs enough of them to be occupied.
+    pub(super) fn choose(
         [rows, columns, directions]: [usize; 3],
-        quads: usize,
-        activation: u32,
+        weights: WeightType,
         limits: &Limits,
-        tuning: Tuning,
-    ) -> (Self, Vec<(&'static str, u32)>) {
-        let sums = LinearDims { parts: 1, part_quads: quads as u32, ..LinearDims::zeroed() };
-        let passed_round = tuning
-            .subgroups
-            .then(|| subgroup::rows(&kernel::LINEAR_SUBGROUP, rows, &Dims::Linear(sums), limits));
-        if let Some(rows) = passed_round.flatten() {
-            let shape =
-                Self { kernel: &kernel::LINEAR_SUBGROUP, rows, columns: LINEAR_SUBGROUP_COLUMNS };
-            return (shape, vec![("ACTIVATION", activation), ("ROWS", rows as u32)]);
+    ) -> Self {
+        let kernel = |family| Kernel::new(family, weights);
+        let shape = |family, rows, columns| Self {
+            kernel: kernel(family),
+            overrides: Overrides::default(),
+            rows,
+            columns,
+        };
+        if rows <= MATVEC_MAX_ROWS {
+            let rows = rows.next_power_of_two();
+            let overrides = Overrides { rows: rows as u32, ..Overrides::default() };
+            return Self { overrides, ..shape(Family::Matvec, rows, MATVEC_COLUMNS) };
         }
-        let tiles =
-            rows.div_ceil(LINEAR_WIDE_TILE) * columns.div_ceil(LINEAR_WIDE_TILE) * directions;
-        let occupied = tuning.row_per_invocation || tiles >= MANY_TILES;
-        let fits = (kernel::LINEAR_WIDE.workgroup)(&[]).storage
-            <= limits.max_compute_workgroup_storage_size;
-        if rows.min(columns) > LINEAR_TILE && occupied && fits {
-            let shape = Self {
-                kernel: &kernel::LINEAR_WIDE,
-                rows: LINEAR_WIDE_TILE,
-                columns: LINEAR_WIDE_TILE,
-            };
-            return (shape, vec![("ACTIVATION", activation)]);
+        let tiles = rows.div_ceil(TILE64) * columns.div_ceil(TILE64) * directions;
+        let storage = kernel(Family::Tile64).workgroup(&Overrides::default()).storage;
+        let fits = storage <= limits.max_compute_workgroup_storage_size;
+        if rows.min(columns) > TILE32 && tiles >= MANY_TILES && fits {
+            return shape(Family::Tile64, TILE64, TILE64);
         }
-        if rows > LINEAR_MAX_ROWS {
-            let shape = Self { kernel: &kernel::LINEAR, rows: LINEAR_TILE, columns: LINEAR_TILE };
-            return (shape, vec![("ACTIVATION", activation)]);
-        }
-        let rows = rows.next_power_of_two();
-        let shape = Self { kernel: &kernel::LINEAR_ROWS, rows, columns: LINEAR_ROWS_COLUMNS };
-        (shape, vec![("ACTIVATION", activation), ("ROWS", rows as u32)])
+        shape(Family::Tile32, TILE32, TILE32)
     }
 }

@@ -1,9 +1,21 @@
-//! Planning: configuration + sizes + limits → recording. Pure arithmetic, no device needed.
+//! Planning: from configuration, sizes and limits to a recording. Pure arithmetic, no device needed.
 //!
-//! A sequence lives in **segments**, each a buffer of consecutive steps, so that no buffer exceeds what the device
-//! binds. Values are kept in the order in which their direction visits them: for the reverse direction step 0 is the
-//! last time step. Segments are cut symmetrically (segment c is as long as segment n−1−c), so that what one direction
-//! calls segment c the other calls segment n−1−c, read from its end. Most sequences have one segment.
+//! A plan takes two structs. A [`Request`] says what to run: configuration, weights, sizes. A
+//! [`Profile`] says where: limits, measured speed, target. [`plan()`] resolves the schedule with its
+//! shape once and then records the dispatches.
+//!
+//! # Segments
+//!
+//! A sequence lies in **segments**, each a buffer of consecutive steps, so that no buffer exceeds
+//! what the device binds. Values are stored in the order in which their direction visits them: for
+//! the reverse direction step 0 is the last time step. Segments are cut symmetrically (segment c is
+//! as long as segment n−1−c), so that segment c of one direction is segment n−1−c of the other,
+//! read from its end. Most sequences have one segment.
+//!
+//! # Schedules
+//!
+//! Each schedule lies in one file with three functions: `check` refuses by name what the schedule
+//! cannot run, `shape` chooses kernels, override values and tiles, and `record` adds dispatches.
 
 mod language_model;
 mod layers;
@@ -15,8 +27,8 @@ mod schedule;
 mod segments;
 mod sequence;
 mod slots;
+mod step;
 mod step_tiled;
-mod subgroup;
 mod wavefront;
 mod weights;
 
@@ -26,21 +38,21 @@ pub use language_model::{
 };
 pub(crate) use linear::{embed, linear};
 pub(crate) use pack::{Strided, Tensors, Transfer, transfers};
-pub use schedule::{Choice, check as check_schedule, choose};
-pub(crate) use sequence::holds_weights;
+pub use schedule::{Decision, check, decide};
 pub use slots::{Class, PoolPlan, plan_pool};
-pub use wavefront::side_by_side;
 pub use weights::{LayerShard, ProjectionShard, Storage, WeightLayout};
 
 use crate::error::{Error, Result};
 use crate::kernel::uniforms::Dims;
-use crate::kernel::{Kernel, Schedule};
+use crate::kernel::{Kernel, Overrides, Schedule, WorkgroupUse};
 use crate::params::config::Config;
 use crate::params::validate::Sizes;
-use crate::plan::limits::Limits;
-use crate::plan::recording::{Axis, BufferId, BufferSpec, Dispatch, Place, Recording, Role};
+use crate::perf::calibration::Calibration;
 use crate::tensor::padded;
-use layers::Planner;
+use layers::Layers;
+use limits::Limits;
+use recording::{Axis, BufferId, BufferSpec, Dispatch, Place, Recording, Role};
+use schedule::{Resolved, Shape};
 
 /// Rows of the table of step indices, and so the most steps of one segment.
 pub const MAX_SEGMENT_STEPS: usize = 4096;
@@ -48,27 +60,55 @@ pub const MAX_SEGMENT_STEPS: usize = 4096;
 /// The most steps of a sequence: kernels count them in 32 bits.
 pub const MAX_SEQ_LEN: usize = 1 << 30;
 
-/// What planning knows of the device beside its limits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tuning {
-    /// Whether one invocation should sum a whole row by itself, which software adapters and CPUs prefer.
-    pub row_per_invocation: bool,
-    /// Whether the invocations of a subgroup should pass values round: software adapters whose vectors have 8 lanes or
-    /// more load them one lane after the other.
-    pub subgroups: bool,
-    /// Whether it is the host, whose engine is the twins.
-    pub host: bool,
+/// What is to be run.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The module.
+    pub config: &'a Config,
+    /// Where its weights lie.
+    pub weights: &'a WeightLayout,
+    /// T and B.
+    pub sizes: Sizes,
+    /// Whether dropout between layers takes place, as in `module.train()`.
+    pub training: bool,
 }
 
-impl Tuning {
-    /// Of real GPUs.
-    pub const GPU: Self = Self { row_per_invocation: false, subgroups: false, host: false };
+impl Request<'_> {
+    /// The same for another number of rows.
+    pub(crate) fn with_batch(self, batch: usize) -> Self {
+        Self { sizes: Sizes { batch, ..self.sizes }, ..self }
+    }
+
+    /// Whether the recording has dropout between layers.
+    pub(crate) fn has_dropout(&self) -> bool {
+        self.training && self.config.drops_between_layers()
+    }
+}
+
+/// Where it is to be run.
+#[derive(Debug, Clone, Copy)]
+pub struct Profile<'a> {
+    /// What the plan obeys.
+    pub limits: &'a Limits,
+    /// The speed by which schedules are chosen.
+    pub calibration: &'a Calibration,
+    /// The engine.
+    pub target: Target,
+}
+
+/// The engine that runs a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The kernels on an adapter. Software adapters run what GPUs run.
+    Gpu,
+    /// The twins on the CPU.
+    Host,
 }
 
 /// The state of one layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerState {
-    /// `[D, B, R]`, read and written in turns: the first to compute steps reads `h[0]` and writes the other.
+    /// `[D, B, R]`, read and written in turns: the first step reads `h[0]` and writes the other.
     pub h: [BufferId; 2],
     /// `[D, B, H]`, for an LSTM.
     pub c: Option<BufferId>,
@@ -79,8 +119,8 @@ pub struct LayerState {
 pub struct Plan {
     /// T and B.
     pub sizes: Sizes,
-    /// How the recurrence is laid on the machine, and why so.
-    pub schedule: Choice,
+    /// The schedule and the reason for it.
+    pub schedule: Decision,
     /// What to execute.
     pub recording: Recording,
     /// The steps of each segment.
@@ -128,112 +168,107 @@ fn run_size(recording: &Recording, states: &[LayerState]) -> u64 {
     recording.size() + outputs.chain(states).map(BufferSpec::size).sum::<u64>()
 }
 
-/// Plans the forward pass of `config` for `sizes`, as `module.eval()` computes it.
+/// Plans a forward pass.
+///
+/// With [`Schedule::Auto`] the schedule is the one whose step should be the shortest by the
+/// profile's calibration, and the layers of a stack run side by side where that saves time.
 ///
 /// # Errors
-/// [`Error::Limit`] naming the limit that one time step of the whole batch would exceed; [`Error::Argument`] when there
-/// is no step or no row, [`Error::Unsupported`] for more than [`MAX_SEQ_LEN`] steps and for a schedule that cannot run this
-/// module on this device.
-pub fn plan(
-    config: &Config,
-    weights: &WeightLayout,
-    sizes: Sizes,
-    limits: &Limits,
-    tuning: Tuning,
-    schedule: &Choice,
-) -> Result<Plan> {
-    layers(&Config { dropout: 0.0, ..config.clone() }, weights, sizes, limits, tuning, schedule)
+/// [`Error::Limit`] naming the limit that one time step of the whole batch would exceed;
+/// [`Error::Argument`] when there is no step or no row; [`Error::Unsupported`] for more than
+/// [`MAX_SEQ_LEN`] steps and for a schedule that cannot run this module on this device.
+pub fn plan(request: &Request<'_>, profile: &Profile<'_>, asked: Schedule) -> Result<Plan> {
+    segments::check_sizes(request.sizes)?;
+    let resolved = schedule::resolve(asked, request, profile)?;
+    let resolved = match asked {
+        Schedule::Auto => wavefront::preferred(resolved, request, profile),
+        _ => resolved,
+    };
+    record(request, profile, &resolved)
 }
 
-/// Plans the forward pass of `config` for `sizes` with dropout between layers, as `module.train()` computes it.
+/// Plans a forward pass whose layers run one after the other, for callers that hand the states of
+/// single layers to kernels of their own. `what` names the caller in a refusal.
 ///
 /// # Errors
-/// As [`plan()`].
-pub fn plan_training(
-    config: &Config,
-    weights: &WeightLayout,
-    sizes: Sizes,
-    limits: &Limits,
-    tuning: Tuning,
-    schedule: &Choice,
+/// As [`plan()`]; [`Error::Unsupported`] where the schedule that was asked for is `wavefront`.
+pub fn plan_layered(
+    request: &Request<'_>,
+    profile: &Profile<'_>,
+    asked: Schedule,
+    what: &str,
 ) -> Result<Plan> {
-    layers(config, weights, sizes, limits, tuning, schedule)
+    segments::check_sizes(request.sizes)?;
+    record(request, profile, &schedule::resolve_layered(asked, request, profile, what)?)
 }
 
-/// Plans all layers, with the dropout of `config`.
-fn layers(
-    config: &Config,
-    weights: &WeightLayout,
-    sizes: Sizes,
-    limits: &Limits,
-    tuning: Tuning,
-    schedule: &Choice,
-) -> Result<Plan> {
-    let steps = segments::max_steps(config, weights, sizes, limits)?;
-    let segments = segments::cut(sizes.seq_len, steps);
-    if schedule.schedule == Schedule::Wavefront {
-        return wavefront::plan(config, weights, sizes, limits, tuning, schedule.clone());
+/// Records a forward pass by a schedule that has been resolved.
+fn record(request: &Request<'_>, profile: &Profile<'_>, resolved: &Resolved) -> Result<Plan> {
+    if let Shape::Wavefront(shape) = resolved.shape {
+        return wavefront::record(request, profile, shape, resolved.decision.clone());
     }
-    let mut planner = Planner::new(config, weights, sizes, limits, tuning);
-    planner.set_schedule(schedule.schedule)?;
-    let input = planner.sequence(
-        "input",
-        &segments,
-        &[(Axis::Feature, padded(config.input_size))],
-        Role::Input,
-    );
-    let lengths = planner.buffer("lengths", vec![(Axis::Row, sizes.batch)], Role::Input);
-    let states = planner.states();
-    let outputs = planner.outputs(&segments, Role::Output);
-    let dropout = config.drops_between_layers().then(|| planner.dropout_settings());
+    let config = request.config;
+    let longest = segments::max_steps(request, profile.limits)?;
+    let segments = segments::cut(request.sizes.seq_len, longest);
+    let mut layers = Layers::new(request, profile);
+    let axes = [(Axis::Feature, padded(config.input_size))];
+    let input = layers.sequence("input", &segments, &axes, Role::Input);
+    let lengths = layers.buffer("lengths", vec![(Axis::Row, request.sizes.batch)], Role::Input);
+    let states = layers.states();
+    let outputs = layers.outputs(&segments, Role::Output);
+    let dropout = request.has_dropout().then(|| layers.dropout_settings());
     let longest = segments.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
-    let scratch = planner.scratch(longest, lengths, dropout);
+    let scratch = layers.scratch(longest, lengths, dropout);
     for (layer, state) in states.iter().enumerate() {
         let x = if layer == 0 { &input } else { outputs.of(layer - 1) };
         for (c, segment) in segments.iter().enumerate() {
             let place = Place { layer, first_step: segment.start };
             let x = [x[c], x[segments.len() - 1 - c]];
-            planner.layer(place, segment.len(), x, outputs.of(layer)[c], *state, scratch)?;
+            let y = outputs.of(layer)[c];
+            layers.layer(&resolved.shape, place, segment.len(), x, y, *state, scratch)?;
         }
     }
-    let output = outputs.of(config.num_layers - 1).to_vec();
-    let turns = planner.turns;
-    let schedule = schedule.clone();
     Ok(Plan {
-        sizes,
-        schedule,
-        recording: planner.recording,
+        sizes: request.sizes,
+        schedule: resolved.decision.clone(),
+        output: outputs.of(config.num_layers - 1).to_vec(),
+        turns: layers.turns,
+        recording: layers.recording,
         segments,
         input,
         lengths,
         dropout,
         states,
-        turns,
-        output,
     })
 }
 
-/// The largest number of rows that can run at a time: the whole batch, or so much of it that the limits hold.
+/// The largest number of rows that can run at a time: the whole batch, or as much of it as the
+/// limits allow.
 ///
 /// Rows do not depend on each other, so that a batch may run in several passes of this size.
 ///
 /// # Errors
-/// [`Error::Limit`] when not even one row fits; for the sizes alone as [`plan`].
-pub fn rows_per_pass(
-    config: &Config,
-    weights: &WeightLayout,
-    sizes: Sizes,
-    limits: &Limits,
-) -> Result<usize> {
-    let mut passes = 1;
-    loop {
-        let batch = sizes.batch.div_ceil(passes);
-        match segments::max_steps(config, weights, Sizes { batch, ..sizes }, limits) {
-            Ok(_) => return Ok(batch),
-            Err(error) if batch <= 1 => return Err(error),
-            Err(_) => passes *= 2,
-        }
+/// [`Error::Limit`] when not even one row fits; for the sizes alone as [`plan()`].
+pub fn rows_per_pass(request: &Request<'_>, limits: &Limits) -> Result<usize> {
+    segments::check_sizes(request.sizes)?;
+    let fits = |batch| segments::max_steps(&request.with_batch(batch), limits);
+    match largest(halvings(request.sizes.batch), |&batch| fits(batch).is_ok()) {
+        Some(batch) => Ok(batch),
+        None => fits(1),
     }
+}
+
+/// The first of `candidates`, which go from large to small, that fits.
+fn largest<T>(candidates: impl IntoIterator<Item = T>, fits: impl FnMut(&T) -> bool) -> Option<T> {
+    candidates.into_iter().find(fits)
+}
+
+/// `most`, half of it, a fourth and so on, rounded up, to 1.
+fn halvings(most: usize) -> impl Iterator<Item = usize> {
+    let whole = move |parts: &usize| *parts < most.saturating_mul(2);
+    std::iter::successors(Some(1_usize), |parts| parts.checked_mul(2))
+        .take_while(whole)
+        .map(move |parts| most.div_ceil(parts))
 }
 
 /// Refuses weights, or a whole plan, that the memory budget does not hold.
@@ -252,79 +287,111 @@ pub(crate) fn check_budget(needed: u64, limits: &Limits) -> Result<()> {
 
 /// A dispatch of `workgroups` workgroups, after the checks that wgpu leaves to its callers.
 pub(crate) fn planned(
-    kernel: &'static Kernel,
-    overrides: Vec<(&'static str, u32)>,
+    kernel: Kernel,
+    overrides: Overrides,
     dims: Dims,
     bindings: Vec<BufferId>,
     workgroups: u64,
     limits: &Limits,
 ) -> Result<Dispatch> {
     check_kernel(kernel, &overrides, &dims, limits)?;
-    let workgroups = limits.fold_workgroups(kernel.name, workgroups)?;
-    Ok(Dispatch {
-        kernel,
-        place: Place::default(),
-        overrides,
-        dims,
-        bindings,
-        workgroups,
-        in_place: false,
-    })
+    let workgroups = limits.fold_workgroups(kernel.row().name, workgroups)?;
+    let place = Place::default();
+    Ok(Dispatch { kernel, place, overrides, dims, bindings, workgroups, in_place: false })
 }
 
-/// Checks a specialised kernel against the limits: wgpu validates neither workgroup sizes that come from overrides nor
-/// workgroup memory, and nobody tells of lavapipe's bound on loop iterations.
+/// Checks a specialised kernel against the limits.
 ///
 /// # Errors
 /// [`Error::Limit`].
 pub fn check_kernel(
-    kernel: &Kernel,
-    overrides: &[(&'static str, u32)],
+    kernel: Kernel,
+    overrides: &Overrides,
     dims: &Dims,
     limits: &Limits,
 ) -> Result<()> {
-    let needs = (kernel.workgroup)(overrides);
-    let checks = [
-        (
-            "max_compute_invocations_per_workgroup",
-            u64::from(needs.size.iter().product::<u32>()),
-            u64::from(limits.max_compute_invocations_per_workgroup),
-        ),
-        (
-            "max_compute_workgroup_size_x",
-            u64::from(needs.size[0]),
-            u64::from(limits.max_compute_workgroup_size_x),
-        ),
-        (
-            "max_compute_workgroup_storage_size",
-            u64::from(needs.storage),
-            u64::from(limits.max_compute_workgroup_storage_size),
-        ),
-        (
-            "max_storage_buffers_per_shader_stage",
-            kernel.bindings.len() as u64,
-            u64::from(limits.max_storage_buffers_per_shader_stage),
-        ),
-        (
-            "max_loop_iterations",
-            (kernel.loop_iterations)(dims, overrides),
-            limits.max_loop_iterations,
-        ),
-    ];
-    for (limit, needed, allowed) in checks {
-        if needed > allowed {
-            return Err(Error::Limit {
-                limit,
-                what: format!("the kernel {}", kernel.name),
-                needed,
-                allowed,
-                advice: if limit == "max_loop_iterations" {
-                    "use a GPU or the CPU for a layer that wide"
-                } else {
-                    "use another device or the CPU"
-                },
-            });
+    let needs = Needs {
+        workgroup: kernel.workgroup(overrides),
+        bindings: kernel.bindings().count(),
+        loop_iterations: kernel.loop_iterations(dims, overrides),
+    };
+    needs.check(&kernel.name(), limits)
+}
+
+/// The needs of a specialised kernel that a device's limits may refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// Workgroup size and memory.
+    pub workgroup: WorkgroupUse,
+    /// Storage bindings.
+    pub bindings: usize,
+    /// Loop iterations of one invocation.
+    pub loop_iterations: u64,
+}
+
+impl Needs {
+    /// Checks the needs of the kernel `name` against the limits. wgpu validates neither workgroup
+    /// sizes that come from overrides nor workgroup memory, and lavapipe stops a shader with too
+    /// many loop iterations without an error.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub fn check(&self, name: &str, limits: &Limits) -> Result<()> {
+        let WorkgroupUse { size, storage } = self.workgroup;
+        let other_device = "use another device or the CPU";
+        let checks: [(_, u64, u64, _); 5] = [
+            (
+                "max_compute_invocations_per_workgroup",
+                size.iter().product::<u32>().into(),
+                limits.max_compute_invocations_per_workgroup.into(),
+                other_device,
+            ),
+            (
+                "max_compute_workgroup_size_x",
+                size[0].into(),
+                limits.max_compute_workgroup_size_x.into(),
+                other_device,
+            ),
+            (
+                "max_compute_workgroup_storage_size",
+                storage.into(),
+                limits.max_compute_workgroup_storage_size.into(),
+                other_device,
+            ),
+            (
+                "max_storage_buffers_per_shader_stage",
+                self.bindings as u64,
+                limits.max_storage_buffers_per_shader_stage.into(),
+                other_device,
+            ),
+            (
+                "max_loop_iterations",
+                self.loop_iterations,
+                limits.max_loop_iterations,
+                "use a GPU or the CPU for a layer that wide",
+            ),
+        ];
+        match checks.into_iter().find(|(_, needed, allowed, _)| needed > allowed) {
+            None => Ok(()),
+            Some((limit, needed, allowed, advice)) => {
+                let what = format!("the kernel {name}");
+                Err(Error::Limit { limit, what, needed, allowed, advice })
+            }
         }
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{halvings, largest};
+
+    #[test]
+    fn halvings_end_with_one() {
+        for (most, want) in [(0, vec![]), (1, vec![1]), (2, vec![2, 1]), (9, vec![9, 5, 3, 2, 1])] {
+            assert_eq!(halvings(most).collect::<Vec<_>>(), want, "of {most}");
+        }
+        assert_eq!(halvings(usize::MAX / 2).last(), Some(1));
+        assert_eq!(largest(halvings(100), |&n| n < 20), Some(13));
+        assert_eq!(largest(halvings(100), |_| false), None);
+    }
 }

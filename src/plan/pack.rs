@@ -3,9 +3,11 @@
 use std::ops::Range;
 
 use super::{Plan, planned};
+use crate::dtype::WeightType;
 use crate::error::Result;
-use crate::kernel::uniforms::{Dims, TransferDims};
-use crate::kernel::{GATHER, Kernel, SCATTER, TRANSFERS_PER_WORKGROUP};
+use crate::kernel::families::COPIES_PER_WORKGROUP;
+use crate::kernel::uniforms::{Dims, PackDims};
+use crate::kernel::{Family, Kernel, Overrides};
 use crate::nn::pack::{c_features, h_features};
 use crate::params::config::Config;
 use crate::params::validate::Sizes;
@@ -69,8 +71,13 @@ pub(crate) fn transfers(
 ) -> Result<Transfers> {
     let planner = Planner { plan, config, limits };
     let (h, c) = (h_features(config), c_features(config));
-    let mut gathers =
-        planner.segments(&GATHER, "input", tensors.input, &plan.input, [1, config.input_size])?;
+    let mut gathers = planner.segments(
+        Family::Pack,
+        "input",
+        tensors.input,
+        &plan.input,
+        [1, config.input_size],
+    )?;
     gathers.push(planner.lengths(tensors.lengths)?);
     // Where there is no state a tensor without features stands for it, all of which is padding.
     let or_nothing = |state: Option<Strided>, features: (usize, usize)| match state {
@@ -79,21 +86,26 @@ pub(crate) fn transfers(
     };
     let (h_0, h_features) = or_nothing(tensors.h_0, h);
     gathers.extend(
-        planner.states(&GATHER, "h_0", h_0, h_features, |layer| Some(plan.states[layer].h[0]))?,
+        planner
+            .states(Family::Pack, "h_0", h_0, h_features, |layer| Some(plan.states[layer].h[0]))?,
     );
     let (c_0, c_features) = or_nothing(tensors.c_0, c);
-    gathers.extend(planner.states(&GATHER, "c_0", c_0, c_features, |layer| plan.states[layer].c)?);
+    gathers.extend(
+        planner.states(Family::Pack, "c_0", c_0, c_features, |layer| plan.states[layer].c)?,
+    );
     let mut scatters = Vec::new();
     if let Some(output) = tensors.output {
         let width = [config.num_directions(), config.state_size()];
-        scatters.extend(planner.segments(&SCATTER, "output", output, &plan.output, width)?);
+        scatters.extend(planner.segments(Family::Unpack, "output", output, &plan.output, width)?);
     }
     if let Some(h_n) = tensors.h_n {
-        scatters
-            .extend(planner.states(&SCATTER, "h_n", h_n, h, |layer| Some(plan.final_h(layer)))?);
+        scatters.extend(
+            planner.states(Family::Unpack, "h_n", h_n, h, |layer| Some(plan.final_h(layer)))?,
+        );
     }
     if let Some(c_n) = tensors.c_n {
-        scatters.extend(planner.states(&SCATTER, "c_n", c_n, c, |layer| plan.states[layer].c)?);
+        scatters
+            .extend(planner.states(Family::Unpack, "c_n", c_n, c, |layer| plan.states[layer].c)?);
     }
     Ok(Transfers { gathers, scatters })
 }
@@ -108,7 +120,7 @@ impl Planner<'_> {
     /// The transfers of the input or the output, one for each segment.
     fn segments(
         &self,
-        kernel: &'static Kernel,
+        family: Family,
         name: &'static str,
         tensor: Strided,
         own: &[BufferId],
@@ -116,7 +128,7 @@ impl Planner<'_> {
     ) -> Result<Vec<Transfer>> {
         let Sizes { seq_len, batch } = self.plan.sizes;
         let transfer = |(segment, own): (&Range<usize>, &BufferId)| {
-            let dims = TransferDims {
+            let dims = PackDims {
                 steps: segment.len() as u32,
                 batch: batch as u32,
                 directions: directions as u32,
@@ -129,7 +141,7 @@ impl Planner<'_> {
                 row_stride: tensor.row_stride,
                 pad: [0; 2],
             };
-            self.transfer(kernel, name, dims, *own, tensor.buffer)
+            self.transfer(family, name, dims, *own, tensor.buffer)
         };
         self.plan.segments.iter().zip(own).map(transfer).collect()
     }
@@ -138,7 +150,7 @@ impl Planner<'_> {
     fn lengths(&self, tensor: Strided) -> Result<Transfer> {
         let rows = self.plan.sizes.batch as u32;
         self.transfer(
-            &GATHER,
+            Family::Pack,
             "lengths",
             state_dims(tensor, [1, 1, rows, rows]),
             self.plan.lengths,
@@ -149,7 +161,7 @@ impl Planner<'_> {
     /// The transfers of h or c, one for each layer that has it.
     fn states(
         &self,
-        kernel: &'static Kernel,
+        family: Family,
         name: &'static str,
         tensor: Strided,
         (features, width): (usize, usize),
@@ -161,7 +173,7 @@ impl Planner<'_> {
         let transfer = |(layer, own)| {
             let offset = tensor.offset + layer as u32 * directions * tensor.step_stride;
             self.transfer(
-                kernel,
+                family,
                 name,
                 state_dims(Strided { offset, ..tensor }, sizes),
                 own,
@@ -173,9 +185,9 @@ impl Planner<'_> {
 
     fn transfer(
         &self,
-        kernel: &'static Kernel,
+        family: Family,
         name: &'static str,
-        dims: TransferDims,
+        dims: PackDims,
         own: BufferId,
         theirs: BufferId,
     ) -> Result<Transfer> {
@@ -183,18 +195,24 @@ impl Planner<'_> {
             .map(u64::from)
             .into_iter()
             .product::<u64>();
-        let bindings =
-            if kernel.name == GATHER.name { vec![theirs, own] } else { vec![own, theirs] };
-        let workgroups = values.div_ceil(TRANSFERS_PER_WORKGROUP as u64);
-        let dispatch =
-            planned(kernel, Vec::new(), Dims::Transfer(dims), bindings, workgroups, self.limits)?;
+        let bindings = if family == Family::Pack { vec![theirs, own] } else { vec![own, theirs] };
+        let kernel = Kernel::new(family, WeightType::F32);
+        let workgroups = values.div_ceil(COPIES_PER_WORKGROUP as u64);
+        let dispatch = planned(
+            kernel,
+            Overrides::default(),
+            Dims::Pack(dims),
+            bindings,
+            workgroups,
+            self.limits,
+        )?;
         Ok((name, dispatch))
     }
 }
 
 /// The sizes of what has no time: the outer axis is that of the directions, none of which is reversed.
-fn state_dims(tensor: Strided, [directions, batch, features, width]: [u32; 4]) -> TransferDims {
-    TransferDims {
+fn state_dims(tensor: Strided, [directions, batch, features, width]: [u32; 4]) -> PackDims {
+    PackDims {
         steps: directions,
         batch,
         directions: 1,

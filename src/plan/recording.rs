@@ -1,7 +1,7 @@
 //! A recording: buffers and dispatches as plain data, made by a plan and executed by an engine.
 
-use crate::kernel::Kernel;
 use crate::kernel::uniforms::Dims;
+use crate::kernel::{Kernel, Overrides};
 
 /// Index of a buffer in [`Recording::buffers`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,12 +106,12 @@ pub struct Place {
 /// One dispatch of one kernel.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
-    /// The kernel's row in the table.
-    pub kernel: &'static Kernel,
+    /// The kernel.
+    pub kernel: Kernel,
     /// The layer that it works for, and the step of the sequence at which its segment starts: for reports.
     pub place: Place,
-    /// Values of the pipeline's overrides, in the order of the kernel's table row.
-    pub overrides: Vec<(&'static str, u32)>,
+    /// Values of the pipeline's overrides.
+    pub overrides: Overrides,
     /// The uniform at binding 0.
     pub dims: Dims,
     /// The storage buffers, in the order of the kernel's storage bindings.
@@ -139,7 +139,7 @@ impl Dispatch {
             |sizes: &[u32]| sizes.iter().fold(1_u64, |p, &size| p.saturating_mul(u64::from(size)));
         match &self.dims {
             Dims::Linear(d) => {
-                product(&[d.steps, d.batch, d.directions, d.columns, d.parts, d.part_quads, 4])
+                product(&[d.steps, d.batch, d.directions, d.columns, d.halves, d.half_quads, 4])
             }
             // At most four gates.
             Dims::Step(d) => product(&[d.batch, d.directions, d.units, 4, d.state_quads, 4]),
@@ -150,11 +150,11 @@ impl Dispatch {
             // Ten rounds of eight products.
             Dims::Dropout(d) => product(&[d.steps, d.batch, d.directions, d.quads, 80]),
             // Once for the maximum and once for the sum, which takes a power.
-            Dims::Score(d) => product(&[d.rows, d.columns, 16]),
+            Dims::Nll(d) => product(&[d.rows, d.columns, 16]),
             // At most 35 times: the maximum, each bit of a key, the sum and the token.
             Dims::Sample(d) => product(&[d.batch, d.columns, 64]),
             Dims::Slots(d) => product(&[d.rows, d.width]),
-            Dims::Transfer(d) => product(&[d.steps, d.batch, d.directions, d.width]),
+            Dims::Pack(d) => product(&[d.steps, d.batch, d.directions, d.width]),
             // At most 256 invocations, and about a hundred operations in each iteration.
             Dims::Probe(d) => product(&[self.workgroups[0], 256, d.iterations, 128]),
         }

@@ -1,74 +1,112 @@
-//! Which schedule runs the recurrence.
+//! Resolving a schedule: which one runs the recurrence, in which shape, and why.
 
-use super::sequence::SequenceShape;
-use super::{Tuning, WeightLayout, step_tiled, wavefront};
+use super::sequence::{self, SequenceShape};
+use super::step::{self, StepShape};
+use super::wavefront::{self, WavefrontShape};
+use super::{Profile, Request, Target, WeightLayout, step_tiled};
 use crate::error::{Error, Result};
+use crate::kernel::Schedule;
 use crate::params::config::Config;
 use crate::params::validate::Sizes;
-use crate::perf::calibration::Calibration;
-use crate::perf::cost::{self, Prediction, Walk};
-use crate::plan::limits::Limits;
-
-use crate::kernel::Schedule;
+use crate::perf::cost::{self, PerDispatch, Prediction};
 
 /// A schedule and why it was taken.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Choice {
+pub struct Decision {
     /// Never [`Schedule::Auto`].
     pub schedule: Schedule,
-    /// In a sentence without a beginning.
+    /// A phrase for reports, such as `asked for`.
     pub reason: String,
-    /// What a step should take by each of the schedules that can run, the shortest first; of the one schedule that was
-    /// asked for where its rate is known.
+    /// The predicted time of a step by every schedule that runs and whose speed is known, fastest
+    /// first. Of a schedule that was asked for only its own, if that.
     pub predictions: Vec<Prediction>,
 }
 
-impl Choice {
-    /// A schedule that was asked for by name.
+impl Decision {
+    /// A schedule that was asked for.
     pub fn asked(schedule: Schedule) -> Self {
         Self { schedule, reason: "asked for".to_owned(), predictions: Vec::new() }
     }
 }
 
-/// The schedule that runs where `asked` was asked for: that one, or with [`Schedule::Auto`] the one whose step should be
-/// the shortest. The number of steps is no part of it, so that pieces of a sequence run as the whole does.
+/// Kernels, override values and tiles of a schedule.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shape {
+    /// `step` and `step_tiled`.
+    Step(StepShape),
+    /// `sequence`.
+    Sequence(SequenceShape),
+    /// `wavefront`.
+    Wavefront(WavefrontShape),
+}
+
+impl Shape {
+    /// The steps of a dispatch, and whether it keeps weights in registers.
+    fn per_dispatch(&self) -> PerDispatch {
+        match self {
+            Self::Step(_) | Self::Wavefront(_) => PerDispatch::ONE_STEP,
+            Self::Sequence(shape) => {
+                PerDispatch { steps: shape.steps, in_registers: shape.in_registers() }
+            }
+        }
+    }
+}
+
+/// A decision and its shape.
+#[derive(Debug, Clone)]
+pub(super) struct Resolved {
+    pub(super) decision: Decision,
+    pub(super) shape: Shape,
+}
+
+/// Decides which schedule runs a request, without the layers of a stack side by side. The number of
+/// steps is no part of the decision, so that the pieces of a sequence run as the whole does.
 ///
 /// # Errors
-/// [`Error::Unsupported`] saying why the schedule that was asked for cannot run this module on this device.
-pub fn choose(
+/// [`Error::Unsupported`] saying why a schedule that was asked for cannot run.
+pub fn decide(asked: Schedule, request: &Request<'_>, profile: &Profile<'_>) -> Result<Decision> {
+    resolve(asked, request, profile).map(|resolved| resolved.decision)
+}
+
+/// As [`decide`], with the shape of the schedule.
+pub(super) fn resolve(
     asked: Schedule,
-    config: &Config,
-    weights: &WeightLayout,
-    batch: usize,
-    limits: &Limits,
-    tuning: Tuning,
-    calibration: &Calibration,
-) -> Result<Choice> {
-    let predicted = |schedule| -> Result<Option<Prediction>> {
-        let walk = walk(schedule, config, weights, batch, limits, tuning)?;
-        let stored = weights.storage().read_as();
-        Ok(cost::step(calibration, config, batch, stored, schedule, walk))
+    request: &Request<'_>,
+    profile: &Profile<'_>,
+) -> Result<Resolved> {
+    // The planner rejects an empty batch; decide as if it had one row.
+    let request = &request.with_batch(request.sizes.batch.max(1));
+    let (config, batch) = (request.config, request.sizes.batch);
+    let stored = request.weights.storage().read_as();
+    let predict = |schedule, shape: &Shape| {
+        let per_dispatch = shape.per_dispatch();
+        cost::step(profile.calibration, config, batch, stored, schedule, per_dispatch)
     };
     if asked != Schedule::Auto {
-        return Ok(Choice {
-            predictions: predicted(asked)?.into_iter().collect(),
-            ..Choice::asked(asked)
+        let shape = shape(asked, request, profile)?;
+        let predictions = predict(asked, &shape).into_iter().collect();
+        return Ok(Resolved {
+            decision: Decision { predictions, ..Decision::asked(asked) },
+            shape,
         });
     }
-    // The CPU engine's product has tiles of its own.
-    let candidates: &[Schedule] = if tuning.host {
-        &[Schedule::Step]
-    } else {
-        &[Schedule::Step, Schedule::Sequence, Schedule::StepTiled]
+    let candidates: &[Schedule] = match profile.target {
+        // The twins of the other schedules do the same work in the same order.
+        Target::Host => &[Schedule::Step],
+        Target::Gpu => &[Schedule::Step, Schedule::Sequence, Schedule::StepTiled],
     };
-    let mut predictions: Vec<Prediction> =
-        candidates.iter().filter_map(|&schedule| predicted(schedule).ok().flatten()).collect();
-    predictions.sort_by(|a, b| a.step_us().total_cmp(&b.step_us()));
-    let Some(best) = predictions.first() else {
-        return Ok(Choice {
-            reason: "nothing is known of others".to_owned(),
-            ..Choice::asked(Schedule::Step)
-        });
+    let runs = |&schedule: &Schedule| {
+        let shape = shape(schedule, request, profile).ok()?;
+        Some((predict(schedule, &shape)?, shape))
+    };
+    let mut candidates: Vec<_> = candidates.iter().filter_map(runs).collect();
+    candidates.sort_by(|(a, _), (b, _)| a.step_us().total_cmp(&b.step_us()));
+    let predictions: Vec<Prediction> =
+        candidates.iter().map(|(prediction, _)| *prediction).collect();
+    let Some((best, shape)) = candidates.into_iter().next() else {
+        let reason = "no schedule has a known speed".to_owned();
+        let decision = Decision { reason, ..Decision::asked(Schedule::Step) };
+        return Ok(Resolved { decision, shape: shape(Schedule::Step, request, profile)? });
     };
     let others: Vec<String> = predictions[1..]
         .iter()
@@ -81,27 +119,34 @@ pub fn choose(
         best.work_us,
         best.bound.name()
     );
-    Ok(Choice { schedule: best.schedule, reason, predictions })
+    Ok(Resolved { decision: Decision { schedule: best.schedule, reason, predictions }, shape })
 }
 
-/// What a dispatch of a schedule does of so many rows.
-fn walk(
-    schedule: Schedule,
-    config: &Config,
-    weights: &WeightLayout,
-    batch: usize,
-    limits: &Limits,
-    tuning: Tuning,
-) -> Result<Walk> {
+/// As [`resolve`], for callers that hand the states of single layers to kernels of their own.
+///
+/// # Errors
+/// As [`resolve`]; [`Error::Unsupported`] for `wavefront`, whose layers share buffers.
+pub(super) fn resolve_layered(
+    asked: Schedule,
+    request: &Request<'_>,
+    profile: &Profile<'_>,
+    what: &str,
+) -> Result<Resolved> {
+    if asked == Schedule::Wavefront {
+        return Err(Error::Unsupported(format!(
+            "the schedule 'wavefront' in {what}; use 'step', which gives the same bits, or 'auto'"
+        )));
+    }
+    resolve(asked, request, profile)
+}
+
+/// The shape of a schedule for a request.
+fn shape(schedule: Schedule, request: &Request<'_>, profile: &Profile<'_>) -> Result<Shape> {
     match schedule {
-        Schedule::Auto | Schedule::Step => Ok(Walk::STEP),
-        Schedule::StepTiled => step_tiled::kernel(config, limits).map(|_| Walk::STEP),
-        Schedule::Wavefront => wavefront::check(config, weights).map(|()| Walk::STEP),
-        Schedule::Sequence => {
-            let shape =
-                SequenceShape::of(config, weights, Sizes { seq_len: 1, batch }, limits, tuning)?;
-            Ok(Walk { steps: shape.steps, holds_weights: shape.holds_weights() })
-        }
+        Schedule::Auto | Schedule::Step => step::shape(request, profile).map(Shape::Step),
+        Schedule::StepTiled => step_tiled::shape(request, profile).map(Shape::Step),
+        Schedule::Sequence => sequence::shape(request, profile).map(Shape::Sequence),
+        Schedule::Wavefront => wavefront::shape(request, profile).map(Shape::Wavefront),
     }
 }
 
@@ -113,10 +158,16 @@ pub fn check(
     schedule: Schedule,
     config: &Config,
     weights: &WeightLayout,
-    limits: &Limits,
-    tuning: Tuning,
+    profile: &Profile<'_>,
 ) -> Result<()> {
-    walk(schedule, config, weights, 1, limits, tuning).map(drop)
+    let sizes = Sizes { seq_len: 1, batch: 1 };
+    let request = Request { config, weights, sizes, training: false };
+    match schedule {
+        Schedule::Auto | Schedule::Step => Ok(()),
+        Schedule::StepTiled => step_tiled::check(&request, profile),
+        Schedule::Sequence => sequence::check(&request, profile),
+        Schedule::Wavefront => wavefront::check(&request),
+    }
 }
 
 /// The refusal of a schedule.
@@ -126,34 +177,35 @@ pub(super) fn refuse(schedule: Schedule, why: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{Choice, choose};
+    use super::{Decision, decide};
     use crate::error::Error;
     use crate::kernel::Schedule;
     use crate::params::config::Config;
+    use crate::params::validate::Sizes;
     use crate::perf::calibration::Calibration;
     use crate::plan::limits::Limits;
-    use crate::plan::{Tuning, WeightLayout};
+    use crate::plan::{Profile, Request, Target, WeightLayout};
     use crate::wgpu::DeviceType;
 
-    const GPU: Tuning = Tuning { row_per_invocation: false, subgroups: false, host: false };
-    const SOFTWARE: Tuning = Tuning { row_per_invocation: true, subgroups: false, host: false };
-    const HOST: Tuning = Tuning { row_per_invocation: true, subgroups: false, host: true };
+    /// The device types of the profiles that are tried: a GPU, a software adapter, the host.
+    const PROFILES: [Option<DeviceType>; 3] =
+        [Some(DeviceType::DiscreteGpu), Some(DeviceType::Cpu), None];
+    const GPU: Option<DeviceType> = PROFILES[0];
+    const HOST: Option<DeviceType> = None;
 
-    fn chosen(
+    fn decided(
         asked: Schedule,
         config: &Config,
         batch: usize,
         limits: &Limits,
-        tuning: Tuning,
-    ) -> Result<Choice, Error> {
-        let weights = WeightLayout::new(config, limits)?;
-        let device_type = match tuning {
-            HOST => None,
-            SOFTWARE => Some(DeviceType::Cpu),
-            _ => Some(DeviceType::DiscreteGpu),
-        };
-        let calibration = Calibration::typical_of(device_type);
-        choose(asked, config, &weights, batch, limits, tuning, &calibration)
+        device_type: Option<DeviceType>,
+    ) -> Result<Decision, Error> {
+        let calibration = &Calibration::typical_of(device_type);
+        let target = if device_type.is_some() { Target::Gpu } else { Target::Host };
+        let weights = &WeightLayout::new(config, limits)?;
+        let sizes = Sizes { seq_len: 1, batch };
+        let request = Request { config, weights, sizes, training: false };
+        decide(asked, &request, &Profile { limits, calibration, target })
     }
 
     fn webgpu() -> Limits {
@@ -174,12 +226,12 @@ mod tests {
             (1024, false, 15, Step, Step),
         ] {
             let config = Config::gru(8, hidden_size).bidirectional(bidirectional);
-            for (tuning, want) in [(GPU, gpu), (SOFTWARE, software), (HOST, Step)] {
-                let choice = chosen(Schedule::Auto, &config, batch, &webgpu(), tuning)
+            for (device_type, want) in PROFILES.into_iter().zip([gpu, software, Step]) {
+                let choice = decided(Schedule::Auto, &config, batch, &webgpu(), device_type)
                     .expect("auto always runs");
                 assert_eq!(
                     choice.schedule, want,
-                    "{config:?}, {batch} rows, {tuning:?}: {}",
+                    "{config:?}, {batch} rows, {device_type:?}: {}",
                     choice.reason
                 );
                 let (best, others) = choice.predictions.split_first().expect("a prediction");
@@ -199,9 +251,11 @@ mod tests {
         let (config, limits) = (Config::lstm(8, 128), webgpu());
         let weights = WeightLayout::new(&config, &limits).expect("a small network");
         let typical = Calibration::typical_of(Some(DeviceType::DiscreteGpu));
+        let sizes = Sizes { seq_len: 1, batch: 1 };
+        let request = Request { config: &config, weights: &weights, sizes, training: false };
         let by = |calibration: &Calibration| {
-            let choice = choose(Schedule::Auto, &config, &weights, 1, &limits, GPU, calibration);
-            choice.expect("auto always runs").schedule
+            let profile = Profile { limits: &limits, calibration, target: Target::Gpu };
+            decide(Schedule::Auto, &request, &profile).expect("auto always runs").schedule
         };
         assert_eq!(
             by(&Calibration { dispatch_us: 0.5, ..typical.clone() }),
@@ -275,29 +329,17 @@ mod tests {
             ),
         ] {
             let message =
-                chosen(schedule, config, 40, &limits, GPU).expect_err("it cannot run").to_string();
+                decided(schedule, config, 40, &limits, GPU).expect_err("it cannot run").to_string();
             let name = format!("unsupported: the schedule '{schedule}' ");
             assert!(
                 message.starts_with(&name) && message.contains(why),
                 "{message}: want {name}.. {why}"
             );
-            let auto = chosen(Schedule::Auto, config, 40, &limits, GPU).expect("auto always runs");
+            let auto = decided(Schedule::Auto, config, 40, &limits, GPU).expect("auto always runs");
             assert_ne!(auto.schedule, schedule, "{message}");
         }
-        let asked = chosen(Schedule::Sequence, &small, 40, &webgpu(), HOST)
+        let asked = decided(Schedule::Sequence, &small, 40, &webgpu(), HOST)
             .expect("what is asked for runs");
         assert_eq!((asked.schedule, asked.reason.as_str()), (Schedule::Sequence, "asked for"));
-    }
-
-    #[test]
-    fn names_are_read_as_they_are_written() {
-        for schedule in Schedule::ALL {
-            assert_eq!(schedule.to_string().parse::<Schedule>().ok(), Some(schedule), "{schedule}");
-        }
-        let message = "exchange".parse::<Schedule>().expect_err("no such schedule").to_string();
-        assert_eq!(
-            message,
-            "unknown schedule 'exchange': expected one of auto, step, step_tiled, sequence, wavefront"
-        );
     }
 }

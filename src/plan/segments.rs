@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::{MAX_SEGMENT_STEPS, MAX_SEQ_LEN, WeightLayout};
+use super::{MAX_SEGMENT_STEPS, MAX_SEQ_LEN, Request};
 use crate::error::{Error, Result};
-use crate::params::config::{Config, Kind};
+use crate::params::config::Kind;
 use crate::params::validate::Sizes;
 use crate::plan::limits::Limits;
 use crate::tensor::padded;
@@ -13,13 +13,8 @@ use crate::tensor::padded;
 const GATES_X_SIZE: u64 = 256 << 20;
 
 /// The most steps of a segment that the limits allow, at least 1.
-pub(super) fn max_steps(
-    config: &Config,
-    weights: &WeightLayout,
-    sizes: Sizes,
-    limits: &Limits,
-) -> Result<usize> {
-    check_sizes(sizes)?;
+pub(super) fn max_steps(request: &Request<'_>, limits: &Limits) -> Result<usize> {
+    let &Request { config, weights, sizes, .. } = request;
     let directions = config.num_directions() as u64;
     let (batch, seq_len) = (sizes.batch as u64, sizes.seq_len as u64);
     // Bytes of one time step. Overflow would need more rows than there are addresses: saturate, then refuse.
@@ -68,7 +63,7 @@ pub(super) fn max_steps(
         if config.proj_size > 0 { state } else { 0 },
         bytes(1),
         // The settings of dropout.
-        if config.drops_between_layers() { 16 } else { 0 },
+        if request.has_dropout() { 16 } else { 0 },
     ]
     .into_iter()
     .fold(0_u64, u64::saturating_add);
@@ -87,7 +82,7 @@ pub(super) fn max_steps(
 }
 
 /// Refuses what has no steps to plan, and more steps than kernels count.
-fn check_sizes(sizes: Sizes) -> Result<()> {
+pub(super) fn check_sizes(sizes: Sizes) -> Result<()> {
     if sizes.seq_len == 0 {
         return Err(Error::Argument(
             "Expected sequence length to be larger than 0 in RNN".to_owned(),

@@ -1,165 +1,188 @@
-//! The schedule `sequence`: how much of time and batch a dispatch takes.
+//! The schedule `sequence`: workgroups own batch rows and iterate over time, many steps to a
+//! dispatch.
 
+use super::layers::{Layers, Scratch};
 use super::schedule::refuse;
-use super::{Tuning, WeightLayout, subgroup};
+use super::step::{kernel, relu};
+use super::{LayerState, Profile, Request, halvings, largest};
 use crate::error::Result;
-use crate::kernel::Schedule;
+use crate::kernel::families::{SEQUENCE_REGISTER_QUADS, SEQUENCE_STATES, STEP_MAX_ROWS};
 use crate::kernel::uniforms::{Dims, SequenceDims};
-use crate::kernel::{self, Kernel, SEQUENCE_MAX_HELD, SEQUENCE_STATES, STEP_MAX_ROWS};
-use crate::params::config::{Config, Kind};
-use crate::params::validate::Sizes;
-use crate::plan::limits::Limits;
+use crate::kernel::{Family, Kernel, Overrides, Schedule};
+use crate::plan::recording::{BufferId, Command, Place};
 use crate::tensor::padded;
 
 /// A specialised kernel and what one of its dispatches covers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct SequenceShape {
-    pub(super) kernel: &'static Kernel,
-    pub(super) overrides: Vec<(&'static str, u32)>,
-    /// Of a dispatch: all of a segment's steps if `steps` is not fewer.
-    pub(super) dims: SequenceDims,
+    kernel: Kernel,
+    overrides: Overrides,
+    /// The sizes of a dispatch of one step of the first layer.
+    dims: SequenceDims,
     /// The most steps of a dispatch.
     pub(super) steps: usize,
 }
 
-impl SequenceShape {
-    /// The kernel for these sizes.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`](crate::error::Error::Unsupported) saying why there is none.
-    pub(super) fn of(
-        config: &Config,
-        weights: &WeightLayout,
-        sizes: Sizes,
-        limits: &Limits,
-        tuning: Tuning,
-    ) -> Result<Self> {
-        let no = |why: &str| Err(refuse(Schedule::Sequence, why));
-        if config.proj_size > 0 {
-            return no("has no projection (proj_size)");
+/// Rows for this many workgroups come before several rows to a workgroup: one for each core.
+const WORKGROUPS: usize = 64;
+
+/// Workgroup sizes, from small to large.
+const WORKGROUP_SIZES: [u32; 3] = [8, 64, 256];
+
+/// Whether the schedule can run a module on a device.
+///
+/// # Errors
+/// [`Error::Unsupported`](crate::Error::Unsupported) saying why not.
+pub(super) fn check(request: &Request<'_>, profile: &Profile<'_>) -> Result<()> {
+    shape(request, profile).map(drop)
+}
+
+/// The kernel for a request.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<SequenceShape> {
+    let (config, weights, limits) = (request.config, request.weights, profile.limits);
+    let no = |why: &str| Err(refuse(Schedule::Sequence, why));
+    if config.proj_size > 0 {
+        return no("has no projection (proj_size)");
+    }
+    if (0..config.num_layers).any(|layer| weights.layer(layer).len() > 1) {
+        return no("needs the weights of a layer in one binding, which this device or its limits \
+                   cut into several");
+    }
+    let kernel = kernel(Family::Sequence, request);
+    let (batch, directions) = (request.sizes.batch, config.num_directions());
+    let state_quads = padded(config.hidden_size) / 4;
+    // LANES decides the order of the sums, so that it depends on the state's size alone. Four lanes
+    // read a cache sector of a weight row; more would only have more to join.
+    let lanes = (state_quads / 2).checked_ilog2().map_or(1, |pairs| 1 << pairs.min(2));
+    let Some(workgroup_size) = workgroup_size(request, profile, lanes) else {
+        return no(
+            "needs workgroups of 8 invocations, which this device or its limits do not allow",
+        );
+    };
+    let all_units = (workgroup_size / lanes) as usize >= config.hidden_size;
+    let in_registers = all_units && state_quads.div_ceil(lanes as usize) <= SEQUENCE_REGISTER_QUADS;
+    let dims = SequenceDims {
+        seq_len: request.sizes.seq_len as u32,
+        first_step: 0,
+        first_index: 0,
+        steps: 1,
+        batch: batch as u32,
+        directions: directions as u32,
+        hidden_size: config.hidden_size as u32,
+        state_quads: state_quads as u32,
+        row_tiles: 0,
+        weight_base: 0,
+        pad: [0; 2],
+    };
+    let overrides = |rows: usize| {
+        // Two halves, which change places at each step.
+        let values = 2 * rows * state_quads * 4;
+        let state = SEQUENCE_STATES.iter().copied().find(|&state| state as usize >= values);
+        Overrides {
+            workgroup_size,
+            lanes,
+            rows: rows as u32,
+            state: state.unwrap_or(u32::MAX / 8),
+            in_registers: u32::from(in_registers),
+            relu: relu(request),
+            ..Overrides::default()
         }
-        if (0..config.num_layers).any(|layer| weights.layer(layer).len() > 1) {
-            return no(
-                "needs the weights of a layer in one binding, which this device or its limits cut into several",
-            );
-        }
-        let most =
-            limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
-        let holding = subgroup::sequence_kernel(config, most).filter(|_| tuning.subgroups);
-        let kernel = holding.unwrap_or(match config.kind {
-            Kind::RnnTanh | Kind::RnnRelu => &kernel::SEQUENCE_RNN,
-            Kind::Lstm => &kernel::SEQUENCE_LSTM,
-            Kind::Gru => &kernel::SEQUENCE_GRU,
-        });
-        let (batch, directions) = (sizes.batch, config.num_directions());
-        let state_quads = padded(config.hidden_size) / 4;
-        // LANES decides the order of the sums, so that it depends on the state's size and the adapter alone. Four lanes
-        // read a cache sector of a weight row; more would only have more to join.
-        let lanes = match (tuning.row_per_invocation, state_quads / 2) {
-            (true, _) | (false, 0) => 1,
-            (false, pairs) => 1 << pairs.ilog2().min(2),
-        };
-        let sizes_to_try: &[u32] = match (holding, tuning.row_per_invocation) {
-            (Some(_), _) => &[16, 32, 64, 128, 256],
-            (None, true) => &[8],
-            (None, false) => &[8, 64, 256],
-        };
-        let mut fitting = sizes_to_try.iter().copied().filter(|&size| size <= most);
-        let Some(smallest) = fitting.next() else {
-            return no(
-                "needs workgroups of 8 invocations, which this device or its limits do not allow",
-            );
-        };
-        let enough = |size: &u32| (size / lanes) as usize >= config.hidden_size;
-        let workgroup_size = if enough(&smallest) {
-            smallest
+    };
+    let iterations = |rows, steps| {
+        let dims = Dims::Sequence(SequenceDims { steps, ..dims });
+        kernel.loop_iterations(&dims, &overrides(rows))
+    };
+    let storage_fits = |rows| {
+        kernel.workgroup(&overrides(rows)).storage <= limits.max_compute_workgroup_storage_size
+    };
+    // As many rows as workgroup memory and loops allow.
+    let wanted = (batch.saturating_mul(directions) / WORKGROUPS).clamp(1, batch);
+    let wanted = wanted.next_power_of_two().min(STEP_MAX_ROWS as usize);
+    let fits =
+        |&rows: &usize| storage_fits(rows) && iterations(rows, 1) <= limits.max_loop_iterations;
+    let Some(rows) = largest(halvings(wanted), fits) else {
+        let (hidden_size, one) = (config.hidden_size, iterations(1, 1));
+        return if storage_fits(1) {
+            no(&format!(
+                "needs {one} loop iterations for one step of hidden_size {hidden_size}, and \
+                 max_loop_iterations is {}",
+                limits.max_loop_iterations
+            ))
         } else {
-            let larger: Vec<u32> = fitting.collect();
-            larger.iter().copied().find(enough).or(larger.last().copied()).unwrap_or(smallest)
+            no(&format!(
+                "keeps the state of a row in workgroup memory: hidden_size {hidden_size} does not \
+                 fit the {} bytes of max_compute_workgroup_storage_size",
+                limits.max_compute_workgroup_storage_size
+            ))
         };
-        // Few enough for the registers of a GPU.
-        let held = !tuning.row_per_invocation
-            && enough(&workgroup_size)
-            && state_quads.div_ceil(lanes as usize) <= SEQUENCE_MAX_HELD;
-        // Tiles of rows for every core before rows to a tile.
-        let tiles = if tuning.row_per_invocation { 2 } else { 64 };
-        let wanted = (batch.saturating_mul(directions) / tiles).clamp(1, batch);
-        let mut rows = wanted.next_power_of_two().min(STEP_MAX_ROWS as usize) as u32;
-        let dims = SequenceDims {
-            seq_len: sizes.seq_len as u32,
-            first_step: 0,
-            first_index: 0,
-            steps: 1,
-            batch: batch as u32,
-            directions: directions as u32,
-            hidden_size: config.hidden_size as u32,
-            state_quads: state_quads as u32,
-            row_tiles: 0,
-            slot: 0,
-            pad: [0; 2],
-        };
-        // As many rows as workgroup memory and loops allow.
-        let (overrides, none, one) = loop {
-            let values = 2 * rows * state_quads as u32 * 4;
-            let state = SEQUENCE_STATES.iter().copied().find(|&state| state >= values);
-            let mut overrides = vec![("WORKGROUP_SIZE", workgroup_size)];
-            overrides.extend(holding.is_none().then_some(("LANES", lanes)));
-            overrides.extend([("ROWS", rows), ("STATE", state.unwrap_or(0))]);
-            overrides.extend(holding.is_none().then_some(("HELD", u32::from(held))));
-            overrides.extend(holding.map(|_| ("GROUPS", subgroup::groups(state_quads))));
-            if config.gate_count() == 1 {
-                overrides.push(("RELU", u32::from(config.kind == Kind::RnnRelu)));
-            }
-            let iterations = |steps| {
-                (kernel.loop_iterations)(
-                    &Dims::Sequence(SequenceDims { steps, ..dims }),
-                    &overrides,
-                )
-            };
-            let (none, one) = (iterations(0), iterations(1));
-            let fits = state.is_some()
-                && (kernel.workgroup)(&overrides).storage
-                    <= limits.max_compute_workgroup_storage_size;
-            if fits && one <= limits.max_loop_iterations {
-                break (overrides, none, one);
-            }
-            if rows == 1 && fits {
-                return no(&format!(
-                    "needs {one} loop iterations for one step of hidden_size {}, and max_loop_iterations is {}",
-                    config.hidden_size, limits.max_loop_iterations
-                ));
-            }
-            if rows == 1 {
-                return no(&format!(
-                    "keeps the state of a row in workgroup memory: hidden_size {} does not fit the {} bytes of \
-                     max_compute_workgroup_storage_size",
-                    config.hidden_size, limits.max_compute_workgroup_storage_size
-                ));
-            }
-            rows /= 2;
-        };
-        let dims = SequenceDims { row_tiles: batch.div_ceil(rows as usize) as u32, ..dims };
-        let by_iterations = (limits.max_loop_iterations - none) / (one - none).max(1);
-        let work = (batch as u64 * directions as u64)
-            .saturating_mul((config.hidden_size * state_quads * 16) as u64);
-        let by_work = limits.max_work_per_submission / work.max(1);
-        let steps = by_iterations.min(by_work).min(u64::from(limits.max_steps_per_dispatch)).max(1)
-            as usize;
-        Ok(Self { kernel, overrides, dims, steps })
-    }
+    };
+    let (none, one) = (iterations(rows, 0), iterations(rows, 1));
+    let by_iterations = (limits.max_loop_iterations - none) / (one - none).max(1);
+    let work = (batch as u64 * directions as u64)
+        .saturating_mul((config.hidden_size * state_quads * 16) as u64);
+    let by_work = limits.max_work_per_submission / work.max(1);
+    let most = u64::from(limits.max_steps_per_dispatch);
+    Ok(SequenceShape {
+        kernel,
+        overrides: overrides(rows),
+        dims: SequenceDims { row_tiles: batch.div_ceil(rows) as u32, ..dims },
+        steps: by_iterations.min(by_work).min(most).max(1) as usize,
+    })
+}
 
-    /// Whether invocations hold the weights from step to step.
-    pub(super) fn holds_weights(&self) -> bool {
-        holds_weights(self.kernel, &self.overrides)
-    }
+/// The smallest workgroup that has all units, or the largest that the limits allow.
+fn workgroup_size(request: &Request<'_>, profile: &Profile<'_>, lanes: u32) -> Option<u32> {
+    let limits = profile.limits;
+    let most =
+        limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+    let allowed = || WORKGROUP_SIZES.into_iter().filter(|&size| size <= most);
+    let enough = |size: &u32| (size / lanes) as usize >= request.config.hidden_size;
+    allowed().find(enough).or(allowed().next_back())
+}
 
-    /// Workgroups of a dispatch.
-    pub(super) fn workgroups(&self) -> u64 {
-        u64::from(self.dims.row_tiles) * u64::from(self.dims.directions)
+impl SequenceShape {
+    /// Whether invocations keep their weights in registers from step to step.
+    pub(super) fn in_registers(&self) -> bool {
+        self.overrides.in_registers == 1
     }
 }
 
-/// Whether invocations of a kernel of `sequence` hold the weights from step to step.
-pub(crate) fn holds_weights(kernel: &Kernel, overrides: &[(&'static str, u32)]) -> bool {
-    kernel.needs_subgroups() || overrides.contains(&("HELD", 1))
+/// Records the steps of a segment of one layer. Each dispatch leaves the state in the buffer that
+/// it does not find it in.
+///
+/// # Errors
+/// [`Error::Limit`](crate::Error::Limit) where a dispatch exceeds the limits.
+pub(super) fn record(
+    layers: &mut Layers<'_>,
+    shape: &SequenceShape,
+    place: Place,
+    steps: usize,
+    state: LayerState,
+    y: BufferId,
+    Scratch { gates_x, lengths, .. }: Scratch,
+) -> Result<()> {
+    let [shard] = layers.request.weights.layer(place.layer) else {
+        unreachable!("sequence runs layers of one shard")
+    };
+    let workgroups = u64::from(shape.dims.row_tiles) * u64::from(shape.dims.directions);
+    for first_index in (0..steps).step_by(shape.steps) {
+        let dims = SequenceDims {
+            first_step: place.first_step as u32,
+            first_index: first_index as u32,
+            steps: shape.steps.min(steps - first_index) as u32,
+            weight_base: shard.state_base as u32,
+            ..shape.dims
+        };
+        let (h_in, h_out) = (state.h[layers.turns % 2], state.h[1 - layers.turns % 2]);
+        let mut bindings = vec![gates_x, shard.weight_hh, h_in, h_out, y, lengths];
+        bindings.extend(state.c.or(shard.bias_hn));
+        let (kernel, overrides, dims) = (shape.kernel, shape.overrides, Dims::Sequence(dims));
+        let dispatch = layers.dispatch(kernel, place, overrides, dims, bindings, workgroups)?;
+        layers.push(Command::Dispatch(dispatch));
+        layers.turns += 1;
+    }
+    Ok(())
 }

@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 
-use super::{Choice, LayerState, Plan, Tuning, WeightLayout, check_budget, plan, planned};
+use super::schedule::resolve_layered;
+use super::{
+    LayerState, Plan, Profile, Request, check_budget, halvings, largest, plan_layered, planned,
+};
+use crate::dtype::WeightType;
 use crate::error::{Error, Result};
+use crate::kernel::families::COPIES_PER_WORKGROUP;
 use crate::kernel::uniforms::{Dims, SlotsDims};
-use crate::kernel::{self, SLOT_VALUES_PER_WORKGROUP};
-use crate::params::config::Config;
-use crate::params::validate::Sizes;
+use crate::kernel::{Family, Kernel, Overrides, Schedule};
 use crate::plan::limits::Limits;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
 
@@ -27,7 +30,7 @@ pub struct PoolPlan {
     pub layers: Plan,
     /// By growing rows: powers of two, and the most rows of a tick.
     pub classes: Vec<Class>,
-    /// The slot of each row of a tick, [`kernel::NO_SLOT`] for rows that fill up: `[B]`, u32.
+    /// The slot of each row of a tick, [`NO_SLOT`](crate::kernel::families::NO_SLOT) for rows that fill up: `[B]`, u32.
     pub slots: BufferId,
     /// The slots: `[N, W]`. A slot has for each layer h (R padded to quads) and, of an LSTM, c (H).
     pub store: BufferId,
@@ -59,27 +62,28 @@ impl PoolPlan {
 /// [`Error::Limit`] naming the limit that the slots, or one row, would exceed; [`Error::Argument`] where there is no slot, no
 /// row or no step; [`Error::Unsupported`] as [`plan()`].
 pub fn plan_pool(
-    config: &Config,
-    weights: &WeightLayout,
+    request: &Request<'_>,
     slots: usize,
-    sizes: Sizes,
-    limits: &Limits,
-    tuning: Tuning,
-    choice: &Choice,
+    profile: &Profile<'_>,
+    asked: Schedule,
 ) -> Result<PoolPlan> {
+    let limits = profile.limits;
     if slots == 0 {
         return Err(Error::Argument("a pool needs at least one slot".to_owned()));
     }
-    let of = |batch| plan(config, weights, Sizes { batch, ..sizes }, limits, tuning, choice);
-    let mut rows = sizes.batch.min(slots);
-    let mut layers = loop {
-        match of(rows) {
-            Ok(plan) if plan.segments.len() == 1 => break plan,
-            Ok(_) if rows == 1 => return Err(too_long(sizes.seq_len, limits)),
-            Err(error) if rows <= 1 => return Err(error),
-            _ => rows = rows.div_ceil(2),
-        }
+    let most = request.sizes.batch.min(slots);
+    // One decision for ticks of all sizes, so that a row's bits do not depend on its tick.
+    let decision = resolve_layered(asked, &request.with_batch(most), profile, "a pool")?.decision;
+    let plan_rows = |batch| -> Result<Plan> {
+        let plan = plan_layered(&request.with_batch(batch), profile, decision.schedule, "a pool")?;
+        Ok(Plan { schedule: decision.clone(), ..plan })
     };
+    let one_segment = |&rows: &usize| plan_rows(rows).is_ok_and(|plan| plan.segments.len() == 1);
+    let Some(rows) = largest(halvings(most), one_segment) else {
+        plan_rows(most.min(1))?;
+        return Err(too_long(request.sizes.seq_len, limits));
+    };
+    let mut layers = plan_rows(rows)?;
     let width = states(&layers, Way::Load).map(|(_, width)| width).sum();
     let store = BufferSpec {
         label: "slots' states".to_owned(),
@@ -102,7 +106,7 @@ pub fn plan_pool(
     layers.recording.commands.clear();
     let mut classes = Vec::new();
     for batch in sizes_of_classes(rows) {
-        let part = of(batch)?;
+        let part = plan_rows(batch)?;
         // Plans of other sizes have the same buffers, of other lengths.
         debug_assert_eq!(
             (part.lengths, &part.states),
@@ -156,14 +160,14 @@ fn move_states(
             offset: offset as u32,
         };
         offset += width;
-        let (kernel, bindings) = match way {
-            Way::Load => (&kernel::LOAD_SLOTS, vec![slots, store, state]),
-            Way::Store => (&kernel::STORE_SLOTS, vec![slots, state, store]),
+        let (family, bindings) = match way {
+            Way::Load => (Family::Gather, vec![slots, store, state]),
+            Way::Store => (Family::Scatter, vec![slots, state, store]),
         };
-        let workgroups =
-            ((plan.sizes.batch * width) as u64).div_ceil(SLOT_VALUES_PER_WORKGROUP as u64);
+        let kernel = Kernel::new(family, WeightType::F32);
+        let workgroups = ((plan.sizes.batch * width) as u64).div_ceil(COPIES_PER_WORKGROUP as u64);
         let dispatch =
-            planned(kernel, Vec::new(), Dims::Slots(dims), bindings, workgroups, limits)?;
+            planned(kernel, Overrides::default(), Dims::Slots(dims), bindings, workgroups, limits)?;
         commands.push(Command::Dispatch(dispatch));
     }
     Ok(commands)

@@ -1,36 +1,48 @@
-//! The schedule `step_tiled`.
+//! The schedule `step_tiled`: a dispatch for each time step, for many rows; a matrix product in
+//! tiles with the gates in its epilogue. Its dispatches are recorded as those of `step` are.
 
 use super::schedule::refuse;
+use super::step::{Specialised, StepShape, kernel, relu};
+use super::{Profile, Request};
 use crate::error::Result;
-use crate::kernel::Schedule;
-use crate::kernel::{self, Kernel};
-use crate::params::config::{Config, Kind};
-use crate::plan::limits::Limits;
+use crate::kernel::families::{STEP_TILE_ROWS, STEP_TILE_UNITS};
+use crate::kernel::{Family, Overrides, Schedule, WorkgroupUse};
 
-/// The kernel of the schedule for a module.
+/// Whether the schedule can run a module on a device.
 ///
 /// # Errors
-/// [`Error::Unsupported`](crate::error::Error::Unsupported) saying why there is none.
-pub(super) fn kernel(config: &Config, limits: &Limits) -> Result<&'static Kernel> {
-    if config.proj_size > 0 {
+/// [`Error::Unsupported`](crate::Error::Unsupported) saying why not.
+pub(super) fn check(request: &Request<'_>, profile: &Profile<'_>) -> Result<()> {
+    if request.config.proj_size > 0 {
         return Err(refuse(Schedule::StepTiled, "has no projection (proj_size)"));
     }
-    let kernel = match config.kind {
-        Kind::RnnTanh | Kind::RnnRelu => &kernel::STEP_TILED_RNN,
-        Kind::Lstm => &kernel::STEP_TILED_LSTM,
-        Kind::Gru => &kernel::STEP_TILED_GRU,
-    };
-    let needs = (kernel.workgroup)(&[]);
-    let invocations = needs.size.iter().product::<u32>();
+    let WorkgroupUse { size, storage } =
+        kernel(Family::StepTiled, request).workgroup(&Overrides::default());
+    let (invocations, limits) = (size.iter().product::<u32>(), profile.limits);
     if invocations > limits.max_compute_invocations_per_workgroup
-        || needs.size[0] > limits.max_compute_workgroup_size_x
-        || needs.storage > limits.max_compute_workgroup_storage_size
+        || size[0] > limits.max_compute_workgroup_size_x
+        || storage > limits.max_compute_workgroup_storage_size
     {
         let why = format!(
-            "needs workgroups of {invocations} invocations and {} bytes, which this device or its limits do not allow",
-            needs.storage
+            "needs workgroups of {invocations} invocations and {storage} bytes, which this device \
+             or its limits do not allow"
         );
         return Err(refuse(Schedule::StepTiled, &why));
     }
-    Ok(kernel)
+    Ok(())
+}
+
+/// The kernel for a request.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<StepShape> {
+    check(request, profile)?;
+    let step = Specialised {
+        kernel: kernel(Family::StepTiled, request),
+        overrides: Overrides { relu: relu(request), ..Overrides::default() },
+        units: STEP_TILE_UNITS,
+        rows: STEP_TILE_ROWS,
+    };
+    Ok(StepShape { step, projection: None })
 }

@@ -1,45 +1,146 @@
-//! The schedule `wavefront`: the layers of a stack work side by side, each a chunk of steps behind the one below it.
+//! The schedule `wavefront`: the layers of a stack run side by side, each a chunk of steps later
+//! than the layer below it.
 //!
-//! In wave w layer l is at chunk w − l. A wave is one projection of what the layers above the first read in it, and then
-//! one dispatch per step for all layers; layer 0's projections are made for the whole segment at once. T·L dispatches that
-//! wait for each other become about T + (L − 1)·K + T / K, and nothing else changes: every sum is that of `step`, in its
-//! order.
+//! Time is cut into chunks of K steps. In wave w layer l is at chunk w − l. A wave is one projection
+//! of the input of the layers above the first, and then K dispatches, each a step of every layer.
+//! Layer 0's projections are made for the whole segment at once. T·L dispatches that wait for each
+//! other become (T/K + L − 1)(K + 1), fewest at K ≈ √(T/(L − 1)). Every sum is that of `step`, in its
+//! order, so that the bits are the same.
 
 use std::ops::Range;
 
-use super::layers::{Planner, Width};
+use super::layers::Layers;
 use super::linear::LinearShape;
-use super::schedule::{Choice, refuse};
-use super::{LayerState, Plan, Tuning, WeightLayout, run_size, segments};
+use super::schedule::{Decision, Resolved, Shape, refuse};
+use super::step::{self, Specialised, Sums};
+use super::{LayerState, Plan, Profile, Request, Target, halvings, largest, run_size, segments};
 use crate::error::Result;
-use crate::kernel::Schedule;
 use crate::kernel::uniforms::{Dims, LinearDims, StepDims};
-use crate::kernel::{self, activation};
-use crate::params::config::{Config, Kind};
+use crate::kernel::{Family, Schedule};
+use crate::params::config::Kind;
 use crate::params::validate::Sizes;
-use crate::perf::calibration::Calibration;
 use crate::perf::cost;
-use crate::plan::limits::Limits;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Role};
 use crate::tensor::padded;
+
+/// The kernel of a step of all layers, and how time is cut.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WavefrontShape {
+    step: Specialised,
+    /// The most steps of a segment.
+    steps: usize,
+}
 
 /// Whether the schedule can run a module, whatever the sizes.
 ///
 /// # Errors
 /// [`Error::Unsupported`](crate::error::Error::Unsupported) saying why not.
-pub(super) fn check(config: &Config, weights: &WeightLayout) -> Result<()> {
+pub(super) fn check(request: &Request<'_>) -> Result<()> {
+    let config = request.config;
     let why = if config.proj_size > 0 {
         "has no projection (proj_size)"
     } else if config.bidirectional {
         "runs one direction: a layer's reverse direction begins with the last step of the one below it"
     } else if config.num_layers < 2 {
         "needs at least two layers"
-    } else if !weights.is_stack() {
+    } else if !request.weights.is_stack() {
         "needs the weights of all layers in one binding, which this device or its limits cut into several"
     } else {
         return Ok(());
     };
     Err(refuse(Schedule::Wavefront, why))
+}
+
+/// The kernel and the segments for a request.
+///
+/// # Errors
+/// As [`check`]; [`Error::Unsupported`](crate::Error::Unsupported) also for dropout, and where the
+/// limits have no room for one step of all layers;
+/// [`Error::Limit`](crate::Error::Limit) as [`plan`](super::plan()).
+pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<WavefrontShape> {
+    check(request)?;
+    if request.has_dropout() {
+        let why = "has no dropout between layers, which training asks for";
+        return Err(refuse(Schedule::Wavefront, why));
+    }
+    let quads = padded(request.config.hidden_size) / 4;
+    let step = step::specialise(Family::StepWave, request, profile, quads);
+    let longest = segments::max_steps(request, profile.limits)?;
+    let fits =
+        |&steps: &usize| Wavefront::new(request, profile, WavefrontShape { step, steps }).fits();
+    match largest(halvings(longest), fits) {
+        Some(steps) => Ok(WavefrontShape { step, steps }),
+        None => {
+            let why = "needs room for a step of all layers at once, which this device or its \
+                       limits do not have";
+            Err(refuse(Schedule::Wavefront, why))
+        }
+    }
+}
+
+/// The wavefront where a stack would otherwise run by `step` and that takes longer by the profile's
+/// calibration. Both give the same bits, so that the number of steps may decide.
+pub(super) fn preferred(
+    resolved: Resolved,
+    request: &Request<'_>,
+    profile: &Profile<'_>,
+) -> Resolved {
+    match saves(&resolved.decision, request, profile) {
+        None => resolved,
+        // Where the limits have no room for all layers at once, they run one after the other.
+        Some(decision) => match shape(request, profile) {
+            Ok(shape) => Resolved { decision, shape: Shape::Wavefront(shape) },
+            Err(_) => resolved,
+        },
+    }
+}
+
+/// The decision for a wavefront, if it saves time.
+fn saves(decision: &Decision, request: &Request<'_>, profile: &Profile<'_>) -> Option<Decision> {
+    let (config, sizes) = (request.config, request.sizes);
+    let by_step = decision.schedule == Schedule::Step && profile.target == Target::Gpu;
+    if !by_step || decision.predictions.is_empty() || check(request).is_err() {
+        return None;
+    }
+    let (layers, steps) = (config.num_layers, sizes.seq_len);
+    let chunk = chunk(layers, steps)?;
+    let stored = request.weights.storage().read_as();
+    let calibration = profile.calibration;
+    let projected = |rows| cost::projection(calibration, config, 1, rows, stored);
+    // The difference: all waiting, and the projections of the layers above the first, in one piece
+    // or a chunk at a time.
+    let (above, waves) = ((layers - 1) as f64, (steps.div_ceil(chunk) + layers - 1) as f64);
+    let wait_us = calibration.dispatch_us;
+    let one_by_one =
+        (layers * (steps + 1)) as f64 * wait_us + above * projected(steps * sizes.batch)?;
+    let side_by_side = dispatches(layers, steps, chunk) as f64 * wait_us
+        + waves * above * projected(chunk * sizes.batch)?;
+    if side_by_side >= one_by_one {
+        return None;
+    }
+    let reason = format!(
+        "{}; layers side by side save {:.0} of {:.0} µs of waiting and projecting",
+        decision.reason,
+        one_by_one - side_by_side,
+        one_by_one
+    );
+    let predictions = decision.predictions.clone();
+    Some(Decision { schedule: Schedule::Wavefront, reason, predictions })
+}
+
+/// Records all layers.
+///
+/// # Errors
+/// [`Error::Limit`](crate::Error::Limit) where a dispatch exceeds the limits.
+pub(super) fn record(
+    request: &Request<'_>,
+    profile: &Profile<'_>,
+    shape: WavefrontShape,
+    decision: Decision,
+) -> Result<Plan> {
+    let mut wavefront = Wavefront::new(request, profile, shape);
+    wavefront.record(&shape.step)?;
+    Ok(wavefront.into_plan(decision))
 }
 
 /// The chunk with which a wavefront over so many layers and steps makes the fewest dispatches; `None` where it makes no fewer
@@ -56,80 +157,9 @@ fn dispatches(layers: usize, steps: usize, chunk: usize) -> usize {
     steps + (layers - 1) * chunk + steps.div_ceil(chunk) + layers - 1
 }
 
-/// The wavefront in the place of one layer after the other, where that was chosen by `choice` and takes longer by what is known
-/// of the device. Both give the same bits, so that the number of steps may decide.
-pub fn side_by_side(
-    choice: &Choice,
-    config: &Config,
-    weights: &WeightLayout,
-    sizes: Sizes,
-    calibration: &Calibration,
-) -> Option<Choice> {
-    let step = choice.predictions.first().filter(|_| choice.schedule == Schedule::Step)?;
-    let (layers, steps) = (config.num_layers, sizes.seq_len);
-    let chunk = chunk(layers, steps).filter(|_| check(config, weights).is_ok())?;
-    let stored = weights.storage().read_as();
-    let projected = |rows| cost::projection(calibration, config, 1, rows, stored);
-    // What differs: all that waits, and the projections of the layers above the first, in one piece or a chunk at a time.
-    let (above, waves) = ((layers - 1) as f64, (steps.div_ceil(chunk) + layers - 1) as f64);
-    let wait_us = calibration.dispatch_us;
-    let one_by_one =
-        (layers * (steps + 1)) as f64 * wait_us + above * projected(steps * sizes.batch)?;
-    let beside = dispatches(layers, steps, chunk) as f64 * wait_us
-        + waves * above * projected(chunk * sizes.batch)?;
-    if beside >= one_by_one {
-        return None;
-    }
-    let reason = format!(
-        "{}; layers side by side save {:.0} of {:.0} µs of waiting and projecting",
-        choice.reason,
-        one_by_one - beside,
-        one_by_one
-    );
-    let predictions =
-        std::iter::once(*step).chain(choice.predictions[1..].iter().copied()).collect();
-    Some(Choice { schedule: Schedule::Wavefront, reason, predictions })
-}
-
-/// Plans all layers.
-///
-/// # Errors
-/// As [`check`]; [`Error::Unsupported`](crate::error::Error::Unsupported) also for dropout, and where the limits have no
-/// room for one step of all layers; [`Error::Limit`](crate::error::Error::Limit) as [`plan`](super::plan()).
-pub(super) fn plan(
-    config: &Config,
-    weights: &WeightLayout,
-    sizes: Sizes,
-    limits: &Limits,
-    tuning: Tuning,
-    schedule: Choice,
-) -> Result<Plan> {
-    check(config, weights)?;
-    if config.drops_between_layers() {
-        return Err(refuse(
-            Schedule::Wavefront,
-            "has no dropout between layers, which training asks for",
-        ));
-    }
-    let mut steps = segments::max_steps(config, weights, sizes, limits)?;
-    loop {
-        let planner = Planner::new(config, weights, sizes, limits, tuning);
-        let mut wavefront = Wavefront::new(planner, steps);
-        if wavefront.fits(limits) {
-            wavefront.record()?;
-            return Ok(wavefront.into_plan(schedule));
-        }
-        steps /= 2;
-        if steps == 0 {
-            let why = "needs room for a step of all layers at once, which this device or its limits do not have";
-            return Err(refuse(Schedule::Wavefront, why));
-        }
-    }
-}
-
 /// A plan in the making.
 struct Wavefront<'a> {
-    planner: Planner<'a>,
+    layers: Layers<'a>,
     /// The most steps K of a layer in a wave.
     chunk: usize,
     segments: Vec<Range<usize>>,
@@ -179,9 +209,10 @@ impl Wave {
 }
 
 impl<'a> Wavefront<'a> {
-    /// The buffers for segments of at most so many steps.
-    fn new(mut planner: Planner<'a>, steps: usize) -> Self {
-        let (config, Sizes { seq_len, batch }) = (planner.config, planner.sizes);
+    /// The buffers for segments of at most `shape.steps` steps.
+    fn new(request: &Request<'a>, profile: &Profile<'a>, shape: WavefrontShape) -> Self {
+        let (mut recorder, steps) = (Layers::new(request, profile), shape.steps);
+        let (config, Sizes { seq_len, batch }) = (request.config, request.sizes);
         let layers = config.num_layers;
         let chunk = chunk(layers, steps).unwrap_or(1);
         // Whole chunks, but for the last segment.
@@ -190,23 +221,23 @@ impl<'a> Wavefront<'a> {
             .step_by(longest)
             .map(|start| start..(start + longest).min(seq_len))
             .collect();
-        let input = planner.sequence(
+        let input = recorder.sequence(
             "input",
             &segments,
             &[(Axis::Feature, padded(config.input_size))],
             Role::Input,
         );
-        let lengths = planner.buffer("lengths", vec![(Axis::Row, batch)], Role::Input);
+        let lengths = recorder.buffer("lengths", vec![(Axis::Row, batch)], Role::Input);
         let units = padded(config.hidden_size);
         let (of_layers, row) = ((Axis::Layer, layers), (Axis::Row, batch));
         let mut state = |label: &str, units: usize| {
             let whole =
-                planner.buffer(label, vec![of_layers, row, (Axis::Unit, units)], Role::Scratch);
+                recorder.buffer(label, vec![of_layers, row, (Axis::Unit, units)], Role::Scratch);
             let part = |layer: usize| {
                 let axes = vec![(Axis::Direction, 1), row, (Axis::Unit, units)];
                 let spec =
                     BufferSpec { label: format!("layer {layer} {label}"), axes, role: Role::State };
-                planner.recording.part(whole, layer * batch * units, spec)
+                recorder.recording.part(whole, layer * batch * units, spec)
             };
             (whole, (0..layers).map(part).collect::<Vec<_>>())
         };
@@ -222,30 +253,31 @@ impl<'a> Wavefront<'a> {
             let chunk = chunk.min(segment.len());
             let steps = segment.len().div_ceil(chunk) * chunk;
             let axes = vec![of_layers, (Axis::Step, steps), row, (Axis::Unit, units)];
-            let whole = planner.buffer("layer outputs", axes, Role::Scratch);
+            let whole = recorder.buffer("layer outputs", axes, Role::Scratch);
             let axes =
                 vec![(Axis::Step, segment.len()), row, (Axis::Direction, 1), (Axis::Unit, units)];
             let spec = BufferSpec { label: "output".to_owned(), axes, role: Role::Output };
-            output.push(planner.recording.part(whole, (layers - 1) * steps * batch * units, spec));
+            output.push(recorder.recording.part(whole, (layers - 1) * steps * batch * units, spec));
             y.push(whole);
         }
         let steps = longest.div_ceil(chunk) * chunk;
         let (unit, gate) = ((Axis::Unit, config.hidden_size), (Axis::Gate, config.gate_count()));
-        let gates_x = planner.buffer(
+        let gates_x = recorder.buffer(
             "gates_x",
             vec![of_layers, (Axis::Step, steps), row, unit, gate],
             Role::Scratch,
         );
         let (h, c) = ([even.0, odd.0], c.map(|c| c.0));
-        Self { planner, chunk, segments, input, gates_x, h, c, y, output, states, lengths }
+        Self { layers: recorder, chunk, segments, input, gates_x, h, c, y, output, states, lengths }
     }
 
     /// Whether the limits hold the buffers, and a submission the projection of a wave.
-    fn fits(&self, limits: &Limits) -> bool {
-        let Planner { config, sizes, recording, .. } = &self.planner;
+    fn fits(&self) -> bool {
+        let Layers { request, profile, recording, .. } = &self.layers;
+        let (config, batch, limits) = (request.config, request.sizes.batch, profile.limits);
         let steps = self.segments.first().map_or(0, ExactSizeIterator::len);
-        let rows =
-            (config.num_layers - 1).min(steps.div_ceil(self.chunk)) * self.chunk * sizes.batch;
+        let side_by_side = (config.num_layers - 1).min(steps.div_ceil(self.chunk));
+        let rows = side_by_side * self.chunk * batch;
         let columns = (config.hidden_size * config.gate_count()) as u64;
         let work = columns.saturating_mul((rows * padded(config.hidden_size)) as u64);
         recording.buffers.iter().all(|spec| spec.size() <= limits.max_binding())
@@ -254,60 +286,52 @@ impl<'a> Wavefront<'a> {
     }
 
     /// All commands.
-    fn record(&mut self) -> Result<()> {
+    fn record(&mut self, kernel: &Specialised) -> Result<()> {
+        let num_layers = self.layers.request.config.num_layers;
         for (segment, range) in self.segments.clone().into_iter().enumerate() {
             let steps = range.len();
             let place = Place { layer: 0, first_step: range.start };
-            for projection in self.planner.input_projection(
-                place,
-                steps,
-                [self.input[segment]; 2],
-                self.gates_x,
-            )? {
-                self.push(Command::Dispatch(projection));
+            let x = [self.input[segment]; 2];
+            for projection in self.layers.input_projection(place, steps, x, self.gates_x)? {
+                self.layers.push(Command::Dispatch(projection));
             }
             let chunk = self.chunk.min(steps);
             let chunks = steps.div_ceil(chunk);
-            let waves = chunks + self.planner.config.num_layers - 1;
+            let waves = chunks + num_layers - 1;
             for index in 0..waves {
                 let wave = Wave { index, first_step: range.start, chunks, chunk };
                 if index > 0 {
                     let projection = self.projection(wave, self.y[segment])?;
-                    self.push(Command::Dispatch(projection));
+                    self.layers.push(Command::Dispatch(projection));
                 }
-                // In the last wave there is no layer but the last one, and of its steps what the others left.
+                // In the last wave only the last layer is left, with the steps that remain.
                 let count = if index + 1 < waves { chunk } else { steps - (chunks - 1) * chunk };
-                let by_parity = [0, 1].map(|parity| self.step(wave, parity, self.y[segment]));
-                let [even, odd] = by_parity;
-                let by_parity = [vec![even?], vec![odd?]];
-                self.push(Command::Steps {
-                    count: count as u32,
-                    first_step: self.planner.turns as u32,
-                    by_parity,
-                });
-                self.planner.turns += count;
+                let by_parity = [
+                    vec![self.step(kernel, wave, 0, self.y[segment])?],
+                    vec![self.step(kernel, wave, 1, self.y[segment])?],
+                ];
+                let (count_u32, first_step) = (count as u32, self.layers.turns as u32);
+                self.layers.push(Command::Steps { count: count_u32, first_step, by_parity });
+                self.layers.turns += count;
             }
         }
         Ok(())
     }
 
-    fn push(&mut self, command: Command) {
-        self.planner.recording.commands.push(command);
-    }
-
-    /// The projection of what the layers above the first read in a wave: what the one below wrote in the wave before.
+    /// The projection of the input of the layers above the first in a wave: what the layer below
+    /// wrote in the wave before.
     fn projection(&self, wave: Wave, y: BufferId) -> Result<Dispatch> {
-        let Planner { config, weights, sizes, limits, tuning, .. } = self.planner;
-        let within = wave.layers(config.num_layers);
-        let layers = within.start.max(1)..within.end;
-        let (batch, columns) = (sizes.batch, config.hidden_size * config.gate_count());
+        let Layers { request, profile, .. } = &self.layers;
+        let (config, batch) = (request.config, request.sizes.batch);
+        let inside = wave.layers(config.num_layers);
+        let layers = inside.start.max(1)..inside.end;
+        let columns = config.hidden_size * config.gate_count();
         let rows = wave.chunk * batch;
-        let quads = padded(config.hidden_size) / 4;
-        let (shape, overrides) =
-            LinearShape::of([rows, columns, layers.len()], quads, activation::NONE, limits, tuning);
+        let weights = request.weights.storage().read_as();
+        let shape = LinearShape::choose([rows, columns, layers.len()], weights, profile.limits);
         // From a layer's steps of this wave to those of the next layer.
         let distance = (wave.steps() - wave.chunk) * batch;
-        let [shard] = weights.layer(layers.start) else {
+        let [shard] = request.weights.layer(layers.start) else {
             unreachable!("layers of a stack have one shard")
         };
         let dims = LinearDims {
@@ -315,67 +339,61 @@ impl<'a> Wavefront<'a> {
             batch: batch as u32,
             directions: layers.len() as u32,
             columns: columns as u32,
-            parts: 1,
-            part_quads: quads as u32,
+            halves: 1,
+            half_quads: (padded(config.hidden_size) / 4) as u32,
             y_row_stride: columns as u32,
             y_direction_stride: (distance * columns) as u32,
             y_offset: (wave.start(layers.start) * batch * columns) as u32,
             row_tiles: rows.div_ceil(shape.rows) as u32,
             column_tiles: columns.div_ceil(shape.columns) as u32,
-            slot: shard.input_slot as u32,
+            weight_base: shard.input_base as u32,
             // The same steps of the layer below.
             x_first_row: ((wave.start(layers.start) - wave.steps()) * batch) as u32,
             x_direction_rows: distance as u32,
             pad: [0; 2],
         };
-        self.planner.dispatch(
+        let tiles = u64::from(dims.row_tiles) * u64::from(dims.column_tiles);
+        self.layers.dispatch(
             shape.kernel,
             Place { layer: layers.start, first_step: wave.first_step },
-            overrides,
+            shape.overrides,
             Dims::Linear(dims),
             vec![y, y, shard.weight_ih, shard.bias, self.gates_x],
-            u64::from(dims.row_tiles) * u64::from(dims.column_tiles) * layers.len() as u64,
+            tiles * layers.len() as u64,
         )
     }
 
-    /// A step of all layers in a wave, as it is where `h` has the given parity.
-    fn step(&self, wave: Wave, parity: usize, y: BufferId) -> Result<Dispatch> {
-        let Planner { config, weights, .. } = self.planner;
-        let kernel = match config.kind {
-            Kind::RnnTanh | Kind::RnnRelu => &kernel::STEP_RNN_WAVE,
-            Kind::Gru => &kernel::STEP_GRU_WAVE,
-            Kind::Lstm => &kernel::STEP_LSTM_WAVE,
-        };
+    /// A step of all layers in a wave, where `h` has the given parity.
+    fn step(
+        &self,
+        kernel: &Specialised,
+        wave: Wave,
+        parity: usize,
+        y: BufferId,
+    ) -> Result<Dispatch> {
+        let Request { config, weights, .. } = self.layers.request;
         let [shard] = weights.layer(0) else { unreachable!("layers of a stack have one shard") };
-        let place =
-            Place { layer: wave.layers(config.num_layers).start, first_step: wave.first_step };
-        let width = Width {
-            state_quads: padded(config.hidden_size) / 4,
-            hidden_size: config.hidden_size,
-            slot: 0,
-        };
+        let layer = wave.layers(config.num_layers).start;
+        let place = Place { layer, first_step: wave.first_step };
+        let sums = Sums { over: config.hidden_size, units: config.hidden_size };
         let dims = StepDims {
             directions: config.num_layers as u32,
             first_index: (wave.index * wave.chunk) as u32,
-            lag: wave.chunk as u32,
+            layer_delay: wave.chunk as u32,
             steps: wave.steps() as u32,
-            ..self.planner.step_dims(place, width, shard.units.clone())
+            ..step::step_dims(&self.layers, place, sums, shard.units.clone())
         };
-        let mut bindings = vec![
-            self.gates_x,
-            shard.weight_hh,
-            self.h[parity],
-            self.h[1 - parity],
-            y,
-            self.lengths,
-        ];
+        let (h_in, h_out) = (self.h[parity], self.h[1 - parity]);
+        let mut bindings = vec![self.gates_x, shard.weight_hh, h_in, h_out, y, self.lengths];
         bindings.extend(self.c.or(shard.bias_hn));
-        self.planner.unit_dispatch(kernel, place, dims, bindings)
+        step::dispatch(&self.layers, kernel, place, dims, bindings)
     }
 
-    fn into_plan(self, schedule: Choice) -> Plan {
-        let Self { planner, segments, input, lengths, states, output, .. } = self;
-        let Planner { sizes, turns, recording, .. } = planner;
+    fn into_plan(self, schedule: Decision) -> Plan {
+        let Self { layers, segments, input, lengths, states, output, .. } = self;
+        let Layers { request, turns, recording, .. } = layers;
+        let sizes = request.sizes;
+        let dropout = None;
         Plan {
             sizes,
             schedule,
@@ -383,7 +401,7 @@ impl<'a> Wavefront<'a> {
             segments,
             input,
             lengths,
-            dropout: None,
+            dropout,
             states,
             turns,
             output,
@@ -393,26 +411,27 @@ impl<'a> Wavefront<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{chunk, dispatches, side_by_side};
+    use super::{chunk, dispatches};
     use crate::Config;
     use crate::kernel::Schedule;
     use crate::params::validate::Sizes;
     use crate::perf::calibration::Calibration;
     use crate::plan::limits::Limits;
-    use crate::plan::{Choice, Tuning, WeightLayout, choose};
+    use crate::plan::{Decision, Profile, Request, Target, WeightLayout, plan};
     use crate::wgpu::DeviceType;
 
-    /// What runs a stack of LSTMs of 256 units on a discrete GPU.
-    fn taken(num_layers: usize, seq_len: usize, dispatch_us: f64) -> Option<Choice> {
+    /// The decision for a stack of LSTMs of 256 units on a discrete GPU, if it is a wavefront.
+    fn taken(num_layers: usize, seq_len: usize, dispatch_us: f64) -> Option<Decision> {
         let config = Config::lstm(256, 256).num_layers(num_layers);
         let limits = Limits::of(&wgpu::Limits::defaults(), false);
         let weights = WeightLayout::new(&config, &limits).expect("it fits");
-        let calibration =
-            Calibration { dispatch_us, ..Calibration::typical_of(Some(DeviceType::DiscreteGpu)) };
-        let choice =
-            choose(Schedule::Auto, &config, &weights, 1, &limits, Tuning::default(), &calibration);
+        let typical = Calibration::typical_of(Some(DeviceType::DiscreteGpu));
+        let calibration = &Calibration { dispatch_us, ..typical };
+        let profile = Profile { limits: &limits, calibration, target: Target::Gpu };
         let sizes = Sizes { seq_len, batch: 1 };
-        side_by_side(&choice.expect("auto always runs"), &config, &weights, sizes, &calibration)
+        let request = Request { config: &config, weights: &weights, sizes, training: false };
+        let plan = plan(&request, &profile, Schedule::Auto).expect("auto always runs");
+        Some(plan.schedule).filter(|decision| decision.schedule == Schedule::Wavefront)
     }
 
     #[test]

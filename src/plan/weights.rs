@@ -32,9 +32,9 @@ pub struct LayerShard {
     pub bias_hn: Option<BufferId>,
     /// How many parts of lower layers come before this one's in `weight_ih` and `bias`: layer 0's input is of another
     /// width than the others', so that it has these for itself.
-    pub input_slot: usize,
+    pub input_base: usize,
     /// How many parts of lower layers come before this one's in `weight_hh` and `bias_hn`.
-    pub state_slot: usize,
+    pub state_base: usize,
 }
 
 /// The buffer of some units of one layer's projected state, both directions in it.
@@ -188,8 +188,8 @@ impl WeightLayout {
                     Part::WeightHh { features: config.state_size() },
                 ),
                 bias_hn,
-                input_slot: 0,
-                state_slot: 0,
+                input_base: 0,
+                state_base: 0,
                 units,
             });
             let shards = shards.collect();
@@ -231,15 +231,15 @@ impl WeightLayout {
         let bias_hn = (config.kind == Kind::Gru).then(|| add(&layers, Part::BiasHn));
         let shard = |layer: usize| {
             let (weight_ih, bias) = inputs[layer.min(1)];
-            let (input_slot, state_slot) = (layer.saturating_sub(1), layer);
+            let (input_base, state_base) = (layer.saturating_sub(1), layer);
             vec![LayerShard {
                 units: units.clone(),
                 weight_ih,
                 bias,
                 weight_hh,
                 bias_hn,
-                input_slot,
-                state_slot,
+                input_base,
+                state_base,
             }]
         };
         self.layers = layers.map(shard).collect();

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use libtest_mimic::Failed;
-use wgpu_rnn::Device;
 use wgpu_rnn::internals::engine::session::{Session, Weights};
-use wgpu_rnn::internals::kernel::Kernel;
 use wgpu_rnn::internals::kernel::uniforms::Dims;
+use wgpu_rnn::internals::kernel::{Family, Kernel, Overrides};
 use wgpu_rnn::internals::plan::check_kernel;
 use wgpu_rnn::internals::plan::recording::{
     Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role,
 };
+use wgpu_rnn::{Device, WeightType};
 
 use crate::ensure;
 
@@ -38,16 +38,16 @@ impl ByHand {
     /// A dispatch of `workgroups` workgroups, once for each of `steps`.
     pub fn dispatch(
         &mut self,
-        (kernel, overrides): (&'static Kernel, &[(&'static str, u32)]),
+        (family, overrides): (Family, Overrides),
         dims: Dims,
         bindings: &[BufferId],
         workgroups: [u32; 3],
         steps: u32,
     ) {
         let dispatch = Dispatch {
-            kernel,
+            kernel: Kernel::new(family, WeightType::F32),
             place: Place::default(),
-            overrides: overrides.to_vec(),
+            overrides,
             dims,
             bindings: bindings.to_vec(),
             workgroups,
@@ -175,4 +175,51 @@ pub fn comparisons_can_fail() -> Result<(), Failed> {
         !accepts(as_often_as("", 1, 100, 0.0)) && !accepts(as_often_as("", 99, 100, 1.0)),
         "what cannot be is not",
     )
+}
+
+/// Runs WGSL whose entry point is `main` and whose one binding, 0, holds `values`, on a GPU.
+pub fn run_text(
+    device: &Device,
+    wgsl: &str,
+    values: &[f32],
+    workgroups: u32,
+) -> Result<Vec<f32>, Failed> {
+    let (gpu, queue) = device.wgpu().ok_or("WGSL runs on adapters")?;
+    let size = size_of_val(values) as u64;
+    let buffer = |usage| {
+        let (label, mapped_at_creation) = (Some("by hand"), false);
+        gpu.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation })
+    };
+    let (both, read) = (wgpu::BufferUsages::COPY_SRC, wgpu::BufferUsages::MAP_READ);
+    let to = wgpu::BufferUsages::COPY_DST;
+    let (storage, staging) = (buffer(wgpu::BufferUsages::STORAGE | both | to), buffer(read | to));
+    queue.write_buffer(&storage, 0, bytemuck::cast_slice(values));
+    let source = wgpu::ShaderSource::Wgsl(wgsl.into());
+    let module = gpu.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
+    let pipeline = gpu.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some("by hand"),
+        layout: None,
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions::default(),
+        cache: None,
+    });
+    let group = gpu.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some("by hand"),
+        layout: &pipeline.get_bind_group_layout(0),
+        entries: &[wgpu::BindGroupEntry { binding: 0, resource: storage.as_entire_binding() }],
+    });
+    let mut encoder = gpu.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &group, &[]);
+        pass.dispatch_workgroups(workgroups, 1, 1);
+    }
+    encoder.copy_buffer_to_buffer(&storage, 0, &staging, 0, size);
+    queue.submit([encoder.finish()]);
+    staging.slice(..).map_async(wgpu::MapMode::Read, |_| {});
+    gpu.poll(wgpu::PollType::wait_indefinitely())?;
+    let mapped = staging.slice(..).get_mapped_range()?;
+    Ok(bytemuck::cast_slice(&mapped).to_vec())
 }

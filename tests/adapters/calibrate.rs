@@ -3,11 +3,13 @@
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::diagnostics::bench::{Options, Outcome, Prepared, Shape};
-use wgpu_rnn::internals::diagnostics::calibrate::kernels::{
-    BANDWIDTH, BARRIER, BLOCK_TILES, CHAIN, MULTIPLY_ADD, TILE_QUADS, WORKGROUP_SIZE,
-};
 use wgpu_rnn::internals::diagnostics::calibrate::measure;
+use wgpu_rnn::internals::kernel::families::{
+    BANDWIDTH_BLOCK_TILES as BLOCK_TILES, BANDWIDTH_TILE_QUADS as TILE_QUADS,
+    PROBE_WORKGROUP as WORKGROUP_SIZE,
+};
 use wgpu_rnn::internals::kernel::uniforms::{Dims, ProbeDims};
+use wgpu_rnn::internals::kernel::{Family, Overrides};
 use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::internals::params::validate::Sizes;
 use wgpu_rnn::internals::perf::calibration::Calibration;
@@ -110,13 +112,19 @@ pub fn twins(target: &Target) -> Result<(), Failed> {
     let mut by_hand = ByHand::default();
     let (x, y) =
         (by_hand.buffer(random(1, WORKGROUP_SIZE)), by_hand.buffer(vec![0.0; WORKGROUP_SIZE]));
-    by_hand.dispatch((&CHAIN, &[]), dims(3, 2), &[x, y], [1, 1, 1], 5);
+    by_hand.dispatch((Family::Chain, Overrides::default()), dims(3, 2), &[x, y], [1, 1, 1], 5);
     alike("chain", &device, &by_hand, y)?;
 
     for iterations in [0, 1, 63, 1_000] {
         let mut by_hand = ByHand::default();
         let y = by_hand.buffer(random(2, WORKGROUP_SIZE));
-        by_hand.dispatch((&BARRIER, &[]), dims(iterations, 2), &[y], [1, 1, 1], 1);
+        by_hand.dispatch(
+            (Family::Barrier, Overrides::default()),
+            dims(iterations, 2),
+            &[y],
+            [1, 1, 1],
+            1,
+        );
         alike(&format!("barrier {iterations}"), &device, &by_hand, y)?;
     }
     // Fewer and more workgroups than blocks, and visits that go round.
@@ -125,13 +133,25 @@ pub fn twins(target: &Target) -> Result<(), Failed> {
         let x = by_hand.buffer(random(3, blocks * BLOCK_TILES * TILE_QUADS * 4));
         let y = by_hand.buffer(vec![0.0; groups * TILE_QUADS]);
         let dims = dims(iterations, (blocks * BLOCK_TILES) as u32);
-        by_hand.dispatch((&BANDWIDTH, &[]), dims, &[x, y], [groups as u32, 1, 1], 1);
+        by_hand.dispatch(
+            (Family::Bandwidth, Overrides::default()),
+            dims,
+            &[x, y],
+            [groups as u32, 1, 1],
+            1,
+        );
         alike(&format!("bandwidth {blocks} {groups}"), &device, &by_hand, y)?;
     }
     for iterations in [0, 1, 2, 100] {
         let mut by_hand = ByHand::default();
         let y = by_hand.buffer(random(4, 3 * WORKGROUP_SIZE * 4));
-        by_hand.dispatch((&MULTIPLY_ADD, &[]), dims(iterations, 2), &[y], [3, 1, 1], 1);
+        by_hand.dispatch(
+            (Family::MultiplyAdd, Overrides::default()),
+            dims(iterations, 2),
+            &[y],
+            [3, 1, 1],
+            1,
+        );
         alike(&format!("multiply_add {iterations}"), &device, &by_hand, y)?;
     }
     Ok(())

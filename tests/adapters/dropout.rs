@@ -2,8 +2,8 @@
 
 use libtest_mimic::Failed;
 use wgpu_rnn::Device;
-use wgpu_rnn::internals::kernel::DROPOUT;
 use wgpu_rnn::internals::kernel::uniforms::{Dims, DropoutDims};
+use wgpu_rnn::internals::kernel::{Family, Overrides};
 use wgpu_rnn::internals::params::random::{Mt19937, dropout_constants, philox4x32};
 
 use crate::by_hand::{ByHand, as_often_as, comparisons_can_fail, same_bits};
@@ -50,7 +50,13 @@ impl Segment {
         };
         let workgroups =
             device.limits().fold_workgroups("dropout", self.len().div_ceil(4 * 64) as u64)?;
-        by_hand.dispatch((&DROPOUT, &[]), Dims::Dropout(dims), &[settings, y], workgroups, 1);
+        by_hand.dispatch(
+            (Family::Dropout, Overrides::default()),
+            Dims::Dropout(dims),
+            &[settings, y],
+            workgroups,
+            1,
+        );
         by_hand.run(device, [y]).map(|[y]| y)
     }
 

@@ -2,8 +2,8 @@
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::internals::kernel::EMBED;
 use wgpu_rnn::internals::kernel::uniforms::{Dims, EmbedDims};
+use wgpu_rnn::internals::kernel::{Family, Overrides};
 use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::{Embedding, Error, StateDict, Tensor};
 
@@ -33,7 +33,13 @@ pub fn shards(target: &Target) -> Result<(), Failed> {
             let dims = EmbedDims { rows, first_token, tokens: shard.len() as u32, quads };
             let workgroups =
                 device.limits().fold_workgroups("embed", u64::from((rows * quads).div_ceil(64)))?;
-            by_hand.dispatch((&EMBED, &[]), Dims::Embed(dims), &bindings, workgroups, 1);
+            by_hand.dispatch(
+                (Family::Embed, Overrides::default()),
+                Dims::Embed(dims),
+                &bindings,
+                workgroups,
+                1,
+            );
             let row = |&token: &u32| match shard.contains(&token) {
                 true => weight[token as usize * width..][..width].to_vec(),
                 false => vec![7.0; width],

@@ -6,6 +6,7 @@ use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::engine::session::{Session, Weights};
 use wgpu_rnn::internals::kernel::uniforms::Dims;
+use wgpu_rnn::internals::kernel::{Family, Kernel};
 use wgpu_rnn::internals::plan::recording::{Command, Dispatch};
 use wgpu_rnn::{Config, Device, Error, Params, Rnn, Tensor};
 
@@ -76,8 +77,8 @@ pub fn refused_by_the_driver(target: &Target) -> Result<(), Failed> {
     with(&|_| {})?;
     type Case<'a> = (&'a str, &'a str, &'a dyn Fn(&mut Dispatch));
     let cases: [Case<'_>; 3] = [
-        ("an override that there is not", "building a pipeline", &|d| {
-            d.overrides.push(("NONSENSE", 1))
+        ("a kernel without its cell", "building a pipeline", &|d| {
+            d.kernel = Kernel { family: Family::Step, cell: None, ..d.kernel }
         }),
         ("a binding too few", "binding buffers", &|d| d.bindings.truncate(2)),
         ("more workgroups than an axis has", "running a recording", &|d| {

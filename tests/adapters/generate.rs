@@ -2,7 +2,8 @@
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::internals::kernel::SAMPLE_SITE;
+use wgpu_rnn::internals::kernel::Family;
+use wgpu_rnn::internals::kernel::families::SAMPLE_SITE;
 use wgpu_rnn::internals::params::random::philox4x32;
 use wgpu_rnn::language_model::{
     GenerateOptions, Generator, LanguageModel, LanguageModelConfig, LanguageModelParams,
@@ -211,7 +212,8 @@ pub fn limits(target: &Target) -> Result<(), Failed> {
         if value == 1024 {
             let commands = model.plan_generation(3, 4)?.layers.recording.commands;
             let dispatches = commands.iter().flat_map(|command| command.dispatches(0));
-            let shards = dispatches.filter(|dispatch| dispatch.kernel.name == "embed").count();
+            let shards =
+                dispatches.filter(|dispatch| dispatch.kernel.family == Family::Embed).count();
             ensure(shards == 3, format!("{shards} shards of the table"))?;
         }
         let got = generated(&model, &prompts, &options(), 20)?;

@@ -90,23 +90,6 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What is tested as a GPU's is laid out as a GPU's: the lanes of a unit share its sum.
-pub fn laid_out_as_on_a_gpu(target: &Target) -> Result<(), Failed> {
-    let device = target.device()?;
-    let rnn = target.rnn(&device, &Params::init(&Config::lstm(3, 33).num_layers(2), 0)?)?;
-    let plan = rnn.plan(5, 2)?;
-    let dispatches = plan.recording.commands.iter().flat_map(|command| command.dispatches(0));
-    let overrides = dispatches.flat_map(|dispatch| &dispatch.overrides);
-    let held = overrides.clone().find(|(name, _)| *name == "HELD").map(|(_, held)| *held == 1);
-    ensure(held.unwrap_or(true), "weights of 33 units are held")?;
-    let lanes: Vec<u32> =
-        overrides.filter(|(name, _)| *name == "LANES").map(|(_, lanes)| *lanes).collect();
-    ensure(
-        !lanes.is_empty() && lanes.iter().all(|&lanes| lanes > 1),
-        format!("lanes of a unit: {lanes:?}"),
-    )
-}
-
 /// Sums of as many terms as plans allow one invocation on this adapter: if the driver stopped a loop early, as Mesa's
 /// software driver does after 65,535 iterations, every result would be too small.
 pub fn loop_canary(target: &Target) -> Result<(), Failed> {

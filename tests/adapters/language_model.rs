@@ -180,7 +180,7 @@ fn dispatches(plan: &LanguageModelPlan, kernel: &str) -> usize {
     let commands = plan.layers.recording.commands.iter();
     commands
         .flat_map(|command| command.dispatches(0))
-        .filter(|dispatch| dispatch.kernel.name == kernel)
+        .filter(|dispatch| dispatch.kernel.name() == kernel)
         .count()
 }
 

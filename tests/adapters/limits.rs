@@ -1,6 +1,6 @@
 //! Sizes beyond what one binding, one dispatch or one invocation takes.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
@@ -123,12 +123,9 @@ pub fn shards_and_passes(target: &Target) -> Result<(), Failed> {
         ensure(plan.sizes.batch < 64, format!("one pass takes {} rows", plan.sizes.batch))?;
         let kernels = if proj_size == 0 { 1 } else { 2 };
         let sharded = |dispatches: &[Dispatch]| {
-            let of = |kernel: &str| {
-                dispatches.iter().filter(|dispatch| dispatch.kernel.name == kernel).count()
-            };
-            let names: BTreeSet<_> =
-                dispatches.iter().map(|dispatch| dispatch.kernel.name).collect();
-            names.len() == kernels && names.iter().all(|name| of(name) > 1)
+            let of = |kernel| dispatches.iter().filter(|one| one.kernel == kernel).count();
+            let all: HashSet<_> = dispatches.iter().map(|dispatch| dispatch.kernel).collect();
+            all.len() == kernels && all.into_iter().all(|kernel| of(kernel) > 1)
         };
         let mut steps = plan.recording.commands.iter().filter_map(|command| match command {
             Command::Steps { by_parity, .. } => Some(&by_parity[0]),

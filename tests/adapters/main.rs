@@ -74,17 +74,12 @@ enum Machine {
 struct Target {
     machine: Machine,
     schedule: Schedule,
-    /// Whether kernels are laid out as on a GPU, where the adapter is none.
-    as_gpu: bool,
 }
 
 impl Target {
     fn open(&self, options: &OpenOptions) -> Result<Device, Failed> {
         Ok(match &self.machine {
             Machine::Cpu => Device::cpu_with(options)?,
-            Machine::Adapter(entry) if self.as_gpu => {
-                Device::from_adapter(entry, &options.clone().as_gpu())?
-            }
             Machine::Adapter(entry) => Device::from_adapter(entry, options)?,
         })
     }
@@ -227,23 +222,6 @@ const OF_SCHEDULES: &[(&str, Test)] = &[
 /// The same for adapters alone.
 const OF_SCHEDULES_ON_ADAPTERS: &[(&str, Test)] = &[("kernels_in_lockstep", kernels::lockstep)];
 
-/// What a software adapter does with kernels as GPUs run them, so that those are tested where there is no GPU. Kernels of
-/// `step_tiled` are the same everywhere.
-const AS_A_GPU: &[(&str, Test)] = &[
-    ("laid_out_as_on_a_gpu", kernels::laid_out_as_on_a_gpu),
-    ("fixtures", cases::fixtures),
-    ("conformance", cases::conformance),
-    ("nan_stays_in_its_row", activation::nan_stays_in_its_row),
-    ("networks_against_the_definition", networks::against_the_definition),
-    ("rows_of_different_length", networks::lengths),
-    ("same_bits_on_every_run", networks::same_bits),
-    ("pieces_of_time_change_no_bit", invariance::pieces_of_time),
-    ("rows_do_not_depend_on_the_batch", invariance::rows_of_a_batch),
-    ("chunks_of_time", limits::chunks),
-    ("slots_of_a_pool_are_streams", pool::slots_are_streams),
-    ("kernels_in_lockstep", kernels::lockstep),
-];
-
 /// Tests of adapters alone: the CPU's engine is what they compare with.
 const ON_ADAPTERS: &[(&str, Test)] = &[
     ("devices_that_the_program_brought", brought::same_numbers),
@@ -286,8 +264,7 @@ fn main() {
     let mut add = |name: &str,
                    tests: &[(&'static str, Test)],
                    machine: Option<&Machine>,
-                   schedule: Schedule,
-                   as_gpu: bool| {
+                   schedule: Schedule| {
         for (test, run) in tests {
             // A wavefront has no directions to swap.
             if schedule == Schedule::Wavefront && *test == "time_reversed_swaps_directions" {
@@ -302,12 +279,10 @@ fn main() {
                 matches!(machine, Some(Machine::Adapter(entry)) if !memory::is_counted(entry));
             let ignored =
                 no_data || (of_memory && uncounted) || (machine.is_none() && !adapters::required());
-            let target =
-                machine.map(|machine| Target { machine: machine.clone(), schedule, as_gpu });
-            let title = match (schedule, as_gpu) {
-                (Schedule::Auto, _) => format!("{name}::{test}"),
-                (_, false) => format!("{name}::{schedule}::{test}"),
-                (_, true) => format!("{name}::as_a_gpu::{schedule}::{test}"),
+            let target = machine.map(|machine| Target { machine: machine.clone(), schedule });
+            let title = match schedule {
+                Schedule::Auto => format!("{name}::{test}"),
+                _ => format!("{name}::{schedule}::{test}"),
             };
             let trial = Trial::test(title, move || match &target {
                 Some(target) => run(target),
@@ -318,10 +293,8 @@ fn main() {
     };
     let schedules: Vec<Schedule> =
         Schedule::ALL.into_iter().filter(|s| *s != Schedule::Auto).collect();
-    add("cpu", EVERYWHERE, Some(&Machine::Cpu), Schedule::Auto, false);
-    schedules
-        .iter()
-        .for_each(|schedule| add("cpu", OF_SCHEDULES, Some(&Machine::Cpu), *schedule, false));
+    add("cpu", EVERYWHERE, Some(&Machine::Cpu), Schedule::Auto);
+    schedules.iter().for_each(|schedule| add("cpu", OF_SCHEDULES, Some(&Machine::Cpu), *schedule));
     let mut wanted: Vec<(String, Option<Machine>)> = adapters::wanted()
         .into_iter()
         .map(|wanted| (wanted.name, wanted.entry.map(|entry| Machine::Adapter(Box::new(entry)))))
@@ -332,21 +305,14 @@ fn main() {
     }
     for (name, machine) in &wanted {
         let machine = machine.as_ref();
-        add(name, EVERYWHERE, machine, Schedule::Auto, false);
-        add(name, ON_ADAPTERS, machine, Schedule::Auto, false);
+        add(name, EVERYWHERE, machine, Schedule::Auto);
+        add(name, ON_ADAPTERS, machine, Schedule::Auto);
         if name.to_lowercase().contains("swiftshader") {
-            add(name, ON_SWIFTSHADER, machine, Schedule::Auto, false);
+            add(name, ON_SWIFTSHADER, machine, Schedule::Auto);
         }
         for schedule in &schedules {
-            add(name, OF_SCHEDULES, machine, *schedule, false);
-            add(name, OF_SCHEDULES_ON_ADAPTERS, machine, *schedule, false);
-            let software = machine.is_none_or(|machine| match machine {
-                Machine::Cpu => false,
-                Machine::Adapter(entry) => entry.is_software(),
-            });
-            if software && *schedule != Schedule::StepTiled {
-                add(name, AS_A_GPU, machine, *schedule, true);
-            }
+            add(name, OF_SCHEDULES, machine, *schedule);
+            add(name, OF_SCHEDULES_ON_ADAPTERS, machine, *schedule);
         }
     }
     libtest_mimic::run(&arguments, trials).exit();

@@ -141,13 +141,8 @@ pub fn elsewhere(target: &Target) -> Result<(), Failed> {
             adapters::wanted().into_iter().filter_map(|wanted| wanted.entry).map(|entry| Target {
                 machine: Machine::Adapter(Box::new(entry)),
                 schedule: target.schedule,
-                as_gpu: false,
             });
-        let again = others.chain([Target {
-            machine: Machine::Cpu,
-            schedule: target.schedule,
-            as_gpu: false,
-        }]);
+        let again = others.chain([Target { machine: Machine::Cpu, schedule: target.schedule }]);
         let mut same = 0;
         for there in again {
             let new = there.device()?;

@@ -1,10 +1,11 @@
 //! The kernel `sample` against the definition in f64 and against chance.
 
 use libtest_mimic::Failed;
-use wgpu_rnn::Device;
+use wgpu_rnn::internals::kernel::families::{NO_TOKEN, SAMPLE_SITE};
 use wgpu_rnn::internals::kernel::uniforms::{Dims, SampleDims};
-use wgpu_rnn::internals::kernel::{NO_TOKEN, SAMPLE, SAMPLE_SITE};
+use wgpu_rnn::internals::kernel::{Family, Kernel, Overrides};
 use wgpu_rnn::internals::params::random::{Mt19937, philox4x32};
+use wgpu_rnn::{Device, WeightType};
 
 use crate::by_hand::{ByHand, as_often_as, comparisons_can_fail, to_words};
 use crate::{Target, ensure};
@@ -47,7 +48,10 @@ impl Sampler {
         let dims =
             Dims::Sample(SampleDims { batch, columns: logits.len() as u32 / batch, pad: [0; 2] });
         let workgroups = device.limits().fold_workgroups("sample", u64::from(batch))?;
-        let kernel = (&SAMPLE, &[("WORKGROUP_SIZE", self.workgroup_size)][..]);
+        let kernel = (
+            Family::Sample,
+            Overrides { workgroup_size: self.workgroup_size, ..Overrides::default() },
+        );
         by_hand.dispatch(kernel, dims, &bindings, workgroups, steps);
         let [next, tokens] =
             by_hand.run(device, [bindings[2], bindings[3]])?.map(|values| to_words(&values));
@@ -272,7 +276,8 @@ pub fn canary(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let columns = 32 * 1_708;
     let dims = Dims::Sample(SampleDims { batch: 1, columns: columns as u32, pad: [0; 2] });
-    let iterations = (SAMPLE.loop_iterations)(&dims, &[("WORKGROUP_SIZE", 32)]);
+    let iterations = Kernel::new(Family::Sample, WeightType::F32)
+        .loop_iterations(&dims, &Overrides { workgroup_size: 32, ..Overrides::default() });
     ensure((59_800..=60_000).contains(&iterations), format!("{iterations} iterations"))?;
     let mut logits = vec![0.0; columns];
     logits[columns - 1] = 60.0;

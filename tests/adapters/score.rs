@@ -3,12 +3,12 @@
 use std::f32::consts::SQRT_2;
 
 use libtest_mimic::Failed;
-use wgpu_rnn::Device;
-use wgpu_rnn::internals::kernel::uniforms::{Dims, EmbedDims, ScoreDims};
-use wgpu_rnn::internals::kernel::{Binding, EMBED, Kernel, SCORE};
+use wgpu_rnn::internals::kernel::uniforms::{Dims, NllDims};
+use wgpu_rnn::internals::kernel::{Family, Kernel, Overrides};
 use wgpu_rnn::internals::params::random::Mt19937;
+use wgpu_rnn::{Device, WeightType};
 
-use crate::by_hand::{ByHand, close, comparisons_can_fail, same_bits};
+use crate::by_hand::{ByHand, close, comparisons_can_fail, run_text, same_bits};
 use crate::{Target, ensure};
 
 /// Logits of a row; ugly numbers besides powers of two.
@@ -24,7 +24,7 @@ fn score(
 ) -> Result<Vec<f32>, Failed> {
     let mut by_hand = ByHand::default();
     let rows = targets.len() as u32;
-    let dims = Dims::Score(ScoreDims { rows, columns: logits.len() as u32 / rows, pad: [0; 2] });
+    let dims = Dims::Nll(NllDims { rows, columns: logits.len() as u32 / rows, pad: [0; 2] });
     let bindings = [
         by_hand.buffer(logits),
         by_hand.words(targets),
@@ -32,7 +32,7 @@ fn score(
     ];
     let workgroups = device.limits().fold_workgroups("score", u64::from(rows))?;
     by_hand.dispatch(
-        (&SCORE, &[("WORKGROUP_SIZE", workgroup_size)]),
+        (Family::Nll, Overrides { workgroup_size, ..Overrides::default() }),
         dims,
         &bindings,
         workgroups,
@@ -113,9 +113,9 @@ pub fn sure_and_odd_rows(target: &Target) -> Result<(), Failed> {
 pub fn canary(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let columns = 32 * 29_990;
-    let kernel_iterations = (SCORE.loop_iterations)(
-        &Dims::Score(ScoreDims { rows: 1, columns: columns as u32, pad: [0; 2] }),
-        &[("WORKGROUP_SIZE", 32)],
+    let kernel_iterations = Kernel::new(Family::Nll, WeightType::F32).loop_iterations(
+        &Dims::Nll(NllDims { rows: 1, columns: columns as u32, pad: [0; 2] }),
+        &Overrides { workgroup_size: 32, ..Overrides::default() },
     );
     ensure(
         (59_900..=60_000).contains(&kernel_iterations),
@@ -129,26 +129,14 @@ pub fn canary(target: &Target) -> Result<(), Failed> {
 }
 
 /// A kernel of this test alone: the logarithm of every value.
-static LOG: Kernel = Kernel {
-    name: "log",
-    entry: "log_of_each",
-    wgsl: concat!(
-        "struct EmbedDims { rows: u32, first_token: u32, tokens: u32, quads: u32 }
-        @group(0) @binding(0) var<uniform> dims: EmbedDims;
-        @group(0) @binding(1) var<storage, read_write> y: array<f32>;
-        @compute @workgroup_size(64)
-        fn log_of_each(@builtin(global_invocation_id) at: vec3<u32>) {
-            if at.x < dims.rows { y[at.x] = log_exact(y[at.x]); }
-        }",
-        include_str!("../../shaders/shared/log.wgsl"),
-    ),
-    bindings: &[Binding {
-        index: 1,
-        name: "y",
-        access: wgpu_rnn::internals::kernel::Access::ReadWrite,
-    }],
-    ..EMBED
-};
+const LOG: &str = concat!(
+    "@group(0) @binding(0) var<storage, read_write> y: array<f32>;
+    @compute @workgroup_size(64)
+    fn main(@builtin(global_invocation_id) at: vec3<u32>) {
+        if at.x < arrayLength(&y) { y[at.x] = log_exact(y[at.x]); }
+    }",
+    include_str!("../../shaders/lib/log.wgsl"),
+);
 
 /// The logarithm on this adapter is within 2 ulp at every magnitude, near 1 above all.
 pub fn logarithms(target: &Target) -> Result<(), Failed> {
@@ -160,11 +148,7 @@ pub fn logarithms(target: &Target) -> Result<(), Failed> {
         .flat_map(|e| [1.0_f32, 1.2, SQRT_2, SQRT_2.next_up(), 1.9].map(|m| m * 2.0_f32.powi(e)));
     let x: Vec<f32> =
         near_1.chain(around).chain(powers).chain([f32::MAX, f32::INFINITY, f32::NAN]).collect();
-    let mut by_hand = ByHand::default();
-    let y = by_hand.buffer(x.clone());
-    let dims = Dims::Embed(EmbedDims { rows: x.len() as u32, first_token: 0, tokens: 0, quads: 0 });
-    by_hand.dispatch((&LOG, &[]), dims, &[y], [x.len().div_ceil(64) as u32, 1, 1], 1);
-    let [y] = by_hand.run(&device, [y])?;
+    let y = run_text(&device, LOG, &x, x.len().div_ceil(64) as u32)?;
     let mut worst = 0.0_f64;
     for (&x, got) in x.iter().zip(y) {
         let want = f64::from(x).ln();

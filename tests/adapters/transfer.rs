@@ -1,8 +1,8 @@
 //! The kernels `gather` and `scatter`.
 
 use libtest_mimic::Failed;
-use wgpu_rnn::internals::kernel::uniforms::{Dims, TransferDims};
-use wgpu_rnn::internals::kernel::{GATHER, SCATTER};
+use wgpu_rnn::internals::kernel::uniforms::{Dims, PackDims};
+use wgpu_rnn::internals::kernel::{Family, Overrides};
 
 use crate::by_hand::{ByHand, to_words};
 use crate::{Target, ensure};
@@ -28,7 +28,7 @@ pub fn words_find_their_place(target: &Target) -> Result<(), Failed> {
     ] {
         let row_stride = directions * features + apart;
         let step_stride = batch * row_stride + more;
-        let dims = TransferDims {
+        let dims = PackDims {
             steps,
             batch,
             directions,
@@ -59,12 +59,24 @@ pub fn words_find_their_place(target: &Target) -> Result<(), Failed> {
             device.limits().fold_workgroups("transfer", (own.len() as u64).div_ceil(64))?;
         let mut by_hand = ByHand::default();
         let (x, y) = (by_hand.words(&theirs), by_hand.words(&own));
-        by_hand.dispatch((&GATHER, &[]), Dims::Transfer(dims), &[x, y], workgroups, 1);
+        by_hand.dispatch(
+            (Family::Pack, Overrides::default()),
+            Dims::Pack(dims),
+            &[x, y],
+            workgroups,
+            1,
+        );
         let [got] = by_hand.run(&device, [y])?.map(|values| to_words(&values));
         ensure(got == gathered, format!("gather {dims:?}: {got:x?}, want {gathered:x?}"))?;
         let mut by_hand = ByHand::default();
         let (x, y) = (by_hand.words(&own), by_hand.words(&theirs));
-        by_hand.dispatch((&SCATTER, &[]), Dims::Transfer(dims), &[x, y], workgroups, 1);
+        by_hand.dispatch(
+            (Family::Unpack, Overrides::default()),
+            Dims::Pack(dims),
+            &[x, y],
+            workgroups,
+            1,
+        );
         let [got] = by_hand.run(&device, [y])?.map(|values| to_words(&values));
         ensure(got == scattered, format!("scatter {dims:?}: {got:x?}, want {scattered:x?}"))?;
         ensure(features == 0 || (gathered != own && scattered != theirs), "something was moved")?;

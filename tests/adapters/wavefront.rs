@@ -5,8 +5,9 @@ use std::sync::Arc;
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::engine::session::{Session, Weights};
+use wgpu_rnn::internals::kernel::Family;
 use wgpu_rnn::internals::params::validate::Sizes;
-use wgpu_rnn::internals::plan::{Choice, Plan, Storage, WeightLayout, plan};
+use wgpu_rnn::internals::plan::{Plan, Request, Storage, WeightLayout, plan};
 use wgpu_rnn::{
     Config, Device, Error, ForwardOptions, Kind, Params, Rnn, RnnOptions, Schedule, State, Tensor,
     WeightType,
@@ -107,9 +108,11 @@ fn segmented(
 ) -> Result<Option<Device>, Failed> {
     let plan =
         module(device, params, Schedule::Wavefront, WeightType::F32)?.plan(seq_len, batch)?;
-    let wave = |name: &str| name.starts_with("step_") && name.ends_with("_wave");
     let dispatches = || plan.recording.commands.iter().flat_map(|command| command.dispatches(0));
-    ensure(dispatches().any(|dispatch| wave(dispatch.kernel.name)), "the waves' kernels run")?;
+    ensure(
+        dispatches().any(|dispatch| dispatch.kernel.family == Family::StepWave),
+        "the waves' kernels run",
+    )?;
     ensure(
         plan.schedule.schedule == Schedule::Wavefront && plan.segments.len() == 1,
         format!("{:?}", plan.schedule),
@@ -147,14 +150,9 @@ pub fn between_schedules(target: &Target) -> Result<(), Failed> {
             let mut before: Option<(Plan, Session)> = None;
             for (schedule, steps) in schedules.into_iter().zip([0..12, 12..21]) {
                 let sizes = Sizes { seq_len: steps.len(), batch };
-                let plan = plan(
-                    &config,
-                    &layout,
-                    sizes,
-                    device.limits(),
-                    device.tuning(),
-                    &Choice::asked(schedule),
-                )?;
+                let (config, weights_layout) = (&config, &layout);
+                let request = Request { config, weights: weights_layout, sizes, training: false };
+                let plan = plan(&request, &device.profile(), schedule)?;
                 let mut session = Session::new(Arc::new(plan.recording.clone()), &weights)?;
                 session.write(
                     plan.input[0],

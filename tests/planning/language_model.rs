@@ -2,23 +2,26 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::LazyLock;
 
+use wgpu_rnn::internals::kernel::families::COPIES_PER_WORKGROUP;
 use wgpu_rnn::internals::kernel::uniforms::Dims;
-use wgpu_rnn::internals::kernel::{Access, QUADS_PER_WORKGROUP};
+use wgpu_rnn::internals::kernel::{Access, Family};
 use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::internals::params::validate::Sizes;
+use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::internals::plan::recording::{BufferId, Command, Dispatch, Recording, Role};
 use wgpu_rnn::internals::plan::{
-    GenerationPlan, LanguageModelLayout, LanguageModelPlan, MAX_SEGMENT_STEPS, Tuning, Wanted,
-    WeightLayout, plan_generation, plan_pass, steps_per_pass,
+    GenerationPlan, LanguageModelLayout, LanguageModelPlan, MAX_SEGMENT_STEPS, Profile, Target,
+    Wanted, WeightLayout, plan_generation, plan_pass, steps_per_pass,
 };
 use wgpu_rnn::language_model::{LanguageModel, LanguageModelConfig, LanguageModelParams};
 use wgpu_rnn::{Device, Error, Kind};
 
 use crate::soundness::{About, Checker, bound};
 use crate::walk::Walk;
-use crate::{CPU, GPU, SUBGROUPS, assert_names_a_limit, webgpu, with};
+use crate::{assert_names_a_limit, webgpu, with};
 
 // --- what must hold ------------------------------------------------------------------------------------------------
 
@@ -50,17 +53,17 @@ fn around(
                 (dims.first_token + dims.tokens) as usize <= config.ntoken,
                 "{what}: tokens of the vocabulary"
             );
-            (rows * width / 4).div_ceil(QUADS_PER_WORKGROUP) as u64
+            (rows * width / 4).div_ceil(COPIES_PER_WORKGROUP) as u64
         }
         Dims::Dropout(dims) => {
             let values = (dims.steps * dims.batch * dims.directions * dims.quads) as usize * 4;
             assert_eq!((size("settings"), size("y")), (4, values), "{what}: sizes");
-            (values / 4).div_ceil(QUADS_PER_WORKGROUP) as u64
+            (values / 4).div_ceil(COPIES_PER_WORKGROUP) as u64
         }
-        Dims::Score(dims) => {
+        Dims::Nll(dims) => {
             let (rows, columns) = (dims.rows as usize, dims.columns as usize);
             assert_eq!(columns, config.ntoken, "{what}: columns");
-            let sizes = (size("logits"), size("targets"), size("nll"));
+            let sizes = (size("logits"), size("targets"), size("loss"));
             assert_eq!(sizes, (rows * columns, rows, rows), "{what}: sizes");
             rows as u64
         }
@@ -89,9 +92,9 @@ fn assert_written_before_read(what: &str, recording: &Recording) {
         (0..recording.buffers.len()).map(BufferId).filter(given).collect();
     for command in &recording.commands {
         for dispatch in (0..command.count().min(2)).flat_map(|index| command.dispatches(index)) {
-            let name = dispatch.kernel.name;
+            let name = dispatch.kernel.name();
             let in_place = matches!(dispatch.dims, Dims::Dropout(_));
-            for (binding, id) in dispatch.kernel.bindings.iter().zip(&dispatch.bindings) {
+            for (binding, id) in dispatch.kernel.bindings().zip(&dispatch.bindings) {
                 let reads = binding.access == Access::Read || in_place;
                 assert!(
                     !reads || written.contains(id),
@@ -133,44 +136,46 @@ fn assert_tables(what: &str, dispatches: &[&Dispatch], logits: Option<BufferId>,
     assert_covers(&format!("{what}: decoder"), shards, ntoken);
 }
 
+/// A GPU of typical speed with these limits.
+fn profile(limits: &Limits) -> Profile<'_> {
+    static TYPICAL: LazyLock<Calibration> =
+        LazyLock::new(|| Calibration::typical_of(Some(wgpu::DeviceType::DiscreteGpu)));
+    Profile { limits, calibration: &TYPICAL, target: Target::Gpu }
+}
+
 /// A model and the limits that it is planned under.
 struct Planned<'a> {
     config: &'a LanguageModelConfig,
     layout: LanguageModelLayout,
     limits: &'a Limits,
-    tuning: Tuning,
 }
 
 impl<'a> Planned<'a> {
-    fn new(
-        config: &'a LanguageModelConfig,
-        limits: &'a Limits,
-        tuning: Tuning,
-    ) -> Result<Self, Error> {
-        Ok(Self { config, layout: LanguageModelLayout::new(config, limits)?, limits, tuning })
+    fn new(config: &'a LanguageModelConfig, limits: &'a Limits) -> Result<Self, Error> {
+        Ok(Self { config, layout: LanguageModelLayout::new(config, limits)?, limits })
     }
 
     /// Plans the longest pass that fits and checks it. Returns its steps.
     fn check_pass(&self, sizes: Sizes, wanted: Wanted, training: bool) -> Result<usize, Error> {
-        let Self { config, ref layout, limits, tuning } = *self;
+        let Self { config, ref layout, limits } = *self;
         let what = format!("{config:?}, {sizes:?}, {wanted:?}, training {training}");
-        let steps = steps_per_pass(layout, sizes, wanted, training, limits)?;
+        let steps = steps_per_pass(layout, sizes, wanted, training, &profile(limits))?;
         assert!(
             (1..=sizes.seq_len.min(MAX_SEGMENT_STEPS)).contains(&steps),
             "{what}: {steps} steps to a pass"
         );
         let sizes = Sizes { seq_len: steps, ..sizes };
         let LanguageModelPlan { layers, result, .. } =
-            plan_pass(layout, sizes, wanted, training, limits, tuning)?;
+            plan_pass(layout, sizes, wanted, training, &profile(limits))?;
         assert_written_before_read(&what, &layers.recording);
         let dispatches: Vec<&Dispatch> =
             layers.recording.commands.iter().flat_map(|c| c.dispatches(0)).collect();
-        let score = dispatches.iter().find(|dispatch| dispatch.kernel.name == "score");
+        let score = dispatches.iter().find(|dispatch| dispatch.kernel.family == Family::Nll);
         assert_eq!(score.is_some(), wanted == Wanted::Losses, "{what}: losses");
         let logits = score.and_then(|score| bound(score, "logits")).or(result);
         assert_tables(&what, &dispatches, logits, config.ntoken);
         let dropped =
-            dispatches.iter().filter(|dispatch| dispatch.kernel.name == "dropout").count();
+            dispatches.iter().filter(|dispatch| dispatch.kernel.family == Family::Dropout).count();
         // The embedding, between layers, and what the decoder reads.
         let sites = config.nlayers + usize::from(wanted != Wanted::State);
         let drops = training && config.dropout > 0.0;
@@ -183,14 +188,7 @@ impl<'a> Planned<'a> {
 
         let rnn = config.rnn();
         let weights = WeightLayout::new(&rnn, limits)?;
-        let mut checker = Checker {
-            what,
-            config: &rnn,
-            weights: &weights,
-            limits,
-            tuning: self.tuning,
-            plan: layers,
-        };
+        let mut checker = Checker { what, config: &rnn, weights: &weights, limits, plan: layers };
         checker.check(layout.buffers(), |what, dispatch| around(&checker, config, what, dispatch));
         // The layers alone are a forward pass whose input is the embedding.
         let of_layers = |command: &Command| match command {
@@ -211,9 +209,9 @@ impl<'a> Planned<'a> {
 
     /// Plans generation and checks it.
     fn check_generation(&self, batch: usize, steps: usize) -> Result<(), Error> {
-        let Self { config, ref layout, limits, tuning } = *self;
+        let Self { config, ref layout, limits } = *self;
         let what = format!("{config:?}, generation of {steps} x {batch}");
-        let plan = plan_generation(layout, batch, steps, limits, tuning)?;
+        let plan = plan_generation(layout, batch, steps, &profile(limits))?;
         let GenerationPlan { layers, token, tokens, .. } = plan;
         assert_eq!(
             layers.recording.spec(tokens).len(),
@@ -230,7 +228,7 @@ impl<'a> Planned<'a> {
         for (parity, step) in by_parity.iter().enumerate() {
             let all: Vec<&Dispatch> = step.iter().collect();
             let last = all.last().unwrap_or_else(|| panic!("{what}: a step does something"));
-            assert_eq!(last.kernel.name, "sample", "{what}: a step ends with its token");
+            assert_eq!(last.kernel.family, Family::Sample, "{what}: a step ends with its token");
             assert_eq!(
                 bound(last, "token"),
                 bound(all[0], "tokens"),
@@ -243,7 +241,7 @@ impl<'a> Planned<'a> {
             );
             // Only the tokens have a place for each step.
             assert!(
-                all.iter().all(|dispatch| dispatch.in_place != (dispatch.kernel.name == "sample")),
+                all.iter().all(|dispatch| dispatch.in_place != (dispatch.kernel.family == Family::Sample)),
                 "{what}"
             );
             assert_tables(&what, &all, bound(last, "logits"), config.ntoken);
@@ -262,14 +260,7 @@ impl<'a> Planned<'a> {
         }
         let rnn = config.rnn();
         let weights = WeightLayout::new(&rnn, limits)?;
-        let checker = Checker {
-            what,
-            config: &rnn,
-            weights: &weights,
-            limits,
-            tuning: self.tuning,
-            plan: layers,
-        };
+        let checker = Checker { what, config: &rnn, weights: &weights, limits, plan: layers };
         checker.check(layout.buffers(), |what, dispatch| around(&checker, config, what, dispatch));
         Ok(())
     }
@@ -313,10 +304,9 @@ fn plans_of_language_models_are_sound_or_refused_by_the_name_of_a_limit() {
         };
         let wanted = [Wanted::State, Wanted::Logits, Wanted::Losses][pick(&[0, 1, 2])];
         let (training, steps) = (pick(&[0, 1]) == 1, pick(&[2, 32, 4096]));
-        let tuning = [GPU, CPU, SUBGROUPS][pick(&[0, 1, 2])];
-        let pass = Planned::new(&config, limits, tuning)
+        let pass = Planned::new(&config, limits)
             .and_then(|model| model.check_pass(sizes, wanted, training));
-        let generation = Planned::new(&config, limits, tuning)
+        let generation = Planned::new(&config, limits)
             .and_then(|model| model.check_generation(sizes.batch, steps));
         match pass {
             Ok(steps) => {
@@ -355,7 +345,7 @@ fn passes_end_where_a_limit_does() {
         (with("max_work_per_submission", 10 * 4 * 64 * 8 + 7), 10, 26),
         (with("max_work_per_submission", 1), 1, 1),
     ] {
-        let model = Planned::new(&config, &limits, GPU).expect("small weights");
+        let model = Planned::new(&config, &limits).expect("small weights");
         for (wanted, want) in
             [(Wanted::Logits, logits), (Wanted::Losses, logits), (Wanted::State, state)]
         {
@@ -369,7 +359,13 @@ fn passes_end_where_a_limit_does() {
     {
         let wide = LanguageModelConfig::new(Kind::Gru, ntoken, 1, 1, 1);
         let steps = LanguageModelLayout::new(&wide, &webgpu()).and_then(|layout| {
-            steps_per_pass(&layout, Sizes { seq_len: 100, batch }, Wanted::Logits, false, &webgpu())
+            steps_per_pass(
+                &layout,
+                Sizes { seq_len: 100, batch },
+                Wanted::Logits,
+                false,
+                &profile(&webgpu()),
+            )
         });
         assert_eq!(steps.ok(), Some(want), "{ntoken} tokens, {batch} rows");
     }
@@ -386,7 +382,7 @@ fn a_memory_budget_is_met_by_shorter_passes() {
         let layout = LanguageModelLayout::new(&config, &webgpu()).expect("small weights");
         let size = |seq_len| {
             let sizes = Sizes { seq_len, ..sizes };
-            plan_pass(&layout, sizes, wanted, training, &webgpu(), GPU)
+            plan_pass(&layout, sizes, wanted, training, &profile(&webgpu()))
                 .expect("no budget")
                 .layers
                 .size()
@@ -399,7 +395,7 @@ fn a_memory_budget_is_met_by_shorter_passes() {
             (size(1) - 1, None),
         ] {
             let limits = with("memory_budget", budget);
-            let steps = Planned::new(&config, &limits, GPU)
+            let steps = Planned::new(&config, &limits)
                 .and_then(|model| model.check_pass(sizes, wanted, training));
             match (steps, want) {
                 (Ok(steps), Some(want)) => {
@@ -416,9 +412,10 @@ fn a_memory_budget_is_met_by_shorter_passes() {
         }
     }
     let layout = LanguageModelLayout::new(&config, &webgpu()).expect("small weights");
-    let needed = plan_generation(&layout, 4, 32, &webgpu(), GPU).expect("no budget").layers.size();
+    let needed =
+        plan_generation(&layout, 4, 32, &profile(&webgpu())).expect("no budget").layers.size();
     for (budget, enough) in [(needed, true), (needed - 1, false)] {
-        let plan = plan_generation(&layout, 4, 32, &with("memory_budget", budget), GPU);
+        let plan = plan_generation(&layout, 4, 32, &profile(&with("memory_budget", budget)));
         assert_eq!(plan.is_ok(), enough, "generation needs {needed} bytes and may take {budget}");
     }
 }

@@ -10,15 +10,43 @@ use soundness::checked;
 use walk::Walk;
 use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::internals::params::validate::Sizes;
+use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::internals::plan::{
-    Choice, MAX_SEGMENT_STEPS, MAX_SEQ_LEN, Tuning, WeightLayout, plan, rows_per_pass,
+    MAX_SEGMENT_STEPS, MAX_SEQ_LEN, Plan, Profile, Request, Target, WeightLayout, plan,
+    rows_per_pass,
 };
 use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, Schedule};
 
-const GPU: Tuning = Tuning { row_per_invocation: false, subgroups: false, host: false };
-const CPU: Tuning = Tuning { row_per_invocation: true, subgroups: false, host: false };
-const SUBGROUPS: Tuning = Tuning { subgroups: true, ..CPU };
+use wgpu::DeviceType;
+
+/// The device types whose typical speed schedules are chosen by.
+const GPU: DeviceType = DeviceType::DiscreteGpu;
+const SOFTWARE: DeviceType = DeviceType::Cpu;
+
+/// Plans a forward pass, as `module.eval()` computes it, for a device of some type.
+fn planned(
+    config: &Config,
+    weights: &WeightLayout,
+    sizes: Sizes,
+    limits: &Limits,
+    device_type: DeviceType,
+    schedule: Schedule,
+) -> Result<Plan, Error> {
+    let request = Request { config, weights, sizes, training: false };
+    let calibration = &Calibration::typical_of(Some(device_type));
+    plan(&request, &Profile { limits, calibration, target: Target::Gpu }, schedule)
+}
+
+/// The rows of a pass.
+fn rows(
+    config: &Config,
+    weights: &WeightLayout,
+    sizes: Sizes,
+    limits: &Limits,
+) -> Result<usize, Error> {
+    rows_per_pass(&Request { config, weights, sizes, training: false }, limits)
+}
 
 /// WebGPU's default limits: 128 MiB to a binding, 65,535 workgroups along an axis.
 fn webgpu() -> Limits {
@@ -48,20 +76,20 @@ fn check_sizes(
     config: &Config,
     sizes: Sizes,
     limits: &Limits,
-    tuning: Tuning,
+    device_type: DeviceType,
     schedule: Schedule,
 ) -> Result<usize, Error> {
     let weights = WeightLayout::new(config, limits)?;
-    let rows = rows_per_pass(config, &weights, sizes, limits)?;
+    let rows = rows(config, &weights, sizes, limits)?;
     let what = format!("{config:?}, {sizes:?}");
     assert!((1..=sizes.batch).contains(&rows), "{what}: {rows} rows to a pass");
     if rows < sizes.batch {
-        let refused = plan(config, &weights, sizes, limits, tuning, &Choice::asked(schedule))
+        let refused = planned(config, &weights, sizes, limits, device_type, schedule)
             .expect_err("passes are for what does not fit");
         assert_names_a_limit(&what, &refused);
     }
     let checker =
-        checked(config, &weights, Sizes { batch: rows, ..sizes }, limits, tuning, schedule)?;
+        checked(config, &weights, Sizes { batch: rows, ..sizes }, limits, device_type, schedule)?;
     let (steps, shards) = (sizes.seq_len, weights.layer(0).len());
     if config.num_layers * steps * shards <= 60_000 {
         if checker.plan.schedule.schedule == Schedule::Wavefront {
@@ -119,8 +147,7 @@ fn plans_of_every_size_are_sound_or_refused_by_the_name_of_a_limit() {
             batch: pick(&[1, 2, 3, 8, 9, 33, 64, 257, 4096]),
         };
         let schedule = Schedule::ALL[pick(&[0, 1, 2, 3, 4])];
-        match check_sizes(&config, sizes, limits, [GPU, CPU, SUBGROUPS][pick(&[0, 1, 2])], schedule)
-        {
+        match check_sizes(&config, sizes, limits, [GPU, SOFTWARE][pick(&[0, 1])], schedule) {
             Ok(_) => {
                 planned += 1;
                 projected += usize::from(proj_size > 0);
@@ -167,9 +194,9 @@ fn large_sizes_are_planned_within_webgpus_default_limits() {
         (lstm(64, 65_536).proj_size(1000), 2, 1, 1),
     ] {
         let software = Limits::of(&wgpu::Limits::defaults(), true);
-        for (limits, tuning) in [(webgpu(), GPU), (software.clone(), CPU), (software, SUBGROUPS)] {
+        for (limits, device_type) in [(webgpu(), GPU), (software, SOFTWARE)] {
             let sizes = Sizes { seq_len, batch };
-            let rows = check_sizes(&config, sizes, &limits, tuning, Schedule::Auto)
+            let rows = check_sizes(&config, sizes, &limits, device_type, Schedule::Auto)
                 .unwrap_or_else(|e| panic!("{config:?}, {sizes:?}: {e}"));
             assert_eq!(batch.div_ceil(rows), passes, "{config:?}, {sizes:?}: passes");
         }
@@ -274,15 +301,9 @@ fn time_is_cut_where_a_binding_ends() {
 fn refusal(config: &Config, sizes: Sizes, limits: &Limits) -> &'static str {
     let error = WeightLayout::new(config, limits)
         .and_then(|weights| {
-            rows_per_pass(config, &weights, sizes, limits).and_then(|batch| {
-                plan(
-                    config,
-                    &weights,
-                    Sizes { batch, ..sizes },
-                    limits,
-                    CPU,
-                    &Choice::asked(Schedule::Step),
-                )
+            rows(config, &weights, sizes, limits).and_then(|batch| {
+                let sizes = Sizes { batch, ..sizes };
+                planned(config, &weights, sizes, limits, SOFTWARE, Schedule::Step)
             })
         })
         .expect_err("this cannot be planned");
@@ -387,7 +408,7 @@ fn a_memory_budget_is_met_by_shorter_segments_and_then_by_fewer_rows() {
     for config in [plain.clone().proj_size(31), plain] {
         let sizes = Sizes { seq_len: 50, batch: 12 };
         let free = WeightLayout::new(&config, &webgpu()).expect("small weights");
-        let whole = plan(&config, &free, sizes, &webgpu(), GPU, &Choice::asked(Schedule::Step))
+        let whole = planned(&config, &free, sizes, &webgpu(), GPU, Schedule::Step)
             .expect("no budget")
             .size();
         let (mut last, mut seen) = ((1, sizes.batch), Vec::new());
@@ -398,9 +419,8 @@ fn a_memory_budget_is_met_by_shorter_segments_and_then_by_fewer_rows() {
                 Err(error) => assert_names_a_limit(&format!("{budget} of {whole} bytes"), &error),
                 Ok(rows) => {
                     let sizes = Sizes { batch: rows, ..sizes };
-                    let plan =
-                        plan(&config, &free, sizes, &limits, GPU, &Choice::asked(Schedule::Step))
-                            .expect("rows that fit");
+                    let plan = planned(&config, &free, sizes, &limits, GPU, Schedule::Step)
+                        .expect("rows that fit");
                     assert!(
                         rows <= last.1,
                         "a smaller budget takes no more rows: {rows} after {}",

@@ -1,19 +1,16 @@
 //! What must hold of every plan, whatever the order of its steps: buffers, bindings, workgroups.
 
 use wgpu::DeviceType;
+use wgpu_rnn::internals::kernel::families::{TILE32, TILE64};
 use wgpu_rnn::internals::kernel::uniforms::{Dims, LinearDims, SequenceDims, StepDims};
-use wgpu_rnn::internals::kernel::{
-    Access, LINEAR_SUBGROUP_COLUMNS, LINEAR_TILE, LINEAR_WIDE_TILE, SUBGROUP_WORKGROUP_SIZE,
-    override_value,
-};
+use wgpu_rnn::internals::kernel::{Access, Cell, Family, Kernel};
 use wgpu_rnn::internals::params::validate::Sizes;
-use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::internals::plan::recording::{BufferId, BufferSpec, Dispatch, Role};
-use wgpu_rnn::internals::plan::{MAX_SEGMENT_STEPS, Plan, Tuning, WeightLayout, choose, plan};
-use wgpu_rnn::{Config, Error, Kind, Schedule};
+use wgpu_rnn::internals::plan::{MAX_SEGMENT_STEPS, Plan, WeightLayout};
+use wgpu_rnn::{Config, Error, Schedule};
 
-use crate::wavefront;
+use crate::{planned, wavefront};
 
 /// A plan with all that it was made from, to be checked.
 pub struct Checker<'a> {
@@ -21,17 +18,16 @@ pub struct Checker<'a> {
     pub config: &'a Config,
     pub weights: &'a WeightLayout,
     pub limits: &'a Limits,
-    pub tuning: Tuning,
     pub plan: Plan,
 }
 
 /// What a failed check was about: the plan and, of it, a kernel's dispatch. Written out only then.
 #[derive(Clone, Copy)]
-pub struct About<'a>(&'a str, &'static str);
+pub struct About<'a>(&'a str, Kernel);
 
 impl std::fmt::Display for About<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.0, self.1)
+        write!(f, "{}: {}", self.0, self.1.name())
     }
 }
 
@@ -41,16 +37,11 @@ pub fn checked<'a>(
     weights: &'a WeightLayout,
     sizes: Sizes,
     limits: &'a Limits,
-    tuning: Tuning,
+    device_type: DeviceType,
     schedule: Schedule,
 ) -> Result<Checker<'a>, Error> {
-    let device_type =
-        if tuning.row_per_invocation { DeviceType::Cpu } else { DeviceType::DiscreteGpu };
-    let typical = Calibration::typical_of(Some(device_type));
-    let choice = choose(schedule, config, weights, sizes.batch, limits, tuning, &typical)?;
-    let plan = plan(config, weights, sizes, limits, tuning, &choice)?;
-    let checker =
-        Checker { what: format!("{config:?}, {sizes:?}"), config, weights, limits, tuning, plan };
+    let plan = planned(config, weights, sizes, limits, device_type, schedule)?;
+    let checker = Checker { what: format!("{config:?}, {sizes:?}"), config, weights, limits, plan };
     checker.check(weights.buffers(), |what, dispatch| {
         panic!("{what}: {:?} in a forward pass", dispatch.dims)
     });
@@ -106,50 +97,29 @@ impl Checker<'_> {
         }
     }
 
-    /// The kernels that steps of this network are made of.
-    fn step_kernels(&self) -> &'static [&'static str] {
-        let schedule = self.plan.schedule.schedule;
-        let (sequence, tiled) = (schedule == Schedule::Sequence, schedule == Schedule::StepTiled);
-        let wavefront = schedule == Schedule::Wavefront;
-        let invocations = self.limits.max_compute_invocations_per_workgroup;
-        let units = self.config.hidden_size.next_power_of_two() as u32;
-        let held = self.tuning.subgroups && units <= invocations.min(256);
-        match (self.config.kind, self.config.proj_size) {
-            (Kind::RnnTanh | Kind::RnnRelu, _) if sequence && held => &["sequence_subgroup_rnn"],
-            (Kind::Gru, _) if sequence && held => &["sequence_subgroup_gru"],
-            (Kind::Lstm, 0) if sequence && held => &["sequence_subgroup_lstm"],
-            (Kind::RnnTanh | Kind::RnnRelu, _) if sequence => &["sequence_rnn"],
-            (Kind::Gru, _) if sequence => &["sequence_gru"],
-            (Kind::Lstm, 0) if sequence => &["sequence_lstm"],
-            (Kind::RnnTanh | Kind::RnnRelu, _) if wavefront => &["step_rnn_wave"],
-            (Kind::Gru, _) if wavefront => &["step_gru_wave"],
-            (Kind::Lstm, _) if wavefront => &["step_lstm_wave"],
-            (Kind::RnnTanh | Kind::RnnRelu, _) if tiled => &["step_tiled_rnn"],
-            (Kind::Gru, _) if tiled => &["step_tiled_gru"],
-            (Kind::Lstm, 0) if tiled => &["step_tiled_lstm"],
-            (Kind::RnnTanh | Kind::RnnRelu, _) if self.tuning.subgroups => &["step_subgroup_rnn"],
-            (Kind::Gru, _) if self.tuning.subgroups => &["step_subgroup_gru"],
-            (Kind::Lstm, 0) if self.tuning.subgroups => &["step_subgroup_lstm"],
-            (Kind::RnnTanh | Kind::RnnRelu, _) => &["step_rnn"],
-            (Kind::Gru, _) => &["step_gru"],
-            (Kind::Lstm, 0) => &["step_lstm"],
-            (Kind::Lstm, _) => &["step_lstm_unprojected", "step_projection"],
-        }
+    /// Whether a kernel is one that steps of this network are made of.
+    fn is_step_kernel(&self, kernel: Kernel) -> bool {
+        let families: &[Family] = match self.plan.schedule.schedule {
+            Schedule::Sequence => &[Family::Sequence],
+            Schedule::Wavefront => &[Family::StepWave],
+            Schedule::StepTiled => &[Family::StepTiled],
+            _ if self.config.proj_size > 0 => &[Family::StepUnprojected, Family::StepProjection],
+            _ => &[Family::Step],
+        };
+        let projection = kernel.family == Family::StepProjection;
+        let cell = (!projection).then_some(Cell::from(self.config.kind));
+        families.contains(&kernel.family) && kernel.cell == cell
     }
 
     fn dispatch(&self, dispatch: &Dispatch, other: &impl Fn(About<'_>, &Dispatch)) {
         let (what, kernel, limits) =
-            (About(&self.what, dispatch.kernel.name), dispatch.kernel, self.limits);
-        assert_eq!(dispatch.overrides.len(), kernel.overrides.len(), "{what}: overrides");
-        for ((name, value), legal) in dispatch.overrides.iter().zip(kernel.overrides) {
-            assert_eq!(*name, legal.name, "{what}: the order of overrides");
-            assert!(
-                legal.values.contains(value),
-                "{what}: {name} is {value}, legal are {:?}",
-                legal.values
-            );
+            (About(&self.what, dispatch.kernel), dispatch.kernel, self.limits);
+        for entry in kernel.overrides() {
+            let (name, value) = (entry.name, (entry.get)(&dispatch.overrides));
+            let legal = entry.values;
+            assert!(legal.contains(&value), "{what}: {name} is {value}, legal are {legal:?}");
         }
-        let needs = (kernel.workgroup)(&dispatch.overrides);
+        let needs = kernel.workgroup(&dispatch.overrides);
         let invocations = needs.size.iter().product::<u32>();
         assert!(
             invocations <= limits.max_compute_invocations_per_workgroup,
@@ -160,15 +130,15 @@ impl Checker<'_> {
             "{what}: {} bytes",
             needs.storage
         );
-        let iterations = (kernel.loop_iterations)(&dispatch.dims, &dispatch.overrides);
+        let iterations = kernel.loop_iterations(&dispatch.dims, &dispatch.overrides);
         assert!(iterations <= limits.max_loop_iterations, "{what}: {iterations} loop iterations");
 
         assert_eq!(
             dispatch.bindings.len(),
-            kernel.bindings.len(),
+            kernel.bindings().count(),
             "{what}: a buffer for each binding"
         );
-        for (i, (id, binding)) in dispatch.bindings.iter().zip(kernel.bindings).enumerate() {
+        for (i, (id, binding)) in dispatch.bindings.iter().zip(kernel.bindings()).enumerate() {
             if binding.access == Access::ReadWrite {
                 let elsewhere =
                     dispatch.bindings.iter().enumerate().any(|(j, other)| j != i && other == id);
@@ -183,26 +153,17 @@ impl Checker<'_> {
         }
         if self.plan.schedule.schedule == Schedule::Wavefront {
             let step = matches!(dispatch.dims, Dims::Step(_));
-            assert!(
-                !step || self.step_kernels().contains(&kernel.name),
-                "{what}: not one of this network's"
-            );
+            assert!(!step || self.is_step_kernel(kernel), "{what}: not one of this network's");
             return wavefront::check(self, what, dispatch);
         }
         let directions = match &dispatch.dims {
             Dims::Linear(dims) => self.linear(what, dispatch, dims),
             Dims::Step(dims) => {
-                assert!(
-                    self.step_kernels().contains(&dispatch.kernel.name),
-                    "{what}: not one of this network's"
-                );
+                assert!(self.is_step_kernel(kernel), "{what}: not one of this network's");
                 self.step(what, dispatch, dims)
             }
             Dims::Sequence(dims) => {
-                assert!(
-                    self.step_kernels().contains(&dispatch.kernel.name),
-                    "{what}: not one of this network's"
-                );
+                assert!(self.is_step_kernel(kernel), "{what}: not one of this network's");
                 self.walked(what, dispatch, dims)
             }
             _ => return other(what, dispatch),
@@ -230,16 +191,10 @@ impl Checker<'_> {
     }
 
     fn linear(&self, what: About<'_>, dispatch: &Dispatch, dims: &LinearDims) -> u32 {
-        let tile = match dispatch.kernel.name {
-            "linear_wide" => [LINEAR_WIDE_TILE; 2],
-            "linear_subgroup" => {
-                [override_value(&dispatch.overrides, "ROWS") as usize, LINEAR_SUBGROUP_COLUMNS]
-            }
-            _ => [LINEAR_TILE; 2],
-        };
+        let tile = if dispatch.kernel.family == Family::Tile64 { TILE64 } else { TILE32 };
         let rows = dims.steps * dims.batch;
         let [row_tiles, column_tiles] =
-            [rows.div_ceil(tile[0] as u32), dims.columns.div_ceil(tile[1] as u32)];
+            [rows, dims.columns].map(|count| count.div_ceil(tile as u32));
         assert_eq!(
             (dims.row_tiles, dims.column_tiles),
             (row_tiles, column_tiles),
@@ -247,7 +202,7 @@ impl Checker<'_> {
         );
         let wanted = u64::from(row_tiles) * u64::from(column_tiles) * u64::from(dims.directions);
         self.workgroups(what, dispatch, wanted);
-        let features = (dims.parts * dims.part_quads * 4) as usize;
+        let features = (dims.halves * dims.half_quads * 4) as usize;
         let [x_same, x_mirrored, weight, bias, y] = *dispatch.bindings else {
             panic!("{what}: bindings")
         };
@@ -270,7 +225,7 @@ impl Checker<'_> {
             "{what}: weight, bias"
         );
         assert!(
-            (dims.slot + dims.directions) as usize <= slots,
+            (dims.weight_base + dims.directions) as usize <= slots,
             "{what}: its weights are among them"
         );
         let last = (rows - 1) * dims.y_row_stride + (dims.directions - 1) * dims.y_direction_stride;
@@ -288,12 +243,10 @@ impl Checker<'_> {
     }
 
     fn step(&self, what: About<'_>, dispatch: &Dispatch, dims: &StepDims) -> u32 {
-        let of = |name| override_value(&dispatch.overrides, name);
-        let tiled = self.plan.schedule.schedule == Schedule::StepTiled;
-        let (units, rows) = match dispatch.kernel.needs_subgroups() {
-            _ if tiled => (8, 32),
-            true => (SUBGROUP_WORKGROUP_SIZE as u32, of("ROWS")),
-            false => (of("WORKGROUP_SIZE") / of("LANES"), of("ROWS")),
+        let overrides = &dispatch.overrides;
+        let (units, rows) = match self.plan.schedule.schedule {
+            Schedule::StepTiled => (8, 32),
+            _ => (overrides.workgroup_size / overrides.lanes, overrides.rows),
         };
         let (unit_tiles, row_tiles) = (dims.units.div_ceil(units), dims.batch.div_ceil(rows));
         assert_eq!((dims.unit_tiles, dims.row_tiles), (unit_tiles, row_tiles), "{what}: tiles");
@@ -307,8 +260,8 @@ impl Checker<'_> {
         let quads = |size: usize| size.next_multiple_of(4);
         let (hidden, state) = (config.hidden_size, config.state_size());
         // What is multiplied, the units that it makes, and their weights' rows.
-        let (summed, units, gates) = match dispatch.kernel.name {
-            "step_projection" => (hidden, state, 1),
+        let (summed, units, gates) = match dispatch.kernel.family {
+            Family::StepProjection => (hidden, state, 1),
             _ => (state, hidden, config.gate_count()),
         };
         assert_eq!(dims.state_quads as usize * 4, quads(summed), "{what}: quads of what is summed");
@@ -320,7 +273,7 @@ impl Checker<'_> {
         self.sizes(
             what,
             dispatch,
-            (dims.slot, dims.units as usize * gates * quads(summed)),
+            (dims.weight_base, dims.units as usize * gates * quads(summed)),
             summed,
         );
         dims.directions
@@ -328,14 +281,18 @@ impl Checker<'_> {
 
     /// Steps that one dispatch walks through: they are in the segment, and short enough for every watchdog.
     fn walked(&self, what: About<'_>, dispatch: &Dispatch, dims: &SequenceDims) -> u32 {
-        let of = |name| override_value(&dispatch.overrides, name);
+        let overrides = &dispatch.overrides;
         let (limits, hidden) = (self.limits, self.config.hidden_size);
-        assert_eq!(dims.row_tiles, dims.batch.div_ceil(of("ROWS")), "{what}: tiles");
+        assert_eq!(dims.row_tiles, dims.batch.div_ceil(overrides.rows), "{what}: tiles");
         self.workgroups(what, dispatch, u64::from(dims.row_tiles) * u64::from(dims.directions));
         assert_eq!(dims.hidden_size as usize, hidden, "{what}: units of a direction");
         assert_eq!(dims.state_quads as usize, hidden.div_ceil(4), "{what}: quads of the state");
-        let state = 2 * of("ROWS") * dims.state_quads * 4;
-        assert!(state <= of("STATE"), "{what}: two states of {state} values in {}", of("STATE"));
+        let state = 2 * overrides.rows * dims.state_quads * 4;
+        assert!(
+            state <= overrides.state,
+            "{what}: two states of {state} values in {}",
+            overrides.state
+        );
         assert!(
             (1..=limits.max_steps_per_dispatch).contains(&dims.steps),
             "{what}: {} steps",
@@ -348,7 +305,7 @@ impl Checker<'_> {
             "{what}: {work} multiply-adds of {most} in one submission"
         );
         let weight = hidden * self.config.gate_count() * (dims.state_quads * 4) as usize;
-        self.sizes(what, dispatch, (dims.slot, weight), hidden);
+        self.sizes(what, dispatch, (dims.weight_base, weight), hidden);
         dims.directions
     }
 
@@ -366,7 +323,7 @@ impl Checker<'_> {
         let (directions, batch) = (config.num_directions(), self.plan.sizes.batch);
         let slots = if self.weights.is_stack() { config.num_layers } else { directions };
         assert!(slot as usize + directions <= slots, "{what}: its weights are among them");
-        for (binding, id) in dispatch.kernel.bindings.iter().zip(&dispatch.bindings) {
+        for (binding, id) in dispatch.kernel.bindings().zip(&dispatch.bindings) {
             let size = self.size_of(*id);
             let want = match binding.name {
                 "weight" => slots * weight,
@@ -406,6 +363,6 @@ impl Checker<'_> {
 
 /// The buffer that a kernel knows by this name.
 pub fn bound(dispatch: &Dispatch, name: &str) -> Option<BufferId> {
-    let at = dispatch.kernel.bindings.iter().position(|binding| binding.name == name)?;
+    let at = dispatch.kernel.bindings().position(|binding| binding.name == name)?;
     Some(dispatch.bindings[at])
 }

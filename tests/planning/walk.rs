@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use wgpu_rnn::internals::kernel::Family;
 use wgpu_rnn::internals::kernel::uniforms::Dims;
 use wgpu_rnn::internals::plan::recording::{BufferId, Command, Dispatch};
 
@@ -54,7 +55,7 @@ impl<'a> Walk<'a> {
         for layer in 0..checker.config.num_layers {
             for shard in checker.weights.layer(layer) {
                 for weight in
-                    [(shard.weight_ih, shard.input_slot), (shard.weight_hh, shard.state_slot)]
+                    [(shard.weight_ih, shard.input_base), (shard.weight_hh, shard.state_base)]
                 {
                     let other = shards.insert(weight, (layer, shard.units.clone()));
                     assert!(
@@ -97,7 +98,7 @@ impl<'a> Walk<'a> {
                         assert_eq!(dims.seq_len as usize, plan.sizes.seq_len, "{what}: T");
                         let units = 0..dims.hidden_size as usize;
                         let steps = first..first + dims.steps as usize;
-                        self.step(dispatch, (units, dims.slot), steps, &segment);
+                        self.step(dispatch, (units, dims.weight_base), steps, &segment);
                     }
                     _ => self.project(dispatch),
                 },
@@ -121,7 +122,7 @@ impl<'a> Walk<'a> {
                             let units =
                                 dims.unit_offset as usize..(dims.unit_offset + dims.units) as usize;
                             let s = first + index as usize;
-                            self.step(dispatch, (units, dims.slot), s..s + 1, &segment);
+                            self.step(dispatch, (units, dims.weight_base), s..s + 1, &segment);
                         }
                     }
                 }
@@ -152,7 +153,8 @@ impl<'a> Walk<'a> {
         let Dims::Linear(dims) = &dispatch.dims else {
             panic!("{what}: only projections are outside of steps")
         };
-        let (layer, units) = self.shards[&(dispatch.bindings[2], dims.slot as usize)].clone();
+        let (layer, units) =
+            self.shards[&(dispatch.bindings[2], dims.weight_base as usize)].clone();
         let (same, mirrored) =
             (&self.sequences[&dispatch.bindings[0]], &self.sequences[&dispatch.bindings[1]]);
         assert_eq!(
@@ -205,7 +207,7 @@ impl<'a> Walk<'a> {
         let (hidden_size, state_size) = (config.hidden_size, config.state_size());
         let before = |units| Some(Holds { layer, steps: s, units });
         let holds = |id: BufferId| self.states.get(&id).copied();
-        if dispatch.kernel.name == "step_projection" {
+        if dispatch.kernel.family == Family::StepProjection {
             let complete = Some(Holds { layer, steps: end, units: hidden_size });
             assert_eq!(
                 holds(of("h_in")),

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use wgpu_rnn::internals::kernel::override_value;
 use wgpu_rnn::internals::kernel::uniforms::{Dims, LinearDims, StepDims};
 use wgpu_rnn::internals::params::validate::Sizes;
+use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::internals::plan::recording::{BufferId, Command, Dispatch};
-use wgpu_rnn::internals::plan::{Choice, LayerState, WeightLayout, plan_training};
+use wgpu_rnn::internals::plan::{LayerState, Profile, Request, Target, WeightLayout, plan};
 use wgpu_rnn::{Config, Error, Kind, Schedule};
 
 use crate::soundness::{About, Checker, bound, checked};
-use crate::{CPU, GPU, webgpu, with};
+use crate::{GPU, webgpu, with};
 
 /// What a dispatch needs beside what every dispatch does.
 pub fn check(checker: &Checker<'_>, what: About<'_>, dispatch: &Dispatch) {
@@ -29,15 +29,15 @@ pub fn check(checker: &Checker<'_>, what: About<'_>, dispatch: &Dispatch) {
     match &dispatch.dims {
         Dims::Linear(dims) => {
             let rows = (dims.steps * dims.batch) as usize;
-            let features = (dims.part_quads * 4) as usize;
+            let features = (dims.half_quads * 4) as usize;
             let slots = if dispatch.place.layer == 0 { 1 } else { layers - 1 };
             assert_eq!(
-                (dims.batch as usize, dims.columns as usize, dims.parts),
+                (dims.batch as usize, dims.columns as usize, dims.halves),
                 (batch, columns, 1),
                 "{what}: sizes"
             );
             assert!(
-                (dims.slot + dims.directions) as usize <= slots,
+                (dims.weight_base + dims.directions) as usize <= slots,
                 "{what}: its weights are among them"
             );
             assert_eq!(
@@ -62,11 +62,9 @@ pub fn check(checker: &Checker<'_>, what: About<'_>, dispatch: &Dispatch) {
             );
         }
         Dims::Step(dims) => {
-            let of = |name| override_value(&dispatch.overrides, name);
-            let tiles = (
-                dims.units.div_ceil(of("WORKGROUP_SIZE") / of("LANES")),
-                dims.batch.div_ceil(of("ROWS")),
-            );
+            let overrides = &dispatch.overrides;
+            let units_of_tile = overrides.workgroup_size / overrides.lanes;
+            let tiles = (dims.units.div_ceil(units_of_tile), dims.batch.div_ceil(overrides.rows));
             assert_eq!((dims.unit_tiles, dims.row_tiles), tiles, "{what}: tiles");
             let directions = u64::from(dims.directions);
             checker.workgroups(
@@ -74,7 +72,11 @@ pub fn check(checker: &Checker<'_>, what: About<'_>, dispatch: &Dispatch) {
                 dispatch,
                 u64::from(tiles.0) * u64::from(tiles.1) * directions,
             );
-            assert_eq!((dims.directions as usize, dims.slot), (layers, 0), "{what}: all layers");
+            assert_eq!(
+                (dims.directions as usize, dims.weight_base),
+                (layers, 0),
+                "{what}: all layers"
+            );
             assert_eq!((dims.units, dims.unit_offset), (dims.hidden_size, 0), "{what}: all units");
             assert_eq!(
                 (dims.hidden_size as usize, dims.state_quads as usize * 4),
@@ -92,7 +94,7 @@ pub fn check(checker: &Checker<'_>, what: About<'_>, dispatch: &Dispatch) {
                 bound(dispatch, "c").or(bound(dispatch, "bias_hn")).map(|id| checker.size_of(id));
             assert_eq!(found, (config.gate_count() > 1).then_some(own), "{what}: c, or bias_hn");
             let steps = dims.steps as usize;
-            assert_eq!(steps % dims.lag as usize, 0, "{what}: whole chunks");
+            assert_eq!(steps % dims.layer_delay as usize, 0, "{what}: whole chunks");
             assert_eq!(size("y"), layers * steps * batch * units, "{what}: y");
             assert!(size("gates_x") >= layers * steps * batch * columns, "{what}: gates_x");
             assert_eq!(size("lengths"), batch, "{what}: lengths");
@@ -222,7 +224,7 @@ impl Walk<'_> {
             self.checker.size_of(x) / (config.num_layers * config.hidden_size.next_multiple_of(4));
         let steps = rows / batch;
         for d in 0..dims.directions {
-            let layer = (dims.slot + d) as usize + 1;
+            let layer = (dims.weight_base + d) as usize + 1;
             let read = self.range(
                 dims,
                 (dims.x_first_row + d * dims.x_direction_rows) as usize / batch,
@@ -257,7 +259,7 @@ impl Walk<'_> {
     fn step(&mut self, dispatch: &Dispatch, index: u32) {
         let Checker { what, plan, .. } = self.checker;
         let Dims::Step(dims) = &dispatch.dims else { panic!("{what}: steps are made of steps") };
-        let StepDims { first_step, first_index, lag, steps, .. } = *dims;
+        let StepDims { first_step, first_index, layer_delay, steps, .. } = *dims;
         let segment = &plan.segments[self.segment];
         assert_eq!(first_step as usize, segment.start, "{what}: the first step of the segment");
         let of = |name| bound(dispatch, name);
@@ -273,7 +275,7 @@ impl Walk<'_> {
         );
         for layer in 0..plan.states.len() {
             let before = self.states[&h_in][layer];
-            let s = (first_index + index).checked_sub(layer as u32 * lag).filter(|s| *s < steps);
+            let s = (first_index + index).checked_sub(layer as u32 * layer_delay).filter(|s| *s < steps);
             let s = s.map(|s| s as usize);
             // Steps that fill the last chunk up are behind every row's end.
             let begun = s.filter(|s| *s < segment.len());
@@ -363,9 +365,10 @@ fn what_waves_cannot_run_is_refused_by_name() {
     let small = with("max_storage_buffer_binding_size", 1024);
     let refusal = |config: &Config, limits: &Limits, training| {
         let (sizes, schedule) = (Sizes { seq_len: 3, batch: 1 }, Schedule::Wavefront);
-        let plan = if training { plan_training } else { wgpu_rnn::internals::plan::plan };
-        let weights = WeightLayout::new(config, limits)?;
-        plan(config, &weights, sizes, limits, CPU, &Choice::asked(schedule))
+        let weights = &WeightLayout::new(config, limits)?;
+        let calibration = &Calibration::typical_of(Some(GPU));
+        let profile = Profile { limits, calibration, target: Target::Gpu };
+        plan(&Request { config, weights, sizes, training }, &profile, schedule)
     };
     for (config, limits, training, why) in [
         (stack.clone().num_layers(1), webgpu(), false, "needs at least two layers"),

@@ -7,10 +7,11 @@
 use std::collections::HashSet;
 
 use naga::{Block, Function, Handle, Statement};
-use wgpu_rnn::internals::kernel::Kernel;
 
 use crate::uniformity::Uniformity;
-use crate::{Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_passage};
+use crate::{
+    Subject, Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_passage,
+};
 
 /// Where a statement stands.
 #[derive(Clone, Copy)]
@@ -98,8 +99,8 @@ fn synchronises(block: &Block, synchronising: &HashSet<Handle<Function>>) -> boo
 }
 
 /// Every barrier of the kernel is reached by all invocations.
-fn barriers_are_uniform(kernel: &Kernel) -> Verdict {
-    let module = parse(kernel.wgsl)?.module;
+fn barriers_are_uniform(kernel: &Subject) -> Verdict {
+    let module = parse(&kernel.wgsl)?.module;
     // Functions come after those that they call.
     let mut synchronising = HashSet::new();
     for (handle, function) in module.functions.iter() {
@@ -124,7 +125,7 @@ fn barriers_are_reached_by_all_invocations() {
 }
 
 /// A kernel whose entry point has this body, besides whatever else the body's text declares behind it.
-fn kernel_of(body: &str) -> Kernel {
+fn kernel_of(body: &str) -> Subject {
     let text = format!(
         "override LANES: u32 = 8u;
          struct Dims {{ n: u32, pad0: u32, pad1: u32, pad2: u32 }}
@@ -137,9 +138,9 @@ fn kernel_of(body: &str) -> Kernel {
          fn three() -> u32 {{ return 3u; }}
          fn bump(p: ptr<function, u32>, by: u32) {{ *p += by; }}
          @compute @workgroup_size(64)
-         fn linear(@builtin(local_invocation_index) i: u32, @builtin(workgroup_id) workgroup: vec3<u32>) {{ {body} }}"
+         fn tile32(@builtin(local_invocation_index) i: u32, @builtin(workgroup_id) workgroup: vec3<u32>) {{ {body} }}"
     );
-    crate::with_text(kernel_named("linear"), text)
+    crate::with_text(&kernel_named("tile32"), text)
 }
 
 #[test]
@@ -202,9 +203,9 @@ fn barriers_that_all_invocations_reach_are_accepted() {
 
 #[test]
 fn barriers_that_some_invocations_miss_are_refused() {
-    const LOOP: &str = "linear: a barrier in a loop that is not uniform";
+    const LOOP: &str = "tile32: a barrier in a loop that is not uniform";
     let cases = [
-        ("in an if", "if i < 3u { workgroupBarrier(); }", "linear: a barrier in an if"),
+        ("in an if", "if i < 3u { workgroupBarrier(); }", "tile32: a barrier in an if"),
         (
             "in an else",
             "if i < 3u { y[i] = 1u; } else { workgroupBarrier(); }",
@@ -228,7 +229,7 @@ fn barriers_that_some_invocations_miss_are_refused() {
             "if i < 3u { y[i] = workgroupUniformLoad(&sh[3]); }",
             "a barrier in an if",
         ),
-        ("a call in an if", "if i < 3u { nested(); }", "linear: a barrier in an if"),
+        ("a call in an if", "if i < 3u { nested(); }", "tile32: a barrier in an if"),
         ("after a return", "if i > 3u { return; } workgroupBarrier();", "a barrier after a return"),
         ("a call after a return", "if i > 3u { return; } nested();", "a barrier after a return"),
         (
@@ -390,26 +391,26 @@ fn barriers_that_some_invocations_miss_are_refused() {
 
 #[test]
 fn kernels_with_misplaced_barriers_are_refused() {
-    let (linear, step) = (kernel_named("linear"), kernel_named("step_gru"));
+    let (linear, step) = (&kernel_named("tile32"), &kernel_named("step_gru"));
     let live = with_passage(
         linear,
         "        workgroupBarrier();\n",
-        "        if live { workgroupBarrier(); }\n",
+        "        if in_range { workgroupBarrier(); }\n",
     );
     assert_refused(
         "linear with a barrier in a branch",
         barriers_are_uniform(&live),
-        "linear: a barrier in an if",
+        "tile32: a barrier in an if",
     );
     let early = with_passage(
         linear,
         "    let first_row =",
-        "    if !live { return; }\n    let first_row =",
+        "    if !in_range { return; }\n    let first_row =",
     );
     assert_refused(
         "linear with an early return",
         barriers_are_uniform(&early),
-        "linear: a barrier after a return",
+        "tile32: a barrier after a return",
     );
     let bound = with_passage(linear, "q0 < quads;", "q0 < quads + local_index;");
     assert_refused(
@@ -424,7 +425,7 @@ fn kernels_with_misplaced_barriers_are_refused() {
         "in a loop that is not uniform",
     );
     let narrowed = with_passage(
-        kernel_named("sample"),
+        &kernel_named("sample"),
         "        workgroupBarrier();\n        if narrowed && ",
         "        if narrowed { workgroupBarrier(); }\n        if narrowed && ",
     );

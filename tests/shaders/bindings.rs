@@ -1,10 +1,10 @@
 //! Bindings in WGSL are those of the table, from which bind group layouts are made.
 
 use naga::{AddressSpace, Module, StorageAccess};
-use wgpu_rnn::internals::kernel::{Access, Binding, Kernel};
+use wgpu_rnn::internals::kernel::{Access, Binding};
 
 use crate::{
-    Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_every_passage,
+    Subject, Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_every_passage,
     with_passage,
 };
 
@@ -46,7 +46,7 @@ fn reflected(module: &Module) -> Vec<Declared> {
 }
 
 /// What the table declares.
-fn listed(kernel: &Kernel) -> Vec<Declared> {
+fn listed(kernel: &Subject) -> Vec<Declared> {
     let mut all = vec![(0, 0, "dims".to_owned(), Space::Uniform)];
     if kernel.stepped {
         all.push((0, 1, "step_at".to_owned(), Space::Uniform));
@@ -64,8 +64,8 @@ fn listed(kernel: &Kernel) -> Vec<Declared> {
 }
 
 /// The two agree. A fragment's variables keep their numbers in every kernel, so that some kernels have gaps.
-fn bindings_agree(kernel: &Kernel) -> Verdict {
-    let (got, want) = (reflected(&parse(kernel.wgsl)?.module), listed(kernel));
+fn bindings_agree(kernel: &Subject) -> Verdict {
+    let (got, want) = (reflected(&parse(&kernel.wgsl)?.module), listed(kernel));
     if let Some((got, want)) = got.iter().zip(&want).find(|(got, want)| got != want) {
         return Err(format!("WGSL declares {got:?}, the table {want:?}"));
     }
@@ -82,7 +82,7 @@ fn bindings_are_those_of_the_table() {
 
 #[test]
 fn bindings_that_differ_from_the_table_are_refused() {
-    let linear = kernel_named("linear");
+    let linear = &kernel_named("tile32");
     let y = "@binding(5) var<storage, read_write> y";
     let bias = "@group(0) @binding(4) var<storage, read> bias";
     let group = "@group(1) @binding(4) var<storage, read> bias";
@@ -128,20 +128,20 @@ fn bindings_that_differ_from_the_table_are_refused() {
 
 #[test]
 fn a_table_that_differs_from_the_bindings_is_refused() {
-    let (linear, step) = (kernel_named("linear"), kernel_named("step_rnn"));
-    let fewer = Kernel { bindings: &linear.bindings[..4], ..*linear };
+    let (linear, step) = (kernel_named("tile32"), kernel_named("step_rnn"));
+    let fewer = Subject { bindings: linear.bindings[..4].to_vec(), ..linear.clone() };
     assert_refused(
         "a row with a binding less",
         bindings_agree(&fewer),
         "WGSL declares 6 bindings, the table 5",
     );
-    let stepped = Kernel { stepped: true, ..*linear };
+    let stepped = Subject { stepped: true, ..linear };
     assert_refused(
         "a step index that WGSL lacks",
         bindings_agree(&stepped),
         r#"the table (0, 1, "step_at", Uniform)"#,
     );
-    let not_stepped = Kernel { stepped: false, ..*step };
+    let not_stepped = Subject { stepped: false, ..step };
     assert_refused(
         "a step index that the row lacks",
         bindings_agree(&not_stepped),

@@ -1,26 +1,38 @@
-//! The table names every kernel on disk and nothing else, and kernels are made of whole files.
+//! The table names every family on disk and nothing else, and kernels are made of whole files.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use naga::ShaderStage;
 use wgpu_rnn::internals::dtype::WeightType;
-use wgpu_rnn::internals::kernel::{KERNELS, Kernel};
+use wgpu_rnn::internals::kernel::Kernel;
 
 use crate::{
-    PROBES, Verdict, all_kernels, assert_all_accepted, assert_refused, kernel_named, parse,
+    Subject, Verdict, all_kernels, assert_all_accepted, assert_refused, kernel_named, parse,
     with_passage, with_text,
 };
 
-/// The folder of the kernels that measure a device, which are schedules too.
-const PROBE_FOLDER: &str = "calibrate/";
+/// The folders whose files are fragments alone; in the others `io` files are, and `directions`.
+const FRAGMENT_FOLDERS: [&str; 4] = ["cell", "lib", "update", "weight"];
 
 /// A file of `shaders/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SourceFile {
-    /// Folders and file name without the extension: `step`, `cell/lstm`.
+    /// Folder and file name without the extension: `recurrence/step`, `cell/lstm`.
     path: String,
     text: String,
+}
+
+impl SourceFile {
+    /// The stem of a family's file, `None` for a fragment.
+    fn entry(&self) -> Option<&str> {
+        let (folder, stem) = self.path.split_once('/')?;
+        let fragment = FRAGMENT_FOLDERS.contains(&folder)
+            || stem == "io"
+            || stem.ends_with("_io")
+            || stem == "directions";
+        (!fragment).then_some(stem)
+    }
 }
 
 /// Every file of `shaders/`.
@@ -51,8 +63,8 @@ fn source_files() -> Vec<SourceFile> {
 }
 
 /// The files that a kernel's text consists of, in order.
-fn parts<'a>(kernel: &Kernel, files: &'a [SourceFile]) -> Result<Vec<&'a str>, String> {
-    let mut rest = kernel.wgsl;
+fn parts<'a>(kernel: &Subject, files: &'a [SourceFile]) -> Result<Vec<&'a SourceFile>, String> {
+    let mut rest = kernel.wgsl.as_str();
     let mut parts = Vec::new();
     while !rest.is_empty() {
         let next = files
@@ -61,33 +73,33 @@ fn parts<'a>(kernel: &Kernel, files: &'a [SourceFile]) -> Result<Vec<&'a str>, S
             .max_by_key(|file| file.text.len())
             .ok_or_else(|| {
                 format!(
-                    "after {parts:?} comes text of no file: '{}'",
+                    "after {:?} comes text of no file: '{}'",
+                    parts.iter().map(|part: &&SourceFile| &part.path).collect::<Vec<_>>(),
                     rest.lines().next().unwrap_or_default()
                 )
             })?;
-        parts.push(next.path.as_str());
+        parts.push(next);
         rest = &rest[next.text.len()..];
     }
     Ok(parts)
 }
 
-/// The schedules on disk are those of the table.
-fn schedules_are_listed(files: &[SourceFile], kernels: &[&Kernel]) -> Verdict {
-    let on_disk: BTreeSet<&str> =
-        files.iter().map(|file| file.path.as_str()).filter(|p| !p.contains('/')).collect();
+/// The families' files on disk are those of the table.
+fn families_are_listed(files: &[SourceFile], kernels: &[Subject]) -> Verdict {
+    let on_disk: BTreeSet<&str> = files.iter().filter_map(SourceFile::entry).collect();
     let listed: BTreeSet<&str> = kernels.iter().map(|kernel| kernel.entry).collect();
     if on_disk != listed {
-        return Err(format!("the schedules on disk are {on_disk:?}, the table's {listed:?}"));
+        return Err(format!("the files on disk are {on_disk:?}, the table's {listed:?}"));
     }
     Ok(())
 }
 
 /// Every file is part of a kernel.
-fn files_are_used(files: &[SourceFile], kernels: &[&Kernel]) -> Verdict {
+fn files_are_used(files: &[SourceFile], kernels: &[Subject]) -> Verdict {
     let mut unused: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
     for kernel in kernels {
         for part in parts(kernel, files)? {
-            unused.remove(part);
+            unused.remove(part.path.as_str());
         }
     }
     if !unused.is_empty() {
@@ -96,36 +108,34 @@ fn files_are_used(files: &[SourceFile], kernels: &[&Kernel]) -> Verdict {
     Ok(())
 }
 
-/// A kernel's text is its schedule's file, so that line numbers are that file's, and then fragments, each once; its
-/// name is the schedule's, followed by the cell's.
-fn composition(kernel: &Kernel, files: &[SourceFile]) -> Verdict {
+/// A kernel's text is its family's file, so that line numbers are that file's, and then fragments,
+/// each once; its cell is that of its name.
+fn composition(kernel: &Subject, files: &[SourceFile]) -> Verdict {
     let parts = parts(kernel, files)?;
-    if parts.first().map(|first| first.strip_prefix(PROBE_FOLDER).unwrap_or(first))
-        != Some(kernel.entry)
-    {
-        return Err(format!(
-            "the text starts with {:?} and not with its schedule {}",
-            parts.first(),
-            kernel.entry
-        ));
+    let entries: Vec<Option<&str>> = parts.iter().map(|part| part.entry()).collect();
+    if entries.first() != Some(&Some(kernel.entry)) {
+        let first = parts.first().map(|part| &part.path);
+        return Err(format!("the text starts with {first:?} and not with {}", kernel.entry));
     }
-    if let Some(other) = parts[1..].iter().find(|part| !part.contains('/')) {
-        return Err(format!("the text holds a second schedule, {other}"));
+    if let Some(other) = entries[1..].iter().flatten().next() {
+        return Err(format!("the text holds a second family, {other}"));
     }
-    if parts.iter().collect::<BTreeSet<_>>().len() != parts.len() {
-        return Err(format!("the text holds a file twice: {parts:?}"));
+    let paths: Vec<&str> = parts.iter().map(|part| part.path.as_str()).collect();
+    if paths.iter().collect::<BTreeSet<_>>().len() != paths.len() {
+        return Err(format!("the text holds a file twice: {paths:?}"));
     }
-    let mut words = vec![kernel.entry];
-    words.extend(parts.iter().filter_map(|part| part.strip_prefix("cell/")));
-    if !kernel.name.starts_with(&words.join("_")) {
-        return Err(format!("the name {} does not start with {}", kernel.name, words.join("_")));
+    let cells = paths.iter().filter_map(|path| path.strip_prefix("cell/"));
+    for cell in cells {
+        if !kernel.name.split('_').any(|word| word == cell) {
+            return Err(format!("the name {} lacks the cell {cell}", kernel.name));
+        }
     }
     Ok(())
 }
 
 /// There is one entry point, the table's.
-fn one_entry_point(kernel: &Kernel) -> Verdict {
-    let shader = parse(kernel.wgsl)?;
+fn one_entry_point(kernel: &Subject) -> Verdict {
+    let shader = parse(&kernel.wgsl)?;
     let found: Vec<_> =
         shader.module.entry_points.iter().map(|entry| (entry.stage, entry.name.as_str())).collect();
     if found != [(ShaderStage::Compute, kernel.entry)] {
@@ -135,9 +145,9 @@ fn one_entry_point(kernel: &Kernel) -> Verdict {
 }
 
 /// No two kernels share a name.
-fn names_are_unique(kernels: &[&Kernel]) -> Verdict {
+fn names_are_unique(kernels: &[Subject]) -> Verdict {
     let mut seen = BTreeSet::new();
-    match kernels.iter().find(|kernel| !seen.insert(kernel.name)) {
+    match kernels.iter().find(|kernel| !seen.insert(&kernel.name)) {
         Some(kernel) => Err(format!("two kernels are called {}", kernel.name)),
         None => Ok(()),
     }
@@ -154,7 +164,7 @@ fn binding_of(line: &str) -> Option<(u32, &str)> {
 
 /// Every storage binding says its shape on its line. A fragment that serves several schedules cannot; then the schedule
 /// says it, in a comment with the same number and name.
-fn shapes_are_stated(kernel: &Kernel) -> Verdict {
+fn shapes_are_stated(kernel: &Subject) -> Verdict {
     let has_shape = |text: &str| {
         text.split_once('[').is_some_and(|(_, rest)| rest.trim_start_matches(' ').contains(']'))
     };
@@ -174,16 +184,8 @@ fn shapes_are_stated(kernel: &Kernel) -> Verdict {
 }
 
 #[test]
-fn the_table_lists_every_schedule() {
-    schedules_are_listed(&source_files(), &KERNELS).unwrap_or_else(|e| panic!("{e}"));
-}
-
-#[test]
-fn the_table_of_probes_lists_every_file_of_theirs() {
-    let files = source_files();
-    let on_disk: BTreeSet<&str> =
-        files.iter().filter_map(|file| file.path.strip_prefix(PROBE_FOLDER)).collect();
-    assert_eq!(on_disk, PROBES.iter().map(|kernel| kernel.entry).collect::<BTreeSet<_>>());
+fn the_table_lists_every_family() {
+    families_are_listed(&source_files(), &all_kernels()).unwrap_or_else(|e| panic!("{e}"));
 }
 
 #[test]
@@ -227,40 +229,36 @@ fn incomplete_tables_are_refused() {
         files.push(SourceFile { path: path.to_owned(), text: "fn orphan() {}\n".to_owned() });
         files
     };
-    let unlisted = schedules_are_listed(&extra("orphan"), &KERNELS);
-    assert_refused(
-        "a schedule that the table lacks",
-        unlisted,
-        r#""linear_subgroup", "linear_wide", "load_slots", "orphan", "sample""#,
-    );
-    let rest: Vec<&Kernel> =
-        KERNELS.into_iter().filter(|kernel| kernel.entry != "linear").collect();
+    let unlisted = families_are_listed(&extra("pool/orphan"), &all_kernels());
+    assert_refused("a family that the table lacks", unlisted, r#""nll", "orphan", "pack""#);
+    let rest: Vec<Subject> =
+        all_kernels().into_iter().filter(|kernel| kernel.entry != "tile32").collect();
     assert_refused(
         "a kernel less",
-        schedules_are_listed(&files, &rest),
-        r#"the table's {"dropout", "embed", "gather", "linear_rows", "linear_subgroup", "linear_wide", "load_slots", "sample""#,
+        families_are_listed(&files, &rest),
+        r#""step", "step_tiled", "tile64", "unpack"}"#,
     );
     let gone: Vec<SourceFile> =
-        files.iter().filter(|file| file.path != "linear").cloned().collect();
+        files.iter().filter(|file| file.path != "linear/tile32").cloned().collect();
     assert_refused(
         "a file less",
-        schedules_are_listed(&gone, &KERNELS),
-        r#"on disk are {"dropout", "embed", "gather", "linear_rows", "linear_subgroup", "linear_wide", "load_slots", "sample""#,
+        families_are_listed(&gone, &all_kernels()),
+        r#""step", "step_tiled", "tile64", "unpack"}, the table's"#,
     );
     let unused = files_are_used(&extra("cell/orphan"), &all_kernels());
     assert_refused("a fragment that no kernel uses", unused, r#"no kernel uses {"cell/orphan"}"#);
-    let twice = [KERNELS[0], KERNELS[1], KERNELS[0]];
+    let twice = ["tile32", "tile64", "tile32"].map(kernel_named);
     assert_refused(
         "a kernel listed twice",
         names_are_unique(&twice),
-        "two kernels are called linear",
+        "two kernels are called tile32",
     );
 }
 
 #[test]
 fn kernels_that_are_composed_wrongly_are_refused() {
     let files = source_files();
-    let linear = kernel_named("linear");
+    let linear = &kernel_named("tile32");
     let text_of =
         |path: &str| &files.iter().find(|file| file.path == path).expect("the file exists").text;
     let cases = [
@@ -274,12 +272,16 @@ fn kernels_that_are_composed_wrongly_are_refused() {
             format!("{}{}", text_of("weight/f32"), linear.wgsl),
             "starts with Some(\"weight/f32\")",
         ),
-        ("two schedules", format!("{}{}", linear.wgsl, text_of("step")), "a second schedule, step"),
+        (
+            "two families",
+            format!("{}{}", linear.wgsl, text_of("recurrence/step")),
+            "a second family, step",
+        ),
         ("a fragment twice", format!("{}{}", linear.wgsl, text_of("weight/f32")), "a file twice"),
         (
             "a cell that the name lacks",
             format!("{}{}", linear.wgsl, text_of("cell/gru")),
-            "start with linear_gru",
+            "lacks the cell gru",
         ),
     ];
     for (broken, text, reason) in cases {
@@ -289,26 +291,26 @@ fn kernels_that_are_composed_wrongly_are_refused() {
 
 #[test]
 fn a_second_or_misnamed_entry_point_is_refused() {
-    let linear = kernel_named("linear");
+    let linear = &kernel_named("tile32");
     let second =
         with_text(linear, format!("{}@compute @workgroup_size(1) fn more() {{}}\n", linear.wgsl));
     assert_refused(
         "two entry points",
         one_entry_point(&second),
-        r#"[(Compute, "linear"), (Compute, "more")]"#,
+        r#"[(Compute, "tile32"), (Compute, "more")]"#,
     );
-    let misnamed = with_passage(linear, "fn linear(", "fn main(");
+    let misnamed = with_passage(linear, "fn tile32(", "fn main(");
     assert_refused(
         "an entry point called main",
         one_entry_point(&misnamed),
-        "the table's is linear",
+        "the table's is tile32",
     );
 }
 
 #[test]
 fn a_binding_without_a_shape_is_refused() {
-    let linear = kernel_named("linear");
-    let unstated = with_passage(linear, "// [.., N]       slot + d\n", "// the bias\n");
+    let linear = &kernel_named("tile32");
+    let unstated = with_passage(linear, "// [.., N]       weight_base + d\n", "// the bias\n");
     assert_refused(
         "no shape on the line",
         shapes_are_stated(&unstated),
@@ -329,14 +331,17 @@ fn a_binding_without_a_shape_is_refused() {
 }
 
 /// Kernels differ in how weights are stored by one fragment.
-fn weights_are_a_fragment(kernel: &'static Kernel, files: &[SourceFile]) -> Verdict {
+fn weights_are_a_fragment(kernel: &Subject, files: &[SourceFile]) -> Verdict {
     let text = |path: &str| {
         files.iter().find(|file| file.path == path).map_or("", |file| file.text.as_str())
     };
-    let (f16, reads) =
-        (kernel.stored_as(WeightType::F16), kernel.bindings.iter().any(|b| b.name == "weight"));
-    if kernel.name.ends_with("_f16") || !reads {
-        return if std::ptr::eq(f16, kernel) {
+    let f16 = Subject::new(Kernel { weights: WeightType::F16, ..kernel.kernel });
+    let reads = kernel.bindings.iter().any(|binding| binding.name == "weight");
+    if reads != kernel.kernel.row().weights {
+        return Err(format!("{}: its row does not say whether it reads weights", kernel.name));
+    }
+    if !reads {
+        return if f16.wgsl == kernel.wgsl {
             Ok(())
         } else {
             Err(format!("{} has another form", kernel.name))
@@ -352,14 +357,17 @@ fn weights_are_a_fragment(kernel: &'static Kernel, files: &[SourceFile]) -> Verd
 #[test]
 fn kernels_that_read_weights_have_a_form_for_f16() {
     let files = source_files();
-    let problems: Vec<String> =
-        KERNELS.iter().filter_map(|k| weights_are_a_fragment(k, &files).err()).collect();
+    let problems: Vec<String> = all_kernels()
+        .iter()
+        .filter(|subject| subject.kernel.weights == WeightType::F32)
+        .filter_map(|subject| weights_are_a_fragment(subject, &files).err())
+        .collect();
     assert_eq!(problems, [""; 0], "pairs of kernels");
     let other: Vec<SourceFile> =
         files.iter().filter(|file| file.path != "weight/f16").cloned().collect();
     assert_refused(
         "a fragment less",
-        weights_are_a_fragment(kernel_named("linear"), &other),
-        "is not linear with",
+        weights_are_a_fragment(&kernel_named("tile32"), &other),
+        "is not tile32 with",
     );
 }

@@ -4,23 +4,14 @@ use std::mem::{offset_of, size_of};
 
 use naga::proc::GlobalCtx;
 use naga::{AddressSpace, Expression, Literal, Module, Scalar, TypeInner};
-use wgpu_rnn::Kind;
-use wgpu_rnn::internals::diagnostics::calibrate::kernels::{
-    BLOCK_TILES, TILE_QUADS, WORKGROUP_SIZE,
-};
+use wgpu_rnn::internals::kernel::families::*;
 use wgpu_rnn::internals::kernel::uniforms::{
-    DropoutDims, EmbedDims, LinearDims, ProbeDims, SampleDims, ScoreDims, SequenceDims, SlotsDims,
-    Step, StepDims, TransferDims,
-};
-use wgpu_rnn::internals::kernel::{
-    Kernel, LINEAR_MAX_ROWS, LINEAR_ROWS_COLUMNS, LINEAR_TILE, LINEAR_WIDE_TILE, NO_SLOT, NO_TOKEN,
-    QUADS_PER_WORKGROUP, SAMPLE_SITE, SEQUENCE_MAX_HELD, SLOT_VALUES_PER_WORKGROUP, STEP_MAX_ROWS,
-    STEP_TILE_ROWS, STEP_TILE_UNITS, SUBGROUP_MAX_ROWS, SUBGROUP_WORKGROUP_SIZE,
-    TRANSFERS_PER_WORKGROUP,
+    DropoutDims, EmbedDims, LinearDims, NllDims, PackDims, ProbeDims, SampleDims, SequenceDims,
+    SlotsDims, Step, StepDims,
 };
 
 use crate::{
-    Verdict, all_kernels, assert_all_accepted, assert_refused, kernel_named, parse,
+    Subject, Verdict, all_kernels, assert_all_accepted, assert_refused, kernel_named, parse,
     with_every_passage, with_passage,
 };
 
@@ -58,7 +49,7 @@ macro_rules! layout_of {
     }};
 }
 
-/// Every struct of `dims.rs`.
+/// Every struct of `uniforms.rs`.
 fn host_layouts() -> [Layout; 11] {
     [
         layout_of!(LinearDims {
@@ -66,14 +57,14 @@ fn host_layouts() -> [Layout; 11] {
             batch,
             directions,
             columns,
-            parts,
-            part_quads,
+            halves,
+            half_quads,
             y_row_stride,
             y_direction_stride,
             y_offset,
             row_tiles,
             column_tiles,
-            slot,
+            weight_base,
             x_first_row,
             x_direction_rows
         }),
@@ -88,9 +79,9 @@ fn host_layouts() -> [Layout; 11] {
             unit_offset,
             unit_tiles,
             row_tiles,
-            slot,
+            weight_base,
             first_index,
-            lag,
+            layer_delay,
             steps
         }),
         layout_of!(SequenceDims {
@@ -103,7 +94,7 @@ fn host_layouts() -> [Layout; 11] {
             hidden_size,
             state_quads,
             row_tiles,
-            slot
+            weight_base
         }),
         layout_of!(Step { index }),
         layout_of!(EmbedDims { rows, first_token, tokens, quads } padding {}),
@@ -117,10 +108,10 @@ fn host_layouts() -> [Layout; 11] {
             site,
             threshold
         } f32 { scale }),
-        layout_of!(ScoreDims { rows, columns }),
+        layout_of!(NllDims { rows, columns }),
         layout_of!(SampleDims { batch, columns }),
         layout_of!(SlotsDims { rows, width, stride, offset } padding {}),
-        layout_of!(TransferDims {
+        layout_of!(PackDims {
             steps,
             batch,
             directions,
@@ -175,9 +166,9 @@ fn reflected(module: &Module) -> Result<Vec<Layout>, String> {
     Ok(layouts)
 }
 
-/// Every uniform of the kernel is a struct of `dims.rs`.
-fn layouts_agree(kernel: &Kernel) -> Verdict {
-    for got in reflected(&parse(kernel.wgsl)?.module)? {
+/// Every uniform of the kernel is a struct of `uniforms.rs`.
+fn layouts_agree(kernel: &Subject) -> Verdict {
+    for got in reflected(&parse(&kernel.wgsl)?.module)? {
         let hosts = host_layouts();
         let want = hosts.iter().find(|host| host.name == got.name);
         let want = want.ok_or_else(|| format!("there is no {} on the host", got.name))?;
@@ -200,60 +191,37 @@ fn constant(module: &Module, name: &str) -> Option<u32> {
 }
 
 /// Constants that the kernel and its planning share.
-fn constants_agree(kernel: &Kernel) -> Verdict {
-    let want: &[(&str, usize)] = match kernel.name.trim_end_matches("_f16") {
-        "linear" => &[("TILE", LINEAR_TILE)],
-        "linear_wide" => &[("TILE", LINEAR_WIDE_TILE)],
-        "linear_rows" => &[("MAX_ROWS", LINEAR_MAX_ROWS), ("WORKGROUP_SIZE", LINEAR_ROWS_COLUMNS)],
-        "step_rnn" | "step_rnn_wave" => {
-            &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::RnnTanh.gate_count())]
+fn constants_agree(kernel: &Subject) -> Verdict {
+    let step_rows = ("MAX_ROWS", STEP_MAX_ROWS as usize);
+    let gates = ("GATE_COUNT", kernel.kernel.cell.map_or(1, |cell| cell.gates()));
+    let copies = ("WORKGROUP_SIZE", COPIES_PER_WORKGROUP);
+    let probe = ("WORKGROUP_SIZE", PROBE_WORKGROUP);
+    let want = match kernel.kernel.family {
+        Family::Tile32 => vec![("TILE", TILE32)],
+        Family::Tile64 => vec![("TILE", TILE64)],
+        Family::Matvec => vec![("MAX_ROWS", MATVEC_MAX_ROWS), ("WORKGROUP_SIZE", MATVEC_COLUMNS)],
+        Family::Step | Family::StepWave | Family::StepUnprojected | Family::StepProjection => {
+            vec![step_rows, gates]
         }
-        "step_lstm" | "step_lstm_unprojected" | "step_lstm_wave" => {
-            &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Lstm.gate_count())]
+        Family::StepTiled => {
+            vec![("TILE_UNITS", STEP_TILE_UNITS), ("TILE_ROWS", STEP_TILE_ROWS), gates]
         }
-        "step_gru" | "step_gru_wave" => {
-            &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", Kind::Gru.gate_count())]
+        Family::Sequence => {
+            vec![step_rows, gates, ("MAX_REGISTER_QUADS", SEQUENCE_REGISTER_QUADS)]
         }
-        "sequence_rnn" => &[
-            ("MAX_ROWS", STEP_MAX_ROWS as usize),
-            ("MAX_HELD", SEQUENCE_MAX_HELD),
-            ("GATE_COUNT", Kind::RnnTanh.gate_count()),
-        ],
-        "sequence_lstm" => &[
-            ("MAX_ROWS", STEP_MAX_ROWS as usize),
-            ("MAX_HELD", SEQUENCE_MAX_HELD),
-            ("GATE_COUNT", Kind::Lstm.gate_count()),
-        ],
-        "sequence_gru" => &[
-            ("MAX_ROWS", STEP_MAX_ROWS as usize),
-            ("MAX_HELD", SEQUENCE_MAX_HELD),
-            ("GATE_COUNT", Kind::Gru.gate_count()),
-        ],
-        "step_projection" => &[("MAX_ROWS", STEP_MAX_ROWS as usize), ("GATE_COUNT", 1)],
-        "step_tiled_rnn" | "step_tiled_lstm" | "step_tiled_gru" => {
-            &[("TILE_UNITS", STEP_TILE_UNITS), ("TILE_ROWS", STEP_TILE_ROWS)]
+        Family::Embed | Family::Dropout | Family::Pack | Family::Unpack => vec![copies],
+        Family::Nll => vec![],
+        Family::Gather | Family::Scatter => vec![copies, ("NO_SLOT", NO_SLOT as usize)],
+        Family::Sample => {
+            vec![("NO_TOKEN", NO_TOKEN as usize), ("SAMPLE_SITE", SAMPLE_SITE as usize)]
         }
-        "sequence_subgroup_rnn" | "sequence_subgroup_lstm" | "sequence_subgroup_gru" => {
-            &[("MAX_ROWS", STEP_MAX_ROWS as usize)]
-        }
-        "linear_subgroup" | "step_subgroup_rnn" | "step_subgroup_lstm" | "step_subgroup_gru" => {
-            &[("MAX_ROWS", SUBGROUP_MAX_ROWS), ("WORKGROUP_SIZE", SUBGROUP_WORKGROUP_SIZE)]
-        }
-        "embed" | "dropout" => &[("WORKGROUP_SIZE", QUADS_PER_WORKGROUP)],
-        "gather" | "scatter" => &[("WORKGROUP_SIZE", TRANSFERS_PER_WORKGROUP)],
-        "score" => &[],
-        "load_slots" | "store_slots" => {
-            &[("WORKGROUP_SIZE", SLOT_VALUES_PER_WORKGROUP), ("NO_SLOT", NO_SLOT as usize)]
-        }
-        "sample" => &[("NO_TOKEN", NO_TOKEN as usize), ("SAMPLE_SITE", SAMPLE_SITE as usize)],
-        "chain" | "barrier" | "multiply_add" => &[("WORKGROUP_SIZE", WORKGROUP_SIZE)],
-        "bandwidth" => &[("WORKGROUP_SIZE", TILE_QUADS), ("BLOCK_TILES", BLOCK_TILES)],
-        other => {
-            return Err(format!("list the constants that {other} shares with the host, if any"));
+        Family::Chain | Family::Barrier | Family::MultiplyAdd => vec![probe],
+        Family::Bandwidth => {
+            vec![("WORKGROUP_SIZE", BANDWIDTH_TILE_QUADS), ("BLOCK_TILES", BANDWIDTH_BLOCK_TILES)]
         }
     };
-    let module = parse(kernel.wgsl)?.module;
-    for &(name, want) in want {
+    let module = parse(&kernel.wgsl)?.module;
+    for (name, want) in want {
         let got = constant(&module, name);
         if got.map(|value| value as usize) != Some(want) {
             return Err(format!("{name} is {got:?} in WGSL, {want} on the host"));
@@ -265,10 +233,10 @@ fn constants_agree(kernel: &Kernel) -> Verdict {
 #[test]
 fn uniforms_have_the_layout_of_their_structs() {
     assert_all_accepted(layouts_agree);
-    let module = |kernel: &Kernel| {
-        parse(kernel.wgsl).unwrap_or_else(|e| panic!("{}: {e}", kernel.name)).module
+    let module = |kernel: &Subject| {
+        parse(&kernel.wgsl).unwrap_or_else(|e| panic!("{}: {e}", kernel.name)).module
     };
-    let reflect = |kernel: &'static Kernel| reflected(&module(kernel)).expect("accepted above");
+    let reflect = |kernel: &Subject| reflected(&module(kernel)).expect("accepted above");
     let found: Vec<Layout> = all_kernels().into_iter().flat_map(reflect).collect();
     for host in host_layouts() {
         assert!(found.contains(&host), "no kernel has the uniform {}", host.name);
@@ -282,7 +250,7 @@ fn constants_are_those_of_the_host() {
 
 #[test]
 fn structs_that_differ_from_the_host_are_refused() {
-    let step = kernel_named("step_lstm");
+    let step = &kernel_named("step_lstm");
     let swapped =
         ("    seq_len: u32,\n    first_step: u32,", "    first_step: u32,\n    seq_len: u32,");
     let cases = [
@@ -321,7 +289,7 @@ fn structs_that_differ_from_the_host_are_refused() {
     let float = with_passage(step, "    unit_tiles: u32,", "    unit_tiles: f32,");
     let float = with_every_passage(&float, "dims.unit_tiles", "u32(dims.unit_tiles)");
     assert_refused("a member that is a float", layouts_agree(&float), r#"("unit_tiles: f32", 32)"#);
-    let word = with_passage(kernel_named("dropout"), "    scale: f32,", "    scale: u32,");
+    let word = with_passage(&kernel_named("dropout"), "    scale: f32,", "    scale: u32,");
     let word = with_every_passage(&word, "dims.scale", "f32(dims.scale)");
     assert_refused("a float that is a word", layouts_agree(&word), r#"("scale", 32)"#);
     let vector = with_passage(step, "> step_at: Step;", "> step_at: vec4<u32>;");
@@ -331,32 +299,27 @@ fn structs_that_differ_from_the_host_are_refused() {
 
 #[test]
 fn constants_that_differ_from_the_host_are_refused() {
-    let tile = with_passage(kernel_named("linear"), "const TILE = 32u;", "const TILE = 16u;");
+    let tile = with_passage(&kernel_named("tile32"), "const TILE = 32u;", "const TILE = 16u;");
     assert_refused(
         "another tile",
         constants_agree(&tile),
         "TILE is Some(16) in WGSL, 32 on the host",
     );
     let rows =
-        with_passage(kernel_named("step_gru"), "const MAX_ROWS = 8u;", "const MAX_ROWS = 4u;");
+        with_passage(&kernel_named("step_gru"), "const MAX_ROWS = 8u;", "const MAX_ROWS = 4u;");
     assert_refused(
         "fewer rows",
         constants_agree(&rows),
         "MAX_ROWS is Some(4) in WGSL, 8 on the host",
     );
     let gates =
-        with_passage(kernel_named("step_gru"), "const GATE_COUNT = 3u;", "const GATE_COUNT = 4u;");
+        with_passage(&kernel_named("step_gru"), "const GATE_COUNT = 3u;", "const GATE_COUNT = 4u;");
     assert_refused(
         "another gate count",
         constants_agree(&gates),
         "GATE_COUNT is Some(4) in WGSL, 3 on the host",
     );
-    let gone = Kernel { name: "linear", ..*kernel_named("step_rnn") };
+    let tile = kernel_named("tile32");
+    let gone = Subject { wgsl: kernel_named("step_rnn").wgsl, ..tile };
     assert_refused("a constant that is gone", constants_agree(&gone), "TILE is None in WGSL");
-    let unknown = Kernel { name: "new", ..*kernel_named("step_rnn") };
-    assert_refused(
-        "a kernel that nobody listed",
-        constants_agree(&unknown),
-        "list the constants that new shares",
-    );
 }

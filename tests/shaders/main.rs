@@ -16,11 +16,8 @@ mod writers;
 
 use naga::Module;
 use naga::front::wgsl;
-use naga::valid::{
-    Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator,
-};
-use wgpu_rnn::internals::diagnostics::calibrate::kernels::KERNELS as PROBES;
-use wgpu_rnn::internals::kernel::{KERNELS, Kernel};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use wgpu_rnn::internals::kernel::{Binding, Kernel, Override, Overrides, WorkgroupUse};
 
 /// What a rule found: nothing, or what is wrong.
 type Verdict = Result<(), String>;
@@ -31,10 +28,9 @@ struct Shader {
     info: ModuleInfo,
 }
 
-/// Parses and validates with no capability beyond WGSL's core, to which `unpack2x16float` belongs, and subgroups, which
-/// the rule of capabilities grants to few.
+/// Parses and validates with no capability beyond WGSL's core, to which `unpack2x16float` belongs.
 fn parse(text: &str) -> Result<Shader, String> {
-    parse_with(text, Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP)
+    parse_with(text, Capabilities::SHADER_FLOAT16_IN_FLOAT32)
 }
 
 fn parse_with(text: &str, capabilities: Capabilities) -> Result<Shader, String> {
@@ -44,48 +40,96 @@ fn parse_with(text: &str, capabilities: Capabilities) -> Result<Shader, String> 
         .parse(text)
         .map_err(|error| error.emit_to_string(text))?;
     let info = Validator::new(ValidationFlags::all(), capabilities)
-        .subgroup_stages(ShaderStages::COMPUTE)
-        .subgroup_operations(SubgroupOperationSet::all())
         .validate(&module)
         .map_err(|error| error.emit_to_string(text))?;
     Ok(Shader { module, info })
 }
 
-/// Both tables: the kernels of networks, and those that measure a device.
-fn all_kernels() -> Vec<&'static Kernel> {
-    KERNELS.into_iter().chain(PROBES).collect()
+/// A kernel as the rules see it: its row and its WGSL, both of which a test may break.
+#[derive(Debug, Clone)]
+struct Subject {
+    kernel: Kernel,
+    name: String,
+    entry: &'static str,
+    wgsl: String,
+    stepped: bool,
+    bindings: Vec<Binding>,
+    overrides: Vec<Override>,
+    /// The workgroup use that a test states in place of the row's.
+    stated_use: Option<WorkgroupUse>,
 }
 
-/// The row of the table under this name.
-fn kernel_named(name: &str) -> &'static Kernel {
-    all_kernels()
-        .into_iter()
-        .find(|kernel| kernel.name == name)
-        .unwrap_or_else(|| panic!("no kernel {name} in the table"))
+impl Subject {
+    /// A kernel as it is.
+    fn new(kernel: Kernel) -> Self {
+        Self {
+            kernel,
+            name: kernel.name(),
+            entry: kernel.row().entry,
+            wgsl: kernel.wgsl(),
+            stepped: kernel.row().stepped,
+            bindings: kernel.bindings().collect(),
+            overrides: kernel.overrides().collect(),
+            stated_use: None,
+        }
+    }
+
+    /// Workgroup size and memory under some override values.
+    fn workgroup(&self, values: &[(&'static str, u32)]) -> WorkgroupUse {
+        self.stated_use.unwrap_or_else(|| self.kernel.workgroup(&self.typed(values)))
+    }
+
+    /// Override values as plans hold them.
+    fn typed(&self, values: &[(&'static str, u32)]) -> Overrides {
+        let mut typed = Overrides::default();
+        for entry in &self.overrides {
+            if let Some((_, value)) = values.iter().find(|(name, _)| *name == entry.name) {
+                (entry.set)(&mut typed, *value);
+                assert_eq!((entry.get)(&typed), *value, "{} is where it was put", entry.name);
+            }
+        }
+        typed
+    }
 }
 
-/// A row of the table with another text. Leaks it, as rows hold static text.
-fn with_text(kernel: &Kernel, text: String) -> Kernel {
-    Kernel { wgsl: text.leak(), ..*kernel }
+/// An override that no plan knows.
+fn unknown_override(name: &'static str, values: &'static [u32]) -> Override {
+    Override { name, get: |_| 0, set: |_, _| (), values }
 }
 
-/// A row of the table with one passage of its text replaced.
-fn with_passage(kernel: &Kernel, passage: &str, replacement: &str) -> Kernel {
+/// Every kernel.
+fn all_kernels() -> Vec<Subject> {
+    Kernel::all().map(Subject::new).collect()
+}
+
+/// The kernel of this name.
+fn kernel_named(name: &str) -> Subject {
+    let found = Kernel::all().find(|kernel| kernel.name() == name);
+    Subject::new(found.unwrap_or_else(|| panic!("no kernel {name} in the table")))
+}
+
+/// A kernel with another text.
+fn with_text(kernel: &Subject, wgsl: String) -> Subject {
+    Subject { wgsl, ..kernel.clone() }
+}
+
+/// A kernel with one passage of its text replaced.
+fn with_passage(kernel: &Subject, passage: &str, replacement: &str) -> Subject {
     assert!(kernel.wgsl.contains(passage), "{}: there is no '{passage}' to replace", kernel.name);
     with_text(kernel, kernel.wgsl.replacen(passage, replacement, 1))
 }
 
-/// A row of the table with a name changed wherever its text has it.
-fn with_every_passage(kernel: &Kernel, passage: &str, replacement: &str) -> Kernel {
+/// A kernel with a name changed wherever its text has it.
+fn with_every_passage(kernel: &Subject, passage: &str, replacement: &str) -> Subject {
     assert!(kernel.wgsl.contains(passage), "{}: there is no '{passage}' to replace", kernel.name);
     with_text(kernel, kernel.wgsl.replace(passage, replacement))
 }
 
-/// Applies a rule to both tables.
-fn assert_all_accepted(rule: impl Fn(&Kernel) -> Verdict) {
+/// Applies a rule to every kernel.
+fn assert_all_accepted(rule: impl Fn(&Subject) -> Verdict) {
     let refused: Vec<String> = all_kernels()
         .into_iter()
-        .filter_map(|kernel| rule(kernel).err().map(|e| format!("{}: {e}", kernel.name)))
+        .filter_map(|kernel| rule(&kernel).err().map(|e| format!("{}: {e}", kernel.name)))
         .collect();
     assert!(refused.is_empty(), "{}", refused.join("\n"));
 }

@@ -13,12 +13,13 @@ use naga::valid::ModuleInfo;
 use naga::{AddressSpace, Expression, Module, ShaderStage};
 use wgpu_rnn::Error;
 use wgpu_rnn::internals::kernel::uniforms::Dims;
-use wgpu_rnn::internals::kernel::{Kernel, Override, WorkgroupUse};
-use wgpu_rnn::internals::plan::check_kernel;
+use wgpu_rnn::internals::kernel::{Family, Override, WorkgroupUse};
+use wgpu_rnn::internals::plan::Needs;
 use wgpu_rnn::internals::plan::limits::Limits;
 
 use crate::{
-    Shader, Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_passage,
+    Shader, Subject, Verdict, assert_all_accepted, assert_refused, kernel_named, parse,
+    unknown_override, with_passage,
 };
 
 /// WebGPU's default limits of a workgroup: its size along x, y and z, its invocations and its bytes of memory.
@@ -40,8 +41,8 @@ pub(crate) struct Specialised {
 }
 
 /// Every combination of the legal values.
-pub(crate) fn grid(kernel: &Kernel) -> Vec<Values> {
-    kernel.overrides.iter().fold(vec![Vec::new()], |points, Override { name, values }| {
+pub(crate) fn grid(kernel: &Subject) -> Vec<Values> {
+    kernel.overrides.iter().fold(vec![Vec::new()], |points, Override { name, values, .. }| {
         let with_value =
             |point: &Values, value| point.iter().copied().chain([(*name, value)]).collect();
         points
@@ -54,7 +55,7 @@ pub(crate) fn grid(kernel: &Kernel) -> Vec<Values> {
 /// What wgpu does when it builds a pipeline.
 pub(crate) fn specialise(
     shader: &Shader,
-    kernel: &Kernel,
+    kernel: &Subject,
     values: &[(&'static str, u32)],
 ) -> Result<Specialised, Box<PipelineConstantError>> {
     let constants: PipelineConstants =
@@ -89,30 +90,35 @@ fn exceeded(needs: &WorkgroupUse) -> Vec<&'static str> {
         .collect()
 }
 
-/// Sizes of nothing, with which loops take no iterations.
-fn no_dims(kernel: &Kernel) -> Dims {
-    // A row takes the dims of another kernel for nothing to do.
-    if kernel.name == "linear" {
+/// What plans check of a point, with sizes of nothing, so that loops take no iterations.
+fn needs(kernel: &Subject, values: &Values) -> Needs {
+    // A row takes the dims of another family for nothing to do.
+    let dims = if kernel.kernel.family == Family::Tile32 {
         Dims::Step(Zeroable::zeroed())
     } else {
         Dims::Linear(Zeroable::zeroed())
+    };
+    Needs {
+        workgroup: kernel.workgroup(values),
+        bindings: kernel.bindings.len(),
+        loop_iterations: kernel.kernel.loop_iterations(&dims, &kernel.typed(values)),
     }
 }
 
 /// Every point of the grid specialises, needs what the table says, and stays within WebGPU's default limits; where it
 /// does not, plans refuse it by the name of the limit.
-fn grid_agrees(kernel: &Kernel) -> Verdict {
-    let shader = parse(kernel.wgsl)?;
+fn grid_agrees(kernel: &Subject) -> Verdict {
+    let shader = parse(&kernel.wgsl)?;
     let limits = Limits::of(&wgpu::Limits::defaults(), false);
     for values in grid(kernel) {
         let specialised =
             specialise(&shader, kernel, &values).map_err(|error| format!("{values:?}: {error}"))?;
-        let (got, want) = (reflected(&specialised.module)?, (kernel.workgroup)(&values));
+        let (got, want) = (reflected(&specialised.module)?, kernel.workgroup(&values));
         if got != want {
             return Err(format!("{values:?}: WGSL needs {got:?}, the table says {want:?}"));
         }
         let exceeded = exceeded(&got);
-        match check_kernel(kernel, &values, &no_dims(kernel), &limits) {
+        match needs(kernel, &values).check(&kernel.name, &limits) {
             Ok(()) if exceeded.is_empty() => {}
             Ok(()) => return Err(format!("{values:?}: plans accept what exceeds {exceeded:?}")),
             Err(Error::Limit { limit, .. }) if exceeded.contains(&limit) => {}
@@ -125,8 +131,8 @@ fn grid_agrees(kernel: &Kernel) -> Verdict {
 }
 
 /// The table lists every override of the text, except those that are computed from others.
-fn overrides_are_listed(kernel: &Kernel) -> Verdict {
-    let module = parse(kernel.wgsl)?.module;
+fn overrides_are_listed(kernel: &Subject) -> Verdict {
+    let module = parse(&kernel.wgsl)?.module;
     let mut chosen = BTreeSet::new();
     for (_, declared) in module.overrides.iter() {
         let computed = declared.init.is_some_and(|init| {
@@ -161,11 +167,11 @@ fn overrides_are_those_of_the_table() {
 
 #[test]
 fn the_grid_is_complete() {
-    let points = grid(kernel_named("step_rnn"));
+    let points = grid(&kernel_named("step_rnn"));
     assert_eq!(points.len(), 2 * 6 * 4 * 2, "every combination of the four overrides of step_rnn");
     assert_eq!(points.iter().collect::<BTreeSet<_>>().len(), points.len(), "no combination twice");
     assert_eq!(
-        grid(&Kernel { overrides: &[], ..*kernel_named("linear") }),
+        grid(&Subject { overrides: Vec::new(), ..kernel_named("tile32") }),
         [[]],
         "one pipeline without overrides"
     );
@@ -174,7 +180,7 @@ fn the_grid_is_complete() {
 #[test]
 fn unknown_constants_are_errors() {
     assert_all_accepted(|kernel| {
-        let shader = parse(kernel.wgsl)?;
+        let shader = parse(&kernel.wgsl)?;
         let mut values = grid(kernel).remove(0);
         values.push(("NO_SUCH_OVERRIDE", 1));
         match specialise(&shader, kernel, &values).map_err(|error| *error) {
@@ -191,7 +197,7 @@ fn empty_workgroups_are_errors() {
         if !kernel.overrides.iter().any(|entry| entry.name == "WORKGROUP_SIZE") {
             return Ok(());
         }
-        let shader = parse(kernel.wgsl)?;
+        let shader = parse(&kernel.wgsl)?;
         let mut values = grid(kernel).remove(0);
         values.retain(|(name, _)| *name != "WORKGROUP_SIZE");
         values.push(("WORKGROUP_SIZE", 0));
@@ -205,7 +211,7 @@ fn empty_workgroups_are_errors() {
 
 #[test]
 fn tables_that_differ_from_the_text_are_refused() {
-    let (linear, step) = (kernel_named("linear"), kernel_named("step_lstm"));
+    let (linear, step) = (&kernel_named("tile32"), &kernel_named("step_lstm"));
     let size = with_passage(linear, "@workgroup_size(8, 8)", "@workgroup_size(8, 4)");
     assert_refused(
         "another size",
@@ -221,19 +227,20 @@ fn tables_that_differ_from_the_text_are_refused() {
         grid_agrees(&sums),
         "storage: 1024 }, the table says",
     );
-    let unknown = Kernel { overrides: &[Override { name: "TILES", values: &[1] }], ..*linear };
+    let unknown = Subject { overrides: vec![unknown_override("TILES", &[1])], ..linear.clone() };
     assert_refused(
         "an override that WGSL lacks",
         grid_agrees(&unknown),
         "'TILES' not found in the shader",
     );
-    let empty = Kernel { overrides: &[Override { name: "WORKGROUP_SIZE", values: &[0] }], ..*step };
+    let empty =
+        Subject { overrides: vec![unknown_override("WORKGROUP_SIZE", &[0])], ..step.clone() };
     assert_refused("a workgroup of nothing", grid_agrees(&empty), "strictly positive");
 }
 
 #[test]
 fn overrides_that_the_table_lacks_are_refused() {
-    let linear = kernel_named("linear");
+    let linear = &kernel_named("tile32");
     let more = with_passage(
         linear,
         "override ACTIVATION",
@@ -251,10 +258,10 @@ fn overrides_that_the_table_lacks_are_refused() {
         overrides_are_listed(&required),
         r#"{"ACTIVATION", "TILES"}"#,
     );
-    let fewer = Kernel { overrides: &[], ..*linear };
+    let fewer = Subject { overrides: Vec::new(), ..linear.clone() };
     assert_refused("a row without the override", overrides_are_listed(&fewer), "the table's {}");
     let valueless =
-        Kernel { overrides: &[Override { name: "ACTIVATION", values: &[] }], ..*linear };
+        Subject { overrides: vec![unknown_override("ACTIVATION", &[])], ..linear.clone() };
     assert_refused(
         "an override that cannot be chosen",
         overrides_are_listed(&valueless),
@@ -265,7 +272,7 @@ fn overrides_that_the_table_lacks_are_refused() {
 #[test]
 fn specialisations_beyond_the_limits_are_refused_by_name() {
     // Plans refuse what exceeds the limits: the grid accepts that.
-    let step = kernel_named("step_lstm");
+    let step = &kernel_named("step_lstm");
     let large = [
         ("WORKGROUP_SIZE", 512, "max_compute_invocations_per_workgroup"),
         ("ROWS", 1024, "max_compute_workgroup_storage_size"),
@@ -276,16 +283,16 @@ fn specialisations_beyond_the_limits_are_refused_by_name() {
             .iter()
             .map(|entry| {
                 if entry.name == name {
-                    Override { name, values: vec![value].leak() }
+                    Override { values: vec![value].leak(), ..*entry }
                 } else {
                     *entry
                 }
             })
             .collect();
-        let kernel = Kernel { overrides: overrides.leak(), ..*step };
+        let kernel = Subject { overrides, ..step.clone() };
         grid_agrees(&kernel).unwrap_or_else(|e| panic!("{name} {value}: {e}"));
         let limits = Limits::of(&wgpu::Limits::defaults(), false);
-        match check_kernel(&kernel, &grid(&kernel)[0], &no_dims(&kernel), &limits) {
+        match needs(&kernel, &grid(&kernel)[0]).check(&kernel.name, &limits) {
             Err(Error::Limit { limit, .. }) => {
                 assert_eq!(limit, want, "the limit that {name} {value} exceeds")
             }
@@ -293,9 +300,10 @@ fn specialisations_beyond_the_limits_are_refused_by_name() {
         }
     }
     // Plans that see less than there is accept it: the grid refuses that.
-    let linear = kernel_named("linear");
+    let linear = &kernel_named("tile32");
     let deep = with_passage(linear, "@workgroup_size(8, 8)", "@workgroup_size(1, 1, 65)");
-    let deep = Kernel { workgroup: |_| WorkgroupUse { size: [1, 1, 65], storage: 5120 }, ..deep };
+    let stated_use = Some(WorkgroupUse { size: [1, 1, 65], storage: 5120 });
+    let deep = Subject { stated_use, ..deep };
     let verdict = grid_agrees(&deep);
     assert_refused(
         "a workgroup that is too deep",
@@ -303,7 +311,7 @@ fn specialisations_beyond_the_limits_are_refused_by_name() {
         r#"accept what exceeds ["max_compute_workgroup_size_z"]"#,
     );
     // Nor may plans refuse what stays within them.
-    let bindings = linear.bindings.iter().chain(linear.bindings).copied().collect::<Vec<_>>();
-    let wide = Kernel { bindings: bindings.leak(), ..*linear };
+    let bindings = linear.bindings.iter().chain(&linear.bindings).copied().collect();
+    let wide = Subject { bindings, ..linear.clone() };
     assert_refused("too many bindings", grid_agrees(&wide), "max_storage_buffers_per_shader_stage");
 }

@@ -6,13 +6,15 @@
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::{ResourceBinding, ShaderStage};
-use wgpu_rnn::internals::kernel::{Access, KERNELS, Kernel};
+use wgpu_rnn::internals::kernel::Access;
 
 use crate::specialisation::{Specialised, grid, specialise};
-use crate::{Verdict, assert_all_accepted, assert_refused, kernel_named, parse};
+use crate::{
+    Subject, Verdict, all_kernels, assert_all_accepted, assert_refused, kernel_named, parse,
+};
 
 /// Translates a specialised kernel, or says why not.
-type Writer = fn(&Kernel, &Specialised) -> Result<String, String>;
+type Writer = fn(&Subject, &Specialised) -> Result<String, String>;
 
 /// Each language at the lowest version that has what wgpu needs, and at a recent one.
 const WRITERS: [(&str, Writer); 10] = [
@@ -36,7 +38,7 @@ const RESTRICTED: BoundsCheckPolicies = BoundsCheckPolicies {
 };
 
 /// The bindings of the table, and whether each is written.
-fn bindings(kernel: &Kernel) -> Vec<(ResourceBinding, bool)> {
+fn bindings(kernel: &Subject) -> Vec<(ResourceBinding, bool)> {
     let uniforms = (0..=u32::from(kernel.stepped)).map(|index| (index, false));
     let storage =
         kernel.bindings.iter().map(|binding| (binding.index, binding.access == Access::ReadWrite));
@@ -46,20 +48,18 @@ fn bindings(kernel: &Kernel) -> Vec<(ResourceBinding, bool)> {
         .collect()
 }
 
-/// Vulkan without any optional feature, but for kernels that are planned only where there are subgroups.
+/// Vulkan without any optional feature.
 fn spir_v(
     lang_version: (u8, u8),
-    kernel: &Kernel,
+    kernel: &Subject,
     specialised: &Specialised,
 ) -> Result<String, String> {
-    let subgroups = [spv::Capability::GroupNonUniform, spv::Capability::GroupNonUniformShuffle];
-    let optional = subgroups.into_iter().filter(|_| kernel.needs_subgroups());
     let info = |binding| spv::BindingInfo { descriptor_set: 0, binding, binding_array_size: None };
     let options = spv::Options {
         lang_version,
         fake_missing_bindings: false,
         binding_map: bindings(kernel).into_iter().map(|(at, _)| (at, info(at.binding))).collect(),
-        capabilities: Some([spv::Capability::Shader].into_iter().chain(optional).collect()),
+        capabilities: Some([spv::Capability::Shader].into()),
         bounds_check_policies: RESTRICTED,
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
         ..spv::Options::default()
@@ -79,7 +79,7 @@ fn spir_v(
 /// Metal: the table's buffers, and behind them the buffer of their sizes.
 fn msl(
     lang_version: (u8, u8),
-    kernel: &Kernel,
+    kernel: &Subject,
     specialised: &Specialised,
 ) -> Result<String, String> {
     let slots = bindings(kernel).into_iter().zip(0..);
@@ -117,7 +117,7 @@ fn msl(
 /// Direct3D 12.
 fn hlsl(
     shader_model: hlsl::ShaderModel,
-    kernel: &Kernel,
+    kernel: &Subject,
     specialised: &Specialised,
 ) -> Result<String, String> {
     let target = |register| hlsl::BindTarget { register, ..hlsl::BindTarget::default() };
@@ -148,7 +148,7 @@ fn hlsl(
 /// OpenGL, where wgpu leaves bounds to the driver.
 fn glsl(
     version: glsl::Version,
-    kernel: &Kernel,
+    kernel: &Subject,
     specialised: &Specialised,
 ) -> Result<String, String> {
     let options = glsl::Options {
@@ -178,12 +178,12 @@ fn glsl(
 }
 
 /// Every writer takes every point of the grid.
-fn all_are_written(kernel: &Kernel) -> Verdict {
-    let shader = parse(kernel.wgsl)?;
+fn all_are_written(kernel: &Subject) -> Verdict {
+    let shader = parse(&kernel.wgsl)?;
     for values in grid(kernel) {
         let specialised =
             specialise(&shader, kernel, &values).map_err(|error| format!("{values:?}: {error}"))?;
-        let [x, y, z] = (kernel.workgroup)(&values).size;
+        let [x, y, z] = kernel.workgroup(&values).size;
         for (language, write) in WRITERS {
             let text = write(kernel, &specialised)
                 .map_err(|error| format!("{language}, {values:?}: {error}"))?;
@@ -209,8 +209,11 @@ fn every_specialisation_is_written_in_every_language() {
 
 #[test]
 fn specialisations_differ_in_every_language() {
-    for kernel in KERNELS.into_iter().filter(|kernel| !kernel.overrides.is_empty()) {
-        let shader = parse(kernel.wgsl).unwrap_or_else(|e| panic!("{}: {e}", kernel.name));
+    for kernel in &all_kernels() {
+        if kernel.overrides.is_empty() {
+            continue;
+        }
+        let shader = parse(&kernel.wgsl).unwrap_or_else(|e| panic!("{}: {e}", kernel.name));
         let points = grid(kernel);
         let [first, last] = [&points[0], &points[points.len() - 1]].map(|values| {
             specialise(&shader, kernel, values)
@@ -228,17 +231,17 @@ fn specialisations_differ_in_every_language() {
 
 #[test]
 fn kernels_that_a_writer_cannot_take_are_refused() {
-    let linear = kernel_named("linear");
-    let shader = parse(linear.wgsl).expect("the kernel is valid");
+    let linear = &kernel_named("tile32");
+    let shader = parse(&linear.wgsl).expect("the kernel is valid");
     let specialised = specialise(&shader, linear, &[("ACTIVATION", 1)]).expect("a legal value");
     // OpenGL finds an unmapped binding by its name.
-    let unmapped = Kernel { bindings: &linear.bindings[1..], ..*linear };
+    let unmapped = Subject { bindings: linear.bindings[1..].to_vec(), ..linear.clone() };
     for (language, write) in
         WRITERS.into_iter().filter(|(language, _)| !language.starts_with("GLSL"))
     {
         assert_refused(language, write(&unmapped, &specialised).map(|_| ()), "binding: 1");
     }
-    let other = Kernel { entry: "main", ..*linear };
+    let other = Subject { entry: "main", ..linear.clone() };
     for (language, write) in WRITERS {
         let reason = if language.starts_with("SPIR-V") || language.starts_with("GLSL") {
             "entry point"
@@ -258,7 +261,7 @@ fn kernels_that_a_writer_cannot_take_are_refused() {
 #[test]
 fn a_size_that_was_not_written_is_refused() {
     let smaller = crate::with_passage(
-        kernel_named("linear"),
+        &kernel_named("tile32"),
         "@workgroup_size(8, 8)",
         "@workgroup_size(8, 4)",
     );

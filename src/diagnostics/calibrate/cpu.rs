@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::kernels::{CHAIN, WORKGROUP_SIZE};
 use super::{recurrence, slope, timed};
+use crate::dtype::WeightType;
 use crate::engine::cpu::{Engine, Matrix, Panels, multiply_transposed, on_threads};
 use crate::engine::device::Device;
 use crate::error::{Error, Result};
+use crate::kernel::families::PROBE_WORKGROUP;
 use crate::kernel::uniforms::{Dims, ProbeDims};
+use crate::kernel::{Family, Kernel, Overrides};
 use crate::perf::calibration::{Bandwidth, Calibration};
 use crate::plan::recording::{Axis, BufferSpec, Command, Dispatch, Place, Recording, Role};
 
@@ -85,14 +87,14 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
 fn calls() -> Result<f64> {
     let mut recording = Recording::default();
     let mut buffer = |label: &str| {
-        let axes = vec![(Axis::Feature, WORKGROUP_SIZE)];
+        let axes = vec![(Axis::Feature, PROBE_WORKGROUP)];
         recording.buffer(BufferSpec { label: label.to_owned(), axes, role: Role::State })
     };
     let bindings = vec![buffer("x"), buffer("y")];
     let dispatch = Dispatch {
-        kernel: &CHAIN,
+        kernel: Kernel::new(Family::Chain, WeightType::F32),
         place: Place::default(),
-        overrides: Vec::new(),
+        overrides: Overrides::default(),
         dims: Dims::Probe(ProbeDims { iterations: 1, tiles: 2, pad: [0; 2] }),
         bindings,
         workgroups: [1, 1, 1],

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use super::kernels::{
-    BANDWIDTH, BARRIER, BARRIERS, BLOCK_TILES, CHAIN, MULTIPLY_ADD, MULTIPLY_ADDS, TILE_QUADS,
-    WORKGROUP_SIZE,
-};
 use super::{RUNS, microseconds, recurrence, slope, timed};
+use crate::dtype::WeightType;
 use crate::engine::device::Device;
 use crate::engine::session::{Session, Weights};
 use crate::error::{Error, Result};
-use crate::kernel::Kernel;
+use crate::kernel::families::{
+    BANDWIDTH_BLOCK_TILES, BANDWIDTH_TILE_QUADS, BARRIERS_PER_ITERATION,
+    MULTIPLY_ADDS_PER_ITERATION, PROBE_WORKGROUP,
+};
 use crate::kernel::uniforms::{Dims, ProbeDims};
+use crate::kernel::{Family, Kernel, Overrides};
 use crate::perf::calibration::{Bandwidth, Calibration};
 use crate::plan::recording::{
     Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role,
@@ -22,7 +23,7 @@ use crate::plan::{MAX_SEGMENT_STEPS, check_kernel};
 const MAX_ITERATIONS: u64 = 50_000;
 
 /// Bytes that `bandwidth` takes in for each iteration of a workgroup.
-const BLOCK: u64 = (BLOCK_TILES * TILE_QUADS * 16) as u64;
+const BLOCK: u64 = (BANDWIDTH_BLOCK_TILES * BANDWIDTH_TILE_QUADS * 16) as u64;
 
 /// Up to this size one workgroup is measured too.
 const ONE_WORKGROUP_BYTES: u64 = 16 << 20;
@@ -44,14 +45,24 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
     tell("reading back");
     let read_back_us = read_back(device)?;
     tell("barriers");
-    let barrier_us =
-        slope(100, MAX_ITERATIONS, |n| Probe::on(device, &BARRIER, &[], 1, (n, 2), 16)?.time())?;
+    let barrier_us = slope(100, MAX_ITERATIONS, |n| {
+        Probe::on(device, Family::Barrier, &[], 1, (n, 2), 16)?.time()
+    })?;
     tell("arithmetic");
     let per_iteration = slope(4, MAX_ITERATIONS, |n| {
-        Probe::on(device, &MULTIPLY_ADD, &[], groups, (n, 2), groups * WORKGROUP_SIZE as u64)?
-            .time()
+        Probe::on(
+            device,
+            Family::MultiplyAdd,
+            &[],
+            groups,
+            (n, 2),
+            groups * PROBE_WORKGROUP as u64,
+        )?
+        .time()
     })?;
-    let gflops = (groups * WORKGROUP_SIZE as u64 * MULTIPLY_ADDS * 2) as f64 / per_iteration / 1e3;
+    let gflops = (groups * PROBE_WORKGROUP as u64 * MULTIPLY_ADDS_PER_ITERATION * 2) as f64
+        / per_iteration
+        / 1e3;
     let mut bandwidth = Vec::with_capacity(sizes.len());
     if let Some(&last) = sizes.last() {
         let x = BufferSpec {
@@ -72,14 +83,14 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
             let gb_per_s = |groups: u64| -> Result<f64> {
                 let once = bytes.div_ceil(BLOCK * groups).min(MAX_ITERATIONS);
                 let per_iteration = slope(once, MAX_ITERATIONS, |n| {
-                    let tiles = bytes / (TILE_QUADS * 16) as u64;
+                    let tiles = bytes / (BANDWIDTH_TILE_QUADS * 16) as u64;
                     Probe::on(
                         device,
-                        &BANDWIDTH,
+                        Family::Bandwidth,
                         &[&x],
                         groups,
                         (n, tiles),
-                        groups * TILE_QUADS as u64 / 4,
+                        groups * BANDWIDTH_TILE_QUADS as u64 / 4,
                     )?
                     .time()
                 })?;
@@ -96,7 +107,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
     Ok(Calibration {
         timestamps: gpu.timestamps(),
         dispatch_us,
-        barrier_us: Some(barrier_us / BARRIERS as f64),
+        barrier_us: Some(barrier_us / BARRIERS_PER_ITERATION as f64),
         bandwidth,
         gflops,
         encode_us,
@@ -117,7 +128,7 @@ impl Probe {
     /// One dispatch of a kernel over weights that it reads and `quads` quads that it writes.
     fn on(
         device: &Device,
-        kernel: &'static Kernel,
+        family: Family,
         x: &[&(Weights, BufferSpec)],
         groups: u64,
         (iterations, tiles): (u64, u64),
@@ -128,7 +139,8 @@ impl Probe {
             tiles: tiles as u32,
             pad: [0; 2],
         });
-        check_kernel(kernel, &[], &dims, device.limits())?;
+        let kernel = Kernel::new(family, WeightType::F32);
+        check_kernel(kernel, &Overrides::default(), &dims, device.limits())?;
         let mut recording = Recording::default();
         let mut bindings: Vec<BufferId> =
             x.iter().map(|(_, spec)| recording.buffer(spec.clone())).collect();
@@ -139,7 +151,7 @@ impl Probe {
         recording.commands.push(Command::Dispatch(Dispatch {
             kernel,
             place: Place::default(),
-            overrides: Vec::new(),
+            overrides: Overrides::default(),
             dims,
             bindings,
             workgroups: [groups as u32, 1, 1],
@@ -152,14 +164,14 @@ impl Probe {
     fn chain(device: &Device, steps: u64) -> Result<Self> {
         let mut recording = Recording::default();
         let mut buffer = |label: &str| {
-            let axes = vec![(Axis::Feature, WORKGROUP_SIZE)];
+            let axes = vec![(Axis::Feature, PROBE_WORKGROUP)];
             recording.buffer(BufferSpec { label: label.to_owned(), axes, role: Role::State })
         };
         let [x, y] = [buffer("x"), buffer("y")];
         let dispatch = |bindings| Dispatch {
-            kernel: &CHAIN,
+            kernel: Kernel::new(Family::Chain, WeightType::F32),
             place: Place::default(),
-            overrides: Vec::new(),
+            overrides: Overrides::default(),
             dims: Dims::Probe(ProbeDims { iterations: 1, tiles: 2, pad: [0; 2] }),
             bindings,
             workgroups: [1, 1, 1],
@@ -169,7 +181,7 @@ impl Probe {
         recording.commands.push(Command::Steps { count: steps as u32, first_step: 0, by_parity });
         let mut probe =
             Self::of(device, recording, None, if steps.is_multiple_of(2) { x } else { y })?;
-        probe.session.write(x, &[0.0; WORKGROUP_SIZE])?;
+        probe.session.write(x, &[0.0; PROBE_WORKGROUP])?;
         Ok(probe)
     }
 

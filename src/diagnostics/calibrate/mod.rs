@@ -6,9 +6,7 @@
 mod cache;
 mod cpu;
 mod gpu;
-pub mod kernels;
 mod recurrence;
-mod twins;
 
 pub use cache::folder;
 

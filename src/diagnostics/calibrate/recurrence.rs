@@ -13,7 +13,7 @@ use crate::params::config::Config;
 use crate::params::validate::Sizes;
 use crate::perf::rates::{Part, Rate};
 use crate::plan::recording::{Command, Dispatch, Recording};
-use crate::plan::{Choice, MAX_SEGMENT_STEPS, WeightLayout, holds_weights, plan};
+use crate::plan::{MAX_SEGMENT_STEPS, Request, WeightLayout, plan};
 
 /// Least share of a time that is work, where nearly all of it is waiting.
 const LEAST_SHARE: f64 = 0.05;
@@ -94,8 +94,8 @@ fn time(
     let seq_len = if part.walks() { walked(batch) } else { 1 };
     let layout = WeightLayout::stored(&config, device.storage(WeightType::F32)?, device.limits())?;
     let sizes = Sizes { seq_len, batch };
-    let choice = Choice::asked(schedule);
-    let plan = match plan(&config, &layout, sizes, device.limits(), device.tuning(), &choice) {
+    let request = Request { config: &config, weights: &layout, sizes, training: false };
+    let plan = match plan(&request, &device.profile(), schedule) {
         Ok(plan) => plan,
         Err(Error::Unsupported(_) | Error::Limit { .. }) => return Ok(None),
         Err(error) => return Err(error),
@@ -107,7 +107,7 @@ fn time(
     let (steps, by_parity) = repeated(&plan.recording, part);
     // Where weights are not held, what is called so would be `sequence` once more.
     if part == Part::SequenceHeld
-        && !by_parity[0].iter().all(|dispatch| holds_weights(dispatch.kernel, &dispatch.overrides))
+        && !by_parity[0].iter().all(|dispatch| dispatch.overrides.in_registers == 1)
     {
         return Ok(None);
     }

@@ -3,8 +3,8 @@
 use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
 use super::cell::{Sigmoids, run};
 use super::matmul::{Matrix, multiply_transposed};
+use crate::kernel::families::activation;
 use crate::kernel::uniforms::{Dims, LinearDims, Step};
-use crate::kernel::{activation, override_value};
 use crate::plan::recording::Dispatch;
 
 /// See `shaders/linear.wgsl`; the tiles become one matrix product for each direction.
@@ -17,21 +17,21 @@ pub(crate) fn linear(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>])
         unreachable!("linear is dispatched with LinearDims and five buffers");
     };
     let rows = (dims.steps * dims.batch) as usize;
-    let features = (dims.parts * dims.part_quads * 4) as usize;
+    let features = (dims.halves * dims.half_quads * 4) as usize;
     let columns = dims.columns as usize;
     let y_row_stride = dims.y_row_stride as usize;
-    let sigmoids = override_value(&dispatch.overrides, "ACTIVATION") == activation::SIGMOID;
+    let sigmoids = dispatch.overrides.activation == activation::SIGMOID;
     for d in 0..dims.directions {
         let offset = (d * dims.y_direction_stride + dims.y_offset) as usize;
         let gathered;
         let (x, first_row): (&[f32], _) =
-            if dims.parts == 1 && (d == 0 || dims.x_direction_rows > 0) {
+            if dims.halves == 1 && (d == 0 || dims.x_direction_rows > 0) {
                 (x_same, (dims.x_first_row + d * dims.x_direction_rows) as usize)
             } else {
                 gathered = gather(dims, d, x_same, x_mirrored);
                 (&gathered, 0)
             };
-        let slot = (dims.slot + d) as usize;
+        let matrix = (dims.weight_base + d) as usize;
         multiply_transposed(
             (
                 x,
@@ -42,8 +42,8 @@ pub(crate) fn linear(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>])
                     row_stride: features,
                 },
             ),
-            (weight, slot),
-            &bias[slot * columns..][..columns],
+            (weight, matrix),
+            &bias[matrix * columns..][..columns],
             (y, Matrix { rows, columns, offset, row_stride: y_row_stride }),
         );
         if sigmoids {
@@ -55,8 +55,8 @@ pub(crate) fn linear(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>])
 
 /// The rows that direction `d` reads, in the order in which it visits them: `[S, B, P·Q·4]`.
 fn gather(dims: &LinearDims, d: u32, x_same: &[f32], x_mirrored: &[f32]) -> Vec<f32> {
-    let (steps, batch, parts) = (dims.steps as usize, dims.batch as usize, dims.parts as usize);
-    let part = dims.part_quads as usize * 4;
+    let (steps, batch, parts) = (dims.steps as usize, dims.batch as usize, dims.halves as usize);
+    let part = dims.half_quads as usize * 4;
     let mut x = Vec::with_capacity(steps * batch * parts * part);
     for s in 0..steps {
         for b in 0..batch {

@@ -2,25 +2,28 @@
 
 mod activation;
 mod cell;
-pub(crate) mod dropout;
-pub(crate) mod embed;
-pub(crate) mod f16;
-pub(crate) mod linear;
+mod dropout;
+mod embed;
+mod f16;
+mod linear;
 mod log;
 mod matmul;
+mod nll;
+mod pack;
 mod panels;
+mod probe;
 mod processor;
 mod recurrence;
-pub(crate) mod sample;
-pub(crate) mod score;
-pub(crate) mod sequence;
-pub(crate) mod slots;
+mod sample;
+mod sequence;
+mod slots;
 mod softmax;
-pub(crate) mod step;
+mod step;
 mod tile;
-pub(crate) mod transfer;
+mod twins;
 
 pub use processor::id;
+pub use twins::twin;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -202,7 +205,7 @@ impl Engine {
     /// Executes one dispatch at a step index.
     pub fn dispatch(&mut self, dispatch: &Dispatch, index: u32) {
         // Written buffers are taken out of the list for the call, so that the others can be borrowed beside them.
-        let bound = || dispatch.bindings.iter().zip(dispatch.kernel.bindings).enumerate();
+        let bound = || dispatch.bindings.iter().zip(dispatch.kernel.bindings()).enumerate();
         let mut written = [const { Vec::new() }; MAX_BINDINGS];
         for (at, (id, binding)) in bound() {
             if binding.access == Access::ReadWrite {
@@ -218,7 +221,7 @@ impl Engine {
                 };
             }
             let bindings = &mut bindings[..dispatch.bindings.len()];
-            (dispatch.kernel.twin)(
+            twin(dispatch.kernel)(
                 dispatch,
                 Step { index: dispatch.index(index), pad: [0; 3] },
                 bindings,
@@ -235,17 +238,13 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::MAX_BINDINGS;
-    use crate::kernel::KERNELS;
+    use crate::kernel::Kernel;
 
     #[test]
     fn no_kernel_has_more_bindings_than_a_dispatch_has_places() {
-        for kernel in KERNELS {
-            assert!(
-                kernel.bindings.len() <= MAX_BINDINGS,
-                "{} has {}",
-                kernel.name,
-                kernel.bindings.len()
-            );
+        for kernel in Kernel::all() {
+            let count = kernel.bindings().count();
+            assert!(count <= MAX_BINDINGS, "{} has {count}", kernel.name());
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::tensor::padded;
 /// The dispatch's units of one row, in one direction, at one step: all of them, or what a thread takes at a time.
 pub(super) struct Row {
     /// Where the direction is among its weights.
-    pub(super) slot: usize,
+    pub(super) matrix: usize,
     /// Of `[D, B]`.
     pub(super) row: usize,
     /// Of `[S, B, D]`, in a wave of `[L, S, B]`; any where a layer of a wave is not within the segment.
@@ -87,7 +87,7 @@ impl<'a> Written<'a> {
     /// `[L, S, B, Q·4]`.
     pub(super) fn output(values: &'a mut [f32], dims: &StepDims, at: Step) -> Self {
         let width = padded(dims.hidden_size as usize);
-        if dims.lag > 0 {
+        if dims.layer_delay > 0 {
             let at =
                 (0..dims.directions as usize).map(|layer| step_of_wave(dims, at, layer)).collect();
             return Self { values, width, rows: Rows::OfLayers { steps: dims.steps as usize, at } };
@@ -153,7 +153,7 @@ fn step_in_parts<const G: usize, const W: usize>(
     let (features, first_unit) = (dims.state_quads as usize * 4, dims.unit_offset as usize);
     let run = |Part { d, units, rows }: Part<'_, W>| {
         let (t, first_y_row, y_row_distance) = visited(dims, at, d);
-        let slot = dims.slot as usize + d;
+        let matrix = dims.weight_base as usize + d;
         let count = units.len();
         let mut sums = SUMS.take();
         sums.clear();
@@ -174,7 +174,7 @@ fn step_in_parts<const G: usize, const W: usize>(
                 let backwards = at.index % 2 == 1;
                 multiply_columns(
                     (h_in, x),
-                    (weight, slot),
+                    (weight, matrix),
                     units.start * G,
                     backwards,
                     &mut y.collect::<Slices<_>>(),
@@ -186,7 +186,7 @@ fn step_in_parts<const G: usize, const W: usize>(
             lengths.iter().zip(all.chunks_exact(count)).zip(rows).enumerate()
         {
             let row = Row {
-                slot,
+                matrix,
                 row: d * batch + b,
                 y_row: first_y_row + b * y_row_distance,
                 units: first_unit + units.start..first_unit + units.end,
@@ -253,7 +253,7 @@ fn cut<'a, const W: usize>(
 
 /// The step of the segment that a layer of a wave is at, if it is within it (`update/wave.wgsl`).
 fn step_of_wave(dims: &StepDims, at: Step, layer: usize) -> Option<usize> {
-    let step = (dims.first_index + at.index).checked_sub(layer as u32 * dims.lag)?;
+    let step = (dims.first_index + at.index).checked_sub(layer as u32 * dims.layer_delay)?;
     (step < dims.steps).then_some(step as usize)
 }
 
@@ -262,7 +262,7 @@ fn step_of_wave(dims: &StepDims, at: Step, layer: usize) -> Option<usize> {
 /// time is more than any.
 fn visited(dims: &StepDims, at: Step, d: usize) -> (u32, usize, usize) {
     let (batch, directions) = (dims.batch as usize, dims.directions as usize);
-    if dims.lag == 0 {
+    if dims.layer_delay == 0 {
         let elapsed = dims.first_step + at.index;
         let t = if d == 1 { dims.seq_len - 1 - elapsed } else { elapsed };
         return (t, at.index as usize * batch * directions + d, directions);
@@ -290,9 +290,9 @@ mod tests {
         unit_offset: 30,
         unit_tiles: 1,
         row_tiles: 1,
-        slot: 0,
+        weight_base: 0,
         first_index: 0,
-        lag: 0,
+        layer_delay: 0,
         steps: 0,
         pad: [0; 2],
     };

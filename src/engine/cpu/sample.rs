@@ -2,8 +2,8 @@
 
 use super::Binding::{self, Read, ReadWrite};
 use super::softmax::softmax_term;
+use crate::kernel::families::{NO_TOKEN, SAMPLE_SITE};
 use crate::kernel::uniforms::{Dims, Step};
-use crate::kernel::{NO_TOKEN, SAMPLE_SITE, override_value};
 use crate::params::random::philox4x32;
 use crate::plan::recording::Dispatch;
 
@@ -20,7 +20,7 @@ pub(crate) fn sample(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]
         unreachable!("sample has eight settings");
     };
     let (batch, columns) = (dims.batch as usize, dims.columns as usize);
-    let workgroup_size = override_value(&dispatch.overrides, "WORKGROUP_SIZE") as usize;
+    let workgroup_size = dispatch.overrides.workgroup_size as usize;
     let tokens = &mut tokens[at.index as usize * batch..][..batch];
     let rows = logits.chunks_exact(columns).zip(token.iter_mut().zip(tokens));
     for (b, (row, (token, generated))) in (0..dims.batch).zip(rows) {

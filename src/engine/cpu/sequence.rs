@@ -2,13 +2,12 @@
 
 use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
 use super::step::{Buffers, gru, lstm, rnn};
-use crate::kernel::override_value;
 use crate::kernel::uniforms::{Dims, Step, StepDims};
 use crate::plan::recording::Dispatch;
 
 /// `sequence` with `cell/rnn.wgsl`.
 pub(crate) fn sequence_rnn(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
-    let relu = override_value(&dispatch.overrides, "RELU") == 1;
+    let relu = dispatch.overrides.relu == 1;
     walk(dispatch, bindings, |dims, at, of, _| rnn(dims, at, relu, of));
 }
 
@@ -63,9 +62,9 @@ fn walk(
         unit_offset: 0,
         unit_tiles: 1,
         row_tiles: 1,
-        slot: dims.slot,
+        weight_base: dims.weight_base,
         first_index: 0,
-        lag: 0,
+        layer_delay: 0,
         steps: 0,
         pad: [0; 2],
     };

@@ -1,16 +1,16 @@
-//! Twins of `shaders/load_slots.wgsl` and `shaders/store_slots.wgsl`.
+//! Twins of `shaders/pool/gather.wgsl` and `shaders/pool/scatter.wgsl`.
 
 use super::Binding::{self, Read, ReadWrite};
-use crate::kernel::NO_SLOT;
+use crate::kernel::families::NO_SLOT;
 use crate::kernel::uniforms::{Dims, SlotsDims, Step};
 use crate::plan::recording::Dispatch;
 
-/// See `shaders/load_slots.wgsl`.
-pub(crate) fn load_slots(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+/// See `shaders/pool/gather.wgsl`.
+pub(crate) fn gather(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let (Dims::Slots(dims), [Read(slots), Read(store), ReadWrite(state)]) =
         (&dispatch.dims, bindings)
     else {
-        unreachable!("load_slots is dispatched with SlotsDims and three buffers");
+        unreachable!("gather is dispatched with SlotsDims and three buffers");
     };
     for (place, state) in places(dims, slots).zip(state.chunks_exact_mut(dims.width as usize)) {
         match place {
@@ -20,12 +20,12 @@ pub(crate) fn load_slots(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'
     }
 }
 
-/// See `shaders/store_slots.wgsl`.
-pub(crate) fn store_slots(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+/// See `shaders/pool/scatter.wgsl`.
+pub(crate) fn scatter(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let (Dims::Slots(dims), [Read(slots), Read(state), ReadWrite(store)]) =
         (&dispatch.dims, bindings)
     else {
-        unreachable!("store_slots is dispatched with SlotsDims and three buffers");
+        unreachable!("scatter is dispatched with SlotsDims and three buffers");
     };
     for (place, state) in places(dims, slots).zip(state.chunks_exact(dims.width as usize)) {
         if let Some(place) = place {

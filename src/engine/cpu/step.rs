@@ -4,7 +4,6 @@ use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
 use super::cell::{Gru, Lstm, Rnn, run};
 use super::panels::Panels;
 use super::recurrence::{Written, step};
-use crate::kernel::override_value;
 use crate::kernel::uniforms::{Dims, Step, StepDims};
 use crate::plan::recording::Dispatch;
 
@@ -42,7 +41,7 @@ pub(super) fn gru(dims: &StepDims, at: Step, of: Buffers<'_>, bias_hn: &[f32]) {
     let Buffers { gates_x, weight, h_in, h_out, y, lengths } = of;
     let written = [Written::state(h_out, dims), Written::output(y, dims, at)];
     step(dims, at, (weight, h_in, lengths), written, |row, sums, [next, y]| {
-        let bias_hn = &bias_hn[row.slot * row.hidden_size..][row.units.clone()];
+        let bias_hn = &bias_hn[row.matrix * row.hidden_size..][row.units.clone()];
         row.update(h_in, [next, y], |h, next| {
             run(Gru { sums, x: row.gates(gates_x), bias_hn, h, next })
         });
@@ -51,7 +50,7 @@ pub(super) fn gru(dims: &StepDims, at: Step, of: Buffers<'_>, bias_hn: &[f32]) {
 
 /// `step` with `cell/rnn.wgsl`.
 pub(crate) fn step_rnn(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
-    let relu = override_value(&dispatch.overrides, "RELU") == 1;
+    let relu = dispatch.overrides.relu == 1;
     let [Read(gates_x), Weight(weight), Read(h_in), ReadWrite(h_out), ReadWrite(y), Read(lengths)] =
         bindings
     else {

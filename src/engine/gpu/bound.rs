@@ -38,19 +38,19 @@ impl Bound {
             }),
         };
         let mut entries = vec![uniform_at(0, uniform, offset, dispatch.dims.bytes().len())];
-        if dispatch.kernel.stepped {
+        if dispatch.kernel.row().stepped {
             entries.push(uniform_at(1, &gpu.steps, 0, size_of::<Step>()));
         }
-        entries.extend(dispatch.kernel.bindings.iter().zip(&dispatch.bindings).map(
-            |(binding, id)| wgpu::BindGroupEntry {
+        entries.extend(dispatch.kernel.bindings().zip(&dispatch.bindings).map(|(binding, id)| {
+            wgpu::BindGroupEntry {
                 binding: binding.index,
                 resource: wgpu::BindingResource::Buffer(resource(*id)),
-            },
-        ));
+            }
+        }));
         gpu.note_made();
         let group = gpu.scoped("binding buffers", || {
             gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(dispatch.kernel.name),
+                label: Some(&dispatch.kernel.name()),
                 layout: &pipeline.layout,
                 entries: &entries,
             })
@@ -59,7 +59,7 @@ impl Bound {
             pipeline,
             group,
             workgroups: dispatch.workgroups,
-            stepped: dispatch.kernel.stepped,
+            stepped: dispatch.kernel.row().stepped,
             in_place: dispatch.in_place,
             work: dispatch.work(),
         })

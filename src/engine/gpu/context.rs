@@ -11,15 +11,15 @@ use super::pipeline::Pipeline;
 use super::poller::{Poller, Polling};
 use crate::error::{Error, Result};
 use crate::kernel::uniforms::Step;
-use crate::kernel::{Kernel, SUBGROUP_WORKGROUP_SIZE};
+use crate::kernel::{Kernel, Overrides};
+use crate::plan::MAX_SEGMENT_STEPS;
 use crate::plan::limits::Limits;
-use crate::plan::{MAX_SEGMENT_STEPS, Tuning};
 
 /// Distance of two uniforms in a buffer; no adapter asks for a larger offset alignment.
 pub(super) const UNIFORM_STRIDE: u64 = 256;
 
-/// Override names and values, which with the kernel's name identify a pipeline.
-type PipelineKey = (&'static str, Vec<(&'static str, u32)>);
+/// Identifies a pipeline.
+type PipelineKey = (Kernel, Overrides);
 
 /// A device of wgpu with everything that recordings share on it.
 #[derive(Debug)]
@@ -37,7 +37,6 @@ pub struct Gpu {
     poller: Arc<Poller>,
     timestamps: bool,
     made: Arc<AtomicU64>,
-    tuning: Tuning,
 }
 
 /// Nothing here is left half-written by a panic, so that a poisoned lock is as good as another.
@@ -45,33 +44,11 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether kernels with the feature `subgroups` are worth it: on software adapters that run 8 or 16 invocations as one
-/// vector. With 4 passing values round costs what it saves; GPUs load what all invocations share as one.
-fn gains_by_subgroups(info: &wgpu::AdapterInfo) -> bool {
-    let one_size = info.subgroup_min_size == info.subgroup_max_size;
-    let size = info.subgroup_min_size;
-    let divides = size >= 8 && (SUBGROUP_WORKGROUP_SIZE as u32).is_multiple_of(size);
-    info.device_type == wgpu::DeviceType::Cpu && one_size && divides
-}
-
-/// How kernels are laid out for a device.
-fn tuning_for(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Tuning {
-    // A program's own device may lack the feature, or have it without gain.
-    let has_subgroups = device.features().contains(wgpu::Features::SUBGROUP);
-    Tuning {
-        row_per_invocation: info.device_type == wgpu::DeviceType::Cpu,
-        subgroups: has_subgroups && gains_by_subgroups(info),
-        host: false,
-    }
-}
-
 /// What to ask `adapter` for: all that it offers of what this crate makes use of.
 pub(crate) fn descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
-    let mut useful = wgpu::Features::TIMESTAMP_QUERY;
-    useful.set(wgpu::Features::SUBGROUP, gains_by_subgroups(&adapter.get_info()));
     wgpu::DeviceDescriptor {
         label: Some("wgpu-rnn"),
-        required_features: adapter.features() & useful,
+        required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
         required_limits: adapter.limits(),
         experimental_features: wgpu::ExperimentalFeatures::disabled(),
         memory_hints: wgpu::MemoryHints::Performance,
@@ -130,17 +107,11 @@ impl Gpu {
             timestamps: timestamps && device.features().contains(wgpu::Features::TIMESTAMP_QUERY),
             poller: Arc::new(Poller::new(polling)),
             made: Arc::default(),
-            tuning: tuning_for(&device, &info),
             info,
             faults,
             device,
             queue,
         })
-    }
-
-    /// The device with kernels laid out otherwise.
-    pub(crate) fn laid_out(self, tuning: Tuning) -> Self {
-        Self { tuning, ..self }
     }
 
     /// The same device, whose plans obey other limits.
@@ -156,7 +127,6 @@ impl Gpu {
             faults: Arc::clone(&self.faults),
             poller: Arc::clone(&self.poller),
             made: Arc::clone(&self.made),
-            tuning: self.tuning,
             timestamps: self.timestamps,
         }
     }
@@ -191,11 +161,6 @@ impl Gpu {
         &self.limits
     }
 
-    /// How kernels are laid out for this adapter.
-    pub fn tuning(&self) -> Tuning {
-        self.tuning
-    }
-
     /// Whether runs are timed by the device's own clock.
     pub fn timestamps(&self) -> bool {
         self.timestamps
@@ -212,12 +177,8 @@ impl Gpu {
     }
 
     /// The pipeline of a kernel with override values, built on first use.
-    pub(super) fn pipeline(
-        &self,
-        kernel: &'static Kernel,
-        overrides: &[(&'static str, u32)],
-    ) -> Result<Arc<Pipeline>> {
-        let key = (kernel.name, overrides.to_vec());
+    pub(super) fn pipeline(&self, kernel: Kernel, overrides: &Overrides) -> Result<Arc<Pipeline>> {
+        let key = (kernel, *overrides);
         if let Some(found) = lock(&self.pipelines).get(&key) {
             return Ok(Arc::clone(found));
         }
@@ -351,32 +312,4 @@ fn step_table(device: &wgpu::Device, queue: &wgpu::Queue, faults: &Faults) -> Re
         queue.write_buffer(&steps, 0, &table);
         steps
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::gains_by_subgroups;
-
-    #[test]
-    fn subgroups_are_for_software_adapters_with_wide_vectors() {
-        use wgpu::DeviceType::{Cpu, DiscreteGpu};
-        for (device_type, min, max, want) in [
-            (Cpu, 8, 8, true),
-            (Cpu, 16, 16, true),
-            (Cpu, 4, 4, false),
-            (Cpu, 8, 16, false),
-            (Cpu, 32, 32, false),
-            (Cpu, 4, 128, false),
-            (DiscreteGpu, 8, 8, false),
-            (DiscreteGpu, 32, 32, false),
-        ] {
-            let mut info = wgpu::AdapterInfo::new(device_type, wgpu::Backend::Vulkan);
-            (info.subgroup_min_size, info.subgroup_max_size) = (min, max);
-            assert_eq!(
-                gains_by_subgroups(&info),
-                want,
-                "{device_type:?} with subgroups of {min} to {max}"
-            );
-        }
-    }
 }

@@ -7,7 +7,7 @@ use super::model::{Given, LanguageModel, Prepared, check_tokens};
 use crate::engine::gpu::Waiting;
 use crate::engine::session::Session;
 use crate::error::{Error, Result};
-use crate::kernel::NO_TOKEN;
+use crate::kernel::families::NO_TOKEN;
 use crate::nn::pack::write_state;
 use crate::nn::rnn::ForwardOptions;
 use crate::nn::stream::{initial_to_initial, read_state};
@@ -204,13 +204,7 @@ impl LanguageModel {
         }
         // An even number of steps leaves the state in the buffer that the next chunk reads first.
         let steps = chunk.next_multiple_of(2);
-        plan::plan_generation(
-            &self.layout,
-            batch,
-            steps,
-            self.device.limits(),
-            self.device.tuning(),
-        )
+        plan::plan_generation(&self.layout, batch, steps, &self.device.profile())
     }
 
     /// Runs all prompts up to their last tokens, which generation begins with.

@@ -225,18 +225,11 @@ impl LanguageModel {
     /// # Errors
     /// [`Error::Limit`] as [`forward`](Self::forward); [`Error::Argument`] when there is no step or no row.
     pub fn plan(&self, seq_len: usize, batch: usize) -> Result<LanguageModelPlan> {
-        let (limits, tuning) = (self.device.limits(), self.device.tuning());
+        let (layout, profile, wanted) = (&self.layout, &self.device.profile(), Wanted::Logits);
         let sizes = Sizes { seq_len, batch };
-        let steps =
-            plan::steps_per_pass(&self.layout, sizes, Wanted::Logits, false, limits)?.min(seq_len);
-        plan::plan_pass(
-            &self.layout,
-            Sizes { seq_len: steps, batch },
-            Wanted::Logits,
-            false,
-            limits,
-            tuning,
-        )
+        let steps = plan::steps_per_pass(layout, sizes, wanted, false, profile)?.min(seq_len);
+        let sizes = Sizes { seq_len: steps, batch };
+        plan::plan_pass(layout, sizes, wanted, false, profile)
     }
 
     /// How well the model predicts `text`: every token but the first, from those before it.
@@ -333,9 +326,8 @@ impl LanguageModel {
             return Ok(None);
         }
         let training = options.training.filter(|_| self.config.dropout > 0.0);
-        let limits = self.device.limits();
-        let steps =
-            plan::steps_per_pass(&self.layout, given.sizes, wanted, training.is_some(), limits)?;
+        let (layout, profile) = (&self.layout, &self.device.profile());
+        let steps = plan::steps_per_pass(layout, given.sizes, wanted, training.is_some(), profile)?;
         let mut last: Option<Prepared> = None;
         for start in (0..seq_len).step_by(steps) {
             let sizes = Sizes { seq_len: steps.min(seq_len - start), batch };
@@ -409,8 +401,8 @@ impl LanguageModel {
                 return Ok(plans.remove(found));
             }
         }
-        let (limits, tuning) = (self.device.limits(), self.device.tuning());
-        let plan = plan::plan_pass(&self.layout, sizes, wanted, training, limits, tuning)?;
+        let profile = &self.device.profile();
+        let plan = plan::plan_pass(&self.layout, sizes, wanted, training, profile)?;
         let session = Session::new(Arc::new(plan.layers.recording.clone()), &self.weights)?;
         Ok(Prepared { plan, session })
     }

@@ -73,8 +73,9 @@ impl Rnn {
                 "recording on the cpu, which has no command encoders; use forward(), or a device of wgpu".to_owned(),
             ));
         };
-        let choice = self.choose_for("a recorded pass", batch)?;
-        let plan = self.plan_by(&choice, Sizes { seq_len, batch }, false)?;
+        let request = self.request(Sizes { seq_len, batch }, false);
+        let (profile, schedule) = (self.device().profile(), self.options().schedule);
+        let plan = plan::plan_layered(&request, &profile, schedule, "a recorded pass")?;
         let engine = gpu::Engine::new(Arc::clone(gpu), Arc::new(plan.recording.clone()), weights)?;
         let whole_rows =
             gpu.filled("whole rows", wgpu::BufferUsages::STORAGE, &vec![seq_len as u32; batch])?;

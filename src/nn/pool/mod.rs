@@ -9,7 +9,7 @@ use crate::engine::device::Device;
 use crate::engine::gpu::{Waiting, lock};
 use crate::engine::session::{Reading, Session};
 use crate::error::{Error, Result};
-use crate::kernel::NO_SLOT;
+use crate::kernel::families::NO_SLOT;
 use crate::nn::pack::{c_features, h_features};
 use crate::nn::rnn::Rnn;
 use crate::params::config::{Config, Kind};
@@ -118,11 +118,9 @@ impl Rnn {
                 config.kind.module()
             )));
         }
-        let (limits, tuning) = (self.device().limits(), self.device().tuning());
         let PoolOptions { slots, steps, rows } = *options;
-        let choice = self.choose_for("a pool", rows.min(slots))?;
-        let sizes = Sizes { seq_len: steps, batch: rows };
-        plan_pool(config, self.layout(), slots, sizes, limits, tuning, &choice)
+        let request = self.request(Sizes { seq_len: steps, batch: rows }, false);
+        plan_pool(&request, slots, &self.device().profile(), self.options().schedule)
     }
 }
 

@@ -3,7 +3,7 @@
 // A workgroup owns a row. Its invocations take every WORKGROUP_SIZE-th column; their results meet in workgroup memory in
 // an order that depends on WORKGROUP_SIZE and the columns alone.
 
-struct ScoreDims {
+struct NllDims {
     rows: u32,
     columns: u32,
     pad: vec2<u32>,
@@ -11,22 +11,22 @@ struct ScoreDims {
 
 override WORKGROUP_SIZE: u32 = 256u;   // a power of two
 
-@group(0) @binding(0) var<uniform> dims: ScoreDims;
+@group(0) @binding(0) var<uniform> dims: NllDims;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;       // [S·B, N]
 @group(0) @binding(2) var<storage, read> targets: array<u32>;      // [S·B]      one that is no column scores 0
-@group(0) @binding(3) var<storage, read_write> nll: array<f32>;    // [S·B]
+@group(0) @binding(3) var<storage, read_write> loss: array<f32>;    // [S·B]
 
 var<workgroup> sh: array<f32, WORKGROUP_SIZE>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn score(
+fn nll(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) num_workgroups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
     let tile = workgroup.x + workgroup.y * num_workgroups.x;
     // Workgroups that folding added run along on the last row and store nothing.
-    let live = tile < dims.rows;
+    let in_range = tile < dims.rows;
     let row = min(tile, dims.rows - 1u);
     let first = row * dims.columns;
 
@@ -56,12 +56,12 @@ fn score(
         }
     }
     workgroupBarrier();
-    if live && lane == 0u {
+    if in_range && lane == 0u {
         let column = targets[row];
-        var loss = 0.0;
+        var value = 0.0;
         if column < dims.columns {
-            loss = log_exact(sh[0]) + (row_max - logits[first + column]);
+            value = log_exact(sh[0]) + (row_max - logits[first + column]);
         }
-        nll[row] = loss;
+        loss[row] = value;
     }
 }

@@ -10,7 +10,7 @@ struct SequenceDims {
     hidden_size: u32,
     state_quads: u32,
     row_tiles: u32,
-    slot: u32,   // of the first direction in the weights
+    weight_base: u32,   // of the first direction in the weights
     pad0: u32,
     pad1: u32,
 }

@@ -66,7 +66,7 @@ fn sample(
 ) {
     let tile = workgroup.x + workgroup.y * num_workgroups.x;
     // Workgroups that folding added run along on the last row and store nothing.
-    let live = tile < dims.batch;
+    let in_range = tile < dims.batch;
     let b = min(tile, dims.batch - 1u);
     let first = b * dims.columns;
     if lane == 0u {
@@ -128,7 +128,7 @@ fn sample(
     }
     sh_sums[lane] = lane_sum;
     workgroupBarrier();
-    if live && lane == 0u {
+    if in_range && lane == 0u {
         var chosen = NO_TOKEN;
         if drawing {
             let position = settings[FIRST_POSITION] + step_at.index;

@@ -7,31 +7,6 @@
 // fragment (update/*.wgsl) gives update, which stores what becomes of one unit. shared/directions.wgsl gives time_step, or
 // update/wave.wgsl does, with layers in place of directions.
 
-struct StepDims {
-    seq_len: u32,
-    first_step: u32,
-    batch: u32,
-    directions: u32,
-    hidden_size: u32,
-    state_quads: u32,
-    units: u32,
-    unit_offset: u32,
-    unit_tiles: u32,
-    row_tiles: u32,
-    slot: u32,          // of the first direction in the weights
-    first_index: u32,   // this and the next two: of a wave
-    lag: u32,
-    steps: u32,
-    pad: vec2<u32>,
-}
-
-struct Step {
-    index: u32,
-    pad0: u32,
-    pad1: u32,
-    pad2: u32,
-}
-
 override WORKGROUP_SIZE: u32 = 64u;
 override LANES: u32 = 8u;   // a power of two that divides WORKGROUP_SIZE
 override ROWS: u32 = 1u;    // at most MAX_ROWS
@@ -39,15 +14,6 @@ override ROWS: u32 = 1u;    // at most MAX_ROWS
 override SUMS: u32 = WORKGROUP_SIZE * ROWS;
 
 const MAX_ROWS = 8u;
-
-@group(0) @binding(0) var<uniform> dims: StepDims;
-@group(0) @binding(1) var<uniform> step_at: Step;                    // dynamic offset: one entry per step
-//        @binding(2)                    gates_x                        [S, B, D, H, G]  update/*.wgsl
-//        @binding(3)                    weight                         [.., U, G, R/4]  weight_hh, weight/*.wgsl
-@group(0) @binding(4) var<storage, read> h_in: array<vec4<f32>>;     // [D, B, R/4]      state before the step
-//        @binding(5), @binding(6)       h_out, y                       [D, B, R], ..    update/*.wgsl
-@group(0) @binding(7) var<storage, read> lengths: array<u32>;        // [B]              valid steps of each row
-//        @binding(8)                    the cell's own                                  cell/*.wgsl
 
 var<workgroup> sh_sums: array<Gates, SUMS>;   // [units of the workgroup, ROWS, LANES]
 
@@ -64,7 +30,7 @@ fn step(
     let b0 = ((tile / dims.unit_tiles) % dims.row_tiles) * ROWS;
     let d = tile / (dims.unit_tiles * dims.row_tiles);
     // Units and rows past the end, and workgroups that folding added, run along and store nothing.
-    let live = unit < dims.units && d < dims.directions;
+    let in_range = unit < dims.units && d < dims.directions;
 
     // Where no row's sequence reaches this step there is nothing to sum.
     var longest = 0u;
@@ -72,8 +38,8 @@ fn step(
         longest = max(longest, lengths[min(b0 + r, dims.batch - 1u)]);
     }
     var sums: array<Gates, MAX_ROWS>;
-    if live && time_step(d) < longest {
-        let first_quad = ((dims.slot + d) * dims.units + unit) * GATE_COUNT * dims.state_quads;
+    if in_range && time_step(d) < longest {
+        let first_quad = ((dims.weight_base + d) * dims.units + unit) * GATE_COUNT * dims.state_quads;
         for (var q = lane; q < dims.state_quads; q += LANES) {
             let w = gate_weights(first_quad + q);
             for (var r = 0u; r < ROWS; r++) {
@@ -97,7 +63,7 @@ fn step(
             }
         }
     }
-    if live {
+    if in_range {
         let j = dims.unit_offset + unit;
         for (var r = lane; r < ROWS; r += LANES) {
             if b0 + r < dims.batch {

@@ -9,7 +9,7 @@ const MAX_ROWS = 8u;
 const WORKGROUP_SIZE = 32u;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn linear_rows(
+fn matvec(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) num_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local_index: u32,
@@ -22,7 +22,7 @@ fn linear_rows(
     if d >= dims.directions || column >= dims.columns {
         return;
     }
-    let quads = dims.parts * dims.part_quads;
+    let quads = dims.halves * dims.half_quads;
     var sums: array<f32, MAX_ROWS>;
     for (var q0 = 0u; q0 < quads; q0 += TILE_QUADS) {
         var parts: array<f32, MAX_ROWS>;

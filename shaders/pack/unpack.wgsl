@@ -6,7 +6,7 @@
 @group(0) @binding(2) var<storage, read_write> y: array<u32>;    // [T, B, D·F]   the caller's, with its strides
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn scatter(
+fn unpack(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) num_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local_index: u32,

@@ -36,7 +36,7 @@ fn products(x: Quads, w: Quads) -> mat4x4<f32> {
 }
 
 @compute @workgroup_size(8, 8)
-fn linear_wide(
+fn tile64(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) num_workgroups: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
@@ -47,7 +47,7 @@ fn linear_wide(
     let row_tile = (tile / dims.column_tiles) % dims.row_tiles;
     // Past the last direction in workgroups that folding added: they load and store nothing.
     let d = tile / (dims.column_tiles * dims.row_tiles);
-    let live = d < dims.directions;
+    let in_range = d < dims.directions;
     let first_row = row_tile * TILE;
     let first_column = column_tile * TILE;
 
@@ -56,9 +56,9 @@ fn linear_wide(
     var sum01 = mat4x4<f32>();
     var sum10 = mat4x4<f32>();
     var sum11 = mat4x4<f32>();
-    let quads = dims.parts * dims.part_quads;
+    let quads = dims.halves * dims.half_quads;
     for (var q0 = 0u; q0 < quads; q0 += TILE_QUADS) {
-        if live {
+        if in_range {
             for (var i = local_index; i < TILE * TILE_QUADS; i += 64u) {
                 let r = i / TILE_QUADS;
                 let q = i % TILE_QUADS;
@@ -89,7 +89,7 @@ fn linear_wide(
         sum11 += part11;
         workgroupBarrier();
     }
-    if live {
+    if in_range {
         let row = first_row + local.y * 8u;
         let column = first_column + local.x * 8u;
         store_rows(row, column, d, sum00);

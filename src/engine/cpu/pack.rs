@@ -1,13 +1,13 @@
-//! Twins of `shaders/gather.wgsl` and `shaders/scatter.wgsl`.
+//! Twins of `shaders/pack/pack.wgsl` and `shaders/pack/unpack.wgsl`.
 
 use super::Binding::{self, Read, ReadWrite};
-use crate::kernel::uniforms::{Dims, Step, TransferDims};
+use crate::kernel::uniforms::{Dims, PackDims, Step};
 use crate::plan::recording::Dispatch;
 
-/// See `shaders/gather.wgsl`.
-pub(crate) fn gather(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
-    let (Dims::Transfer(dims), [Read(x), ReadWrite(y)]) = (&dispatch.dims, bindings) else {
-        unreachable!("gather is dispatched with TransferDims and two buffers");
+/// See `shaders/pack/pack.wgsl`.
+pub(crate) fn pack(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+    let (Dims::Pack(dims), [Read(x), ReadWrite(y)]) = (&dispatch.dims, bindings) else {
+        unreachable!("pack is dispatched with PackDims and two buffers");
     };
     let features = dims.features as usize;
     for (row, theirs) in y.chunks_exact_mut(dims.width as usize).zip(rows(dims)) {
@@ -20,10 +20,10 @@ pub(crate) fn gather(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>])
     }
 }
 
-/// See `shaders/scatter.wgsl`.
-pub(crate) fn scatter(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
-    let (Dims::Transfer(dims), [Read(x), ReadWrite(y)]) = (&dispatch.dims, bindings) else {
-        unreachable!("scatter is dispatched with TransferDims and two buffers");
+/// See `shaders/pack/unpack.wgsl`.
+pub(crate) fn unpack(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+    let (Dims::Pack(dims), [Read(x), ReadWrite(y)]) = (&dispatch.dims, bindings) else {
+        unreachable!("unpack is dispatched with PackDims and two buffers");
     };
     let features = dims.features as usize;
     for (row, theirs) in x.chunks_exact(dims.width as usize).zip(rows(dims)) {
@@ -32,9 +32,9 @@ pub(crate) fn scatter(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]
 }
 
 /// Where the rows of a plan's buffer begin in the caller's, in the order of the plan's.
-fn rows(dims: &TransferDims) -> impl Iterator<Item = usize> {
-    let &TransferDims { steps, batch, directions, features, first_step, seq_len, .. } = dims;
-    let &TransferDims { offset, step_stride, row_stride, .. } = dims;
+fn rows(dims: &PackDims) -> impl Iterator<Item = usize> {
+    let &PackDims { steps, batch, directions, features, first_step, seq_len, .. } = dims;
+    let &PackDims { offset, step_stride, row_stride, .. } = dims;
     (first_step..first_step + steps).flat_map(move |elapsed| {
         (0..batch).flat_map(move |b| {
             (0..directions).map(move |d| {

@@ -5,44 +5,10 @@
 // serves 32 rows, or 8 units. An invocation sums alone, quad after quad: the order depends on the state's size only. A cell
 // fragment (cell/*.wgsl) gives Gates, GateWeights, gate_weights, gate_products and advance; update/state.wgsl gives update.
 
-struct StepDims {
-    seq_len: u32,
-    first_step: u32,
-    batch: u32,
-    directions: u32,
-    hidden_size: u32,
-    state_quads: u32,
-    units: u32,
-    unit_offset: u32,
-    unit_tiles: u32,
-    row_tiles: u32,
-    slot: u32,          // of the first direction in the weights
-    first_index: u32,   // this and the next two: of a wave
-    lag: u32,
-    steps: u32,
-    pad: vec2<u32>,
-}
-
-struct Step {
-    index: u32,
-    pad0: u32,
-    pad1: u32,
-    pad2: u32,
-}
-
 const TILE_UNITS = 8u;     // units of a workgroup
 const TILE_ROWS = 32u;     // rows of a workgroup
 const TILE_QUADS = 4u;     // quads of the state in a tile
 const TILE_STRIDE = 5u;    // one more, so that rows of a tile fall into different banks
-
-@group(0) @binding(0) var<uniform> dims: StepDims;
-@group(0) @binding(1) var<uniform> step_at: Step;                    // dynamic offset: one entry per step
-//        @binding(2)                    gates_x                        [S, B, D, H, G]  update/*.wgsl
-//        @binding(3)                    weight                         [.., U, G, R/4]  weight_hh, weight/*.wgsl
-@group(0) @binding(4) var<storage, read> h_in: array<vec4<f32>>;     // [D, B, R/4]      state before the step
-//        @binding(5), @binding(6)       h_out, y                       [D, B, R], ..    update/*.wgsl
-@group(0) @binding(7) var<storage, read> lengths: array<u32>;        // [B]              valid steps of each row
-//        @binding(8)                    the cell's own                                  cell/*.wgsl
 
 var<workgroup> sh_h: array<vec4<f32>, TILE_ROWS * TILE_STRIDE>;      // [TILE_ROWS, TILE_STRIDE]
 var<workgroup> sh_w: array<GateWeights, TILE_UNITS * TILE_STRIDE>;   // [TILE_UNITS, TILE_STRIDE]
@@ -106,7 +72,7 @@ fn load_w(unit: u32, d: u32, quad: u32) -> GateWeights {
     if unit >= dims.units || quad >= dims.state_quads {
         return GateWeights();
     }
-    return gate_weights(((dims.slot + d) * dims.units + unit) * GATE_COUNT * dims.state_quads + quad);
+    return gate_weights(((dims.weight_base + d) * dims.units + unit) * GATE_COUNT * dims.state_quads + quad);
 }
 
 fn store(d: u32, b: u32, unit: u32, sums: Gates) {

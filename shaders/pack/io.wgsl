@@ -4,7 +4,7 @@
 // PyTorch has it, the directions side by side in a row, and rows as far apart as the caller keeps them. Values are
 // words, of which no bit may change.
 
-struct TransferDims {
+struct PackDims {
     steps: u32,
     batch: u32,
     directions: u32,
@@ -19,7 +19,7 @@ struct TransferDims {
     pad1: u32,
 }
 
-@group(0) @binding(0) var<uniform> dims: TransferDims;
+@group(0) @binding(0) var<uniform> dims: PackDims;
 
 const WORKGROUP_SIZE = 64u;
 

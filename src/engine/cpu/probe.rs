@@ -1,7 +1,10 @@
-//! Twins of `shaders/calibrate/*.wgsl`.
+//! Twins of `shaders/probe/*.wgsl`.
 
-use super::kernels::{BLOCK_TILES, TILE_QUADS, WORKGROUP_SIZE};
-use crate::engine::cpu::Binding::{self, Read, ReadWrite};
+use super::Binding::{self, Read, ReadWrite};
+use crate::kernel::families::{
+    BANDWIDTH_BLOCK_TILES as BLOCK_TILES, BANDWIDTH_TILE_QUADS as TILE_QUADS,
+    PROBE_WORKGROUP as WORKGROUP_SIZE,
+};
 use crate::kernel::uniforms::{Dims, ProbeDims, Step};
 use crate::plan::recording::Dispatch;
 
@@ -12,8 +15,8 @@ fn dims(dispatch: &Dispatch) -> &ProbeDims {
     dims
 }
 
-/// See `shaders/calibrate/chain.wgsl`.
-pub(super) fn chain(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+/// See `shaders/probe/chain.wgsl`.
+pub(crate) fn chain(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
     let [Read(x), ReadWrite(y)] = bindings else {
         unreachable!("chain is dispatched with two buffers")
     };
@@ -23,14 +26,14 @@ pub(super) fn chain(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>])
     }
 }
 
-/// See `shaders/calibrate/barrier.wgsl`.
-pub(super) fn barrier(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+/// See `shaders/probe/barrier.wgsl`.
+pub(crate) fn barrier(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let [ReadWrite(y)] = bindings else { unreachable!("barrier is dispatched with one buffer") };
     y[..WORKGROUP_SIZE].rotate_left(dims(dispatch).iterations as usize % WORKGROUP_SIZE);
 }
 
-/// See `shaders/calibrate/bandwidth.wgsl`.
-pub(super) fn bandwidth(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+/// See `shaders/probe/bandwidth.wgsl`.
+pub(crate) fn bandwidth(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let [Read(x), ReadWrite(y)] = bindings else {
         unreachable!("bandwidth is dispatched with two buffers")
     };
@@ -55,8 +58,8 @@ pub(super) fn bandwidth(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_
     }
 }
 
-/// See `shaders/calibrate/multiply_add.wgsl`.
-pub(super) fn multiply_add(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+/// See `shaders/probe/multiply_add.wgsl`.
+pub(crate) fn multiply_add(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let [ReadWrite(y)] = bindings else {
         unreachable!("multiply_add is dispatched with one buffer")
     };

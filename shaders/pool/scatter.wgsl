@@ -6,7 +6,7 @@
 @group(0) @binding(3) var<storage, read_write> store: array<f32>;     // [N, ·]   the slots
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn store_slots(
+fn scatter(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) num_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local_index: u32,

@@ -14,7 +14,7 @@ fn products(x: vec4<f32>, w0: vec4<f32>, w1: vec4<f32>, w2: vec4<f32>, w3: vec4<
 }
 
 @compute @workgroup_size(8, 8)
-fn linear(
+fn tile32(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) num_workgroups: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
@@ -25,7 +25,7 @@ fn linear(
     let row_tile = (tile / dims.column_tiles) % dims.row_tiles;
     // Past the last direction in workgroups that folding added: they load and store nothing.
     let d = tile / (dims.column_tiles * dims.row_tiles);
-    let live = d < dims.directions;
+    let in_range = d < dims.directions;
     let first_row = row_tile * TILE;
     let first_column = column_tile * TILE;
 
@@ -33,9 +33,9 @@ fn linear(
     var sum1 = vec4<f32>(0.0);
     var sum2 = vec4<f32>(0.0);
     var sum3 = vec4<f32>(0.0);
-    let quads = dims.parts * dims.part_quads;
+    let quads = dims.halves * dims.half_quads;
     for (var q0 = 0u; q0 < quads; q0 += TILE_QUADS) {
-        if live {
+        if in_range {
             for (var i = local_index; i < TILE * TILE_QUADS; i += 64u) {
                 let r = i / TILE_QUADS;
                 let q = i % TILE_QUADS;
@@ -66,7 +66,7 @@ fn linear(
         sum3 += part3;
         workgroupBarrier();
     }
-    if live {
+    if in_range {
         let row = first_row + local.y * 4u;
         let column = first_column + local.x * 4u;
         for (var i = 0u; i < 4u; i++) {

@@ -11,12 +11,12 @@ override WORKGROUP_SIZE: u32 = 64u;
 override LANES: u32 = 1u;       // a power of two that divides WORKGROUP_SIZE
 override ROWS: u32 = 1u;        // at most MAX_ROWS
 override STATE: u32 = 1024u;    // at least 2 · ROWS · R
-override HELD: bool = false;    // for at most MAX_HELD quads to a lane, and all units at a time
+override IN_REGISTERS: bool = false;    // for at most MAX_REGISTER_QUADS quads to a lane, and all units at a time
 // Named, because naga 30 loses count of overrides when an array's size is an expression without a name.
 override SUMS: u32 = WORKGROUP_SIZE * ROWS;
 
 const MAX_ROWS = 8u;
-const MAX_HELD = 4u;
+const MAX_REGISTER_QUADS = 4u;
 
 // Single values, since a store to one component of a vector may touch the others; quads' components lie apart, so that
 // neighbouring lanes find theirs in different banks.
@@ -35,7 +35,7 @@ fn sequence(
     let b0 = (tile % dims.row_tiles) * ROWS;
     let d = tile / dims.row_tiles;
     // Workgroups that folding added run along and store nothing.
-    let live = d < dims.directions;
+    let in_range = d < dims.directions;
     let state_size = dims.state_quads * 4u;
     let half = ROWS * state_size;
 
@@ -52,10 +52,10 @@ fn sequence(
         longest = max(longest, lengths[min(b0 + r, dims.batch - 1u)]);
     }
     // Of the one unit that this invocation has where all have one; a loop over constants, so that drivers take it apart.
-    var held: array<GateWeights, MAX_HELD>;
-    if HELD && live && unit_in_tile < dims.hidden_size {
-        let first_quad = ((dims.slot + d) * dims.hidden_size + unit_in_tile) * GATE_COUNT * dims.state_quads;
-        for (var i = 0u; i < MAX_HELD; i++) {
+    var held: array<GateWeights, MAX_REGISTER_QUADS>;
+    if IN_REGISTERS && in_range && unit_in_tile < dims.hidden_size {
+        let first_quad = ((dims.weight_base + d) * dims.hidden_size + unit_in_tile) * GATE_COUNT * dims.state_quads;
+        for (var i = 0u; i < MAX_REGISTER_QUADS; i++) {
             if lane + i * LANES < dims.state_quads {
                 held[i] = gate_weights(first_quad + lane + i * LANES);
             }
@@ -69,11 +69,11 @@ fn sequence(
         let to_half = half - from_half;
         for (var u0 = 0u; u0 < dims.hidden_size; u0 += WORKGROUP_SIZE / LANES) {
             let j = u0 + unit_in_tile;
-            let here = live && j < dims.hidden_size;
+            let here = in_range && j < dims.hidden_size;
             var sums: array<Gates, MAX_ROWS>;
             // Where no row's sequence reaches this step there is nothing to sum.
-            if HELD && here && t < longest {
-                for (var i = 0u; i < MAX_HELD; i++) {
+            if IN_REGISTERS && here && t < longest {
+                for (var i = 0u; i < MAX_REGISTER_QUADS; i++) {
                     let q = lane + i * LANES;
                     if q < dims.state_quads {
                         for (var r = 0u; r < ROWS; r++) {
@@ -82,8 +82,8 @@ fn sequence(
                     }
                 }
             }
-            if !HELD && here && t < longest {
-                let first_quad = ((dims.slot + d) * dims.hidden_size + j) * GATE_COUNT * dims.state_quads;
+            if !IN_REGISTERS && here && t < longest {
+                let first_quad = ((dims.weight_base + d) * dims.hidden_size + j) * GATE_COUNT * dims.state_quads;
                 for (var q = lane; q < dims.state_quads; q += LANES) {
                     let w = gate_weights(first_quad + q);
                     for (var r = 0u; r < ROWS; r++) {
@@ -116,7 +116,7 @@ fn sequence(
 
     for (var i = local_index; i < half; i += WORKGROUP_SIZE) {
         let b = b0 + i / state_size;
-        if live && b < dims.batch {
+        if in_range && b < dims.batch {
             let at = (d * dims.batch + b) * state_size + i % state_size;
             h_out[at] = sh_h[(dims.steps % 2u) * half + place(i / state_size, i % state_size)];
         }

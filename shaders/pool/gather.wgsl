@@ -6,7 +6,7 @@
 @group(0) @binding(3) var<storage, read_write> state: array<f32>;     // [B, W]   h or c of a layer
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn load_slots(
+fn gather(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) num_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local_index: u32,

@@ -13,14 +13,14 @@ struct LinearDims {
     batch: u32,
     directions: u32,
     columns: u32,
-    parts: u32,
-    part_quads: u32,
+    halves: u32,
+    half_quads: u32,
     y_row_stride: u32,
     y_direction_stride: u32,
     y_offset: u32,
     row_tiles: u32,
     column_tiles: u32,
-    slot: u32,               // of the first direction in weight and bias
+    weight_base: u32,               // of the first direction in weight and bias
     x_first_row: u32,
     x_direction_rows: u32,   // 0 where all directions read the same rows
     pad0: u32,
@@ -40,11 +40,11 @@ override ACTIVATION: u32 = 0u;
 const TILE_QUADS = 4u;     // quads of features in a tile
 
 fn load_x(row: u32, d: u32, quad: u32) -> vec4<f32> {
-    let quads = dims.parts * dims.part_quads;
+    let quads = dims.halves * dims.half_quads;
     if row >= dims.steps * dims.batch || quad >= quads {
         return vec4<f32>(0.0);
     }
-    if quad / dims.part_quads == d || dims.x_direction_rows > 0u {
+    if quad / dims.half_quads == d || dims.x_direction_rows > 0u {
         return x_same[(dims.x_first_row + d * dims.x_direction_rows + row) * quads + quad];
     }
     let step = row / dims.batch;
@@ -53,16 +53,16 @@ fn load_x(row: u32, d: u32, quad: u32) -> vec4<f32> {
 }
 
 fn load_w(column: u32, d: u32, quad: u32) -> vec4<f32> {
-    let quads = dims.parts * dims.part_quads;
+    let quads = dims.halves * dims.half_quads;
     if column >= dims.columns || quad >= quads {
         return vec4<f32>(0.0);
     }
-    return weight_quad(((dims.slot + d) * dims.columns + column) * quads + quad);
+    return weight_quad(((dims.weight_base + d) * dims.columns + column) * quads + quad);
 }
 
 fn store(row: u32, column: u32, d: u32, sum: f32) {
     if row < dims.steps * dims.batch && column < dims.columns {
-        let z = sum + bias[(dims.slot + d) * dims.columns + column];
+        let z = sum + bias[(dims.weight_base + d) * dims.columns + column];
         let at = row * dims.y_row_stride + d * dims.y_direction_stride + dims.y_offset + column;
         y[at] = select(z, sigmoid(z), ACTIVATION == 1u);
     }

@@ -1,23 +1,22 @@
-//! Twin of `shaders/score.wgsl`.
+//! Twin of `shaders/head/nll.wgsl`.
 
 use super::Binding::{self, Read, ReadWrite};
 use super::log::log_exact;
 use super::softmax::softmax_term;
-use crate::kernel::override_value;
 use crate::kernel::uniforms::{Dims, Step};
 use crate::plan::recording::Dispatch;
 
-/// See `shaders/score.wgsl`; what an invocation holds is an element of `lanes`.
-pub(crate) fn score(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
-    let (Dims::Score(dims), [Read(logits), Read(targets), ReadWrite(nll)]) =
+/// See `shaders/head/nll.wgsl`; what an invocation holds is an element of `lanes`.
+pub(crate) fn nll(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+    let (Dims::Nll(dims), [Read(logits), Read(targets), ReadWrite(losses)]) =
         (&dispatch.dims, bindings)
     else {
-        unreachable!("score is dispatched with ScoreDims and three buffers");
+        unreachable!("nll is dispatched with NllDims and three buffers");
     };
     let targets: &[u32] = bytemuck::cast_slice(targets);
-    let mut lanes = vec![0.0; override_value(&dispatch.overrides, "WORKGROUP_SIZE") as usize];
+    let mut lanes = vec![0.0; dispatch.overrides.workgroup_size as usize];
     let rows = logits.chunks_exact(dims.columns as usize).take(dims.rows as usize);
-    for ((row, &target), nll) in rows.zip(targets).zip(nll.iter_mut()) {
+    for ((row, &target), loss) in rows.zip(targets).zip(losses.iter_mut()) {
         lanes.fill(row[0]);
         for columns in row.chunks(lanes.len()) {
             lanes.iter_mut().zip(columns).for_each(|(lane, &x)| *lane = lane.max(x));
@@ -28,7 +27,7 @@ pub(crate) fn score(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) 
             lanes.iter_mut().zip(columns).for_each(|(lane, &x)| *lane += softmax_term(x - row_max));
         }
         let sum = reduce(&mut lanes, |a, b| a + b);
-        *nll = row.get(target as usize).map_or(0.0, |x| log_exact(sum) + (row_max - x));
+        *loss = row.get(target as usize).map_or(0.0, |x| log_exact(sum) + (row_max - x));
     }
 }
 

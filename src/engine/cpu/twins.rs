@@ -1,0 +1,41 @@
+//! Finding the twin of a kernel: the CPU function that mirrors it, binding by binding.
+
+use super::{Twin, dropout, embed, f16, linear, nll, pack, probe, sample, sequence, slots, step};
+use crate::dtype::WeightType;
+use crate::kernel::{Cell, Family, Kernel};
+
+/// The twin of a kernel.
+///
+/// # Panics
+/// When the family has no such cell.
+pub fn twin(kernel: Kernel) -> Twin {
+    if kernel.weights != WeightType::F32 {
+        return f16::widened;
+    }
+    match (kernel.family, kernel.cell) {
+        (Family::Matvec | Family::Tile32 | Family::Tile64, _) => linear::linear,
+        (Family::Step | Family::StepTiled | Family::StepWave, Some(Cell::Rnn)) => step::step_rnn,
+        (Family::Step | Family::StepTiled | Family::StepWave, Some(Cell::Lstm)) => step::step_lstm,
+        (Family::Step | Family::StepTiled | Family::StepWave, Some(Cell::Gru)) => step::step_gru,
+        (Family::StepUnprojected, _) => step::step_lstm_unprojected,
+        (Family::StepProjection, _) => step::step_projection,
+        (Family::Sequence, Some(Cell::Rnn)) => sequence::sequence_rnn,
+        (Family::Sequence, Some(Cell::Lstm)) => sequence::sequence_lstm,
+        (Family::Sequence, Some(Cell::Gru)) => sequence::sequence_gru,
+        (Family::Step | Family::StepTiled | Family::StepWave | Family::Sequence, None) => {
+            unreachable!("{} has a cell", kernel.name())
+        }
+        (Family::Embed, _) => embed::embed,
+        (Family::Dropout, _) => dropout::dropout,
+        (Family::Nll, _) => nll::nll,
+        (Family::Sample, _) => sample::sample,
+        (Family::Gather, _) => slots::gather,
+        (Family::Scatter, _) => slots::scatter,
+        (Family::Pack, _) => pack::pack,
+        (Family::Unpack, _) => pack::unpack,
+        (Family::Chain, _) => probe::chain,
+        (Family::Barrier, _) => probe::barrier,
+        (Family::Bandwidth, _) => probe::bandwidth,
+        (Family::MultiplyAdd, _) => probe::multiply_add,
+    }
+}

@@ -1,0 +1,180 @@
+//! The families of kernels, and the constants that their WGSL and planning share.
+
+use super::rows::*;
+use super::uniforms::Dims;
+use super::{Binding, Cell, Override, Overrides, WorkgroupUse};
+
+/// What a kernel does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// A linear layer over few rows.
+    Matvec,
+    /// A linear layer in tiles of 32 rows and 32 columns.
+    Tile32,
+    /// A linear layer in tiles of 64 rows and 64 columns.
+    Tile64,
+    /// One time step, few rows.
+    Step,
+    /// One time step of an LSTM with `proj_size`, up to the vector that is projected.
+    StepUnprojected,
+    /// The projection of one time step.
+    StepProjection,
+    /// One time step of every layer of a stack, each some steps later than the one below it.
+    StepWave,
+    /// One time step, many rows.
+    StepTiled,
+    /// Several time steps.
+    Sequence,
+    /// `nn.Embedding`: rows of a table by their tokens.
+    Embed,
+    /// Dropout in place.
+    Dropout,
+    /// The negative log-likelihood of targets.
+    Nll,
+    /// The next token, drawn from the softmax of the logits.
+    Sample,
+    /// The states of a pool's slots into the rows of a batch.
+    Gather,
+    /// The states of a batch's rows into the slots of a pool.
+    Scatter,
+    /// A caller's tensor into a plan's buffer.
+    Pack,
+    /// A plan's buffer into a caller's tensor.
+    Unpack,
+    /// Measures a dispatch that waits for the one before it.
+    Chain,
+    /// Measures barriers.
+    Barrier,
+    /// Measures reading.
+    Bandwidth,
+    /// Measures arithmetic.
+    MultiplyAdd,
+}
+
+impl Family {
+    /// Every family, in the order of the data through a network; then those that measure.
+    pub const ALL: [Self; 21] = [
+        Self::Matvec,
+        Self::Tile32,
+        Self::Tile64,
+        Self::Step,
+        Self::StepUnprojected,
+        Self::StepProjection,
+        Self::StepWave,
+        Self::StepTiled,
+        Self::Sequence,
+        Self::Embed,
+        Self::Dropout,
+        Self::Nll,
+        Self::Sample,
+        Self::Gather,
+        Self::Scatter,
+        Self::Pack,
+        Self::Unpack,
+        Self::Chain,
+        Self::Barrier,
+        Self::Bandwidth,
+        Self::MultiplyAdd,
+    ];
+
+    /// The family's row.
+    pub const fn row(self) -> &'static Row {
+        match self {
+            Self::Matvec => &MATVEC,
+            Self::Tile32 => &TILE_32,
+            Self::Tile64 => &TILE_64,
+            Self::Step => &STEP,
+            Self::StepUnprojected => &STEP_UNPROJECTED,
+            Self::StepProjection => &STEP_PROJECTION,
+            Self::StepWave => &STEP_WAVE,
+            Self::StepTiled => &STEP_TILED,
+            Self::Sequence => &SEQUENCE,
+            Self::Embed => &EMBED,
+            Self::Dropout => &DROPOUT,
+            Self::Nll => &NLL,
+            Self::Sample => &SAMPLE,
+            Self::Gather => &GATHER,
+            Self::Scatter => &SCATTER,
+            Self::Pack => &PACK,
+            Self::Unpack => &UNPACK,
+            Self::Chain => &CHAIN,
+            Self::Barrier => &BARRIER,
+            Self::Bandwidth => &BANDWIDTH,
+            Self::MultiplyAdd => &MULTIPLY_ADD,
+        }
+    }
+}
+
+/// What all kernels of a family have in common.
+#[derive(Debug)]
+pub struct Row {
+    /// The family's name.
+    pub name: &'static str,
+    /// The entry point, which is also the stem of the family's file.
+    pub entry: &'static str,
+    /// The family's file.
+    pub source: &'static str,
+    /// The fragments that every kernel of the family needs.
+    pub fragments: &'static [&'static str],
+    /// The cells that the family is composed with.
+    pub cells: &'static [Cell],
+    /// Whether the family reads weights through a fragment of `shaders/weight`.
+    pub weights: bool,
+    /// Whether binding 1 is the dynamic uniform that holds the step index.
+    pub stepped: bool,
+    /// The storage bindings without the cell's own.
+    pub bindings: &'static [Binding],
+    /// The overrides without the cell's own.
+    pub overrides: &'static [Override],
+    /// Workgroup size and memory.
+    pub workgroup: fn(Option<Cell>, &Overrides) -> WorkgroupUse,
+    /// An upper bound of the loop iterations of one invocation.
+    pub loop_iterations: fn(&Dims, &Overrides) -> u64,
+}
+
+/// Values of ACTIVATION.
+pub mod activation {
+    /// The sums as they are.
+    pub const NONE: u32 = 0;
+    /// The sigmoid of the sums.
+    pub const SIGMOID: u32 = 1;
+}
+
+/// Most rows that one invocation of `matvec` sums at a time.
+pub const MATVEC_MAX_ROWS: usize = 8;
+/// Invocations, and so columns, of a `matvec` workgroup.
+pub const MATVEC_COLUMNS: usize = 32;
+/// Rows and columns of a `tile32` workgroup.
+pub const TILE32: usize = 32;
+/// Rows and columns of a `tile64` workgroup.
+pub const TILE64: usize = 64;
+/// Most rows that one invocation of `step` sums at a time.
+pub const STEP_MAX_ROWS: u32 = 8;
+/// Units of a `step_tiled` workgroup.
+pub const STEP_TILE_UNITS: usize = 8;
+/// Rows of a `step_tiled` workgroup.
+pub const STEP_TILE_ROWS: usize = 32;
+/// Values of STATE: 4, 12 and 32 KiB of workgroup memory. With the middle one and the sums of most
+/// specialisations 16 KiB, which every device has, are enough.
+pub const SEQUENCE_STATES: &[u32] = &[1024, 3072, 8192];
+/// Quads of each gate's weights that a lane of `sequence` keeps in registers at most.
+pub const SEQUENCE_REGISTER_QUADS: usize = 4;
+/// Invocations of a workgroup of the kernels that move one quad or one value in each.
+pub const COPIES_PER_WORKGROUP: usize = 64;
+/// In a tick, the slot of a row that only fills the tick up.
+pub const NO_SLOT: u32 = u32::MAX;
+/// The token that `sample` writes where there is nothing to draw from: the logits have NaN, or
+/// their largest is infinite.
+pub const NO_TOKEN: u32 = u32::MAX;
+/// The last word of the counter of `sample`'s random numbers; `dropout` has its site there.
+pub const SAMPLE_SITE: u32 = u32::MAX;
+/// Invocations of a workgroup of `chain`, of `barrier` and of `multiply_add`.
+pub const PROBE_WORKGROUP: usize = 64;
+/// Invocations of a workgroup of `bandwidth`, and so quads of a tile.
+pub const BANDWIDTH_TILE_QUADS: usize = 256;
+/// Tiles that a workgroup of `bandwidth` sums in one iteration.
+pub const BANDWIDTH_BLOCK_TILES: usize = 4;
+/// Barriers of an iteration of `barrier`.
+pub const BARRIERS_PER_ITERATION: u64 = 2;
+/// Multiply-adds of an iteration of one invocation of `multiply_add`.
+pub const MULTIPLY_ADDS_PER_ITERATION: u64 = 128;

@@ -1,0 +1,390 @@
+//! The kernel table: a row for each family.
+
+use super::Access::{Read, ReadWrite};
+use super::families::*;
+use super::uniforms::{Dims, LinearDims, SequenceDims};
+use super::{Binding, Cell, Override, Overrides, WorkgroupUse};
+
+/// Rounds of `philox`.
+const PHILOX_ROUNDS: u64 = 10;
+
+/// A fragment or a family's file.
+macro_rules! shader {
+    ($path:literal) => {
+        include_str!(concat!("../../shaders/", $path, ".wgsl"))
+    };
+}
+
+/// An override of this name, which lies in this field of [`Overrides`].
+macro_rules! constant {
+    ($name:literal, $field:ident, $values:expr) => {
+        Override {
+            name: $name,
+            get: |o| o.$field,
+            set: |o, value| o.$field = value,
+            values: $values,
+        }
+    };
+}
+
+const fn read(index: u32, name: &'static str) -> Binding {
+    Binding { index, name, access: Read }
+}
+
+const fn write(index: u32, name: &'static str) -> Binding {
+    Binding { index, name, access: ReadWrite }
+}
+
+const fn flat(invocations: u32, storage: u32) -> WorkgroupUse {
+    WorkgroupUse { size: [invocations, 1, 1], storage }
+}
+
+const ACTIVATION: Override =
+    constant!("ACTIVATION", activation, &[activation::NONE, activation::SIGMOID]);
+pub(super) const RELU: Override = constant!("RELU", relu, &[0, 1]);
+const STEP_ROWS: Override = constant!("ROWS", rows, &[1, 2, 4, STEP_MAX_ROWS]);
+const ROW_OVERRIDES: &[Override] = &[constant!("WORKGROUP_SIZE", workgroup_size, &[32, 64, 256])];
+
+/// A linear layer: `y = x · Wᵀ + b` over all steps of a segment, every direction in one dispatch.
+const LINEAR: Row = Row {
+    name: "",
+    entry: "",
+    source: "",
+    fragments: &[shader!("linear/io"), shader!("lib/activation")],
+    cells: &[],
+    weights: true,
+    stepped: false,
+    bindings: &[
+        read(1, "x_same"),
+        read(2, "x_mirrored"),
+        read(3, "weight"),
+        read(4, "bias"),
+        write(5, "y"),
+    ],
+    overrides: &[ACTIVATION],
+    workgroup: |_, _| WorkgroupUse { size: [8, 8, 1], storage: 0 },
+    loop_iterations: |_, _| 0,
+};
+
+pub(super) const MATVEC: Row = Row {
+    name: "matvec",
+    entry: "matvec",
+    source: shader!("linear/matvec"),
+    overrides: &[ACTIVATION, constant!("ROWS", rows, &[1, 2, 4, MATVEC_MAX_ROWS as u32])],
+    workgroup: |_, _| flat(MATVEC_COLUMNS as u32, 0),
+    loop_iterations: |dims, overrides| {
+        let (rows, quads) = (u64::from(overrides.rows), linear_quads(dims));
+        quads.div_ceil(4) * (1 + rows) + quads * (1 + rows) + rows
+    },
+    ..LINEAR
+};
+
+pub(super) const TILE_32: Row = Row {
+    name: "tile32",
+    entry: "tile32",
+    source: shader!("linear/tile32"),
+    workgroup: |_, _| WorkgroupUse { size: [8, 8, 1], storage: 2 * 160 * 16 },
+    // For each tile of 4 quads: the tile, two loads, four quads; then four stores of four columns.
+    loop_iterations: |dims, _| linear_quads(dims).div_ceil(4) * 7 + 16,
+    ..LINEAR
+};
+
+pub(super) const TILE_64: Row = Row {
+    name: "tile64",
+    entry: "tile64",
+    source: shader!("linear/tile64"),
+    workgroup: |_, _| WorkgroupUse { size: [8, 8, 1], storage: 2 * 320 * 16 },
+    // For each tile of 4 quads: the tile, four loads, four quads.
+    loop_iterations: |dims, _| linear_quads(dims).div_ceil(4) * 9,
+    ..LINEAR
+};
+
+/// Quads of the features of a linear layer.
+fn linear_quads(dims: &Dims) -> u64 {
+    let Dims::Linear(LinearDims { halves, half_quads, .. }) = dims else { return 0 };
+    u64::from(halves * half_quads)
+}
+
+pub(super) const STEP: Row = Row {
+    name: "step",
+    entry: "step",
+    source: shader!("recurrence/step"),
+    fragments: &[
+        shader!("recurrence/step_io"),
+        shader!("recurrence/directions"),
+        shader!("update/state"),
+        shader!("lib/activation"),
+    ],
+    cells: &Cell::ALL,
+    weights: true,
+    stepped: true,
+    bindings: &[
+        read(2, "gates_x"),
+        read(3, "weight"),
+        read(4, "h_in"),
+        write(5, "h_out"),
+        write(6, "y"),
+        read(7, "lengths"),
+    ],
+    overrides: &[
+        constant!("WORKGROUP_SIZE", workgroup_size, &[32, 64]),
+        constant!("LANES", lanes, &[1, 2, 4, 8, 16, 32]),
+        STEP_ROWS,
+    ],
+    workgroup: |cell, o| flat(o.workgroup_size, sums_storage(cell, o)),
+    loop_iterations: |dims, o| {
+        let Dims::Step(dims) = dims else { return 0 };
+        let rows = u64::from(o.rows);
+        // The lengths go over the rows, and so does each quad; then the stores, the rounds of the
+        // reduction and the updates do.
+        u64::from(dims.state_quads.div_ceil(o.lanes)) * (1 + rows)
+            + rows * (4 + u64::from(o.lanes.ilog2()))
+    },
+};
+
+/// Bytes of the partial sums of a workgroup.
+fn sums_storage(cell: Option<Cell>, o: &Overrides) -> u32 {
+    // Without a cell a unit has one sum: the projection's.
+    o.workgroup_size * o.rows * cell.map_or(4, Cell::gates_stride)
+}
+
+pub(super) const STEP_UNPROJECTED: Row = Row {
+    name: "step_unprojected",
+    fragments: &[
+        shader!("recurrence/step_io"),
+        shader!("recurrence/directions"),
+        shader!("update/unprojected"),
+        shader!("lib/activation"),
+    ],
+    cells: &[Cell::Lstm],
+    bindings: &[
+        read(2, "gates_x"),
+        read(3, "weight"),
+        read(4, "h_in"),
+        write(5, "m"),
+        read(7, "lengths"),
+    ],
+    ..STEP
+};
+
+pub(super) const STEP_PROJECTION: Row = Row {
+    name: "step_projection",
+    fragments: &[
+        shader!("recurrence/step_io"),
+        shader!("recurrence/directions"),
+        shader!("cell/projection"),
+    ],
+    cells: &[],
+    bindings: &[
+        read(3, "weight"),
+        read(4, "h_in"),
+        write(5, "h_out"),
+        write(6, "y"),
+        read(7, "lengths"),
+        read(8, "h_before"),
+    ],
+    ..STEP
+};
+
+pub(super) const STEP_WAVE: Row = Row {
+    name: "step_wave",
+    fragments: &[shader!("recurrence/step_io"), shader!("update/wave"), shader!("lib/activation")],
+    ..STEP
+};
+
+pub(super) const STEP_TILED: Row = Row {
+    name: "step_tiled",
+    entry: "step_tiled",
+    source: shader!("recurrence/step_tiled"),
+    overrides: &[],
+    // Tiles of four quads and one more for each row, and for each unit's every gate.
+    workgroup: |cell, _| WorkgroupUse {
+        size: [8, 8, 1],
+        storage: (32 + 8 * cell.map_or(1, Cell::gates) as u32) * 5 * 16,
+    },
+    loop_iterations: |dims, _| {
+        let Dims::Step(dims) = dims else { return 0 };
+        // For each tile of 4 quads: the tile, two loads, four quads.
+        u64::from(dims.state_quads.div_ceil(4)) * 7
+    },
+    ..STEP
+};
+
+pub(super) const SEQUENCE: Row = Row {
+    name: "sequence",
+    entry: "sequence",
+    source: shader!("recurrence/sequence"),
+    fragments: &[shader!("recurrence/sequence_io"), shader!("lib/activation")],
+    stepped: false,
+    overrides: &[
+        constant!("WORKGROUP_SIZE", workgroup_size, &[8, 64, 256]),
+        constant!("LANES", lanes, &[1, 2, 4]),
+        STEP_ROWS,
+        constant!("STATE", state, SEQUENCE_STATES),
+        constant!("IN_REGISTERS", in_registers, &[0, 1]),
+    ],
+    workgroup: |cell, o| flat(o.workgroup_size, sums_storage(cell, o) + o.state * 4),
+    loop_iterations: |dims, o| {
+        let Dims::Sequence(SequenceDims { state_quads, hidden_size, steps, .. }) = dims else {
+            return 0;
+        };
+        let [invocations, lanes, rows] = [o.workgroup_size, o.lanes, o.rows].map(u64::from);
+        let (quads, registers) = (u64::from(*state_quads), SEQUENCE_REGISTER_QUADS as u64);
+        // The sums, over weights in registers or not, their stores, two barriers, and the updates,
+        // each of which joins the lanes' sums.
+        let tile =
+            quads.div_ceil(lanes).max(registers) * (1 + rows) + rows + 2 + rows * (1 + 2 * lanes);
+        let tiles = u64::from(*hidden_size).div_ceil(invocations / lanes);
+        // The state is copied in and out; the lengths go over the rows.
+        let copies = 2 * (rows * quads * 4).div_ceil(invocations) + rows;
+        registers + copies + u64::from(*steps) * (1 + tiles * (1 + tile))
+    },
+    ..STEP
+};
+
+/// A family without cells, weights, overrides and loops, whose invocations do one thing each.
+const COPY: Row = Row {
+    name: "",
+    entry: "",
+    source: "",
+    fragments: &[],
+    cells: &[],
+    weights: false,
+    stepped: false,
+    bindings: &[],
+    overrides: &[],
+    workgroup: |_, _| flat(COPIES_PER_WORKGROUP as u32, 0),
+    loop_iterations: |_, _| 0,
+};
+
+pub(super) const EMBED: Row = Row {
+    name: "embed",
+    entry: "embed",
+    source: shader!("head/embed"),
+    weights: true,
+    bindings: &[read(1, "tokens"), read(3, "weight"), write(2, "y")],
+    ..COPY
+};
+
+pub(super) const DROPOUT: Row = Row {
+    name: "dropout",
+    entry: "dropout",
+    source: shader!("head/dropout"),
+    fragments: &[shader!("lib/philox")],
+    bindings: &[read(1, "settings"), write(2, "y")],
+    loop_iterations: |_, _| PHILOX_ROUNDS,
+    ..COPY
+};
+
+pub(super) const NLL: Row = Row {
+    name: "nll",
+    entry: "nll",
+    source: shader!("head/nll"),
+    fragments: &[shader!("lib/softmax"), shader!("lib/log")],
+    bindings: &[read(1, "logits"), read(2, "targets"), write(3, "loss")],
+    overrides: ROW_OVERRIDES,
+    workgroup: |_, o| flat(o.workgroup_size, o.workgroup_size * 4),
+    loop_iterations: |dims, o| {
+        let Dims::Nll(dims) = dims else { return 0 };
+        // Columns and rounds of the reduction, for the maximum and for the sum.
+        let columns = u64::from(dims.columns.div_ceil(o.workgroup_size));
+        2 * (columns + u64::from(o.workgroup_size.ilog2()))
+    },
+    ..COPY
+};
+
+pub(super) const SAMPLE: Row = Row {
+    name: "sample",
+    entry: "sample",
+    source: shader!("head/sample"),
+    fragments: &[shader!("lib/softmax"), shader!("lib/philox")],
+    stepped: true,
+    bindings: &[read(2, "logits"), read(3, "settings"), write(4, "token"), write(5, "tokens")],
+    overrides: ROW_OVERRIDES,
+    // The sums, a counter for each bit, and two words of 16 bytes each.
+    workgroup: |_, o| flat(o.workgroup_size, o.workgroup_size * 4 + 32 * 4 + 2 * 16),
+    loop_iterations: |dims, o| {
+        let Dims::Sample(dims) = dims else { return 0 };
+        let chunk = u64::from(dims.columns.div_ceil(o.workgroup_size));
+        // The maximum, 32 rounds of counting, the chunk's sum; then, for one invocation, the random
+        // number, the sums twice and one chunk.
+        let one = PHILOX_ROUNDS + 2 * u64::from(o.workgroup_size) + chunk;
+        chunk + 32 * (1 + chunk) + chunk + one
+    },
+    ..COPY
+};
+
+pub(super) const GATHER: Row = Row {
+    name: "gather",
+    entry: "gather",
+    source: shader!("pool/gather"),
+    fragments: &[shader!("pool/io")],
+    bindings: &[read(1, "slots"), read(2, "store"), write(3, "state")],
+    ..COPY
+};
+
+pub(super) const SCATTER: Row = Row {
+    name: "scatter",
+    entry: "scatter",
+    source: shader!("pool/scatter"),
+    bindings: &[read(1, "slots"), read(2, "state"), write(3, "store")],
+    ..GATHER
+};
+
+pub(super) const PACK: Row = Row {
+    name: "pack",
+    entry: "pack",
+    source: shader!("pack/pack"),
+    fragments: &[shader!("pack/io")],
+    bindings: &[read(1, "x"), write(2, "y")],
+    ..COPY
+};
+
+pub(super) const UNPACK: Row =
+    Row { name: "unpack", entry: "unpack", source: shader!("pack/unpack"), ..PACK };
+
+/// A family that measures a device.
+const PROBE: Row = Row {
+    workgroup: |_, _| flat(PROBE_WORKGROUP as u32, 0),
+    loop_iterations: |dims, _| {
+        let Dims::Probe(dims) = dims else { return 0 };
+        u64::from(dims.iterations)
+    },
+    ..COPY
+};
+
+pub(super) const CHAIN: Row = Row {
+    name: "chain",
+    entry: "chain",
+    source: shader!("probe/chain"),
+    stepped: true,
+    bindings: &[read(2, "x"), write(3, "y")],
+    loop_iterations: |_, _| 0,
+    ..PROBE
+};
+
+pub(super) const BARRIER: Row = Row {
+    name: "barrier",
+    entry: "barrier",
+    source: shader!("probe/barrier"),
+    bindings: &[write(1, "y")],
+    workgroup: |_, _| flat(PROBE_WORKGROUP as u32, PROBE_WORKGROUP as u32 * 4),
+    ..PROBE
+};
+
+pub(super) const BANDWIDTH: Row = Row {
+    name: "bandwidth",
+    entry: "bandwidth",
+    source: shader!("probe/bandwidth"),
+    bindings: &[read(1, "x"), write(2, "y")],
+    workgroup: |_, _| flat(BANDWIDTH_TILE_QUADS as u32, 0),
+    ..PROBE
+};
+
+pub(super) const MULTIPLY_ADD: Row = Row {
+    name: "multiply_add",
+    entry: "multiply_add",
+    source: shader!("probe/multiply_add"),
+    bindings: &[write(1, "y")],
+    ..PROBE
+};

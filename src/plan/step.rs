@@ -1,0 +1,224 @@
+//! The schedule `step`: a dispatch for each time step, for few rows; lanes split each sum.
+
+use std::ops::Range;
+
+use super::layers::{Layers, Scratch};
+use super::{LayerState, Profile, Request, halvings, largest};
+use crate::error::Result;
+use crate::kernel::families::STEP_MAX_ROWS;
+use crate::kernel::uniforms::{Dims, StepDims};
+use crate::kernel::{Cell, Family, Kernel, Overrides};
+use crate::params::config::Kind;
+use crate::plan::recording::{BufferId, Command, Dispatch, Place};
+use crate::tensor::padded;
+
+/// A specialised kernel of a time step, and what a workgroup covers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Specialised {
+    pub(super) kernel: Kernel,
+    pub(super) overrides: Overrides,
+    /// Units of a workgroup.
+    pub(super) units: usize,
+    /// Batch rows of a workgroup.
+    pub(super) rows: usize,
+}
+
+/// The kernels of a time step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StepShape {
+    /// The step itself.
+    pub(super) step: Specialised,
+    /// The projection after it, of an LSTM with `proj_size`.
+    pub(super) projection: Option<Specialised>,
+}
+
+/// The kernels for a request; every module runs by them.
+///
+/// # Errors
+/// None yet; other schedules refuse modules here.
+pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<StepShape> {
+    let config = request.config;
+    let quads = |width| padded(width) / 4;
+    let state_quads = quads(config.state_size());
+    if config.proj_size == 0 {
+        let step = specialise(Family::Step, request, profile, state_quads);
+        return Ok(StepShape { step, projection: None });
+    }
+    let (up_to, projection) = (Family::StepUnprojected, Family::StepProjection);
+    Ok(StepShape {
+        step: specialise(up_to, request, profile, state_quads),
+        projection: Some(specialise(projection, request, profile, quads(config.hidden_size))),
+    })
+}
+
+/// A kernel that sums over `quads` quads.
+///
+/// LANES decides the order of the sums, so that it depends on the state's size alone, never on the
+/// batch.
+pub(super) fn specialise(
+    family: Family,
+    request: &Request<'_>,
+    profile: &Profile<'_>,
+    quads: usize,
+) -> Specialised {
+    let limits = profile.limits;
+    let kernel = kernel(family, request);
+    let invocations =
+        limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+    let workgroup_size = if invocations < 64 { 32 } else { 64 };
+    // At least two quads for each lane: shorter sums cost more to join than they save.
+    let lanes = (quads / 2).checked_ilog2().map_or(1, |pairs| 1 << pairs.min(5));
+    let overrides = |rows| Overrides {
+        workgroup_size,
+        lanes,
+        rows,
+        relu: relu(request),
+        ..Overrides::default()
+    };
+    let wanted = request.sizes.batch.next_power_of_two().min(STEP_MAX_ROWS as usize);
+    let fits = |rows: &usize| {
+        let storage = kernel.workgroup(&overrides(*rows as u32)).storage;
+        storage <= limits.max_compute_workgroup_storage_size
+    };
+    // Where not even one row fits, the checks of the dispatch name the limit.
+    let rows = largest(halvings(wanted), fits).unwrap_or(1);
+    let units = (workgroup_size / lanes) as usize;
+    Specialised { kernel, overrides: overrides(rows as u32), units, rows }
+}
+
+/// The kernel of a family for a request's cell and weights.
+pub(super) fn kernel(family: Family, request: &Request<'_>) -> Kernel {
+    let weights = request.weights.storage().read_as();
+    if family.row().cells.is_empty() {
+        return Kernel::new(family, weights);
+    }
+    Kernel::with_cell(family, Cell::from(request.config.kind), weights)
+}
+
+/// RELU, which only the kernels of a plain RNN read.
+pub(super) fn relu(request: &Request<'_>) -> u32 {
+    u32::from(request.config.kind == Kind::RnnRelu)
+}
+
+/// Records the steps of a segment of one layer.
+///
+/// # Errors
+/// [`Error::Limit`](crate::Error::Limit) where a dispatch exceeds the limits.
+pub(super) fn record(
+    layers: &mut Layers<'_>,
+    shape: &StepShape,
+    place: Place,
+    steps: usize,
+    state: LayerState,
+    y: BufferId,
+    scratch: Scratch,
+) -> Result<()> {
+    let by_parity = [
+        dispatches(layers, shape, place, state, 0, y, scratch)?,
+        dispatches(layers, shape, place, state, 1, y, scratch)?,
+    ];
+    let first_step = place.first_step as u32;
+    layers.push(Command::Steps { count: steps as u32, first_step, by_parity });
+    layers.turns += steps;
+    Ok(())
+}
+
+/// The dispatches of a step whose index has the given parity: one for each shard of the layer, and
+/// with a projection one for each of its shards.
+///
+/// # Errors
+/// As [`record`].
+pub(super) fn dispatches(
+    layers: &Layers<'_>,
+    shape: &StepShape,
+    place: Place,
+    state: LayerState,
+    parity: usize,
+    y: BufferId,
+    Scratch { gates_x, m, lengths, .. }: Scratch,
+) -> Result<Vec<Dispatch>> {
+    let (config, weights) = (layers.request.config, layers.request.weights);
+    let (h_in, h_out) = (state.h[parity], state.h[1 - parity]);
+    let mut dispatches = Vec::new();
+    for shard in weights.layer(place.layer) {
+        let mut bindings = vec![gates_x, shard.weight_hh, h_in];
+        match m {
+            Some(m) => bindings.extend([m, lengths]),
+            None => bindings.extend([h_out, y, lengths]),
+        }
+        bindings.extend(state.c.or(shard.bias_hn));
+        let sums = Sums { over: config.state_size(), units: config.hidden_size };
+        let dims = StepDims {
+            weight_base: shard.state_base as u32,
+            ..step_dims(layers, place, sums, shard.units.clone())
+        };
+        dispatches.push(dispatch(layers, &shape.step, place, dims, bindings)?);
+    }
+    if let (Some(projection), Some(m)) = (&shape.projection, m) {
+        for shard in weights.projection(place.layer) {
+            let bindings = vec![shard.weight_hr, m, h_out, y, lengths, h_in];
+            let sums = Sums { over: config.hidden_size, units: config.state_size() };
+            let dims = step_dims(layers, place, sums, shard.units.clone());
+            dispatches.push(dispatch(layers, projection, place, dims, bindings)?);
+        }
+    }
+    Ok(dispatches)
+}
+
+/// The vector that a kernel of a time step multiplies, and the units that it computes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sums {
+    /// Values of the vector.
+    pub(super) over: usize,
+    /// Units of one direction.
+    pub(super) units: usize,
+}
+
+/// The sizes of a step of some units, without its tiles.
+pub(super) fn step_dims(
+    layers: &Layers<'_>,
+    place: Place,
+    sums: Sums,
+    units: Range<usize>,
+) -> StepDims {
+    let sizes = layers.request.sizes;
+    StepDims {
+        seq_len: sizes.seq_len as u32,
+        first_step: place.first_step as u32,
+        batch: sizes.batch as u32,
+        directions: layers.request.config.num_directions() as u32,
+        hidden_size: sums.units as u32,
+        state_quads: (padded(sums.over) / 4) as u32,
+        units: units.len() as u32,
+        unit_offset: units.start as u32,
+        unit_tiles: 0,
+        row_tiles: 0,
+        weight_base: 0,
+        first_index: 0,
+        layer_delay: 0,
+        steps: 0,
+        pad: [0; 2],
+    }
+}
+
+/// A dispatch of a specialised kernel, whose tiles are counted here.
+///
+/// # Errors
+/// As [`record`].
+pub(super) fn dispatch(
+    layers: &Layers<'_>,
+    specialised: &Specialised,
+    place: Place,
+    dims: StepDims,
+    bindings: Vec<BufferId>,
+) -> Result<Dispatch> {
+    let &Specialised { kernel, overrides, units, rows } = specialised;
+    let dims = StepDims {
+        unit_tiles: dims.units.div_ceil(units as u32),
+        row_tiles: dims.batch.div_ceil(rows as u32),
+        ..dims
+    };
+    let tiles = u64::from(dims.unit_tiles) * u64::from(dims.row_tiles);
+    let workgroups = tiles * u64::from(dims.directions);
+    layers.dispatch(kernel, place, overrides, Dims::Step(dims), bindings, workgroups)
+}
