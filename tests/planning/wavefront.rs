@@ -275,7 +275,9 @@ impl Walk<'_> {
         );
         for layer in 0..plan.states.len() {
             let before = self.states[&h_in][layer];
-            let s = (first_index + index).checked_sub(layer as u32 * layer_delay).filter(|s| *s < steps);
+            let s = (first_index + index)
+                .checked_sub(layer as u32 * layer_delay)
+                .filter(|s| *s < steps);
             let s = s.map(|s| s as usize);
             // Steps that fill the last chunk up are behind every row's end.
             let begun = s.filter(|s| *s < segment.len());

@@ -233,10 +233,10 @@ fn constants_agree(kernel: &Subject) -> Verdict {
 #[test]
 fn uniforms_have_the_layout_of_their_structs() {
     assert_all_accepted(layouts_agree);
-    let module = |kernel: &Subject| {
-        parse(&kernel.wgsl).unwrap_or_else(|e| panic!("{}: {e}", kernel.name)).module
+    let reflect = |kernel: Subject| {
+        let shader = parse(&kernel.wgsl).unwrap_or_else(|e| panic!("{}: {e}", kernel.name));
+        reflected(&shader.module).expect("accepted above")
     };
-    let reflect = |kernel: &Subject| reflected(&module(kernel)).expect("accepted above");
     let found: Vec<Layout> = all_kernels().into_iter().flat_map(reflect).collect();
     for host in host_layouts() {
         assert!(found.contains(&host), "no kernel has the uniform {}", host.name);

@@ -59,7 +59,7 @@ fn spir_v(
         lang_version,
         fake_missing_bindings: false,
         binding_map: bindings(kernel).into_iter().map(|(at, _)| (at, info(at.binding))).collect(),
-        capabilities: Some([spv::Capability::Shader].into()),
+        capabilities: Some([spv::Capability::Shader].into_iter().collect()),
         bounds_check_policies: RESTRICTED,
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
         ..spv::Options::default()
