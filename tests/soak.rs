@@ -157,7 +157,11 @@ fn soak(device: &Device, ticks: usize) -> Outcome<()> {
         soak.opened.into_inner(),
         soak.compared.into_inner()
     );
-    if let (Some(early), Some(late)) = (early, memory::resident()) {
+    let (early, late) = (early, memory::resident());
+    if cfg!(target_os = "linux") && (early.is_none() || late.is_none()) {
+        return Err("the memory of this process was not measured".into());
+    }
+    if let (Some(early), Some(late)) = (early, late) {
         println!(
             "memory: {} KiB after a quarter of them, {} KiB at the end",
             early >> 10,

@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::engine::device::Engine;
-use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::wgpu;
 use wgpu_rnn::{Config, Device, Error, Params, Rnn, Tensor};
 
 use crate::by_hand::same_bits;
-use crate::{Machine, Target, ensure};
+use crate::{Machine, Target, ensure, seeded};
 
 /// What an adapter gives for a descriptor.
 pub fn request(
@@ -27,7 +26,7 @@ pub fn request(
 /// A module with every kind of buffer, and an input of 5 steps and 3 rows.
 pub fn example() -> Result<(Params, Tensor), Failed> {
     let config = Config::lstm(5, 33).num_layers(2).bidirectional(true);
-    let input = Tensor::new([5, 3, 5], Mt19937::new(3).uniform_vec(75, -1.0, 1.0))?;
+    let input = seeded::tensor(3, &[5, 3, 5], 1.0);
     Ok((Params::init(&config, 7)?, input))
 }
 

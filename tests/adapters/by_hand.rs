@@ -12,6 +12,7 @@ use wgpu_rnn::internals::plan::recording::{
 };
 use wgpu_rnn::{Device, WeightType};
 
+use crate::bits::difference;
 use crate::ensure;
 
 /// A recording and what its buffers hold at first.
@@ -101,13 +102,8 @@ pub fn same_bits(what: &str, got: &[f32], want: &[f32]) -> Result<(), Failed> {
         got.len() == want.len() && !got.is_empty(),
         format!("{what}: {} values of {}", got.len(), want.len()),
     )?;
-    let same = |(g, w): (&f32, &f32)| g.to_bits() == w.to_bits() || (g.is_nan() && w.is_nan());
-    match got.iter().zip(want).position(|pair| !same(pair)) {
-        None => Ok(()),
-        Some(at) => {
-            Err(Failed::from(format!("{what}: at {at} got {:e}, want {:e}", got[at], want[at])))
-        }
-    }
+    difference(got, want)
+        .map_or(Ok(()), |difference| Err(Failed::from(format!("{what}: {difference}"))))
 }
 
 /// Fails with the first value that is further off than `tolerance`, in proportion to the value where that is above 1.

@@ -5,10 +5,10 @@ use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::kernel::uniforms::{Dims, EmbedDims};
 use wgpu_rnn::internals::kernel::{Family, Overrides};
 use wgpu_rnn::internals::params::random::Mt19937;
-use wgpu_rnn::{Embedding, Error, StateDict, Tensor};
+use wgpu_rnn::{Embedding, Error, StateDict};
 
 use crate::by_hand::{ByHand, comparisons_can_fail, same_bits};
-use crate::{Target, ensure};
+use crate::{Target, ensure, seeded};
 
 /// A token of one shard writes its row, another leaves what is there.
 pub fn shards(target: &Target) -> Result<(), Failed> {
@@ -58,7 +58,7 @@ pub fn lookups(target: &Target) -> Result<(), Failed> {
     // 1 KiB binds 12 rows of 17 values: 65 rows are in 6 shards, and 35 indices take 3 passes.
     let small =
         target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 1024))?;
-    let weight = Tensor::new([65, 17], Mt19937::new(2).uniform_vec(65 * 17, -1.0, 1.0))?;
+    let weight = seeded::tensor(2, &[65, 17], 1.0);
     for device in [whole, small] {
         let embedding = Embedding::new(&device, &weight, Some(-1))?;
         for shape in [&[35][..], &[], &[5, 7], &[1], &[2, 1, 3], &[35], &[3, 0]] {

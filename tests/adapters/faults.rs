@@ -11,8 +11,7 @@ use wgpu_rnn::internals::plan::recording::{Command, Dispatch};
 use wgpu_rnn::{Config, Device, Error, Params, Rnn, Tensor};
 
 use crate::memory::{Own, allocated};
-use crate::networks::random;
-use crate::{Target, ensure};
+use crate::{Target, ensure, seeded};
 
 /// SwiftShader gives no allocation of 1 GiB: whoever needs one is told so, nothing is left of the attempt, and module, stream
 /// and device work on.
@@ -21,7 +20,7 @@ pub fn out_of_memory(target: &Target) -> Result<(), Failed> {
     let device = Device::from_adapter(&own.entry, &OpenOptions::default())?;
     // One step of 64 rows is 256 KiB of input.
     let rnn = Rnn::new(&device, &Params::init(&Config::rnn(1024, 1), 6)?)?;
-    let (small, large) = (random([2, 64, 1024], 7)?, Tensor::zeros([4096, 64, 1024])?);
+    let (small, large) = (seeded::tensor(7, &[2, 64, 1024], 1.0), Tensor::zeros([4096, 64, 1024])?);
     let want = rnn.forward(&small, None)?;
     let mut stream = rnn.stream(64)?;
     let first = stream.forward(&small)?;
@@ -56,7 +55,7 @@ pub fn out_of_memory(target: &Target) -> Result<(), Failed> {
 pub fn refused_by_the_driver(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let rnn = Rnn::new(&device, &Params::init(&Config::gru(3, 4), 8)?)?;
-    let input = random([5, 2, 3], 9)?;
+    let input = seeded::tensor(9, &[5, 2, 3], 1.0);
     let want = rnn.forward(&input, None)?;
     let recording = rnn.plan(5, 2)?.recording;
     let weights = recording

@@ -24,7 +24,6 @@ mod render_loop;
 mod seeded;
 
 mod activation;
-mod alike;
 mod brought;
 mod by_hand;
 mod calibrate;
@@ -117,202 +116,251 @@ fn ensure(condition: bool, message: impl Into<String>) -> Result<(), Failed> {
     if condition { Ok(()) } else { Err(Failed::from(message.into())) }
 }
 
-/// Tests of every device.
-const EVERYWHERE: &[(&str, Test)] = &[
-    ("fixtures", cases::fixtures),
-    ("conformance", cases::conformance),
-    ("a_wrong_expectation_fails", cases::a_wrong_expectation_fails),
-    ("activations_saturate_and_stay_finite", activation::saturates),
-    ("nan_stays_in_its_row", activation::nan_stays_in_its_row),
-    ("networks_against_the_definition", networks::against_the_definition),
-    ("rows_of_different_length", networks::lengths),
-    ("same_bits_on_every_run", networks::same_bits),
-    ("calls_do_not_influence_each_other", networks::calls_are_independent),
-    ("pieces_of_time_change_no_bit", invariance::pieces_of_time),
-    ("rows_do_not_depend_on_the_batch", invariance::rows_of_a_batch),
-    ("padding_does_not_matter", invariance::padding),
-    ("time_reversed_swaps_directions", invariance::time_reversed),
-    ("chunks_of_time", limits::chunks),
-    ("shards_of_weights_and_passes_of_rows", limits::shards_and_passes),
-    ("more_rows_than_workgroups", limits::many_rows),
-    ("long_sequences", limits::long_sequences),
-    ("a_wavefront_is_step_to_the_last_bit", wavefront::is_step),
-    ("states_go_from_schedule_to_schedule", wavefront::between_schedules),
-    ("a_wavefront_refuses_by_name", wavefront::refusals),
-    ("weights_stored_as_f16", f16::rounded_weights),
-    ("values_beyond_f16_are_refused", f16::values_beyond),
-    ("embed_writes_its_shard", embedding::shards),
-    ("embedding_looks_up_rows", embedding::lookups),
-    ("embedding_fixtures", embedding::fixtures),
-    ("transfers_find_their_place", transfer::words_find_their_place),
-    ("dropout_masks", dropout::masks),
-    ("dropout_masks_are_those_of_the_whole", dropout::masks_are_those_of_the_whole),
-    ("dropout_fractions", dropout::fractions),
-    ("score_losses", score::losses),
-    ("score_of_sure_and_odd_rows", score::sure_and_odd_rows),
-    ("sample_draws", sample::draws),
-    ("sample_greedy", sample::greedy),
-    ("sample_with_nothing_to_draw_from", sample::nothing_to_draw_from),
-    ("sample_top_k", sample::top_k),
-    ("sample_frequencies", sample::frequencies),
-    ("sample_canary", sample::canary),
-    ("cells_in_a_loop_are_the_layer", cells::loop_is_the_layer),
-    ("cells_take_rows_with_and_without_their_axis", cells::shapes),
-    ("cells_refuse_by_name", cells::refusals),
-    ("pieces_of_a_stream_are_the_whole", streams::pieces_are_the_whole),
-    ("sessions_carry_buffers", sessions::carry),
-    ("sessions_have_parts_of_buffers", sessions::parts),
-    ("states_of_streams", streams::states),
-    ("slots_of_a_pool_are_streams", pool::slots_are_streams),
-    ("pools_of_several_threads", pool::threads),
-    ("snapshots_of_slots", pool::snapshots),
-    ("pools_refuse_by_name", pool::refusals),
-    ("calibration_gives_figures", calibrate::figures),
-    ("bench_rows_agree", calibrate::rows),
-    ("streams_refuse_by_name", streams::refusals),
-    ("language_models_of_pytorch", language_model::fixtures),
-    ("language_models_losses_of_pytorch", language_model::losses),
-    ("language_models_in_pieces", language_model::pieces),
-    ("language_models_in_passes", language_model::passes),
-    ("language_models_in_shards", language_model::shards),
-    ("language_models_of_rows_of_different_length", language_model::lengths),
-    ("language_models_from_call_to_call", language_model::calls_are_independent),
-    ("training_between_layers", training::between_layers),
-    ("training_without_dropout", training::without_dropout),
-    ("training_by_seeds", training::seeds),
-    ("training_of_language_models", training::language_models),
-    ("training_of_language_models_without_dropout", training::language_models_without_dropout),
-    ("generation_greedy_is_a_loop_of_forward", generate::greedy_is_a_loop_of_forward),
-    ("generation_draws_by_the_definition", generate::sampling_is_forward_and_the_definition),
-    ("generation_of_rows_and_chunks", generate::rows_and_chunks),
-    ("generation_within_limits", generate::limits),
-    ("generators_are_independent", generate::generators_are_independent),
-    ("generation_states", generate::states),
-    ("generation_with_nothing_to_draw_from", generate::nothing_to_draw_from),
-    ("generation_refusals", generate::refusals),
-    ("shipped_model_predicts", shipped::predicts),
-    ("shipped_model_writes_what_the_cpu_writes", shipped::writes_what_the_cpu_writes),
-    ("futures_of_any_executor", waiting::futures),
-    ("futures_of_modules", waiting::modules),
-    ("futures_that_are_dropped", waiting::dropped),
-    ("threads_at_once", waiting::threads),
-    ("language_models_refuse_by_name", language_model::refusals),
-    ("language_models_refuse_arguments", language_model::arguments),
+/// What a test needs besides a device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Nothing,
+    /// The collection of cases, which is no part of this repository.
+    Conformance,
+    /// A backend whose memory wgpu counts.
+    CountedMemory,
+    /// Limits that only software adapters have.
+    SoftwareAdapter,
+    /// A driver that gives no allocation of 1 GiB. Other adapters have no such trial.
+    SwiftShader,
+    /// Two directions, which a wavefront has not: it has no such trial.
+    TwoDirections,
+}
+
+/// A row of the table: a test, where it runs, and what it needs.
+struct Row {
+    name: &'static str,
+    run: Test,
+    /// On the CPU's engine too, which otherwise is only what adapters are compared with.
+    cpu: bool,
+    /// With the schedule that the library chooses.
+    auto: bool,
+    /// With each schedule by its name.
+    by_schedule: bool,
+    need: Need,
+}
+
+/// A test of every device, with the schedule that the library chooses.
+const fn everywhere(name: &'static str, run: Test) -> Row {
+    Row { name, run, cpu: true, auto: true, by_schedule: false, need: Need::Nothing }
+}
+
+/// A test of adapters alone.
+const fn on_adapters(name: &'static str, run: Test) -> Row {
+    Row { cpu: false, ..everywhere(name, run) }
+}
+
+impl Row {
+    /// With each schedule by its name too.
+    const fn by_schedule(self) -> Self {
+        Self { by_schedule: true, ..self }
+    }
+
+    const fn needs(self, need: Need) -> Self {
+        Self { need, ..self }
+    }
+}
+
+/// All tests of this program.
+const TABLE: &[Row] = &[
+    everywhere("fixtures", cases::fixtures).by_schedule(),
+    everywhere("conformance", cases::conformance).by_schedule().needs(Need::Conformance),
+    everywhere("a_wrong_expectation_fails", cases::a_wrong_expectation_fails),
+    everywhere("activations_saturate_and_stay_finite", activation::saturates),
+    everywhere("nan_stays_in_its_row", activation::nan_stays_in_its_row).by_schedule(),
+    everywhere("networks_against_the_definition", networks::against_the_definition).by_schedule(),
+    everywhere("rows_of_different_length", networks::lengths).by_schedule(),
+    everywhere("same_bits_on_every_run", networks::same_bits).by_schedule(),
+    everywhere("calls_do_not_influence_each_other", networks::calls_are_independent).by_schedule(),
+    everywhere("pieces_of_time_change_no_bit", invariance::pieces_of_time).by_schedule(),
+    everywhere("rows_do_not_depend_on_the_batch", invariance::rows_of_a_batch).by_schedule(),
+    everywhere("padding_does_not_matter", invariance::padding).by_schedule(),
+    everywhere("time_reversed_swaps_directions", invariance::time_reversed)
+        .by_schedule()
+        .needs(Need::TwoDirections),
+    everywhere("chunks_of_time", limits::chunks).by_schedule(),
+    everywhere("shards_of_weights_and_passes_of_rows", limits::shards_and_passes),
+    everywhere("more_rows_than_workgroups", limits::many_rows),
+    everywhere("long_sequences", limits::long_sequences),
+    everywhere("a_wavefront_is_step_to_the_last_bit", wavefront::is_step),
+    everywhere("states_go_from_schedule_to_schedule", wavefront::between_schedules),
+    everywhere("a_wavefront_refuses_by_name", wavefront::refusals),
+    everywhere("weights_stored_as_f16", f16::rounded_weights),
+    everywhere("values_beyond_f16_are_refused", f16::values_beyond),
+    everywhere("embed_writes_its_shard", embedding::shards),
+    everywhere("embedding_looks_up_rows", embedding::lookups),
+    everywhere("embedding_fixtures", embedding::fixtures),
+    everywhere("transfers_find_their_place", transfer::words_find_their_place),
+    everywhere("dropout_masks", dropout::masks),
+    everywhere("dropout_masks_are_those_of_the_whole", dropout::masks_are_those_of_the_whole),
+    everywhere("dropout_fractions", dropout::fractions),
+    everywhere("score_losses", score::losses),
+    everywhere("score_of_sure_and_odd_rows", score::sure_and_odd_rows),
+    everywhere("sample_draws", sample::draws),
+    everywhere("sample_greedy", sample::greedy),
+    everywhere("sample_with_nothing_to_draw_from", sample::nothing_to_draw_from),
+    everywhere("sample_top_k", sample::top_k),
+    everywhere("sample_frequencies", sample::frequencies),
+    everywhere("sample_canary", sample::canary),
+    everywhere("cells_in_a_loop_are_the_layer", cells::loop_is_the_layer),
+    everywhere("cells_take_rows_with_and_without_their_axis", cells::shapes),
+    everywhere("cells_refuse_by_name", cells::refusals),
+    everywhere("pieces_of_a_stream_are_the_whole", streams::pieces_are_the_whole).by_schedule(),
+    everywhere("sessions_carry_buffers", sessions::carry),
+    everywhere("sessions_have_parts_of_buffers", sessions::parts),
+    everywhere("states_of_streams", streams::states),
+    everywhere("slots_of_a_pool_are_streams", pool::slots_are_streams).by_schedule(),
+    everywhere("pools_of_several_threads", pool::threads),
+    everywhere("snapshots_of_slots", pool::snapshots),
+    everywhere("pools_refuse_by_name", pool::refusals),
+    everywhere("calibration_gives_figures", calibrate::figures),
+    everywhere("bench_rows_agree", calibrate::rows),
+    everywhere("streams_refuse_by_name", streams::refusals),
+    everywhere("language_models_of_pytorch", language_model::fixtures),
+    everywhere("language_models_losses_of_pytorch", language_model::losses),
+    everywhere("language_models_in_pieces", language_model::pieces),
+    everywhere("language_models_in_passes", language_model::passes),
+    everywhere("language_models_in_shards", language_model::shards),
+    everywhere("language_models_of_rows_of_different_length", language_model::lengths),
+    everywhere("language_models_from_call_to_call", language_model::calls_are_independent),
+    everywhere("training_between_layers", training::between_layers),
+    everywhere("training_without_dropout", training::without_dropout),
+    everywhere("training_by_seeds", training::seeds),
+    everywhere("training_of_language_models", training::language_models),
+    everywhere(
+        "training_of_language_models_without_dropout",
+        training::language_models_without_dropout,
+    ),
+    everywhere("generation_greedy_is_a_loop_of_forward", generate::greedy_is_a_loop_of_forward),
+    everywhere(
+        "generation_draws_by_the_definition",
+        generate::sampling_is_forward_and_the_definition,
+    ),
+    everywhere("generation_of_rows_and_chunks", generate::rows_and_chunks),
+    everywhere("generation_within_limits", generate::limits),
+    everywhere("generators_are_independent", generate::generators_are_independent),
+    everywhere("generation_states", generate::states),
+    everywhere("generation_with_nothing_to_draw_from", generate::nothing_to_draw_from),
+    everywhere("generation_refusals", generate::refusals),
+    everywhere("shipped_model_predicts", shipped::predicts),
+    everywhere("shipped_model_writes_what_the_cpu_writes", shipped::writes_what_the_cpu_writes),
+    everywhere("futures_of_any_executor", waiting::futures),
+    everywhere("futures_of_modules", waiting::modules),
+    everywhere("futures_that_are_dropped", waiting::dropped),
+    everywhere("threads_at_once", waiting::threads),
+    everywhere("language_models_refuse_by_name", language_model::refusals),
+    everywhere("language_models_refuse_arguments", language_model::arguments),
+    Row {
+        auto: false,
+        ..everywhere("steps_of_a_dispatch", limits::steps_per_dispatch).by_schedule()
+    },
+    on_adapters("devices_that_the_program_brought", brought::same_numbers),
+    on_adapters("callbacks_stay_the_programs", brought::callbacks),
+    on_adapters("limits_of_a_device_that_was_brought", brought::limits),
+    on_adapters("devices_that_are_lost", brought::lost),
+    on_adapters("what_drivers_refuse", faults::refused_by_the_driver),
+    on_adapters("memory_planned_is_taken", memory::planned_is_taken).needs(Need::CountedMemory),
+    on_adapters("memory_in_steady_state", memory::steady),
+    on_adapters("memory_given_back", memory::given_back),
+    on_adapters("memory_within_a_budget", memory::budget).needs(Need::CountedMemory),
+    on_adapters("recovery_elsewhere", recovery::elsewhere),
+    on_adapters("recovery_of_a_step_under_way", recovery::under_way),
+    on_adapters("recovery_of_a_text", recovery::generation),
+    on_adapters("example_recovery", recovery::example),
+    on_adapters("futures_of_devices_that_the_program_polls", waiting::program_polls),
+    on_adapters("futures_of_devices_that_are_lost", waiting::lost),
+    on_adapters("recorded_passes_are_forward", record::as_forward),
+    on_adapters("recorded_passes_of_any_layout", record::layouts),
+    on_adapters("recorded_passes_one_after_the_other", record::one_after_the_other),
+    on_adapters("recorded_passes_in_pieces", record::cut),
+    on_adapters("recorded_passes_refuse_by_name", record::refusals),
+    on_adapters("example_render_loop", record::example),
+    on_adapters("kernels_in_lockstep", kernels::lockstep).by_schedule(),
+    on_adapters("f16_kernels_in_lockstep", f16::kernels),
+    on_adapters("loop_canary", kernels::loop_canary),
+    on_adapters("probes_do_what_their_twins_do", calibrate::twins),
+    on_adapters("logarithms", score::logarithms),
+    on_adapters("score_canary", score::canary),
+    on_adapters("sample_draws_are_those_of_the_cpu", sample::draws_are_those_of_the_cpu),
+    on_adapters("wide_layers_are_refused_on_software_adapters", limits::wide_layers)
+        .needs(Need::SoftwareAdapter),
+    on_adapters("out_of_memory", faults::out_of_memory).needs(Need::SwiftShader),
 ];
 
-/// Tests of every device that each schedule has to pass.
-const OF_SCHEDULES: &[(&str, Test)] = &[
-    ("fixtures", cases::fixtures),
-    ("conformance", cases::conformance),
-    ("nan_stays_in_its_row", activation::nan_stays_in_its_row),
-    ("networks_against_the_definition", networks::against_the_definition),
-    ("rows_of_different_length", networks::lengths),
-    ("same_bits_on_every_run", networks::same_bits),
-    ("calls_do_not_influence_each_other", networks::calls_are_independent),
-    ("pieces_of_time_change_no_bit", invariance::pieces_of_time),
-    ("rows_do_not_depend_on_the_batch", invariance::rows_of_a_batch),
-    ("padding_does_not_matter", invariance::padding),
-    ("time_reversed_swaps_directions", invariance::time_reversed),
-    ("chunks_of_time", limits::chunks),
-    ("steps_of_a_dispatch", limits::steps_per_dispatch),
-    ("pieces_of_a_stream_are_the_whole", streams::pieces_are_the_whole),
-    ("slots_of_a_pool_are_streams", pool::slots_are_streams),
-];
+/// An adapter or the CPU by its name. Without a machine every trial fails or is ignored.
+struct Place {
+    name: String,
+    machine: Option<Machine>,
+}
 
-/// The same for adapters alone.
-const OF_SCHEDULES_ON_ADAPTERS: &[(&str, Test)] = &[("kernels_in_lockstep", kernels::lockstep)];
+impl Place {
+    fn entry(&self) -> Option<&AdapterEntry> {
+        match self.machine.as_ref()? {
+            Machine::Cpu => None,
+            Machine::Adapter(entry) => Some(entry),
+        }
+    }
 
-/// Tests of adapters alone: the CPU's engine is what they compare with.
-const ON_ADAPTERS: &[(&str, Test)] = &[
-    ("devices_that_the_program_brought", brought::same_numbers),
-    ("callbacks_stay_the_programs", brought::callbacks),
-    ("limits_of_a_device_that_was_brought", brought::limits),
-    ("devices_that_are_lost", brought::lost),
-    ("what_drivers_refuse", faults::refused_by_the_driver),
-    ("memory_planned_is_taken", memory::planned_is_taken),
-    ("memory_in_steady_state", memory::steady),
-    ("memory_given_back", memory::given_back),
-    ("memory_within_a_budget", memory::budget),
-    ("recovery_elsewhere", recovery::elsewhere),
-    ("recovery_of_a_step_under_way", recovery::under_way),
-    ("recovery_of_a_text", recovery::generation),
-    ("example_recovery", recovery::example),
-    ("futures_of_devices_that_the_program_polls", waiting::program_polls),
-    ("futures_of_devices_that_are_lost", waiting::lost),
-    ("recorded_passes_are_forward", record::as_forward),
-    ("recorded_passes_of_any_layout", record::layouts),
-    ("recorded_passes_one_after_the_other", record::one_after_the_other),
-    ("recorded_passes_in_pieces", record::cut),
-    ("recorded_passes_refuse_by_name", record::refusals),
-    ("example_render_loop", record::example),
-    ("kernels_in_lockstep", kernels::lockstep),
-    ("f16_kernels_in_lockstep", f16::kernels),
-    ("loop_canary", kernels::loop_canary),
-    ("probes_do_what_their_twins_do", calibrate::twins),
-    ("logarithms", score::logarithms),
-    ("score_canary", score::canary),
-    ("sample_draws_are_those_of_the_cpu", sample::draws_are_those_of_the_cpu),
-    ("wide_layers_are_refused_on_software_adapters", limits::wide_layers),
-];
+    /// Whether there is a trial of this row here.
+    fn has(&self, row: &Row, schedule: Schedule) -> bool {
+        let here = row.cpu || !matches!(self.machine, Some(Machine::Cpu));
+        let scheduled = if schedule == Schedule::Auto { row.auto } else { row.by_schedule };
+        let suited = match row.need {
+            Need::SwiftShader => self.name.to_lowercase().contains("swiftshader"),
+            Need::TwoDirections => schedule != Schedule::Wavefront,
+            _ => true,
+        };
+        here && scheduled && suited
+    }
 
-/// Tests of a driver that gives no allocation of 1 GiB.
-const ON_SWIFTSHADER: &[(&str, Test)] = &[("out_of_memory", faults::out_of_memory)];
+    /// Whether a trial is reported as ignored.
+    fn ignores(&self, row: &Row) -> bool {
+        let unmet = match row.need {
+            Need::Conformance => conformance::is_absent(),
+            Need::CountedMemory => self.entry().is_some_and(|entry| !memory::is_counted(entry)),
+            Need::SoftwareAdapter => self.entry().is_some_and(|entry| !entry.is_software()),
+            Need::Nothing | Need::SwiftShader | Need::TwoDirections => false,
+        };
+        unmet || (self.machine.is_none() && !adapters::required())
+    }
+
+    fn trial(&self, row: &Row, schedule: Schedule) -> Trial {
+        let (name, test, run) = (&self.name, row.name, row.run);
+        let target = self.machine.clone().map(|machine| Target { machine, schedule });
+        let missing = format!("this machine has no adapter called '{name}'");
+        let title = match schedule {
+            Schedule::Auto => format!("{name}::{test}"),
+            _ => format!("{name}::{schedule}::{test}"),
+        };
+        let trial = Trial::test(title, move || match &target {
+            Some(target) => run(target),
+            None => Err(Failed::from(missing)),
+        });
+        trial.with_ignored_flag(self.ignores(row))
+    }
+}
 
 fn main() {
     let arguments = Arguments::from_args();
-    let mut trials = Vec::new();
-    let mut add = |name: &str,
-                   tests: &[(&'static str, Test)],
-                   machine: Option<&Machine>,
-                   schedule: Schedule| {
-        for (test, run) in tests {
-            // A wavefront has no directions to swap.
-            if schedule == Schedule::Wavefront && *test == "time_reversed_swaps_directions" {
-                continue;
-            }
-            let (run, missing) = (*run, format!("this machine has no adapter called '{name}'"));
-            // The collection is no part of this repository; without it its trial is reported as ignored.
-            let no_data =
-                *test == "conformance" && std::env::var_os("WGPU_RNN_CONFORMANCE").is_none();
-            let of_memory = ["memory_planned_is_taken", "memory_within_a_budget"].contains(test);
-            let uncounted =
-                matches!(machine, Some(Machine::Adapter(entry)) if !memory::is_counted(entry));
-            let ignored =
-                no_data || (of_memory && uncounted) || (machine.is_none() && !adapters::required());
-            let target = machine.map(|machine| Target { machine: machine.clone(), schedule });
-            let title = match schedule {
-                Schedule::Auto => format!("{name}::{test}"),
-                _ => format!("{name}::{schedule}::{test}"),
-            };
-            let trial = Trial::test(title, move || match &target {
-                Some(target) => run(target),
-                None => Err(Failed::from(missing)),
-            });
-            trials.push(trial.with_ignored_flag(ignored));
-        }
-    };
-    let schedules: Vec<Schedule> =
-        Schedule::ALL.into_iter().filter(|s| *s != Schedule::Auto).collect();
-    add("cpu", EVERYWHERE, Some(&Machine::Cpu), Schedule::Auto);
-    schedules.iter().for_each(|schedule| add("cpu", OF_SCHEDULES, Some(&Machine::Cpu), *schedule));
-    let mut wanted: Vec<(String, Option<Machine>)> = adapters::wanted()
-        .into_iter()
-        .map(|wanted| (wanted.name, wanted.entry.map(|entry| Machine::Adapter(Box::new(entry)))))
-        .collect();
-    if wanted.is_empty() {
-        // Said as ignored trials, so that a machine without adapters does not look tested.
-        wanted.push(("any adapter".to_owned(), None));
+    let mut places = vec![Place { name: "cpu".to_owned(), machine: Some(Machine::Cpu) }];
+    places.extend(adapters::wanted().into_iter().map(|wanted| {
+        let machine = wanted.entry.map(|entry| Machine::Adapter(Box::new(entry)));
+        Place { name: wanted.name, machine }
+    }));
+    if places.len() == 1 {
+        // Ignored trials show that a machine without adapters is not tested.
+        places.push(Place { name: "any adapter".to_owned(), machine: None });
     }
-    for (name, machine) in &wanted {
-        let machine = machine.as_ref();
-        add(name, EVERYWHERE, machine, Schedule::Auto);
-        add(name, ON_ADAPTERS, machine, Schedule::Auto);
-        if name.to_lowercase().contains("swiftshader") {
-            add(name, ON_SWIFTSHADER, machine, Schedule::Auto);
-        }
-        for schedule in &schedules {
-            add(name, OF_SCHEDULES, machine, *schedule);
-            add(name, OF_SCHEDULES_ON_ADAPTERS, machine, *schedule);
+    let mut trials = Vec::new();
+    for place in &places {
+        for schedule in Schedule::ALL {
+            let rows = TABLE.iter().filter(|row| place.has(row, schedule));
+            trials.extend(rows.map(|row| place.trial(row, schedule)));
         }
     }
     libtest_mimic::run(&arguments, trials).exit();

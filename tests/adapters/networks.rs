@@ -2,15 +2,11 @@
 
 use libtest_mimic::Failed;
 use wgpu_rnn::internals::diagnostics::compare::{Comparison, Tolerance};
-use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::internals::reference;
 use wgpu_rnn::{Config, Device, Kind, Params, State, Tensor};
 
-use crate::{Target, ensure};
-
-pub fn random(shape: [usize; 3], seed: u64) -> Result<Tensor, Failed> {
-    Ok(Tensor::new(shape, Mt19937::new(seed).uniform_vec(shape.iter().product(), -1.0, 1.0))?)
-}
+use crate::bits::outcomes_alike;
+use crate::{Target, ensure, seeded};
 
 /// Compares a forward pass from zero with the definition.
 pub fn check(
@@ -21,7 +17,7 @@ pub fn check(
     batch: usize,
 ) -> Result<Comparison, Failed> {
     let params = Params::init(config, 7)?;
-    let input = random([seq_len, batch, config.input_size], 8)?;
+    let input = seeded::tensor(8, &[seq_len, batch, config.input_size], 1.0);
     let (output, state) = target.rnn(device, &params)?.forward(&input, None)?;
     let want = reference::forward(&params, seq_len, batch, input.data(), None, None, None);
     let mut comparison = Comparison::default();
@@ -85,13 +81,6 @@ pub fn against_the_definition(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-fn same(a: &(Tensor, State), b: &(Tensor, State)) -> bool {
-    let bits = |t: &Tensor| t.data().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-    bits(&a.0) == bits(&b.0)
-        && bits(&a.1.h) == bits(&b.1.h)
-        && a.1.c.as_ref().map(bits) == b.1.c.as_ref().map(bits)
-}
-
 pub fn same_bits(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     for (kind, proj_size) in Kind::ALL
@@ -104,17 +93,17 @@ pub fn same_bits(target: &Target) -> Result<(), Failed> {
         );
         let params = Params::init(&config, 1)?;
         let rnn = target.rnn(&device, &params)?;
-        let input = random([9, 5, 19], 2)?;
+        let input = seeded::tensor(2, &[9, 5, 19], 1.0);
         let first = rnn.forward(&input, None)?;
         for run in 0..20 {
             ensure(
-                same(&first, &rnn.forward(&input, None)?),
+                outcomes_alike(&first, &rnn.forward(&input, None)?),
                 format!("{kind}: run {run} gave other bits"),
             )?;
         }
         let again = target.rnn(&target.device()?, &params)?;
         ensure(
-            same(&first, &again.forward(&input, None)?),
+            outcomes_alike(&first, &again.forward(&input, None)?),
             format!("{kind}: a new device gave other bits"),
         )?;
     }
@@ -138,7 +127,7 @@ pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
                 .into_iter()
                 .enumerate()
         {
-            let input = random([seq_len, batch, 5], call as u64)?;
+            let input = seeded::tensor(call as u64, &[seq_len, batch, 5], 1.0);
             // A state of NaN in between must leave no trace in buffers that are used again.
             let nan = |units: usize| {
                 Tensor::new([layers, batch, units], vec![f32::NAN; layers * batch * units])
@@ -149,7 +138,7 @@ pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
             let got = rnn.forward(&input, None)?;
             let want = target.rnn(&device, &params)?.forward(&input, None)?;
             ensure(
-                same(&got, &want),
+                outcomes_alike(&got, &want),
                 format!("{kind}: call {call}, T = {seq_len} B = {batch}, depends on earlier calls"),
             )?;
         }
@@ -173,15 +162,15 @@ pub fn lengths(target: &Target) -> Result<(), Failed> {
         let layers = config.num_layers * config.num_directions();
         let params = Params::init(&config, 2)?;
         let rnn = target.rnn(&device, &params)?;
-        let mut input = random([seq_len, batch, features], 5)?;
+        let mut input = seeded::tensor(5, &[seq_len, batch, features], 1.0);
         for (row, &length) in lengths.iter().enumerate() {
             for t in length..seq_len {
                 input.data_mut()[(t * batch + row) * features..][..features].fill(f32::NAN);
             }
         }
-        let h = random([layers, batch, config.state_size()], 6)?;
+        let h = seeded::tensor(6, &[layers, batch, config.state_size()], 1.0);
         let state = State {
-            c: (kind == Kind::Lstm).then(|| random([layers, batch, 9], 7)).transpose()?,
+            c: (kind == Kind::Lstm).then(|| seeded::tensor(7, &[layers, batch, 9], 1.0)),
             h,
         };
         let (output, last) = rnn.forward_lengths(&input, &lengths, Some(&state))?;

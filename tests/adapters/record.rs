@@ -2,7 +2,6 @@
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::wgpu::{self, BufferUsages};
 use wgpu_rnn::{
     Config, Device, Error, Kind, Params, PassBindings, Recorder, Rnn, RnnOptions, Schedule, State,
@@ -11,7 +10,7 @@ use wgpu_rnn::{
 
 use crate::brought::request;
 use crate::by_hand::same_bits;
-use crate::{Machine, Target, ensure, render_loop};
+use crate::{Machine, Target, ensure, render_loop, seeded};
 
 /// What the program has on its device.
 struct Program {
@@ -81,10 +80,6 @@ impl Program {
     }
 }
 
-fn random(seed: u64, shape: [usize; 3]) -> Result<Tensor, Failed> {
-    Ok(Tensor::new(shape, Mt19937::new(seed).uniform_vec(shape.iter().product(), -1.0, 1.0))?)
-}
-
 fn three([a, b, c]: [usize; 3]) -> impl Fn(&Tensor) -> bool {
     move |tensor| tensor.shape() == [a, b, c]
 }
@@ -103,9 +98,9 @@ pub fn as_forward(target: &Target) -> Result<(), Failed> {
         let rnn = Rnn::new(&program.rnn, &Params::init(&config, seed)?)?;
         for (seq_len, batch) in [(1, 1), (6, 3)] {
             let recorder = rnn.recorder(seq_len, batch)?;
-            let input = random(seed, recorder.input_shape())?;
-            let h_0 = random(seed + 10, recorder.h_shape())?;
-            let c_0 = recorder.c_shape().map(|shape| random(seed + 20, shape)).transpose()?;
+            let input = seeded::tensor(seed, &recorder.input_shape(), 1.0);
+            let h_0 = seeded::tensor(seed + 10, &recorder.h_shape(), 1.0);
+            let c_0 = recorder.c_shape().map(|shape| seeded::tensor(seed + 20, &shape, 1.0));
             let lengths: Vec<usize> =
                 (0..batch).map(|row| seq_len - row % seq_len.min(3)).collect();
             for (with_state, with_lengths) in
@@ -160,7 +155,7 @@ pub fn layouts(target: &Target) -> Result<(), Failed> {
     let rnn = Rnn::new(&program.rnn, &Params::init(&config, 1)?)?;
     let (seq_len, batch, width) = (4, 3, 12);
     let recorder = rnn.recorder(seq_len, batch)?;
-    let input = random(2, recorder.input_shape())?;
+    let input = seeded::tensor(2, &recorder.input_shape(), 1.0);
     let (want, want_state) = rnn.forward(&input, None)?;
     // Offsets and strides in values: the input at 5, the output at 331, both among other things.
     for (in_strides, out_strides) in
@@ -187,7 +182,7 @@ pub fn layouts(target: &Target) -> Result<(), Failed> {
         same_bits(&format!("{in_strides:?}, {out_strides:?}"), &program.read(&buffer)?, &all)?;
     }
     // Windows of 5 samples that are 2 apart, as a signal is cut into frames.
-    let signal = random(3, [1, 1, 32])?;
+    let signal = seeded::tensor(3, &[1, 1, 32], 1.0);
     let one = rnn.recorder(seq_len, 1)?;
     let frames: Vec<f32> =
         (0..seq_len).flat_map(|t| signal.data()[3 + 2 * t..][..5].to_vec()).collect();
@@ -198,7 +193,7 @@ pub fn layouts(target: &Target) -> Result<(), Failed> {
     same_bits("windows", &program.read(&output)?, want.data())?;
     // Over the input, which has been read by then.
     let same = Rnn::new(&program.rnn, &Params::init(&Config::gru(6, 6), 1)?)?;
-    let x = random(4, [seq_len, batch, 6])?;
+    let x = seeded::tensor(4, &[seq_len, batch, 6], 1.0);
     let (want, _) = same.forward(&x, None)?;
     let buffer = program.buffer(x.data());
     program.run(&same.recorder(seq_len, batch)?, &PassBindings::new(&buffer).output(&buffer))?;
@@ -211,14 +206,14 @@ pub fn one_after_the_other(target: &Target) -> Result<(), Failed> {
     let rnn = Rnn::new(&program.rnn, &Params::init(&Config::lstm(5, 20).num_layers(2), 1)?)?;
     let (pieces, steps, batch) = (4, 3, 2);
     let recorder = rnn.recorder(steps, batch)?;
-    let input = random(5, [pieces * steps, batch, 5])?;
+    let input = seeded::tensor(5, &[pieces * steps, batch, 5], 1.0);
     let (want, want_state) = rnn.forward(&input, None)?;
     let x = program.buffer(input.data());
     let y = program.untouched([pieces * steps, batch, 20]);
     let h = program.untouched(recorder.h_shape());
     let c = program.untouched([2, batch, 20]);
     // In between, what has lengths, a state of its own and nothing to do with it.
-    let other = random(6, recorder.input_shape())?;
+    let other = seeded::tensor(6, &recorder.input_shape(), 1.0);
     let (x_other, y_other) =
         (program.buffer(other.data()), program.untouched(recorder.output_shape()));
     let lengths = program.buffer(&[1, 0].map(f32::from_bits));
@@ -258,7 +253,7 @@ pub fn one_after_the_other(target: &Target) -> Result<(), Failed> {
 pub fn cut(target: &Target) -> Result<(), Failed> {
     let config = Config::lstm(5, 33).num_layers(2).bidirectional(true);
     let params = Params::init(&config, 3)?;
-    let input = random(7, [10, 2, 5])?;
+    let input = seeded::tensor(7, &[10, 2, 5], 1.0);
     let options = OpenOptions::default().limit("max_storage_buffer_binding_size", 8192);
     let program = Program::open(target, &options)?;
     let rnn = Rnn::new(&program.rnn, &params)?;

@@ -8,10 +8,9 @@ use wgpu_rnn::{
     Config, Device, Error, Kind, Params, Pool, PoolOptions, Rnn, Slot, State, Stream, Tensor,
 };
 
-use crate::networks::random;
 use crate::parts::along_first;
 use crate::waiting::{block_on, poll_once};
-use crate::{Machine, Target, adapters, ensure, language_model, recovery_example};
+use crate::{Machine, Target, adapters, ensure, language_model, recovery_example, seeded};
 
 const STEPS: usize = 12;
 const ROWS: usize = 3;
@@ -44,7 +43,10 @@ struct Running<'a> {
 
 impl Program {
     fn new(config: &Config) -> Result<Self, Failed> {
-        Ok(Self { params: Params::init(config, 31)?, input: random([STEPS, SLOTS, FEATURES], 32)? })
+        Ok(Self {
+            params: Params::init(config, 31)?,
+            input: seeded::tensor(32, &[STEPS, SLOTS, FEATURES], 1.0),
+        })
     }
 
     fn start<'a>(&self, rnn: &'a Rnn, saved: Option<&Saved>) -> Result<Running<'a>, Failed> {
@@ -169,7 +171,7 @@ pub fn elsewhere(target: &Target) -> Result<(), Failed> {
 /// The device goes away while a step is under way: the step went well or is told, and what was saved before it goes on.
 pub fn under_way(target: &Target) -> Result<(), Failed> {
     let params = Params::init(&Config::lstm(16, 100), 33)?;
-    let input = random([200, 8, 16], 34)?;
+    let input = seeded::tensor(34, &[200, 8, 16], 1.0);
     let reopened = target.device()?;
     let device = target.device()?;
     let rnn = target.rnn(&device, &params)?;

@@ -6,9 +6,8 @@ use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::{Config, Error, Kind, Params, Rnn, State, Tensor};
 
-use crate::alike::{alike, bits, states_alike};
-use crate::networks::random;
-use crate::{Target, ensure};
+use crate::bits::{alike, bits, states_alike};
+use crate::{Target, ensure, seeded};
 
 const SEQ_LEN: usize = 16;
 
@@ -45,8 +44,8 @@ fn piece(tensor: &Tensor, steps: Range<usize>, batch_first: bool) -> Result<Tens
 
 fn state_of(config: &Config, batch: usize, seed: u64) -> Result<State, Failed> {
     let shape = [config.num_layers, batch, config.hidden_size];
-    let c = (config.kind == Kind::Lstm).then(|| random(shape, seed + 1)).transpose()?;
-    Ok(State { h: random(shape, seed)?, c })
+    let c = (config.kind == Kind::Lstm).then(|| seeded::tensor(seed + 1, &shape, 1.0));
+    Ok(State { h: seeded::tensor(seed, &shape, 1.0), c })
 }
 
 /// Pieces of one stream are the same steps of a run over everything.
@@ -61,7 +60,7 @@ pub fn pieces_are_the_whole(target: &Target) -> Result<(), Failed> {
             let config = target.suited(config);
             let rnn = target.rnn(&device, &Params::init(&config, 11)?)?;
             let shape = if batch_first { [batch, SEQ_LEN, 3] } else { [SEQ_LEN, batch, 3] };
-            let input = random(shape, 12)?;
+            let input = seeded::tensor(12, &shape, 1.0);
             let first = state_of(&config, batch, 13)?;
             for from in [None, Some(&first)] {
                 let (output, last) = rnn.forward(&input, from)?;
@@ -120,10 +119,10 @@ pub fn states(target: &Target) -> Result<(), Failed> {
         for (call, lengths) in [[1, 2], [2, 1], [1, 1], [3, 1], [1, 3]].into_iter().enumerate() {
             for (which, steps) in lengths.into_iter().enumerate() {
                 let what = format!("{kind}: call {call} of stream {which}");
-                let input = random([steps, 2, 3], (10 * call + which) as u64)?;
+                let input = seeded::tensor((10 * call + which) as u64, &[steps, 2, 3], 1.0);
                 let (output, state) = rnn.forward(&input, wanted[which].as_ref())?;
                 ensure(
-                    bits(&streams[which].forward(&input)?) == bits(&output),
+                    bits(streams[which].forward(&input)?.data()) == bits(output.data()),
                     format!("{what}: output"),
                 )?;
                 ensure(states_alike(&streams[which].state()?, &state), format!("{what}: state"))?;
@@ -132,9 +131,9 @@ pub fn states(target: &Target) -> Result<(), Failed> {
         }
         let [mut a, mut b] = streams;
         b.set_state(&a.state()?)?;
-        let input = random([2, 2, 3], 77)?;
+        let input = seeded::tensor(77, &[2, 2, 3], 1.0);
         ensure(
-            bits(&a.forward(&input)?) == bits(&b.forward(&input)?),
+            bits(a.forward(&input)?.data()) == bits(b.forward(&input)?.data()),
             format!("{kind}: a state put into another stream"),
         )?;
         // A state of NaN is gone after a reset, wherever the buffers come from.
@@ -144,7 +143,7 @@ pub fn states(target: &Target) -> Result<(), Failed> {
             c: zero.c.as_ref().map(|c| nan(c.shape())).transpose()?,
         };
         for steps in [2, 1] {
-            let input = random([steps, 2, 3], 78)?;
+            let input = seeded::tensor(78, &[steps, 2, 3], 1.0);
             a.set_state(&poison)?;
             ensure(
                 a.forward(&input)?.data().iter().all(|v| v.is_nan()),
@@ -154,14 +153,14 @@ pub fn states(target: &Target) -> Result<(), Failed> {
             ensure(a.state()? == zero, format!("{kind}: the state after reset"))?;
             let (want, _) = rnn.forward(&input, None)?;
             ensure(
-                bits(&a.forward(&input)?) == bits(&want),
+                bits(a.forward(&input)?.data()) == bits(want.data()),
                 format!("{kind}: {steps} steps after reset"),
             )?;
         }
         drop((a, b));
         let mut fresh = rnn.stream(2)?;
         ensure(
-            bits(&fresh.forward(&input)?) == bits(&rnn.forward(&input, None)?.0),
+            bits(fresh.forward(&input)?.data()) == bits(rnn.forward(&input, None)?.0.data()),
             format!("{kind}: a fresh stream"),
         )?;
     }
@@ -179,7 +178,7 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     let params = Params::init(&Config::lstm(3, 4), 0)?;
     let rnn = Rnn::new(&device, &params)?;
     let mut stream = rnn.stream(2)?;
-    stream.forward(&random([3, 2, 3], 1)?)?;
+    stream.forward(&seeded::tensor(1, &[3, 2, 3], 1.0))?;
     let before = stream.state()?;
     for (shape, want) in [
         ([1, 3, 3], "Stream: Expected an input of 2 rows, got 3"),
@@ -197,7 +196,7 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     )?;
     for shape in [[1, 2, 3], [2, 2, 4], [1, 3, 4]] {
         let error = stream
-            .forward_into(&random([1, 2, 3], 9)?, &mut Tensor::zeros(shape)?)
+            .forward_into(&seeded::tensor(9, &[1, 2, 3], 1.0), &mut Tensor::zeros(shape)?)
             .map_err(|e| e.to_string());
         let want = format!("Stream: Expected an output of [1, 2, 4], got {shape:?}");
         ensure(error == Err(want), format!("{error:?}"))?;
@@ -205,10 +204,13 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     ensure(stream.state()? == before, "what is refused leaves the state")?;
 
     let mut one = rnn.stream(1)?;
-    let input = random([4, 1, 3], 2)?;
+    let input = seeded::tensor(2, &[4, 1, 3], 1.0);
     let flat = one.forward(&input.clone().reshaped([4, 3])?)?;
     ensure(flat.shape() == [4, 4], format!("{:?} of one row without its axis", flat.shape()))?;
-    ensure(bits(&flat) == bits(&rnn.forward(&input, None)?.0), "one row without its axis")?;
+    ensure(
+        bits(flat.data()) == bits(rnn.forward(&input, None)?.0.data()),
+        "one row without its axis",
+    )?;
     let mut none = rnn.stream(0)?;
     ensure(none.forward(&Tensor::zeros([4, 0, 3])?)?.shape() == [4, 0, 4], "no rows")?;
     ensure(none.state()?.h.shape() == [1, 0, 4], "the state of no rows")?;
@@ -221,10 +223,10 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     };
     ensure(over(small.stream(100_000).map(|_| ())), "a batch that does not fit one pass")?;
     let mut stream = small.stream(2)?;
-    stream.forward(&random([20, 2, 3], 3)?)?;
+    stream.forward(&seeded::tensor(3, &[20, 2, 3], 1.0))?;
     let before = stream.state()?;
     ensure(over(stream.forward(&Tensor::zeros([20_000, 2, 3])?).map(drop)), "more steps than fit")?;
     ensure(stream.state()? == before, "too many steps leave the state")?;
-    stream.forward(&random([1, 2, 3], 4)?)?;
+    stream.forward(&seeded::tensor(4, &[1, 2, 3], 1.0))?;
     Ok(())
 }

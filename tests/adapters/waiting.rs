@@ -8,7 +8,6 @@ use std::task::{Context, Poll, Wake, Waker};
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::engine::gpu::Polling;
-use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, LanguageModelConfig};
 use wgpu_rnn::wgpu;
 use wgpu_rnn::{
@@ -17,7 +16,7 @@ use wgpu_rnn::{
 };
 
 use crate::brought::{example, request};
-use crate::{Machine, Target, ensure, language_model};
+use crate::{Machine, Target, ensure, language_model, seeded};
 
 /// A waker that says whether it was called.
 #[derive(Default)]
@@ -125,7 +124,7 @@ pub fn futures(target: &Target) -> Result<(), Failed> {
 /// The other modules' futures.
 pub fn modules(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    let input = Tensor::new([3, 2, 5], Mt19937::new(1).uniform_vec(30, -1.0, 1.0))?;
+    let input = seeded::tensor(1, &[3, 2, 5], 1.0);
     let gru = Rnn::new(&device, &Params::init(&Config::gru(5, 6), 0)?)?;
     let want = gru.forward(&input, None)?;
     let mut stream = gru.stream(2)?;
@@ -140,7 +139,7 @@ pub fn modules(target: &Target) -> Result<(), Failed> {
     ensure(block_on(steps.step_async(&x))? == want.h, "CellStream::step_async")?;
     ensure(block_on(steps.state_async())? == want, "CellStream::state_async")?;
 
-    let weight = Tensor::new([4, 5], Mt19937::new(2).uniform_vec(20, -1.0, 1.0))?;
+    let weight = seeded::tensor(2, &[4, 5], 1.0);
     let linear = Linear::new(&device, &weight, None, Activation::Sigmoid)?;
     ensure(block_on(linear.forward_async(&x))? == linear.forward(&x)?, "Linear::forward_async")?;
     let embedding = Embedding::new(&device, &weight, None)?;
@@ -176,8 +175,7 @@ pub fn dropped(target: &Target) -> Result<(), Failed> {
     let (steps, rows) = if on_cpu { (4, 1) } else { (200, 8) };
     let device = target.device()?;
     let rnn = Rnn::new(&device, &Params::init(&Config::lstm(16, 100), 0)?)?;
-    let input =
-        Tensor::new([steps, rows, 16], Mt19937::new(3).uniform_vec(steps * rows * 16, -1.0, 1.0))?;
+    let input = seeded::tensor(3, &[steps, rows, 16], 1.0);
     let want = rnn.forward(&input, None)?;
     for _ in 0..3 {
         // Before it began, and while the device is at it.
@@ -243,7 +241,7 @@ pub fn program_polls(target: &Target) -> Result<(), Failed> {
     let options = OpenOptions::default().polling(Polling::Program);
     let brought = Device::from_wgpu(device.clone(), queue, &options)?;
     let rnn = Rnn::new(&brought, &Params::init(&Config::lstm(16, 100), 0)?)?;
-    let input = Tensor::new([200, 8, 16], Mt19937::new(3).uniform_vec(25_600, -1.0, 1.0))?;
+    let input = seeded::tensor(3, &[200, 8, 16], 1.0);
     let want = rnn.forward(&input, None)?;
     let flag = Arc::new(Flag::default());
     let waker = Waker::from(Arc::clone(&flag));

@@ -14,8 +14,7 @@ use wgpu_rnn::{
 };
 
 use crate::bits::{assert_same, assert_same_tensor};
-use crate::networks::random;
-use crate::{Target, ensure};
+use crate::{Target, ensure, seeded};
 
 /// Layers, T, B, input and hidden size: chunks that divide T and others, one step, fewer steps than layers.
 const SHAPES: [(usize, usize, usize, usize, usize); 9] = [
@@ -46,8 +45,8 @@ fn module(
 fn state_of(config: &Config, batch: usize) -> Result<State, Failed> {
     let shape = [config.num_layers, batch, config.hidden_size];
     Ok(State {
-        h: random(shape, 5)?,
-        c: (config.kind == Kind::Lstm).then(|| random(shape, 6)).transpose()?,
+        h: seeded::tensor(5, &shape, 1.0),
+        c: (config.kind == Kind::Lstm).then(|| seeded::tensor(6, &shape, 1.0)),
     })
 }
 
@@ -61,7 +60,7 @@ pub fn is_step(target: &Target) -> Result<(), Failed> {
         for (num_layers, seq_len, batch, input_size, hidden_size) in SHAPES {
             let config = Config::new(kind, input_size, hidden_size).num_layers(num_layers);
             let params = Params::init(&config, 3)?;
-            let input = random([seq_len, batch, input_size], 4)?;
+            let input = seeded::tensor(4, &[seq_len, batch, input_size], 1.0);
             let state = state_of(&config, batch)?;
             let lengths: Vec<usize> =
                 (0..batch).map(|row| seq_len - row * 5 % (seq_len + 1)).collect();
@@ -141,7 +140,7 @@ pub fn between_schedules(target: &Target) -> Result<(), Failed> {
         let layout = WeightLayout::stored(&config, Storage::default(), device.limits())?;
         let weights =
             Weights::load(&device, layout.buffers(), |index| layout.pack(index, &params))?;
-        let input = random([21, batch, input_size], 9)?;
+        let input = seeded::tensor(9, &[21, batch, input_size], 1.0);
         let (output, last) =
             module(&device, &params, Schedule::Step, WeightType::F32)?.forward(&input, None)?;
         for schedules in
@@ -227,7 +226,7 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
         ensure(named, format!("{config:?}: {refused:?}"))?;
     }
     let rnn = module(&device, &Params::init(&stack, 0)?, Schedule::Wavefront, WeightType::F32)?;
-    let input = random([5, 2, 4], 1)?;
+    let input = seeded::tensor(1, &[5, 2, 4], 1.0);
     rnn.forward(&input, None)?;
     let trained = rnn
         .forward_with(&input, &ForwardOptions { training: Some(1), ..ForwardOptions::default() });

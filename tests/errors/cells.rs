@@ -56,8 +56,7 @@ pub fn cell_situations(all: &mut Vec<Situation>, kind: Kind) {
 }
 
 /// As PyTorch orders its checks, and in words of this crate where PyTorch's are an accident or name the wrong tensor.
-#[test]
-fn a_cell_names_the_first_mistake() {
+pub fn a_cell_names_the_first_mistake() {
     type Shapes<'a> = Option<(&'a [usize], Option<&'a [usize]>)>;
     let rows: [(Kind, &[usize], Shapes<'_>, &str); 12] = [
         (Kind::Gru, &[], None, "GRUCell: Expected input to be 1D or 2D, got 0D instead"),
@@ -149,8 +148,7 @@ fn file(tensors: &[(&str, &[usize])]) -> StateDict {
 }
 
 /// Names without a layer, all of them and no others; what is wrong is listed at once.
-#[test]
-fn a_cell_is_loaded_strictly() {
+pub fn a_cell_is_loaded_strictly() {
     for kind in MODULES {
         for bias in [true, false] {
             let rows = kind.gate_count() * 4;

@@ -12,8 +12,7 @@ fn embedding(padding_idx: Option<i64>) -> Result<Embedding, Error> {
     Embedding::new(&Device::cpu(), &weight(), padding_idx)
 }
 
-#[test]
-fn padding_idx_names_a_row_from_either_end() {
+pub fn padding_idx_names_a_row_from_either_end() {
     for (padding_idx, want) in [
         (None, None),
         (Some(0), Some(0)),
@@ -35,8 +34,7 @@ fn padding_idx_names_a_row_from_either_end() {
     }
 }
 
-#[test]
-fn a_weight_that_is_no_table_is_refused() {
+pub fn a_weight_that_is_no_table_is_refused() {
     let refused = |shape: &[usize]| {
         let weight = Tensor::zeros(shape).expect("a small shape");
         Embedding::new(&Device::cpu(), &weight, None).expect_err("no table").to_string()
@@ -54,8 +52,7 @@ fn a_weight_that_is_no_table_is_refused() {
     }
 }
 
-#[test]
-fn an_index_out_of_range_is_named_by_its_place() {
+pub fn an_index_out_of_range_is_named_by_its_place() {
     let embedding = embedding(None).expect("a table");
     for (indices, shape, want) in [
         (vec![0, 7], vec![1, 2], "indices[0, 1] is 7, expected 0 to 4"),
@@ -78,8 +75,7 @@ fn an_index_out_of_range_is_named_by_its_place() {
     }
 }
 
-#[test]
-fn indices_must_fill_their_shape() {
+pub fn indices_must_fill_their_shape() {
     let embedding = embedding(None).expect("a table");
     for (indices, shape) in
         [(vec![0, 1, 2], vec![2]), (vec![], vec![]), (vec![0], vec![usize::MAX, 2])]

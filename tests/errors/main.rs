@@ -13,16 +13,20 @@ mod packed;
 #[path = "../common/seeded.rs"]
 mod seeded;
 mod situations;
+#[path = "../common/trials.rs"]
+mod trials;
 mod values;
 mod warnings;
 
+use libtest_mimic::Arguments;
+
 use packed::DIFFERENCES;
 use situations::{INPUT, MODULES, situations, two_layers};
+use trials::{trial, trials};
 use values::nan_in_row_1_at_step_2;
 use wgpu_rnn::internals::params::validate;
 use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn};
 
-#[test]
 fn what_pytorch_refuses_is_refused_in_its_words_and_the_rest_is_accepted() {
     for situation in situations() {
         let got = (situation.call)().map_err(|error| error.to_string());
@@ -32,7 +36,6 @@ fn what_pytorch_refuses_is_refused_in_its_words_and_the_rest_is_accepted() {
 }
 
 /// Of two mistakes PyTorch names the one that it checks first. As PyTorch 1.13 answers, too.
-#[test]
 fn of_several_mistakes_the_first_in_pytorchs_order_is_named() {
     let rnn_config = two_layers(Kind::RnnTanh);
     let lstm_config = two_layers(Kind::Lstm);
@@ -115,7 +118,6 @@ fn of_several_mistakes_the_first_in_pytorchs_order_is_named() {
 }
 
 /// An unbatched state is compared after PyTorch has given it its batch axis; `batch_first` moves the input's axes only.
-#[test]
 fn shapes_are_compared_as_pytorch_lays_them_out() {
     let unbatched = validate::forward(&two_layers(Kind::Gru), &[6, 3], Some((&[2, 7], None)));
     assert_eq!(message(unbatched), "Expected hidden size (2, 1, 5), got [2, 1, 7]", "a 2-D state");
@@ -150,7 +152,6 @@ fn shapes_are_compared_as_pytorch_lays_them_out() {
 }
 
 /// Where PyTorch fails by accident (`tuple index out of range`, `'tuple' object has no attribute 'dim'`).
-#[test]
 fn a_state_of_another_module_is_refused_by_name() {
     let shape: &[usize] = &[2, 4, 5];
     let found = validate::forward(&two_layers(Kind::Lstm), &INPUT, Some((shape, None)));
@@ -169,7 +170,6 @@ fn a_state_of_another_module_is_refused_by_name() {
     }
 }
 
-#[test]
 fn nan_stays_in_its_row_in_every_kind_and_direction() {
     for kind in Kind::ALL {
         for (num_layers, bidirectional) in [(1, false), (1, true), (2, true), (3, false)] {
@@ -181,7 +181,6 @@ fn nan_stays_in_its_row_in_every_kind_and_direction() {
 }
 
 /// PyTorch's relu hands NaN on, where `max(x, 0)` would make it 0.
-#[test]
 fn a_nan_weight_is_loaded_computed_with_and_found_on_request() {
     let params = Params::from_fn(&Config::new(Kind::RnnRelu, 3, 5), |name, shape| {
         let mut values = vec![0.25; shape.iter().product()];
@@ -215,9 +214,8 @@ const RULED_OUT: [(&str, &str); 2] = [("usize", "proj_size negative"), ("f64", "
 /// What PyTorch refuses by accident and this crate in words of its own.
 const OWN_WORDS: [&str; 1] = ["LSTM h0 only"];
 
-#[test]
 fn the_table_is_what_pytorch_was_seen_to_do() {
-    let Some(path) = conformance::part("errors/pytorch_2.15.0_errors.json") else { return };
+    let path = conformance::part("errors/pytorch_2.15.0_errors.json");
     let text = std::fs::read_to_string(&path).expect("the file can be read");
     let seen: serde_json::Value = serde_json::from_str(&text).expect("the file is JSON");
     let seen = seen.as_array().expect("a list of calls");
@@ -271,4 +269,26 @@ fn the_table_is_what_pytorch_was_seen_to_do() {
         problems.join("\n")
     );
     assert_eq!(compared, table.len(), "every row of the table was held against the data");
+}
+
+fn main() {
+    let mut trials = trials![
+        what_pytorch_refuses_is_refused_in_its_words_and_the_rest_is_accepted,
+        of_several_mistakes_the_first_in_pytorchs_order_is_named,
+        shapes_are_compared_as_pytorch_lays_them_out,
+        a_state_of_another_module_is_refused_by_name,
+        nan_stays_in_its_row_in_every_kind_and_direction,
+        a_nan_weight_is_loaded_computed_with_and_found_on_request,
+        cells::a_cell_names_the_first_mistake,
+        cells::a_cell_is_loaded_strictly,
+        embedding::padding_idx_names_a_row_from_either_end,
+        embedding::a_weight_that_is_no_table_is_refused,
+        embedding::an_index_out_of_range_is_named_by_its_place,
+        embedding::indices_must_fill_their_shape,
+        packed::lengths_are_taken_as_the_list_of_differences_says,
+    ];
+    let record =
+        trial("the_table_is_what_pytorch_was_seen_to_do", the_table_is_what_pytorch_was_seen_to_do);
+    trials.push(record.with_ignored_flag(conformance::is_absent()));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

