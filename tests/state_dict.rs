@@ -1,34 +1,20 @@
-//! Loading state dicts: what is read off names and shapes, and that nothing wrong gets in silently.
+//! Loading state dicts: names and shapes determine the module, and a wrong file is always refused.
 
+#[path = "common/entries.rs"]
+mod entries;
+
+use entries::{Entry, entries, missing, state_dict, unexpected, without, wrong_shape};
 use half::{bf16, f16};
 use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 use wgpu_rnn::internals::error::StateDictProblem;
 use wgpu_rnn::internals::params::expected_parameters;
-use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, StateDict, Tensor};
+use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, Tensor};
 
-// --- making files --------------------------------------------------------------------------------------------------
-
-/// A tensor of a file: name, type, shape, bytes.
-#[derive(Clone)]
-struct Entry {
-    name: String,
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-/// An F32 tensor whose values tell tensors apart: `tag`, `tag` + 1/8, ...
-fn entry(name: &str, shape: &[usize], tag: f32) -> Entry {
-    let count = shape.iter().product::<usize>();
-    let bytes = (0..count).flat_map(|i| (tag + i as f32 / 8.0).to_le_bytes()).collect();
-    Entry { name: name.to_owned(), dtype: Dtype::F32, shape: shape.to_vec(), bytes }
-}
+// --- making files --------------------------------------------------------------------------------
 
 /// Every tensor of `config`, its names behind `prefix`.
 fn module(config: &Config, prefix: &str) -> Vec<Entry> {
-    let named = expected_parameters(config).into_iter().enumerate();
-    named.map(|(i, (name, shape))| entry(&format!("{prefix}{name}"), &shape, i as f32)).collect()
+    entries(expected_parameters(config), prefix)
 }
 
 /// The tensors of `config` under the names of a cell.
@@ -38,22 +24,8 @@ fn cell(config: &Config, prefix: &str) -> Vec<Entry> {
     entries
 }
 
-/// The file of these tensors.
-fn file(entries: &[Entry]) -> Vec<u8> {
-    let views = entries.iter().map(|entry| {
-        let view = TensorView::new(entry.dtype, entry.shape.clone(), &entry.bytes)
-            .expect("bytes fill the shape");
-        (entry.name.as_str(), view)
-    });
-    safetensors::serialize(views.collect::<Vec<_>>(), None).expect("tensors of valid sizes")
-}
-
-fn state_dict(entries: &[Entry]) -> StateDict {
-    StateDict::parse("test.safetensors", file(entries)).expect("a valid file")
-}
-
 fn load(entries: &[Entry], prefix: &str) -> Result<Params, Error> {
-    Params::from_state_dict(&state_dict(entries), prefix)
+    Params::from_state_dict(&state_dict(entries, &[]), prefix)
 }
 
 /// The config that is read off the tensors.
@@ -80,36 +52,13 @@ fn problems(entries: &[Entry], prefix: &str) -> Vec<StateDictProblem> {
     }
 }
 
-fn missing(name: &str) -> StateDictProblem {
-    StateDictProblem::Missing { name: name.to_owned() }
-}
-
-fn unexpected(name: &str) -> StateDictProblem {
-    StateDictProblem::Unexpected { name: name.to_owned() }
-}
-
-fn wrong_shape(name: &str, expected: &[usize], found: &[usize]) -> StateDictProblem {
-    StateDictProblem::WrongShape {
-        name: name.to_owned(),
-        expected: expected.to_vec(),
-        found: found.to_vec(),
-    }
-}
-
 /// Changes the tensor of that name.
 fn change(entries: &mut [Entry], name: &str, to: Entry) {
     let found = entries.iter_mut().find(|entry| entry.name == name);
     *found.unwrap_or_else(|| panic!("no tensor {name}")) = to;
 }
 
-fn without(mut entries: Vec<Entry>, name: &str) -> Vec<Entry> {
-    let before = entries.len();
-    entries.retain(|entry| entry.name != name);
-    assert_eq!(entries.len(), before - 1, "{name} was there");
-    entries
-}
-
-// --- what is read off ----------------------------------------------------------------------------------------------
+// --- what is read off ----------------------------------------------------------------------------
 
 #[test]
 fn every_configuration_is_read_off_its_own_tensors() {
@@ -182,12 +131,12 @@ fn a_cell_is_a_single_layer() {
     }
     let whole = cell(&Config::gru(3, 4), "");
     assert_eq!(
-        problems(&without(whole.clone(), "bias_hh"), ""),
+        problems(&without(whole.clone(), &["bias_hh"]), ""),
         [missing("bias_hh")],
         "a cell's problems have a cell's names"
     );
     let mut two_layers = whole;
-    two_layers.push(entry("weight_ih_l1", &[12, 4], 0.0));
+    two_layers.push(Entry::new("weight_ih_l1", &[12, 4], 0.0));
     assert_eq!(
         problems(&two_layers, ""),
         [unexpected("weight_ih_l1")],
@@ -208,7 +157,7 @@ fn other_modules_of_the_same_file_do_not_matter() {
         "weight",
         "encoder.rnn.norm.weight_ih_l9_reverse",
     ] {
-        entries.push(entry(name, &[7], 0.0));
+        entries.push(Entry::new(name, &[7], 0.0));
     }
     assert_eq!(loaded(&entries, "encoder.rnn."), encoder, "the encoder");
     assert_eq!(loaded(&entries, "decoder.rnn."), decoder, "the decoder");
@@ -217,7 +166,7 @@ fn other_modules_of_the_same_file_do_not_matter() {
         Config::rnn(2, 2),
         "the cell inside the encoder"
     );
-    let rnn = Rnn::load(&Device::cpu(), &state_dict(&entries), "decoder.rnn.")
+    let rnn = Rnn::load(&Device::cpu(), &state_dict(&entries, &[]), "decoder.rnn.")
         .expect("a model on the CPU");
     assert_eq!(rnn.config(), &decoder, "the model has the configuration of its weights");
 }
@@ -236,13 +185,13 @@ fn a_wrong_prefix_is_answered_with_the_right_ones() {
     }
     let message = refused(&module(&Config::lstm(3, 4), ""), "lstm.");
     assert!(message.ends_with("the file's recurrent weights have no prefix"), "{message}");
-    let message = refused(&[entry("linear.weight", &[2, 2], 0.0)], "");
+    let message = refused(&[Entry::new("linear.weight", &[2, 2], 0.0)], "");
     assert!(message.ends_with("the file holds no recurrent weights at all"), "{message}");
     let message = refused(&[], "");
     assert!(message.contains("no recurrent weights"), "an empty file: {message}");
 }
 
-// --- element types -------------------------------------------------------------------------------------------------
+// --- element types -------------------------------------------------------------------------------
 
 /// `entries` with each value stored by `store`.
 fn converted(entries: &[Entry], dtype: Dtype, store: impl Fn(f32) -> Vec<u8>) -> Vec<Entry> {
@@ -265,7 +214,7 @@ fn half_precision_is_widened_exactly() {
         shape: vec![256, 256],
         bytes: bytes.clone(),
     };
-    let file = state_dict(&[one("f16", Dtype::F16), one("bf16", Dtype::BF16)]);
+    let file = state_dict(&[one("f16", Dtype::F16), one("bf16", Dtype::BF16)], &[]);
     let (f16s, bf16s) =
         (file.f32("f16").expect("F16 loads"), file.f32("bf16").expect("BF16 loads"));
     for (i, bits) in all.into_iter().enumerate() {
@@ -317,7 +266,7 @@ fn a_module_in_half_precision_loads_and_one_in_double_precision_is_refused() {
         message.contains("convert it with tensor.to(torch.float32)"),
         "a way out is named: {message}"
     );
-    let message = state_dict(&doubles)
+    let message = state_dict(&doubles, &[])
         .f32("bias_ih_l0")
         .expect_err("F64 is not narrowed silently")
         .to_string();
@@ -344,7 +293,8 @@ fn an_input_of_another_type_is_not_converted() {
         (Dtype::I32, 4, "torch.int32"),
         (Dtype::BOOL, 1, "torch.bool"),
     ] {
-        let message = state_dict(&[one(dtype, size)]).input("x").expect_err("not F32").to_string();
+        let message =
+            state_dict(&[one(dtype, size)], &[]).input("x").expect_err("not F32").to_string();
         assert!(
             message.starts_with(&format!(
                 "RNN x dtype ({torch}) does not match weight dtype (torch.float32)."
@@ -352,27 +302,27 @@ fn an_input_of_another_type_is_not_converted() {
             "{dtype}: {message}"
         );
     }
-    let x = state_dict(&[one(Dtype::F32, 4)]).input("x").expect("F32 is what a model takes");
+    let x = state_dict(&[one(Dtype::F32, 4)], &[]).input("x").expect("F32 is what a model takes");
     assert_eq!(x, Tensor::zeros([1]).expect("one value"), "the values themselves");
-    let error = state_dict(&[]).input("x").expect_err("there is no x");
+    let error = state_dict(&[], &[]).input("x").expect_err("there is no x");
     assert!(error.to_string().contains("there is no tensor 'x'"), "{error}");
 }
 
-// --- strictness ----------------------------------------------------------------------------------------------------
+// --- strictness ----------------------------------------------------------------------------------
 
 #[test]
 fn every_problem_is_listed_in_one_error() {
     let config = Config::lstm(3, 4).num_layers(2).bidirectional(true);
     let mut entries = module(&config, "rnn.");
-    entries = without(entries, "rnn.bias_hh_l0");
-    entries = without(entries, "rnn.weight_hh_l1_reverse");
-    change(&mut entries, "rnn.weight_ih_l1", entry("rnn.weight_ih_l1", &[16, 4], 0.0));
-    change(&mut entries, "rnn.bias_ih_l1", entry("rnn.bias_ih_l1", &[16, 1], 0.0));
-    let dtype = Entry { dtype: Dtype::I32, ..entry("rnn.bias_ih_l1_reverse", &[16], 0.0) };
+    entries = without(entries, &["rnn.bias_hh_l0"]);
+    entries = without(entries, &["rnn.weight_hh_l1_reverse"]);
+    change(&mut entries, "rnn.weight_ih_l1", Entry::new("rnn.weight_ih_l1", &[16, 4], 0.0));
+    change(&mut entries, "rnn.bias_ih_l1", Entry::new("rnn.bias_ih_l1", &[16, 1], 0.0));
+    let dtype = Entry { dtype: Dtype::I32, ..Entry::new("rnn.bias_ih_l1_reverse", &[16], 0.0) };
     change(&mut entries, "rnn.bias_ih_l1_reverse", dtype);
-    entries.push(entry("rnn.weight", &[1], 0.0));
-    entries.push(entry("rnn.weight_hr_l1", &[2, 4], 0.0));
-    entries.push(entry("elsewhere.weight", &[1], 0.0));
+    entries.push(Entry::new("rnn.weight", &[1], 0.0));
+    entries.push(Entry::new("rnn.weight_hr_l1", &[2, 4], 0.0));
+    entries.push(Entry::new("elsewhere.weight", &[1], 0.0));
     let Err(error @ Error::StateDict { .. }) = load(&entries, "rnn.") else {
         panic!("eight things are wrong");
     };
@@ -382,8 +332,8 @@ fn every_problem_is_listed_in_one_error() {
         "size mismatch for rnn.weight_ih_l1: expected (16, 8), found (16, 4)",
         "size mismatch for rnn.bias_ih_l1: expected (16,), found (16, 1)",
         "missing key: rnn.weight_hh_l1_reverse",
-        "unsupported dtype for rnn.bias_ih_l1_reverse: found I32, expected F32, F16 or BF16; convert it with \
-         tensor.to(torch.float32)",
+        "unsupported dtype for rnn.bias_ih_l1_reverse: found I32, expected F32, F16 or BF16; \
+         convert it with tensor.to(torch.float32)",
         "unexpected key: rnn.weight",
         "unexpected key: rnn.weight_hr_l1",
     ];
@@ -398,7 +348,7 @@ fn every_problem_is_listed_in_one_error() {
 fn a_direction_a_bias_or_a_layer_is_there_whole_or_not_at_all() {
     let one = module(&Config::lstm(3, 4), "");
     let reverse = |entries: &[Entry], names: &[(&str, &[usize])]| {
-        let more = names.iter().map(|(name, shape)| entry(name, shape, 0.0));
+        let more = names.iter().map(|(name, shape)| Entry::new(name, shape, 0.0));
         entries.iter().cloned().chain(more).collect::<Vec<_>>()
     };
     assert_eq!(
@@ -414,19 +364,19 @@ fn a_direction_a_bias_or_a_layer_is_there_whole_or_not_at_all() {
     );
     let two = module(&Config::rnn(3, 4).num_layers(2), "");
     assert_eq!(
-        problems(&without(two, "weight_ih_l1"), ""),
+        problems(&without(two, &["weight_ih_l1"]), ""),
         [missing("weight_ih_l1")],
         "one tensor of a layer claims all of it"
     );
     let three = module(&Config::rnn(3, 4).num_layers(3).bias(false), "");
-    let gap = without(without(three, "weight_ih_l1"), "weight_hh_l1");
+    let gap = without(three, &["weight_ih_l1", "weight_hh_l1"]);
     assert_eq!(
         problems(&gap, ""),
         ["weight_ih_l1", "weight_hh_l1"].map(missing),
         "layers 0 and 2 without 1"
     );
     let mut half_projected = module(&Config::lstm(3, 4).num_layers(2).proj_size(2), "");
-    half_projected = without(half_projected, "weight_hr_l1");
+    half_projected = without(half_projected, &["weight_hr_l1"]);
     assert_eq!(
         problems(&half_projected, ""),
         [missing("weight_hr_l1")],
@@ -439,19 +389,19 @@ fn the_two_tensors_that_tell_the_sizes_are_named_when_missing_or_odd() {
     let lstm = module(&Config::lstm(3, 4), "rnn.");
     for name in ["rnn.weight_ih_l0", "rnn.weight_hh_l0"] {
         assert_eq!(
-            problems(&without(lstm.clone(), name), "rnn."),
+            problems(&without(lstm.clone(), &[name]), "rnn."),
             [missing(name)],
             "without {name}"
         );
     }
     assert_eq!(
-        problems(&without(cell(&Config::lstm(3, 4), ""), "weight_hh"), ""),
+        problems(&without(cell(&Config::lstm(3, 4), ""), &["weight_hh"]), ""),
         [missing("weight_hh")],
         "a cell without weight_hh"
     );
     let with = |name: &str, shape: &[usize]| {
         let mut entries = lstm.clone();
-        change(&mut entries, name, entry(name, shape, 0.0));
+        change(&mut entries, name, Entry::new(name, shape, 0.0));
         refused(&entries, "rnn.")
     };
     for (name, shape, parts) in [
@@ -482,18 +432,18 @@ fn the_two_tensors_that_tell_the_sizes_are_named_when_missing_or_odd() {
         }
     }
     let mut flat = module(&Config::lstm(3, 4).proj_size(2), "");
-    change(&mut flat, "weight_hr_l0", entry("weight_hr_l0", &[8], 0.0));
+    change(&mut flat, "weight_hr_l0", Entry::new("weight_hr_l0", &[8], 0.0));
     let message = refused(&flat, "");
     assert!(message.contains("weight_hr_l0 must be a matrix, found shape [8]"), "{message}");
     let mut wide = module(&Config::lstm(3, 4).proj_size(2), "");
-    change(&mut wide, "weight_hr_l0", entry("weight_hr_l0", &[3, 4], 0.0));
+    change(&mut wide, "weight_hr_l0", Entry::new("weight_hr_l0", &[3, 4], 0.0));
     assert_eq!(
         problems(&wide, ""),
         [wrong_shape("weight_hr_l0", &[2, 4], &[3, 4])],
         "rows of the projection"
     );
     let gru_with_projection =
-        [module(&Config::gru(3, 4), ""), vec![entry("weight_hr_l0", &[2, 4], 0.0)]].concat();
+        [module(&Config::gru(3, 4), ""), vec![Entry::new("weight_hr_l0", &[2, 4], 0.0)]].concat();
     assert_eq!(
         refused(&gru_with_projection, ""),
         "proj_size argument is only supported for LSTM, not RNN or GRU",
@@ -505,7 +455,7 @@ fn the_two_tensors_that_tell_the_sizes_are_named_when_missing_or_odd() {
 #[test]
 fn absurd_layer_numbers_are_refused_at_once() {
     let base = module(&Config::gru(3, 4), "");
-    let with = |name: &str| [base.clone(), vec![entry(name, &[12, 4], 0.0)]].concat();
+    let with = |name: &str| [base.clone(), vec![Entry::new(name, &[12, 4], 0.0)]].concat();
     for name in [
         "weight_ih_l4000000000",
         "weight_ih_l18446744073709551614",
@@ -531,7 +481,7 @@ fn absurd_layer_numbers_are_refused_at_once() {
     ] {
         assert_eq!(problems(&with(name), ""), [unexpected(name)], "'{name}' is no layer's");
     }
-    // Numbers that are written otherwise than PyTorch does claim a layer, and are not taken for its tensors.
+    // A number in another form than PyTorch's claims a layer, but names none of its tensors.
     for name in ["weight_ih_l01", "weight_ih_l+1"] {
         let found = problems(&with(name), "");
         assert!(

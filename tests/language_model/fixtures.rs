@@ -1,4 +1,4 @@
-//! The definition held against PyTorch: `fixtures/language_model.py` made the files.
+//! The definition against PyTorch. `fixtures/language_model.py` made the files.
 
 use wgpu_rnn::internals::diagnostics::compare::{Comparison, Tolerance};
 use wgpu_rnn::internals::reference;

@@ -1,4 +1,4 @@
-//! Loading and writing: what is read off names and shapes, and that nothing wrong gets in silently.
+//! Loading and writing: names and shapes determine the model, and a wrong file is always refused.
 
 use half::{bf16, f16};
 use safetensors::Dtype;
@@ -6,7 +6,7 @@ use wgpu_rnn::internals::error::StateDictProblem;
 use wgpu_rnn::language_model::{LanguageModelConfig, LanguageModelParams, expected_tensors};
 use wgpu_rnn::{Error, Kind, StateDict};
 
-use super::{Entry, state_dict};
+use crate::entries::{Entry, entries, missing, state_dict, unexpected, without, wrong_shape};
 
 fn config(rnn_type: Kind) -> LanguageModelConfig {
     LanguageModelConfig::new(rnn_type, 5, 3, 2, 2)
@@ -14,17 +14,7 @@ fn config(rnn_type: Kind) -> LanguageModelConfig {
 
 /// Every tensor of `config`, its names behind `prefix`, no two alike.
 fn model(config: &LanguageModelConfig, prefix: &str) -> Vec<Entry> {
-    let named = expected_tensors(config).into_iter().enumerate();
-    named
-        .map(|(i, (name, shape))| Entry::new(&format!("{prefix}{name}"), &shape, i as f32))
-        .collect()
-}
-
-fn without(mut entries: Vec<Entry>, names: &[&str]) -> Vec<Entry> {
-    let before = entries.len();
-    entries.retain(|entry| !names.contains(&entry.name.as_str()));
-    assert_eq!(entries.len() + names.len(), before, "all of {names:?} were there");
-    entries
+    entries(expected_tensors(config), prefix)
 }
 
 fn load(entries: &[Entry], metadata: &[(&str, &str)]) -> Result<LanguageModelParams, Error> {
@@ -43,23 +33,7 @@ fn problems(result: Result<LanguageModelParams, Error>) -> Vec<StateDictProblem>
     }
 }
 
-fn missing(name: &str) -> StateDictProblem {
-    StateDictProblem::Missing { name: name.to_owned() }
-}
-
-fn unexpected(name: &str) -> StateDictProblem {
-    StateDictProblem::Unexpected { name: name.to_owned() }
-}
-
-fn wrong_shape(name: &str, expected: &[usize], found: &[usize]) -> StateDictProblem {
-    StateDictProblem::WrongShape {
-        name: name.to_owned(),
-        expected: expected.to_vec(),
-        found: found.to_vec(),
-    }
-}
-
-// --- what is read off ----------------------------------------------------------------------------------------------
+// --- what is read off ----------------------------------------------------------------------------
 
 #[test]
 fn the_recurrent_module_is_told_or_read_off_the_metadata_or_the_shapes() {
@@ -127,7 +101,7 @@ fn halves_are_widened() {
     assert_eq!(narrow, wide, "the same values");
 }
 
-// --- tied weights --------------------------------------------------------------------------------------------------
+// --- tied weights --------------------------------------------------------------------------------
 
 #[test]
 fn weights_are_tied_where_both_are_equal_to_the_last_bit() {
@@ -184,7 +158,7 @@ fn tied_weights_may_be_stored_once_where_the_metadata_says_so() {
     assert_eq!(message, "When using the tied flag, nhid must be equal to emsize");
 }
 
-// --- refusals ------------------------------------------------------------------------------------------------------
+// --- refusals ------------------------------------------------------------------------------------
 
 #[test]
 fn everything_wrong_is_listed_at_once() {
@@ -307,7 +281,7 @@ fn a_wrong_prefix_names_the_right_ones() {
     assert_eq!(error, format!("{start} ''; the file holds no language model at all"));
 }
 
-// --- writing -------------------------------------------------------------------------------------------------------
+// --- writing -------------------------------------------------------------------------------------
 
 #[test]
 fn what_is_written_is_read_back() {
