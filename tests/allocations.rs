@@ -1,4 +1,4 @@
-//! What calls take of the host's heap once their plan is kept, counted by the allocator of the process.
+//! Heap allocations of calls once their plan is kept, as the allocator of the process counts them.
 
 #[path = "common/adapters.rs"]
 mod adapters;
@@ -14,7 +14,8 @@ use wgpu_rnn::{Config, Device, Params, PoolOptions, Rnn, Tensor};
 
 type Outcome<T> = Result<T, Failed>;
 
-/// The system's allocator, counting requests, the bytes asked for, and the bytes that are held, by all threads.
+/// The system's allocator, with counters of requests, requested bytes and held bytes of all
+/// threads.
 struct Counting;
 
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
@@ -42,7 +43,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What some calls took, all together.
+/// The allocations of several calls, all together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Taken {
     requests: usize,
@@ -53,7 +54,7 @@ struct Taken {
 
 const CALLS: usize = 500;
 
-/// What so many calls take after some that make what is kept.
+/// The allocations of [`CALLS`] calls, after a few that make what is kept.
 fn steady(mut call: impl FnMut() -> Outcome<()>) -> Outcome<Taken> {
     for _ in 0..5 {
         call()?;
@@ -91,7 +92,8 @@ fn requests_are_counted() -> Outcome<()> {
     ensure(taken == want, format!("{taken:?} and not {want:?}"))
 }
 
-/// A stream on the CPU allocates nothing for a few rows, and a list for each layer's projection of more.
+/// A stream on the CPU allocates nothing for a few rows, and a list for each layer's projection of
+/// more rows.
 fn streams_of_the_cpu() -> Outcome<()> {
     let device = Device::cpu();
     let configs = [
@@ -143,7 +145,8 @@ fn results_of_the_cpu() -> Outcome<()> {
     ensure(taken.requests <= 5 * CALLS && taken.held == 0, format!("a pool: {taken:?}"))
 }
 
-/// On a GPU wgpu allocates in every call, encoders and command buffers: as much in each, and nothing of it stays.
+/// On a GPU wgpu allocates encoders and command buffers: the same number in each call, and none
+/// stays.
 fn calls_of_an_adapter(entry: &AdapterEntry) -> Outcome<()> {
     let device = Device::from_adapter(entry, &OpenOptions::default())?;
     let rnn = Rnn::new(&device, &Params::init(&Config::lstm(16, 20).num_layers(2), 0)?)?;

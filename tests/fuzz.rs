@@ -1,4 +1,5 @@
-//! The checks of the fuzz targets over the inputs that are kept in `fuzz/corpus`, over changed fixtures, and over random bytes.
+//! The checks of the fuzz targets on the inputs in `fuzz/corpus`, on changed fixtures and on random
+//! bytes.
 
 #[path = "../fuzz/checks.rs"]
 mod checks;
@@ -25,7 +26,7 @@ fn files(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
         .collect()
 }
 
-/// At least `most` of a target's kept inputs have to get as far as its check says: the others are refused.
+/// At least `most` of a target's kept inputs must pass its check as valid.
 fn corpus(target: &str, check: fn(&[u8]) -> bool, most: usize) {
     let files = files(&format!("fuzz/corpus/{target}"));
     let mut accepted = 0;

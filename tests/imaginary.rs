@@ -1,5 +1,5 @@
-//! Adapters that do not exist: wgpu's backend that checks everything and does nothing, with the limits and the features that
-//! an adapter may have.
+//! Adapters that do not exist: wgpu's backend that checks every call and executes none, with limits
+//! and features that an adapter may have.
 
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::engine::gpu::AdapterEntry;
@@ -44,7 +44,7 @@ fn open(entry: &AdapterEntry) -> Device {
         .expect("nothing is tested")
 }
 
-/// Runs a module in every way there is. What it gives is nothing; wgpu checks all that is asked of it.
+/// Runs a module in every way. wgpu checks each call; the results mean nothing.
 fn run(device: &Device, config: &Config, options: &RnnOptions) -> Result<(), Error> {
     let rnn = Rnn::with_options(device, &Params::init(config, 0)?, options)?;
     let input = Tensor::zeros([6, 5, config.input_size])?;
@@ -78,7 +78,8 @@ fn run(device: &Device, config: &Config, options: &RnnOptions) -> Result<(), Err
     Ok(())
 }
 
-/// A driver that leaves every buffer as it is fails the self-test: nobody gets the device, and the error says what was found.
+/// A driver that leaves every buffer as it is fails the self-test: no caller gets the device, and
+/// the error states the wrong result.
 #[test]
 fn a_driver_that_computes_nothing_is_refused() {
     let entry = adapter(wgpu::Limits::defaults(), wgpu::Features::empty());
@@ -103,7 +104,7 @@ fn a_driver_that_computes_nothing_is_refused() {
     assert_eq!(open(&entry).name(), "noop wgpu backend", "who insists gets it");
 }
 
-/// Neither f16, subgroups, immediates nor a clock is needed, by any schedule and either type of weights.
+/// No schedule and no weight type needs f16, subgroups, immediates or a clock.
 #[test]
 fn no_feature_is_needed() {
     let entry = adapter(webgpu(|limits| limits.max_immediate_size = 0), wgpu::Features::empty());
@@ -150,7 +151,7 @@ fn no_feature_is_needed() {
     assert_eq!(asked, wgpu::Features::empty(), "a clock only where it is asked for");
 }
 
-/// A model runs within an adapter's limits, or what stands in its way is named; wgpu never has to refuse anything.
+/// A model runs within an adapter's limits, or an error names the limit. wgpu never refuses a call.
 #[test]
 fn limits_of_an_adapter_are_obeyed_or_named() {
     type Change = fn(&mut wgpu::Limits);
@@ -202,7 +203,8 @@ fn limits_of_an_adapter_are_obeyed_or_named() {
     }
 }
 
-/// A submission has at most a second of work, by what is known of the device or of its type; who names a figure gets it.
+/// A submission has at most a second of work, by the device's figures or its type's. The caller's
+/// figure counts first.
 #[test]
 fn a_submission_is_a_second_of_a_slow_device() {
     let entry = adapter(wgpu::Limits::defaults(), wgpu::Features::empty());

@@ -1,4 +1,5 @@
-//! Files that lie about themselves are refused: no panic, no overflow, no memory that only the file's claims ask for.
+//! Files that contradict themselves: an error, no panic, no overflow, no memory that only the
+//! file's claims ask for.
 
 #[path = "common/conformance.rs"]
 mod conformance;
@@ -27,8 +28,8 @@ thread_local! {
 #[global_allocator]
 static ALLOCATOR: Noting = Noting;
 
-// SAFETY: every call is handed on as it came; the note is a thread-local cell without a destructor, which allocates
-// nothing.
+// SAFETY: every call goes to the system's allocator unchanged. The note is a thread-local cell
+// without a destructor, which allocates nothing.
 #[allow(unsafe_code, reason = "an allocator can be watched in no other way")]
 unsafe impl GlobalAlloc for Noting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -43,7 +44,7 @@ unsafe impl GlobalAlloc for Noting {
     }
 }
 
-/// What loading makes of a file, and that it asks for no more memory at a time than the file's size excuses.
+/// Loads a file, and checks that no allocation is larger than the file's size justifies.
 fn load(name: &str, bytes: &[u8]) -> Result<Params, String> {
     load_as(name, bytes, |state_dict| Params::from_state_dict(&state_dict, ""))
 }
@@ -72,7 +73,10 @@ fn file(header: &str, data: &[u8]) -> Vec<u8> {
 }
 
 /// `nn.RNN(1, 1, bias=False)`: two matrices of one value.
-const HEADER: &str = r#"{"weight_ih_l0":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]},"weight_hh_l0":{"dtype":"F32","shape":[1,1],"data_offsets":[4,8]}}"#;
+const HEADER: &str = concat!(
+    r#"{"weight_ih_l0":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]},"#,
+    r#""weight_hh_l0":{"dtype":"F32","shape":[1,1],"data_offsets":[4,8]}}"#,
+);
 
 const DATA: [u8; 8] = [0, 0, 128, 63, 0, 0, 0, 64];
 
@@ -94,7 +98,8 @@ fn files_that_contradict_themselves_are_refused() {
         r#""shape":[1,1],"data_offsets":[4,8]"#,
         &format!(r#""x":{}"#, "[".repeat(100_000)),
     );
-    // The same bytes under the same name again: all of the file is covered, and a map keeps the last.
+    // The same bytes under the same name again: tensors cover all of the file, and a map keeps the
+    // last.
     let twice = HEADER.replace(
         r#","weight_hh_l0"#,
         r#","weight_ih_l0":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]},"weight_hh_l0"#,

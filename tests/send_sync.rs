@@ -1,4 +1,5 @@
-//! What may be shared between threads and awaited on any of them: checked by the compiler.
+//! The types that threads may share and the futures that any thread may await: the compiler checks
+//! them.
 
 use wgpu_rnn::internals::engine::session::Session;
 use wgpu_rnn::language_model::{GenerateOptions, Generator, LanguageModel};

@@ -1,4 +1,4 @@
-//! Padding sequences, and taking them apart again.
+//! Padding and unpadding of sequences.
 
 use proptest::prelude::*;
 use wgpu_rnn::{Config, Device, Params, Rnn, Tensor, pad_sequence, unpad_sequence};
@@ -41,19 +41,19 @@ fn what_cannot_be_padded_is_refused() {
         (vec![], "received an empty list of sequences"),
         (
             vec![zeros(&[2, 3]), zeros(&[4, 3]), zeros(&[3, 4])],
-            "The size of tensor a (3) must match the size of tensor b (4) at non-singleton dimension 1: sequences[0] is \
-             [2, 3], sequences[2] is [3, 4]",
+            "The size of tensor a (3) must match the size of tensor b (4) at non-singleton \
+             dimension 1: sequences[0] is [2, 3], sequences[2] is [3, 4]",
         ),
         (
             vec![zeros(&[2, 3, 5]), zeros(&[2, 1, 6])],
-            "The size of tensor a (5) must match the size of tensor b (6) at non-singleton dimension 2: sequences[0] is \
-             [2, 3, 5], sequences[1] is [2, 1, 6]",
+            "The size of tensor a (5) must match the size of tensor b (6) at non-singleton \
+             dimension 2: sequences[0] is [2, 3, 5], sequences[1] is [2, 1, 6]",
         ),
         // PyTorch would repeat the one feature.
         (
             vec![zeros(&[2, 3]), zeros(&[2, 1])],
-            "The size of tensor a (3) must match the size of tensor b (1) at non-singleton dimension 1: sequences[0] is \
-             [2, 3], sequences[1] is [2, 1]",
+            "The size of tensor a (3) must match the size of tensor b (1) at non-singleton \
+             dimension 1: sequences[0] is [2, 3], sequences[1] is [2, 1]",
         ),
         (vec![zeros(&[2, 3]), zeros(&[2])], "sequences[1] is 1D, but sequences[0] is 2D"),
         (vec![zeros(&[])], "sequences[0] has no axis of time steps: it is 0D"),
@@ -138,7 +138,9 @@ proptest! {
         let sequences: Vec<Tensor> = lengths
             .iter()
             .enumerate()
-            .map(|(i, &length)| seeded::tensor(seed ^ i as u64, &[&[length], &features[..]].concat(), 1.0))
+            .map(|(i, &length)| {
+                seeded::tensor(seed ^ i as u64, &[&[length], &features[..]].concat(), 1.0)
+            })
             .collect();
         let (padded, found) = pad_sequence(&sequences, batch_first).expect("equal features");
         prop_assert_eq!(&found, &lengths);

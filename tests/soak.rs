@@ -1,8 +1,10 @@
-//! Many ticks of a pool by several threads, with slots opened and closed at random: every value against the definition,
-//! and memory that does not grow.
+//! Many ticks of a pool by several threads that open and close slots at random: every value is
+//! compared with the definition, and memory must not grow.
 //!
-//! `cargo test --release --test soak` makes a few ticks on the CPU. `cargo test --release --test soak -- --ticks 100000
-//! --device NAME` is the whole of it on one device, and prints what it took.
+//! `cargo test --release --test soak` makes a few ticks on the CPU. A full run on one device prints
+//! its time and memory:
+//!
+//! `cargo test --release --test soak -- --ticks 100000 --device NAME`
 
 #[path = "common/memory.rs"]
 mod memory;
@@ -21,7 +23,8 @@ const FEATURES: usize = 6;
 const HIDDEN: usize = 20;
 const TOLERANCE: f64 = 1e-5;
 
-/// What memory may grow by from a quarter of the ticks to their end: what allocators keep, and nothing for each tick.
+/// The growth of memory that is allowed from a quarter of the ticks to their end: caches of
+/// allocators, and nothing for each tick.
 const GROWTH: u64 = 8 << 20;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -151,8 +154,8 @@ fn soak(device: &Device, ticks: usize) -> Outcome<()> {
         return Err(format!("{} slots are still open", pool.open_count()).into());
     }
     println!(
-        "{device}: {ticks} ticks of {THREADS} threads over {SLOTS} slots in {:.1?}, {} sequences, {} steps compared, \
-         largest difference {worst:.1e}",
+        "{device}: {ticks} ticks of {THREADS} threads over {SLOTS} slots in {:.1?}, {} sequences, \
+         {} steps compared, largest difference {worst:.1e}",
         start.elapsed(),
         soak.opened.into_inner(),
         soak.compared.into_inner()

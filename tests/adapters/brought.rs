@@ -1,4 +1,4 @@
-//! Devices that the program has opened for itself.
+//! Devices that the program opens itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,7 +62,7 @@ pub fn same_numbers(target: &Target) -> Result<(), Failed> {
     ensure(Device::cpu().wgpu().is_none(), "the CPU has no device of wgpu")
 }
 
-/// The program's callbacks are called for the program's faults and for nothing that this crate does.
+/// The program's callbacks get the program's faults, and none of this crate's.
 pub fn callbacks(target: &Target) -> Result<(), Failed> {
     let (device, queue) = request(target, |_| {})?;
     let (errors, losses) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));

@@ -106,7 +106,7 @@ pub fn same_bits(what: &str, got: &[f32], want: &[f32]) -> Result<(), Failed> {
         .map_or(Ok(()), |difference| Err(Failed::from(format!("{what}: {difference}"))))
 }
 
-/// Fails with the first value that is further off than `tolerance`, in proportion to the value where that is above 1.
+/// Fails with the first value that differs by more than `tolerance`, relative to values above 1.
 pub fn close(what: &str, got: &[f32], want: &[f64], tolerance: f64) -> Result<(), Failed> {
     ensure(
         got.len() == want.len() && !got.is_empty(),

@@ -1,4 +1,4 @@
-//! Measuring: figures that a device can have. None of them is held against a clock.
+//! Measuring: every figure is possible. No test compares a figure with a clock.
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;

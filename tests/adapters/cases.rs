@@ -36,7 +36,8 @@ fn all_pass(target: &Target, folders: &[PathBuf], least: usize) -> Result<(), Fa
     ensure(passed >= least, format!("only {passed} cases passed, expected at least {least}"))
 }
 
-/// The cases that a schedule has to pass: those of all, those without projections, or those of unidirectional stacks.
+/// The number of cases that a schedule must pass: all, those without projections, or those of
+/// unidirectional stacks.
 fn least(target: &Target, [all, unprojected, stacks]: [usize; 3]) -> usize {
     match target.schedule {
         Schedule::Wavefront => stacks,

@@ -1,4 +1,4 @@
-//! Cells: a loop over one is the layer, with the state given each time and with the state on the device.
+//! Cells: a loop over a cell is the layer. The caller passes the state, or it stays on the device.
 
 use libtest_mimic::Failed;
 use wgpu_rnn::{Cell, Config, Error, Kind, Params, Rnn, State, Tensor};
@@ -125,7 +125,8 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
         ),
         (
             Config::gru(3, 4).bidirectional(true).batch_first(true),
-            "GRUCell is one layer in one direction and has no bidirectional=True, batch_first=True; use GRU",
+            "GRUCell is one layer in one direction and has no bidirectional=True, \
+             batch_first=True; use GRU",
         ),
         (
             Config::lstm(3, 4).proj_size(2),

@@ -1,4 +1,4 @@
-//! The kernel `dropout`: which values it keeps, what it makes of them, and that nothing else decides.
+//! The kernel `dropout`: which values it keeps, how it scales them, and that nothing more decides.
 
 use libtest_mimic::Failed;
 use wgpu_rnn::Device;
@@ -11,7 +11,7 @@ use crate::{Target, ensure};
 
 const KEY: [u32; 2] = [0x0123_4567, 0x89ab_cdef];
 
-/// Steps, batch rows, directions and quads of a small segment, and the step and row that it starts with.
+/// A small segment: its steps, batch rows, directions and quads, its first step and its first row.
 #[derive(Clone, Copy)]
 struct Segment {
     sizes: [u32; 4],
@@ -128,7 +128,8 @@ pub fn masks_are_those_of_the_whole(target: &Target) -> Result<(), Failed> {
     ensure(other != want, "other rows draw other numbers")
 }
 
-/// As many values are kept as the probability says, scaled so that the mean stays; 0 and 1 are exact; NaN stays NaN.
+/// The kernel keeps as many values as the probability says, and scales them to keep the mean. 0 and
+/// 1 are exact; NaN stays NaN.
 pub fn fractions(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let sizes = [25, 10, 2, 50];

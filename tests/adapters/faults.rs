@@ -1,4 +1,4 @@
-//! What drivers refuse: told as an error that names it, after which the device works on.
+//! Refusals by drivers: an error names the cause, and the device works on.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use wgpu_rnn::{Config, Device, Error, Params, Rnn, Tensor};
 use crate::memory::{Own, allocated};
 use crate::{Target, ensure, seeded};
 
-/// SwiftShader gives no allocation of 1 GiB: whoever needs one is told so, nothing is left of the attempt, and module, stream
-/// and device work on.
+/// SwiftShader gives no allocation of 1 GiB. The caller gets an error, nothing stays allocated, and
+/// module, stream and device work on.
 pub fn out_of_memory(target: &Target) -> Result<(), Failed> {
     let own = Own::new(target)?;
     let device = Device::from_adapter(&own.entry, &OpenOptions::default())?;
@@ -51,7 +51,8 @@ pub fn out_of_memory(target: &Target) -> Result<(), Failed> {
     )
 }
 
-/// What a driver refuses beyond the checks of plans is told with the adapter's name, what was being done and what it said.
+/// A refusal that plans cannot foresee names the adapter, the work under way and the driver's
+/// message.
 pub fn refused_by_the_driver(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let rnn = Rnn::new(&device, &Params::init(&Config::gru(3, 4), 8)?)?;

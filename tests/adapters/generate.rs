@@ -50,8 +50,8 @@ fn likeliest(logits: &[f32]) -> u32 {
     logits.iter().position(|&logit| logit == largest).unwrap_or_default() as u32
 }
 
-/// The token that the definition in `shaders/sample.wgsl` draws, and how far in probability the random number is from
-/// the nearest token that it would not draw.
+/// The token that the definition draws (`shaders/head/sample.wgsl`), and its margin: how far in
+/// probability the random number is from the nearest other token.
 fn drawn(logits: &[f32], options: &GenerateOptions, position: usize, row: usize) -> (u32, f64) {
     let mut sorted = logits.to_vec();
     sorted.sort_by(|a, b| b.total_cmp(a));
@@ -78,8 +78,8 @@ fn drawn(logits: &[f32], options: &GenerateOptions, position: usize, row: usize)
 /// What sums in f32 may move a border between two tokens by.
 const ROUNDING: f64 = 1e-5;
 
-/// Fails unless `text` behind `prompt` is what logits of one forward pass over both make the definition draw. Returns
-/// how many tokens are not the likeliest ones.
+/// Fails unless the definition draws `text` after `prompt`, from the logits of one forward pass
+/// over both. Returns how many tokens are not the likeliest ones.
 fn ensure_drawn(
     what: &str,
     model: &LanguageModel,
@@ -95,7 +95,8 @@ fn ensure_drawn(
         ensure(
             token == want || margin < ROUNDING,
             format!(
-                "{what}: token {token} at {position} of row {row}, want {want}, whose margin is {margin:e}"
+                "{what}: token {token} at {position} of row {row}, want {want}, whose margin is \
+                 {margin:e}"
             ),
         )?;
         surprises += usize::from(token != likeliest(logits));
@@ -103,7 +104,8 @@ fn ensure_drawn(
     Ok(surprises)
 }
 
-/// At temperature 0, and with the best token alone, generation is a loop of forward passes that each take the likeliest.
+/// At temperature 0, and with `top_k` 1, generation is a loop of forward passes that take the
+/// likeliest token.
 pub fn greedy_is_a_loop_of_forward(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     for kind in Kind::ALL {
@@ -163,7 +165,8 @@ pub fn sampling_is_forward_and_the_definition(target: &Target) -> Result<(), Fai
     Ok(())
 }
 
-/// A prompt among others is carried on as it is alone, and chunks of any length give the same tokens.
+/// A prompt in a batch gets the text that it gets alone, and chunks of any length give the same
+/// tokens.
 pub fn rows_and_chunks(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let longest = tokens(9, 11, NTOKEN);
@@ -231,7 +234,7 @@ pub fn limits(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-// --- state ---------------------------------------------------------------------------------------------------------
+// --- state ---------------------------------------------------------------------------------------
 
 /// Generators of one model, and forward passes beside them, do not influence each other.
 pub fn generators_are_independent(target: &Target) -> Result<(), Failed> {
@@ -265,7 +268,8 @@ fn beside(states: &[State]) -> State {
         .unwrap_or_else(|| states[0].clone())
 }
 
-/// The state is that of a forward pass over all that the device has read: the prompts, and the tokens but the last.
+/// The state is that of a forward pass over all that the device reads: the prompts, and every token
+/// but the last.
 pub fn states(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let prompts: [&[u32]; 3] = [&[3, 1, 4, 1], &[1], &[16, 0]];
@@ -305,7 +309,7 @@ pub fn states(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-// --- refusals ------------------------------------------------------------------------------------------------------
+// --- refusals ------------------------------------------------------------------------------------
 
 /// Where nothing can be drawn there is one error that tells the place, and then no more.
 pub fn nothing_to_draw_from(target: &Target) -> Result<(), Failed> {
@@ -333,7 +337,8 @@ pub fn nothing_to_draw_from(target: &Target) -> Result<(), Failed> {
             }
             let message = generator.next().ok_or("an error")?.map_err(|error| error.to_string());
             let want = format!(
-                "nothing can be drawn for row {row} at position {tokens}: its logits have NaN, or the largest is infinite"
+                "nothing can be drawn for row {row} at position {tokens}: its logits have NaN, or \
+                 the largest is infinite"
             );
             ensure(message == Err(want.clone()), format!("{options:?}: {message:?}, want {want}"))?;
             for _ in 0..3 {

@@ -1,8 +1,8 @@
-//! What must not change a single bit: how time is cut, which rows are beside a row, what padding holds, which of two
-//! directions is called the reverse one.
+//! Changes that must not change a bit: where time is cut, which rows share the batch, which values
+//! the padding has, which direction is called the reverse one.
 //!
-//! Every order of summation depends on the number of terms alone, so that these hold on every device, and exactly.
-//! Each comparison is also shown something wrong.
+//! The order of a sum depends on the number of its terms alone. So the tests hold on every device,
+//! exactly. Each comparison must also refuse a wrong result.
 
 use std::collections::HashMap;
 
@@ -29,7 +29,7 @@ fn initial(config: &Config, batch: usize, seed: u64) -> State {
     }
 }
 
-/// The sequence in pieces of at most so many steps; `carry` makes the state that the next piece starts with.
+/// Runs the sequence in pieces of at most `steps` steps; `carry` makes the state of the next piece.
 fn in_pieces(
     rnn: &Rnn,
     input: &Tensor,
@@ -109,7 +109,8 @@ pub fn rows_of_a_batch(target: &Target) -> Result<(), Failed> {
                     let got = run(&part(&input), &state_part(&state, part), rows.clone())?;
                     let padded = lengths.is_some();
                     let what = format!(
-                        "{kind} H = {hidden_size}, both directions {bidirectional}, lengths {padded}"
+                        "{kind} H = {hidden_size}, both directions {bidirectional}, lengths \
+                         {padded}"
                     );
                     assert_same(
                         &format!("{what}, rows {rows:?}"),
@@ -172,8 +173,8 @@ pub fn padding(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The same network with its two directions called by each other's names. The layers above the first then find the two
-/// halves of their features exchanged.
+/// The same network with its directions exchanged. The layers above the first then read the two
+/// halves of their features in the other order.
 fn directions_swapped(params: &Params) -> Result<Params, Failed> {
     let config = params.config();
     let names = expected_parameters(config).into_iter().map(|(name, _)| name);
@@ -201,7 +202,8 @@ fn halves_exchanged(tensor: &Tensor) -> Tensor {
     Tensor::new(tensor.shape(), data).expect("the same values")
 }
 
-/// Backwards in time and with its directions exchanged, a network gives its results backwards and exchanged.
+/// A network with its directions exchanged gives, on a reversed sequence, its results reversed and
+/// exchanged.
 pub fn time_reversed(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (seq_len, batch, features) = (8, 3, 6);
@@ -236,8 +238,8 @@ pub fn time_reversed(target: &Target) -> Result<(), Failed> {
                 )?;
                 continue;
             }
-            // The second layer adds the products with its two halves of features in the other order. The states of the
-            // first are exact all the same.
+            // The second layer adds the products of its two halves of features in the other order.
+            // The states of the first layer are exact.
             let first_layer = |(_, state): &Outcome| state_part(state, |t| along_first(t, 0..2));
             ensure(
                 first_layer(&got) == first_layer(&want),

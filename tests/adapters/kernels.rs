@@ -25,7 +25,7 @@ const SHAPES: [(usize, usize, usize, bool); 10] = [
 
 pub fn lockstep(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    // A binding this small cuts time and weights, so that segments and shards go through lockstep too.
+    // A binding this small cuts time and weights: lockstep sees segments and shards.
     let small =
         target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 16_384))?;
     for (kind, projected) in Kind::ALL
@@ -70,7 +70,8 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
                     Tolerance::F32,
                     &RnnOptions::default().schedule(target.schedule),
                 )?;
-                // A wave projects other numbers of rows than a segment has, maybe by another kernel.
+                // A wave projects another number of rows than a segment has, maybe by another
+                // kernel.
                 let kernels = 2 + usize::from(projected);
                 let more = usize::from(target.schedule == Schedule::Wavefront);
                 ensure(
@@ -90,11 +91,12 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Sums of as many terms as plans allow one invocation on this adapter: if the driver stopped a loop early, as Mesa's
-/// software driver does after 65,535 iterations, every result would be too small.
+/// Sums of as many terms as plans allow one invocation on this adapter. A driver that stops a loop
+/// early, as Mesa's software driver does after 65,535 iterations, makes every result too small.
 pub fn loop_canary(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    // 65,536 input features are 4,096 tiles of `linear`, 28,688 counted iterations; 32,768 units the same for `step`.
+    // 65,536 input features are 4,096 tiles of `linear` and 28,688 counted iterations. 32,768 units
+    // are as many for `step`.
     let input_size = 65_536;
     let params =
         Params::from_fn(&Config::new(Kind::RnnRelu, input_size, 2).bias(false), |name, shape| {

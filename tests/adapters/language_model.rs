@@ -1,4 +1,4 @@
-//! Language models: PyTorch's logits, states and losses, and what must not change a bit of them.
+//! Language models: PyTorch's logits, states and losses, and changes that must not change a bit.
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
@@ -36,7 +36,7 @@ pub fn initial(config: &LanguageModelConfig, batch: usize) -> State {
     State { h: of(31), c: (config.rnn_type == Kind::Lstm).then(|| of(32)) }
 }
 
-// --- PyTorch -------------------------------------------------------------------------------------------------------
+// --- PyTorch -------------------------------------------------------------------------------------
 
 /// What a fixture expects, by name.
 fn expected(file: &StateDict) -> Result<Vec<(&'static str, Tensor)>, Failed> {
@@ -141,9 +141,9 @@ pub fn losses(target: &Target) -> Result<(), Failed> {
     ensure(compared >= 3, format!("{compared} fixtures with a text"))
 }
 
-// --- pieces of time, passes, shards --------------------------------------------------------------------------------
+// --- pieces of time, passes, shards --------------------------------------------------------------
 
-/// 23 steps of three rows; more than eight rows of a linear layer at once, or not, by how they are cut.
+/// 23 steps of three rows: a linear layer gets more than eight rows at once, or fewer.
 const STEPS: usize = 23;
 const BATCH: usize = 3;
 
@@ -184,7 +184,8 @@ fn dispatches(plan: &LanguageModelPlan, kernel: &str) -> usize {
         .count()
 }
 
-/// Passes by a small binding, by a memory budget and by a bound of a submission's work give what one pass gives.
+/// A small binding, a memory budget or a bound on a submission's work cuts the batch into passes.
+/// They give the bits of one pass.
 pub fn passes(target: &Target) -> Result<(), Failed> {
     for kind in Kind::ALL {
         let config = config(kind).dropout(0.5);
@@ -312,9 +313,10 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     )
 }
 
-// --- rows ----------------------------------------------------------------------------------------------------------
+// --- rows ----------------------------------------------------------------------------------------
 
-/// Rows of different length are what they are alone; beyond its end a row's logits are those of an output of 0.
+/// A row of another length gives the results that it gives alone. Beyond its end its logits are
+/// those of an output of 0.
 pub fn lengths(target: &Target) -> Result<(), Failed> {
     let whole = target.device()?;
     let cut =
@@ -419,7 +421,8 @@ pub fn arguments(target: &Target) -> Result<(), Failed> {
     };
     let shape = |count, batch| {
         format!(
-            "tokens are [T, B] with at least one step and one row, but got {count} tokens for a batch of {batch}"
+            "tokens are [T, B] with at least one step and one row, but got {count} tokens for a \
+             batch of {batch}"
         )
     };
     refused(model.forward(&[], 1, None), &shape(0, 1))?;

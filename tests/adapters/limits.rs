@@ -1,4 +1,4 @@
-//! Sizes beyond what one binding, one dispatch or one invocation takes.
+//! Sizes that exceed one binding, one dispatch or one invocation.
 
 use std::collections::HashSet;
 

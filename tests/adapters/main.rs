@@ -1,6 +1,6 @@
-//! Tests that need an adapter: one trial for each adapter and test, none of which passes by not running.
+//! Tests of devices: one trial for each device and test. The CPU's engine is the device `cpu`.
 //!
-//! The CPU engine is tested beside them as the device `cpu`.
+//! A trial that cannot run is ignored or fails. None passes without running.
 
 #[path = "../common/adapters.rs"]
 mod adapters;

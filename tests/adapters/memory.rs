@@ -1,7 +1,8 @@
-//! What models take of a device's memory: what was said before, nothing more from call to call, and all of it given back.
+//! The memory that models take of a device: as much as plans say, no more from call to call, and
+//! all of it comes back.
 //!
-//! wgpu counts what is alive in an instance, so that these tests have instances of their own; the driver's memory is counted
-//! by the allocator of the device.
+//! wgpu counts the objects of an instance, so these tests have their own instances. The device's
+//! allocator counts the driver's memory.
 
 use std::collections::HashSet;
 
@@ -35,8 +36,8 @@ pub struct Own {
     pub entry: AdapterEntry,
 }
 
-/// What is alive in an instance: buffers, bind groups, their layouts, pipelines, shader modules, encoders, command buffers,
-/// devices and queues.
+/// The number of live objects of an instance: buffers, bind groups, their layouts, pipelines,
+/// shader modules, encoders, command buffers, devices and queues.
 type Alive = [usize; 9];
 
 impl Own {
@@ -70,7 +71,8 @@ impl Own {
     }
 }
 
-/// Bytes and number of the driver's allocations, once the device has nothing left to do; nothing where they are not counted.
+/// Bytes and number of the driver's allocations once the device is idle. `None` where wgpu does not
+/// count them.
 pub fn allocated(device: &Device) -> Result<Option<(u64, usize)>, Failed> {
     let (device, _) = device.wgpu().ok_or("an adapter")?;
     device.poll(wgpu::PollType::wait_indefinitely())?;
@@ -105,7 +107,7 @@ fn weights(recording: &Recording) -> u64 {
         .sum()
 }
 
-/// A forward pass takes what its plan says, a pool what its plan says, and the next ones nothing more.
+/// A forward pass and a pool take the memory that their plans state, and later calls take no more.
 pub fn planned_is_taken(target: &Target) -> Result<(), Failed> {
     let models = [
         ("LSTM 64 > 128, 2 layers", Config::lstm(64, 128).num_layers(2), 50, 8),
@@ -214,7 +216,7 @@ fn everything(
     Ok(())
 }
 
-/// In steady state nothing is made, by this crate or by wgpu, and nothing more is alive from call to call.
+/// In steady state a call makes no object, neither in this crate nor in wgpu, that stays alive.
 pub fn steady(target: &Target) -> Result<(), Failed> {
     let own = Own::new(target)?;
     let device = Device::from_adapter(&own.entry, &OpenOptions::default())?;
@@ -242,7 +244,8 @@ pub fn steady(target: &Target) -> Result<(), Failed> {
     )
 }
 
-/// Dropping what there is gives back what it took: modules all but pipelines, which stay with the device, and the device all.
+/// A dropped module gives back its memory, but for pipelines, which stay with the device. A dropped
+/// device gives back everything.
 pub fn given_back(target: &Target) -> Result<(), Failed> {
     let own = Own::new(target)?;
     let nothing = own.alive()?;
@@ -285,7 +288,7 @@ pub fn given_back(target: &Target) -> Result<(), Failed> {
     ensure(own.alive()? == nothing, format!("after a lost device: {:?}", own.alive()?))
 }
 
-/// A budget is obeyed before anything is allocated, and what is refused says how much it is and how much it needed.
+/// The budget refuses a plan before any allocation, and the error states the budget and the need.
 pub fn budget(target: &Target) -> Result<(), Failed> {
     let own = Own::new(target)?;
     let params = Params::init(&Config::lstm(32, 64), 5)?;

@@ -1,4 +1,4 @@
-//! Whole networks against the definition in f64, and what holds from call to call.
+//! Whole networks against the definition in f64, and results that must not change between calls.
 
 use libtest_mimic::Failed;
 use wgpu_rnn::internals::diagnostics::compare::{Comparison, Tolerance};
@@ -146,7 +146,8 @@ pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Rows of different length: each is what it is alone, nothing beyond its end matters, and length 0 keeps the state.
+/// Rows of different length: each gives its own result, values beyond its end do not matter, and
+/// length 0 keeps the state.
 pub fn lengths(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (seq_len, batch, features) = (8, 6, 5);

@@ -1,4 +1,4 @@
-//! Pools: every slot is a stream of its own, whoever else is in the tick.
+//! Pools: every slot gives the results of a stream, whatever other slots the tick has.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -49,7 +49,8 @@ impl Dice {
     }
 }
 
-/// Opens, closes, resets, snapshots and ticks at random; every slot gives what a stream of its own gives.
+/// Opens, closes, resets, snapshots and ticks at random: every slot gives what its own stream
+/// gives.
 fn play(rnn: &Rnn, options: &PoolOptions, ticks: usize, seed: u64) -> Result<(), Failed> {
     let pool = rnn.pool(options)?;
     let mut dice = Dice(Mt19937::new(seed));

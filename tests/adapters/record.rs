@@ -1,4 +1,5 @@
-//! Forward passes recorded into encoders of the program, on a device of the program, whose uncaptured errors panic.
+//! Forward passes recorded into the program's encoders, on the program's device. An uncaptured
+//! error panics.
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
@@ -148,7 +149,8 @@ pub fn as_forward(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Tensors anywhere in buffers, with any strides, several in one buffer; what lies between them stays.
+/// Tensors at any place of a buffer, with any strides, several in one buffer. Values between them
+/// stay.
 pub fn layouts(target: &Target) -> Result<(), Failed> {
     let program = Program::open(target, &OpenOptions::default())?;
     let config = Config::gru(5, 6).bidirectional(true);
@@ -200,7 +202,8 @@ pub fn layouts(target: &Target) -> Result<(), Failed> {
     same_bits("in place", &program.read(&buffer)?, want.data())
 }
 
-/// Passes of one recorder follow each other in one encoder, each carrying on from the state before it.
+/// Passes of one recorder follow each other in one encoder; each starts with the state of the one
+/// before.
 pub fn one_after_the_other(target: &Target) -> Result<(), Failed> {
     let program = Program::open(target, &OpenOptions::default())?;
     let rnn = Rnn::new(&program.rnn, &Params::init(&Config::lstm(5, 20).num_layers(2), 1)?)?;
@@ -277,8 +280,11 @@ pub fn cut(target: &Target) -> Result<(), Failed> {
     ensure(parts > 2, format!("{parts} parts"))?;
     let mut encoder = program.encoder();
     let whole = pass.record(&mut encoder);
-    let named = matches!(whole, Err(Error::Limit { limit: "max_work_per_submission", allowed: 8_000_000, needed, .. })
-        if needed > 8_000_000);
+    const WORK: &str = "max_work_per_submission";
+    let named = matches!(
+        whole,
+        Err(Error::Limit { limit: WORK, allowed: 8_000_000, needed, .. }) if needed > 8_000_000
+    );
     ensure(named, format!("{whole:?}"))?;
     let beyond = pass.record_part(&mut encoder, parts).map_err(|error| error.to_string());
     let want_error = format!("there is no part {parts}: the pass has {parts}, counted from 0");
@@ -325,19 +331,21 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     refused("offset", bind(PassBindings::new(&input).output(output.slice(6..))), want)?;
     let want = "output: expected features side by side, a last stride of 1, got strides (8, 4, 2)";
     refused("features apart", bind(PassBindings::new(&input).output(strided([8, 4, 2]))), want)?;
-    let want = "output: expected a place of its own for each value of (5, 2, 4), but strides (8, 3, 1) put several into one";
+    let want = "output: expected a place of its own for each value of (5, 2, 4), but strides (8, \
+                3, 1) put several into one";
     refused("too close", bind(PassBindings::new(&input).output(strided([8, 3, 1]))), want)?;
-    let want = "input: expected (5, 2, 3) with strides (6, 3, 1), which from byte 4 on ends at byte 124, but the buffer or \
-                slice ends at 120";
+    let want = "input: expected (5, 2, 3) with strides (6, 3, 1), which from byte 4 on ends at \
+                byte 124, but the buffer or slice ends at 120";
     refused("too small", bind(PassBindings::new(input.slice(4..)).output(&output)), want)?;
-    let want = "output: expected (5, 2, 4) with strides (1000000000000000000, 4, 1), which from byte 0 on ends at byte \
-                16000000000000000032, but the buffer or slice ends at 160";
+    let want = "output: expected (5, 2, 4) with strides (1000000000000000000, 4, 1), which from \
+                byte 0 on ends at byte 16000000000000000032, but the buffer or slice ends at 160";
     refused(
         "far apart",
         bind(PassBindings::new(&input).output(strided([1_000_000_000_000_000_000, 4, 1]))),
         want,
     )?;
-    let want = "h_n: expected bytes that nothing else is written to, but 128..160 overlap 0..160 of output";
+    let want = "h_n: expected bytes that nothing else is written to, but 128..160 overlap 0..160 \
+                of output";
     refused("overlap", bind(whole.h_n(output.slice(128..))), want)?;
     refused(
         "nothing",
@@ -361,7 +369,8 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     refused("no rows", gru.recorder(5, 0), none)?;
 
     let cpu = Rnn::new(&Device::cpu(), &Params::init(&Config::gru(3, 4), 0)?)?;
-    let want = "unsupported: recording on the cpu, which has no command encoders; use forward(), or a device of wgpu";
+    let want = "unsupported: recording on the cpu, which has no command encoders; use forward(), \
+                or a device of wgpu";
     refused("the CPU", cpu.recorder(5, 2), want)?;
     let other = Program::open(target, &OpenOptions::default())?;
     let foreign = bind(PassBindings::new(&other.untouched([5, 2, 3])).output(&output)).map(drop);

@@ -1,4 +1,5 @@
-//! Devices that go away at work: what they did is carried on elsewhere from what was saved, and nothing is missing.
+//! Devices that are lost at work: another device goes on from the saved state, and no result is
+//! missing.
 
 use std::pin::pin;
 
@@ -97,8 +98,8 @@ fn names<T>(device: &Device, outcome: wgpu_rnn::Result<T>) -> Result<(), String>
     }
 }
 
-/// The device goes away between two steps. On the same adapter the rest has the same bits, elsewhere it is the same within
-/// rounding, and every call on the dead device says that it is dead.
+/// The program loses the device between two steps. The rest has the same bits on the same adapter,
+/// and the same values within rounding elsewhere. Every call on the lost device reports the loss.
 pub fn elsewhere(target: &Target) -> Result<(), Failed> {
     for config in [Config::lstm(FEATURES, 20).num_layers(2), Config::gru(FEATURES, 9)] {
         let program = Program::new(&config)?;
@@ -121,7 +122,8 @@ pub fn elsewhere(target: &Target) -> Result<(), Failed> {
             device.is_lost() && device.clone().is_lost(),
             "the device is gone, for its clones too",
         )?;
-        // Again, since the first failure has lost states: what is told is the cause and not the consequence.
+        // Once more, since the first failure has lost states: the error names the cause, not the
+        // consequence.
         for call in 0..2 {
             let what = |outcome: Result<(), String>, which: &str| {
                 outcome.map_err(|found| Failed::from(format!("{which}, call {call}: {found}")))
@@ -168,7 +170,8 @@ pub fn elsewhere(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The device goes away while a step is under way: the step went well or is told, and what was saved before it goes on.
+/// The program loses the device during a step. The step completes or reports the loss, and the
+/// saved state goes on.
 pub fn under_way(target: &Target) -> Result<(), Failed> {
     let params = Params::init(&Config::lstm(16, 100), 33)?;
     let input = seeded::tensor(34, &[200, 8, 16], 1.0);
@@ -188,7 +191,7 @@ pub fn under_way(target: &Target) -> Result<(), Failed> {
     }
     names(&device, stream.forward(&input))?;
     ensure(device.is_lost(), "the device is gone")?;
-    // Another device of the adapter has not noticed, and gives what one call of all steps gives there.
+    // Another device of the adapter works on, and gives what one call of all steps gives there.
     ensure(!reopened.is_lost(), "only the one that was destroyed")?;
     let rnn = target.rnn(&reopened, &params)?;
     let mut stream = rnn.stream(8)?;
@@ -199,7 +202,7 @@ pub fn under_way(target: &Target) -> Result<(), Failed> {
     ensure(got == whole.forward(&input)?, "the same bits from the state that was saved")
 }
 
-/// A text in the making goes on behind what came back of it: the tokens are those of a text that was not broken off.
+/// A lost text goes on after the tokens that came back: the tokens are those of an unbroken text.
 pub fn generation(target: &Target) -> Result<(), Failed> {
     let params = language_model::params(&LanguageModelConfig::new(Kind::Lstm, 17, 5, 12, 2))?;
     let prompts: [&[u32]; 2] = [&[3, 1, 4], &[15]];

@@ -27,7 +27,8 @@ const GREEDY: Sampler =
     Sampler { workgroup_size: 32, temperature: 0.0, top_k: 0, first_position: 0 };
 
 impl Sampler {
-    /// The tokens of each step and row (`[steps, batch]`) from logits (`[batch, columns]`) that stay.
+    /// The tokens of each step and row, `[steps, batch]`, drawn from the same logits, `[batch,
+    /// columns]`.
     fn run(
         &self,
         device: &Device,
@@ -73,8 +74,8 @@ impl Sampler {
         weights.iter().map(|weight| weight / total).collect()
     }
 
-    /// Whether a step of a row may draw `token`: its share of the unit interval holds the random number, or misses it by
-    /// less than what sums in f32 round.
+    /// Whether a step of a row may draw `token`: the token's share of the unit interval holds the
+    /// random number, or misses it by less than sums in f32 round.
     fn may_draw(&self, probabilities: &[f64], step: u32, b: u32, token: u32) -> bool {
         let word = philox4x32([0, self.first_position + step, b, SAMPLE_SITE], KEY)[0];
         let u = f64::from(word >> 8) / 16_777_216.0;
@@ -87,7 +88,7 @@ impl Sampler {
 /// What running sums of f32 may be off by, in proportion to the total.
 const ROUNDING: f64 = 3e-6;
 
-/// Each drawn token is the one that the definition draws; the next position draws what a later call starts with.
+/// Each drawn token is the definition's, and a later call starts at the next position.
 pub fn draws(target: &Target) -> Result<(), Failed> {
     comparisons_can_fail()?;
     let device = target.device()?;
@@ -201,7 +202,7 @@ pub fn greedy(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// There is nothing to draw from where a logit is NaN or the largest is infinite; other rows do not mind.
+/// A row cannot draw where a logit is NaN or the largest is infinite; other rows still draw.
 pub fn nothing_to_draw_from(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (inf, nan) = (f32::INFINITY, f32::NAN);
@@ -271,7 +272,8 @@ pub fn frequencies(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// As many columns as plans allow on software adapters: were a loop stopped early, the last token would be missed.
+/// As many columns as plans allow on software adapters: a loop that stops early misses the last
+/// token.
 pub fn canary(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let columns = 32 * 1_708;

@@ -79,7 +79,8 @@ pub fn losses(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What no other column comes near to has a loss of 0, and a sure one a small loss that is not lost beside 1.
+/// A column far above all others has a loss of 0. A likely column has a small loss that is not
+/// rounded away.
 pub fn sure_and_odd_rows(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let run = |row: &[f32], target| score(&device, 32, row, &[target]).map(|nll| nll[0]);
@@ -109,7 +110,8 @@ pub fn sure_and_odd_rows(target: &Target) -> Result<(), Failed> {
     ensure(run(&[f32::NAN, 0.0], NO_TARGET)? == 0.0, "a row without a target has no loss")
 }
 
-/// As many columns as plans allow on software adapters: were a loop stopped early, the sum would be too small.
+/// As many columns as plans allow on software adapters: a loop that stops early makes the sum too
+/// small.
 pub fn canary(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let columns = 32 * 29_990;
@@ -124,7 +126,8 @@ pub fn canary(target: &Target) -> Result<(), Failed> {
     let mut logits = vec![0.0; columns];
     logits[columns - 1] = 1.0;
     let got = score(&device, 32, &logits, &[0])?;
-    // 30,000 equal terms in each lane round a sum by 2e-5; a sum that lacks a tenth would move its logarithm by 0.1.
+    // 30,000 equal terms in each lane round a sum by 2e-5. A sum without a tenth of them moves its
+    // logarithm by 0.1.
     close("the loss of a long row", &got, &[definition(&logits, 0)], 1e-4)
 }
 

@@ -1,4 +1,4 @@
-//! Sessions: what is copied between buffers on the device.
+//! Sessions: copies between buffers on the device.
 
 use std::sync::Arc;
 

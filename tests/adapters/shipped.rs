@@ -1,4 +1,4 @@
-//! The model that ships.
+//! The model that the crate includes.
 
 use std::path::Path;
 
@@ -9,7 +9,8 @@ use wgpu_rnn::{Device, StateDict};
 
 use crate::{Target, ensure};
 
-const TEXT: &str = "ROMEO:\nBut, soft! what light through yonder window breaks?\nIt is the east, and Juliet is the sun.\n";
+const TEXT: &str = "ROMEO:\nBut, soft! what light through yonder window breaks?\nIt is the east, \
+                    and Juliet is the sun.\n";
 
 fn shipped() -> Result<(LanguageModelParams, Vocabulary), Failed> {
     let file = StateDict::open(

@@ -1,4 +1,5 @@
-//! Streams: a sequence in pieces is the whole sequence, and nothing else reaches the state.
+//! Streams: a sequence in pieces gives the results of the whole, and nothing more changes the
+//! state.
 
 use std::ops::Range;
 
@@ -102,7 +103,8 @@ pub fn pieces_are_the_whole(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The state can be read, put into another stream and set to zero at any time; streams do not know of each other.
+/// A caller can read the state, give it to another stream and reset it at any time. Streams are
+/// independent.
 pub fn states(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     for kind in Kind::ALL {
@@ -167,12 +169,14 @@ pub fn states(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What is refused is named and leaves the state; one row may come without its axis, and there may be no rows.
+/// A refusal names its cause and leaves the state. One row may come without its axis, and a batch
+/// may be empty.
 pub fn refusals(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let both = Rnn::new(&device, &Params::init(&Config::lstm(3, 4).bidirectional(true), 0)?)?;
     let error = both.stream(1).map(|_| ()).map_err(|error| error.to_string());
-    let named = matches!(&error, Err(message) if message.starts_with("a bidirectional LSTM cannot be streamed"));
+    let want = "a bidirectional LSTM cannot be streamed";
+    let named = matches!(&error, Err(message) if message.starts_with(want));
     ensure(named, format!("{error:?}"))?;
 
     let params = Params::init(&Config::lstm(3, 4), 0)?;

@@ -1,6 +1,6 @@
-//! Dropout as the modules apply it: between layers, to the embedding, to what the decoder reads.
+//! Dropout as modules apply it: between layers, to the embedding, and to the decoder's input.
 //!
-//! The reference is made of modules of one layer, whose outputs are dropped by hand between them.
+//! The reference is a chain of modules of one layer with dropout by hand between them.
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
@@ -100,8 +100,8 @@ const SEQ_LEN: usize = 7;
 /// One step of so many rows exceeds a binding that holds the weights of any unit.
 const BATCH: usize = 17;
 
-/// Layers with dropout between them are single layers with the documented masks between them: both directions, rows of
-/// different length, batch first, a batch in several passes, time in several segments.
+/// A stack with dropout equals single layers with the documented masks between them: both
+/// directions, rows of different length, batch first, several passes, several segments.
 pub fn between_layers(target: &Target) -> Result<(), Failed> {
     let whole = target.device()?;
     let small = |bytes| {
@@ -156,7 +156,7 @@ pub fn between_layers(target: &Target) -> Result<(), Failed> {
     ensure(rows?.0 && steps?.1, "one binding cuts the batch, the other one time")
 }
 
-/// Inference drops nothing whatever the probability; training at 0, or of one layer, does not either.
+/// Inference drops nothing at any probability. Training drops nothing at 0 or in a single layer.
 pub fn without_dropout(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let input = seeded::tensor(2, &[SEQ_LEN, BATCH, 3], 1.0);
@@ -209,7 +209,7 @@ pub fn seeds(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-// --- language models -----------------------------------------------------------------------------------------------
+// --- language models -----------------------------------------------------------------------------
 
 /// Where a language model drops, beside the sites of its layers.
 const EMBEDDING: u32 = 0x8000_0000;
@@ -242,7 +242,8 @@ fn by_modules(
     Ok((decoder.forward(&output)?, state))
 }
 
-/// A language model in training is its modules with the documented masks between them, on every device the same.
+/// A language model in training equals its modules with the documented masks between them, on every
+/// device.
 pub fn language_models(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let options = ForwardOptions { training: Some(SEED), ..ForwardOptions::default() };

@@ -12,12 +12,13 @@ fn words(first: u32, count: usize) -> Vec<u32> {
     (first..first + count as u32).map(|i| i.wrapping_mul(0x9E37_79B1) ^ 0x7F80_0001).collect()
 }
 
-/// Every value goes to its place with all its bits; padding becomes 0 in the plan's buffer, and what lies between the
-/// caller's rows stays.
+/// Every value goes to its place with all its bits. Padding becomes 0 in the plan's buffer, and
+/// values between the caller's rows stay.
 pub fn words_find_their_place(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    // S of T from a step on, B, D, F, W, and the distances by which steps and rows are apart beyond what they need.
-    for ([steps, seq_len, first_step, batch, directions, features, width], [offset, more, apart]) in [
+    // Steps, T, first step, B, D, F and W; then the offset, and by how much steps and rows are
+    // further apart than they must be.
+    for (sizes, [offset, more, apart]) in [
         ([1, 1, 0, 1, 1, 1, 4], [0, 0, 0]),
         ([5, 5, 0, 3, 2, 7, 8], [3, 0, 0]),
         ([4, 9, 3, 2, 2, 5, 8], [0, 11, 2]),
@@ -26,6 +27,7 @@ pub fn words_find_their_place(target: &Target) -> Result<(), Failed> {
         // A state that is not there.
         ([2, 2, 0, 3, 1, 0, 12], [0, 0, 0]),
     ] {
+        let [steps, seq_len, first_step, batch, directions, features, width] = sizes;
         let row_stride = directions * features + apart;
         let step_stride = batch * row_stride + more;
         let dims = PackDims {

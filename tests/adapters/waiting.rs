@@ -1,4 +1,4 @@
-//! Calls that wait: in threads, as futures of any executor, and as futures that nobody waits for in the end.
+//! Calls that wait: in threads, as futures of any executor, and as futures that the caller drops.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -191,8 +191,8 @@ pub fn dropped(target: &Target) -> Result<(), Failed> {
     let mut stream = rnn.stream(rows)?;
     drop(stream.forward_async(&input));
     if poll_once(pin!(stream.forward_async(&input))).is_pending() {
-        let lost = "the state of this stream was lost in a call that failed or was dropped; give it one with set_state() \
-                    or reset()";
+        let lost = "the state of this stream was lost in a call that failed or was dropped; give \
+                    it one with set_state() or reset()";
         let told = stream.state().map_err(|error| error.to_string());
         ensure(told == Err(lost.to_owned()), format!("{told:?}"))?;
     }

@@ -1,4 +1,4 @@
-//! The schedule `wavefront` gives what `step` gives, to the last bit, in fewer dispatches.
+//! The schedule `wavefront` gives the bits of `step` in fewer dispatches.
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ use wgpu_rnn::{
 use crate::bits::{assert_same, assert_same_tensor};
 use crate::{Target, ensure, seeded};
 
-/// Layers, T, B, input and hidden size: chunks that divide T and others, one step, fewer steps than layers.
+/// Layers, T, B, input and hidden size: chunks that divide T and others, one step, fewer steps than
+/// layers.
 const SHAPES: [(usize, usize, usize, usize, usize); 9] = [
     (2, 1, 1, 3, 5),
     (2, 3, 2, 7, 16),
@@ -50,8 +51,8 @@ fn state_of(config: &Config, batch: usize) -> Result<State, Failed> {
     })
 }
 
-/// With all rows as long as the sequence and not, from zero and from a state, with weights of both types; also where
-/// submissions are short and where time is cut into segments.
+/// With rows of equal and of different length, from zero and from a state, with weights of both
+/// types, in short submissions and in several segments.
 pub fn is_step(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let submissions =
@@ -97,7 +98,8 @@ pub fn is_step(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The device with as little memory as a wavefront of several segments takes; `None` for sizes that have one in any case.
+/// A device with the least memory that gives a wavefront several segments; `None` for sizes that
+/// always have one.
 fn segmented(
     target: &Target,
     device: &Device,
@@ -130,7 +132,8 @@ fn segmented(
     Ok(Some(small))
 }
 
-/// A state goes from a plan of one schedule to a plan of the other, as it does when a stream's calls vary in length.
+/// A state goes from a plan of one schedule to a plan of the other: a stream whose calls vary in
+/// length does that.
 pub fn between_schedules(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (batch, input_size) = (3, 8);
@@ -230,6 +233,7 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     rnn.forward(&input, None)?;
     let trained = rnn
         .forward_with(&input, &ForwardOptions { training: Some(1), ..ForwardOptions::default() });
-    let named = matches!(&trained, Err(Error::Unsupported(why)) if why.contains("has no dropout between layers"));
+    let want = "has no dropout between layers";
+    let named = matches!(&trained, Err(Error::Unsupported(why)) if why.contains(want));
     ensure(named, format!("{trained:?}"))
 }

@@ -1,4 +1,4 @@
-//! `wgpu-rnn bench` and `wgpu-rnn calibrate`. No test holds a figure against a clock.
+//! `wgpu-rnn bench` and `wgpu-rnn calibrate`. No test compares a figure with a clock.
 
 use serde_json::{Value, json};
 
@@ -150,8 +150,10 @@ fn calibrate_prints_its_figures() {
 /// A row of another system for the tiny shape.
 fn peer(change: impl FnOnce(&mut Value)) -> Value {
     let mut row = json!({
-        "system": "slow <system>", "device": "elsewhere & here", "backend": "x", "driver": "", "kind": "gru",
-        "input_size": 3, "hidden_size": 5, "num_layers": 2, "bidirectional": true, "seq_len": 4, "batch": 2,
+        "system": "slow <system>", "device": "elsewhere & here",
+        "backend": "x", "driver": "", "kind": "gru",
+        "input_size": 3, "hidden_size": 5, "num_layers": 2, "bidirectional": true,
+        "seq_len": 4, "batch": 2,
         "dtype": "f32", "wall_us": {"median": 1e9, "min": 1e9, "p95": 1e9}, "us_per_step": 1.25e8,
     });
     change(&mut row);

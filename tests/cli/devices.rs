@@ -1,4 +1,4 @@
-//! `wgpu-rnn devices`, and how devices are named.
+//! `wgpu-rnn devices`, and the names that select a device.
 
 use crate::files::{Folder, f32s, fixture, weights};
 use crate::program::{assert_keys, finish, wgpu_rnn, without_adapters};

@@ -1,4 +1,4 @@
-//! `wgpu-rnn generate`: the text on stdout, what is told of it on stderr, and what is refused.
+//! `wgpu-rnn generate`: the text on stdout, the report on stderr, and refusals.
 
 use std::io::Read;
 use std::process::Stdio;

@@ -1,6 +1,6 @@
-//! The program as scripts see it: exit status, what it prints where, and the files that it leaves behind.
+//! The program as scripts see it: its exit status, its output and the files that it leaves.
 //!
-//! Everything runs on the CPU; no test needs a GPU, and none that names the CPU touches a driver.
+//! Everything runs on the CPU. No test needs a GPU, and a run with `--device cpu` loads no driver.
 #![cfg(feature = "cli")]
 
 mod bench;

@@ -1,4 +1,4 @@
-//! The demonstration, and what goes to stdout and stderr.
+//! The demonstration, and which output goes to stdout and which to stderr.
 
 use std::process::{Command, Stdio};
 
@@ -46,7 +46,7 @@ fn the_commands_of_the_demonstration_can_be_typed() {
     }
 }
 
-/// Commands that print something, with every way of printing: a list, a report, JSON, an error, help.
+/// Commands that print something, in every form: a list, a report, JSON, an error, help.
 fn talkative(folder: &Folder) -> Vec<(Vec<String>, i32)> {
     let weights = folder.save("weights.safetensors", &weights(&Config::lstm(3, 5), ""));
     let altered = folder.altered("grid_lstm_l2_b3_t11_bf.safetensors", "hn", 0, 9.0);

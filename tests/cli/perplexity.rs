@@ -1,4 +1,4 @@
-//! `wgpu-rnn perplexity`: PyTorch's loss as text and JSON, and what is refused.
+//! `wgpu-rnn perplexity`: PyTorch's loss as text and JSON, and refusals.
 
 use serde_json::Value;
 use wgpu_rnn::StateDict;

@@ -73,7 +73,7 @@ impl Ran {
         self
     }
 
-    /// Fails unless the program could not do it, said all of this on stderr, and put nothing on stdout.
+    /// Fails unless the program failed with all of this on stderr and nothing on stdout.
     #[track_caller]
     pub fn refused(self, parts: &[&str]) -> Self {
         let ran = self.ended(2);

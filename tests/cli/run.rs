@@ -1,4 +1,4 @@
-//! `wgpu-rnn run`: what it writes is what the library computes.
+//! `wgpu-rnn run` writes what the library computes.
 
 use wgpu_rnn::{Config, Kind};
 
@@ -7,7 +7,7 @@ use crate::files::{Folder, f32s, forward, weights, written};
 use crate::program::wgpu_rnn;
 use crate::seeded;
 
-/// A run with everything that may vary: the network, the prefix of its names, flags, whether there is an initial state.
+/// A run, and all that may vary: the network, the prefix of its names, flags, an initial state.
 struct Case {
     name: &'static str,
     config: Config,
@@ -185,7 +185,8 @@ fn an_output_that_is_no_file_is_written_to() {
     let pipe = folder.path("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
     assert!(made.success(), "mkfifo: {made}");
-    // Open for reading and writing, so that neither side waits for the other; what is written here fits the pipe.
+    // Open for reading and writing, so that neither side waits for the other. The pipe holds all
+    // that is written.
     let file = std::fs::File::options().read(true).write(true).open(&pipe).expect("the pipe opens");
     let args =
         ["run", "--weights", &weights, "--input", &input, "--output", &pipe, "--device", "cpu"];
@@ -248,7 +249,8 @@ fn what_is_not_read_of_the_input_is_said() {
     );
 }
 
-/// A cell over a sequence is a layer; the note says so, since a 2-D input of a cell would mean something else.
+/// A cell over a sequence is a layer. The note says so, since a 2-D input of a cell has another
+/// meaning.
 #[test]
 fn the_weights_of_a_cell_are_run_as_a_layer() {
     let folder = Folder::new();

@@ -1,4 +1,4 @@
-//! `wgpu-rnn run`: what it refuses, and that nothing is left behind then.
+//! `wgpu-rnn run`: refusals, which leave no file.
 
 use safetensors::Dtype;
 use wgpu_rnn::{Config, Kind};
@@ -11,7 +11,8 @@ fn input(shape: &[usize]) -> Entry {
     f32s("input", &seeded::tensor(90, shape, 1.0))
 }
 
-/// Runs a network that cannot be run, over an output file that exists. It must be as it was, and nothing else there.
+/// Runs a network that cannot run, with an output file that exists. The file must stay as it is,
+/// alone.
 #[track_caller]
 fn refused(config: &Config, entries: &[Entry], flags: &[&str], parts: &[&str]) -> Ran {
     let folder = Folder::new();
@@ -58,10 +59,8 @@ fn an_input_of_another_type_is_refused_in_pytorchs_words() {
         &gru,
         &[doubles],
         &[],
-        &[
-            "RNN input dtype (torch.float64) does not match weight dtype (torch.float32). Convert input: \
-           input.to(torch.float32), or convert model: model.to(torch.float64)",
-        ],
+        &["RNN input dtype (torch.float64) does not match weight dtype (torch.float32). Convert \
+           input: input.to(torch.float32), or convert model: model.to(torch.float64)"],
     );
     let halves = ("h0".to_owned(), Dtype::F16, vec![1, 2, 5], vec![0; 2 * 10]);
     refused(&gru, &[input(&[7, 2, 3]), halves], &[], &["h0 dtype (torch.float16)"]);

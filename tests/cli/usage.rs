@@ -1,4 +1,4 @@
-//! What cannot be typed.
+//! Command lines that the program refuses.
 
 use crate::files::fixture;
 use crate::program::wgpu_rnn;

@@ -1,7 +1,8 @@
-//! Which adapters the tests run on.
+//! The adapters that tests run on.
 //!
-//! `WGPU_RNN_TEST_ADAPTERS` lists parts of names (`llvmpipe,SwiftShader`); without it every adapter of the machine is
-//! taken. A listed adapter that is absent is reported as ignored, or as failed with `WGPU_RNN_REQUIRE_ADAPTERS=1`.
+//! `WGPU_RNN_TEST_ADAPTERS` lists parts of names (`llvmpipe,SwiftShader`). Without it tests run on
+//! every adapter of the machine. The trials of a listed adapter that is absent are ignored, or fail
+//! with `WGPU_RNN_REQUIRE_ADAPTERS=1`.
 
 use wgpu_rnn::internals::engine::gpu::{self, AdapterEntry};
 

@@ -1,4 +1,4 @@
-//! What a process takes of the machine's memory.
+//! The memory of this process.
 
 /// Bytes of this process that are in memory; `None` where the system does not say it in a file.
 pub fn resident() -> Option<u64> {

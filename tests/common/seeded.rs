@@ -1,4 +1,4 @@
-//! Tensors that a seed determines, so that a failure is the same on every machine.
+//! Random tensors that a seed determines, so that a failure is the same on every machine.
 
 use wgpu_rnn::Tensor;
 use wgpu_rnn::internals::params::random::Mt19937;

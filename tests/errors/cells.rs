@@ -1,4 +1,4 @@
-//! Cells, which check less than modules do, and in other words.
+//! Cells check less than modules do, and in other words.
 
 use wgpu_rnn::internals::params::state_dict;
 use wgpu_rnn::internals::params::validate;
@@ -55,7 +55,8 @@ pub fn cell_situations(all: &mut Vec<Situation>, kind: Kind) {
     all.push(Situation { name: format!("{cell} batch 0"), refused: None, call: Box::new(call) });
 }
 
-/// As PyTorch orders its checks, and in words of this crate where PyTorch's are an accident or name the wrong tensor.
+/// The order is PyTorch's. The words are this crate's where PyTorch fails by accident or names the
+/// wrong tensor.
 pub fn a_cell_names_the_first_mistake() {
     type Shapes<'a> = Option<(&'a [usize], Option<&'a [usize]>)>;
     let rows: [(Kind, &[usize], Shapes<'_>, &str); 12] = [
@@ -103,7 +104,8 @@ pub fn a_cell_names_the_first_mistake() {
             Some((&[20], Some(&[7]))),
             "hidden1 has inconsistent hidden_size: got 7, expected 20",
         ),
-        // A state of other rank than the input: PyTorch computes with one, and fails at the others by accident.
+        // A state of another rank than the input: PyTorch computes with one kind of it, and fails
+        // by accident with the others.
         (
             Kind::RnnTanh,
             &[10],
@@ -132,7 +134,8 @@ pub fn a_cell_names_the_first_mistake() {
     }
     let shape: &[usize] = &[3, 20];
     let found = validate::cell(&config(Kind::Gru), &[3, 10], Some((shape, Some(shape))));
-    let want = "GRUCell: expected the initial state h_0 only, got (h_0, c_0); only LSTMCell has a cell state";
+    let want = "GRUCell: expected the initial state h_0 only, got (h_0, c_0); only LSTMCell has a \
+                cell state";
     assert_eq!(message(found), want, "a GRU's cell with c_0");
 }
 
@@ -175,14 +178,16 @@ pub fn a_cell_is_loaded_strictly() {
     wrong.push(("weight_hr", &[2, 4]));
     assert_eq!(
         load(&wrong),
-        "Error(s) in loading state_dict for GRUCell:\n\tsize mismatch for bias_ih: expected (12,), found (11,)\n\t\
-         missing key: bias_hh\n\tunexpected key: weight_hr\n\tunexpected key: weight_ih_l0",
+        "Error(s) in loading state_dict for GRUCell:\n\tsize mismatch for bias_ih: expected \
+         (12,), found (11,)\n\tmissing key: bias_hh\n\tunexpected key: weight_hr\n\tunexpected \
+         key: weight_ih_l0",
         "everything at once"
     );
     assert_eq!(
         load(&[("weight_ih_l0", &[12, 3]), ("weight_hh_l0", &[12, 4])]),
-        "Error(s) in loading state_dict for RNNCell, LSTMCell or GRUCell:\n\tmissing key: weight_ih\n\tmissing key: \
-         weight_hh\n\tunexpected key: weight_hh_l0\n\tunexpected key: weight_ih_l0",
+        "Error(s) in loading state_dict for RNNCell, LSTMCell or GRUCell:\n\tmissing key: \
+         weight_ih\n\tmissing key: weight_hh\n\tunexpected key: weight_hh_l0\n\tunexpected key: \
+         weight_ih_l0",
         "the names of a layer"
     );
     assert!(

@@ -1,4 +1,4 @@
-//! `nn.Embedding`: what PyTorch refuses, in its words, and what it accepts.
+//! `nn.Embedding`: refusals in PyTorch's words, and calls that it accepts.
 
 use wgpu_rnn::{Device, Embedding, Error, Tensor};
 

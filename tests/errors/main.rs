@@ -1,7 +1,7 @@
-//! What PyTorch refuses is refused in PyTorch's words; what it accepts is accepted, with its result.
+//! This crate refuses calls that PyTorch refuses, in PyTorch's words, and accepts the others.
 //!
-//! The texts are those of PyTorch 2.15.0, the numbers in them included. Each situation has the name under which the
-//! conformance data records what PyTorch did, so that the table below and that record can be held against each other.
+//! The texts are those of PyTorch 2.15.0, numbers included. Each situation has the name that the
+//! conformance data gives it, so that a test can compare the table with that record.
 
 #[path = "../common/bits.rs"]
 mod bits;
@@ -47,7 +47,8 @@ fn of_several_mistakes_the_first_in_pytorchs_order_is_named() {
     );
     assert_eq!(
         message(two_layers(Kind::Lstm).proj_size(7).num_layers(0).dropout(3.0).validate()),
-        "dropout should be a number in range [0, 1] representing the probability of an element being zeroed",
+        "dropout should be a number in range [0, 1] representing the probability of an element \
+         being zeroed",
         "dropout comes before the sizes"
     );
     type Shapes<'a> = Option<(&'a [usize], Option<&'a [usize]>)>;
@@ -117,7 +118,8 @@ fn of_several_mistakes_the_first_in_pytorchs_order_is_named() {
     }
 }
 
-/// An unbatched state is compared after PyTorch has given it its batch axis; `batch_first` moves the input's axes only.
+/// PyTorch adds the batch axis to an unbatched state before it compares. `batch_first` moves the
+/// axes of the input only.
 fn shapes_are_compared_as_pytorch_lays_them_out() {
     let unbatched = validate::forward(&two_layers(Kind::Gru), &[6, 3], Some((&[2, 7], None)));
     assert_eq!(message(unbatched), "Expected hidden size (2, 1, 5), got [2, 1, 7]", "a 2-D state");
@@ -151,7 +153,8 @@ fn shapes_are_compared_as_pytorch_lays_them_out() {
     );
 }
 
-/// Where PyTorch fails by accident (`tuple index out of range`, `'tuple' object has no attribute 'dim'`).
+/// PyTorch fails by accident here (`tuple index out of range`, `'tuple' object has no attribute
+/// 'dim'`).
 fn a_state_of_another_module_is_refused_by_name() {
     let shape: &[usize] = &[2, 4, 5];
     let found = validate::forward(&two_layers(Kind::Lstm), &INPUT, Some((shape, None)));
@@ -208,10 +211,10 @@ fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     result.expect_err("PyTorch refuses this").to_string()
 }
 
-/// What the types of Rust leave no way to write: the argument's type, and what would be done to each module.
+/// Calls that Rust's types rule out: the argument's type, and the call for each module.
 const RULED_OUT: [(&str, &str); 2] = [("usize", "proj_size negative"), ("f64", "dropout True")];
 
-/// What PyTorch refuses by accident and this crate in words of its own.
+/// Calls that PyTorch refuses by accident, and this crate in its own words.
 const OWN_WORDS: [&str; 1] = ["LSTM h0 only"];
 
 fn the_table_is_what_pytorch_was_seen_to_do() {

@@ -1,4 +1,4 @@
-//! Rows of different length, where this crate deliberately does otherwise than `pack_padded_sequence`.
+//! Rows of different length: where this crate differs from `pack_padded_sequence` on purpose.
 
 use wgpu_rnn::internals::reference;
 use wgpu_rnn::{Device, Error, Params, Rnn};
@@ -24,7 +24,8 @@ pub const DIFFERENCES: [Difference; 4] = [
     Difference {
         what: "packed length 0",
         pytorch: Some(
-            "Length of all samples has to be greater than 0, but found an element in 'lengths' that is <= 0",
+            "Length of all samples has to be greater than 0, but found an element in 'lengths' \
+             that is <= 0",
         ),
         lengths: &[6, 3, 0, 1],
         ours: None,
@@ -33,9 +34,9 @@ pub const DIFFERENCES: [Difference; 4] = [
     Difference {
         what: "packed unsorted with enforce_sorted",
         pytorch: Some(
-            "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. You can pass \
-             `enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to sidestep this requirement if you do \
-             not need ONNX exportability.",
+            "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. \
+             You can pass `enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to \
+             sidestep this requirement if you do not need ONNX exportability.",
         ),
         lengths: &[1, 6, 2, 4],
         ours: None,

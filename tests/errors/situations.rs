@@ -1,4 +1,4 @@
-//! The table: what is done to which module, and what PyTorch says to it.
+//! The table: a call of a module, and PyTorch's answer.
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -84,7 +84,8 @@ fn constructor_situations(all: &mut Vec<Situation>, kind: Kind) {
         add(&format!("proj_size on {module}"), only_lstm, base().proj_size(2));
         add("proj_size == hidden_size", only_lstm, base().proj_size(5));
     }
-    let range = "dropout should be a number in range [0, 1] representing the probability of an element being zeroed";
+    let range = "dropout should be a number in range [0, 1] representing the probability of an \
+                 element being zeroed";
     add("dropout 1.5", range, base().dropout(1.5));
     add("dropout -0.1", range, base().dropout(-0.1));
     add("num_layers 0", "num_layers must be greater than zero", base().num_layers(0));
@@ -93,8 +94,9 @@ fn constructor_situations(all: &mut Vec<Situation>, kind: Kind) {
     let name = format!("{module} dropout with one layer");
     let call = move || {
         let said = warnings_of(|| Config::new(kind, 3, 5).dropout(0.5).validate())?;
-        let want = "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects \
-                    num_layers greater than 1, but got dropout=0.5 and num_layers=1";
+        let want = "dropout option adds dropout after all but last recurrent layer, so non-zero \
+                    dropout expects num_layers greater than 1, but got dropout=0.5 and \
+                    num_layers=1";
         assert_eq!(said, [want], "{kind}: one warning, in PyTorch's words");
         let input = seeded::tensor(1, &INPUT, 1.0);
         let with = rnn(&Config::new(kind, 3, 5).dropout(0.5))?.forward(&input, None)?;
@@ -140,7 +142,8 @@ fn forward_situations(all: &mut Vec<Situation>, kind: Kind) {
     let rank = |input: &str, want: usize, got: usize| {
         if lstm {
             format!(
-                "For {input} input, hx and cx should also be {want}-D but got ({got}-D, {got}-D) tensors"
+                "For {input} input, hx and cx should also be {want}-D but got ({got}-D, {got}-D) \
+                 tensors"
             )
         } else {
             format!("For {input} input, hx should also be {want}-D but got {got}-D tensor")
@@ -183,10 +186,12 @@ fn dtype_situations(all: &mut Vec<Situation>, kind: Kind) {
         all.push(Situation {
             name: format!("{} {what}", kind.module()),
             refused: Some(format!(
-                "RNN input dtype (torch.{torch}) does not match weight dtype (torch.float32). Convert input: \
-                 input.to(torch.float32), or convert model: model.to(torch.{torch})"
+                "RNN input dtype (torch.{torch}) does not match weight dtype (torch.float32). \
+                 Convert input: input.to(torch.float32), or convert model: model.to(torch.{torch})"
             )),
-            call: Box::new(move || StateDict::parse("in memory", file.clone())?.input("input").map(drop)),
+            call: Box::new(move || {
+                StateDict::parse("in memory", file.clone())?.input("input").map(drop)
+            }),
         });
     }
 }

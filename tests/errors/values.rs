@@ -1,4 +1,4 @@
-//! Values that are no numbers, or hardly: PyTorch computes with them like with any other.
+//! NaN, infinities and very large values: PyTorch computes with them, and so does this crate.
 
 use wgpu_rnn::internals::reference;
 use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, Tensor};
@@ -7,7 +7,8 @@ use crate::bits::assert_same;
 use crate::seeded;
 use crate::situations::{INPUT, rnn, two_layers};
 
-/// An input of `value` everywhere gives outputs that `are` so, and the oracle's: NaN, too, exactly where it has NaN.
+/// An input of `value` everywhere gives outputs for which `are` holds, and the reference's values:
+/// NaN exactly where the reference has NaN.
 pub fn same_as_the_definition(kind: Kind, value: f32, are: fn(f32) -> bool) -> Result<(), Error> {
     let config = two_layers(kind);
     let params = Params::init(&config, 0)?;

@@ -1,4 +1,4 @@
-//! Listening to what the crate logs.
+//! The warnings that the crate logs.
 
 use std::cell::RefCell;
 use std::sync::Once;

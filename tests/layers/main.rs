@@ -108,7 +108,7 @@ fn a_wrong_arrow_is_refused() {
         "/// [`Plan`](crate::plan::Plan)\npub struct Dims;",
         "const TEXT: &str = \"use crate::plan::Plan; \\\" crate::plan\";",
         "const TEXT: &str = r#\"\"use crate::plan::Plan;\"#;",
-        "#[cfg(test)]\nmod tests { use crate::plan::Plan; fn f() { if true { crate::plan::g() } } }",
+        "#[cfg(test)]\nmod tests { use crate::plan::Plan; fn f() { { crate::plan::g() } } }",
         "#[cfg(test)]\nuse crate::plan::Plan;",
         "#[cfg(test)]\nfn f() { crate::plan::g() }",
         "use super::table::Table;",

@@ -83,7 +83,8 @@ impl Crate {
         found
     }
 
-    /// The modules that a path goes through; its item is in the last one, which may hand it on from none.
+    /// The modules that a path goes through; its item is in the last one, which may hand it on from
+    /// none.
     pub fn resolve(&self, path: &[String]) -> Vec<Place> {
         self.follow(path, 0)
     }

@@ -1,5 +1,6 @@
-//! Plans, made without a device, for sizes that no test could run: every buffer inside the limits, every step of every
-//! unit exactly once, every value read after it was written. What cannot be planned is refused by the limit's name.
+//! Plans without a device, for sizes that no test can run: every buffer is inside the limits, every
+//! unit has each step exactly once, every value is written before it is read. An error names the
+//! limit that forbids a plan.
 
 mod language_model;
 mod soundness;

@@ -1,4 +1,4 @@
-//! Networks simple enough to be solved.
+//! Networks with a solution in closed form.
 
 use wgpu_rnn::internals::params::expected_parameters;
 use wgpu_rnn::internals::params::random::Mt19937;
@@ -8,7 +8,8 @@ use crate::bits::assert_same_tensor;
 use crate::case::{Case, cases, check, forward};
 use crate::parameters::in_order;
 
-/// With no weights but biases every step is the same: gates are constant, and the state a geometric series.
+/// With biases alone every step is the same: gates are constant, and the state is a geometric
+/// series.
 #[test]
 fn without_weights_the_state_is_a_geometric_series() {
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
@@ -96,7 +97,8 @@ fn without_weights_the_state_is_a_geometric_series() {
     });
 }
 
-/// Without biases either, gates are exactly one half, and halving is exact: h for a GRU, c for an LSTM.
+/// Without weights and biases every gate is one half, and halving is exact: h for a GRU, c for an
+/// LSTM.
 #[test]
 fn without_any_parameters_the_state_halves_exactly() {
     check(cases(), |case| {

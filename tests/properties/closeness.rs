@@ -15,11 +15,12 @@ struct Reference {
     tolerance: f64,
 }
 
-/// What the oracle makes of a case, time first.
+/// The reference's results for a case, time first.
 ///
-/// A sum of K products in f32 is the exact sum of operands that are each off by a few ulp, √K being typical. So the
-/// tolerance is 16 times what a random ulp in every operand does to the outputs, which grows where a network amplifies
-/// its errors; it is never less than 2e-6 of the largest value, about 32 ulp of 1.
+/// A sum of K products in f32 is the exact sum of operands that are each off by a few ulp, √K being
+/// typical. So the tolerance is 16 times the change of the outputs that a random ulp in every
+/// operand causes; it grows where a network amplifies errors. It is never less than 2e-6 of the
+/// largest value, about 32 ulp of 1.
 fn references(case: &Case) -> Vec<Reference> {
     let case = case.with(|config| config.batch_first(false));
     let (params, input, state) = (case.params(), case.input(), case.initial());

@@ -1,4 +1,4 @@
-//! Lowered limits change how the work is cut, not what comes out.
+//! Lowered limits change how the work is cut, and no result.
 
 use std::cell::Cell;
 
@@ -17,7 +17,7 @@ fn lowered(limits: &[(&str, u64)]) -> Device {
     Device::cpu_with(&options).expect("limits below those of the host")
 }
 
-/// Whatever the limits cut up, time, units or rows, the results are those of the whole; or a limit is named.
+/// Time, units or rows in pieces give the results of the whole; or the error names a limit.
 #[test]
 fn lowered_limits_change_nothing_but_how_the_work_is_cut() {
     let limits = (8..15_u32, 13..20_u32, any::<bool>()).prop_map(|(binding, budget, cap)| {
@@ -69,7 +69,8 @@ fn segments_shards_and_passes_change_no_bit() {
         let state_size = config.state_size();
         let case = Case { config, seq_len: 23, batch: 24, gain: 1.0, state: true, seed: 11 };
         let (params, want) = (case.params(), case.forward());
-        // Runs under one lowered limit, compares, and returns segments, shards of the second layer and passes.
+        // Runs under one lowered limit and compares. Returns segments, shards of the second layer
+        // and passes.
         let cuts = |name: &str, value: u64| {
             let rnn = Rnn::new(&lowered(&[(name, value)]), &params).expect("the weights fit");
             let got = rnn.forward(&case.input(), case.initial().as_ref()).expect("the work fits");

@@ -1,10 +1,11 @@
-//! What holds for every network and input, on the CPU device.
+//! Properties of every network and input, on the CPU device.
 //!
-//! Some results must be equal to the last bit, others only as close as f32 allows; which, depends on whether the sums
-//! run in the same order. That of a matrix product depends on the number of terms alone; activations and cells work
-//! element by element.
+//! Some results must be equal to the last bit, others as close as f32 allows. Sums in the same
+//! order give the same bits. The order in a matrix product depends on the number of terms alone;
+//! activations and cells work element by element.
 //!
-//! The cases are the same on each run. `PROPTEST_RNG_SEED` chooses others, `PROPTEST_CASES` how many.
+//! The cases are the same on each run. `PROPTEST_RNG_SEED` chooses others, and `PROPTEST_CASES`
+//! their number.
 
 #[path = "../common/bits.rs"]
 mod bits;
@@ -80,7 +81,8 @@ fn an_unbatched_sequence_is_a_batch_of_one() {
     });
 }
 
-/// Both directions are the forward one, once over the sequence and once, with the reverse weights, over its reversal.
+/// A bidirectional network is the forward one twice: over the sequence, and over its reversal with
+/// the reverse weights.
 #[test]
 fn a_bidirectional_layer_is_two_layers_side_by_side() {
     check(cases(), |case| {
@@ -140,7 +142,8 @@ fn a_stack_is_its_layers_one_after_the_other() {
         let h = joined(&states.iter().map(|state| state.h.clone()).collect::<Vec<_>>());
         let c: Option<Vec<Tensor>> = states.into_iter().map(|state| state.c).collect();
         let got = (x, State { h, c: c.map(|c| joined(&c)) });
-        // Inside a stack the two directions' features are padded to quads each, in a layer's input both together.
+        // Inside a stack each direction's features are padded to quads; in a layer's input both are
+        // padded together.
         let same_padding =
             directions == 1 || case.config.state_size() % 4 == 0 || case.config.num_layers == 1;
         if same_padding {
@@ -153,7 +156,8 @@ fn a_stack_is_its_layers_one_after_the_other() {
     assert!(exact.get() > 20, "bits were compared in {} cases", exact.get());
 }
 
-/// Rows know nothing of each other: in another order, with other neighbours or without some, each gives the same.
+/// Rows are independent: in another order, with other rows or without some, each gives the same
+/// result.
 #[test]
 fn a_row_does_not_depend_on_the_others() {
     let index = any::<prop::sample::Index>;
@@ -191,7 +195,8 @@ fn calls_do_not_depend_on_the_calls_before() {
         |(case, calls)| {
             let rnn = Rnn::new(&Device::cpu(), &case.params()).expect("a small network");
             for (i, (seq_len, batch, state)) in calls.into_iter().enumerate() {
-                // Every other call is of the case's own sizes, so that a plan is met again after others.
+                // Every other call has the case's sizes, so that a kept plan serves again after
+                // others.
                 let own = Case { seed: case.seed.wrapping_add(i as u64), ..case.clone() };
                 let call = if i % 2 == 0 { own } else { Case { seq_len, batch, state, ..own } };
                 let got =
