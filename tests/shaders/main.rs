@@ -1,9 +1,10 @@
-//! The WGSL against the kernel table, the host's structs and every shading language that it is translated to.
+//! The WGSL against the kernel table, the host's structs and every shading language that wgpu
+//! translates it to.
 //!
-//! No GPU is needed. Every rule is a function that says what is wrong with a kernel; the rule's test applies it to the
-//! whole table, and its neighbour applies it to kernels that were broken on purpose and must be refused, with the
-//! reason. wgpu and naga check little of this: an override escapes the limits, a barrier may stand in a branch, and a
-//! member of a struct may be anywhere.
+//! No GPU is needed. A function states each rule and reports how a kernel breaks it. One test
+//! applies the rule to the whole table; the next applies it to kernels that are broken on purpose,
+//! and wants the refusal with its reason. wgpu and naga check little of this: an override escapes
+//! the limits, a barrier may stand in a branch, and a member of a struct may be anywhere.
 
 mod barriers;
 mod bindings;
