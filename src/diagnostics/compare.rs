@@ -1,19 +1,21 @@
-//! Comparing two sets of numbers, so that a difference is found, measured and located.
+//! Comparison of tensors with expected values: counts mismatches and locates the worst element.
 
-/// How far two numbers may be apart: `|got − want| <= atol + rtol·|want|`.
+/// The largest accepted difference: `|got − want| <= atol + rtol·|want|`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerance {
-    /// Absolute.
+    /// The absolute part.
     pub atol: f64,
-    /// Relative to the wanted value.
+    /// The part relative to the expected value.
     pub rtol: f64,
 }
 
 impl Tolerance {
-    /// `torch.testing.assert_close`'s for f32: atol 1e-5, rtol 1.3e-6.
+    /// The tolerance of `torch.testing.assert_close` for f32: atol 1e-5, rtol 1.3e-6.
     pub const F32: Self = Self { atol: 1e-5, rtol: 1.3e-6 };
 
-    /// Whether `got` is close enough. NaN agrees only with NaN, an infinity only with itself.
+    /// Whether `got` is within the tolerance.
+    ///
+    /// NaN agrees only with NaN, an infinity only with itself.
     pub fn accepts(&self, got: f64, want: f64) -> bool {
         if want.is_nan() || want.is_infinite() || !got.is_finite() {
             return got == want || (got.is_nan() && want.is_nan());
@@ -22,45 +24,47 @@ impl Tolerance {
     }
 }
 
-/// The element that is furthest off.
+/// The element with the largest difference in proportion to its tolerance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Worst {
-    /// Which tensor.
+    /// The name of the tensor.
     pub tensor: String,
-    /// Its index along each axis.
+    /// The index along each axis.
     pub index: Vec<usize>,
-    /// The value found there.
+    /// The value of the element.
     pub got: f64,
-    /// The value wanted there.
+    /// The expected value.
     pub want: f64,
 }
 
-/// The result of comparing tensors, added up over all of them.
+/// The result of comparing one or more tensors, summed over all of them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Comparison {
-    /// Elements compared.
+    /// The number of compared elements.
     pub count: usize,
-    /// Elements out of tolerance.
+    /// The number of elements out of tolerance.
     pub mismatches: usize,
-    /// The largest `|got − want|`; infinite where one of the two is not finite and they differ.
+    /// The largest `|got − want|`; infinite if the values differ and one is not finite.
     pub max_abs: f64,
-    /// The largest `|got − want| / |want|`, over the elements that differ and whose wanted value is not 0.
+    /// The largest `|got − want| / |want|`, over elements whose expected value is not 0.
     pub max_rel: f64,
-    /// Where the difference is largest in proportion to what is allowed. `None` when everything is equal.
+    /// The worst element; `None` if all elements are equal.
     pub worst: Option<Worst>,
-    /// That proportion: above 1 means out of tolerance.
+    /// The difference of the worst element divided by its tolerance: above 1 is out of tolerance.
     pub worst_ratio: f64,
-    /// What makes a comparison element by element impossible, such as different shapes.
+    /// The reason why elements cannot be compared, such as different shapes.
     pub structural: Option<String>,
 }
 
 impl Comparison {
-    /// Whether everything agrees, and there was something to compare or nothing to expect.
+    /// Whether all shapes and all elements agree.
     pub fn agrees(&self) -> bool {
         self.mismatches == 0 && self.structural.is_none()
     }
 
-    /// Compares a tensor and adds it to what was compared before.
+    /// Compares the elements of a tensor and adds the result.
+    ///
+    /// `got` and `want` are in row-major order of `shape`.
     pub fn add(
         &mut self,
         tensor: &str,
@@ -109,7 +113,7 @@ impl Comparison {
         }
     }
 
-    /// Compares two shapes, then the values.
+    /// Compares the shape of a tensor, then its elements, and adds the result.
     pub fn add_tensor(
         &mut self,
         tensor: &str,
@@ -126,7 +130,7 @@ impl Comparison {
         }
     }
 
-    /// Adds another comparison's figures to this one's.
+    /// Adds the result of another comparison.
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
         self.mismatches += other.mismatches;
@@ -141,7 +145,7 @@ impl Comparison {
         }
     }
 
-    /// One line: where it is worst and by how much.
+    /// Describes the result in one line: counts, largest differences, worst element.
     pub fn describe(&self) -> String {
         if let Some(structural) = &self.structural {
             return structural.clone();
@@ -149,7 +153,8 @@ impl Comparison {
         match &self.worst {
             None => format!("{} elements, all equal", self.count),
             Some(worst) => format!(
-                "{} of {} elements out of tolerance, max abs {:.3e}, max rel {:.3e}, worst {}{:?}: got {}, want {}",
+                "{} of {} elements out of tolerance, max abs {:.3e}, max rel {:.3e}, \
+                 worst {}{:?}: got {}, want {}",
                 self.mismatches,
                 self.count,
                 self.max_abs,
@@ -163,7 +168,7 @@ impl Comparison {
     }
 }
 
-/// The index along each axis of a row-major offset.
+/// Converts a row-major offset in `shape` to an index along each axis.
 pub fn unravel(mut offset: usize, shape: &[usize]) -> Vec<usize> {
     let mut index: Vec<usize> = shape
         .iter()
@@ -189,20 +194,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_found() {
+    fn differences_are_found() {
         let cases: [(&str, Vec<f32>, Vec<f64>); 8] = [
             ("a value just out of tolerance", vec![1.0, 2.000_02], vec![1.0, 2.0]),
-            ("NaN where a number is wanted", vec![f32::NAN], vec![1.0]),
-            ("a number where NaN is wanted", vec![1.0], vec![f64::NAN]),
+            ("NaN instead of a number", vec![f32::NAN], vec![1.0]),
+            ("a number instead of NaN", vec![1.0], vec![f64::NAN]),
             ("an infinity of the other sign", vec![f32::INFINITY], vec![f64::NEG_INFINITY]),
             (
-                "an infinity where the largest number is wanted",
+                "an infinity instead of the largest number",
                 vec![f32::INFINITY],
                 vec![f64::from(f32::MAX)],
             ),
-            ("a number where an infinity is wanted", vec![f32::MAX], vec![f64::INFINITY]),
+            ("a number instead of an infinity", vec![f32::MAX], vec![f64::INFINITY]),
             ("a shorter buffer", vec![1.0], vec![1.0, 1.0]),
-            ("zeros where values are wanted", vec![0.0; 3], vec![0.5, -0.5, 0.1]),
+            ("zeros instead of values", vec![0.0; 3], vec![0.5, -0.5, 0.1]),
         ];
         for (what, got, want) in cases {
             assert!(!compare(&got, &want).agrees(), "{what} must not agree");
@@ -210,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_right_is_accepted() {
+    fn equal_and_close_values_agree() {
         for (got, want) in [
             (vec![1.0, 2.000_01], vec![1.0, 2.0]),
             (vec![f32::NAN, f32::INFINITY], vec![f64::NAN, f64::INFINITY]),

@@ -1,25 +1,24 @@
-//! Keeping calibrations in the user's cache folder.
+//! The cache folder for calibrations: one JSON file for each device and driver.
 
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 
-use crate::perf::calibration::{Calibration, DeviceId};
-
 use crate::error::{Error, Result};
 use crate::fs;
+use crate::perf::calibration::{Calibration, DeviceId};
 
-/// What a file says it is. Another meaning of a field would be another number.
+/// The format of a file. The number changes with the meaning of a field.
 const FORMAT: &str = "wgpu-rnn calibration 3";
 
-/// What every version's files have.
+/// The field that the files of all versions have.
 #[derive(Deserialize)]
 struct Format {
     format: String,
 }
 
-/// A file of the cache.
+/// The content of a file.
 #[derive(Serialize, Deserialize)]
 struct File {
     format: String,
@@ -27,7 +26,9 @@ struct File {
     calibration: Calibration,
 }
 
-/// Where calibrations are kept: `WGPU_RNN_CACHE`, or `wgpu-rnn` in the user's cache folder; `None` where there is none.
+/// Returns the cache folder: `WGPU_RNN_CACHE`, or `wgpu-rnn` in the cache folder of the user.
+///
+/// `None` if the user has no cache folder.
 pub fn folder() -> Option<PathBuf> {
     if let Some(folder) = std::env::var_os("WGPU_RNN_CACHE").filter(|folder| !folder.is_empty()) {
         return Some(folder.into());
@@ -36,18 +37,19 @@ pub fn folder() -> Option<PathBuf> {
 }
 
 impl Calibration {
-    /// What was measured of a device, if that is in the cache.
+    /// Reads the calibration of a device from the cache folder; `None` if there is none.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::File`] for a file that is there and cannot be used.
+    /// [`Error::Io`] if the file cannot be read; [`Error::File`] if its content is not a plausible
+    /// calibration of this device.
     pub fn find(device: &DeviceId) -> Result<Option<Self>> {
         folder().map_or(Ok(None), |folder| Self::find_in(&folder, device))
     }
 
-    /// As [`find`](Self::find), in another folder.
+    /// Reads the calibration of a device from `folder`, as [`find`](Self::find) does.
     ///
     /// # Errors
-    /// As [`find`](Self::find).
+    /// The errors of [`find`](Self::find).
     pub fn find_in(folder: &Path, device: &DeviceId) -> Result<Option<Self>> {
         let path = folder.join(file_name(device));
         let text = match std::fs::read_to_string(&path) {
@@ -56,10 +58,10 @@ impl Calibration {
             Err(source) => return Err(Error::Io { path, source }),
         };
         let refuse = |what: String| {
-            let message = format!("{what}; ignored, `wgpu-rnn calibrate` writes it anew");
+            let message = format!("{what}; ignored, `wgpu-rnn calibrate` replaces it");
             Err(Error::File { path: path.clone(), message })
         };
-        // First of all, since those of other versions have other figures.
+        // The format comes first: other versions have other fields.
         if let Ok(Format { format }) = serde_json::from_str(&text)
             && format != FORMAT
         {
@@ -70,26 +72,28 @@ impl Calibration {
             Err(error) => return refuse(format!("not a calibration: {error}")),
         };
         if calibration.id() != *device {
-            return refuse(format!("it is of {}, not of {}", calibration.id(), device));
+            return refuse(format!("it describes {}, not {}", calibration.id(), device));
         }
         if !calibration.is_plausible() {
-            return refuse("a figure in it cannot be".to_owned());
+            return refuse("a figure is not plausible".to_owned());
         }
         Ok(Some(calibration))
     }
 
-    /// Keeps it in the cache, and says where; `None` where there is no cache folder.
+    /// Writes the calibration to the cache folder and returns the path of the file.
+    ///
+    /// `None` if the user has no cache folder.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be written.
+    /// [`Error::Io`] if the file cannot be written.
     pub fn save(&self) -> Result<Option<PathBuf>> {
         folder().map(|folder| self.save_in(&folder)).transpose()
     }
 
-    /// As [`save`](Self::save), in another folder.
+    /// Writes the calibration to `folder`, as [`save`](Self::save) does.
     ///
     /// # Errors
-    /// As [`save`](Self::save).
+    /// The errors of [`save`](Self::save).
     pub fn save_in(&self, folder: &Path) -> Result<PathBuf> {
         let path = folder.join(file_name(&self.id()));
         std::fs::create_dir_all(folder)
@@ -102,11 +106,11 @@ impl Calibration {
     }
 }
 
-/// The name of a device's file: readable, and different where any part of the identity is.
+/// Returns the file name of a device: a readable part, and a hash of the whole identity.
 fn file_name(id: &DeviceId) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let readable: String = id.device.chars().map(plain).take(40).collect();
-    // FNV-1a does not change from release to release; the standard library's hashes may.
+    // FNV-1a is stable. Hashes of the standard library can change with its version.
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     let hash = id.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, step);
     format!("{readable}-{hash:016x}.json")
@@ -118,7 +122,7 @@ mod tests {
     use crate::{Device, Error};
 
     #[test]
-    fn what_is_saved_is_found() {
+    fn a_saved_calibration_is_found() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let device = Device::cpu().id();
         assert_eq!(Calibration::find_in(folder.path(), &device).expect("an empty folder"), None);
@@ -135,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_cannot_be_used_are_told() {
+    fn unusable_files_are_errors_with_a_reason() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let device = Device::cpu().id();
         let path = Calibration::typical_of(None)
@@ -151,8 +155,8 @@ mod tests {
                 "{\"format\": \"wgpu-rnn calibration 1\"}".to_owned(),
                 "expected 'wgpu-rnn calibration 3'",
             ),
-            (good.replace("\"device\": \"cpu\"", "\"device\": \"Voodoo\""), "it is of Voodoo"),
-            (good.replace("\"gflops\": ", "\"gflops\": -"), "cannot be"),
+            (good.replace("\"device\": \"cpu\"", "\"device\": \"Voodoo\""), "it describes Voodoo"),
+            (good.replace("\"gflops\": ", "\"gflops\": -"), "not plausible"),
             (good.replace("\"dispatch_us\"", "\"dispatch\""), "missing field `dispatch_us`"),
         ];
         for (text, reason) in wrong {

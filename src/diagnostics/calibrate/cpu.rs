@@ -1,4 +1,4 @@
-//! Measuring the CPU: the matrix product of its engine, and a call of a twin.
+//! CPU probes: the matrix product of the engine, and the call of a twin.
 
 use std::sync::Arc;
 
@@ -13,19 +13,20 @@ use crate::kernel::{Family, Kernel, Overrides};
 use crate::perf::calibration::{Bandwidth, Calibration};
 use crate::plan::recording::{Axis, BufferSpec, Command, Dispatch, Place, Recording, Role};
 
-/// Features of the products.
+/// The inner size of the matrix products.
 const FEATURES: usize = 1024;
 
-/// Rows and columns of the product that measures arithmetic: weights that stay in a core's cache, and rows that use each
-/// of them often.
+/// Rows and columns of the product that measures arithmetic.
+///
+/// The weights fit in the cache of a core, and many rows use each weight.
 const SQUARE: (usize, usize) = (256, 256);
 
 pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> Result<Calibration> {
     let sizes: Vec<usize> = (0..7).map(|i| 64 << (10 + 2 * i)).collect();
-    let of = |at: usize| at as f64 / (sizes.len() + 2 + recurrence::PARTS) as f64;
-    progress(of(0), "calls");
+    let share = |at: usize| at as f64 / (sizes.len() + 2 + recurrence::PARTS) as f64;
+    progress(share(0), "calls");
     let dispatch_us = calls()?;
-    progress(of(1), "arithmetic");
+    progress(share(1), "arithmetic");
     let values =
         |count: usize| -> Vec<f32> { (0..count).map(|i| (i % 61) as f32 / 61.0 - 0.5).collect() };
     let x = values(SQUARE.0 * FEATURES);
@@ -54,7 +55,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
         .map_err(|error| Error::Argument(format!("no thread to measure with: {error}")))?;
     let mut bandwidth = Vec::with_capacity(sizes.len());
     for (at, &bytes) in sizes.iter().enumerate() {
-        progress(of(at + 2), &format!("reading {} KiB", bytes >> 10));
+        progress(share(at + 2), &format!("reading {} KiB", bytes >> 10));
         let columns = bytes / 4 / FEATURES;
         let weights = packed(columns);
         let weights = (columns, &weights);
@@ -70,7 +71,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
     let mut at = sizes.len() + 2;
     let recurrence::Measured { rates, walk_us } =
         recurrence::measure(device, dispatch_us, |what| {
-            progress(of(at), what);
+            progress(share(at), what);
             at += 1;
         })?;
     Ok(Calibration {
@@ -83,7 +84,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
     })
 }
 
-/// What the engine takes to call a twin.
+/// Returns the time that the engine takes to call a twin, in microseconds.
 fn calls() -> Result<f64> {
     let mut recording = Recording::default();
     let mut buffer = |label: &str| {

@@ -1,7 +1,7 @@
-//! What a device is capable of, measured: the constants of [`model`](crate::perf::roofline).
+//! Calibration: measures the constants of the [roofline](crate::perf::roofline) on a device.
 //!
-//! [`measure`] takes a few seconds. Its result is kept in the user's cache folder by device and driver, and [`Calibration::load`]
-//! finds it there; a device that was never measured gets the figures of its type.
+//! [`measure`] takes a few seconds. [`Calibration::save`] keeps the result in a cache folder, by
+//! device and driver; [`Calibration::find`] reads it.
 
 mod cache;
 mod cpu;
@@ -16,14 +16,16 @@ use crate::engine::device::{Device, Engine};
 use crate::error::{Error, Result};
 use crate::perf::calibration::Calibration;
 
-/// Measures a device. `progress` is told how much is done (of 1) and what is measured next.
+/// Measures a device.
 ///
-/// A device that was opened with [`timestamps`](crate::engine::device::OpenOptions::timestamps) is measured by its own clock if
-/// it has one, else by the time that batches long enough take.
+/// `progress` receives the completed share, from 0 to 1, and the name of the next probe. The
+/// device's clock gives the times if the device was opened with
+/// [`timestamps`](crate::engine::device::OpenOptions::timestamps) and has a clock. Otherwise the
+/// wall time of long batches does.
 ///
 /// # Errors
-/// The errors of the device; [`Error::Gpu`] when dispatches do not see what those before them wrote, or when a figure
-/// is none that a device can have.
+/// The errors of the device; [`Error::Gpu`] if a dispatch misses the writes of an earlier one, or
+/// if a figure is not plausible.
 pub fn measure(device: &Device, mut progress: impl FnMut(f64, &str)) -> Result<Calibration> {
     let calibration = match device.engine() {
         Engine::Cpu => cpu::measure(device, &mut progress)?,
@@ -33,19 +35,21 @@ pub fn measure(device: &Device, mut progress: impl FnMut(f64, &str)) -> Result<C
         return Ok(calibration);
     }
     let message = format!(
-        "measured what cannot be, perhaps because the machine is very busy: {calibration:?}"
+        "the figures are not plausible, perhaps because the machine is busy: {calibration:?}"
     );
     Err(Error::Gpu { adapter: device.to_string(), message })
 }
 
-/// What a batch should take, so that its beginning and end matter little.
+/// The time of a long batch, in microseconds: its start and end are negligible.
 const TARGET_US: f64 = 20_000.0;
 
-/// Runs of which the shortest counts: whatever disturbs makes a run longer, never shorter.
+/// The number of runs. The shortest counts, because a disturbance only makes a run longer.
 const RUNS: usize = 5;
 
-/// The time of one piece of work: `run` does `n` pieces and says what that took, in microseconds. So many are done that
-/// it takes a while, and a fourth of them, so that what a run takes beside its pieces cancels out.
+/// Returns the time of one piece of work, in microseconds.
+///
+/// `run(n)` does `n` pieces and returns the time. `n` grows from `first` to a long batch, at most
+/// to `most`. The time of n/4 pieces is subtracted, so that the fixed cost of a run cancels out.
 fn slope(first: u64, most: u64, mut run: impl FnMut(u64) -> Result<f64>) -> Result<f64> {
     let mut n = first.min(most);
     loop {
@@ -62,7 +66,7 @@ fn slope(first: u64, most: u64, mut run: impl FnMut(u64) -> Result<f64>) -> Resu
         few = few.min(run(fewer)?);
         many = many.min(run(n)?);
     }
-    // Where the difference drowns in noise, the whole is an upper bound.
+    // If noise hides the difference, the mean time of a piece is an upper bound.
     let difference = (many - few) / (n - fewer).max(1) as f64;
     Ok(if difference > 0.0 && n > fewer { difference } else { many / n as f64 })
 }
@@ -71,7 +75,7 @@ fn microseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// What `work` takes, in microseconds, and what it gives.
+/// Returns the time of `work`, in microseconds, and its result.
 fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
     let start = Instant::now();
     let value = work();
@@ -83,18 +87,18 @@ mod tests {
     use super::slope;
 
     #[test]
-    fn a_slope_is_free_of_what_every_run_takes() {
-        for (each, around) in [(5.0, 0.0), (5.0, 1_000.0), (0.01, 300.0), (30_000.0, 10.0)] {
-            let got = slope(1, 1 << 40, |n| Ok(around + each * n as f64)).expect("nothing fails");
+    fn a_slope_excludes_the_fixed_cost_of_a_run() {
+        for (each, fixed) in [(5.0, 0.0), (5.0, 1_000.0), (0.01, 300.0), (30_000.0, 10.0)] {
+            let got = slope(1, 1 << 40, |n| Ok(fixed + each * n as f64)).expect("nothing fails");
             assert!(
                 (got / each - 1.0).abs() < 1e-6,
-                "{each} µs each and {around} µs around: got {got}"
+                "{each} µs each and {fixed} µs fixed: got {got}"
             );
         }
     }
 
     #[test]
-    fn no_more_work_is_done_than_allowed() {
+    fn a_run_does_at_most_the_allowed_work() {
         let mut most = 0;
         let got = slope(100, 4096, |n| {
             most = most.max(n);
@@ -103,12 +107,12 @@ mod tests {
         assert_eq!(most, 4096);
         assert!((got.expect("nothing fails") - 1e-6).abs() < 1e-12);
         let got = slope(1, 1, |_| Ok(7.0)).expect("nothing fails");
-        assert_eq!(got, 7.0, "one piece is all there may be");
+        assert_eq!(got, 7.0, "a single piece is allowed");
     }
 
     #[test]
-    fn time_that_does_not_grow_is_shared_out() {
+    fn without_growth_the_mean_is_an_upper_bound() {
         let got = slope(8, 8, |_| Ok(40.0)).expect("nothing fails");
-        assert_eq!(got, 5.0, "an upper bound, and no zero or negative time");
+        assert_eq!(got, 5.0, "an upper bound, not zero or negative");
     }
 }
