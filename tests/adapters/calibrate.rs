@@ -2,7 +2,7 @@
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::internals::diagnostics::bench::{Options, Outcome, Prepared, Shape};
+use wgpu_rnn::internals::diagnostics::bench::{Attempt, Options, Shape, Workload};
 use wgpu_rnn::internals::diagnostics::calibrate::measure;
 use wgpu_rnn::internals::kernel::families::{
     BANDWIDTH_BLOCK_TILES as BLOCK_TILES, BANDWIDTH_TILE_QUADS as TILE_QUADS,
@@ -65,8 +65,8 @@ pub fn rows(target: &Target) -> Result<(), Failed> {
     let module = RnnOptions::default().schedule(Schedule::Step);
     let options = Options { repetitions: 3, module, ..Options::default() };
     let outcome =
-        Prepared::new(&shape, WeightType::F32)?.measure(&device, &calibration, &options)?;
-    let Outcome::Measured(row) = outcome else { return Err(Failed::from(format!("{outcome:?}"))) };
+        Workload::new(&shape, WeightType::F32)?.measure(&device, &calibration, &options)?;
+    let Attempt::Measured(row) = outcome else { return Err(Failed::from(format!("{outcome:?}"))) };
     ensure(row.agrees == Some(true) && row.compared_steps == 6, format!("{row:?}"))?;
     // Two projections and six steps of each layer.
     ensure(row.dispatches == 2 + 2 * 6, format!("{row:?}"))?;
@@ -76,18 +76,18 @@ pub fn rows(target: &Target) -> Result<(), Failed> {
     // The weights are such that f16 holds them, so that its results are as close.
     let half =
         Options { module: options.module.clone().weights(WeightType::F16), ..options.clone() };
-    let outcome = Prepared::new(&shape, WeightType::F16)?.measure(&device, &calibration, &half)?;
-    let Outcome::Measured(stored) = outcome else {
+    let outcome = Workload::new(&shape, WeightType::F16)?.measure(&device, &calibration, &half)?;
+    let Attempt::Measured(stored) = outcome else {
         return Err(Failed::from(format!("{outcome:?}")));
     };
     ensure(stored.agrees == Some(true) && stored.dtype == "f16", format!("{stored:?}"))?;
     // Without timestamps there is no time of the device's own, and the numbers are the same.
-    let outcome = Prepared::new(&shape, WeightType::F32)?.measure(
+    let outcome = Workload::new(&shape, WeightType::F32)?.measure(
         &target.device()?,
         &calibration,
         &options,
     )?;
-    let Outcome::Measured(plain) = outcome else {
+    let Attempt::Measured(plain) = outcome else {
         return Err(Failed::from(format!("{outcome:?}")));
     };
     ensure(

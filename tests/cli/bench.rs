@@ -45,7 +45,7 @@ fn json_has_the_keys_of_the_contract() {
     let ran = with_cache(&folder, &[&TINY[..], &["--json", &json]].concat())
         .ended(0)
         .says(&["cpu", "gru T=4 B=2"]);
-    assert!(ran.stderr.contains("no floors for cpu"), "it was never measured: {}", ran.told());
+    assert!(ran.stderr.contains("no roofline for cpu"), "it was never measured: {}", ran.told());
     let report = report(&json);
     assert_keys(
         "the report",
@@ -92,7 +92,7 @@ fn json_has_the_keys_of_the_contract() {
 }
 
 #[test]
-fn calibrating_gives_floors() {
+fn calibrating_gives_a_roofline() {
     let folder = Folder::new();
     let ran = with_cache(&folder, &["calibrate", "--device", "cpu", "--json"]).ended(0);
     let calibration = &ran.json()["calibrations"][0];
@@ -117,7 +117,7 @@ fn calibrating_gives_floors() {
         "dispatches",
         "schedule step: ",
     ]);
-    assert!(!ran.stderr.contains("no floors"), "{}", ran.told());
+    assert!(!ran.stderr.contains("no roofline"), "{}", ran.told());
     let row = &report(&json)["rows"][0];
     assert!(row["floor_us_per_step"].as_f64().is_some_and(|x| x > 0.0), "{row:#}");
     assert!(
@@ -175,8 +175,9 @@ fn peers_of_the_same_shape_are_compared() {
     let ran =
         with_cache(&folder, &[&TINY[..], &["--json", &json, "--with", &peers]].concat()).ended(0);
     ran.says(&[
-        "faster than slow <system> on elsewhere & here (wall)",
-        "faster than slow <system> on elsewhere & here, geometric mean of 1 (wall)",
+        "slow <system> on elsewhere & here takes ",
+        " × as long (wall)",
+        " × as long, geometric mean of 1 (wall)",
     ]);
     let report = report(&json);
     assert_eq!(report["peers"].as_array().map(Vec::len), Some(5), "all rows are kept: {report:#}");

@@ -204,7 +204,7 @@ fn what_cannot_be_written_is_refused_and_named() {
     with(&[]).refused(&[FIXTURE, "the metadata has no vocabulary", "--vocabulary FILE"]);
     with(&["--vocabulary", &folder.path("none.txt")]).refused(&["none.txt"]);
     let few = folder.write("few.txt", "a\nb\nc");
-    with(&["--vocabulary", &few]).refused(&["the model has 23 tokens, but the vocabulary 3"]);
+    with(&["--vocabulary", &few]).refused(&["the model has 23 tokens, but the vocabulary has 3"]);
     let twice = folder.write("twice.txt", "a\nb\na");
     with(&["--vocabulary", &twice]).refused(&["twice.txt", "\"a\" twice, as tokens 0 and 2"]);
     let broken = folder.write("broken.json", "[\"a\", ");

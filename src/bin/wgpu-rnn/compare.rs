@@ -1,5 +1,8 @@
 //! `wgpu-rnn compare`.
 
+use std::path::PathBuf;
+
+use clap::Args;
 use serde::Serialize;
 use wgpu_rnn::device::Selection;
 use wgpu_rnn::internals::diagnostics::compare::{Comparison, Tolerance};
@@ -9,25 +12,64 @@ use wgpu_rnn::internals::reference;
 use wgpu_rnn::{Device, Error, Params, Rnn, RnnOptions, Tensor, WeightType};
 
 use crate::Outcome;
-use crate::args::{CompareArgs, selectors};
+use crate::args::{ModuleArgs, OpenArgs, WeightsArgs, selectors};
 use crate::run::{Input, load};
 use crate::terminal::{BAD, FAINT, GOOD, STRONG, line, print_json};
 
-/// A device's results in the JSON report.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    #[command(flatten)]
+    pub weights: WeightsArgs,
+    /// Read `input`, and optional `lengths`, `h0` and `c0`, from a safetensors file [default: a
+    /// random input]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seq_len", "batch", "seed"])]
+    pub input: Option<PathBuf>,
+    /// Set the time steps of a random input.
+    #[arg(long, default_value_t = 32)]
+    pub seq_len: usize,
+    /// Set the rows of a random input.
+    #[arg(long, default_value_t = 4)]
+    pub batch: usize,
+    /// Set the seed of a random input, uniform in ±1.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Use auto, cpu, all, an index from `devices`, or part of an adapter's name; may be repeated
+    /// [default: auto]
+    #[arg(long = "device", value_name = "DEVICE")]
+    pub devices: Vec<String>,
+    #[command(flatten)]
+    pub module: ModuleArgs,
+    /// Run every dispatch on the GPU and on the CPU from the same inputs, and report each kernel.
+    #[arg(long)]
+    pub lockstep: bool,
+    /// Set the absolute tolerance.
+    #[arg(long, default_value_t = Tolerance::F32.atol)]
+    pub atol: f64,
+    /// Set the relative tolerance.
+    #[arg(long, default_value_t = Tolerance::F32.rtol)]
+    pub rtol: f64,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+/// The results of a device in the JSON report.
 #[derive(Serialize)]
-struct DeviceRow {
+struct DeviceResult {
     device: String,
     agrees: bool,
-    /// In a free run: each result against the definition.
+    /// Each result against the reference, without `--lockstep`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tensors: Vec<TensorRow>,
-    /// In lockstep: each kernel against its twin.
+    tensors: Vec<TensorResult>,
+    /// Each kernel against its twin, with `--lockstep`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     kernels: Vec<KernelReport>,
 }
 
 #[derive(Serialize)]
-struct TensorRow {
+struct TensorResult {
     tensor: &'static str,
     count: usize,
     mismatches: usize,
@@ -36,10 +78,10 @@ struct TensorRow {
     worst: Option<Vec<usize>>,
 }
 
-/// What is compared.
-struct Question {
+/// The network, its input and the tolerance: the same for every device.
+struct Job {
     params: Params,
-    given: Input,
+    input: Input,
     tolerance: Tolerance,
     options: RnnOptions,
 }
@@ -47,7 +89,7 @@ struct Question {
 pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
     let params = load(&args.weights)?;
     let config = params.config();
-    let given = match &args.input {
+    let input = match &args.input {
         Some(path) => Input::open(path)?,
         None => {
             let shape = if config.batch_first {
@@ -68,41 +110,42 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
         }
     };
     let tolerance = Tolerance { atol: args.atol, rtol: args.rtol };
-    let question = Question { params, given, tolerance, options: args.module.options() };
-    // The same for every device, and slower than any of them.
-    let want = if args.lockstep { None } else { Some(question.definition()?) };
-    let mut rows = Vec::new();
-    let choices = Selection::of_all(&selectors(&args.devices))?;
-    let several = choices.len() > 1;
-    for choice in choices {
-        if args.lockstep && several && matches!(choice, Selection::Cpu) {
-            // The CPU's engine is what the others are compared with.
+    let job = Job { params, input, tolerance, options: args.module.options() };
+    // The reference is slow, and the same for every device.
+    let want = if args.lockstep { None } else { Some(job.reference()?) };
+    let mut results = Vec::new();
+    let selections = Selection::of_all(&selectors(&args.devices))?;
+    let several = selections.len() > 1;
+    for selection in selections {
+        if args.lockstep && several && matches!(selection, Selection::Cpu) {
+            // Lockstep compares the other devices with the CPU.
             continue;
         }
-        let device = args.open.open(&choice)?;
-        let row = match &want {
-            None => question.lockstep(&device)?,
-            Some(want) => question.free_run(&device, want)?,
+        let device = args.open.open(&selection)?;
+        let result = match &want {
+            None => job.lockstep(&device)?,
+            Some(want) => job.run(&device, want)?,
         };
         if !args.json {
-            print(&row);
+            print(&result);
         }
-        rows.push(row);
+        results.push(result);
     }
-    let agrees = rows.iter().all(|row| row.agrees);
+    let agrees = results.iter().all(|result| result.agrees);
     if args.json {
-        print_json(&serde_json::json!({ "results": rows }))?;
+        print_json(&serde_json::json!({ "results": results }))?;
     }
     Ok(if agrees { Outcome::Agreed } else { Outcome::Disagreed })
 }
 
-impl Question {
-    fn lockstep(&self, device: &Device) -> Result<DeviceRow, Error> {
-        let Input { input, lengths, state } = &self.given;
+impl Job {
+    /// Compares each kernel of a device with its twin.
+    fn lockstep(&self, device: &Device) -> Result<DeviceResult, Error> {
+        let Input { input, lengths, state } = &self.input;
         let (lengths, state) = (lengths.as_deref(), state.as_ref());
         let reports =
             lockstep(device, &self.params, input, lengths, state, self.tolerance, &self.options)?;
-        Ok(DeviceRow {
+        Ok(DeviceResult {
             device: device.to_string(),
             agrees: reports.iter().all(KernelReport::agrees),
             tensors: Vec::new(),
@@ -110,26 +153,27 @@ impl Question {
         })
     }
 
-    /// Of the module with the weights that a device computes with. Where they are rounded, says what that changes.
-    fn definition(&self) -> Result<reference::Outcome, Error> {
-        let Input { input, lengths, state } = &self.given;
-        let of =
+    /// Runs the f64 reference with the stored weights. A note reports the effect of rounding.
+    fn reference(&self) -> Result<reference::Outcome, Error> {
+        let Input { input, lengths, state } = &self.input;
+        let run =
             |params: &Params| reference::module(params, input, lengths.as_deref(), state.as_ref());
         let weights = self.options.weights;
-        let want = of(&self.params.rounded(weights)?)?;
+        let want = run(&self.params.rounded(weights)?)?;
         if weights != WeightType::F32 {
-            let moved = want.largest_difference(&of(&self.params)?);
+            let moved = want.largest_difference(&run(&self.params)?);
             anstream::eprintln!(
-                "note: rounding the weights to {} moves the results by up to {moved:.1e}",
+                "note: rounding the weights to {} changes the results by up to {moved:.1e}",
                 weights.name()
             );
         }
         Ok(want)
     }
 
-    fn free_run(&self, device: &Device, want: &reference::Outcome) -> Result<DeviceRow, Error> {
+    /// Runs the module on a device and compares its results with the reference.
+    fn run(&self, device: &Device, want: &reference::Outcome) -> Result<DeviceResult, Error> {
         let rnn = Rnn::with_options(device, &self.params, &self.options)?;
-        let (output, state) = self.given.run(&rnn)?;
+        let (output, state) = self.input.run(&rnn)?;
         let mut tensors = Vec::new();
         let mut agrees = true;
         let results = [("output", Some(&output)), ("hn", Some(&state.h)), ("cn", state.c.as_ref())];
@@ -138,7 +182,7 @@ impl Question {
             let mut comparison = Comparison::default();
             comparison.add(name, got.shape(), got.data(), want, self.tolerance);
             agrees &= comparison.agrees();
-            tensors.push(TensorRow {
+            tensors.push(TensorResult {
                 tensor: name,
                 count: comparison.count,
                 mismatches: comparison.mismatches,
@@ -147,14 +191,14 @@ impl Question {
                 worst: comparison.worst.map(|worst| worst.index),
             });
         }
-        Ok(DeviceRow { device: device.to_string(), agrees, tensors, kernels: Vec::new() })
+        Ok(DeviceResult { device: device.to_string(), agrees, tensors, kernels: Vec::new() })
     }
 }
 
-fn print(row: &DeviceRow) {
-    let (colour, word) = if row.agrees { (GOOD, "agrees") } else { (BAD, "disagrees") };
-    line!("{STRONG}{}{STRONG:#}: {colour}{word}{colour:#}", row.device);
-    for t in &row.tensors {
+fn print(result: &DeviceResult) {
+    let (colour, word) = if result.agrees { (GOOD, "agrees") } else { (BAD, "disagrees") };
+    line!("{STRONG}{}{STRONG:#}: {colour}{word}{colour:#}", result.device);
+    for t in &result.tensors {
         let worst =
             t.worst.as_ref().map(|worst| format!(", worst at {worst:?}")).unwrap_or_default();
         line!(
@@ -166,7 +210,7 @@ fn print(row: &DeviceRow) {
             t.max_rel
         );
     }
-    for k in &row.kernels {
+    for k in &result.kernels {
         line!(
             "  {:<10} {} dispatches, {} of {} values out of tolerance, max abs {:.3e}",
             k.kernel,

@@ -1,24 +1,32 @@
 //! `wgpu-rnn devices`.
 
+use clap::Args;
 use serde::Serialize;
 use wgpu_rnn::device::Selection;
 use wgpu_rnn::internals::engine::gpu::{AdapterEntry, adapters};
 use wgpu_rnn::{Error, wgpu};
 
 use crate::Outcome;
-use crate::args::DevicesArgs;
 use crate::terminal::{FAINT, STRONG, line, print_json};
 
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A device in the JSON report.
 #[derive(Serialize)]
-struct Row {
-    /// What `--device` takes.
+struct DeviceEntry {
+    /// The index that `--device` accepts.
     index: Option<usize>,
     name: String,
     backend: String,
     #[serde(rename = "type")]
     kind: &'static str,
     driver: String,
-    /// Whether `--device auto` would take it.
+    /// Whether `--device auto` selects it.
     auto: bool,
     limits: Option<Limits>,
 }
@@ -41,9 +49,9 @@ fn kind(entry: &AdapterEntry) -> &'static str {
     }
 }
 
-fn row(index: usize, entry: &AdapterEntry) -> Row {
+fn device_entry(index: usize, entry: &AdapterEntry) -> DeviceEntry {
     let limits = entry.adapter.limits();
-    Row {
+    DeviceEntry {
         index: Some(index),
         name: entry.info.name.clone(),
         backend: entry.info.backend.to_string(),
@@ -61,9 +69,9 @@ fn row(index: usize, entry: &AdapterEntry) -> Row {
 
 pub fn devices(args: &DevicesArgs) -> Result<Outcome, Error> {
     let adapters = adapters();
-    let mut rows: Vec<Row> =
-        adapters.iter().enumerate().map(|(index, entry)| row(index, entry)).collect();
-    rows.push(Row {
+    let mut devices: Vec<DeviceEntry> =
+        adapters.iter().enumerate().map(|(index, entry)| device_entry(index, entry)).collect();
+    devices.push(DeviceEntry {
         index: None,
         name: "cpu".to_owned(),
         backend: "cpu".to_owned(),
@@ -77,27 +85,28 @@ pub fn devices(args: &DevicesArgs) -> Result<Outcome, Error> {
         Ok(Selection::Adapter(chosen)) => {
             adapters.iter().position(|entry| entry.info == chosen.info)
         }
-        // WGPU_ADAPTER_NAME names none of them: the list tells which there are.
+        // WGPU_ADAPTER_NAME names no adapter: the list shows the names that exist.
         Err(_) => None,
     };
-    if let Some(row) = auto.and_then(|auto| rows.get_mut(auto)) {
-        row.auto = true;
+    if let Some(device) = auto.and_then(|auto| devices.get_mut(auto)) {
+        device.auto = true;
     }
     if args.json {
-        print_json(&serde_json::json!({ "devices": rows }))?;
+        print_json(&serde_json::json!({ "devices": devices }))?;
         return Ok(Outcome::Agreed);
     }
-    for row in &rows {
-        let index = row.index.map_or_else(|| "cpu".to_owned(), |index| index.to_string());
-        let name = if row.index.is_some() { row.name.as_str() } else { "this machine's processor" };
-        let auto = if row.auto { "  <- auto" } else { "" };
+    for device in &devices {
+        let index = device.index.map_or_else(|| "cpu".to_owned(), |index| index.to_string());
+        let name =
+            if device.index.is_some() { device.name.as_str() } else { "this machine's processor" };
+        let auto = if device.auto { "  <- auto" } else { "" };
         line!("{STRONG}{index:>3}{STRONG:#}  {name}{auto}");
-        if let Some(limits) = &row.limits {
+        if let Some(limits) = &device.limits {
             line!(
-                "     {FAINT}{}, {}, {}, binds up to {} MiB, {} invocations{FAINT:#}",
-                row.kind,
-                row.backend,
-                if row.driver.is_empty() { "driver unknown" } else { &row.driver },
+                "     {FAINT}{}, {}, {}, bindings up to {} MiB, {} invocations{FAINT:#}",
+                device.kind,
+                device.backend,
+                if device.driver.is_empty() { "unknown driver" } else { &device.driver },
                 limits.max_storage_buffer_binding_size >> 20,
                 limits.max_compute_invocations_per_workgroup,
             );

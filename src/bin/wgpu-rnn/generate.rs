@@ -2,13 +2,41 @@
 
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use wgpu_rnn::Error;
 use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, Vocabulary};
 
 use crate::Outcome;
-use crate::args::GenerateArgs;
+use crate::args::OpenArgs;
 use crate::terminal::{FAINT, duration, print_text};
-use crate::text::TextModel;
+use crate::text::{TextModel, TextModelArgs};
+
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    #[command(flatten)]
+    pub model: TextModelArgs,
+    /// Continue this text.
+    #[arg(long, allow_hyphen_values = true)]
+    pub prompt: String,
+    /// Set the number of generated tokens.
+    #[arg(long, default_value_t = 400)]
+    pub length: usize,
+    /// Divide logits by this number before a token is drawn; 0 takes the most likely token.
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    pub temperature: f32,
+    /// Draw from this number of most likely tokens; 0 draws from all.
+    #[arg(long, default_value_t = 0)]
+    pub top_k: usize,
+    /// Set the seed. A seed gives the same text on every device, unless rounding decides between
+    /// two tokens.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Use auto, cpu, an index from `devices`, or part of an adapter's name.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
 
 pub fn generate(args: &GenerateArgs) -> Result<Outcome, Error> {
     let TextModel { params, vocabulary } = TextModel::load(&args.model)?;
@@ -22,22 +50,22 @@ pub fn generate(args: &GenerateArgs) -> Result<Outcome, Error> {
     let model = LanguageModel::stored_as(&device, &params, args.model.dtype)?;
     let options =
         GenerateOptions::default().temperature(args.temperature).top_k(args.top_k).seed(args.seed);
-    let made = make(&model, Sink::Reader(&vocabulary), &prompt, &options, args.length)?;
+    let generated = stream(&model, Sink::Reader(&vocabulary), &prompt, &options, args.length)?;
     print_text("\n");
-    anstream::eprintln!("{FAINT}{} on {device}{FAINT:#}", made.describe());
+    anstream::eprintln!("{FAINT}{} on {device}{FAINT:#}", generated.describe());
     Ok(Outcome::Agreed)
 }
 
-/// What was generated, and how fast.
-pub struct Made {
+/// Generated tokens and their speed.
+pub struct Generated {
     pub tokens: Vec<u32>,
-    /// Tokens per second that the device made after the first chunk, in which drivers still compile.
+    /// Tokens per second after the first chunk, during which drivers still compile.
     pub per_second: Option<f64>,
-    /// From the prompt to the first chunk, if there was one.
+    /// The time from the prompt to the first chunk; `None` without a chunk.
     pub first: Option<Duration>,
 }
 
-impl Made {
+impl Generated {
     pub fn describe(&self) -> String {
         let rate = self
             .per_second
@@ -51,25 +79,25 @@ impl Made {
     }
 }
 
-/// Where tokens go as they come.
+/// The destination of tokens as they arrive.
 #[derive(Clone, Copy)]
 pub enum Sink<'a> {
-    /// To stdout, as text.
+    /// Text on stdout.
     Stdout(&'a Vocabulary),
-    /// To stdout, as text, and no longer than somebody reads it.
+    /// Text on stdout until its reader closes it.
     Reader(&'a Vocabulary),
-    /// Nowhere.
+    /// No output.
     None,
 }
 
-/// Generates `length` tokens behind a prompt, which goes to the sink too.
-pub fn make(
+/// Generates `length` tokens after a prompt. The prompt and the tokens go to `sink`.
+pub fn stream(
     model: &LanguageModel,
     sink: Sink<'_>,
     prompt: &[u32],
     options: &GenerateOptions,
     length: usize,
-) -> Result<Made, Error> {
+) -> Result<Generated, Error> {
     let started = Instant::now();
     let chunk = options.chunk.next_multiple_of(2);
     let decode = |tokens: &[u32]| match sink {
@@ -80,9 +108,9 @@ pub fn make(
     print_text(&decode(prompt)?);
     let (mut tokens, mut text, mut first) = (Vec::new(), String::new(), None);
     for step in generator.take(length) {
-        // All tokens of a chunk arrive with its first one: the second chunk begins to run when the first one is there.
+        // The tokens of a chunk arrive together. The second chunk starts when the first arrives.
         first.get_or_insert_with(|| started.elapsed());
-        // What came before an error is shown before it is told.
+        // Show the text before an error first.
         let step = step.inspect_err(|_| _ = print_text(&text))?;
         text.push_str(&decode(&step)?);
         tokens.extend(step);
@@ -95,5 +123,5 @@ pub fn make(
     let time = started.elapsed().saturating_sub(first.unwrap_or_default()).as_secs_f64();
     let later = tokens.len().saturating_sub(chunk).next_multiple_of(chunk);
     let per_second = (later > 0).then(|| later as f64 / time);
-    Ok(Made { tokens, per_second, first })
+    Ok(Generated { tokens, per_second, first })
 }

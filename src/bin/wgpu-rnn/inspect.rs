@@ -1,52 +1,63 @@
 //! `wgpu-rnn inspect`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use clap::Args;
 use serde::Serialize;
 use wgpu_rnn::internals::diagnostics::case::{CaseFile, Content};
 use wgpu_rnn::language_model::LanguageModelParams;
 use wgpu_rnn::{Error, Params, StateDict};
 
 use crate::Outcome;
-use crate::args::InspectArgs;
 use crate::terminal::{BAD, FAINT, STRONG, line, print_json};
 
-/// Characters of a metadata value that are shown; JSON has all of them.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Inspect a file of weights, a language model or a case.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The number of printed characters of a metadata value. JSON has all characters.
 const SHOWN: usize = 60;
 
 #[derive(Serialize)]
-struct Report {
+struct FileReport {
     path: String,
-    /// Of a case file.
-    case: Option<CaseRow>,
-    modules: Vec<ModuleRow>,
-    tensors: Vec<TensorRow>,
+    /// The case, if the file is a case file.
+    case: Option<CaseEntry>,
+    modules: Vec<ModuleEntry>,
+    tensors: Vec<TensorEntry>,
     metadata: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
-struct CaseRow {
+struct CaseEntry {
     id: Option<String>,
-    /// What runs, as PyTorch prints it.
+    /// The module, as PyTorch prints it.
     module: Option<String>,
-    /// Features that this version lacks.
+    /// The features that this version lacks.
     unsupported: Vec<String>,
-    /// Why it is no case that can be read.
+    /// The reason why the case cannot be read.
     error: Option<String>,
 }
 
-/// A module that the names of tensors speak of.
+/// A module that the names of tensors imply.
 #[derive(Serialize)]
-struct ModuleRow {
+struct ModuleEntry {
     prefix: String,
-    /// As PyTorch prints it.
+    /// The module, as PyTorch prints it.
     module: Option<String>,
-    /// Why it cannot be loaded.
+    /// The reason why the module cannot be loaded.
     error: Option<String>,
 }
 
 #[derive(Serialize)]
-struct TensorRow {
+struct TensorEntry {
     name: String,
     dtype: String,
     shape: Vec<usize>,
@@ -55,17 +66,17 @@ struct TensorRow {
 pub fn inspect(args: &InspectArgs) -> Result<Outcome, Error> {
     let file = StateDict::open(&args.file)?;
     let tensor = |name: &str| {
-        file.get(name).map(|entry| TensorRow {
+        file.get(name).map(|entry| TensorEntry {
             name: name.to_owned(),
             dtype: format!("{:?}", entry.dtype()),
             shape: entry.shape().to_vec(),
         })
     };
     let is_case = file.metadata("format").is_some_and(|format| format.starts_with("rnncase"));
-    let report = Report {
+    let report = FileReport {
         path: args.file.display().to_string(),
         case: is_case.then(|| case(args)),
-        // A case's weights stand beside its input and results, among which a state dict has no place.
+        // The input and the results of a case would be unexpected keys of a state dict.
         modules: if is_case { Vec::new() } else { modules(&file) },
         tensors: file.names().filter_map(tensor).collect(),
         metadata: file
@@ -82,57 +93,57 @@ pub fn inspect(args: &InspectArgs) -> Result<Outcome, Error> {
     Ok(Outcome::Agreed)
 }
 
-fn case(args: &InspectArgs) -> CaseRow {
-    let row = |id, module, unsupported, error| CaseRow { id, module, unsupported, error };
+fn case(args: &InspectArgs) -> CaseEntry {
+    let entry = |id, module, unsupported, error| CaseEntry { id, module, unsupported, error };
     match CaseFile::open(&args.file) {
-        Err(error) => row(None, None, Vec::new(), Some(error.to_string())),
+        Err(error) => entry(None, None, Vec::new(), Some(error.to_string())),
         Ok(CaseFile { id, content: Content::Case(case), .. }) => {
-            row(Some(id), Some(case.params.config().to_string()), Vec::new(), None)
+            entry(Some(id), Some(case.params.config().to_string()), Vec::new(), None)
         }
         Ok(CaseFile { id, content: Content::Unsupported(features), .. }) => {
-            row(Some(id), None, features, None)
+            entry(Some(id), None, features, None)
         }
     }
 }
 
-/// What can be loaded, by prefix: recurrent modules, and language models around them.
-fn modules(file: &StateDict) -> Vec<ModuleRow> {
-    let row = |prefix: &str, loaded: Result<String, Error>| {
+/// Returns the language models and the recurrent modules of a file, by prefix.
+fn modules(file: &StateDict) -> Vec<ModuleEntry> {
+    let entry = |prefix: &str, loaded: Result<String, Error>| {
         let (module, error) = match loaded {
             Ok(module) => (Some(module), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        ModuleRow { prefix: prefix.to_owned(), module, error }
+        ModuleEntry { prefix: prefix.to_owned(), module, error }
     };
     let ending =
         |ending: &'static str| file.names().filter_map(move |name| name.strip_suffix(ending));
     let is_module = |prefix: &&str| prefix.is_empty() || prefix.ends_with('.');
-    let mut rows = Vec::new();
+    let mut modules = Vec::new();
     for prefix in ending("encoder.weight").filter(is_module) {
         if file.get(&format!("{prefix}rnn.weight_ih_l0")).is_some() {
             let params = LanguageModelParams::from_state_dict(file, prefix, None);
-            rows.push(row(prefix, params.map(|params| params.config().to_string())));
+            modules.push(entry(prefix, params.map(|params| params.config().to_string())));
         }
     }
     for prefix in ending("weight_ih_l0").filter(is_module) {
-        rows.push(row(
+        modules.push(entry(
             prefix,
             Params::from_state_dict(file, prefix).map(|params| params.config().to_string()),
         ));
     }
     for prefix in ending("weight_ih").filter(is_module) {
         let cell = Params::from_cell_state_dict(file, prefix);
-        rows.push(row(
+        modules.push(entry(
             prefix,
             cell.map(|params| params.config().to_string().replacen('(', "Cell(", 1)),
         ));
     }
-    rows
+    modules
 }
 
-fn print(report: &Report) {
+fn print(report: &FileReport) {
     line!("{STRONG}{}{STRONG:#}", report.path);
-    if let Some(CaseRow { id, module, unsupported, error }) = &report.case {
+    if let Some(CaseEntry { id, module, unsupported, error }) = &report.case {
         let id = id.as_deref().unwrap_or_default();
         match (error, module) {
             (Some(error), _) => line!("  {BAD}{error}{BAD:#}"),
@@ -140,7 +151,7 @@ fn print(report: &Report) {
             (None, None) => line!("  case {id}, which needs {}", unsupported.join(", ")),
         }
     }
-    for ModuleRow { prefix, module, error } in &report.modules {
+    for ModuleEntry { prefix, module, error } in &report.modules {
         let prefix = if prefix.is_empty() { "without a prefix" } else { prefix };
         match (module, error) {
             (Some(module), _) => line!("  {prefix}: {STRONG}{module}{STRONG:#}"),
@@ -151,7 +162,7 @@ fn print(report: &Report) {
     }
     line!("\n{FAINT}tensors{FAINT:#}");
     let width = report.tensors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
-    for TensorRow { name, dtype, shape } in &report.tensors {
+    for TensorEntry { name, dtype, shape } in &report.tensors {
         line!("  {name:width$}  {dtype:4}  {shape:?}");
     }
     if !report.metadata.is_empty() {

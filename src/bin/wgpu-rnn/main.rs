@@ -1,6 +1,7 @@
 //! `wgpu-rnn`: PyTorch's recurrent networks on any GPU, from the command line.
 //!
-//! Results go to stdout, everything else to stderr. Exit status: 0 done and agreed, 1 disagreed, 2 could not.
+//! Results go to stdout, all other text to stderr.
+//! Exit status: 0 done and agreed, 1 disagreed, 2 error.
 
 #![forbid(unsafe_code)]
 
@@ -24,14 +25,14 @@ use clap::Parser;
 
 use args::{Cli, Command};
 
-/// How a command that could be carried out ended.
+/// The result of a command without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// Done, and whatever was compared agreed.
+    /// All comparisons agreed.
     Agreed,
-    /// Done, and something disagreed.
+    /// A comparison disagreed.
     Disagreed,
-    /// Told on stdout what could not be done.
+    /// The report on stdout names an error.
     Incomplete,
 }
 

@@ -1,20 +1,43 @@
 //! `wgpu-rnn perplexity`.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
+use clap::Args;
 use serde::Serialize;
 use wgpu_rnn::Error;
 use wgpu_rnn::device::Selection;
 use wgpu_rnn::language_model::LanguageModel;
 
 use crate::Outcome;
-use crate::args::{PerplexityArgs, selectors};
+use crate::args::{OpenArgs, selectors};
 use crate::terminal::{STRONG, line, print_json};
-use crate::text::TextModel;
+use crate::text::{TextModel, TextModelArgs};
 
-/// The figures of one device.
+#[derive(Debug, Args)]
+pub struct PerplexityArgs {
+    #[command(flatten)]
+    pub model: TextModelArgs,
+    /// Read the text from a UTF-8 file.
+    #[arg(value_name = "TEXT")]
+    pub text: PathBuf,
+    /// Split the text into this number of parts, which run in parallel, each from a zero state.
+    #[arg(long, default_value_t = 64)]
+    pub streams: usize,
+    /// Use auto, cpu, all, an index from `devices`, or part of an adapter's name; may be repeated
+    /// [default: auto]
+    #[arg(long = "device", value_name = "DEVICE")]
+    pub devices: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+/// The result of one device.
 #[derive(Serialize)]
-struct Row {
+struct DeviceResult {
     device: String,
     tokens: usize,
     streams: usize,
@@ -26,7 +49,7 @@ struct Row {
 
 #[derive(Serialize)]
 struct Report {
-    results: Vec<Row>,
+    results: Vec<DeviceResult>,
 }
 
 pub fn perplexity(args: &PerplexityArgs) -> Result<Outcome, Error> {
@@ -35,13 +58,13 @@ pub fn perplexity(args: &PerplexityArgs) -> Result<Outcome, Error> {
         .map_err(|source| Error::Io { path: args.text.clone(), source })?;
     let tokens = vocabulary.encode(&text)?;
     let mut results = Vec::new();
-    for choice in Selection::of_all(&selectors(&args.devices))? {
-        let device = args.open.open(&choice)?;
+    for selection in Selection::of_all(&selectors(&args.devices))? {
+        let device = args.open.open(&selection)?;
         let model = LanguageModel::stored_as(&device, &params, args.model.dtype)?;
         let started = Instant::now();
         let score = model.score(&tokens, args.streams)?;
-        let row = Row {
-            device: choice.title(),
+        let result = DeviceResult {
+            device: selection.title(),
             tokens: score.tokens,
             streams: args.streams.min(score.tokens),
             loss: score.loss,
@@ -49,17 +72,18 @@ pub fn perplexity(args: &PerplexityArgs) -> Result<Outcome, Error> {
             tokens_per_second: score.tokens as f64 / started.elapsed().as_secs_f64(),
         };
         if !args.json {
-            line!("{STRONG}{}{STRONG:#}", row.device);
+            line!("{STRONG}{}{STRONG:#}", result.device);
             line!(
-                "  perplexity {:.6}, {:.6} nats per token over {} tokens in {} streams; {:.0} tokens per second",
-                row.perplexity,
-                row.loss,
-                row.tokens,
-                row.streams,
-                row.tokens_per_second
+                "  perplexity {:.6}, {:.6} nats per token over {} tokens in {} streams; \
+                 {:.0} tokens per second",
+                result.perplexity,
+                result.loss,
+                result.tokens,
+                result.streams,
+                result.tokens_per_second
             );
         }
-        results.push(row);
+        results.push(result);
     }
     if args.json {
         print_json(&Report { results })?;

@@ -1,14 +1,37 @@
 //! `wgpu-rnn run`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use wgpu_rnn::internals::params::state_dict;
 use wgpu_rnn::{Config, Error, Kind, Params, Rnn, State, StateDict, Tensor};
 
 use crate::Outcome;
-use crate::args::{self, RunArgs, WeightsArgs};
+use crate::args::{self, ModuleArgs, OpenArgs, WeightsArgs};
 
-/// The module that `--weights` and its companions describe.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub weights: WeightsArgs,
+    /// Read `input`, and optional `lengths`, `h0` and `c0`, from a safetensors file.
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// Write `output`, `hn` and, for an LSTM, `cn` to a safetensors file.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Use auto, cpu, an index from `devices`, or part of an adapter's name.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    #[command(flatten)]
+    pub module: ModuleArgs,
+    /// Explain the schedule, and whether the CPU would be faster.
+    #[arg(long)]
+    pub explain: bool,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+/// Loads the module that the arguments describe.
 pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
     let state_dict = StateDict::open(&args.weights)?;
     let params = Params::from_state_dict(&state_dict, &args.prefix)?;
@@ -42,7 +65,7 @@ pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
     })
 }
 
-/// What an input file holds.
+/// The content of an input file.
 pub struct Input {
     pub input: Tensor,
     pub lengths: Option<Vec<usize>>,
@@ -50,7 +73,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// Reads `input`, and `lengths`, `h0` and `c0` if they are there.
+    /// Reads `input`, and the optional `lengths`, `h0` and `c0`.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file = StateDict::open(path)?;
         let unread: Vec<&str> =
@@ -77,7 +100,7 @@ impl Input {
         Ok(Self { input: file.input("input")?, lengths, state })
     }
 
-    /// T and B, for an input of the right shape.
+    /// Returns T and B of an input with a valid shape.
     fn sizes(&self, config: &Config) -> (usize, usize) {
         match self.input.shape() {
             &[batch, seq_len, _] if config.batch_first => (seq_len, batch),
@@ -86,7 +109,7 @@ impl Input {
         }
     }
 
-    /// Runs `rnn` over it.
+    /// Runs `rnn` on the input.
     pub fn run(&self, rnn: &Rnn) -> Result<(Tensor, State), Error> {
         match &self.lengths {
             Some(lengths) => rnn.forward_lengths(&self.input, lengths, self.state.as_ref()),

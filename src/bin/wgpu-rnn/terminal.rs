@@ -1,4 +1,4 @@
-//! Colours and progress: on terminals only.
+//! Output: lines, JSON, colours and progress. Colours and progress appear on terminals only.
 
 use std::io::{self, ErrorKind};
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ pub const BAD: Style = AnsiColor::Red.on_default().bold();
 pub const FAINT: Style = Style::new().dimmed();
 pub const STRONG: Style = Style::new().bold();
 
-/// Prints a line on stdout. A reader that has gone away (`| head`) is no reason to panic, as `println!` would.
+/// Prints a line on stdout. Unlike `println!`, does not panic if the reader (`| head`) closes it.
 macro_rules! line {
     ($($text:tt)*) => {{
         use std::io::Write as _;
@@ -24,7 +24,7 @@ macro_rules! line {
 }
 pub(crate) use line;
 
-/// Prints a part of a text on stdout, at once. Returns whether it got there: a reader may have gone away.
+/// Prints text on stdout and flushes it. Returns false if the reader has closed stdout.
 pub fn print_text(text: &str) -> bool {
     use std::io::Write as _;
     let mut out = anstream::stdout().lock();
@@ -32,17 +32,17 @@ pub fn print_text(text: &str) -> bool {
     written.map_err(not_written).is_ok()
 }
 
-/// Why results did not reach stdout, if that is worth telling.
+/// The first error that lost results on stdout.
 pub static LOST: OnceLock<io::Error> = OnceLock::new();
 
-/// Keeps the first error that loses results, such as a full disk. A reader who has gone away has lost none.
+/// Keeps the first error that loses results, such as a full disk. A closed reader loses nothing.
 pub fn not_written(error: io::Error) {
     if error.kind() != ErrorKind::BrokenPipe {
         LOST.get_or_init(|| error);
     }
 }
 
-/// A bar on stderr that shows itself only on a terminal, and only when the work takes a moment.
+/// Returns a progress bar on stderr. It appears only on a terminal.
 pub fn progress(length: usize, what: &str) -> ProgressBar {
     let bar = ProgressBar::new(length as u64);
     if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {wide_msg}") {
@@ -61,7 +61,7 @@ pub fn print_json(value: &impl Serialize) -> Result<(), wgpu_rnn::Error> {
     Ok(())
 }
 
-/// A duration with a unit that keeps three digits readable.
+/// Formats a duration in µs, ms or s.
 pub fn duration(time: Duration) -> String {
     let micros = time.as_secs_f64() * 1e6;
     match micros {

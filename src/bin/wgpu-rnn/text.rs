@@ -1,36 +1,58 @@
-//! Language models and their vocabularies, as commands name them.
+//! The language model and the vocabulary of a command.
 
 use std::path::PathBuf;
 
+use clap::Args;
 use wgpu_rnn::language_model::{LanguageModelParams, Vocabulary, parse_rnn_type};
-use wgpu_rnn::{Error, StateDict};
+use wgpu_rnn::{Error, StateDict, WeightType};
 
-use crate::args::TextModelArgs;
+/// Arguments that name a language model and its vocabulary.
+#[derive(Debug, Default, Args)]
+pub struct TextModelArgs {
+    /// Read the state dict of PyTorch's word-language-model example (encoder.weight, rnn.*,
+    /// decoder.*) from a safetensors file [default: the built-in model, which writes Shakespeare]
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// Read the tensors whose names start with a prefix.
+    #[arg(long, default_value = "")]
+    pub prefix: String,
+    /// Set the recurrent module: RNN_TANH, RNN_RELU, LSTM or GRU [default: from the metadata's
+    /// `rnn_type`, or from the shapes]
+    #[arg(long, value_name = "TYPE")]
+    pub rnn_type: Option<String>,
+    /// Read the tokens from a file: one on a line, or a JSON array (.json) [default: from the
+    /// metadata's `vocabulary`]
+    #[arg(long, value_name = "FILE")]
+    pub vocabulary: Option<PathBuf>,
+    /// Store weights as f32 or f16. f16 takes half the memory and rounds the weights.
+    #[arg(long, default_value = "f32")]
+    pub dtype: WeightType,
+}
 
-/// The model that ships: see `models/train.py`.
-const SHIPPED: &[u8] = include_bytes!("../../../models/shakespeare.safetensors");
+/// The built-in model, from `models/train.py`.
+const BUILT_IN: &[u8] = include_bytes!("../../../models/shakespeare.safetensors");
 
-/// A model that reads and writes text.
+/// A language model with its vocabulary.
 pub struct TextModel {
     pub params: LanguageModelParams,
     pub vocabulary: Vocabulary,
 }
 
 impl TextModel {
-    /// The model that ships.
-    pub fn shipped() -> Result<Self, Error> {
-        Self::of(&shipped_file()?, &TextModelArgs::default())
+    /// Loads the built-in model.
+    pub fn built_in() -> Result<Self, Error> {
+        Self::from_file(&built_in_file()?, &TextModelArgs::default())
     }
 
-    /// The model that a command names, or the one that ships.
+    /// Loads the model that a command names, or the built-in model.
     pub fn load(args: &TextModelArgs) -> Result<Self, Error> {
         match &args.weights {
-            Some(path) => Self::of(&StateDict::open(path)?, args),
-            None => Self::of(&shipped_file()?, args),
+            Some(path) => Self::from_file(&StateDict::open(path)?, args),
+            None => Self::from_file(&built_in_file()?, args),
         }
     }
 
-    fn of(file: &StateDict, args: &TextModelArgs) -> Result<Self, Error> {
+    fn from_file(file: &StateDict, args: &TextModelArgs) -> Result<Self, Error> {
         let rnn_type = args.rnn_type.as_deref().map(parse_rnn_type).transpose()?;
         let params = LanguageModelParams::from_state_dict(file, &args.prefix, rnn_type)?;
         let vocabulary = match &args.vocabulary {
@@ -39,12 +61,16 @@ impl TextModel {
         };
         let refuse = |message: String| Error::File { path: file.path().to_owned(), message };
         let vocabulary = vocabulary.ok_or_else(|| {
-            refuse("the metadata has no vocabulary; give one with --vocabulary FILE, one token to a line".to_owned())
+            refuse(
+                "the metadata has no vocabulary; give one with --vocabulary FILE, one token on a \
+                 line"
+                    .to_owned(),
+            )
         })?;
         let ntoken = params.config().ntoken;
         if vocabulary.len() != ntoken {
             return Err(refuse(format!(
-                "the model has {ntoken} tokens, but the vocabulary {}",
+                "the model has {ntoken} tokens, but the vocabulary has {}",
                 vocabulary.len()
             )));
         }
@@ -52,6 +78,6 @@ impl TextModel {
     }
 }
 
-fn shipped_file() -> Result<StateDict, Error> {
-    StateDict::parse(PathBuf::from("the model that ships"), SHIPPED.to_vec())
+fn built_in_file() -> Result<StateDict, Error> {
+    StateDict::parse(PathBuf::from("the built-in model"), BUILT_IN.to_vec())
 }

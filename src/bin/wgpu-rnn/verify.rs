@@ -1,50 +1,71 @@
 //! `wgpu-rnn verify`.
 
+use std::path::PathBuf;
+
+use clap::Args;
 use serde::Serialize;
 use wgpu_rnn::Error;
 use wgpu_rnn::device::Selection;
-use wgpu_rnn::internals::diagnostics::verify::{Report, Status, find, run_with};
+use wgpu_rnn::internals::diagnostics::verify::{CaseReport, Status, find, run_with};
 
 use crate::Outcome;
-use crate::args::{VerifyArgs, selectors};
+use crate::args::{ModuleArgs, OpenArgs, selectors};
 use crate::terminal::{BAD, FAINT, GOOD, STRONG, line, print_json, progress};
 
-/// One case in the JSON report. Figures that are not finite are null, as JSON has no word for them.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Verify case files (rnncase/1), or all case files in folders.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Use auto, cpu, all, an index from `devices`, or part of an adapter's name; may be repeated
+    /// [default: auto]
+    #[arg(long = "device", value_name = "DEVICE")]
+    pub devices: Vec<String>,
+    #[command(flatten)]
+    pub module: ModuleArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+/// A case in the JSON report. Figures that are not finite are null, which JSON requires.
 #[derive(Serialize)]
-struct CaseRow {
+struct CaseEntry {
     id: String,
     path: String,
     status: &'static str,
     reason: Option<String>,
     max_abs: Option<f64>,
     max_rel: Option<f64>,
-    worst: Option<WorstRow>,
+    worst: Option<WorstEntry>,
     atol: Option<f64>,
     rtol: Option<f64>,
 }
 
 #[derive(Serialize)]
-struct WorstRow {
+struct WorstEntry {
     tensor: String,
     index: Vec<usize>,
 }
 
 #[derive(Serialize, Default)]
-struct DeviceRow {
+struct DeviceResult {
     device: String,
-    cases: Vec<CaseRow>,
+    cases: Vec<CaseEntry>,
     passed: usize,
     failed: usize,
     unsupported: usize,
     errors: usize,
-    /// The largest error of a case that passed, as a share of what the case allows.
+    /// The largest error of a passed case, divided by its tolerance.
     worst_share: f64,
-    /// How far rounding the weights moves results at most.
+    /// The largest change of a result by the rounding of weights.
     rounding: f64,
 }
 
-impl DeviceRow {
-    fn add(&mut self, report: Report) {
+impl DeviceResult {
+    fn add(&mut self, report: CaseReport) {
         match report.status {
             Status::Pass => self.passed += 1,
             Status::Fail => self.failed += 1,
@@ -56,7 +77,7 @@ impl DeviceRow {
             self.worst_share = self.worst_share.max(comparison.worst_ratio);
         }
         self.rounding = self.rounding.max(report.rounding);
-        self.cases.push(CaseRow {
+        self.cases.push(CaseEntry {
             id: report.id,
             path: report.path.display().to_string(),
             status: report.status.name(),
@@ -65,7 +86,7 @@ impl DeviceRow {
             max_rel: comparison.map(|c| c.max_rel),
             worst: comparison
                 .and_then(|c| c.worst.clone())
-                .map(|worst| WorstRow { tensor: worst.tensor, index: worst.index }),
+                .map(|worst| WorstEntry { tensor: worst.tensor, index: worst.index }),
             atol: report.tolerance.map(|t| t.atol),
             rtol: report.tolerance.map(|t| t.rtol),
         });
@@ -74,37 +95,37 @@ impl DeviceRow {
 
 #[derive(Serialize)]
 struct Results {
-    results: Vec<DeviceRow>,
+    results: Vec<DeviceResult>,
 }
 
 pub fn verify(args: &VerifyArgs) -> Result<Outcome, Error> {
     let files = find(&args.paths)?;
     let options = args.module.options();
     let mut results = Vec::new();
-    for choice in Selection::of_all(&selectors(&args.devices))? {
-        let title = choice.title();
-        let mut row = DeviceRow { device: title.clone(), ..DeviceRow::default() };
-        match args.open.open(&choice) {
-            // With several devices the others still have their say; this one's cases count as errors.
-            Err(error) => files.iter().for_each(|path| row.add(Report::error(path, &error))),
+    for selection in Selection::of_all(&selectors(&args.devices))? {
+        let title = selection.title();
+        let mut result = DeviceResult { device: title.clone(), ..DeviceResult::default() };
+        match args.open.open(&selection) {
+            // The cases of this device are errors; other devices still run.
+            Err(error) => files.iter().for_each(|path| result.add(CaseReport::error(path, &error))),
             Ok(device) => {
                 let bar = progress(files.len(), &title);
                 for path in &files {
                     bar.set_message(
                         path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
                     );
-                    row.add(run_with(&device, path, &options));
+                    result.add(run_with(&device, path, &options));
                     bar.inc(1);
                 }
                 bar.finish_and_clear();
             }
         }
         if !args.json {
-            print(&row);
+            print(&result);
         }
-        results.push(row);
+        results.push(result);
     }
-    let sum = |count: fn(&DeviceRow) -> usize| results.iter().map(count).sum::<usize>();
+    let sum = |count: fn(&DeviceResult) -> usize| results.iter().map(count).sum::<usize>();
     let outcome = if sum(|row| row.failed) > 0 {
         Outcome::Disagreed
     } else if sum(|row| row.errors) > 0 || sum(|row| row.passed) == 0 {
@@ -118,32 +139,34 @@ pub fn verify(args: &VerifyArgs) -> Result<Outcome, Error> {
     Ok(outcome)
 }
 
-/// What did not pass, one line each, then the totals.
-fn print(row: &DeviceRow) {
-    line!("{STRONG}{}{STRONG:#}", row.device);
-    for case in &row.cases {
+/// Prints a line for each case that did not pass, then the totals.
+fn print(result: &DeviceResult) {
+    line!("{STRONG}{}{STRONG:#}", result.device);
+    for case in &result.cases {
         let reason = case.reason.as_deref().unwrap_or_default();
         match case.status {
             "pass" => {}
             "unsupported" => line!("  {FAINT}unsupported  {}: {reason}{FAINT:#}", case.id),
-            // The reason of a file that could not be read names the file itself.
+            // The reason already names a file that cannot be read.
             status if reason.starts_with(&case.id) => line!("  {BAD}{status}{BAD:#}  {reason}"),
             status => line!("  {BAD}{status}{BAD:#}  {}: {reason}", case.id),
         }
     }
-    let colour = if row.failed + row.errors == 0 { GOOD } else { BAD };
+    let colour = if result.failed + result.errors == 0 { GOOD } else { BAD };
     line!(
-        "  {colour}{} passed, {} failed{colour:#}, {} unsupported, {} errors; largest error {:.2} of what its case allows",
-        row.passed,
-        row.failed,
-        row.unsupported,
-        row.errors,
-        row.worst_share
+        "  {colour}{} passed, {} failed{colour:#}, {} unsupported, {} errors; \
+         largest error {:.2} of its tolerance",
+        result.passed,
+        result.failed,
+        result.unsupported,
+        result.errors,
+        result.worst_share
     );
-    if row.rounding > 0.0 {
+    if result.rounding > 0.0 {
         line!(
-            "  rounding the weights moves results by up to {:.1e} (of a tensor's largest value, if above 1), which is allowed for",
-            row.rounding
+            "  rounding the weights changes results by up to {:.1e} (absolute, or relative to a \
+             largest value above 1); the expected values include this change",
+            result.rounding
         );
     }
 }

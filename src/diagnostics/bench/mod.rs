@@ -1,11 +1,11 @@
-//! Measuring forward passes: first that they are right, then how long they take, beside the least they can take.
+//! Benchmarks of forward passes: check the output, time the pass, compare it with the roofline.
 
-mod row;
+mod measurement;
 mod suite;
 
 use std::time::{Duration, Instant};
 
-pub use row::{Row, Spread};
+pub use measurement::{Measurement, Quantiles};
 pub use suite::{Shape, Suite};
 
 use crate::diagnostics::compare::{Comparison, Tolerance};
@@ -22,23 +22,25 @@ use crate::plan::Plan;
 use crate::reference;
 use crate::tensor::Tensor;
 
-/// What became of a measurement.
+/// The result of [`Workload::measure`].
 #[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// It was made.
-    Measured(Box<Row>),
-    /// It would have taken too long; why.
+pub enum Attempt {
+    /// The shape was measured.
+    Measured(Box<Measurement>),
+    /// The shape would take longer than the budget; the text gives the reason.
     Skipped(String),
 }
 
-/// How long to measure.
+/// The limits of a measurement, and how the module is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// What one shape on one device may take, more or less: repetitions are given up first, then the shape.
+    /// The approximate time for one shape on one device.
+    ///
+    /// A slower shape gets fewer repetitions; it is skipped if a single pass exceeds the budget.
     pub budget: Duration,
-    /// Most runs that are timed.
+    /// The largest number of timed runs.
     pub repetitions: usize,
-    /// How the module is put on the device.
+    /// Options for loading the module.
     pub module: RnnOptions,
 }
 
@@ -48,31 +50,38 @@ impl Default for Options {
     }
 }
 
-/// Multiply-adds of the definition that are cheap: a second or less.
+/// The largest number of multiply-adds for the reference: about a second of work.
 const COMPARED_MULTIPLY_ADDS: usize = 300_000_000;
 
-/// Most values of an input.
+/// The largest number of values in an input.
 const MAX_VALUES: usize = 1 << 31;
 
-/// A shape with weights, input and what the definition makes of them: the same for every device.
+/// A shape with weights, input and reference output: the same for every device.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct Workload {
     shape: Shape,
     params: Params,
+    /// `[T, B, I]`.
     input: Tensor,
-    /// The first steps of the input, all rows.
+    /// The first T' steps of `input`, all rows: `[T', B, I]`.
     compared_input: Tensor,
+    /// T'.
     compared_steps: usize,
-    /// The rows that are compared, and the definition's output: `[T', rows, D·R]`.
+    /// The indices of the compared rows.
     rows: Vec<usize>,
+    /// The reference output of the compared rows: `[T', rows, D·R]`.
     want: Vec<f64>,
 }
 
-impl Prepared {
-    /// Draws weights that `stored` holds exactly, and input, and runs the definition over as many steps of the first and the last row as is cheap.
+impl Workload {
+    /// Draws weights and input, and runs the f64 reference.
+    ///
+    /// `stored` holds every weight exactly. The reference runs the first and the last row, for
+    /// as many steps as take about a second.
     ///
     /// # Errors
-    /// [`Error::Config`] for a network that cannot be, [`Error::Argument`] for an input of nothing or of far too much.
+    /// [`Error::Config`] for an invalid network; [`Error::Argument`] for an input without values
+    /// or with too many.
     pub fn new(shape: &Shape, stored: WeightType) -> Result<Self> {
         let Shape { config, sizes, .. } = shape;
         let params = params(config, stored)?;
@@ -101,59 +110,48 @@ impl Prepared {
             [compared_steps, b, features],
             input.data()[..compared_steps * b * features].to_vec(),
         )?;
-        let of_rows: Vec<f32> = (0..compared_steps)
-            .flat_map(|step| rows.iter().map(move |row| (step * b + row) * features))
-            .flat_map(|start| input.data()[start..start + features].iter().copied())
-            .collect();
+        let of_rows = select_rows(&compared_input, &rows);
         let want =
             reference::forward(&params, compared_steps, rows.len(), &of_rows, None, None, None)
                 .output;
         Ok(Self { shape: shape.clone(), params, input, compared_input, compared_steps, rows, want })
     }
 
-    /// Compares a run's output with the definition's, where that was computed.
+    /// Compares an output, `[T', B, D·R]`, with the reference.
     fn compare(&self, output: &Tensor) -> Comparison {
-        let width = self.shape.config.output_size();
-        let batch = self.shape.sizes.batch;
-        let got: Vec<f32> = (0..self.compared_steps)
-            .flat_map(|step| self.rows.iter().map(move |row| (step * batch + row) * width))
-            .flat_map(|start| output.data()[start..start + width].iter().copied())
-            .collect();
+        let got = select_rows(output, &self.rows);
         let mut comparison = Comparison::default();
-        let shape = [self.compared_steps, self.rows.len(), width];
+        let shape = [self.compared_steps, self.rows.len(), self.shape.config.output_size()];
         comparison.add("output", &shape, &got, &self.want, Tolerance::F32);
         comparison
     }
 
-    /// Runs the shape on a device: compares, warms up, and times. The floor is that of `calibration`, if it was measured.
+    /// Checks the output of a device, warms up, and times forward passes.
+    ///
+    /// The measurement has a roofline if `calibration` was measured.
     ///
     /// # Errors
-    /// The errors of the device.
+    /// The errors of loading and running the module.
     pub fn measure(
         &self,
         device: &Device,
         calibration: &Calibration,
         options: &Options,
-    ) -> Result<Outcome> {
+    ) -> Result<Attempt> {
         let Shape { config, sizes, .. } = &self.shape;
         let rnn = Rnn::with_options(device, &self.params, &options.module)?;
         let plan = rnn.plan(sizes.seq_len, sizes.batch)?;
-        let compared = |_: ()| -> Result<(Tensor, Duration)> {
-            let start = Instant::now();
-            let (output, _) = rnn.forward(&self.compared_input, None)?;
-            Ok((output, start.elapsed()))
-        };
-        let (output, mut took) = compared(())?;
+        let (output, mut took) = self.run_compared(&rnn)?;
         let comparison = self.compare(&output);
         let scale = sizes.seq_len as f64 / self.compared_steps as f64;
         if took.as_secs_f64() * scale > options.budget.as_secs_f64() {
-            // The first run built the pipelines.
-            took = compared(())?.1;
+            // The first run also built the pipelines: time a second run.
+            took = self.run_compared(&rnn)?.1;
         }
         let expected = took.mul_f64(scale);
         if expected > options.budget {
             let (needed, allowed) = (expected.as_secs_f64(), options.budget.as_secs_f64());
-            return Ok(Outcome::Skipped(format!(
+            return Ok(Attempt::Skipped(format!(
                 "a pass takes about {needed:.0} s, more than the {allowed:.0} s allowed"
             )));
         }
@@ -165,10 +163,11 @@ impl Prepared {
         let floor = calibration
             .measured
             .then(|| roofline::forward(calibration, config, *sizes, stored, dispatches));
-        let by_gpu = times.gpu.is_some();
-        let floor_us =
-            floor.map(|floor: Floor| if by_gpu { floor.device_us } else { floor.wall_us });
-        Ok(Outcome::Measured(Box::new(Row {
+        let floor_us = floor.map(|floor: Floor| match times.gpu {
+            Some(_) => floor.device_us,
+            None => floor.wall_us,
+        });
+        Ok(Attempt::Measured(Box::new(Measurement {
             system: "wgpu-rnn".to_owned(),
             name: self.shape.name.clone(),
             device: device.name().to_owned(),
@@ -197,13 +196,20 @@ impl Prepared {
         })))
     }
 
-    /// Runs until it takes no longer, then times runs, as many as the budget allows.
+    /// Runs the compared steps; returns the output and the wall time.
+    fn run_compared(&self, rnn: &Rnn) -> Result<(Tensor, Duration)> {
+        let start = Instant::now();
+        let (output, _) = rnn.forward(&self.compared_input, None)?;
+        Ok((output, start.elapsed()))
+    }
+
+    /// Warms up for a tenth of the budget, then times as many runs as the budget allows.
     fn time(&self, rnn: &Rnn, options: &Options, one_pass: bool) -> Result<Times> {
         let begin = Instant::now();
         loop {
             let start = Instant::now();
             rnn.forward(&self.input, None)?;
-            // A tenth of the budget, or one run.
+            // At least one run; stop before the run that would exceed a tenth of the budget.
             if begin.elapsed() + start.elapsed() > options.budget / 10 {
                 break;
             }
@@ -218,18 +224,32 @@ impl Prepared {
             wall.push(start.elapsed().as_secs_f64() * 1e6);
             let timing = rnn.timing();
             encode.push(timing.encode.as_secs_f64() * 1e6);
-            // Of several passes the last one's time alone is known.
+            // The device reports the time of the last pass only.
             gpu.extend(timing.gpu.filter(|_| one_pass).map(|time| time.as_secs_f64() * 1e6));
         }
         let repetitions = wall.len();
-        let gpu = if gpu.len() == repetitions { Spread::of(gpu) } else { None };
-        let zero = Spread { median: 0.0, min: 0.0, p95: 0.0 };
-        let encode = Spread::of(encode).unwrap_or(zero).median;
-        Ok(Times { wall: Spread::of(wall).unwrap_or(zero), gpu, encode, repetitions })
+        let gpu = if gpu.len() == repetitions { Quantiles::from_times(gpu) } else { None };
+        let zero = Quantiles { median: 0.0, min: 0.0, p95: 0.0 };
+        let encode = Quantiles::from_times(encode).unwrap_or(zero).median;
+        Ok(Times { wall: Quantiles::from_times(wall).unwrap_or(zero), gpu, encode, repetitions })
     }
 }
 
-/// Weights as PyTorch would draw them, rounded to what they are stored as: what is compared is the arithmetic.
+/// Copies `rows` of every step of a `[T, B, F]` tensor: `[T, rows, F]`.
+fn select_rows(tensor: &Tensor, rows: &[usize]) -> Vec<f32> {
+    let &[_, batch, features] = tensor.shape() else { return Vec::new() };
+    tensor
+        .data()
+        .chunks_exact(batch * features)
+        .flat_map(|step| rows.iter().map(move |row| &step[row * features..][..features]))
+        .flatten()
+        .copied()
+        .collect()
+}
+
+/// Draws weights as PyTorch does and rounds them to the stored type.
+///
+/// Rounded weights make the comparison a test of the arithmetic alone.
 fn params(config: &Config, stored: WeightType) -> Result<Params> {
     let drawn = Params::init(config, 0)?;
     let mut values = drawn.values();
@@ -238,15 +258,15 @@ fn params(config: &Config, stored: WeightType) -> Result<Params> {
     })
 }
 
-/// What a shape took.
+/// The times of a shape, in microseconds.
 struct Times {
-    wall: Spread,
-    gpu: Option<Spread>,
+    wall: Quantiles,
+    gpu: Option<Quantiles>,
     encode: f64,
     repetitions: usize,
 }
 
-/// How a plan lays the recurrence on the machine.
+/// The name of the schedule of a plan.
 fn schedule(plan: &Plan) -> &'static str {
     plan.schedule.schedule.name()
 }
@@ -255,26 +275,26 @@ fn schedule(plan: &Plan) -> &'static str {
 mod tests {
     use std::time::Duration;
 
-    use super::{Options, Outcome, Prepared, Shape};
+    use super::{Attempt, Options, Shape, Workload};
     use crate::dtype::WeightType;
     use crate::params::validate::Sizes;
     use crate::perf::calibration::Calibration;
     use crate::{Config, Device};
 
-    fn prepared(config: Config, seq_len: usize, batch: usize) -> Prepared {
+    fn workload(config: Config, seq_len: usize, batch: usize) -> Workload {
         let shape = Shape { name: "test".to_owned(), config, sizes: Sizes { seq_len, batch } };
-        Prepared::new(&shape, WeightType::F32).expect("a network")
+        Workload::new(&shape, WeightType::F32).expect("a network")
     }
 
     #[test]
-    fn a_row_has_the_shape_and_figures_that_fit_together() {
-        let prepared = prepared(Config::gru(3, 5).num_layers(2).bidirectional(true), 7, 4);
+    fn a_measurement_has_the_shape_and_consistent_figures() {
+        let workload = workload(Config::gru(3, 5).num_layers(2).bidirectional(true), 7, 4);
         let options =
             Options { budget: Duration::from_millis(20), repetitions: 3, ..Options::default() };
         let device = Device::cpu();
         let calibration = Calibration { measured: true, ..device.calibration().clone() };
-        let outcome = prepared.measure(&device, &calibration, &options).expect("the CPU runs it");
-        let Outcome::Measured(row) = outcome else { panic!("{outcome:?}") };
+        let attempt = workload.measure(&device, &calibration, &options).expect("the CPU runs it");
+        let Attempt::Measured(row) = attempt else { panic!("{attempt:?}") };
         assert_eq!(
             (row.agrees, row.compared_steps, row.repetitions),
             (Some(true), 7, 3),
@@ -291,42 +311,42 @@ mod tests {
             "{row:?}"
         );
         let unmeasured = device.calibration().clone();
-        let outcome = prepared.measure(&device, &unmeasured, &options).expect("the CPU runs it");
-        let Outcome::Measured(row) = outcome else { panic!("{outcome:?}") };
+        let attempt = workload.measure(&device, &unmeasured, &options).expect("the CPU runs it");
+        let Attempt::Measured(row) = attempt else { panic!("{attempt:?}") };
         assert_eq!(
             (row.floor_us_per_step, row.bound.as_deref()),
             (None, None),
-            "a type's figures are no floor"
+            "typical figures give no roofline"
         );
     }
 
     #[test]
-    fn wrong_output_is_seen() {
-        let prepared = prepared(Config::lstm(3, 5), 6, 3);
-        let right = prepared.want.iter().map(|&v| v as f32).collect::<Vec<_>>();
+    fn wrong_output_disagrees() {
+        let workload = workload(Config::lstm(3, 5), 6, 3);
+        let right = workload.want.iter().map(|&v| v as f32).collect::<Vec<_>>();
         let mut output = crate::Tensor::zeros([6, 3, 5]).expect("a tensor");
-        for (at, row) in prepared.rows.iter().enumerate() {
+        for (at, row) in workload.rows.iter().enumerate() {
             for step in 0..6 {
                 output.data_mut()[(step * 3 + row) * 5..][..5]
                     .copy_from_slice(&right[(step * 2 + at) * 5..][..5]);
             }
         }
-        assert!(prepared.compare(&output).agrees(), "the definition agrees with itself");
+        assert!(workload.compare(&output).agrees(), "the reference agrees with itself");
         output.data_mut()[(5 * 3 + 2) * 5 + 4] += 1e-3;
-        assert!(!prepared.compare(&output).agrees(), "the last value of the last row");
+        assert!(!workload.compare(&output).agrees(), "the last value of the last row");
     }
 
     #[test]
-    fn what_takes_too_long_is_skipped_with_the_reason() {
-        let prepared = prepared(Config::lstm(64, 64), 50, 2);
+    fn a_shape_over_the_budget_is_skipped_with_the_reason() {
+        let workload = workload(Config::lstm(64, 64), 50, 2);
         let options =
             Options { budget: Duration::from_nanos(1), repetitions: 3, ..Options::default() };
         let device = Device::cpu();
-        match prepared
+        match workload
             .measure(&device, &device.calibration().clone(), &options)
             .expect("the CPU runs it")
         {
-            Outcome::Skipped(reason) => {
+            Attempt::Skipped(reason) => {
                 assert!(reason.contains("more than the 0 s allowed"), "{reason}")
             }
             other => panic!("{other:?}"),
@@ -334,13 +354,13 @@ mod tests {
     }
 
     #[test]
-    fn only_as_much_is_compared_as_is_cheap() {
-        let large = prepared(Config::lstm(256, 1024), 40, 3);
+    fn the_reference_runs_cheap_steps_only() {
+        let large = workload(Config::lstm(256, 1024), 40, 3);
         assert!(large.compared_steps < 40, "{} steps", large.compared_steps);
         assert_eq!(
             (large.rows.clone(), large.want.len()),
             (vec![0, 2], large.compared_steps * 2 * 1024)
         );
-        assert_eq!(prepared(Config::lstm(4, 4), 9, 1).rows, [0], "one row is compared once");
+        assert_eq!(workload(Config::lstm(4, 4), 9, 1).rows, [0], "a single row is compared once");
     }
 }

@@ -1,4 +1,4 @@
-//! Shapes to measure.
+//! The shapes that `bench` measures, in named suites.
 
 use crate::params::config::{Config, Kind};
 use crate::params::validate::Sizes;
@@ -6,7 +6,7 @@ use crate::params::validate::Sizes;
 /// A network and the sizes of its input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
-    /// What it is known as.
+    /// The name in reports.
     pub name: String,
     /// The network.
     pub config: Config,
@@ -15,7 +15,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// A shape; `dims` are T, B, I, H, L and D.
+    /// Makes a shape from `dims`: T, B, I, H, L and D.
     fn new(name: &str, kind: Kind, dims: [usize; 6]) -> Self {
         let [seq_len, batch, input_size, hidden_size, num_layers, directions] = dims;
         let config = Config::new(kind, input_size, hidden_size)
@@ -24,36 +24,36 @@ impl Shape {
         Self { name: name.to_owned(), config, sizes: Sizes { seq_len, batch } }
     }
 
-    /// Time steps of all layers, one after the other.
+    /// The number of dependent time steps: T · L.
     pub fn steps(&self) -> usize {
         self.sizes.seq_len * self.config.num_layers
     }
 }
 
-/// A set of shapes.
+/// A named set of shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suite {
-    /// A few of the standard shapes, those that are done soon.
+    /// The standard shapes that take little time.
     Quick,
-    /// Networks that are in use, under the names they are published by.
+    /// Published networks under their published names.
     Standard,
-    /// One network whose T, H and B are varied one at a time.
+    /// One LSTM with T, H and B varied one at a time.
     Scaling,
-    /// The shapes at which other systems are compared.
+    /// The shapes for comparisons with other systems.
     Peers,
 }
 
 impl Suite {
-    /// Names that [`of`](Self::of) takes.
-    pub const NAMES: [&'static str; 4] = ["quick", "standard", "scaling", "peers"];
+    /// The names that [`parse`](Self::parse) accepts.
+    pub const NAMES: &'static [&'static str] = &["quick", "standard", "scaling", "peers"];
 
-    /// The suite of this name.
-    pub fn of(name: &str) -> Option<Self> {
+    /// Returns the suite called `name`; `None` for an unknown name.
+    pub fn parse(name: &str) -> Option<Self> {
         let all = [Self::Quick, Self::Standard, Self::Scaling, Self::Peers];
         Self::NAMES.iter().position(|known| *known == name).map(|at| all[at])
     }
 
-    /// Its shapes.
+    /// Returns the shapes of the suite.
     pub fn shapes(self) -> Vec<Shape> {
         match self {
             Self::Quick => {
@@ -66,7 +66,9 @@ impl Suite {
     }
 }
 
-/// The standard shapes, and whether they are among the quick ones. T, B, I, H, L, D.
+/// The standard shapes, each with a flag: whether the quick suite has it too.
+///
+/// Sizes are T, B, I, H, L, D.
 fn standard() -> Vec<(bool, Shape)> {
     use Kind::{Gru, Lstm};
     [
@@ -91,7 +93,7 @@ fn standard() -> Vec<(bool, Shape)> {
     .collect()
 }
 
-/// What is varied around T = 100, H = 256, B = 1.
+/// Variations of T = 100, H = 256, B = 1.
 fn scaling() -> Vec<Shape> {
     let mut shapes: Vec<Shape> = Vec::new();
     let by_steps = [1, 10, 100, 1000].map(|t| (t, 256, 1));
@@ -126,9 +128,10 @@ mod tests {
     use super::Suite;
 
     #[test]
-    fn every_suite_has_a_name_and_shapes_of_their_own() {
+    fn every_suite_parses_and_its_shapes_have_distinct_names() {
         for name in Suite::NAMES {
-            let shapes = Suite::of(name).unwrap_or_else(|| panic!("{name} is no suite")).shapes();
+            let shapes =
+                Suite::parse(name).unwrap_or_else(|| panic!("{name} is not a suite")).shapes();
             assert!(!shapes.is_empty(), "{name} is empty");
             for (at, shape) in shapes.iter().enumerate() {
                 shape.config.validate().unwrap_or_else(|error| panic!("{}: {error}", shape.name));
@@ -144,7 +147,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(Suite::of("fast"), None);
+        assert_eq!(Suite::parse("fast"), None);
     }
 
     #[test]

@@ -1,9 +1,12 @@
-//! Case files: a network, its input and the outputs that it must have.
+//! Case files: a network, its input and its expected outputs.
 //!
-//! The format `rnncase/1` is one safetensors file for each case. `input`, `h0` and `c0` (optional), the weights under
-//! PyTorch's names, and the expected `output`, `hn`, `cn` and `head_output` are tensors; kind, sizes, tolerance and the
-//! features that the case needs are metadata. A missing bias counts as zero. A *recipe* (`rnncase-recipe/1`) holds
-//! expected values only; its weights and input are generated, which makes very large cases small files.
+//! The format `rnncase/1` stores each case in one safetensors file. The tensors are `input`,
+//! optional `h0` and `c0`, the weights under PyTorch's names, and the expected `output`, `hn`,
+//! `cn` and `head_output`. The metadata has the kind, the sizes, the tolerance and the features
+//! that the case needs. A missing bias is zero.
+//!
+//! A *recipe* (`rnncase-recipe/1`) stores expected values only. The reader generates weights and
+//! input, so that a small file describes a very large case.
 
 mod recipe;
 
@@ -18,7 +21,7 @@ use crate::params::state_dict::StateDict;
 use crate::tensor::State;
 use crate::tensor::Tensor;
 
-/// Features that this version runs. `layout1` only says that the source was batch first.
+/// The supported features. `layout1` marks a batch-first source and needs nothing.
 const SUPPORTED: [&str; 17] = [
     "lstm",
     "gru",
@@ -39,62 +42,64 @@ const SUPPORTED: [&str; 17] = [
     "cell",
 ];
 
-/// A file's identity and content.
+/// A case file: its identity and its content.
 #[derive(Debug)]
 pub struct CaseFile {
-    /// The case's name.
+    /// The name of the case.
     pub id: String,
-    /// Where it was read from.
+    /// The path of the file.
     pub path: PathBuf,
-    /// What results may differ by.
+    /// The tolerance for all expected tensors.
     pub tolerance: Tolerance,
-    /// What to run, or why not.
+    /// The case, or the names of its unsupported features.
     pub content: Content,
 }
 
-/// What a case asks for.
+/// The content of a case file.
 #[derive(Debug)]
 pub enum Content {
-    /// A case that can be run.
+    /// A case that this version can run.
     Case(Box<Case>),
-    /// A case that needs what this version lacks: the features' names.
+    /// The names of the features that this version lacks.
     Unsupported(Vec<String>),
 }
 
-/// A network, its input and what it must give.
+/// A network, its input and its expected outputs.
 #[derive(Debug)]
 pub struct Case {
     /// Configuration and weights.
     pub params: Params,
-    /// Whether it is one call of a [`Cell`](crate::Cell): `input` is `[B, I]` or `[I]`, states are `[B, H]` or `[H]`.
+    /// Whether the case is one call of a [`Cell`](crate::Cell).
+    ///
+    /// The input of a cell is `[B, I]` or `[I]`, its states are `[B, H]` or `[H]`.
     pub cell: bool,
     /// `[T, B, I]`, `[B, T, I]` or `[T, I]`.
     pub input: Tensor,
-    /// Valid steps of each row, if they are not all T.
+    /// The number of valid steps of each row; `None` stands for T.
     pub lengths: Option<Vec<usize>>,
-    /// The initial state, if it is not zero.
+    /// The initial state; `None` stands for zeros.
     pub state: Option<State>,
-    /// Linear layers on the output, in order.
+    /// Linear layers that follow the output, in order.
     pub heads: Vec<Head>,
-    /// Tensors to compare.
+    /// The expected tensors.
     pub expected: Vec<Expected>,
 }
 
-/// A linear layer on the output.
+/// A linear layer that follows the output.
 #[derive(Debug)]
 pub struct Head {
     /// `[out_features, in_features]`.
     pub weight: Tensor,
     /// `[out_features]`.
     pub bias: Option<Vec<f32>>,
-    /// What follows.
+    /// The activation after the layer.
     pub activation: Activation,
 }
 
-/// Which result a tensor is expected of.
+/// A result of a case that a tensor can be compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantity {
-    /// All steps.
+    /// The output of all steps.
     Output,
     /// The first step of a time-first output: `[B, D·H]`.
     OutputFirst,
@@ -104,23 +109,23 @@ pub enum Quantity {
     Hn,
     /// The final cell state.
     Cn,
-    /// The last head's output.
+    /// The output of the last head.
     HeadOutput,
 }
 
 /// An expected tensor.
 #[derive(Debug)]
 pub struct Expected {
-    /// Which one.
-    pub of: Quantity,
-    /// Its values.
+    /// The result to compare with.
+    pub quantity: Quantity,
+    /// The expected values.
     pub tensor: Tensor,
-    /// Its own tolerance, where it differs from the file's.
+    /// The tolerance, if it differs from the tolerance of the file.
     pub tolerance: Option<Tolerance>,
 }
 
 impl Quantity {
-    /// The tensor's name in the file.
+    /// The name of the tensor in the file.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Output => "output",
@@ -133,7 +138,7 @@ impl Quantity {
     }
 }
 
-/// The metadata of a file, with errors that name file and key.
+/// The metadata of a file. Errors name the file and the key.
 struct Metadata<'a> {
     file: &'a StateDict,
 }
@@ -150,7 +155,7 @@ impl Metadata<'_> {
     fn parse<T: std::str::FromStr>(&self, key: &str) -> Result<T> {
         let text = self.get(key)?;
         text.parse().map_err(|_| {
-            self.refuse(format!("the metadata has {key} = '{text}', which is no such value"))
+            self.refuse(format!("the metadata has {key} = '{text}', which is not valid"))
         })
     }
 
@@ -167,15 +172,17 @@ impl CaseFile {
     /// Reads a case or a recipe.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::File`] when the file is not a valid case; [`Error::Config`] when its sizes are no module's.
+    /// [`Error::Io`] if the file cannot be read; [`Error::File`] if it is not a valid case;
+    /// [`Error::Config`] if no module has its sizes.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::read(&StateDict::open(path)?)
     }
 
-    /// The case or recipe in a file that was read.
+    /// Parses a case or a recipe from a file in memory.
     ///
     /// # Errors
-    /// [`Error::File`] when it is not a valid case; [`Error::Config`] when its sizes are no module's.
+    /// [`Error::File`] if the file is not a valid case; [`Error::Config`] if no module has its
+    /// sizes.
     pub fn read(file: &StateDict) -> Result<Self> {
         let metadata = Metadata { file };
         match file.metadata("format") {
@@ -208,12 +215,12 @@ fn read_case(metadata: &Metadata<'_>) -> Result<CaseFile> {
     })
 }
 
-/// Everything in the file that this version does not do, whether its list of features says so or not.
+/// Returns the unsupported features of a file: from its list, and from its other metadata.
 fn unsupported_features(metadata: &Metadata<'_>) -> Result<Vec<String>> {
     let mut found: Vec<String> = metadata
         .get("features")?
         .split(',')
-        // Sources differ on the state that a row of length 0 has in the end; ours is the initial one.
+        // Sources differ on the final state of a row of length 0. This crate keeps h0.
         .filter(|feature| {
             *feature != "zero_len" || metadata.file.metadata("zero_len_state") != Some("h0")
         })
@@ -264,7 +271,7 @@ fn read_supported(metadata: &Metadata<'_>) -> Result<Case> {
     let cell = metadata.flag("cell")?
         || metadata.get("features")?.split(',').any(|feature| feature == "cell");
     if cell && lengths.is_some() {
-        return Err(metadata.refuse("there are lengths, but a cell does one step"));
+        return Err(metadata.refuse("there are lengths, but a cell runs one step"));
     }
     let mut heads = Vec::new();
     for name in ["head", "head2"] {
@@ -275,7 +282,7 @@ fn read_supported(metadata: &Metadata<'_>) -> Result<Case> {
         heads.push(Head {
             weight: file.tensor(&format!("{name}_weight"))?,
             bias: file.get(&bias).is_some().then(|| file.f32(&bias)).transpose()?,
-            // The activation stands after the first head.
+            // The activation follows the first head only.
             activation: match file.metadata("head_activation") {
                 Some("sigmoid") if name == "head" => Activation::Sigmoid,
                 None | Some("none" | "sigmoid") => Activation::None,
@@ -287,11 +294,11 @@ fn read_supported(metadata: &Metadata<'_>) -> Result<Case> {
     }
     let mut expected = Vec::new();
     for name in metadata.get("expected")?.split(',') {
-        let of = [Quantity::Output, Quantity::Hn, Quantity::Cn, Quantity::HeadOutput]
+        let quantity = [Quantity::Output, Quantity::Hn, Quantity::Cn, Quantity::HeadOutput]
             .into_iter()
-            .find(|of| of.name() == name)
+            .find(|quantity| quantity.name() == name)
             .ok_or_else(|| metadata.refuse(format!("unknown expected tensor '{name}'")))?;
-        expected.push(Expected { of, tensor: file.tensor(name)?, tolerance: None });
+        expected.push(Expected { quantity, tensor: file.tensor(name)?, tolerance: None });
     }
     Ok(Case { params, cell, input: file.input("input")?, lengths, state, heads, expected })
 }

@@ -1,4 +1,6 @@
-//! Recipes, whose weights and input are generated. They come from SplitMix64 (Steele, Lea and Flood, 2014), one value for each index.
+//! Recipes: cases whose weights and input are generated.
+//!
+//! SplitMix64 (Steele, Lea and Flood, 2014) generates one value for each index.
 
 use super::{Case, CaseFile, Content, Expected, Metadata, Quantity};
 use crate::diagnostics::compare::Tolerance;
@@ -7,7 +9,7 @@ use crate::params::Params;
 use crate::params::config::{Config, Kind};
 use crate::tensor::Tensor;
 
-/// Value `index` of the sequence of `seed`, uniform in ±`bound` from 24 bits.
+/// Returns value `index` of the sequence of `seed`: uniform in ±`bound`, from 24 bits.
 fn value(seed: u64, index: u64, bound: f32) -> f32 {
     let mut z = index.wrapping_add(seed).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -20,7 +22,7 @@ fn values(seed: u64, count: usize, bound: f32) -> Vec<f32> {
     (0..count as u64).map(|index| value(seed, index, bound)).collect()
 }
 
-/// The seed of the j-th parameter.
+/// Returns the seed of the j-th parameter.
 fn parameter_seed(base_seed: u64, j: u64) -> u64 {
     base_seed.wrapping_add(j).wrapping_mul(0x0100_0003) & 0xffff_ffff_ffff
 }
@@ -30,12 +32,12 @@ pub(super) fn read(metadata: &Metadata<'_>) -> Result<CaseFile> {
     let config = Config::new(kind, metadata.parse("input_size")?, metadata.parse("hidden_size")?)
         .num_layers(metadata.parse("num_layers")?)
         .bidirectional(metadata.flag("bidirectional")?);
-    // Parameters are listed below, some for each layer.
+    // Before the list of parameters, whose length grows with num_layers.
     config.validate()?;
     let (seq_len, batch): (usize, usize) = (metadata.parse("seq_len")?, metadata.parse("batch")?);
     let base_seed: u64 = metadata.parse("base_seed")?;
     let bound: f32 = metadata.parse("weight_bound_f32")?;
-    // A recipe asks for memory that its file does not take: bound it before anything is made.
+    // A small file can describe huge tensors: bound their sizes before the first allocation.
     let most = 1_usize << 31;
     let parameters = crate::params::expected_parameters(&config);
     let sizes = parameters.iter().map(|(_, shape)| shape.as_slice());
@@ -61,14 +63,15 @@ pub(super) fn read(metadata: &Metadata<'_>) -> Result<CaseFile> {
     let allow = |error: f64| Tolerance { atol: (64.0 * error).max(2e-6), rtol: 0.0 };
     let tolerance = allow(metadata.parse("torch_f32_max_err")?);
     let mut expected = Vec::new();
-    for of in [Quantity::OutputFirst, Quantity::OutputLast, Quantity::Hn, Quantity::Cn] {
-        if of == Quantity::Cn && kind != Kind::Lstm {
+    for quantity in [Quantity::OutputFirst, Quantity::OutputLast, Quantity::Hn, Quantity::Cn] {
+        if quantity == Quantity::Cn && kind != Kind::Lstm {
             continue;
         }
-        let own = of == Quantity::Cn && metadata.file.metadata("torch_f32_cn_err").is_some();
+        let own = quantity == Quantity::Cn && metadata.file.metadata("torch_f32_cn_err").is_some();
         let own = own.then(|| metadata.parse("torch_f32_cn_err").map(allow)).transpose()?;
         let own = own.filter(|own: &Tolerance| own.atol > tolerance.atol);
-        expected.push(Expected { of, tensor: metadata.file.tensor(of.name())?, tolerance: own });
+        let tensor = metadata.file.tensor(quantity.name())?;
+        expected.push(Expected { quantity, tensor, tolerance: own });
     }
     Ok(CaseFile {
         id: metadata.get("id")?.to_owned(),
@@ -93,8 +96,8 @@ mod tests {
     use crate::params::state_dict::StateDict;
 
     #[test]
-    fn generated_values_are_those_of_the_format() {
-        // The check values of the format's description, for base_seed 1000.
+    fn generated_values_equal_the_documented_ones() {
+        // The format documents these values for base_seed 1000.
         let bound = 0.088_388_346_f32;
         let weight: Vec<f32> = (0..4).map(|i| value(parameter_seed(1000, 0), i, bound)).collect();
         assert_eq!(
@@ -106,12 +109,13 @@ mod tests {
         assert_eq!(input, [-0.948_265_7, -0.377_445_46, 0.313_004_6, -0.949_188_6], "input");
     }
 
-    /// A recipe without values, of a module with these sizes.
+    /// The error of a recipe with these sizes.
     fn refusal(hidden_size: usize, num_layers: usize, seq_len: usize) -> String {
         let header = serde_json::json!({ "__metadata__": {
-            "format": "rnncase-recipe/1", "id": "x", "kind": "gru", "base_seed": "1", "weight_bound_f32": "1",
-            "input_size": "1", "hidden_size": hidden_size.to_string(), "num_layers": num_layers.to_string(),
-            "seq_len": seq_len.to_string(), "batch": "1",
+            "format": "rnncase-recipe/1", "id": "x", "kind": "gru",
+            "base_seed": "1", "weight_bound_f32": "1",
+            "input_size": "1", "hidden_size": hidden_size.to_string(),
+            "num_layers": num_layers.to_string(), "seq_len": seq_len.to_string(), "batch": "1",
         } })
         .to_string();
         let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
@@ -119,9 +123,9 @@ mod tests {
         CaseFile::read(&file).expect_err("too large").to_string()
     }
 
-    /// Nothing of what they ask for is made, nor listed: any of these would take hours and gigabytes.
+    /// A reader that allocates or lists these parameters first would take hours and gigabytes.
     #[test]
-    fn a_recipe_that_asks_for_too_much_is_refused() {
+    fn a_recipe_with_huge_tensors_is_refused() {
         let message = refusal(1, usize::MAX, 1);
         assert!(message.contains("num_layers is 18446744073709551615"), "{message}");
         let message = refusal(1 << 22, 1, 1);

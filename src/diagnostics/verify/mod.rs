@@ -1,4 +1,4 @@
-//! Running cases on a device and judging the results.
+//! Runs case files on a device and reports the result of each.
 
 mod rounding;
 
@@ -15,21 +15,21 @@ use crate::tensor::State;
 use crate::tensor::Tensor;
 use rounding::Rounding;
 
-/// How a case ended.
+/// The result of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// Every expected tensor is within the case's tolerance.
+    /// Every expected tensor is within tolerance.
     Pass,
-    /// Some are not.
+    /// An expected tensor is out of tolerance.
     Fail,
-    /// The case needs what this version lacks.
+    /// The case needs a feature that this version lacks.
     Unsupported,
-    /// The case could not be read or run.
+    /// Reading or running the case failed.
     Error,
 }
 
 impl Status {
-    /// The word in reports.
+    /// The name in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -40,28 +40,30 @@ impl Status {
     }
 }
 
-/// The result of one case on one device.
+/// The result of one case on one device, with its figures.
 #[derive(Debug, Clone)]
-pub struct Report {
-    /// The case's name; the path where the file could not be read.
+pub struct CaseReport {
+    /// The name of the case; the path of a file that cannot be read.
     pub id: String,
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
-    /// How it ended.
+    /// The result.
     pub status: Status,
-    /// Why, unless it passed.
+    /// The reason, unless the case passed.
     pub reason: Option<String>,
-    /// The figures, if anything was compared.
+    /// The comparison, if the case ran.
     pub comparison: Option<Comparison>,
-    /// What was allowed.
+    /// The tolerance of the file.
     pub tolerance: Option<Tolerance>,
-    /// How much what was expected had to be moved, because the device stores rounded weights, as a share of a tensor's
-    /// largest value if that is above 1; 0 where it does not.
+    /// The largest change of an expected value by the rounding of stored weights.
+    ///
+    /// The change is absolute, or relative to the largest value of the tensor if that exceeds 1.
+    /// It is 0 if the stored weights are not rounded.
     pub rounding: f64,
 }
 
-impl Report {
-    /// The report of a file whose case could not be read or run.
+impl CaseReport {
+    /// The report of a case that cannot be read or run.
     pub fn error(path: &Path, reason: &Error) -> Self {
         Self {
             id: path.display().to_string(),
@@ -75,15 +77,16 @@ impl Report {
     }
 }
 
-/// The case files among `paths`, folders being searched for `*.safetensors` to any depth; sorted within a folder.
+/// Returns the case files in `paths`. A folder stands for its `*.safetensors` at any depth, sorted.
 ///
 /// # Errors
-/// [`Error::Io`] when a path does not exist or a folder cannot be read; [`Error::File`] when a folder holds none.
+/// [`Error::Io`] if a path does not exist or a folder cannot be read; [`Error::File`] if a folder
+/// has no case file.
 pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in paths {
         let before = found.len();
-        walk(path, &mut found)?;
+        collect(path, &mut found)?;
         if found.len() == before {
             return Err(Error::File {
                 path: path.clone(),
@@ -94,7 +97,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn walk(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+fn collect(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     let io = |source| Error::Io { path: path.to_owned(), source };
     if !std::fs::metadata(path).map_err(io)?.is_dir() {
         found.push(path.to_owned());
@@ -107,32 +110,34 @@ fn walk(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
         .map_err(io)?;
     entries.sort();
     for entry in entries {
-        // A link is not followed: a cycle would never end.
+        // Links to folders are not followed: they can form cycles.
         let is_dir = std::fs::symlink_metadata(&entry).is_ok_and(|m| m.is_dir());
         if is_dir || entry.extension().is_some_and(|extension| extension == "safetensors") {
-            walk(&entry, found)?;
+            collect(&entry, found)?;
         }
     }
     Ok(())
 }
 
-/// Runs the case in `path` on `device`. Whatever happens becomes a report.
-pub fn run(device: &Device, path: &Path) -> Report {
+/// Runs the case file `path` on `device`. An error becomes a report.
+pub fn run(device: &Device, path: &Path) -> CaseReport {
     run_with(device, path, &RnnOptions::default())
 }
 
-/// Runs the case in `path` on `device`, with options. What these do not allow is reported as unsupported. Where weights
-/// are stored in a type that rounds them, the case's values are moved by what rounding changes by definition.
-pub fn run_with(device: &Device, path: &Path, options: &RnnOptions) -> Report {
+/// Runs the case file `path` on `device` with options.
+///
+/// A case that the options exclude is unsupported. If the stored weights are rounded, the expected
+/// values change by the effect of rounding in the f64 reference.
+pub fn run_with(device: &Device, path: &Path, options: &RnnOptions) -> CaseReport {
     match CaseFile::open(path) {
-        Err(error) => Report::error(path, &error),
+        Err(error) => CaseReport::error(path, &error),
         Ok(file) => run_file(device, &file, options),
     }
 }
 
-/// Runs a case that has been read.
-pub fn run_file(device: &Device, file: &CaseFile, options: &RnnOptions) -> Report {
-    let mut report = Report {
+/// Runs a case file that has been read. An error becomes a report.
+pub fn run_file(device: &Device, file: &CaseFile, options: &RnnOptions) -> CaseReport {
+    let mut report = CaseReport {
         id: file.id.clone(),
         path: file.path.clone(),
         status: Status::Pass,
@@ -170,19 +175,19 @@ pub fn run_file(device: &Device, file: &CaseFile, options: &RnnOptions) -> Repor
     report
 }
 
-/// The figures, and how far rounding moved what was expected.
+/// Returns the comparison, and the largest change of an expected value by rounding.
 fn compare(
     device: &Device,
     case: &Case,
     tolerance: Tolerance,
     options: &RnnOptions,
 ) -> Result<(Comparison, f64)> {
-    let rounding = Rounding::of(case, options.weights)?;
+    let rounding = Rounding::from_case(case, options.weights)?;
     let mut moved = 0.0_f64;
     let (output, state) = forward(device, case, options)?;
     let mut comparison = Comparison::default();
     for expected in &case.expected {
-        let got = match expected.of {
+        let got = match expected.quantity {
             Quantity::Output => output.clone(),
             Quantity::OutputFirst => step(&output, 0)?,
             Quantity::OutputLast => step(&output, output.shape()[0] - 1)?,
@@ -205,14 +210,14 @@ fn compare(
         let mut want: Vec<f64> = expected.tensor.data().iter().map(|&v| f64::from(v)).collect();
         if let Some(rounding) = &rounding {
             let scale = want.iter().fold(1.0_f64, |most, want| most.max(want.abs()));
-            for (want, change) in want.iter_mut().zip(rounding.change(case, expected.of)) {
+            for (want, change) in want.iter_mut().zip(rounding.change(case, expected.quantity)) {
                 *want += change;
                 moved = moved.max(change.abs() / scale);
             }
         }
         let tolerance = expected.tolerance.unwrap_or(tolerance);
         comparison.add_tensor(
-            expected.of.name(),
+            expected.quantity.name(),
             &got,
             (expected.tensor.shape(), &want),
             tolerance,
@@ -224,7 +229,7 @@ fn compare(
     Ok((comparison, moved))
 }
 
-/// Runs the network; the output of a cell is its h.
+/// Runs the network. The output of a cell is its h.
 fn forward(device: &Device, case: &Case, options: &RnnOptions) -> Result<(Tensor, State)> {
     let state = case.state.as_ref();
     if case.cell {
@@ -239,7 +244,7 @@ fn forward(device: &Device, case: &Case, options: &RnnOptions) -> Result<(Tensor
     }
 }
 
-/// One time step of a time-first output.
+/// Returns time step `t` of a time-first output.
 fn step(output: &Tensor, t: usize) -> Result<Tensor> {
     let shape = output.shape()[1..].to_vec();
     let size: usize = shape.iter().product();

@@ -1,4 +1,4 @@
-//! What a case must give where weights are stored in a type that rounds them.
+//! The effect of rounded weights on the expected values of a case.
 
 use crate::diagnostics::case::{Case, Head, Quantity};
 use crate::dtype::WeightType;
@@ -8,37 +8,37 @@ use crate::params::Params;
 use crate::reference::{self, Outcome};
 use crate::tensor::Tensor;
 
-/// The definition of a case in f64, with the weights as they are and rounded.
+/// The f64 reference of a case with exact and with rounded weights.
 ///
-/// A device that stores rounded weights has to agree with what the definition makes of them. What a case expects was
-/// made of the weights as they are; the difference of both definitions is what rounding adds to it.
+/// A case file has the results of exact weights. A device with rounded weights must agree with the
+/// reference for rounded weights. The difference of both references converts one to the other.
 pub(super) struct Rounding {
     exact: Outcome,
     rounded: Outcome,
 }
 
 impl Rounding {
-    /// `None` where nothing is rounded.
-    pub fn of(case: &Case, weights: WeightType) -> Result<Option<Self>> {
+    /// Runs both references; `None` if `weights` does not round.
+    pub fn from_case(case: &Case, weights: WeightType) -> Result<Option<Self>> {
         if weights == WeightType::F32 {
             return Ok(None);
         }
         let rounded = case.params.rounded(weights)?;
         Ok(Some(Self {
-            exact: definition(case, &case.params)?,
-            rounded: definition(case, &rounded)?,
+            exact: run_reference(case, &case.params)?,
+            rounded: run_reference(case, &rounded)?,
         }))
     }
 
-    /// What rounding adds to an expected tensor.
-    pub fn change(&self, case: &Case, of: Quantity) -> Vec<f64> {
-        let pick = |outcome: &Outcome| -> Vec<f64> {
-            match of {
+    /// Returns the change of an expected tensor by rounding.
+    pub fn change(&self, case: &Case, quantity: Quantity) -> Vec<f64> {
+        let select = |outcome: &Outcome| -> Vec<f64> {
+            match quantity {
                 Quantity::Output if case.cell => outcome.h_n.clone(),
                 Quantity::Output => outcome.output.clone(),
-                Quantity::OutputFirst => outcome.output[..step(case)].to_vec(),
+                Quantity::OutputFirst => outcome.output[..step_len(case)].to_vec(),
                 Quantity::OutputLast => {
-                    outcome.output[outcome.output.len() - step(case)..].to_vec()
+                    outcome.output[outcome.output.len() - step_len(case)..].to_vec()
                 }
                 Quantity::Hn => outcome.h_n.clone(),
                 Quantity::Cn => outcome.c_n.clone(),
@@ -47,22 +47,22 @@ impl Rounding {
                 }
             }
         };
-        pick(&self.rounded)
+        select(&self.rounded)
             .iter()
-            .zip(pick(&self.exact))
+            .zip(select(&self.exact))
             .map(|(rounded, exact)| rounded - exact)
             .collect()
     }
 }
 
-/// Values of one step of the output.
-fn step(case: &Case) -> usize {
+/// The number of values in one step of the output.
+fn step_len(case: &Case) -> usize {
     let rows = if let [_, batch, _] = case.input.shape() { *batch } else { 1 };
     rows * case.params.config().output_size()
 }
 
-/// A cell is one step of a layer.
-fn definition(case: &Case, params: &Params) -> Result<Outcome> {
+/// Runs the reference. A cell is one step of a layer.
+fn run_reference(case: &Case, params: &Params) -> Result<Outcome> {
     if !case.cell {
         return reference::module(
             params,
@@ -77,7 +77,7 @@ fn definition(case: &Case, params: &Params) -> Result<Outcome> {
     Ok(reference::forward(params, 1, batch, case.input.data(), h_0, c_0, None))
 }
 
-/// A linear layer in f64.
+/// Applies a linear layer in f64.
 fn apply(head: &Head, x: &[f64]) -> Vec<f64> {
     let &[out_features, in_features] = head.weight.shape() else { return Vec::new() };
     let column = |row: &[f64], column: usize| {
@@ -101,7 +101,7 @@ mod tests {
     use crate::dtype::WeightType;
     use crate::{Activation, Config, Params, Tensor};
 
-    /// One step of one unit without a state: n = tanh(w · x).
+    /// One step of one unit with a zero state: n = tanh(w · x).
     fn case(cell: bool) -> Case {
         let config = Config::rnn(1, 1).bias(false);
         let params = Params::from_fn(&config, |_, _| Ok(vec![0.1])).expect("two weights");
@@ -124,25 +124,27 @@ mod tests {
     }
 
     #[test]
-    fn it_is_what_the_definition_makes_of_rounded_weights() {
+    fn the_change_is_the_difference_of_both_references() {
         let exact = f64::from(0.1_f32);
         let want = f64::from(half::f16::from_f32(0.1).to_f32()).tanh() - exact.tanh();
         assert!(want.abs() > 1e-5, "0.1 has no f16: {want}");
         for cell in [false, true] {
             let case = case(cell);
-            let rounding = Rounding::of(&case, WeightType::F16)
-                .expect("it rounds")
-                .expect("something is rounded");
-            for (of, scale) in
+            let rounding = Rounding::from_case(&case, WeightType::F16)
+                .expect("the reference runs")
+                .expect("f16 rounds");
+            for (quantity, scale) in
                 [(Quantity::Output, 1.0), (Quantity::Hn, 1.0), (Quantity::HeadOutput, 3.0)]
             {
-                let change = rounding.change(&case, of);
+                let change = rounding.change(&case, quantity);
                 assert!(
                     (change[0] - scale * want).abs() < 1e-12,
-                    "{of:?}, cell {cell}: {change:?}, not {want}"
+                    "{quantity:?}, cell {cell}: {change:?}, not {want}"
                 );
             }
-            assert!(Rounding::of(&case, WeightType::F32).expect("nothing to do").is_none());
+            assert!(
+                Rounding::from_case(&case, WeightType::F32).expect("f32 does not round").is_none()
+            );
         }
     }
 }

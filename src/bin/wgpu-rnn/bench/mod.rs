@@ -1,142 +1,129 @@
 //! `wgpu-rnn bench`.
 
 mod explain;
-mod html;
-mod peers;
-mod plot;
-mod table;
+mod report;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
+use clap::Args;
+use clap::builder::PossibleValuesParser;
 use wgpu_rnn::device::Selection;
-use wgpu_rnn::internals::diagnostics::bench::{
-    Options, Outcome as Measured, Prepared, Row, Shape, Suite,
-};
-use wgpu_rnn::internals::engine::cpu;
+use wgpu_rnn::internals::diagnostics::bench::{Attempt, Options, Shape, Suite, Workload};
 use wgpu_rnn::internals::fs;
 use wgpu_rnn::internals::params::validate::Sizes;
-use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::{Config, Device, Error, Kind};
 
 use crate::Outcome;
-use crate::args::{BenchArgs, selectors};
+use crate::args::{ModuleArgs, OpenArgs, selectors};
 use crate::terminal::progress;
-use peers::{Mean, Ratio};
+use report::{Report, Skipped};
 
-/// Everything that was found out.
-#[derive(Serialize)]
-struct Report {
-    machine: Machine,
-    /// The constants that floors are computed from.
-    calibrations: Vec<Calibration>,
-    rows: Vec<Compared>,
-    skipped: Vec<Skipped>,
-    /// How other systems compare on the whole.
-    means: Vec<Mean>,
-    /// Rows of other systems.
-    peers: Vec<Row>,
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Measure a suite of shapes: networks in use (quick: the fast ones), a scaling of T, H and B,
+    /// or the shapes for comparisons with other systems [default: quick]
+    #[arg(long, value_parser = PossibleValuesParser::new(Suite::NAMES))]
+    pub suite: Option<String>,
+    /// Measure one shape instead of a suite: rnn_tanh, rnn_relu, lstm (the default) or gru.
+    #[arg(long, conflicts_with = "suite")]
+    pub kind: Option<Kind>,
+    /// Set the input features of the one shape [default: H]
+    #[arg(long, value_name = "I", conflicts_with = "suite")]
+    pub input_size: Option<usize>,
+    /// Set the hidden units of the one shape [default: 256]
+    #[arg(long, value_name = "H", conflicts_with = "suite")]
+    pub hidden_size: Option<usize>,
+    /// Set the layers of the one shape [default: 1]
+    #[arg(long, value_name = "L", conflicts_with = "suite")]
+    pub num_layers: Option<usize>,
+    /// Give the one shape two directions.
+    #[arg(long, conflicts_with = "suite")]
+    pub bidirectional: bool,
+    /// Set the time steps of the one shape [default: 100]
+    #[arg(long, value_name = "T", conflicts_with = "suite")]
+    pub seq_len: Option<usize>,
+    /// Set the rows of the one shape [default: 1]
+    #[arg(long, value_name = "B", conflicts_with = "suite")]
+    pub batch: Option<usize>,
+    #[command(flatten)]
+    pub module: ModuleArgs,
+    /// Explain the schedule, the roofline and the expected speed of the CPU for each shape.
+    #[arg(long)]
+    pub explain: bool,
+    /// Measure on auto, cpu, all, an index from `devices`, or part of an adapter's name; may be
+    /// repeated [default: auto]
+    #[arg(long = "device", value_name = "DEVICE")]
+    pub devices: Vec<String>,
+    /// Limit the time for one shape on one device: a slower shape gets fewer repetitions, or is
+    /// skipped.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub seconds: u64,
+    /// Write the results to a JSON file.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the results with plots to an HTML file.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Compare with other systems: a JSON file of `bench` or of benches/peers; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub with: Vec<PathBuf>,
+    #[command(flatten)]
+    pub open: OpenArgs,
 }
 
-#[derive(Serialize)]
-struct Machine {
-    os: &'static str,
-    arch: &'static str,
-    processor: String,
-    version: &'static str,
-}
-
-/// A row, and how it compares.
-#[derive(Serialize)]
-struct Compared {
-    #[serde(flatten)]
-    row: Row,
-    ratios: Vec<Ratio>,
-}
-
-/// What was not measured.
-#[derive(Serialize)]
-struct Skipped {
-    device: String,
-    name: String,
-    reason: String,
-}
-
-/// A device with what is known of it; or why it cannot be used.
+/// A device, or the reason why it cannot be used.
 struct Target {
     title: String,
-    device: Result<(Device, Calibration), Error>,
+    device: Result<Device, Error>,
 }
 
 pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     for path in args.json.iter().chain(&args.html) {
-        writable(path)?;
+        check_writable(path)?;
     }
-    let peers = peers::read(&args.with)?;
+    let peers = report::read_peers(&args.with)?;
     let shapes = shapes(args);
     let targets = targets(args)?;
     let budget = Duration::from_secs(args.seconds.max(1));
     let options = Options { budget, module: args.module.options(), ..Options::default() };
-    let mut report = Report {
-        machine: Machine {
-            os: std::env::consts::OS,
-            arch: std::env::consts::ARCH,
-            processor: cpu::id().driver,
-            version: env!("CARGO_PKG_VERSION"),
-        },
-        calibrations: targets
-            .iter()
-            .flat_map(|target| &target.device)
-            .map(|(_, known)| known.clone())
-            .collect(),
-        rows: Vec::new(),
-        skipped: Vec::new(),
-        means: Vec::new(),
-        peers: Vec::new(),
-    };
-    let bar = progress(shapes.len() * targets.len(), "bench");
+    let (mut measurements, mut skipped) = (Vec::new(), Vec::new());
     let mut failed = false;
-    // Devices take turns, so that what disturbs the machine for a while disturbs all of them.
+    let bar = progress(shapes.len() * targets.len(), "bench");
+    // Devices alternate, so that a disturbance of the machine affects all of them.
     for shape in &shapes {
-        bar.set_message(format!("{}: the definition", shape.name));
-        let prepared = Prepared::new(shape, args.module.dtype)?;
+        bar.set_message(format!("{}: reference", shape.name));
+        let workload = Workload::new(shape, args.module.dtype)?;
         for Target { title, device } in &targets {
             bar.set_message(format!("{} on {title}", shape.name));
-            let mut skip = |reason: String| {
-                report.skipped.push(Skipped {
-                    device: title.clone(),
-                    name: shape.name.clone(),
-                    reason,
-                });
+            let reason = match device {
+                Err(error) => Some(error.to_string()),
+                Ok(device) => match workload.measure(device, device.calibration(), &options) {
+                    Ok(Attempt::Measured(measurement)) => {
+                        measurements.push(*measurement);
+                        None
+                    }
+                    Ok(Attempt::Skipped(reason)) => Some(reason),
+                    Err(error) => {
+                        failed = true;
+                        Some(error.to_string())
+                    }
+                },
             };
-            let measured = match device {
-                Ok((device, calibration)) => prepared.measure(device, calibration, &options),
-                Err(error) => {
-                    skip(error.to_string());
-                    bar.inc(1);
-                    continue;
-                }
-            };
-            match measured {
-                Ok(Measured::Measured(row)) => {
-                    let ratios = peers::ratios(&row, &peers);
-                    report.rows.push(Compared { row: *row, ratios });
-                }
-                Ok(Measured::Skipped(reason)) => skip(reason),
-                Err(error) => {
-                    failed = true;
-                    skip(error.to_string());
-                }
-            }
+            skipped.extend(reason.map(|reason| Skipped {
+                device: title.clone(),
+                name: shape.name.clone(),
+                reason,
+            }));
             bar.inc(1);
         }
     }
     bar.finish_and_clear();
     failed |= targets.iter().any(|target| target.device.is_err());
-    report.means = peers::means(&report.rows);
-    report.peers = peers;
-    table::print(&report);
+    let devices = targets.iter().flat_map(|target| &target.device);
+    let calibrations = devices.map(|device| device.calibration().clone()).collect();
+    let report = Report::new(calibrations, measurements, skipped, peers);
+    report.print();
     if args.explain {
         explain::print(&shapes, &targets, &options.module)?;
     }
@@ -146,24 +133,22 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
         fs::write(path, text.as_bytes())?;
     }
     if let Some(path) = &args.html {
-        let page =
-            html::page(&report).map_err(|message| Error::File { path: path.clone(), message })?;
-        fs::write(path, page.as_bytes())?;
+        fs::write(path, report::page(&report).as_bytes())?;
     }
-    Ok(if report.rows.iter().any(|compared| compared.row.agrees == Some(false)) {
+    Ok(if report.disagrees() {
         Outcome::Disagreed
-    } else if failed || report.rows.is_empty() {
+    } else if failed || report.is_empty() {
         Outcome::Incomplete
     } else {
         Outcome::Agreed
     })
 }
 
-/// The shapes that were asked for: a suite, or the one that flags describe.
+/// The shapes of a suite, or the one shape that flags describe.
 fn shapes(args: &BenchArgs) -> Vec<Shape> {
     let sizes = [args.input_size, args.hidden_size, args.num_layers, args.seq_len, args.batch];
     if args.kind.is_none() && !args.bidirectional && sizes.iter().all(Option::is_none) {
-        return args.suite.as_deref().and_then(Suite::of).unwrap_or(Suite::Quick).shapes();
+        return args.suite.as_deref().and_then(Suite::parse).unwrap_or(Suite::Quick).shapes();
     }
     let hidden_size = args.hidden_size.unwrap_or(256);
     let input_size = args.input_size.unwrap_or(hidden_size);
@@ -179,43 +164,38 @@ fn shapes(args: &BenchArgs) -> Vec<Shape> {
     vec![Shape { name, config, sizes: Sizes { seq_len, batch } }]
 }
 
-/// The devices that were asked for, opened. With several of them one that cannot be used does not stop the others.
+/// Opens the selected devices. A device that fails is an error only if it is the only one.
 fn targets(args: &BenchArgs) -> Result<Vec<Target>, Error> {
-    let choices = Selection::of_all(&selectors(&args.devices))?;
-    let alone = choices.len() == 1;
+    let selections = Selection::of_all(&selectors(&args.devices))?;
+    let alone = selections.len() == 1;
     let mut targets = Vec::new();
-    for choice in choices {
-        let device = args.open.open_timed(&choice).map(|device| {
-            let calibration = known(&device);
-            (device, calibration)
-        });
-        if alone {
-            let device = Ok(device?);
-            return Ok(vec![Target { title: choice.title(), device }]);
+    for selection in selections {
+        let device = args.open.open_timed(&selection);
+        let device = if alone { Ok(device?) } else { device };
+        if let Ok(device) = &device {
+            note_missing_roofline(device);
         }
-        targets.push(Target { title: choice.title(), device });
+        targets.push(Target { title: selection.title(), device });
     }
     Ok(targets)
 }
 
-/// The figures of a device, with a note where they are only typical of its type.
-fn known(device: &Device) -> Calibration {
+fn note_missing_roofline(device: &Device) {
     if !device.calibration().measured {
         anstream::eprintln!(
-            "note: no floors for {device}, which was not measured: `wgpu-rnn calibrate` does it"
+            "note: no roofline for {device}: `wgpu-rnn calibrate` measures its constants"
         );
     }
-    device.calibration().clone()
 }
 
-/// Refuses a file that could not be written in the end, before anything is measured.
-fn writable(path: &Path) -> Result<(), Error> {
+/// Refuses a path that cannot be written, before the measurements.
+fn check_writable(path: &Path) -> Result<(), Error> {
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let refuse =
         |message: &str| Err(Error::File { path: path.to_owned(), message: message.to_owned() });
     match () {
-        () if !folder.is_dir() => refuse("the folder that it is to be written to does not exist"),
+        () if !folder.is_dir() => refuse("the folder of this file does not exist"),
         () if path.is_dir() => refuse("is a folder"),
         () => Ok(()),
     }
