@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Times PyTorch, and ONNX Runtime if it is installed, at the shapes of a report of `wgpu-rnn bench --json`.
+"""Times PyTorch, and ONNX Runtime if installed, at the shapes of a `wgpu-rnn bench --json` report.
 
     pytorch.py REPORT.json OUT.json [SECONDS]
 
-Rows have the form of `wgpu-rnn bench --json`, for `wgpu-rnn bench --with`. wall_us is from the input in host memory to
-the output in host memory, as there; gpu_us, on CUDA, is the forward pass alone between two events of the stream. TF32 is
-off, so that CUDA computes in f32 as the others do.
+Writes rows for `wgpu-rnn bench --with`, in the form of `wgpu-rnn bench --json`. wall_us is the time
+from the input in host memory to the output in host memory. gpu_us, on CUDA, is the time of the
+forward pass between two events of the stream. TF32 is off: CUDA computes in f32 as the others do.
+SECONDS is the time limit for each shape on each system (default: 10).
 """
 
 import json
@@ -43,7 +44,7 @@ def spread(times):
 
 
 def measure(run, budget):
-    """Times `run`, which may return what it took on the device, in microseconds."""
+    """Times `run`, which returns its time on the device in microseconds, or None."""
     begin = time.perf_counter()
     while True:
         run()
@@ -99,7 +100,7 @@ def on_onnx_runtime(net, x):
 
     import onnxruntime
 
-    # The exporter that has always been there: it writes an operator for each layer, where there are two.
+    # Newer versions have two exporters. The older one writes one operator for each layer.
     known = inspect.signature(torch.onnx.export).parameters
     which = {"dynamo": False} if "dynamo" in known else {}
     file = io.BytesIO()
@@ -142,7 +143,7 @@ def main():
                 x = torch.rand(shape["seq_len"], shape["batch"], shape["input_size"]) * 2 - 1
                 with torch.no_grad():
                     wall, gpu = measure(build(module(shape), x), budget)
-            except Exception as error:  # a shape that one system cannot take must not lose the others' rows
+            except Exception as error:  # keep the rows of other systems and shapes
                 print(f"{system} on {device}: {shape} left out: {error}", file=sys.stderr)
                 continue
             rows.append(row(system, device, backend, driver, shape, wall, gpu))

@@ -1,10 +1,10 @@
-//! Times other systems' recurrent networks at the shapes of a report of `wgpu-rnn bench --json`, and writes rows of the
-//! same form, for `wgpu-rnn bench --with`.
+//! Times the recurrent networks of other systems at the shapes of a `wgpu-rnn bench --json` report.
 //!
 //!     wgpu-rnn-peers REPORT.json OUT.json [SECONDS]
 //!
-//! Weights are each system's own initialisation, or any: they do not matter to the time. What a system does not have is
-//! left out, and said on stderr.
+//! Writes rows of the same form, for `wgpu-rnn bench --with`. SECONDS is the time limit for each
+//! shape on each system (default: 10). The values of the weights do not affect the time. A message
+//! on stderr names each shape that a system lacks.
 
 #![forbid(unsafe_code)]
 
@@ -35,24 +35,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut shapes: Vec<Shape> = Vec::new();
     let mut adapters: Vec<Adapter> = Vec::new();
     for row in rows {
-        let shape = Shape::of(row).ok_or_else(|| format!("a row without a shape: {row}"))?;
+        let shape = Shape::from_row(row).ok_or_else(|| format!("a row lacks a size: {row}"))?;
         if !shapes.contains(&shape) {
             shapes.push(shape);
         }
-        adapters.extend(Adapter::of(row).filter(|adapter| !adapters.contains(adapter)));
+        adapters.extend(Adapter::from_row(row).filter(|adapter| !adapters.contains(adapter)));
     }
     let systems = systems::all(&adapters);
     let mut measured = Vec::new();
-    // Systems take turns, so that what disturbs the machine for a while disturbs all of them.
+    // Systems alternate, so that a disturbance of the machine affects all of them.
     for shape in &shapes {
         for system in &systems {
             match measure::measure(system, shape, budget) {
                 Ok(row) => measured.push(row),
-                Err(error) => eprintln!("{} on {}: {shape} left out: {error}", system.name, system.device),
+                Err(error) => {
+                    eprintln!("{} on {}: {shape} left out: {error}", system.name, system.device)
+                }
             }
         }
     }
-    // Beside its place first, so that nobody reads half of it.
+    // Move the complete file: a reader must not see half of it.
     let temporary = format!("{out}.part");
     std::fs::write(&temporary, serde_json::to_string_pretty(&json!({ "rows": measured }))?)?;
     std::fs::rename(&temporary, out)?;

@@ -1,4 +1,4 @@
-//! Timing a system at a shape: first that its output can be right, then how long it takes.
+//! Checks the output of a system at a shape, then times it.
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,39 +9,49 @@ use serde_json::{Value, json};
 use crate::shape::Shape;
 use crate::systems::{Forward, Output, System};
 
-/// Most runs that are timed, as `wgpu-rnn bench` has it.
+/// The largest number of timed runs, as in `wgpu-rnn bench`.
 const REPETITIONS: usize = 50;
 
-/// As many runs that are not a fifth shorter than the shortest before are warm.
+/// The system is warm after this number of runs without a gain of a fifth.
 const ALIKE: usize = 4;
 
-/// Budgets that warming up may take.
+/// The largest warm-up time, in budgets.
 const PATIENCE: u32 = 20;
 
-/// A row for a shape on a system, which may take about as long as `budget`; or why there is none.
+/// Returns the row of a shape on a system, or the reason why there is none.
+///
+/// `budget` is the approximate time for the timed runs.
 pub fn measure(system: &System, shape: &Shape, budget: Duration) -> Result<Value, Box<dyn Error>> {
-    // A system that panics must not lose the others' rows.
-    let times = catch_unwind(AssertUnwindSafe(|| times(system, shape, budget))).map_err(|_| "it panicked")??;
+    // Keep the rows of other systems if one panics.
+    let times = catch_unwind(AssertUnwindSafe(|| times(system, shape, budget)))
+        .map_err(|_| "it panicked")??;
     let rank = |share: f64| times[((times.len() as f64 * share).ceil() as usize).max(1) - 1];
     eprintln!("{} on {}: {shape} {:.3} ms", system.name, system.device, rank(0.5) / 1e3);
     Ok(json!({
-        "system": system.name, "device": system.device, "backend": system.backend, "driver": system.driver,
+        "system": system.name, "device": system.device, "backend": system.backend,
+        "driver": system.driver,
         "kind": shape.kind.name(), "input_size": shape.input_size, "hidden_size": shape.hidden_size,
-        "num_layers": shape.num_layers, "bidirectional": shape.bidirectional, "seq_len": shape.seq_len,
+        "num_layers": shape.num_layers, "bidirectional": shape.bidirectional,
+        "seq_len": shape.seq_len,
         "batch": shape.batch, "dtype": "f32",
         "wall_us": {"median": rank(0.5), "min": times[0], "p95": rank(0.95)}, "gpu_us": null,
-        "us_per_step": rank(0.5) / (shape.seq_len * shape.num_layers) as f64, "repetitions": times.len(),
+        "us_per_step": rank(0.5) / (shape.seq_len * shape.num_layers) as f64,
+        "repetitions": times.len(),
     }))
 }
 
-/// From the input in host memory to the output in host memory, in microseconds, from the shortest to the longest; at
-/// least one.
+/// Returns the sorted times from the input in host memory to the output in host memory.
+///
+/// Times are in microseconds; there is at least one.
 fn times(system: &System, shape: &Shape, budget: Duration) -> Result<Vec<f64>, Box<dyn Error>> {
     let input = input(shape.seq_len * shape.batch * shape.input_size);
     let mut forward = (system.build)(shape, input)?;
     check(&forward()?, shape.dims(system.batch_first, shape.output_size()))?;
     if !warm_up(&mut forward, budget)? {
-        eprintln!("{} on {}: {shape} still got faster when it was timed", system.name, system.device);
+        eprintln!(
+            "{} on {}: {shape} still got faster when it was timed",
+            system.name, system.device
+        );
     }
     let begin = Instant::now();
     let mut times = Vec::new();
@@ -54,8 +64,10 @@ fn times(system: &System, shape: &Shape, budget: Duration) -> Result<Vec<f64>, B
     Ok(times)
 }
 
-/// Runs until it gets no faster, for a quarter of the budget at least and for `PATIENCE` budgets at most; whether it got
-/// there. Systems that tune themselves and compile as they go take many times as long in their first runs.
+/// Runs until the time stops falling. Returns whether it stopped within `PATIENCE` budgets.
+///
+/// Takes at least a quarter of the budget. Systems that tune or compile at run time have slow first
+/// runs.
 fn warm_up(forward: &mut Forward, budget: Duration) -> Result<bool, Box<dyn Error>> {
     let begin = Instant::now();
     let (mut shortest, mut alike) = (f64::INFINITY, 0);
@@ -73,16 +85,21 @@ fn warm_up(forward: &mut Forward, budget: Duration) -> Result<bool, Box<dyn Erro
     Ok(true)
 }
 
-/// Any numbers in ±1.
+/// Returns pseudo-random numbers in ±1.
 fn input(count: usize) -> Vec<f32> {
-    (0..count as u32).map(|i| i.wrapping_mul(2_654_435_769) as f32 / 2_147_483_648.0 - 1.0).collect()
+    (0..count as u32)
+        .map(|i| i.wrapping_mul(2_654_435_769) as f32 / 2_147_483_648.0 - 1.0)
+        .collect()
 }
 
-/// Refuses an output that cannot be one of a network on such input.
+/// Refuses an output of the wrong shape, with non-finite values, or with equal values only.
 fn check(output: &Output, want: [usize; 3]) -> Result<(), String> {
     let Output { dims, values } = output;
     if *dims != want || values.len() != want.iter().product::<usize>() {
-        return Err(format!("an output of shape {dims:?} with {} values, expected {want:?}", values.len()));
+        return Err(format!(
+            "an output of shape {dims:?} with {} values, expected {want:?}",
+            values.len()
+        ));
     }
     if let Some(at) = values.iter().position(|value| !value.is_finite()) {
         return Err(format!("value {at} of its output is {}", values[at]));
@@ -98,7 +115,7 @@ mod tests {
     use super::{Output, check, input};
 
     #[test]
-    fn an_output_that_cannot_be_one_is_refused() {
+    fn implausible_outputs_are_refused() {
         let output = |dims: [usize; 3], values: Vec<f32>| Output { dims: dims.to_vec(), values };
         let want = [1, 2, 2];
         assert_eq!(check(&output(want, vec![0.1, 0.2, 0.3, 0.4]), want), Ok(()));
@@ -118,6 +135,6 @@ mod tests {
     fn inputs_are_within_one() {
         let values = input(10_000);
         assert!(values.iter().all(|value| (-1.0..=1.0).contains(value)), "{values:?}");
-        assert!(values.iter().sum::<f32>().abs() < 50.0, "they are on both sides of 0");
+        assert!(values.iter().sum::<f32>().abs() < 50.0, "both signs occur");
     }
 }

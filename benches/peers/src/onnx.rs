@@ -1,10 +1,10 @@
-//! A network as an ONNX model, for systems that run such: an LSTM, GRU or RNN node for each layer.
+//! Writes a network as an ONNX model: an LSTM, GRU or RNN node for each layer.
 //!
-//! Field numbers are those of onnx.proto3; time is the first axis, as the operators have it by default.
+//! Field numbers are from onnx.proto3. Time is the first axis, the default of the operators.
 
 use crate::shape::{Kind, Shape};
 
-/// TensorProto's and AttributeProto's types.
+/// Types of TensorProto and AttributeProto.
 const FLOAT: u64 = 1;
 const INT64: u64 = 7;
 const ATTRIBUTE_INT: u64 = 2;
@@ -12,7 +12,7 @@ const ATTRIBUTE_STRING: u64 = 3;
 const ATTRIBUTE_INTS: u64 = 7;
 const ATTRIBUTE_STRINGS: u64 = 8;
 
-/// The bytes of a model from `x`, `[T, B, I]`, to `y`, `[T, B, D·H]`.
+/// Returns the bytes of a model from `x`, `[T, B, I]`, to `y`, `[T, B, D·H]`.
 pub fn model(shape: &Shape) -> Vec<u8> {
     let (directions, hidden) = (shape.directions(), shape.hidden_size);
     let (operator, gates) = match shape.kind {
@@ -23,7 +23,7 @@ pub fn model(shape: &Shape) -> Vec<u8> {
     let direction = if shape.bidirectional { "bidirectional" } else { "forward" };
     let mut attributes = vec![integer("hidden_size", hidden), string("direction", direction)];
     match shape.kind {
-        // PyTorch's GRU; the other one multiplies once more for each step.
+        // The GRU of PyTorch; the default of ONNX needs one more product a step.
         Kind::Gru => attributes.push(integer("linear_before_reset", 1)),
         Kind::RnnRelu => attributes.push(strings("activations", &vec!["Relu"; directions])),
         Kind::RnnTanh | Kind::Lstm => {}
@@ -39,11 +39,14 @@ pub fn model(shape: &Shape) -> Vec<u8> {
         graph.message(5, &weights(&r, &[directions, rows, hidden], hidden));
         graph.message(5, &weights(&b, &[directions, 2 * rows], hidden));
         graph.message(1, &node(operator, &[&input, &w, &r, &b], &y, &attributes));
-        // `[T, D, B, H]` to `[T, B, D·H]`; of one direction the axis is dropped and nothing moves.
+        // `[T, D, B, H]` to `[T, B, D·H]`. With one direction no value moves.
         let mut stacked = y;
         if shape.bidirectional {
             let turned = named("turned");
-            graph.message(1, &node("Transpose", &[&stacked], &turned, &[integers("perm", &[0, 2, 1, 3])]));
+            graph.message(
+                1,
+                &node("Transpose", &[&stacked], &turned, &[integers("perm", &[0, 2, 1, 3])]),
+            );
             stacked = turned;
         }
         let output = if layer + 1 == shape.num_layers { "y".to_owned() } else { named("x") };
@@ -62,7 +65,7 @@ pub fn model(shape: &Shape) -> Vec<u8> {
     model.0
 }
 
-/// A NodeProto with one output, which it is named by.
+/// A NodeProto with one output, whose name is also the name of the node.
 fn node(operator: &str, inputs: &[&str], output: &str, attributes: &[Message]) -> Message {
     let mut node = Message::default();
     inputs.iter().for_each(|input| node.text(1, input));
@@ -105,17 +108,23 @@ fn strings(name: &str, values: &[&str]) -> Message {
     attribute
 }
 
-/// A TensorProto with numbers in ±1/√H, as PyTorch would draw them.
+/// A TensorProto with numbers in ±1/√H, the range of PyTorch.
 fn weights(name: &str, dims: &[usize], hidden: usize) -> Message {
     let bound = 1.0 / (hidden as f32).sqrt();
     let count = dims.iter().product::<usize>() as u32;
-    let values = (0..count).map(|i| (i.wrapping_mul(2_654_435_769) as f32 / 2_147_483_648.0 - 1.0) * bound);
+    let values =
+        (0..count).map(|i| (i.wrapping_mul(2_654_435_769) as f32 / 2_147_483_648.0 - 1.0) * bound);
     tensor(name, dims, FLOAT, values.flat_map(f32::to_le_bytes).collect())
 }
 
 /// A TensorProto with sizes for Reshape.
 fn sizes_of(name: &str, sizes: &[usize]) -> Message {
-    tensor(name, &[sizes.len()], INT64, sizes.iter().flat_map(|&size| (size as u64).to_le_bytes()).collect())
+    tensor(
+        name,
+        &[sizes.len()],
+        INT64,
+        sizes.iter().flat_map(|&size| (size as u64).to_le_bytes()).collect(),
+    )
 }
 
 fn tensor(name: &str, dims: &[usize], of: u64, bytes: Vec<u8>) -> Message {
@@ -146,7 +155,7 @@ fn value(name: &str, dims: &[usize]) -> Message {
     value
 }
 
-/// A protocol buffer's message, as bytes. Fields that repeat are written again.
+/// The bytes of a protocol buffer message. A repeated field is written once for each value.
 #[derive(Default)]
 struct Message(Vec<u8>);
 

@@ -1,4 +1,4 @@
-//! What a row of a report is about.
+//! The shape of a row: a network and the sizes of its input.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As a row names it.
+    /// The name in rows.
     pub fn name(self) -> &'static str {
         match self {
             Self::RnnTanh => "rnn_tanh",
@@ -38,8 +38,8 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Of a row; `None` if it lacks a size.
-    pub fn of(row: &Value) -> Option<Self> {
+    /// Reads the shape of a row; `None` if a size is missing.
+    pub fn from_row(row: &Value) -> Option<Self> {
         let size = |key: &str| row[key].as_u64().map(|size| size as usize);
         let kinds = [Kind::RnnTanh, Kind::RnnRelu, Kind::Lstm, Kind::Gru];
         Some(Self {
@@ -63,14 +63,18 @@ impl Shape {
         self.directions() * self.hidden_size
     }
 
-    /// Features that a layer reads.
+    /// Input features of a layer.
     pub fn layer_input_size(&self, layer: usize) -> usize {
         if layer == 0 { self.input_size } else { self.output_size() }
     }
 
-    /// `[T, B, features]`, or `[B, T, features]`.
+    /// Returns `[T, B, features]`, or `[B, T, features]`.
     pub fn dims(&self, batch_first: bool, features: usize) -> [usize; 3] {
-        if batch_first { [self.batch, self.seq_len, features] } else { [self.seq_len, self.batch, features] }
+        if batch_first {
+            [self.batch, self.seq_len, features]
+        } else {
+            [self.seq_len, self.batch, features]
+        }
     }
 }
 
@@ -78,6 +82,9 @@ impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seq_len, batch, input_size, hidden_size, num_layers, .. } = self;
         let (kind, directions) = (self.kind.name(), self.directions());
-        write!(f, "{kind} T={seq_len} B={batch} I={input_size} H={hidden_size} L={num_layers} D={directions}")
+        write!(
+            f,
+            "{kind} T={seq_len} B={batch} I={input_size} H={hidden_size} L={num_layers} D={directions}"
+        )
     }
 }

@@ -1,4 +1,4 @@
-//! burn: its modules, layers one after the other, on wgpu and on the CPU.
+//! burn: its modules, one layer after another, on wgpu and on the CPU.
 
 use std::error::Error;
 
@@ -11,34 +11,46 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::{Adapter, Forward, Output, System, named};
 use crate::shape::{Kind, Shape};
 
-/// On the adapters, and on the CPU by both of its backends in Rust.
+/// Returns burn on the adapters and on its two CPU backends in Rust.
 pub fn systems(adapters: &[Adapter]) -> Vec<System> {
     let mut systems = Vec::new();
     for adapter in adapters {
         let Adapter { name, backend, driver } = adapter.clone();
         match open(adapter) {
             Ok(device) => {
-                let there =
-                    System { device: name, backend, driver, ..System::cpu("burn-wgpu", true, building(device)) };
+                let there = System {
+                    device: name,
+                    backend,
+                    driver,
+                    ..System::cpu("burn-wgpu", true, building(device))
+                };
                 systems.push(there);
             }
             Err(error) => eprintln!("{} on {name}: left out: {error}", named("burn-wgpu")),
         }
     }
     systems.push(System::cpu("burn-flex", true, building(Device::flex())));
-    #[expect(deprecated, reason = "it is what burn was measured with before burn-flex took its place")]
+    #[expect(deprecated, reason = "earlier measurements used it; burn-flex replaces it")]
     systems.push(System::cpu("burn-ndarray", true, building(Device::ndarray())));
     systems
 }
 
-/// An adapter by its name, with the features, limits and memory hints that burn asks for itself, which selects by type
-/// and number. The experimental features are left away: what burn compiles to here, WGSL, has no use for them.
+/// Opens an adapter by its name, with the features, limits and memory hints that burn requests.
+///
+/// burn selects adapters by type and number only. Experimental features are off: burn generates
+/// WGSL here, which does not use them.
 fn open(adapter: &Adapter) -> Result<Device, Box<dyn Error>> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let found = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
-    let wanted = |info: &wgpu::AdapterInfo| info.name == adapter.name && info.backend.to_string() == adapter.backend;
-    let adapter = found.into_iter().find(|found| wanted(&found.get_info())).ok_or("burn's wgpu does not find it")?;
-    let without = wgpu::Features::MAPPABLE_PRIMARY_BUFFERS | wgpu::Features::all_experimental_mask();
+    let wanted = |info: &wgpu::AdapterInfo| {
+        info.name == adapter.name && info.backend.to_string() == adapter.backend
+    };
+    let adapter = found
+        .into_iter()
+        .find(|found| wanted(&found.get_info()))
+        .ok_or("burn's wgpu does not find it")?;
+    let without =
+        wgpu::Features::MAPPABLE_PRIMARY_BUFFERS | wgpu::Features::all_experimental_mask();
     let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
         required_features: adapter.features().difference(without),
         required_limits: adapter.limits(),
@@ -46,7 +58,9 @@ fn open(adapter: &Adapter) -> Result<Device, Box<dyn Error>> {
         ..wgpu::DeviceDescriptor::default()
     }))?;
     let backend = adapter.get_info().backend;
-    Ok(Device::wgpu_options().setup(WgpuSetup { instance, adapter, device, queue, backend }).init()?)
+    Ok(Device::wgpu_options()
+        .setup(WgpuSetup { instance, adapter, device, queue, backend })
+        .init()?)
 }
 
 /// A layer.
@@ -64,10 +78,15 @@ impl Layer {
         let (input, hidden) = (shape.layer_input_size(layer), shape.hidden_size);
         let rnn = |activation| {
             if shape.bidirectional {
-                let config = BiRnnConfig::new(input, hidden, true).with_hidden_activation(activation);
+                let config =
+                    BiRnnConfig::new(input, hidden, true).with_hidden_activation(activation);
                 Self::BiRnn(config.init(device))
             } else {
-                Self::Rnn(RnnConfig::new(input, hidden, true).with_hidden_activation(activation).init(device))
+                Self::Rnn(
+                    RnnConfig::new(input, hidden, true)
+                        .with_hidden_activation(activation)
+                        .init(device),
+                )
             }
         };
         match (shape.kind, shape.bidirectional) {
@@ -95,7 +114,8 @@ impl Layer {
 
 fn building(device: Device) -> impl Fn(&Shape, Vec<f32>) -> Result<Forward, Box<dyn Error>> {
     move |shape, input| {
-        let layers: Vec<Layer> = (0..shape.num_layers).map(|layer| Layer::new(shape, layer, &device)).collect();
+        let layers: Vec<Layer> =
+            (0..shape.num_layers).map(|layer| Layer::new(shape, layer, &device)).collect();
         let (device, dims) = (device.clone(), shape.dims(true, shape.input_size));
         Ok(Box::new(move || {
             let x = Tensor::<3>::from_data(TensorData::new(input.clone(), dims), &device);

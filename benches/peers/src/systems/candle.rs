@@ -1,4 +1,4 @@
-//! candle: its LSTM and GRU on the CPU, one direction, layers one after the other.
+//! candle: its LSTM and GRU on the CPU, one direction, one layer after another.
 
 use std::error::Error;
 
@@ -34,7 +34,7 @@ impl Layer {
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         match self {
             Self::Lstm(layer) => layer.states_to_tensor(&layer.seq(x)?),
-            // This one joins time and features, `[B, T·H]`.
+            // The GRU joins time and features: `[B, T·H]`.
             Self::Gru(layer) => {
                 let (batch, seq_len, _) = x.dims3()?;
                 layer.states_to_tensor(&layer.seq(x)?)?.reshape((batch, seq_len, ()))

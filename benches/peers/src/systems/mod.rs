@@ -1,4 +1,4 @@
-//! The systems, a file for each.
+//! The systems, one in each file.
 
 #[cfg(feature = "burn")]
 mod burn;
@@ -10,7 +10,7 @@ mod rten;
 mod tract;
 
 #[cfg(not(any(feature = "burn", feature = "candle", feature = "rten", feature = "tract")))]
-compile_error!("there is nothing to time: name a feature of burn, candle, rten, tract");
+compile_error!("no system to time: turn on a feature of burn, candle, rten, tract");
 
 use std::error::Error;
 
@@ -18,51 +18,52 @@ use serde_json::Value;
 
 use crate::shape::Shape;
 
-/// A GPU, or what is in the place of one.
+/// An adapter of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adapter {
     pub name: String,
-    /// As wgpu names it.
+    /// The name of the backend in wgpu.
     pub backend: String,
     pub driver: String,
 }
 
 impl Adapter {
-    /// Of a row; `None` if it was measured on the CPU, or does not say where.
-    pub fn of(row: &Value) -> Option<Self> {
+    /// Reads the adapter of a row; `None` for a row of the CPU or without a device.
+    pub fn from_row(row: &Value) -> Option<Self> {
         let text = |key: &str| row[key].as_str().map(str::to_owned);
-        let adapter = Self { name: text("device")?, backend: text("backend")?, driver: text("driver")? };
+        let adapter =
+            Self { name: text("device")?, backend: text("backend")?, driver: text("driver")? };
         Some(adapter).filter(|adapter| adapter.backend != "cpu")
     }
 }
 
-/// What a forward pass gives.
+/// The output of a forward pass.
 #[derive(Debug)]
 pub struct Output {
     pub dims: Vec<usize>,
     pub values: Vec<f32>,
 }
 
-/// A forward pass: the input, which it keeps in host memory, in; the output out.
+/// A forward pass from an input in host memory, which it owns, to an output in host memory.
 pub type Forward = Box<dyn FnMut() -> Result<Output, Box<dyn Error>>>;
 
-/// Builds the network of a shape around its input, or says why it cannot.
+/// Builds the forward pass of a shape with its input, or returns the reason why it cannot.
 type Build = Box<dyn Fn(&Shape, Vec<f32>) -> Result<Forward, Box<dyn Error>>>;
 
 /// A system on a device.
 pub struct System {
-    /// With its version.
+    /// The name with the version.
     pub name: String,
     pub device: String,
     pub backend: String,
     pub driver: String,
-    /// Whether input and output have the batch as their first axis, which is what most here are made for.
+    /// Whether the batch is the first axis of input and output.
     pub batch_first: bool,
     pub build: Build,
 }
 
 impl System {
-    /// A system on the CPU, with as many threads as it takes for itself.
+    /// A system on the CPU with its default number of threads.
     fn cpu(
         package: &str,
         batch_first: bool,
@@ -70,11 +71,18 @@ impl System {
     ) -> Self {
         let build = Box::new(build);
         let cpu = || "cpu".to_owned();
-        Self { name: named(package), device: cpu(), backend: cpu(), driver: String::new(), batch_first, build }
+        Self {
+            name: named(package),
+            device: cpu(),
+            backend: cpu(),
+            driver: String::new(),
+            batch_first,
+            build,
+        }
     }
 }
 
-/// Those that this program was built with; burn on the adapters too.
+/// Returns the systems of this build. Only burn runs on adapters.
 pub fn all(adapters: &[Adapter]) -> Vec<System> {
     let mut systems: Vec<System> = Vec::new();
     #[cfg(feature = "burn")]
@@ -86,15 +94,18 @@ pub fn all(adapters: &[Adapter]) -> Vec<System> {
     #[cfg(feature = "tract")]
     systems.push(tract::system());
     #[cfg(not(feature = "burn"))]
-    adapters.iter().for_each(|adapter| eprintln!("{}: built without burn, which alone runs there", adapter.name));
+    adapters
+        .iter()
+        .for_each(|adapter| eprintln!("{}: no system: this build lacks burn", adapter.name));
     systems
 }
 
-/// A package's name and version, as Cargo.lock has it.
+/// Returns the name of a package with its version in Cargo.lock.
 fn named(package: &str) -> String {
     let lock = include_str!("../../Cargo.lock");
-    let version =
-        lock.split_once(&format!("name = \"{package}\"\nversion = \"")).and_then(|(_, rest)| rest.split('"').next());
+    let version = lock
+        .split_once(&format!("name = \"{package}\"\nversion = \""))
+        .and_then(|(_, rest)| rest.split('"').next());
     format!("{package} {}", version.unwrap_or("of unknown version"))
 }
 
@@ -106,7 +117,7 @@ mod tests {
     use crate::shape::{Kind, Shape};
 
     #[test]
-    fn systems_run_all_but_what_they_do_not_have() {
+    fn systems_run_the_networks_that_they_have() {
         for system in super::all(&[]) {
             let package = system.name.split(' ').next().unwrap_or_default();
             for kind in [Kind::RnnTanh, Kind::RnnRelu, Kind::Lstm, Kind::Gru] {
@@ -119,12 +130,23 @@ mod tests {
                     };
                     for num_layers in [1, 3] {
                         let (seq_len, batch, input_size, hidden_size) = (5, 3, 7, 4);
-                        let shape = Shape { kind, seq_len, batch, input_size, hidden_size, num_layers, bidirectional };
+                        let shape = Shape {
+                            kind,
+                            seq_len,
+                            batch,
+                            input_size,
+                            hidden_size,
+                            num_layers,
+                            bidirectional,
+                        };
                         match measure(&system, &shape, Duration::ZERO) {
                             Ok(row) => {
-                                assert!(has, "{package} is said not to have {shape}");
-                                assert!(row["wall_us"]["median"].as_f64().is_some_and(|us| us > 0.0), "{row}");
-                                assert_eq!(Shape::of(&row), Some(shape), "{row}");
+                                assert!(has, "{package} should lack {shape}");
+                                assert!(
+                                    row["wall_us"]["median"].as_f64().is_some_and(|us| us > 0.0),
+                                    "{row}"
+                                );
+                                assert_eq!(Shape::from_row(&row), Some(shape), "{row}");
                             }
                             Err(error) => assert!(!has, "{package}, {shape}: {error}"),
                         }
@@ -134,17 +156,28 @@ mod tests {
         }
     }
 
-    /// Both read the same models: a wrong one would hardly be read alike.
+    /// Two readers agree on a model only if it is right.
     #[cfg(all(feature = "rten", feature = "tract"))]
     #[test]
-    fn models_mean_the_same_to_their_readers() {
-        for (kind, bidirectional) in [(Kind::Lstm, false), (Kind::Lstm, true), (Kind::Gru, false), (Kind::Gru, true)] {
-            let shape =
-                Shape { kind, seq_len: 5, batch: 3, input_size: 7, hidden_size: 4, num_layers: 2, bidirectional };
+    fn rten_and_tract_agree_on_the_models() {
+        for (kind, bidirectional) in
+            [(Kind::Lstm, false), (Kind::Lstm, true), (Kind::Gru, false), (Kind::Gru, true)]
+        {
+            let shape = Shape {
+                kind,
+                seq_len: 5,
+                batch: 3,
+                input_size: 7,
+                hidden_size: 4,
+                num_layers: 2,
+                bidirectional,
+            };
             let input: Vec<f32> = (0..5 * 3 * 7).map(|i| (i as f32).sin()).collect();
             let run = |system: super::System| {
                 let forward = (system.build)(&shape, input.clone());
-                forward.and_then(|mut forward| forward()).unwrap_or_else(|error| panic!("{}: {error}", system.name))
+                forward
+                    .and_then(|mut forward| forward())
+                    .unwrap_or_else(|error| panic!("{}: {error}", system.name))
             };
             let (rten, tract) = (run(super::rten::system()), run(super::tract::system()));
             assert_eq!(rten.dims, tract.dims, "{shape}");

@@ -1,4 +1,4 @@
-//! rten: an ONNX model on the CPU. It reads LSTM and GRU.
+//! rten: an ONNX model on the CPU. rten has LSTM and GRU.
 
 use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! tract: an ONNX model on the CPU, optimised for its sizes.
+//! tract: an ONNX model on the CPU, optimised for the sizes of the input.
 
 use std::error::Error;
 
@@ -9,7 +9,7 @@ use crate::onnx;
 use crate::shape::Shape;
 
 pub fn system() -> System {
-    // It takes one thread unless told otherwise.
+    // The default is one thread.
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     multithread::set_default_executor(multithread::Executor::multithread(threads));
     System { driver: format!("{threads} threads"), ..System::cpu("tract-onnx", false, build) }
@@ -17,7 +17,10 @@ pub fn system() -> System {
 
 fn build(shape: &Shape, input: Vec<f32>) -> Result<Forward, Box<dyn Error>> {
     let bytes = onnx::model(shape);
-    let model = tract_onnx::onnx().model_for_read(&mut bytes.as_slice())?.into_optimized()?.into_runnable()?;
+    let model = tract_onnx::onnx()
+        .model_for_read(&mut bytes.as_slice())?
+        .into_optimized()?
+        .into_runnable()?;
     let dims = shape.dims(false, shape.input_size);
     Ok(Box::new(move || {
         let x = Tensor::from_shape(&dims, &input)?;
