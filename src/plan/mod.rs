@@ -27,6 +27,7 @@ mod schedule;
 mod segments;
 mod sequence;
 mod slots;
+mod state;
 mod step;
 mod step_tiled;
 mod wavefront;
@@ -40,7 +41,9 @@ pub(crate) use linear::{embed, linear};
 pub(crate) use pack::{Strided, Tensors, Transfer, transfers};
 pub use schedule::{Decision, check, decide};
 pub use slots::{Class, PoolPlan, plan_pool};
+pub(crate) use state::StateRow;
 pub use weights::{LayerShard, ProjectionShard, Storage, WeightLayout};
+pub(crate) use weights::{check_binding, cut_shards};
 
 use crate::error::{Error, Result};
 use crate::kernel::uniforms::Dims;

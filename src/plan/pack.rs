@@ -2,13 +2,12 @@
 
 use std::ops::Range;
 
-use super::{Plan, planned};
+use super::{Plan, StateRow, planned};
 use crate::dtype::WeightType;
 use crate::error::Result;
 use crate::kernel::families::COPIES_PER_WORKGROUP;
 use crate::kernel::uniforms::{Dims, PackDims};
 use crate::kernel::{Family, Kernel, Overrides};
-use crate::nn::pack::{c_features, h_features};
 use crate::params::config::Config;
 use crate::params::validate::Sizes;
 use crate::plan::limits::Limits;
@@ -70,7 +69,7 @@ pub(crate) fn transfers(
     limits: &Limits,
 ) -> Result<Transfers> {
     let planner = Planner { plan, config, limits };
-    let (h, c) = (h_features(config), c_features(config));
+    let (h, c) = (StateRow::h(config), StateRow::c(config));
     let mut gathers = planner.segments(
         Family::Pack,
         "input",
@@ -80,19 +79,16 @@ pub(crate) fn transfers(
     )?;
     gathers.push(planner.lengths(tensors.lengths)?);
     // Where there is no state a tensor without features stands for it, all of which is padding.
-    let or_nothing = |state: Option<Strided>, features: (usize, usize)| match state {
-        Some(state) => (state, features),
-        None => (tensors.lengths, (0, features.1)),
+    let or_nothing = |state: Option<Strided>, row: StateRow| match state {
+        Some(state) => (state, row),
+        None => (tensors.lengths, StateRow { features: 0, ..row }),
     };
-    let (h_0, h_features) = or_nothing(tensors.h_0, h);
+    let (h_0, h_row) = or_nothing(tensors.h_0, h);
     gathers.extend(
-        planner
-            .states(Family::Pack, "h_0", h_0, h_features, |layer| Some(plan.states[layer].h[0]))?,
+        planner.states(Family::Pack, "h_0", h_0, h_row, |layer| Some(plan.states[layer].h[0]))?,
     );
-    let (c_0, c_features) = or_nothing(tensors.c_0, c);
-    gathers.extend(
-        planner.states(Family::Pack, "c_0", c_0, c_features, |layer| plan.states[layer].c)?,
-    );
+    let (c_0, c_row) = or_nothing(tensors.c_0, c);
+    gathers.extend(planner.states(Family::Pack, "c_0", c_0, c_row, |layer| plan.states[layer].c)?);
     let mut scatters = Vec::new();
     if let Some(output) = tensors.output {
         let width = [config.num_directions(), config.state_size()];
@@ -164,11 +160,11 @@ impl Planner<'_> {
         family: Family,
         name: &'static str,
         tensor: Strided,
-        (features, width): (usize, usize),
+        StateRow { features, stride }: StateRow,
         own: impl Fn(usize) -> Option<BufferId>,
     ) -> Result<Vec<Transfer>> {
         let directions = self.config.num_directions() as u32;
-        let sizes = [directions, self.plan.sizes.batch as u32, features as u32, width as u32];
+        let sizes = [directions, self.plan.sizes.batch as u32, features as u32, stride as u32];
         let layers = (0..self.config.num_layers).filter_map(|layer| Some((layer, own(layer)?)));
         let transfer = |(layer, own)| {
             let offset = tensor.offset + layer as u32 * directions * tensor.step_stride;

@@ -166,7 +166,7 @@ impl WeightLayout {
                 if layer == 0 { (1, config.input_size) } else { (directions, config.state_size()) };
             let row = (parts * padded(features)).max(padded(config.state_size()));
             let unit = storage.words(directions * gates * row);
-            let units = cut(
+            let units = cut_shards(
                 config.hidden_size,
                 unit,
                 &format!("the weights of one hidden unit of layer {layer}"),
@@ -197,24 +197,23 @@ impl WeightLayout {
             if config.proj_size > 0 {
                 let unit = storage.words(directions * padded(config.hidden_size));
                 let what = format!("the projection of one unit of layer {layer}");
-                let shards = cut(config.proj_size, unit, &what, limits)?.into_iter().map(|units| {
-                    ProjectionShard {
-                        weight_hr: layout.add(
-                            own.clone(),
-                            units.clone(),
-                            Part::WeightHr { features: config.hidden_size },
-                        ),
-                        units,
-                    }
-                });
+                let shards =
+                    cut_shards(config.proj_size, unit, &what, limits)?.into_iter().map(|units| {
+                        ProjectionShard {
+                            weight_hr: layout.add(
+                                own.clone(),
+                                units.clone(),
+                                Part::WeightHr { features: config.hidden_size },
+                            ),
+                            units,
+                        }
+                    });
                 let shards = shards.collect();
                 layout.projections.push(shards);
             }
         }
         let whole = (directions * config.hidden_size * 4) as u64;
-        if whole > limits.max_binding() {
-            return Err(too_large("one bias of a whole layer", whole, limits));
-        }
+        check_binding(whole, "one bias of a whole layer", limits)?;
         Ok(layout)
     }
 
@@ -385,31 +384,41 @@ fn pack_row(
     }
 }
 
-/// Cuts `count` units of `unit` values each into the fewest ranges, as even as can be, that one binding holds.
-pub(super) fn cut(
+/// Cuts `count` rows of `words` 32-bit words each into the fewest shards that one binding holds, as
+/// even as can be. `what` names a row in the error.
+///
+/// # Errors
+/// [`Error::Limit`] when a single row exceeds one binding.
+pub(crate) fn cut_shards(
     count: usize,
-    unit: usize,
+    words: usize,
     what: &str,
     limits: &Limits,
 ) -> Result<Vec<Range<usize>>> {
-    let needed = unit as u64 * 4;
-    let most = limits.max_binding() / needed;
-    if most == 0 {
-        return Err(too_large(what, needed, limits));
-    }
+    let row = words as u64 * 4;
+    check_binding(row, what, limits)?;
+    let most = limits.max_binding() / row;
     let shards = count.div_ceil(usize::try_from(most).unwrap_or(usize::MAX));
     let size = count.div_ceil(shards);
     Ok((0..count).step_by(size).map(|start| start..(start + size).min(count)).collect())
 }
 
-fn too_large(what: &str, needed: u64, limits: &Limits) -> Error {
-    Error::Limit {
+/// Refuses `what`, of so many bytes, where one binding does not hold it.
+///
+/// # Errors
+/// [`Error::Limit`].
+pub(crate) fn check_binding(needed: u64, what: &str, limits: &Limits) -> Result<()> {
+    let allowed = limits.max_binding();
+    if needed <= allowed {
+        return Ok(());
+    }
+    Err(Error::Limit {
         limit: limits.max_binding_name(),
         what: what.to_owned(),
         needed,
-        allowed: limits.max_binding(),
+        allowed,
         advice: "use another device or the CPU",
-    }
+    })
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ impl LanguageModelLayout {
             BufferId(buffers.len() - 1)
         };
         let cut = |features| {
-            weights::cut(
+            weights::cut_shards(
                 config.ntoken,
                 storage.words(padded(features)),
                 "the weights of one token",

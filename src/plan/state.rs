@@ -1,0 +1,62 @@
+//! The state of layers in the buffers of a plan, and the copies that carry it from run to run.
+
+use super::{GenerationPlan, LanguageModelPlan, Plan};
+use crate::params::config::Config;
+use crate::plan::recording::{CopyPair, Recording};
+use crate::tensor::padded;
+
+/// One row of a layer's h or c.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StateRow {
+    /// Values of the row.
+    pub features: usize,
+    /// Values from one row to the next in a plan's buffer.
+    pub stride: usize,
+}
+
+impl StateRow {
+    /// A row of h: R values, padded to quads.
+    pub const fn h(config: &Config) -> Self {
+        Self { features: config.state_size(), stride: padded(config.state_size()) }
+    }
+
+    /// A row of c: H values.
+    pub const fn c(config: &Config) -> Self {
+        Self { features: config.hidden_size, stride: config.hidden_size }
+    }
+}
+
+impl Plan {
+    /// The copies from the buffers where a run leaves h to the buffers where the next run of this
+    /// plan reads it. Kernels update c in place.
+    pub fn carried(&self) -> Vec<CopyPair> {
+        let pair = |(layer, ids): (usize, &super::LayerState)| (self.final_h(layer), ids.h[0]);
+        self.states.iter().enumerate().map(pair).collect()
+    }
+
+    /// The copies from the buffers where a run of this plan would read the state to the buffers
+    /// where a run of `next` does.
+    pub fn carried_to(&self, next: &Self) -> Vec<CopyPair> {
+        let both = self.states.iter().zip(&next.states);
+        both.flat_map(|(from, to)| std::iter::once((from.h[0], to.h[0])).chain(from.c.zip(to.c)))
+            .collect()
+    }
+}
+
+impl AsRef<Recording> for Plan {
+    fn as_ref(&self) -> &Recording {
+        &self.recording
+    }
+}
+
+impl AsRef<Recording> for LanguageModelPlan {
+    fn as_ref(&self) -> &Recording {
+        &self.layers.recording
+    }
+}
+
+impl AsRef<Recording> for GenerationPlan {
+    fn as_ref(&self) -> &Recording {
+        &self.layers.recording
+    }
+}
