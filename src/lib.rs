@@ -89,8 +89,8 @@ pub use wgpu;
 
 /// Opening devices.
 pub mod device {
-    pub use crate::engine::device::OpenOptions;
     pub use crate::engine::gpu::{AdapterEntry, Polling, adapters, adapters_async};
+    pub use crate::engine::options::OpenOptions;
     pub use crate::engine::selector::Selection;
     pub use crate::perf::calibration::Calibration;
     pub use crate::plan::limits::Limits;

@@ -8,19 +8,20 @@ use std::sync::Arc;
 
 use crate::diagnostics::compare::{Comparison, Tolerance, Worst};
 use crate::engine::cpu;
-use crate::engine::device::{Device, Engine};
+use crate::engine::device::Device;
 use crate::engine::gpu;
+use crate::engine::session::{Engine, Session};
 use crate::error::{Error, Result};
 use crate::kernel::Access;
 use crate::kernel::uniforms::Dims;
-use crate::nn::pack::{Given, write_inputs};
-use crate::nn::rnn::RnnOptions;
-use crate::params::Params;
-use crate::params::validate::Sizes;
-use crate::plan::recording::{Axis, BufferId, BufferSpec, Dispatch};
-use crate::plan::{self, Request, WeightLayout};
-use crate::tensor::State;
-use crate::tensor::Tensor;
+use crate::nn::forward::ForwardPlan;
+use crate::nn::pack::{Inputs, Packer};
+use crate::nn::rnn::{Rnn, RnnOptions};
+use crate::nn::runner::Prepared;
+use crate::params::{Params, validate};
+use crate::plan::WeightLayout;
+use crate::plan::recording::{Axis, BufferId, BufferSpec, Dispatch, Recording};
+use crate::tensor::{State, Tensor};
 
 /// How a kernel's GPU results compare with its twin's, over all of its dispatches.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -93,45 +94,33 @@ pub fn lockstep(
     tolerance: Tolerance,
     options: &RnnOptions,
 ) -> Result<Vec<KernelReport>> {
-    let Engine::Gpu(gpu) = device.engine() else {
+    if matches!(device.engine(), Engine::Cpu) {
         return Err(Error::Unsupported(
             "lockstep on the cpu, which runs the twins themselves; name a GPU".to_owned(),
         ));
-    };
+    }
     let config = params.config();
     let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
-    let checked = crate::params::validate::forward(config, input.shape(), shapes)?;
+    let checked = validate::forward(config, input.shape(), shapes)?;
     if let Some(lengths) = lengths {
-        crate::params::validate::lengths(lengths, checked)?;
+        validate::lengths(lengths, checked)?;
     }
-    let given = Given { input, lengths, state, seed: None, sizes: checked.sizes };
-    let sizes = Sizes { seq_len: given.live_steps(), ..checked.sizes };
+    let inputs = Inputs { input, lengths, state, seed: None, sizes: checked.sizes };
+    let sizes = inputs.live_sizes();
     if sizes.batch == 0 || sizes.seq_len == 0 {
         return Ok(Vec::new());
     }
-    options.weights.check(params.named())?;
-    let layout = WeightLayout::stored(config, device.storage(options.weights)?, device.limits())?;
-    let request = Request { config, weights: &layout, sizes, training: false };
-    let rows = plan::rows_per_pass(&request, device.limits())?;
-    let request = Request { sizes: Sizes { batch: rows, ..sizes }, ..request };
-    let plan = plan::plan(&request, &device.profile(), options.schedule)?;
+    let rnn = Rnn::with_options(device, params, options)?;
+    let mut prepared = rnn.prepare(rnn.pass_sizes(sizes, false)?, false)?;
+    let Prepared { plan: ForwardPlan { layers: plan, .. }, session, packed, .. } = &mut prepared;
     let recording = Arc::new(plan.recording.clone());
-    let packed: Vec<Vec<f32>> =
-        (0..layout.buffers().len()).map(|index| layout.pack(index, params)).collect();
-    let uploaded = gpu::upload_weights(gpu, layout.buffers(), |index| packed[index].clone())?;
-    let weights = layout
-        .buffers()
-        .iter()
-        .zip(packed)
-        .map(|(spec, values)| cpu::Weight::new(spec, values))
-        .collect();
-    let mut pair = Pair {
-        gpu: gpu::Engine::new(Arc::clone(gpu), Arc::clone(&recording), &uploaded)?,
-        cpu: cpu::Engine::new(Arc::clone(&recording), Arc::new(weights)),
-    };
-    write_inputs(&plan, config, given, &(0..rows), &mut Vec::new(), |id, values| {
-        pair.write(id, values)
-    })?;
+    let mut pair = Pair::new(&recording, session, rnn.layout(), params)?;
+    let rows = 0..plan.sizes.batch;
+    Packer { config, plan, sizes: inputs.sizes, rows }.write_inputs(
+        &inputs,
+        packed,
+        |id, values| pair.write(id, values),
+    )?;
 
     let mut reports = BTreeMap::new();
     for (at, command) in recording.commands.iter().enumerate() {
@@ -176,12 +165,25 @@ pub fn lockstep(
 }
 
 /// The two engines.
-struct Pair {
-    gpu: gpu::Engine,
+struct Pair<'a> {
+    gpu: &'a gpu::Engine,
     cpu: cpu::Engine,
 }
 
-impl Pair {
+impl<'a> Pair<'a> {
+    /// The engine of `session`, and one of twins that read the same weights.
+    fn new(
+        recording: &Arc<Recording>,
+        session: &'a Session,
+        layout: &WeightLayout,
+        params: &Params,
+    ) -> Result<Self> {
+        let Session::Gpu(gpu) = session else { unreachable!("lockstep refuses the CPU") };
+        let weight = |(index, spec)| cpu::Weight::new(spec, layout.pack(index, params));
+        let weights = layout.buffers().iter().enumerate().map(weight).collect();
+        Ok(Self { gpu, cpu: cpu::Engine::new(Arc::clone(recording), Arc::new(weights)) })
+    }
+
     fn write(&mut self, id: BufferId, values: &[f32]) -> Result<()> {
         self.cpu.buffer_mut(id).copy_from_slice(values);
         self.gpu.write(id, values)

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::selector::Selection;
-
 use crate::dtype::WeightType;
-use crate::engine::cpu;
-use crate::engine::gpu::{self, AdapterEntry, Gpu, Polling, Waiting};
-use crate::engine::self_test;
+use crate::engine::gpu::{AdapterEntry, Gpu};
+use crate::engine::options::OpenOptions;
+use crate::engine::session::Engine;
+use crate::engine::wait::Waiting;
+use crate::engine::{cpu, gpu, self_test};
 use crate::error::{Error, Result};
 use crate::perf::calibration::{Calibration, DeviceId};
 use crate::plan::limits::Limits;
@@ -43,133 +43,7 @@ impl Inner {
     }
 }
 
-/// What a device's engine is, for those who build on recordings.
-#[derive(Debug, Clone, Copy)]
-pub enum Engine<'a> {
-    /// The twins on the CPU.
-    Cpu,
-    /// The kernels on a GPU.
-    Gpu(&'a Arc<Gpu>),
-}
-
-/// How a device is opened.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct OpenOptions {
-    /// Limits to lower, by name; see [`Limits::set`].
-    pub limits: Vec<(String, u64)>,
-    /// Whether the device must reproduce the CPU's numbers on a small LSTM before it is handed out.
-    pub self_test: bool,
-    /// Whether runs are timed by the device's own clock, where it has one.
-    pub timestamps: bool,
-    /// What schedules are chosen by, in place of what the user's cache folder holds of the device.
-    pub calibration: Option<Calibration>,
-    /// Who polls the device while a future waits for it.
-    pub polling: Polling,
-}
-
-impl Default for OpenOptions {
-    fn default() -> Self {
-        Self {
-            limits: Vec::new(),
-            self_test: true,
-            timestamps: false,
-            calibration: None,
-            polling: Polling::default(),
-        }
-    }
-}
-
-impl OpenOptions {
-    /// Lowers a limit; see [`Limits::set`] for the names.
-    #[must_use]
-    pub fn limit(mut self, name: &str, value: u64) -> Self {
-        self.limits.push((name.to_owned(), value));
-        self
-    }
-
-    /// Bounds the bytes that one model may take on the device, weights and activations together.
-    #[must_use]
-    pub fn memory_budget(self, bytes: u64) -> Self {
-        self.limit("memory_budget", bytes)
-    }
-
-    /// Hands the device out even if its driver computes wrongly, or without asking.
-    #[must_use]
-    pub fn skip_self_test(mut self) -> Self {
-        self.self_test = false;
-        self
-    }
-
-    /// Times runs by the device's own clock, where it has one (WebGPU's feature `timestamp-query`).
-    #[must_use]
-    pub fn timestamps(mut self) -> Self {
-        self.timestamps = true;
-        self
-    }
-
-    /// Chooses schedules by these figures, and reads none from the user's cache folder.
-    #[must_use]
-    pub fn calibration(mut self, calibration: Calibration) -> Self {
-        self.calibration = Some(calibration);
-        self
-    }
-
-    /// Says who polls the device while a future waits for it.
-    #[must_use]
-    pub fn polling(mut self, polling: Polling) -> Self {
-        self.polling = polling;
-        self
-    }
-
-    fn lower(&self, limits: &mut Limits) -> Result<()> {
-        self.limits.iter().try_for_each(|(name, value)| limits.set(name, *value))
-    }
-}
-
 impl Device {
-    /// Opens one device by `selector`:
-    ///
-    /// * `auto`: the adapter that `WGPU_ADAPTER_NAME` names if it is set, else the first real GPU, else the CPU.
-    ///   A software adapter is only taken when named.
-    /// * `cpu`: this machine's CPU, no driver involved.
-    /// * a number: that adapter in the order of [`gpu::adapters`].
-    /// * anything else: the first adapter whose name contains it, in any case.
-    ///
-    /// # Errors
-    /// [`Error::NoAdapter`] when nothing matches, [`Error::RequestDevice`] when the driver gives no device,
-    /// [`Error::SelfTest`] when it computes wrong numbers.
-    pub fn open(selector: &str) -> Result<Self> {
-        Self::open_with(selector, &OpenOptions::default())
-    }
-
-    /// Opens one device by selector, with options.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open); [`Error::Argument`] for a limit that cannot be set.
-    pub fn open_with(selector: &str, options: &OpenOptions) -> Result<Self> {
-        Selection::of(selector)?.open(options)
-    }
-
-    /// As [`open`](Self::open), for asynchronous programs.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub async fn open_async(selector: &str) -> Result<Self> {
-        Self::open_with_async(selector, &OpenOptions::default()).await
-    }
-
-    /// As [`open_with`](Self::open_with), for asynchronous programs.
-    ///
-    /// # Errors
-    /// As [`open_with`](Self::open_with).
-    pub async fn open_with_async(selector: &str, options: &OpenOptions) -> Result<Self> {
-        match Selection::of_async(selector).await? {
-            Selection::Cpu => Self::cpu_with(options),
-            Selection::Adapter(entry) => Self::from_adapter_async(&entry, options).await,
-        }
-    }
-
     /// This machine's CPU.
     pub fn cpu() -> Self {
         Self::of(Inner::Cpu(Arc::new(Limits::host())), None)
@@ -190,7 +64,7 @@ impl Device {
     /// # Errors
     /// As [`open_with`](Self::open_with).
     pub fn from_adapter(entry: &AdapterEntry, options: &OpenOptions) -> Result<Self> {
-        pollster::block_on(Self::from_adapter_as(entry, options, Waiting::Block))
+        pollster::block_on(Self::open_adapter(entry, options, Waiting::Block))
     }
 
     /// As [`from_adapter`](Self::from_adapter), for asynchronous programs.
@@ -198,10 +72,10 @@ impl Device {
     /// # Errors
     /// As [`from_adapter`](Self::from_adapter).
     pub async fn from_adapter_async(entry: &AdapterEntry, options: &OpenOptions) -> Result<Self> {
-        Self::from_adapter_as(entry, options, Waiting::Await).await
+        Self::open_adapter(entry, options, Waiting::Await).await
     }
 
-    async fn from_adapter_as(
+    async fn open_adapter(
         entry: &AdapterEntry,
         options: &OpenOptions,
         waiting: Waiting,
@@ -241,7 +115,7 @@ impl Device {
         queue: wgpu::Queue,
         options: &OpenOptions,
     ) -> Result<Self> {
-        pollster::block_on(Self::from_wgpu_as(device, queue, options, Waiting::Block))
+        pollster::block_on(Self::adopt(device, queue, options, Waiting::Block))
     }
 
     /// As [`from_wgpu`](Self::from_wgpu), for asynchronous programs.
@@ -253,10 +127,10 @@ impl Device {
         queue: wgpu::Queue,
         options: &OpenOptions,
     ) -> Result<Self> {
-        Self::from_wgpu_as(device, queue, options, Waiting::Await).await
+        Self::adopt(device, queue, options, Waiting::Await).await
     }
 
-    async fn from_wgpu_as(
+    async fn adopt(
         device: wgpu::Device,
         queue: wgpu::Queue,
         options: &OpenOptions,
@@ -289,7 +163,7 @@ impl Device {
         let lowered = Inner::Gpu(Arc::new(gpu.with_limits(limits)));
         if options.self_test {
             // Under the adapter's own limits: lowered ones may be too low for the self-test's network.
-            self_test::run(&whole, waiting).await?;
+            self_test::run(whole.engine(), &whole.profile(), waiting).await?;
         }
         Ok(Self { inner: lowered, ..whole })
     }
@@ -421,9 +295,6 @@ impl Device {
 
 impl std::fmt::Display for Device {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.inner {
-            Inner::Cpu(_) => f.write_str("cpu"),
-            Inner::Gpu(gpu) => f.write_str(&gpu.title()),
-        }
+        self.engine().fmt(f)
     }
 }

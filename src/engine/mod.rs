@@ -3,6 +3,8 @@
 pub mod cpu;
 pub mod device;
 pub mod gpu;
+pub mod options;
 pub mod selector;
 mod self_test;
 pub mod session;
+pub(crate) mod wait;

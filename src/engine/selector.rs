@@ -1,8 +1,9 @@
 //! What a selector stands for.
 
-use super::device::{Device, OpenOptions};
 use crate::engine::cpu;
+use crate::engine::device::Device;
 use crate::engine::gpu::{self, AdapterEntry};
+use crate::engine::options::OpenOptions;
 use crate::error::{Error, Result};
 use crate::perf::calibration::DeviceId;
 
@@ -123,6 +124,50 @@ impl Selection {
         match self {
             Self::Cpu => Device::cpu_with(options),
             Self::Adapter(entry) => Device::from_adapter(entry, options),
+        }
+    }
+}
+
+impl Device {
+    /// Opens one device by `selector`:
+    ///
+    /// * `auto`: the adapter that `WGPU_ADAPTER_NAME` names if it is set, else the first real GPU, else the CPU.
+    ///   A software adapter is only taken when named.
+    /// * `cpu`: this machine's CPU, no driver involved.
+    /// * a number: that adapter in the order of [`gpu::adapters`].
+    /// * anything else: the first adapter whose name contains it, in any case.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] when nothing matches, [`Error::RequestDevice`] when the driver gives no device,
+    /// [`Error::SelfTest`] when it computes wrong numbers.
+    pub fn open(selector: &str) -> Result<Self> {
+        Self::open_with(selector, &OpenOptions::default())
+    }
+
+    /// Opens one device by selector, with options.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::Argument`] for a limit that cannot be set.
+    pub fn open_with(selector: &str, options: &OpenOptions) -> Result<Self> {
+        Selection::of(selector)?.open(options)
+    }
+
+    /// As [`open`](Self::open), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_async(selector: &str) -> Result<Self> {
+        Self::open_with_async(selector, &OpenOptions::default()).await
+    }
+
+    /// As [`open_with`](Self::open_with), for asynchronous programs.
+    ///
+    /// # Errors
+    /// As [`open_with`](Self::open_with).
+    pub async fn open_with_async(selector: &str, options: &OpenOptions) -> Result<Self> {
+        match Selection::of_async(selector).await? {
+            Selection::Cpu => Self::cpu_with(options),
+            Selection::Adapter(entry) => Self::from_adapter_async(&entry, options).await,
         }
     }
 }

@@ -1,13 +1,30 @@
-//! A plan with an engine: what one forward pass of given sizes needs, ready to be run again and again.
+//! A recording with an engine: all that a forward pass of given sizes needs to run again and again.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::engine::cpu;
-use crate::engine::device::{Device, Engine};
-use crate::engine::gpu::{self, Waiting};
+use crate::engine::wait::Waiting;
+use crate::engine::{cpu, gpu};
 use crate::error::{Error, Result};
 use crate::plan::recording::{BufferId, BufferSpec, CopyPair, Recording, Role};
+
+/// The engine of a device.
+#[derive(Debug, Clone, Copy)]
+pub enum Engine<'a> {
+    /// The twins on the CPU.
+    Cpu,
+    /// The kernels on a GPU.
+    Gpu(&'a Arc<gpu::Gpu>),
+}
+
+impl std::fmt::Display for Engine<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Gpu(gpu) => f.write_str(&gpu.title()),
+        }
+    }
+}
 
 /// The packed weights of a model where its device can read them.
 #[derive(Debug, Clone)]
@@ -19,16 +36,17 @@ pub enum Weights {
 }
 
 impl Weights {
-    /// Fills the weight buffers of a model where its device can read them; `pack` gives the values of each.
+    /// Fills the weight buffers of a model where `engine` reads them; `pack` returns the values of
+    /// each.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] and the other errors of the device.
     pub fn load(
-        device: &Device,
+        engine: Engine<'_>,
         buffers: &[BufferSpec],
         pack: impl Fn(usize) -> Vec<f32>,
     ) -> Result<Self> {
-        Ok(match device.engine() {
+        Ok(match engine {
             Engine::Cpu => {
                 let weights = buffers
                     .iter()
@@ -37,7 +55,7 @@ impl Weights {
                 Self::Cpu(Arc::new(weights.collect()))
             }
             Engine::Gpu(gpu) => {
-                Self::Gpu(Arc::clone(gpu), Arc::new(gpu::upload_weights(gpu, buffers, pack)?))
+                Self::Gpu(Arc::clone(gpu), Arc::new(gpu.upload_weights(buffers, pack)?))
             }
         })
     }
@@ -114,8 +132,8 @@ impl Session {
         }
     }
 
-    /// Starts some commands of the recording, behind which the first values of a buffer can be awaited while others run.
-    /// On the CPU they have run when this returns.
+    /// Starts some commands of the recording and the reading of a buffer's first values after them.
+    /// On a GPU the caller can await these while others run; on the CPU they are there at once.
     ///
     /// # Errors
     /// The errors of the device.
@@ -141,77 +159,59 @@ impl Session {
     /// # Errors
     /// The errors of the device.
     pub fn read(&self, id: BufferId) -> Result<Vec<f32>> {
-        pollster::block_on(self.read_as(id, Waiting::Block))
+        pollster::block_on(self.fetch(id, Waiting::Block))
     }
 
-    /// As [`read`](Self::read), waiting in one way or the other.
-    pub(crate) async fn read_as(&self, id: BufferId, waiting: Waiting) -> Result<Vec<f32>> {
+    /// The core of [`read`](Self::read).
+    pub(crate) async fn fetch(&self, id: BufferId, waiting: Waiting) -> Result<Vec<f32>> {
         match self {
             Self::Cpu(engine) => Ok(engine.buffer(id).into_owned()),
             Self::Gpu(engine) => {
-                engine.read_as(id, 0..engine.recording().spec(id).len(), waiting).await
+                engine.fetch(id, 0..engine.recording().spec(id).len(), waiting).await
             }
         }
-    }
-
-    /// Runs the recording and reads `results`.
-    ///
-    /// # Errors
-    /// The errors of the device.
-    pub fn run(&mut self, results: &[BufferId]) -> Result<Vec<Vec<f32>>> {
-        self.run_and_carry(results, &[])
     }
 
     /// Runs the recording, reads `results`, and then [`carry`](Self::carry)s `pairs`, all in one go.
     ///
     /// # Errors
-    /// As [`carry`](Self::carry).
-    pub fn run_and_carry(
-        &mut self,
-        results: &[BufferId],
-        pairs: &[CopyPair],
-    ) -> Result<Vec<Vec<f32>>> {
-        pollster::block_on(self.run_as(results, pairs, Waiting::Block))
-    }
-
-    /// As [`run_and_carry`](Self::run_and_carry), waiting in one way or the other.
-    pub(crate) async fn run_as(
-        &mut self,
-        results: &[BufferId],
-        pairs: &[CopyPair],
-        waiting: Waiting,
-    ) -> Result<Vec<Vec<f32>>> {
+    /// The errors of [`carry`](Self::carry).
+    pub fn run(&mut self, results: &[BufferId], pairs: &[CopyPair]) -> Result<Vec<Vec<f32>>> {
+        let results: Vec<_> = results.iter().map(|&id| (id, ())).collect();
         let mut values = Vec::with_capacity(results.len());
-        self.run_with(results, pairs, waiting, |_, of_one| values.push(of_one.to_vec())).await?;
+        let take = |(), of_one: &[f32]| values.push(of_one.to_vec());
+        pollster::block_on(self.execute(&results, pairs, Waiting::Block, take))?;
         Ok(values)
     }
 
-    /// As [`run_as`](Self::run_as), showing the values of each result, in order, where they are.
-    pub(crate) async fn run_with(
+    /// The core of [`run`](Self::run): `take` gets the values of each result, in order, with the
+    /// name that the caller gave it.
+    pub(crate) async fn execute<R: Copy>(
         &mut self,
-        results: &[BufferId],
+        results: &[(BufferId, R)],
         pairs: &[CopyPair],
         waiting: Waiting,
-        mut take: impl FnMut(usize, &[f32]),
+        mut take: impl FnMut(R, &[f32]),
     ) -> Result<()> {
         check_pairs(self.recording(), self.recording(), pairs)?;
         match self {
             Self::Cpu(engine) => {
                 engine.run();
-                results.iter().enumerate().for_each(|(index, id)| take(index, &engine.buffer(*id)));
+                results.iter().for_each(|&(id, result)| take(result, &engine.buffer(id)));
                 pairs.iter().for_each(|&(from, to)| engine.copy(from, to));
                 Ok(())
             }
-            Self::Gpu(engine) => engine.run_with(results, pairs, waiting, take).await,
+            Self::Gpu(engine) => engine.execute(results, pairs, waiting, take).await,
         }
     }
 
-    /// Copies buffers of this session among themselves, one pair after the other. On a GPU the values stay there, and
-    /// nothing waits: the copies come after the runs that were started, and before those that follow.
+    /// Copies buffers of this session among themselves, one pair after the other. On a GPU the
+    /// values stay there, and nothing waits: the copies come after the runs that were started, and
+    /// before those that follow.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the two buffers of a pair differ in length or the second is a weight; the errors of the
-    /// device.
+    /// [`Error::Argument`] when the two buffers of a pair differ in length or the second is a
+    /// weight; the errors of the device.
     pub fn carry(&mut self, pairs: &[CopyPair]) -> Result<()> {
         check_pairs(self.recording(), self.recording(), pairs)?;
         match self {
@@ -221,10 +221,11 @@ impl Session {
         Ok(())
     }
 
-    /// As [`carry`](Self::carry), from buffers of another session on the same device.
+    /// Copies buffers of another session on the same device into buffers of this one.
     ///
     /// # Errors
-    /// As [`carry`](Self::carry), and [`Error::Argument`] when the sessions are not on one device.
+    /// The errors of [`carry`](Self::carry), and [`Error::Argument`] when the sessions are not on
+    /// one device.
     pub fn carry_from(&mut self, source: &Self, pairs: &[CopyPair]) -> Result<()> {
         check_pairs(source.recording(), self.recording(), pairs)?;
         match (self, source) {
@@ -243,7 +244,8 @@ impl Session {
         }
     }
 
-    /// What the last run took on a GPU, waiting apart; nothing on the CPU, which neither encodes nor waits.
+    /// The time that the last run took on a GPU, waiting apart; zero on the CPU, which neither
+    /// encodes nor waits.
     pub fn timing(&self) -> gpu::Timing {
         match self {
             Self::Cpu(_) => gpu::Timing::default(),

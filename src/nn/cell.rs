@@ -1,7 +1,7 @@
 //! `nn.RNNCell`, `nn.LSTMCell` and `nn.GRUCell` on a device: one step at a time.
 
 use crate::engine::device::Device;
-use crate::engine::gpu::Waiting;
+use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::nn::rnn::{ForwardOptions, Rnn, RnnOptions};
 use crate::nn::stream::Stream;
@@ -98,7 +98,7 @@ impl Cell {
     /// [`Error::Argument`] in PyTorch's words when shapes do not fit, [`Error::Limit`] when one row exceeds what the device
     /// allows, and the errors of the device.
     pub fn forward(&self, input: &Tensor, state: Option<&State>) -> Result<State> {
-        pollster::block_on(self.forward_as(input, state, Waiting::Block))
+        pollster::block_on(self.compute(input, state, Waiting::Block))
     }
 
     /// As [`forward`](Self::forward), for asynchronous programs; see [`Rnn::forward_async`].
@@ -106,10 +106,10 @@ impl Cell {
     /// # Errors
     /// As [`forward`](Self::forward).
     pub async fn forward_async(&self, input: &Tensor, state: Option<&State>) -> Result<State> {
-        self.forward_as(input, state, Waiting::Await).await
+        self.compute(input, state, Waiting::Await).await
     }
 
-    async fn forward_as(
+    async fn compute(
         &self,
         input: &Tensor,
         state: Option<&State>,
@@ -121,7 +121,7 @@ impl Cell {
         let state = state.map(|state| state_with_leading(state, &[1, batch])).transpose()?;
         let options = ForwardOptions { state: state.as_ref(), ..ForwardOptions::default() };
         let (_, next) =
-            self.0.forward_as(&with_leading(input, &[1, batch])?, &options, waiting).await?;
+            self.0.compute(&with_leading(input, &[1, batch])?, &options, waiting).await?;
         state_with_leading(&next, rows(&checked))
     }
 
@@ -144,7 +144,7 @@ impl CellStream<'_> {
     /// # Errors
     /// [`Error::Argument`] when the shape does not fit; else as [`Stream::forward`].
     pub fn step(&mut self, input: &Tensor) -> Result<Tensor> {
-        pollster::block_on(self.step_as(input, Waiting::Block))
+        pollster::block_on(self.advance(input, Waiting::Block))
     }
 
     /// As [`step`](Self::step), for asynchronous programs; see [`Stream::forward_async`].
@@ -152,13 +152,12 @@ impl CellStream<'_> {
     /// # Errors
     /// As [`step`](Self::step).
     pub async fn step_async(&mut self, input: &Tensor) -> Result<Tensor> {
-        self.step_as(input, Waiting::Await).await
+        self.advance(input, Waiting::Await).await
     }
 
-    async fn step_as(&mut self, input: &Tensor, waiting: Waiting) -> Result<Tensor> {
+    async fn advance(&mut self, input: &Tensor, waiting: Waiting) -> Result<Tensor> {
         let checked = validate::cell(self.0.rnn().config(), input.shape(), None)?;
-        let h =
-            self.0.forward_as(&with_leading(input, &[1, checked.sizes.batch])?, waiting).await?;
+        let h = self.0.advance(&with_leading(input, &[1, checked.sizes.batch])?, waiting).await?;
         with_leading(&h, rows(&checked))
     }
 

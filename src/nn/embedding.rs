@@ -1,17 +1,16 @@
 //! `nn.Embedding` on a device, for the tokens that recurrent layers read.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
 
 use crate::dtype::WeightType;
 use crate::engine::device::Device;
-use crate::engine::gpu::{Waiting, lock};
-use crate::engine::session::{Session, Weights};
+use crate::engine::session::Weights;
+use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
+use crate::nn::runner::{RowPlan, Runner};
+use crate::plan;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
-use crate::plan::{self};
-use crate::tensor::padded;
-use crate::tensor::{Tensor, element_count};
+use crate::tensor::{Tensor, element_count, padded};
 
 /// A table of vectors that are looked up by index.
 ///
@@ -35,16 +34,8 @@ pub struct Embedding {
     /// Indices and weight of each dispatch.
     shards: Vec<(Range<usize>, BufferId)>,
     buffers: Vec<BufferSpec>,
-    weights: Weights,
-    /// The recording used last, with its number of rows.
-    last: Mutex<Option<(usize, Ports, Session)>>,
-}
-
-/// The input and the output of a recording.
-#[derive(Debug, Clone, Copy)]
-struct Ports {
-    indices: BufferId,
-    y: BufferId,
+    /// By the number of rows.
+    runner: Runner<usize, RowPlan>,
 }
 
 impl Embedding {
@@ -76,29 +67,19 @@ impl Embedding {
             Some(row) => row,
             None => None,
         };
-        let limits = device.limits();
-        let row = padded(embedding_dim) as u64 * 4;
-        if row > limits.max_binding() {
-            return Err(Error::Limit {
-                limit: limits.max_binding_name(),
-                what: "one row of an embedding".to_owned(),
-                needed: row,
-                allowed: limits.max_binding(),
-                advice: "use another device or the CPU",
-            });
-        }
-        let most = usize::try_from(limits.max_binding() / row).unwrap_or(usize::MAX);
-        let indices = |start| start..num_embeddings.min(start + most);
-        let shards: Vec<_> =
-            (0..num_embeddings).step_by(most).map(indices).zip((0..).map(BufferId)).collect();
+        let words = padded(embedding_dim);
+        let shards =
+            plan::cut_shards(num_embeddings, words, "one row of an embedding", device.limits())?;
+        let shards: Vec<_> = shards.into_iter().zip((0..).map(BufferId)).collect();
         let spec = |(indices, _): &(Range<usize>, BufferId)| BufferSpec {
             label: "embedding weight".to_owned(),
-            axes: vec![(Axis::Row, indices.len()), (Axis::Feature, padded(embedding_dim))],
+            axes: vec![(Axis::Row, indices.len()), (Axis::Feature, words)],
             role: Role::Weight,
         };
         let buffers: Vec<BufferSpec> = shards.iter().map(spec).collect();
-        let weights =
-            Weights::load(device, &buffers, |shard| weight.padded_rows(shards[shard].0.clone()))?;
+        let weights = Weights::load(device.engine(), &buffers, |shard| {
+            weight.padded_rows(shards[shard].0.clone())
+        })?;
         let device = device.clone();
         Ok(Self {
             device,
@@ -107,8 +88,7 @@ impl Embedding {
             padding_idx,
             shards,
             buffers,
-            weights,
-            last: Mutex::default(),
+            runner: Runner::new(weights),
         })
     }
 
@@ -133,23 +113,19 @@ impl Embedding {
     /// [`Error::TensorSize`] when there are not as many indices as `shape` has; [`Error::Argument`] that starts with
     /// PyTorch's words when one of them is no row of the table, before any work; and the errors of the device.
     pub fn forward(&self, indices: &[i64], shape: &[usize]) -> Result<Tensor> {
-        pollster::block_on(self.forward_as(indices, shape, Waiting::Block))
+        pollster::block_on(self.look_up(indices, shape, Waiting::Block))
     }
 
-    /// As [`forward`](Self::forward), for asynchronous programs; see [`Rnn::forward_async`](crate::Rnn::forward_async).
+    /// [`forward`](Self::forward) for asynchronous programs; see
+    /// [`Rnn::forward_async`](crate::Rnn::forward_async).
     ///
     /// # Errors
-    /// As [`forward`](Self::forward).
+    /// The errors of [`forward`](Self::forward).
     pub async fn forward_async(&self, indices: &[i64], shape: &[usize]) -> Result<Tensor> {
-        self.forward_as(indices, shape, Waiting::Await).await
+        self.look_up(indices, shape, Waiting::Await).await
     }
 
-    async fn forward_as(
-        &self,
-        indices: &[i64],
-        shape: &[usize],
-        waiting: Waiting,
-    ) -> Result<Tensor> {
+    async fn look_up(&self, indices: &[i64], shape: &[usize], waiting: Waiting) -> Result<Tensor> {
         let expected = element_count(shape);
         if expected != Some(indices.len()) {
             let expected = expected.unwrap_or(usize::MAX);
@@ -169,9 +145,11 @@ impl Embedding {
             .unwrap_or(usize::MAX);
         let mut y = Vec::with_capacity(rows.len() * self.embedding_dim);
         for pass in rows.chunks(most) {
-            let rows = self.rows(pass, waiting).await?;
-            rows.chunks_exact(width)
-                .for_each(|row| y.extend_from_slice(&row[..self.embedding_dim]));
+            let take = |values: &[f32]| {
+                let rows = values.chunks_exact(width);
+                rows.for_each(|row| y.extend_from_slice(&row[..self.embedding_dim]));
+            };
+            self.runner.run(pass.len(), || self.plan(pass.len()), pass, waiting, take).await?;
         }
         Ok(Tensor::trusted([shape, &[self.embedding_dim]].concat(), y))
     }
@@ -190,30 +168,15 @@ impl Embedding {
         ))
     }
 
-    /// Looks up rows, given as bits; the rows that come back are padded to quads.
-    async fn rows(&self, rows: &[f32], waiting: Waiting) -> Result<Vec<f32>> {
-        let kept = lock(&self.last).take().filter(|(kept, ..)| *kept == rows.len());
-        let (ports, mut session) = match kept {
-            Some((_, ports, session)) => (ports, session),
-            None => {
-                let (ports, recording) = self.record(rows.len())?;
-                (ports, Session::new(Arc::new(recording), &self.weights)?)
-            }
-        };
-        session.write(ports.indices, rows)?;
-        let y =
-            session.run_as(&[ports.y], &[], waiting).await?.into_iter().next().unwrap_or_default();
-        *lock(&self.last) = Some((rows.len(), ports, session));
-        Ok(y)
-    }
-
-    fn record(&self, rows: usize) -> Result<(Ports, Recording)> {
+    /// The plan of looking up `rows` rows, whose indices are bits of f32. The rows that come out
+    /// are padded to quads.
+    fn plan(&self, rows: usize) -> Result<RowPlan> {
         let limits = self.device.limits();
         let mut recording = Recording { buffers: self.buffers.clone(), ..Recording::default() };
         let mut buffer = |label: &str, axes, role| {
             recording.buffer(BufferSpec { label: label.to_owned(), axes, role })
         };
-        let indices = buffer("embedding indices", vec![(Axis::Row, rows)], Role::Input);
+        let x = buffer("embedding indices", vec![(Axis::Row, rows)], Role::Input);
         let width = padded(self.embedding_dim);
         let y = buffer(
             "embedding output",
@@ -225,13 +188,13 @@ impl Embedding {
                 rows,
                 self.embedding_dim,
                 shard.clone(),
-                [indices, *weight, y],
+                [x, *weight, y],
                 WeightType::F32,
                 limits,
             )?;
             recording.commands.push(Command::Dispatch(dispatch));
         }
-        Ok((Ports { indices, y }, recording))
+        Ok(RowPlan { recording, x, y })
     }
 }
 

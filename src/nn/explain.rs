@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::engine::device::{Device, Engine};
+use crate::engine::device::Device;
+use crate::engine::session::Engine;
 use crate::error::Result;
 use crate::kernel::Schedule;
 use crate::nn::rnn::Rnn;

@@ -1,17 +1,17 @@
 //! `nn.Linear` on a device, for the heads that stand on recurrent layers.
 
-use std::sync::{Arc, Mutex};
+use std::ops::Range;
 
 use crate::dtype::WeightType;
 use crate::engine::device::Device;
-use crate::engine::gpu::{Waiting, lock};
-use crate::engine::session::{Session, Weights};
+use crate::engine::session::Weights;
+use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::kernel::families::activation;
+use crate::nn::runner::{RowPlan, Runner};
+use crate::plan;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
-use crate::plan::{self};
-use crate::tensor::Tensor;
-use crate::tensor::padded;
+use crate::tensor::{Tensor, padded};
 
 /// What is applied to a linear layer's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,18 +42,10 @@ pub struct Linear {
     out_features: usize,
     activation: Activation,
     /// Columns, weight and bias of each dispatch.
-    shards: Vec<(std::ops::Range<usize>, [BufferId; 2])>,
+    shards: Vec<(Range<usize>, [BufferId; 2])>,
     buffers: Vec<BufferSpec>,
-    weights: Weights,
-    /// The recording used last, with its number of rows.
-    last: Mutex<Option<(usize, Ports, Session)>>,
-}
-
-/// The input and the output of a recording.
-#[derive(Debug, Clone, Copy)]
-struct Ports {
-    x: BufferId,
-    y: BufferId,
+    /// By the number of rows.
+    runner: Runner<usize, RowPlan>,
 }
 
 impl Linear {
@@ -85,39 +77,28 @@ impl Linear {
                 bias.len()
             )));
         }
-        let binding = device.limits().max_binding();
-        let row = padded(in_features) as u64 * 4;
-        let limit = |what: &str, needed| Error::Limit {
-            limit: device.limits().max_binding_name(),
-            what: what.to_owned(),
-            needed,
-            allowed: binding,
-            advice: "use another device or the CPU",
-        };
-        if row > binding {
-            return Err(limit("one row of a linear layer's weight", row));
-        }
-        if out_features as u64 * 4 > binding {
-            return Err(limit("one row of a linear layer's output", out_features as u64 * 4));
-        }
-        let columns = usize::try_from(binding / row).unwrap_or(usize::MAX).min(out_features);
+        let limits = device.limits();
+        let columns = plan::cut_shards(
+            out_features,
+            padded(in_features),
+            "one row of a linear layer's weight",
+            limits,
+        )?;
+        let y = out_features as u64 * 4;
+        plan::check_binding(y, "one row of a linear layer's output", limits)?;
         let mut buffers = Vec::new();
         let mut add = |label: &str, axes: Vec<(Axis, usize)>| {
             buffers.push(BufferSpec { label: label.to_owned(), axes, role: Role::Weight });
             BufferId(buffers.len() - 1)
         };
-        let shards: Vec<_> = (0..out_features)
-            .step_by(columns)
-            .map(|start| {
-                let columns = start..(start + columns).min(out_features);
-                let column = (Axis::Column, columns.len());
-                let weight =
-                    add("linear weight", vec![column, (Axis::Feature, padded(in_features))]);
-                let bias = add("linear bias", vec![column]);
-                (columns, [weight, bias])
-            })
-            .collect();
-        let weights = Weights::load(device, &buffers, |index| {
+        let shard = |columns: Range<usize>| {
+            let column = (Axis::Column, columns.len());
+            let weight = add("linear weight", vec![column, (Axis::Feature, padded(in_features))]);
+            let bias = add("linear bias", vec![column]);
+            (columns, [weight, bias])
+        };
+        let shards: Vec<_> = columns.into_iter().map(shard).collect();
+        let weights = Weights::load(device.engine(), &buffers, |index| {
             let (columns, _) = &shards[index / 2];
             if index % 2 == 1 {
                 return bias.map_or_else(
@@ -134,8 +115,7 @@ impl Linear {
             activation,
             shards,
             buffers,
-            weights,
-            last: Mutex::default(),
+            runner: Runner::new(weights),
         })
     }
 
@@ -144,18 +124,19 @@ impl Linear {
     /// # Errors
     /// [`Error::Argument`] in PyTorch's words when the features do not fit, and the errors of the device.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        pollster::block_on(self.forward_as(x, Waiting::Block))
+        pollster::block_on(self.apply(x, Waiting::Block))
     }
 
-    /// As [`forward`](Self::forward), for asynchronous programs; see [`Rnn::forward_async`](crate::Rnn::forward_async).
+    /// [`forward`](Self::forward) for asynchronous programs; see
+    /// [`Rnn::forward_async`](crate::Rnn::forward_async).
     ///
     /// # Errors
-    /// As [`forward`](Self::forward).
+    /// The errors of [`forward`](Self::forward).
     pub async fn forward_async(&self, x: &Tensor) -> Result<Tensor> {
-        self.forward_as(x, Waiting::Await).await
+        self.apply(x, Waiting::Await).await
     }
 
-    async fn forward_as(&self, x: &Tensor, waiting: Waiting) -> Result<Tensor> {
+    async fn apply(&self, x: &Tensor, waiting: Waiting) -> Result<Tensor> {
         let Some((&features, leading)) = x.shape().split_last() else {
             return Err(Error::Argument(
                 "Linear: expected input to have at least one axis".to_owned(),
@@ -171,34 +152,19 @@ impl Linear {
         let widest = padded(self.in_features).max(self.out_features) as u64 * 4;
         let most =
             usize::try_from(self.device.limits().max_binding() / widest).unwrap_or(usize::MAX);
+        let most = most.max(1);
         let mut y = Vec::with_capacity(rows * self.out_features);
-        for start in (0..rows).step_by(most.max(1)) {
-            let end = (start + most).min(rows);
-            y.extend_from_slice(
-                &self.rows(end - start, &x.padded_rows(start..end), waiting).await?,
-            );
+        for start in (0..rows).step_by(most) {
+            let end = rows.min(start.saturating_add(most));
+            let (count, packed) = (end - start, x.padded_rows(start..end));
+            let take = |values: &[f32]| y.extend_from_slice(values);
+            self.runner.run(count, || self.plan(count), &packed, waiting, take).await?;
         }
         Ok(Tensor::trusted([leading, &[self.out_features]].concat(), y))
     }
 
-    /// Runs the layer over `rows` rows, padded to quads.
-    async fn rows(&self, rows: usize, packed: &[f32], waiting: Waiting) -> Result<Vec<f32>> {
-        let kept = lock(&self.last).take().filter(|(kept, ..)| *kept == rows);
-        let (ports, mut session) = match kept {
-            Some((_, ports, session)) => (ports, session),
-            None => {
-                let (ports, recording) = self.record(rows)?;
-                (ports, Session::new(Arc::new(recording), &self.weights)?)
-            }
-        };
-        session.write(ports.x, packed)?;
-        let y =
-            session.run_as(&[ports.y], &[], waiting).await?.into_iter().next().unwrap_or_default();
-        *lock(&self.last) = Some((rows, ports, session));
-        Ok(y)
-    }
-
-    fn record(&self, rows: usize) -> Result<(Ports, Recording)> {
+    /// The plan of the layer over `rows` rows, padded to quads.
+    fn plan(&self, rows: usize) -> Result<RowPlan> {
         let limits = self.device.limits();
         let mut recording = Recording { buffers: self.buffers.clone(), ..Recording::default() };
         let mut buffer = |label: &str, width, role| {
@@ -210,12 +176,12 @@ impl Linear {
         };
         let x = buffer("linear input", (Axis::Feature, padded(self.in_features)), Role::Input);
         let y = buffer("linear output", (Axis::Column, self.out_features), Role::Output);
+        let activation = match self.activation {
+            Activation::None => activation::NONE,
+            Activation::Sigmoid => activation::SIGMOID,
+        };
+        let size = (rows, self.in_features, self.out_features);
         for (columns, [weight, bias]) in &self.shards {
-            let activation = match self.activation {
-                Activation::None => activation::NONE,
-                Activation::Sigmoid => activation::SIGMOID,
-            };
-            let size = (rows, self.in_features, self.out_features);
             let dispatch = plan::linear(
                 size,
                 columns.clone(),
@@ -226,6 +192,6 @@ impl Linear {
             )?;
             recording.commands.push(Command::Dispatch(dispatch));
         }
-        Ok((Ports { x, y }, recording))
+        Ok(RowPlan { recording, x, y })
     }
 }

@@ -3,6 +3,7 @@
 pub mod cell;
 pub mod embedding;
 pub mod explain;
+pub(crate) mod forward;
 pub mod language_model;
 pub mod linear;
 pub mod pack;
@@ -10,4 +11,5 @@ pub mod pad;
 pub mod pass;
 pub mod pool;
 pub mod rnn;
+pub(crate) mod runner;
 pub mod stream;

@@ -1,27 +1,16 @@
-//! Between PyTorch's tensors and the buffers of a plan: padding, time order and batch order.
+//! Packing and unpacking: copies between PyTorch's tensors and the buffers of a plan, which differ
+//! in padding, time order and batch order.
 
 use std::ops::Range;
 
+use crate::engine::session::Session;
+use crate::engine::wait::Waiting;
 use crate::error::Result;
-use crate::params::config::Config;
+use crate::params::config::{Config, Kind};
 use crate::params::validate::{Checked, Sizes};
-use crate::plan::Plan;
 use crate::plan::recording::BufferId;
-use crate::tensor::State;
-use crate::tensor::Tensor;
-use crate::tensor::padded;
-
-/// Where element (t, b, ·) of `input` or `output` starts, whichever axis comes first.
-fn row_start(
-    config: &Config,
-    seq_len: usize,
-    batch: usize,
-    t: usize,
-    b: usize,
-    width: usize,
-) -> usize {
-    (if config.batch_first { b * seq_len + t } else { t * batch + b }) * width
-}
+use crate::plan::{Plan, StateRow};
+use crate::tensor::{State, Tensor, padded};
 
 /// The shape of `output`, laid out as the input is.
 pub(crate) fn output_shape(config: &Config, Checked { sizes, unbatched }: Checked) -> Vec<usize> {
@@ -33,189 +22,227 @@ pub(crate) fn output_shape(config: &Config, Checked { sizes, unbatched }: Checke
     }
 }
 
-/// What a forward pass is given, checked.
+/// A state of zeros: `[L·D, batch, features]`.
+pub(crate) fn zero_state(config: &Config, batch: usize) -> Result<State> {
+    let layers = config.num_layers * config.num_directions();
+    let zeros = |features| Tensor::zeros([layers, batch, features]);
+    let c = (config.kind == Kind::Lstm).then(|| zeros(config.hidden_size)).transpose()?;
+    Ok(State { h: zeros(config.state_size())?, c })
+}
+
+/// The words of [`Plan::dropout`].
+pub(crate) fn dropout_settings(seed: u64, first_step: usize, first_row: usize) -> [f32; 4] {
+    [seed as u32, (seed >> 32) as u32, first_step as u32, first_row as u32].map(f32::from_bits)
+}
+
+/// The inputs of a forward pass, checked.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Given<'a> {
+pub(crate) struct Inputs<'a> {
     /// `[T, B, I]` or `[B, T, I]`.
     pub input: &'a Tensor,
     /// Valid steps of each row; all are valid without them.
     pub lengths: Option<&'a [usize]>,
     /// The initial state.
     pub state: Option<&'a State>,
-    /// What dropout between layers draws by, while training.
+    /// The seed of dropout between layers, while training.
     pub seed: Option<u64>,
     /// T and B of the input.
     pub sizes: Sizes,
 }
 
-impl Given<'_> {
-    /// The steps that the longest row has: nothing needs to run beyond.
-    pub(crate) fn live_steps(&self) -> usize {
-        self.lengths
-            .map_or(self.sizes.seq_len, |lengths| lengths.iter().copied().max().unwrap_or(0))
+impl Inputs<'_> {
+    /// T of the longest row, and B: no step beyond needs to run.
+    pub fn live_sizes(&self) -> Sizes {
+        let longest = |lengths: &[usize]| lengths.iter().copied().max().unwrap_or(0);
+        Sizes { seq_len: self.lengths.map_or(self.sizes.seq_len, longest), ..self.sizes }
     }
 }
 
-/// Writes everything that a run of `plan` reads from the host: the input, the lengths and the initial state of `rows`. What
-/// is written is first put into `packed`, whose memory the caller may keep.
-pub(crate) fn write_inputs(
-    plan: &Plan,
-    config: &Config,
-    given: Given<'_>,
-    rows: &Range<usize>,
-    packed: &mut Vec<f32>,
-    mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
-) -> Result<()> {
-    write_sequence(plan, config, given, rows, packed, &mut write)?;
-    if let (Some(id), Some(seed)) = (plan.dropout, given.seed) {
-        write(id, &dropout_settings(seed, 0, rows.start))?;
+/// Packs and unpacks one run of a plan.
+///
+/// Each method that writes packs a buffer's values into `packed`, whose memory the caller may keep,
+/// and hands them to `write`.
+#[derive(Debug, Clone)]
+pub(crate) struct Packer<'a> {
+    /// The module.
+    pub config: &'a Config,
+    /// The plan that runs.
+    pub plan: &'a Plan,
+    /// T and B of the caller's tensors.
+    pub sizes: Sizes,
+    /// The rows of the caller's tensors that run.
+    pub rows: Range<usize>,
+}
+
+impl<'a> Packer<'a> {
+    /// For tensors of the plan's own sizes.
+    pub fn whole(config: &'a Config, plan: &'a Plan) -> Self {
+        Self { config, plan, sizes: plan.sizes, rows: 0..plan.sizes.batch }
     }
-    write_state(plan, config, (given.state, given.sizes.batch), rows, packed, write)
-}
 
-/// What [`Plan::dropout`] holds, as words.
-pub(crate) fn dropout_settings(seed: u64, first_step: usize, first_row: usize) -> [f32; 4] {
-    [seed as u32, (seed >> 32) as u32, first_step as u32, first_row as u32].map(f32::from_bits)
-}
-
-/// Writes the part of [`write_inputs`] that is new in each run of a stream: the input and the lengths.
-pub(crate) fn write_sequence(
-    plan: &Plan,
-    config: &Config,
-    given: Given<'_>,
-    rows: &Range<usize>,
-    packed: &mut Vec<f32>,
-    mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
-) -> Result<()> {
-    let Given { input, lengths, sizes: Sizes { seq_len, batch }, .. } = given;
-    for (segment, id) in plan.segments.iter().zip(&plan.input) {
-        pack_input(packed, config, input.data(), (seq_len, batch), segment.clone(), rows.clone());
-        write(*id, packed)?;
-    }
-    let length = |row: usize| lengths.map_or(seq_len, |lengths| lengths[row]);
-    // The buffer is one of u32; hosts and engines carry all buffers as 32-bit words.
-    packed.clear();
-    packed.extend(rows.clone().map(|row| f32::from_bits(length(row) as u32)));
-    write(plan.lengths, packed)
-}
-
-/// Writes the other part, the initial state of `rows` of a batch: zeros without one.
-pub(crate) fn write_state(
-    plan: &Plan,
-    config: &Config,
-    (state, batch): (Option<&State>, usize),
-    rows: &Range<usize>,
-    packed: &mut Vec<f32>,
-    mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
-) -> Result<()> {
-    let h_0 = state.map(|s| s.h.data());
-    let c_0 = state.and_then(|s| s.c.as_ref()).map(Tensor::data);
-    for (layer, ids) in plan.states.iter().enumerate() {
-        pack_state(packed, h_0, config, batch, layer, rows.clone(), h_features(config));
-        write(ids.h[0], packed)?;
-        if let Some(c) = ids.c {
-            pack_state(packed, c_0, config, batch, layer, rows.clone(), c_features(config));
-            write(c, packed)?;
+    /// Writes everything that a run reads from the host: input, lengths, dropout and initial state.
+    pub fn write_inputs(
+        &self,
+        inputs: &Inputs<'_>,
+        packed: &mut Vec<f32>,
+        mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        self.write_sequence(inputs, packed, &mut write)?;
+        if let (Some(id), Some(seed)) = (self.plan.dropout, inputs.seed) {
+            write(id, &dropout_settings(seed, 0, self.rows.start))?;
         }
+        self.write_state(inputs.state, packed, write)
     }
-    Ok(())
-}
 
-/// Features of h and their distance from row to row.
-pub(crate) const fn h_features(config: &Config) -> (usize, usize) {
-    (config.state_size(), padded(config.state_size()))
-}
-
-/// Features of c and their distance from row to row.
-pub(crate) const fn c_features(config: &Config) -> (usize, usize) {
-    (config.hidden_size, config.hidden_size)
-}
-
-/// One segment of the input for `rows` of the batch: `[S, rows, I padded]`.
-fn pack_input(
-    packed: &mut Vec<f32>,
-    config: &Config,
-    input: &[f32],
-    (seq_len, batch): (usize, usize),
-    steps: Range<usize>,
-    rows: Range<usize>,
-) {
-    let width = config.input_size;
-    packed.clear();
-    packed.reserve(steps.len() * rows.len() * padded(width));
-    for t in steps {
-        for b in rows.clone() {
-            let start = row_start(config, seq_len, batch, t, b, width);
-            packed.extend_from_slice(&input[start..start + width]);
-            packed.resize(packed.len() + padded(width) - width, 0.0);
+    /// Writes the inputs that are new in each run of a stream: the input and the lengths.
+    pub fn write_sequence(
+        &self,
+        inputs: &Inputs<'_>,
+        packed: &mut Vec<f32>,
+        mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        for (segment, id) in self.plan.segments.iter().zip(&self.plan.input) {
+            self.pack_input(inputs.input.data(), segment.clone(), packed);
+            write(*id, packed)?;
         }
+        let length = |row: usize| inputs.lengths.map_or(self.sizes.seq_len, |all| all[row]);
+        packed.clear();
+        // The buffer holds u32; hosts and engines carry every buffer as 32-bit words.
+        packed.extend(self.rows.clone().map(|row| f32::from_bits(length(row) as u32)));
+        write(self.plan.lengths, packed)
     }
-}
 
-/// One layer's state for `rows` of the batch, from `[L·D, B, features]` to `[D, rows, stride]`; zeros without one.
-fn pack_state(
-    packed: &mut Vec<f32>,
-    state: Option<&[f32]>,
-    config: &Config,
-    batch: usize,
-    layer: usize,
-    rows: Range<usize>,
-    (features, stride): (usize, usize),
-) {
-    let directions = config.num_directions();
-    packed.clear();
-    packed.reserve(directions * rows.len() * stride);
-    for d in 0..directions {
-        for b in rows.clone() {
-            if let Some(state) = state {
-                let start = ((layer * directions + d) * batch + b) * features;
-                packed.extend_from_slice(&state[start..start + features]);
-            }
-            packed.resize((d * rows.len() + b - rows.start + 1) * stride, 0.0);
-        }
-    }
-}
-
-/// The reverse of [`pack_state`].
-pub(crate) fn unpack_state(
-    packed: &[f32],
-    state: &mut [f32],
-    config: &Config,
-    batch: usize,
-    layer: usize,
-    rows: Range<usize>,
-    (features, stride): (usize, usize),
-) {
-    let directions = config.num_directions();
-    for d in 0..directions {
-        for (i, b) in rows.clone().enumerate() {
-            let from = (d * rows.len() + i) * stride;
-            let to = ((layer * directions + d) * batch + b) * features;
-            state[to..to + features].copy_from_slice(&packed[from..from + features]);
-        }
-    }
-}
-
-/// Puts one segment of the output, each direction in its own order of steps, where PyTorch has it.
-pub(crate) fn unpack_output(
-    packed: &[f32],
-    output: &mut [f32],
-    config: &Config,
-    plan: &Plan,
-    sizes: Sizes,
-    steps: Range<usize>,
-    rows: Range<usize>,
-) {
-    let (directions, features) = (config.num_directions(), config.state_size());
-    let (width, stride) = (config.output_size(), padded(config.state_size()));
-    for (s, step) in steps.enumerate() {
-        for (i, b) in rows.clone().enumerate() {
-            for d in 0..directions {
-                let t = if d == 1 { plan.sizes.seq_len - 1 - step } else { step };
-                let from = ((s * rows.len() + i) * directions + d) * stride;
-                let to = row_start(config, sizes.seq_len, sizes.batch, t, b, width) + d * features;
-                output[to..to + features].copy_from_slice(&packed[from..from + features]);
+    /// Writes the initial state; zeros without one.
+    pub fn write_state(
+        &self,
+        state: Option<&State>,
+        packed: &mut Vec<f32>,
+        mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        let h_0 = state.map(|state| state.h.data());
+        let c_0 = state.and_then(|state| state.c.as_ref()).map(Tensor::data);
+        for (layer, ids) in self.plan.states.iter().enumerate() {
+            self.h(layer).pack(h_0, packed);
+            write(ids.h[0], packed)?;
+            if let Some(c) = ids.c {
+                self.c(layer).pack(c_0, packed);
+                write(c, packed)?;
             }
         }
+        Ok(())
+    }
+
+    /// Reads the state that the next run of the session would begin with.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    pub async fn read_state(&self, session: &Session, waiting: Waiting) -> Result<State> {
+        let mut state = zero_state(self.config, self.sizes.batch)?;
+        for (layer, ids) in self.plan.states.iter().enumerate() {
+            let packed = session.fetch(ids.h[0], waiting).await?;
+            self.h(layer).unpack(&packed, state.h.data_mut());
+            if let (Some(id), Some(c)) = (ids.c, &mut state.c) {
+                let packed = session.fetch(id, waiting).await?;
+                self.c(layer).unpack(&packed, c.data_mut());
+            }
+        }
+        Ok(state)
+    }
+
+    /// One layer's h.
+    pub fn h(&self, layer: usize) -> StateBlock {
+        self.state(layer, StateRow::h(self.config))
+    }
+
+    /// One layer's c.
+    pub fn c(&self, layer: usize) -> StateBlock {
+        self.state(layer, StateRow::c(self.config))
+    }
+
+    fn state(&self, layer: usize, row: StateRow) -> StateBlock {
+        let directions = self.config.num_directions();
+        let first = layer * directions;
+        let (batch, rows) = (self.sizes.batch, self.rows.clone());
+        StateBlock { row, layers: first..first + directions, batch, rows }
+    }
+
+    /// One segment of the input: `[S, rows, I padded]`.
+    fn pack_input(&self, input: &[f32], steps: Range<usize>, packed: &mut Vec<f32>) {
+        let width = self.config.input_size;
+        packed.clear();
+        packed.reserve(steps.len() * self.rows.len() * padded(width));
+        for t in steps {
+            for b in self.rows.clone() {
+                let start = self.position(t, b) * width;
+                packed.extend_from_slice(&input[start..start + width]);
+                packed.resize(packed.len() + padded(width) - width, 0.0);
+            }
+        }
+    }
+
+    /// Puts one segment of the output, each direction in its own order of steps, where PyTorch has
+    /// it.
+    pub fn unpack_output(&self, segment: usize, packed: &[f32], output: &mut [f32]) {
+        let (directions, features) = (self.config.num_directions(), self.config.state_size());
+        let (width, stride) = (self.config.output_size(), padded(features));
+        let mut values = packed.chunks_exact(stride);
+        for step in self.plan.segments[segment].clone() {
+            for b in self.rows.clone() {
+                for (d, from) in (0..directions).zip(&mut values) {
+                    let t = if d == 1 { self.plan.sizes.seq_len - 1 - step } else { step };
+                    let to = self.position(t, b) * width + d * features;
+                    output[to..to + features].copy_from_slice(&from[..features]);
+                }
+            }
+        }
+    }
+
+    /// The place of step t of row b in `input` and `output`, whichever axis comes first.
+    fn position(&self, t: usize, b: usize) -> usize {
+        let Sizes { seq_len, batch } = self.sizes;
+        if self.config.batch_first { b * seq_len + t } else { t * batch + b }
+    }
+}
+
+/// One layer's h or c, both directions: `[L·D, B, features]` in the caller's tensor,
+/// `[D, rows, stride]` in a plan's buffer.
+#[derive(Debug, Clone)]
+pub(crate) struct StateBlock {
+    row: StateRow,
+    /// The layer's indices along L·D.
+    layers: Range<usize>,
+    /// B of the caller's tensor.
+    batch: usize,
+    rows: Range<usize>,
+}
+
+impl StateBlock {
+    /// Packs the layer's state; zeros without one.
+    pub fn pack(&self, state: Option<&[f32]>, packed: &mut Vec<f32>) {
+        let StateRow { features, stride } = self.row;
+        packed.clear();
+        packed.reserve(self.layers.len() * self.rows.len() * stride);
+        for start in self.starts() {
+            let values = state.map_or(&[][..], |state| &state[start..start + features]);
+            packed.extend_from_slice(values);
+            packed.resize(packed.len() + stride - values.len(), 0.0);
+        }
+    }
+
+    /// Puts the layer's state where PyTorch has it.
+    pub fn unpack(&self, packed: &[f32], state: &mut [f32]) {
+        let StateRow { features, stride } = self.row;
+        for (start, values) in self.starts().zip(packed.chunks_exact(stride)) {
+            state[start..start + features].copy_from_slice(&values[..features]);
+        }
+    }
+
+    /// The start of each row in the caller's tensor, in the order of the plan's buffer.
+    fn starts(&self) -> impl Iterator<Item = usize> {
+        let (batch, features) = (self.batch, self.row.features);
+        let rows = self.rows.clone();
+        self.layers
+            .clone()
+            .flat_map(move |layer| rows.clone().map(move |b| (layer * batch + b) * features))
     }
 }

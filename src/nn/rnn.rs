@@ -1,24 +1,18 @@
 //! `nn.RNN`, `nn.LSTM` and `nn.GRU` on a device.
 
-use std::ops::Range;
-use std::sync::{Arc, Mutex};
-
 use crate::dtype::WeightType;
 use crate::engine::device::Device;
-use crate::engine::gpu::{Timing, Waiting, lock};
-use crate::engine::session::{Session, Weights};
+use crate::engine::session::Weights;
+use crate::engine::wait::Waiting;
 use crate::error::Result;
 use crate::kernel::Schedule;
-use crate::nn::pack::{
-    Given, c_features, h_features, output_shape, unpack_output, unpack_state, write_inputs,
-};
-use crate::nn::stream::final_to_initial;
+use crate::nn::forward::{ForwardKey, ForwardPlan};
+use crate::nn::runner::Runner;
 use crate::params::Params;
-use crate::params::config::{Config, Kind};
+use crate::params::config::Config;
 use crate::params::state_dict::StateDict;
-use crate::params::validate::{self, Sizes};
-use crate::plan::recording::{BufferId, CopyPair};
-use crate::plan::{self, Plan, Request, WeightLayout};
+use crate::params::validate::Sizes;
+use crate::plan::{self, Plan, WeightLayout};
 use crate::tensor::{State, Tensor};
 
 /// What a forward call may be given beside its input.
@@ -106,27 +100,8 @@ pub struct Rnn {
     device: Device,
     options: RnnOptions,
     layout: WeightLayout,
-    weights: Weights,
-    /// The plans used last, most recent first. A call takes its plan out and puts it back, so that calls of other sizes
-    /// or other threads do not wait for it.
-    plans: Mutex<Vec<Prepared>>,
+    runner: Runner<ForwardKey, ForwardPlan>,
 }
-
-/// A plan and its buffers.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    pub(crate) plan: Plan,
-    pub(crate) session: Session,
-    /// What a forward pass reads back: the output's segments, and h and c of all layers.
-    results: Vec<BufferId>,
-    /// What is copied behind a run of a stream.
-    pub(crate) carried: Vec<CopyPair>,
-    /// Where inputs are packed before they are written.
-    pub(crate) packed: Vec<f32>,
-}
-
-/// How many plans with their buffers stay ready.
-const PLANS_KEPT: usize = 2;
 
 impl Rnn {
     /// Puts `params` on `device`.
@@ -151,16 +126,11 @@ impl Rnn {
             WeightLayout::stored(&config, device.storage(options.weights)?, device.limits())?;
         plan::check_budget(layout.size(), device.limits())?;
         plan::check(options.schedule, &config, &layout, &device.profile())?;
-        let weights = Weights::load(device, layout.buffers(), |index| layout.pack(index, params))?;
+        let weights =
+            Weights::load(device.engine(), layout.buffers(), |index| layout.pack(index, params))?;
         let options = options.clone();
-        Ok(Self {
-            config,
-            device: device.clone(),
-            options,
-            layout,
-            weights,
-            plans: Mutex::default(),
-        })
+        let runner = Runner::new(weights);
+        Ok(Self { config, device: device.clone(), options, layout, runner })
     }
 
     /// Loads the module under `prefix` of a state dict; see [`Params::from_state_dict`].
@@ -186,8 +156,14 @@ impl Rnn {
         &self.device
     }
 
-    pub(crate) fn weights(&self) -> &Weights {
-        &self.weights
+    /// The layout of the weights where they are.
+    pub(crate) fn layout(&self) -> &WeightLayout {
+        &self.layout
+    }
+
+    /// The plans of forward passes.
+    pub(crate) fn runner(&self) -> &Runner<ForwardKey, ForwardPlan> {
+        &self.runner
     }
 
     /// Runs the module.
@@ -232,7 +208,7 @@ impl Rnn {
         input: &Tensor,
         options: &ForwardOptions<'_>,
     ) -> Result<(Tensor, State)> {
-        pollster::block_on(self.forward_as(input, options, Waiting::Block))
+        pollster::block_on(self.compute(input, options, Waiting::Block))
     }
 
     /// As [`forward`](Self::forward), for asynchronous programs: what is uploaded and encoded takes place when the future is
@@ -260,171 +236,15 @@ impl Rnn {
         input: &Tensor,
         options: &ForwardOptions<'_>,
     ) -> Result<(Tensor, State)> {
-        self.forward_as(input, options, Waiting::Await).await
+        self.compute(input, options, Waiting::Await).await
     }
 
-    pub(crate) async fn forward_as(
-        &self,
-        input: &Tensor,
-        options: &ForwardOptions<'_>,
-        waiting: Waiting,
-    ) -> Result<(Tensor, State)> {
-        let &ForwardOptions { lengths, state, training: seed } = options;
-        let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
-        let checked = validate::forward(&self.config, input.shape(), shapes)?;
-        if let Some(lengths) = lengths {
-            validate::lengths(lengths, checked)?;
-        }
-        let sizes = checked.sizes;
-        let given = Given { input, lengths, state, seed, sizes };
-        let mut results = self.initial(given);
-        let live = Sizes { seq_len: given.live_steps(), ..sizes };
-        if sizes.batch > 0 && live.seq_len > 0 {
-            let rows =
-                plan::rows_per_pass(&self.request(live, seed.is_some()), self.device.limits())?;
-            for start in (0..sizes.batch).step_by(rows) {
-                let rows = start..(start + rows).min(sizes.batch);
-                self.forward_rows(given, rows, &mut results, waiting).await?;
-            }
-        }
-        let Results { output, h_n, c_n } = results;
-        let config = &self.config;
-        let layers = config.num_layers * config.num_directions();
-        let state_shape = if checked.unbatched { vec![layers] } else { vec![layers, sizes.batch] };
-        let with = |features| [state_shape.as_slice(), &[features]].concat();
-        let h = Tensor::trusted(with(config.state_size()), h_n);
-        let c = (config.kind == Kind::Lstm).then(|| Tensor::trusted(with(config.hidden_size), c_n));
-        Ok((Tensor::trusted(output_shape(config, checked), output), State { h, c }))
-    }
-
-    /// The plan of a forward pass: what it runs and how much memory it takes, before it runs.
+    /// The plan of a forward pass: its dispatches and its memory, before it runs.
     ///
     /// # Errors
-    /// [`Error::Limit`](crate::Error::Limit) as [`forward`](Self::forward); as [`plan::plan`] for sizes that have nothing to run.
+    /// [`Error::Limit`](crate::Error::Limit) as [`forward`](Self::forward); the errors of
+    /// [`plan::plan`] for sizes that have nothing to run.
     pub fn plan(&self, seq_len: usize, batch: usize) -> Result<Plan> {
-        let sizes = Sizes { seq_len, batch };
-        let rows = plan::rows_per_pass(&self.request(sizes, false), self.device.limits())?;
-        self.plan_rows(Sizes { batch: rows, ..sizes }, false)
+        self.plan_pass(self.pass_sizes(Sizes { seq_len, batch }, false)?, false)
     }
-
-    pub(crate) fn plan_rows(&self, sizes: Sizes, training: bool) -> Result<Plan> {
-        let request = self.request(sizes, training);
-        plan::plan(&request, &self.device.profile(), self.options.schedule)
-    }
-
-    /// What is to be planned for these sizes.
-    pub(crate) fn request(&self, sizes: Sizes, training: bool) -> Request<'_> {
-        Request { config: &self.config, weights: &self.layout, sizes, training }
-    }
-
-    /// An output of zeros, and the state before the first step.
-    fn initial(&self, Given { state, sizes, .. }: Given<'_>) -> Results {
-        let config = &self.config;
-        let states = config.num_layers * config.num_directions() * sizes.batch;
-        let cells = if config.kind == Kind::Lstm { states * config.hidden_size } else { 0 };
-        let c_0 = state.and_then(|s| s.c.as_ref());
-        Results {
-            output: vec![0.0; sizes.seq_len * sizes.batch * config.output_size()],
-            h_n: state
-                .map_or_else(|| vec![0.0; states * config.state_size()], |s| s.h.data().to_vec()),
-            c_n: c_0.map_or_else(|| vec![0.0; cells], |c| c.data().to_vec()),
-        }
-    }
-
-    /// Runs some rows of the batch and puts their results in place.
-    async fn forward_rows(
-        &self,
-        given: Given<'_>,
-        rows: Range<usize>,
-        results: &mut Results,
-        waiting: Waiting,
-    ) -> Result<()> {
-        let (config, batch) = (&self.config, given.sizes.batch);
-        let mut prepared = self.prepare(
-            Sizes { seq_len: given.live_steps(), batch: rows.len() },
-            given.seed.is_some(),
-        )?;
-        let Prepared { plan, session, results: wanted, packed, .. } = &mut prepared;
-        write_inputs(plan, config, given, &rows, packed, |id, values| session.write(id, values))?;
-        let (segments, layers) = (plan.segments.len(), config.num_layers);
-        let take = |index: usize, packed: &[f32]| match index.checked_sub(segments) {
-            None => {
-                let segment = plan.segments[index].clone();
-                unpack_output(
-                    packed,
-                    &mut results.output,
-                    config,
-                    plan,
-                    given.sizes,
-                    segment,
-                    rows.clone(),
-                );
-            }
-            Some(at) if at < layers => {
-                unpack_state(
-                    packed,
-                    &mut results.h_n,
-                    config,
-                    batch,
-                    at,
-                    rows.clone(),
-                    h_features(config),
-                );
-            }
-            Some(at) => {
-                unpack_state(
-                    packed,
-                    &mut results.c_n,
-                    config,
-                    batch,
-                    at - layers,
-                    rows.clone(),
-                    c_features(config),
-                );
-            }
-        };
-        session.run_with(wanted, &[], waiting, take).await?;
-        // Only a pass that went well is kept; after an error the next call starts afresh.
-        self.keep(prepared);
-        Ok(())
-    }
-
-    /// What the device took for the last rows that ran.
-    pub(crate) fn timing(&self) -> Timing {
-        lock(&self.plans).first().map(|prepared| prepared.session.timing()).unwrap_or_default()
-    }
-
-    /// Keeps a plan for a later call of its sizes.
-    pub(crate) fn keep(&self, prepared: Prepared) {
-        let mut plans = lock(&self.plans);
-        plans.insert(0, prepared);
-        plans.truncate(PLANS_KEPT);
-    }
-
-    /// A plan of these sizes that no other call is using, from those kept or new. Its buffers may hold anything.
-    pub(crate) fn prepare(&self, sizes: Sizes, training: bool) -> Result<Prepared> {
-        let training = training && self.config.drops_between_layers();
-        {
-            let mut plans = lock(&self.plans);
-            if let Some(found) = plans.iter().position(|Prepared { plan, .. }| {
-                plan.sizes == sizes && plan.dropout.is_some() == training
-            }) {
-                return Ok(plans.remove(found));
-            }
-        }
-        let plan = self.plan_rows(sizes, training)?;
-        let session = Session::new(Arc::new(plan.recording.clone()), &self.weights)?;
-        let h = (0..self.config.num_layers).map(|layer| plan.final_h(layer));
-        let c = plan.states.iter().filter_map(|ids| ids.c);
-        let results = plan.output.iter().copied().chain(h).chain(c).collect();
-        let carried = final_to_initial(&plan);
-        Ok(Prepared { plan, session, results, carried, packed: Vec::new() })
-    }
-}
-
-/// The results of all rows, in PyTorch's layouts.
-struct Results {
-    output: Vec<f32>,
-    h_n: Vec<f32>,
-    c_n: Vec<f32>,
 }

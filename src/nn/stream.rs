@@ -2,20 +2,14 @@
 
 use std::mem;
 
-use crate::engine::gpu::Waiting;
-use crate::engine::session::Session;
+use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
-use crate::nn::pack::{
-    Given, c_features, h_features, output_shape, unpack_output, unpack_state, write_sequence,
-    write_state,
-};
-use crate::nn::rnn::{Prepared, Rnn};
-use crate::params::config::{Config, Kind};
+use crate::nn::forward::PreparedForward;
+use crate::nn::pack::{Inputs, Packer, output_shape, zero_state};
+use crate::nn::rnn::Rnn;
+use crate::nn::runner::Prepared;
 use crate::params::validate::{self, Checked, Sizes};
-use crate::plan::Plan;
-use crate::plan::recording::CopyPair;
-use crate::tensor::State;
-use crate::tensor::Tensor;
+use crate::tensor::{State, Tensor};
 
 /// A sequence of calls of an [`Rnn`], each of which carries on where the one before it ended.
 ///
@@ -49,7 +43,7 @@ enum Held {
     /// On the host, waiting for the next call to upload it; zeros if there is none.
     Host(Option<State>),
     /// In the buffers of the plan used last, where its next run reads it: `h[0]` and `c`.
-    Device(Box<Prepared>),
+    Device(Box<PreparedForward>),
     /// Nowhere: a call failed, or its future was dropped, while it was changing it.
     Lost,
 }
@@ -70,7 +64,7 @@ impl Rnn {
         }
         if batch > 0 {
             // In one pass or not at all, since the state of all rows stays in one place.
-            self.plan_rows(Sizes { seq_len: 1, batch }, false)?;
+            self.plan_pass(Sizes { seq_len: 1, batch }, false)?;
         }
         Ok(Stream { rnn: self, batch, held: Held::Host(None) })
     }
@@ -97,7 +91,7 @@ impl Stream<'_> {
     /// then the state is as before. After an error of the device the state may be lost; every call then says so, until
     /// [`reset`](Self::reset) or [`set_state`](Self::set_state) gives it another.
     pub fn forward(&mut self, input: &Tensor) -> Result<Tensor> {
-        pollster::block_on(self.forward_as(input, Waiting::Block))
+        pollster::block_on(self.advance(input, Waiting::Block))
     }
 
     /// As [`forward`](Self::forward), for asynchronous programs; see [`Rnn::forward_async`].
@@ -108,7 +102,7 @@ impl Stream<'_> {
     /// # Errors
     /// As [`forward`](Self::forward).
     pub async fn forward_async(&mut self, input: &Tensor) -> Result<Tensor> {
-        self.forward_as(input, Waiting::Await).await
+        self.advance(input, Waiting::Await).await
     }
 
     /// As [`forward`](Self::forward), into a tensor of the caller's, which has the shape of the output. On the CPU a call of
@@ -131,7 +125,8 @@ impl Stream<'_> {
         pollster::block_on(self.run(input, checked.sizes, output, Waiting::Block))
     }
 
-    pub(crate) async fn forward_as(&mut self, input: &Tensor, waiting: Waiting) -> Result<Tensor> {
+    /// The core of [`forward`](Self::forward).
+    pub(crate) async fn advance(&mut self, input: &Tensor, waiting: Waiting) -> Result<Tensor> {
         let checked = self.check(input)?;
         let mut output = Tensor::zeros(output_shape(self.rnn.config(), checked))?;
         self.run(input, checked.sizes, &mut output, waiting).await?;
@@ -162,25 +157,14 @@ impl Stream<'_> {
         if self.batch > 0 {
             let mut prepared = self.take(sizes)?;
             // Until it is put back, an error leaves the state lost, and so does the end of this future.
-            let Prepared { plan, session, carried, packed, .. } = &mut *prepared;
-            let (rows, given) =
-                (0..self.batch, Given { input, lengths: None, state: None, seed: None, sizes });
-            write_sequence(plan, config, given, &rows, packed, |id, values| {
-                session.write(id, values)
-            })?;
-            let take = |index: usize, packed: &[f32]| {
-                let segment = plan.segments[index].clone();
-                unpack_output(
-                    packed,
-                    output.data_mut(),
-                    config,
-                    plan,
-                    sizes,
-                    segment,
-                    rows.clone(),
-                );
+            let Prepared { plan, session, packed, .. } = &mut *prepared;
+            let packer = Packer::whole(config, &plan.layers);
+            let inputs = Inputs { input, lengths: None, state: None, seed: None, sizes };
+            packer.write_sequence(&inputs, packed, |id, values| session.write(id, values))?;
+            let take = |segment, packed: &[f32]| {
+                packer.unpack_output(segment, packed, output.data_mut());
             };
-            session.run_with(&plan.output, carried, waiting, take).await?;
+            session.execute(&plan.outputs, &plan.carried, waiting, take).await?;
             self.held = Held::Device(prepared);
         }
         Ok(())
@@ -191,7 +175,7 @@ impl Stream<'_> {
     /// # Errors
     /// [`Error::Argument`] when the state is lost; the errors of the device.
     pub fn state(&self) -> Result<State> {
-        pollster::block_on(self.state_as(Waiting::Block))
+        pollster::block_on(self.fetch_state(Waiting::Block))
     }
 
     /// As [`state`](Self::state), for asynchronous programs.
@@ -199,18 +183,20 @@ impl Stream<'_> {
     /// # Errors
     /// As [`state`](Self::state).
     pub async fn state_async(&self) -> Result<State> {
-        self.state_as(Waiting::Await).await
+        self.fetch_state(Waiting::Await).await
     }
 
-    pub(crate) async fn state_as(&self, waiting: Waiting) -> Result<State> {
+    /// The core of [`state`](Self::state).
+    pub(crate) async fn fetch_state(&self, waiting: Waiting) -> Result<State> {
         let config = self.rnn.config();
-        let Prepared { plan, session, .. } = match &self.held {
+        let prepared = match &self.held {
             Held::Lost => return Err(self.lost()),
             Held::Host(Some(state)) => return Ok(state.clone()),
-            Held::Host(None) => return zeros(config, self.batch),
-            Held::Device(prepared) => &**prepared,
+            Held::Host(None) => return zero_state(config, self.batch),
+            Held::Device(prepared) => prepared,
         };
-        read_state(plan, session, config, self.batch, waiting).await
+        let packer = Packer::whole(config, &prepared.plan.layers);
+        packer.read_state(&prepared.session, waiting).await
     }
 
     /// Replaces the state; the next call uploads it.
@@ -236,26 +222,20 @@ impl Stream<'_> {
     }
 
     /// A plan of these sizes whose buffers hold the state, which is lost unless the plan is put back.
-    fn take(&mut self, sizes: Sizes) -> Result<Box<Prepared>> {
-        let fits = |prepared: &Prepared| prepared.plan.sizes == sizes;
+    fn take(&mut self, sizes: Sizes) -> Result<Box<PreparedForward>> {
+        let fits = |prepared: &PreparedForward| prepared.plan.layers.sizes == sizes;
         if !matches!(&self.held, Held::Device(prepared) if fits(prepared)) {
             let mut next = self.rnn.prepare(sizes, false)?;
             let Prepared { plan, session, packed, .. } = &mut next;
             match &self.held {
                 Held::Lost => return Err(self.lost()),
                 Held::Host(state) => {
-                    let state = (state.as_ref(), self.batch);
-                    write_state(
-                        plan,
-                        self.rnn.config(),
-                        state,
-                        &(0..self.batch),
-                        packed,
-                        |id, v| session.write(id, v),
-                    )?;
+                    let packer = Packer::whole(self.rnn.config(), &plan.layers);
+                    let write = |id, values: &[f32]| session.write(id, values);
+                    packer.write_state(state.as_ref(), packed, write)?;
                 }
                 Held::Device(now) => {
-                    session.carry_from(&now.session, &initial_to_initial(&now.plan, plan))?
+                    session.carry_from(&now.session, &now.plan.layers.carried_to(&plan.layers))?;
                 }
             }
             self.hold(Held::Device(Box::new(next)));
@@ -274,7 +254,7 @@ impl Stream<'_> {
     /// Replaces what is held; a plan that was goes back to the module, for whoever needs one of its sizes.
     fn hold(&mut self, held: Held) {
         if let Held::Device(prepared) = mem::replace(&mut self.held, held) {
-            self.rnn.keep(*prepared);
+            self.rnn.runner().put(*prepared);
         }
     }
 }
@@ -290,52 +270,6 @@ fn lost() -> Error {
         "the state of this stream was lost in a call that failed or was dropped; give it one with set_state() or reset()"
             .to_owned(),
     )
-}
-
-pub(crate) fn zeros(config: &Config, batch: usize) -> Result<State> {
-    let of = |features| Tensor::zeros([config.num_layers, batch, features]);
-    let c = (config.kind == Kind::Lstm).then(|| of(config.hidden_size)).transpose()?;
-    Ok(State { h: of(config.state_size())?, c })
-}
-
-/// Reads the state that the next run would begin with.
-pub(crate) async fn read_state(
-    plan: &Plan,
-    session: &Session,
-    config: &Config,
-    batch: usize,
-    waiting: Waiting,
-) -> Result<State> {
-    let mut state = zeros(config, batch)?;
-    for (layer, ids) in plan.states.iter().enumerate() {
-        let packed = session.read_as(ids.h[0], waiting).await?;
-        unpack_state(
-            &packed,
-            state.h.data_mut(),
-            config,
-            batch,
-            layer,
-            0..batch,
-            h_features(config),
-        );
-        if let (Some(id), Some(c)) = (ids.c, &mut state.c) {
-            let packed = session.read_as(id, waiting).await?;
-            unpack_state(&packed, c.data_mut(), config, batch, layer, 0..batch, c_features(config));
-        }
-    }
-    Ok(state)
-}
-
-/// From where a run leaves h to where the next one of the same plan begins. c is updated in place.
-pub(crate) fn final_to_initial(plan: &Plan) -> Vec<CopyPair> {
-    plan.states.iter().enumerate().map(|(layer, ids)| (plan.final_h(layer), ids.h[0])).collect()
-}
-
-/// From where a run of one plan would begin to where one of another plan does.
-pub(crate) fn initial_to_initial(from: &Plan, to: &Plan) -> Vec<CopyPair> {
-    let both = from.states.iter().zip(&to.states);
-    both.flat_map(|(from, to)| std::iter::once((from.h[0], to.h[0])).chain(from.c.zip(to.c)))
-        .collect()
 }
 
 #[cfg(test)]

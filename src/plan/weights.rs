@@ -403,7 +403,7 @@ pub(crate) fn cut_shards(
     Ok((0..count).step_by(size).map(|start| start..(start + size).min(count)).collect())
 }
 
-/// Refuses `what`, of so many bytes, where one binding does not hold it.
+/// Refuses `what`, of `needed` bytes, where one binding does not hold it.
 ///
 /// # Errors
 /// [`Error::Limit`].

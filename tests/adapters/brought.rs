@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::internals::engine::device::Engine;
+use wgpu_rnn::internals::engine::session::Engine;
 use wgpu_rnn::wgpu;
 use wgpu_rnn::{Config, Device, Error, Params, Rnn, Tensor};
 

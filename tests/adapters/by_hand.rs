@@ -74,13 +74,13 @@ impl ByHand {
                 )?;
             }
         }
-        let weights = Weights::load(device, &[], |_| Vec::new())?;
+        let weights = Weights::load(device.engine(), &[], |_| Vec::new())?;
         let mut session = Session::new(Arc::new(self.recording.clone()), &weights)?;
         for (id, values) in (0..).map(BufferId).zip(&self.contents) {
             session.write(id, values)?;
         }
         session
-            .run(&results)?
+            .run(&results, &[])?
             .try_into()
             .map_err(|_| Failed::from("as many buffers as were asked for"))
     }

@@ -71,8 +71,8 @@ pub fn refused_by_the_driver(target: &Target) -> Result<(), Failed> {
             _ => None,
         });
         change(found.ok_or_else(|| Error::Unsupported("a plan without a projection".to_owned()))?);
-        let weights = Weights::load(&device, &weights, |at| vec![0.0; weights[at].len()])?;
-        Session::new(Arc::new(recording), &weights)?.run(&[]).map(drop)
+        let weights = Weights::load(device.engine(), &weights, |at| vec![0.0; weights[at].len()])?;
+        Session::new(Arc::new(recording), &weights)?.run(&[], &[]).map(drop)
     };
     with(&|_| {})?;
     type Case<'a> = (&'a str, &'a str, &'a dyn Fn(&mut Dispatch));

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::internals::engine::device::Engine;
 use wgpu_rnn::internals::engine::gpu::AdapterEntry;
+use wgpu_rnn::internals::engine::session::Engine;
 use wgpu_rnn::internals::plan::recording::{BufferSpec, Recording, Role};
 use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, LanguageModelConfig};
 use wgpu_rnn::wgpu::{self, BufferUsages};

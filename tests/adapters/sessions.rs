@@ -22,7 +22,7 @@ fn session(device: &Device) -> Result<Session, Failed> {
         role,
     };
     let weight = buffer("weight", 4, Role::Weight);
-    let weights = Weights::load(device, std::slice::from_ref(&weight), |_| vec![9.0; 4])?;
+    let weights = Weights::load(device.engine(), std::slice::from_ref(&weight), |_| vec![9.0; 4])?;
     let [a, b] = ["a", "b"].map(|label| buffer(label, 4, Role::State));
     let buffers = vec![weight, a, b, buffer("short", 3, Role::State)];
     Ok(Session::new(Arc::new(Recording { buffers, ..Recording::default() }), &weights)?)
@@ -40,7 +40,7 @@ pub fn parts(target: &Target) -> Result<(), Failed> {
     let [whole, other] = [6, 2].map(|len| recording.buffer(buffer(len)));
     let [first, last] = [0, 4].map(|start| recording.part(whole, start, buffer(2)));
     ensure(recording.size() == 8 * 4, "parts take no room of their own")?;
-    let weights = Weights::load(&device, &[], |_| Vec::new())?;
+    let weights = Weights::load(device.engine(), &[], |_| Vec::new())?;
     let mut session = Session::new(Arc::new(recording.clone()), &weights)?;
     let holds = |session: &Session, id, want: &[f32]| -> Result<(), Failed> {
         let found = session.read(id)?;
@@ -56,7 +56,7 @@ pub fn parts(target: &Target) -> Result<(), Failed> {
     let mut next = Session::new(Arc::new(recording), &weights)?;
     next.carry_from(&session, &[(last, first), (other, last)])?;
     holds(&next, whole, &[7.0, 8.0, 0.0, 0.0, 9.0, 10.0])?;
-    let results = session.run_and_carry(&[last, whole], &[(other, first)])?;
+    let results = session.run(&[last, whole], &[(other, first)])?;
     ensure(
         results == [vec![7.0, 8.0], vec![1.0, 2.0, 3.0, 4.0, 7.0, 8.0]],
         format!("{results:?}"),
@@ -92,7 +92,7 @@ pub fn carry(target: &Target) -> Result<(), Failed> {
     holds(&other, A, 2.0)?;
     holds(&other, B, 9.0)?;
 
-    let read = one.run_and_carry(&[A, B], &[(B, A)])?;
+    let read = one.run(&[A, B], &[(B, A)])?;
     ensure(
         read == [vec![9.0; 4], vec![3.0; 4]],
         format!("results are read before the copies: {read:?}"),
@@ -102,7 +102,7 @@ pub fn carry(target: &Target) -> Result<(), Failed> {
     let shared = "'weight' is a weight, which runs of a model share";
     refused(one.carry(&[(A, WEIGHT)]), shared)?;
     refused(one.carry_from(&other, &[(A, WEIGHT)]), shared)?;
-    refused(one.run_and_carry(&[], &[(A, WEIGHT)]).map(drop), shared)?;
+    refused(one.run(&[], &[(A, WEIGHT)]).map(drop), shared)?;
     refused(one.carry(&[(A, SHORT)]), "'a' holds 4 values, which 'short' of 3 cannot take over")?;
     refused(
         one.carry_from(&other, &[(SHORT, B)]),

@@ -142,7 +142,7 @@ pub fn between_schedules(target: &Target) -> Result<(), Failed> {
         let params = Params::init(&config, 8)?;
         let layout = WeightLayout::stored(&config, Storage::default(), device.limits())?;
         let weights =
-            Weights::load(&device, layout.buffers(), |index| layout.pack(index, &params))?;
+            Weights::load(device.engine(), layout.buffers(), |index| layout.pack(index, &params))?;
         let input = seeded::tensor(9, &[21, batch, input_size], 1.0);
         let (output, last) =
             module(&device, &params, Schedule::Step, WeightType::F32)?.forward(&input, None)?;
@@ -171,7 +171,7 @@ pub fn between_schedules(target: &Target) -> Result<(), Failed> {
                     session.carry_from(session_before, &pairs.collect::<Vec<_>>())?;
                 }
                 let what = format!("{kind} {schedule} of steps {steps:?}");
-                let packed = session.run(&plan.output)?.remove(0);
+                let packed = session.run(&plan.output, &[])?.remove(0);
                 let rows: Vec<f32> = packed.chunks(8).flat_map(|row| row[..5].to_vec()).collect();
                 let want =
                     output.data()[steps.start * batch * 5..][..steps.len() * batch * 5].to_vec();

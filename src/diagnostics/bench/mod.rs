@@ -222,7 +222,7 @@ impl Workload {
             let start = Instant::now();
             rnn.forward(&self.input, None)?;
             wall.push(start.elapsed().as_secs_f64() * 1e6);
-            let timing = rnn.timing();
+            let timing = rnn.runner().timing();
             encode.push(timing.encode.as_secs_f64() * 1e6);
             // The device reports the time of the last pass only.
             gpu.extend(timing.gpu.filter(|_| one_pass).map(|time| time.as_secs_f64() * 1e6));

@@ -73,7 +73,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
         // No two lines alike, so that no hardware stores them compressed.
         let value = |i: usize| (i as u32).wrapping_mul(2_654_435_769) as f32 / u32::MAX as f32;
         let x = (
-            Weights::load(device, std::slice::from_ref(&x), |_| {
+            Weights::load(device.engine(), std::slice::from_ref(&x), |_| {
                 (0..last as usize / 4).map(value).collect()
             })?,
             x,
@@ -101,7 +101,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
         }
     }
     let recurrence::Measured { rates, walk_us } = recurrence::measure(device, dispatch_us, tell)?;
-    let crate::engine::device::Engine::Gpu(gpu) = device.engine() else {
+    let crate::engine::session::Engine::Gpu(gpu) = device.engine() else {
         return Ok(Calibration::empty(device.id()));
     };
     Ok(Calibration {
@@ -191,13 +191,13 @@ impl Probe {
         weights: Option<&Weights>,
         result: BufferId,
     ) -> Result<Self> {
-        let none = Weights::load(device, &[], |_| Vec::new())?;
+        let none = Weights::load(device.engine(), &[], |_| Vec::new())?;
         Ok(Self { session: Session::new(Arc::new(recording), weights.unwrap_or(&none))?, result })
     }
 
     /// What a run takes in microseconds, by the device's clock if it has one.
     fn time(&mut self) -> Result<f64> {
-        let (wall, values) = timed(|| self.session.run(&[self.result]));
+        let (wall, values) = timed(|| self.session.run(&[self.result], &[]));
         values?;
         Ok(self.session.timing().gpu.map_or(wall, microseconds))
     }
@@ -209,7 +209,7 @@ fn chain(device: &Device) -> Result<(f64, f64)> {
     let mut encode_us = f64::INFINITY;
     let dispatch_us = slope(64, most, |steps| {
         let mut probe = Probe::chain(device, steps)?;
-        let (wall, values) = timed(|| probe.session.run(&[probe.result]));
+        let (wall, values) = timed(|| probe.session.run(&[probe.result], &[]));
         // Whole numbers below 2^24 are exact in f32.
         let (got, want) = (values?.concat()[0], (steps * (steps - 1) / 2) as f32);
         if got != want {
@@ -230,7 +230,7 @@ fn read_back(device: &Device) -> Result<f64> {
     let mut probe = Probe::chain(device, 1)?;
     let mut walls = Vec::new();
     for _ in 0..RUNS * 7 {
-        let (wall, values) = timed(|| probe.session.run(&[probe.result]));
+        let (wall, values) = timed(|| probe.session.run(&[probe.result], &[]));
         values?;
         walls.push(wall);
     }

@@ -12,7 +12,8 @@ pub use cache::folder;
 
 use std::time::{Duration, Instant};
 
-use crate::engine::device::{Device, Engine};
+use crate::engine::device::Device;
+use crate::engine::session::Engine;
 use crate::error::{Error, Result};
 use crate::perf::calibration::Calibration;
 
@@ -20,7 +21,7 @@ use crate::perf::calibration::Calibration;
 ///
 /// `progress` receives the completed share, from 0 to 1, and the name of the next probe. The
 /// device's clock gives the times if the device was opened with
-/// [`timestamps`](crate::engine::device::OpenOptions::timestamps) and has a clock. Otherwise the
+/// [`timestamps`](crate::engine::options::OpenOptions::timestamps) and has a clock. Otherwise the
 /// wall time of long batches does.
 ///
 /// # Errors

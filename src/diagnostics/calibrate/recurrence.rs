@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{microseconds, slope, timed};
 use crate::dtype::WeightType;
-use crate::engine::device::{Device, Engine};
+use crate::engine::device::Device;
+use crate::engine::session::Engine;
 use crate::engine::session::{Session, Weights};
 use crate::error::{Error, Result};
 use crate::kernel::Schedule;
@@ -101,7 +102,7 @@ fn time(
         Err(error) => return Err(error),
     };
     let value = |i: usize| (i % 61) as f32 / 610.0 - 0.05;
-    let weights = Weights::load(device, layout.buffers(), |at| {
+    let weights = Weights::load(device.engine(), layout.buffers(), |at| {
         (0..layout.buffers()[at].len()).map(value).collect()
     })?;
     let (steps, by_parity) = repeated(&plan.recording, part);
@@ -117,7 +118,7 @@ fn time(
         let recording = Recording { commands: vec![steps], ..plan.recording.clone() };
         let mut session = Session::new(Arc::new(recording), &weights)?;
         session.write(plan.lengths, &vec![f32::from_bits(seq_len as u32); batch])?;
-        let (wall, values) = timed(|| session.run(&[]));
+        let (wall, values) = timed(|| session.run(&[], &[]));
         values?;
         Ok(session.timing().gpu.map_or(wall, microseconds))
     })?;

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::adapter::{AdapterEntry, title};
 use super::faults::Faults;
-use super::mapping::Progress;
 use super::pipeline::Pipeline;
 use super::poller::{Poller, Polling};
+use super::progress::Progress;
+use crate::engine::wait::lock;
 use crate::error::{Error, Result};
 use crate::kernel::uniforms::Step;
 use crate::kernel::{Kernel, Overrides};
@@ -37,11 +38,6 @@ pub struct Gpu {
     poller: Arc<Poller>,
     timestamps: bool,
     made: Arc<AtomicU64>,
-}
-
-/// Nothing here is left half-written by a panic, so that a poisoned lock is as good as another.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What to ask `adapter` for: all that it offers of what this crate makes use of.

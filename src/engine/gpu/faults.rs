@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
-use super::context::lock;
+use crate::engine::wait::lock;
 use crate::error::{Error, Result};
 
 /// What is known of a device's faults.

@@ -1,93 +1,13 @@
 //! Buffers on their way to where the host can read them, and how a call waits for them.
 
 use std::future::poll_fn;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::sync::Arc;
+use std::task::Poll;
 
-use super::context::{Gpu, lock};
+use super::context::Gpu;
+use super::progress::Progress;
+use crate::engine::wait::Waiting;
 use crate::error::Result;
-
-/// How a call waits for the device.
-///
-/// Blocking functions and their asynchronous twins are one function with a value of this; with [`Block`](Self::Block) its
-/// future is ready when it is polled first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waiting {
-    /// On this thread, which polls the device.
-    Block,
-    /// As a future that is woken.
-    Await,
-}
-
-/// How long the callback of another thread that polls may take until this one polls again.
-const PATIENCE: Duration = Duration::from_millis(5);
-
-/// How far the mapping of some buffers is; shared with wgpu's callbacks and with the thread that polls.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    pending: usize,
-    failed: bool,
-    waker: Option<Waker>,
-}
-
-impl Progress {
-    /// Notes that a buffer was mapped, or could not be.
-    fn called_back(&self, mapped: bool) {
-        self.change(|state| {
-            state.pending = state.pending.saturating_sub(1);
-            state.failed |= !mapped;
-        });
-    }
-
-    /// Gives up: nothing will be called back.
-    pub fn fail(&self) {
-        self.change(|state| {
-            state.pending = 0;
-            state.failed = true;
-        });
-    }
-
-    pub fn is_done(&self) -> bool {
-        lock(&self.state).pending == 0
-    }
-
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = lock(&self.state);
-        change(&mut state);
-        let waker = if state.pending == 0 { state.waker.take() } else { None };
-        // A waker may run anything, this future's end included.
-        drop(state);
-        self.changed.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// Whether everything went well, once everything was called back; until then `context` is to be woken.
-    fn poll(&self, context: &Context<'_>) -> Poll<bool> {
-        let mut state = lock(&self.state);
-        if state.pending == 0 {
-            return Poll::Ready(!state.failed);
-        }
-        state.waker = Some(context.waker().clone());
-        Poll::Pending
-    }
-
-    /// As [`poll`](Self::poll), after waiting for a moment.
-    fn wait(&self) -> Poll<bool> {
-        let waited =
-            self.changed.wait_timeout_while(lock(&self.state), PATIENCE, |state| state.pending > 0);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if state.pending == 0 { Poll::Ready(!state.failed) } else { Poll::Pending }
-    }
-}
 
 /// Buffers, or the beginnings of buffers, that are being mapped, and are unmapped in the end, whatever comes of it.
 #[derive(Debug)]
@@ -100,8 +20,7 @@ pub(super) struct Mapping<'a> {
 impl<'a> Mapping<'a> {
     /// Asks for the buffers, behind everything that was submitted.
     pub fn start(gpu: &'a Gpu, buffers: Vec<wgpu::BufferSlice<'a>>) -> Result<Self> {
-        let state = State { pending: buffers.len(), ..State::default() };
-        let progress = Arc::new(Progress { state: Mutex::new(state), ..Progress::default() });
+        let progress = Arc::new(Progress::of(buffers.len()));
         let mapping = Self { gpu, buffers, progress };
         gpu.scoped("reading back", || {
             for buffer in &mapping.buffers {

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::context::{Gpu, lock};
-use super::mapping::{Mapping, Waiting};
+use super::context::Gpu;
+use super::mapping::Mapping;
+use crate::engine::wait::{Waiting, lock};
 use crate::error::Result;
 
 /// Read-back buffers that nobody waits for, kept from run to run.

@@ -4,9 +4,9 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::context::lock;
 use super::faults::Faults;
-use super::mapping::Progress;
+use super::progress::Progress;
+use crate::engine::wait::lock;
 
 /// Who polls a device while a future waits for it: native backends call back when they are polled, and only then.
 ///

@@ -11,7 +11,7 @@ pub struct Timing {
     /// Encoding, and submitting for the first time, on the host: later submissions may wait for those before them.
     pub encode: Duration,
     /// From the beginning of the first pass to the end of the last; `None` where the device was not opened with
-    /// [`timestamps`](crate::engine::device::OpenOptions::timestamps) or has none.
+    /// [`timestamps`](crate::engine::options::OpenOptions::timestamps) or has none.
     pub gpu: Option<Duration>,
 }
 

@@ -1,16 +1,15 @@
 //! Generation: a chunk of steps in one submission, each step's token drawn on the device and fed to the next.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use super::model::{Given, LanguageModel, Prepared, check_tokens};
-use crate::engine::gpu::Waiting;
-use crate::engine::session::Session;
+use super::model::{LanguageModel, check_tokens};
+use super::passes::{PassInputs, PreparedPass};
+use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::kernel::families::NO_TOKEN;
-use crate::nn::pack::write_state;
+use crate::nn::pack::Packer;
 use crate::nn::rnn::ForwardOptions;
-use crate::nn::stream::{initial_to_initial, read_state};
+use crate::nn::runner::Prepared;
 use crate::params::validate::Sizes;
 use crate::plan::{self, GenerationPlan, MAX_SEGMENT_STEPS, Wanted};
 use crate::tensor::State;
@@ -101,14 +100,17 @@ pub struct Generator<'a> {
     model: &'a LanguageModel,
     options: GenerateOptions,
     batch: usize,
-    plan: GenerationPlan,
-    session: Session,
+    /// There until the generator is dropped, which gives it back to the model.
+    prepared: Option<PreparedGeneration>,
     /// Steps that the device has made, and those before.
     position: usize,
     /// Steps that came back and were not asked for yet.
     ready: VecDeque<Vec<u32>>,
     failed: bool,
 }
+
+/// A chunk of steps that is ready to run.
+type PreparedGeneration = Prepared<(usize, usize), GenerationPlan>;
 
 impl LanguageModel {
     /// Begins to generate behind `prompts`, one for each row and of any length but 0, from a state of zeros.
@@ -119,7 +121,7 @@ impl LanguageModel {
     /// [`Error::Argument`] when there is no prompt, one is empty or has a token that is none of the model's, or an
     /// option is out of range; [`Error::Limit`] when one step exceeds what the device allows; the errors of the device.
     pub fn generate(&self, prompts: &[&[u32]], options: &GenerateOptions) -> Result<Generator<'_>> {
-        pollster::block_on(self.generate_as(prompts, options, Waiting::Block))
+        pollster::block_on(self.begin(prompts, options, Waiting::Block))
     }
 
     /// As [`generate`](Self::generate), for asynchronous programs; see [`Generator::next_async`].
@@ -131,10 +133,11 @@ impl LanguageModel {
         prompts: &[&[u32]],
         options: &GenerateOptions,
     ) -> Result<Generator<'_>> {
-        self.generate_as(prompts, options, Waiting::Await).await
+        self.begin(prompts, options, Waiting::Await).await
     }
 
-    async fn generate_as(
+    /// The core of [`generate`](Self::generate).
+    async fn begin(
         &self,
         prompts: &[&[u32]],
         options: &GenerateOptions,
@@ -158,22 +161,19 @@ impl LanguageModel {
                 options.temperature
             )));
         }
-        let plan = self.plan_generation(batch, options.chunk)?;
-        let mut session = Session::new(Arc::new(plan.layers.recording.clone()), &self.weights)?;
+        let plan = || self.plan_generation(batch, options.chunk);
+        let mut prepared = self.generations.take((batch, options.chunk), plan)?;
+        let Prepared { plan, session, packed, .. } = &mut prepared;
         match self.read_prompts(prompts, waiting).await? {
             Some(prompted) => {
-                let pairs = initial_to_initial(&prompted.plan.layers, &plan.layers);
+                let pairs = prompted.plan.layers.carried_to(&plan.layers);
                 session.carry_from(&prompted.session, &pairs)?;
-                self.keep(prompted);
+                self.passes.put(prompted);
             }
-            None => write_state(
-                &plan.layers,
-                self.rnn_config(),
-                (None, batch),
-                &(0..batch),
-                &mut Vec::new(),
-                |id, values| session.write(id, values),
-            )?,
+            None => {
+                let packer = Packer::whole(self.rnn_config(), &plan.layers);
+                packer.write_state(None, packed, |id, values| session.write(id, values))?;
+            }
         }
         let last: Vec<u32> = prompts.iter().filter_map(|prompt| prompt.last().copied()).collect();
         session.write(plan.token, bytemuck::cast_slice(&last))?;
@@ -183,8 +183,7 @@ impl LanguageModel {
             model: self,
             options,
             batch,
-            plan,
-            session,
+            prepared: Some(prepared),
             position,
             ready: VecDeque::new(),
             failed: false,
@@ -204,20 +203,24 @@ impl LanguageModel {
         }
         // An even number of steps leaves the state in the buffer that the next chunk reads first.
         let steps = chunk.next_multiple_of(2);
-        plan::plan_generation(&self.layout, batch, steps, &self.device.profile())
+        plan::plan_generation(&self.layout, batch, steps, &self.device().profile())
     }
 
     /// Runs all prompts up to their last tokens, which generation begins with.
-    async fn read_prompts(&self, prompts: &[&[u32]], waiting: Waiting) -> Result<Option<Prepared>> {
+    async fn read_prompts(
+        &self,
+        prompts: &[&[u32]],
+        waiting: Waiting,
+    ) -> Result<Option<PreparedPass>> {
         let batch = prompts.len();
         let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len() - 1).collect();
         let seq_len = lengths.iter().copied().max().unwrap_or(0);
         let token = |at: usize| prompts[at % batch].get(at / batch).copied().unwrap_or(0);
         let tokens: Vec<u32> = (0..seq_len * batch).map(token).collect();
         let options = ForwardOptions { lengths: Some(&lengths), ..ForwardOptions::default() };
-        let given =
-            Given { tokens: &tokens, targets: None, sizes: Sizes { seq_len, batch }, options };
-        self.run(&given, Wanted::State, waiting, |_, _| {}).await
+        let sizes = Sizes { seq_len, batch };
+        let inputs = PassInputs { tokens: &tokens, targets: None, sizes, options };
+        self.run_passes(&inputs, Wanted::State, waiting, |_| ()).await
     }
 }
 
@@ -240,12 +243,17 @@ impl Generator<'_> {
             0,
             0,
         ];
-        self.session.write(self.plan.settings, bytemuck::cast_slice(&settings))?;
-        let tokens =
-            self.session.run_as(&[self.plan.tokens], &[], waiting).await?.pop().unwrap_or_default();
-        let tokens: &[u32] = bytemuck::cast_slice(&tokens);
-        self.ready.extend(tokens.chunks_exact(self.batch).map(<[u32]>::to_vec));
-        self.position += tokens.len() / self.batch;
+        let Some(Prepared { plan, session, .. }) = &mut self.prepared else {
+            unreachable!("a generator has its plan until it is dropped")
+        };
+        session.write(plan.settings, bytemuck::cast_slice(&settings))?;
+        let (ready, position, batch) = (&mut self.ready, &mut self.position, self.batch);
+        let take = |(), tokens: &[f32]| {
+            let tokens: &[u32] = bytemuck::cast_slice(tokens);
+            ready.extend(tokens.chunks_exact(batch).map(<[u32]>::to_vec));
+            *position += tokens.len() / batch;
+        };
+        session.execute(&[(plan.tokens, ())], &[], waiting, take).await?;
         Ok(())
     }
 
@@ -269,7 +277,7 @@ impl Generator<'_> {
     /// # Errors
     /// The errors of the device.
     pub fn state(&self) -> Result<State> {
-        pollster::block_on(self.state_as(Waiting::Block))
+        pollster::block_on(self.fetch_state(Waiting::Block))
     }
 
     /// As [`state`](Self::state), for asynchronous programs.
@@ -277,21 +285,25 @@ impl Generator<'_> {
     /// # Errors
     /// As [`state`](Self::state).
     pub async fn state_async(&self) -> Result<State> {
-        self.state_as(Waiting::Await).await
+        self.fetch_state(Waiting::Await).await
     }
 
-    async fn state_as(&self, waiting: Waiting) -> Result<State> {
-        read_state(&self.plan.layers, &self.session, self.model.rnn_config(), self.batch, waiting)
-            .await
+    /// The core of [`state`](Self::state).
+    async fn fetch_state(&self, waiting: Waiting) -> Result<State> {
+        let Some(Prepared { plan, session, .. }) = &self.prepared else {
+            unreachable!("a generator has its plan until it is dropped")
+        };
+        Packer::whole(self.model.rnn_config(), &plan.layers).read_state(session, waiting).await
     }
 
     /// The next token of each row, as the iterator gives it, for asynchronous programs. After an error, and after a future
     /// that was dropped before it was ready, there are no more.
     pub async fn next_async(&mut self) -> Option<Result<Vec<u32>>> {
-        self.next_as(Waiting::Await).await
+        self.draw(Waiting::Await).await
     }
 
-    async fn next_as(&mut self, waiting: Waiting) -> Option<Result<Vec<u32>>> {
+    /// The core of [`next`](Iterator::next).
+    async fn draw(&mut self, waiting: Waiting) -> Option<Result<Vec<u32>>> {
         if self.failed {
             return None;
         }
@@ -307,6 +319,15 @@ impl Iterator for Generator<'_> {
 
     /// The next token of each row. After an error there are no more.
     fn next(&mut self) -> Option<Self::Item> {
-        pollster::block_on(self.next_as(Waiting::Block))
+        pollster::block_on(self.draw(Waiting::Block))
+    }
+}
+
+impl Drop for Generator<'_> {
+    /// Gives the plan back to the model, unless a step failed.
+    fn drop(&mut self) {
+        if let Some(prepared) = self.prepared.take().filter(|_| !self.failed) {
+            self.model.generations.put(prepared);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod generate;
 mod model;
+mod passes;
 mod vocabulary;
 
 pub use generate::{GenerateOptions, Generator};

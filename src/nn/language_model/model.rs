@@ -1,26 +1,23 @@
 //! A language model on a device.
 
-use std::sync::{Arc, Mutex};
-
+use super::passes::{PassInputs, PassKey};
 use crate::dtype::WeightType;
 use crate::engine::device::Device;
-use crate::engine::gpu::{Waiting, lock};
-use crate::engine::session::{Session, Weights};
+use crate::engine::session::Weights;
+use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
-use crate::nn::pack::{dropout_settings, write_state};
+use crate::nn::pack::{Packer, zero_state};
 use crate::nn::rnn::ForwardOptions;
-use crate::nn::stream::{final_to_initial, initial_to_initial, read_state, zeros};
+use crate::nn::runner::Runner;
 use crate::params::config::Config;
 use crate::params::language_model::{LanguageModelConfig, LanguageModelParams};
 use crate::params::state_dict::StateDict;
 use crate::params::validate::{self, Sizes};
-use crate::plan::recording::BufferId;
-use crate::plan::{self, LanguageModelLayout, LanguageModelPlan, Wanted};
-use crate::tensor::State;
-use crate::tensor::Tensor;
+use crate::plan::{self, GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted};
+use crate::tensor::{State, Tensor};
 
-/// A target that no token is: its step counts for nothing.
-pub(super) const NO_TARGET: u32 = u32::MAX;
+/// The target of a step that predicts nothing; no token has this number.
+const NO_TARGET: u32 = u32::MAX;
 
 /// A language model with its weights on a device: one recording from tokens to logits, losses or further tokens.
 ///
@@ -44,22 +41,12 @@ pub(super) const NO_TARGET: u32 = u32::MAX;
 pub struct LanguageModel {
     config: LanguageModelConfig,
     rnn: Config,
-    pub(super) device: Device,
+    device: Device,
     pub(super) layout: LanguageModelLayout,
-    pub(super) weights: Weights,
-    /// The plans used last, most recent first; a call takes its plan out and puts it back.
-    plans: Mutex<Vec<Prepared>>,
+    pub(super) passes: Runner<PassKey, LanguageModelPlan>,
+    /// By the number of prompts and the steps of a chunk.
+    pub(super) generations: Runner<(usize, usize), GenerationPlan>,
 }
-
-/// A plan and its buffers.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    pub(super) plan: LanguageModelPlan,
-    pub(super) session: Session,
-}
-
-/// How many plans with their buffers stay ready: those of whole passes, and of a last, shorter one.
-const PLANS_KEPT: usize = 2;
 
 /// How well a model predicts a text.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,16 +62,6 @@ impl Score {
     pub fn perplexity(&self) -> f64 {
         self.loss.exp()
     }
-}
-
-/// Tokens to run, time first, and what goes with them.
-pub(super) struct Given<'a> {
-    /// `[T, B]`.
-    pub(super) tokens: &'a [u32],
-    /// `[T, B]`.
-    pub(super) targets: Option<&'a [u32]>,
-    pub(super) sizes: Sizes,
-    pub(super) options: ForwardOptions<'a>,
 }
 
 impl LanguageModel {
@@ -113,9 +90,11 @@ impl LanguageModel {
         let layout =
             LanguageModelLayout::stored(&config, device.storage(weights)?, device.limits())?;
         plan::check_budget(layout.size(), device.limits())?;
-        let weights = Weights::load(device, layout.buffers(), |index| layout.pack(index, params))?;
-        let rnn = config.rnn();
-        Ok(Self { config, rnn, device: device.clone(), layout, weights, plans: Mutex::default() })
+        let weights =
+            Weights::load(device.engine(), layout.buffers(), |index| layout.pack(index, params))?;
+        let (rnn, device) = (config.rnn(), device.clone());
+        let (passes, generations) = (Runner::new(weights.clone()), Runner::new(weights));
+        Ok(Self { config, rnn, device, layout, passes, generations })
     }
 
     /// Loads the model under `prefix` of a state dict; see [`LanguageModelParams::from_state_dict`].
@@ -146,7 +125,7 @@ impl LanguageModel {
     /// # Errors
     /// [`Error::TensorSize`] when so many rows overflow.
     pub fn init_hidden(&self, batch: usize) -> Result<State> {
-        zeros(&self.rnn, batch)
+        zero_state(&self.rnn, batch)
     }
 
     /// Runs the model over `tokens` (`[T, B]`, time first) from `state`, or from zero.
@@ -178,7 +157,7 @@ impl LanguageModel {
         batch: usize,
         options: &ForwardOptions<'_>,
     ) -> Result<(Tensor, State)> {
-        pollster::block_on(self.forward_as(tokens, batch, options, Waiting::Block))
+        pollster::block_on(self.compute(tokens, batch, options, Waiting::Block))
     }
 
     /// As [`forward_with`](Self::forward_with), for asynchronous programs; see
@@ -192,10 +171,11 @@ impl LanguageModel {
         batch: usize,
         options: &ForwardOptions<'_>,
     ) -> Result<(Tensor, State)> {
-        self.forward_as(tokens, batch, options, Waiting::Await).await
+        self.compute(tokens, batch, options, Waiting::Await).await
     }
 
-    async fn forward_as(
+    /// The core of [`forward_with`](Self::forward_with).
+    async fn compute(
         &self,
         tokens: &[u32],
         batch: usize,
@@ -204,14 +184,13 @@ impl LanguageModel {
     ) -> Result<(Tensor, State)> {
         let sizes = self.check(tokens, batch, options)?;
         let mut logits = Vec::with_capacity(tokens.len() * self.config.ntoken);
-        let given = Given { tokens, targets: None, sizes, options: *options };
-        let last = self
-            .run(&given, Wanted::Logits, waiting, |_, values| logits.extend_from_slice(values))
-            .await?;
-        let state = match last {
-            Some(Prepared { plan, session }) => {
-                let state = read_state(&plan.layers, &session, &self.rnn, batch, waiting).await?;
-                self.keep(Prepared { plan, session });
+        let inputs = PassInputs { tokens, targets: None, sizes, options: *options };
+        let take = |values: &[f32]| logits.extend_from_slice(values);
+        let state = match self.run_passes(&inputs, Wanted::Logits, waiting, take).await? {
+            Some(last) => {
+                let packer = Packer::whole(&self.rnn, &last.plan.layers);
+                let state = packer.read_state(&last.session, waiting).await?;
+                self.passes.put(last);
                 state
             }
             None => self.init_hidden(batch)?,
@@ -242,7 +221,7 @@ impl LanguageModel {
     /// [`Error::Argument`] when there are fewer than two tokens or no stream, or a token is none of the model's; as
     /// [`forward`](Self::forward).
     pub fn score(&self, text: &[u32], streams: usize) -> Result<Score> {
-        pollster::block_on(self.score_as(text, streams, Waiting::Block))
+        pollster::block_on(self.evaluate(text, streams, Waiting::Block))
     }
 
     /// As [`score`](Self::score), for asynchronous programs.
@@ -250,10 +229,11 @@ impl LanguageModel {
     /// # Errors
     /// As [`score`](Self::score).
     pub async fn score_async(&self, text: &[u32], streams: usize) -> Result<Score> {
-        self.score_as(text, streams, Waiting::Await).await
+        self.evaluate(text, streams, Waiting::Await).await
     }
 
-    async fn score_as(&self, text: &[u32], streams: usize, waiting: Waiting) -> Result<Score> {
+    /// The core of [`score`](Self::score).
+    async fn evaluate(&self, text: &[u32], streams: usize, waiting: Waiting) -> Result<Score> {
         if streams == 0 {
             return Err(Error::Argument(
                 "a text is read in at least one stream, but got 0".to_owned(),
@@ -277,17 +257,17 @@ impl LanguageModel {
         let steps = || (0..seq_len).flat_map(|t| (0..batch).map(move |b| (t, b)));
         let tokens: Vec<u32> = steps().map(|(t, b)| at(t, b, 0).unwrap_or(0)).collect();
         let targets: Vec<u32> = steps().map(|(t, b)| at(t, b, 1).unwrap_or(NO_TARGET)).collect();
-        let given = Given {
+        let inputs = PassInputs {
             tokens: &tokens,
             targets: Some(&targets),
             sizes,
             options: ForwardOptions::default(),
         };
         let mut total = 0.0;
-        let sum =
-            |_, losses: &[f32]| total += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
-        let last = self.run(&given, Wanted::Losses, waiting, sum).await?;
-        last.into_iter().for_each(|prepared| self.keep(prepared));
+        let sum = |losses: &[f32]| total += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
+        if let Some(last) = self.run_passes(&inputs, Wanted::Losses, waiting, sum).await? {
+            self.passes.put(last);
+        }
         Ok(Score { tokens: count, loss: total / count as f64 })
     }
 
@@ -310,101 +290,6 @@ impl LanguageModel {
             format!("tokens[{}, {}]", at / batch, at % batch)
         })?;
         Ok(sizes)
-    }
-
-    /// Runs `given` in passes that the device holds, the state staying there from pass to pass; hands each pass's first
-    /// step and results to `take`. Returns the last pass, whose buffers hold the state; none when there are no steps.
-    pub(super) async fn run(
-        &self,
-        given: &Given<'_>,
-        wanted: Wanted,
-        waiting: Waiting,
-        mut take: impl FnMut(usize, &[f32]),
-    ) -> Result<Option<Prepared>> {
-        let Given { tokens, targets, sizes: Sizes { seq_len, batch }, options } = *given;
-        if seq_len == 0 {
-            return Ok(None);
-        }
-        let training = options.training.filter(|_| self.config.dropout > 0.0);
-        let (layout, profile) = (&self.layout, &self.device.profile());
-        let steps = plan::steps_per_pass(layout, given.sizes, wanted, training.is_some(), profile)?;
-        let mut last: Option<Prepared> = None;
-        for start in (0..seq_len).step_by(steps) {
-            let sizes = Sizes { seq_len: steps.min(seq_len - start), batch };
-            let mut next = match last.take() {
-                Some(prepared) if prepared.plan.layers.sizes == sizes => prepared,
-                before => {
-                    let mut next = self.prepare(sizes, wanted, training.is_some())?;
-                    let (plan, session) = (&next.plan.layers, &mut next.session);
-                    if let Some(before) = before {
-                        session.carry_from(
-                            &before.session,
-                            &initial_to_initial(&before.plan.layers, plan),
-                        )?;
-                        self.keep(before);
-                    } else {
-                        let state = (options.state, batch);
-                        write_state(
-                            plan,
-                            &self.rnn,
-                            state,
-                            &(0..batch),
-                            &mut Vec::new(),
-                            |id, values| session.write(id, values),
-                        )?;
-                    }
-                    next
-                }
-            };
-            let Prepared { plan, session } = &mut next;
-            let mut write =
-                |id: BufferId, words: &[u32]| session.write(id, bytemuck::cast_slice(words));
-            let part = start * batch..(start + sizes.seq_len) * batch;
-            write(plan.tokens, &tokens[part.clone()])?;
-            if let (Some(id), Some(targets)) = (plan.targets, targets) {
-                write(id, &targets[part])?;
-            }
-            let valid = |length: usize| length.saturating_sub(start).min(sizes.seq_len) as u32;
-            let length = |row| options.lengths.map_or(seq_len, |lengths| lengths[row]);
-            write(
-                plan.layers.lengths,
-                &(0..batch).map(|row| valid(length(row))).collect::<Vec<_>>(),
-            )?;
-            if let (Some(id), Some(seed)) = (plan.layers.dropout, training) {
-                session.write(id, &dropout_settings(seed, start, 0))?;
-            }
-            let result: Vec<BufferId> = plan.result.into_iter().collect();
-            let values = session.run_as(&result, &final_to_initial(&plan.layers), waiting).await?;
-            values.iter().for_each(|values| take(start, values));
-            last = Some(next);
-        }
-        Ok(last)
-    }
-
-    /// Keeps a plan for a later call of its sizes.
-    pub(super) fn keep(&self, prepared: Prepared) {
-        let mut plans = lock(&self.plans);
-        plans.insert(0, prepared);
-        plans.truncate(PLANS_KEPT);
-    }
-
-    /// A plan that no other call is using, from those kept or new. Its buffers may hold anything.
-    fn prepare(&self, sizes: Sizes, wanted: Wanted, training: bool) -> Result<Prepared> {
-        let fits = |Prepared { plan, .. }: &Prepared| {
-            plan.layers.sizes == sizes
-                && plan.wanted == wanted
-                && plan.layers.dropout.is_some() == training
-        };
-        {
-            let mut plans = lock(&self.plans);
-            if let Some(found) = plans.iter().position(fits) {
-                return Ok(plans.remove(found));
-            }
-        }
-        let profile = &self.device.profile();
-        let plan = plan::plan_pass(&self.layout, sizes, wanted, training, profile)?;
-        let session = Session::new(Arc::new(plan.layers.recording.clone()), &self.weights)?;
-        Ok(Prepared { plan, session })
     }
 }
 

@@ -68,7 +68,7 @@ impl Rnn {
     /// [`Error::Unsupported`] on the CPU; [`Error::Limit`] when the rows do not run all at once (a [`Rnn::forward`] would
     /// take several passes), [`Error::Argument`] when there is nothing to run; the errors of the device.
     pub fn recorder(&self, seq_len: usize, batch: usize) -> Result<Recorder> {
-        let Weights::Gpu(gpu, weights) = self.weights() else {
+        let Weights::Gpu(gpu, weights) = self.runner().weights() else {
             return Err(Error::Unsupported(
                 "recording on the cpu, which has no command encoders; use forward(), or a device of wgpu".to_owned(),
             ));

@@ -6,15 +6,14 @@ mod snapshot;
 use std::sync::{Arc, Mutex};
 
 use crate::engine::device::Device;
-use crate::engine::gpu::{Waiting, lock};
 use crate::engine::session::{Reading, Session};
+use crate::engine::wait::{Waiting, lock};
 use crate::error::{Error, Result};
 use crate::kernel::families::NO_SLOT;
-use crate::nn::pack::{c_features, h_features};
 use crate::nn::rnn::Rnn;
 use crate::params::config::{Config, Kind};
 use crate::params::validate::Sizes;
-use crate::plan::{PoolPlan, plan_pool};
+use crate::plan::{PoolPlan, StateRow, plan_pool};
 use crate::tensor::State;
 use crate::tensor::Tensor;
 use crate::tensor::padded;
@@ -99,7 +98,8 @@ impl Rnn {
     /// no slots, rows or steps; [`Error::Limit`] naming the limit that the pool would exceed; the errors of the device.
     pub fn pool(&self, options: &PoolOptions) -> Result<Pool> {
         let plan = self.plan_pool(options)?;
-        let session = Session::new(Arc::new(plan.layers.recording.clone()), self.weights())?;
+        let session =
+            Session::new(Arc::new(plan.layers.recording.clone()), self.runner().weights())?;
         let inner = Inner { session, slots: Slots::new(options.slots), words: Vec::new() };
         let (config, device) = (self.config().clone(), self.device().clone());
         Ok(Pool { config, device, options: options.clone(), plan, inner: Mutex::new(inner) })
@@ -186,7 +186,7 @@ impl Pool {
     /// [`Error::Argument`] when a slot is not open or there twice, or an input does not fit: then nothing was run. After an
     /// error of the device the states of the tick's slots are lost, which every call says until they are reset or restored.
     pub fn tick(&self, inputs: &[(Slot, &[f32])]) -> Result<Vec<Vec<f32>>> {
-        pollster::block_on(self.tick_as(inputs, Waiting::Block))
+        pollster::block_on(self.run_tick(inputs, Waiting::Block))
     }
 
     /// As [`tick`](Self::tick), for asynchronous programs. The tick has begun when the future is first polled; of one that is
@@ -195,10 +195,10 @@ impl Pool {
     /// # Errors
     /// As [`tick`](Self::tick).
     pub async fn tick_async(&self, inputs: &[(Slot, &[f32])]) -> Result<Vec<Vec<f32>>> {
-        self.tick_as(inputs, Waiting::Await).await
+        self.run_tick(inputs, Waiting::Await).await
     }
 
-    async fn tick_as(&self, inputs: &[(Slot, &[f32])], waiting: Waiting) -> Result<Vec<Vec<f32>>> {
+    async fn run_tick(&self, inputs: &[(Slot, &[f32])], waiting: Waiting) -> Result<Vec<Vec<f32>>> {
         let rows = self.plan.layers.sizes.batch;
         let started = {
             let inner = &mut *lock(&self.inner);
@@ -303,7 +303,7 @@ impl Pool {
     /// # Errors
     /// [`Error::Argument`] when the slot is not open or its state is lost; the errors of the device.
     pub fn state(&self, slot: Slot) -> Result<State> {
-        pollster::block_on(self.state_as(slot, Waiting::Block))
+        pollster::block_on(self.fetch_state(slot, Waiting::Block))
     }
 
     /// As [`state`](Self::state), for asynchronous programs.
@@ -311,10 +311,10 @@ impl Pool {
     /// # Errors
     /// As [`state`](Self::state).
     pub async fn state_async(&self, slot: Slot) -> Result<State> {
-        self.state_as(slot, Waiting::Await).await
+        self.fetch_state(slot, Waiting::Await).await
     }
 
-    async fn state_as(&self, slot: Slot, waiting: Waiting) -> Result<State> {
+    async fn fetch_state(&self, slot: Slot, waiting: Waiting) -> Result<State> {
         let reading = {
             let inner = &mut *lock(&self.inner);
             self.check_slot(inner, slot)?;
@@ -322,22 +322,17 @@ impl Pool {
             inner.session.start_read(self.plan.store, start..start + self.plan.width)?
         };
         let values = reading.values(waiting).await?;
-        let mut values = values.iter().copied();
+        let mut values = &values[..];
         let (mut h, mut c) = (Vec::new(), Vec::new());
         for _ in 0..self.config.num_layers {
-            let mut take = |to: &mut Vec<f32>, (features, padded): (usize, usize)| {
-                to.extend(
-                    values
-                        .by_ref()
-                        .take(padded)
-                        .enumerate()
-                        .filter(|(at, _)| *at < features)
-                        .map(|(_, v)| v),
-                );
+            let mut take = |to: &mut Vec<f32>, StateRow { features, stride }: StateRow| {
+                let (row, rest) = values.split_at(stride);
+                to.extend_from_slice(&row[..features]);
+                values = rest;
             };
-            take(&mut h, h_features(&self.config));
+            take(&mut h, StateRow::h(&self.config));
             if self.config.kind == Kind::Lstm {
-                take(&mut c, c_features(&self.config));
+                take(&mut c, StateRow::c(&self.config));
             }
         }
         let of = |features, values| Tensor::new([self.config.num_layers, features], values);
@@ -361,13 +356,13 @@ impl Pool {
         )?;
         let mut values = Vec::with_capacity(self.plan.width);
         for layer in 0..self.config.num_layers {
-            let mut put = |from: &Tensor, (features, padded): (usize, usize)| {
+            let mut put = |from: &Tensor, StateRow { features, stride }: StateRow| {
                 values.extend_from_slice(&from.data()[layer * features..][..features]);
-                values.resize(values.len() + padded - features, 0.0);
+                values.resize(values.len() + stride - features, 0.0);
             };
-            put(&state.h, h_features(&self.config));
+            put(&state.h, StateRow::h(&self.config));
             if let Some(c) = &state.c {
-                put(c, c_features(&self.config));
+                put(c, StateRow::c(&self.config));
             }
         }
         let inner = &mut *lock(&self.inner);

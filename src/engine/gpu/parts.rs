@@ -1,0 +1,59 @@
+//! The division of a run into submissions, none of which keeps a device too long for its watchdog.
+
+use std::ops::Range;
+
+use super::bound::Bound;
+use crate::plan::recording::{Command, Recording};
+
+/// The dispatches of a command's even and odd steps; a plain dispatch has the even ones alone.
+pub(super) type ByParity = [Vec<Bound>; 2];
+
+/// One submission: commands and their steps.
+pub(super) type Part = Vec<(usize, Range<u32>)>;
+
+/// The work of a whole recording, as `max_work_per_submission` counts it.
+pub(super) fn work(recording: &Recording, bound: &[ByParity]) -> u64 {
+    let commands = recording.commands.iter().zip(bound);
+    let work = |(command, bound): (&Command, &ByParity)| {
+        step_work(bound).saturating_mul(command.count().into())
+    };
+    commands.map(work).fold(0, u64::saturating_add)
+}
+
+/// The work of one step of a command.
+fn step_work([even, _]: &ByParity) -> u64 {
+    even.iter().map(Bound::work).fold(0, u64::saturating_add).max(1)
+}
+
+/// Divides commands so that no part does more work than `most`, but for a single step that exceeds
+/// it alone.
+pub(super) fn divide(
+    recording: &Recording,
+    bound: &[ByParity],
+    commands: Range<usize>,
+    most: u64,
+) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut part = Part::new();
+    let mut work = 0;
+    for at in commands {
+        let command = &recording.commands[at];
+        let each = step_work(&bound[at]);
+        let mut next = 0;
+        while next < command.count() {
+            let room =
+                (most.saturating_sub(work) / each).min(u64::from(command.count() - next)) as u32;
+            if room == 0 && !part.is_empty() {
+                parts.push(std::mem::take(&mut part));
+                work = 0;
+                continue;
+            }
+            let count = room.max(1);
+            part.push((at, next..next + count));
+            work = work.saturating_add(each.saturating_mul(u64::from(count)));
+            next += count;
+        }
+    }
+    parts.push(part);
+    parts
+}

@@ -1,0 +1,85 @@
+//! Options of opening a device.
+
+use crate::engine::gpu::Polling;
+use crate::error::Result;
+use crate::perf::calibration::Calibration;
+use crate::plan::limits::Limits;
+
+/// Options of opening a device.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct OpenOptions {
+    /// Limits to lower, by name; see [`Limits::set`].
+    pub limits: Vec<(String, u64)>,
+    /// Whether the device must pass the self-test: a small LSTM against the definition.
+    pub self_test: bool,
+    /// Whether runs are timed by the device's own clock, where it has one.
+    pub timestamps: bool,
+    /// The speed by which schedules are chosen; without it figures typical of such devices.
+    pub calibration: Option<Calibration>,
+    /// Who polls the device while a future waits for it.
+    pub polling: Polling,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            limits: Vec::new(),
+            self_test: true,
+            timestamps: false,
+            calibration: None,
+            polling: Polling::default(),
+        }
+    }
+}
+
+impl OpenOptions {
+    /// Lowers a limit; see [`Limits::set`] for the names.
+    #[must_use]
+    pub fn limit(mut self, name: &str, value: u64) -> Self {
+        self.limits.push((name.to_owned(), value));
+        self
+    }
+
+    /// Bounds the bytes that one model may take on the device, weights and activations together.
+    #[must_use]
+    pub fn memory_budget(self, bytes: u64) -> Self {
+        self.limit("memory_budget", bytes)
+    }
+
+    /// Opens the device without the self-test, even if its driver computes wrongly.
+    #[must_use]
+    pub fn skip_self_test(mut self) -> Self {
+        self.self_test = false;
+        self
+    }
+
+    /// Times runs by the device's own clock, where it has one (WebGPU's `timestamp-query`).
+    #[must_use]
+    pub fn timestamps(mut self) -> Self {
+        self.timestamps = true;
+        self
+    }
+
+    /// Chooses schedules by these figures.
+    #[must_use]
+    pub fn calibration(mut self, calibration: Calibration) -> Self {
+        self.calibration = Some(calibration);
+        self
+    }
+
+    /// Sets who polls the device while a future waits for it.
+    #[must_use]
+    pub fn polling(mut self, polling: Polling) -> Self {
+        self.polling = polling;
+        self
+    }
+
+    /// Lowers `limits` as asked for.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for a limit that cannot be set.
+    pub(super) fn lower(&self, limits: &mut Limits) -> Result<()> {
+        self.limits.iter().try_for_each(|(name, value)| limits.set(name, *value))
+    }
+}

@@ -1,0 +1,113 @@
+//! The corridor from sizes to a run: plans with their buffers, kept for later calls.
+
+use std::sync::{Arc, Mutex};
+
+use crate::engine::gpu::Timing;
+use crate::engine::session::{Session, Weights};
+use crate::engine::wait::{Waiting, lock};
+use crate::error::Result;
+use crate::plan::recording::{BufferId, Recording};
+
+/// The number of plans that a runner keeps: for calls of one size, and of a last, shorter one.
+const KEPT: usize = 2;
+
+/// The plans of a module by their keys, such as the sizes of a call.
+///
+/// A call takes a plan out and puts it back, so that calls of other keys or threads don't wait for
+/// it. A call that fails doesn't put its plan back, and the next call starts afresh.
+#[derive(Debug)]
+pub(crate) struct Runner<K, P> {
+    weights: Weights,
+    /// Most recent first.
+    kept: Mutex<Vec<Prepared<K, P>>>,
+}
+
+/// A plan with its buffers, which hold anything.
+#[derive(Debug)]
+pub(crate) struct Prepared<K, P> {
+    key: K,
+    /// The plan, with the numbers of the buffers that a caller writes and reads.
+    pub plan: P,
+    /// The plan's recording with an engine.
+    pub session: Session,
+    /// Memory in which callers pack inputs before they write them.
+    pub packed: Vec<f32>,
+}
+
+impl<K: PartialEq, P: AsRef<Recording>> Runner<K, P> {
+    /// A runner of plans that read `weights`.
+    pub fn new(weights: Weights) -> Self {
+        Self { weights, kept: Mutex::default() }
+    }
+
+    /// The weights that all plans read.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// A plan of this key that no other call uses: a kept one, or a new one from `plan`.
+    ///
+    /// # Errors
+    /// The errors of `plan` and of the device.
+    pub fn take(&self, key: K, plan: impl FnOnce() -> Result<P>) -> Result<Prepared<K, P>> {
+        {
+            let mut kept = lock(&self.kept);
+            if let Some(found) = kept.iter().position(|prepared| prepared.key == key) {
+                return Ok(kept.remove(found));
+            }
+        }
+        let plan = plan()?;
+        let session = Session::new(Arc::new(plan.as_ref().clone()), &self.weights)?;
+        Ok(Prepared { key, plan, session, packed: Vec::new() })
+    }
+
+    /// Keeps a plan for a later call.
+    pub fn put(&self, prepared: Prepared<K, P>) {
+        let mut kept = lock(&self.kept);
+        kept.insert(0, prepared);
+        kept.truncate(KEPT);
+    }
+
+    /// The time that the last run of the plan put back last took on the device.
+    pub fn timing(&self) -> Timing {
+        lock(&self.kept).first().map(|prepared| prepared.session.timing()).unwrap_or_default()
+    }
+}
+
+/// A recording that turns some rows into as many others.
+#[derive(Debug)]
+pub(crate) struct RowPlan {
+    pub recording: Recording,
+    /// The rows that it reads.
+    pub x: BufferId,
+    /// The rows that it makes.
+    pub y: BufferId,
+}
+
+impl AsRef<Recording> for RowPlan {
+    fn as_ref(&self) -> &Recording {
+        &self.recording
+    }
+}
+
+impl Runner<usize, RowPlan> {
+    /// Runs the plan of `rows` rows over `x`; `take` gets the rows that come out.
+    ///
+    /// # Errors
+    /// The errors of `plan` and of the device.
+    pub async fn run(
+        &self,
+        rows: usize,
+        plan: impl FnOnce() -> Result<RowPlan>,
+        x: &[f32],
+        waiting: Waiting,
+        mut take: impl FnMut(&[f32]),
+    ) -> Result<()> {
+        let mut prepared = self.take(rows, plan)?;
+        let Prepared { plan, session, .. } = &mut prepared;
+        session.write(plan.x, x)?;
+        session.execute(&[(plan.y, ())], &[], waiting, |(), y| take(y)).await?;
+        self.put(prepared);
+        Ok(())
+    }
+}
