@@ -104,7 +104,7 @@ pub fn snapshot(data: &[u8]) -> bool {
             assert_eq!(state(), (given("h"), Some(given("c"))), "the state is the file's");
             true
         }
-        Err(Error::Argument(_)) => {
+        Err(Error::Option(_) | Error::Shape(_)) => {
             assert_eq!(state(), before, "what is refused changes nothing");
             false
         }
@@ -195,7 +195,7 @@ pub fn config(data: &[u8]) -> bool {
         ..ForwardOptions::default()
     };
     match rnn.forward_with(&input, &given) {
-        Err(Error::Argument(_) | Error::Limit { .. } | Error::Unsupported(_)) => false,
+        Err(Error::Shape(_) | Error::Option(_) | Error::Limit { .. } | Error::Unsupported(_)) => false,
         Err(error) => panic!("{config:?}, {seq_len} x {batch}: {error}"),
         Ok((output, last)) => {
             let rounded = params.rounded(weights).expect("what the module was made of");

@@ -43,7 +43,7 @@ impl WeightType {
     /// Checks that finite values of the weights among named tensors stay finite.
     ///
     /// # Errors
-    /// [`Error::Argument`] naming the tensors that have others.
+    /// [`Error::Option`] naming the tensors that have others.
     pub(crate) fn check<'a>(
         self,
         tensors: impl Iterator<Item = (String, &'a [f32])>,
@@ -58,7 +58,7 @@ impl WeightType {
         if names.is_empty() {
             return Ok(());
         }
-        Err(Error::Argument(format!(
+        Err(Error::Option(format!(
             "f16 holds values up to 65504, but {} has others; store f32",
             names.join(", ")
         )))
@@ -72,7 +72,7 @@ impl std::str::FromStr for WeightType {
         match text {
             "f32" => Ok(Self::F32),
             "f16" => Ok(Self::F16),
-            other => Err(Error::Argument(format!("unknown dtype '{other}': expected f32 or f16"))),
+            other => Err(Error::UnknownName(format!("unknown dtype '{other}': expected f32 or f16"))),
         }
     }
 }

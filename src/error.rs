@@ -79,9 +79,28 @@ pub enum Error {
     #[error("{0}")]
     Config(String),
 
-    /// The arguments of a forward call do not fit the model. The text is PyTorch's where PyTorch has one.
+    /// A tensor's shape, a number of elements or a length does not fit. The text is PyTorch's where
+    /// PyTorch has one.
     #[error("{0}")]
-    Argument(String),
+    Shape(String),
+
+    /// An option or argument has a value that is out of range, that does not apply to the module, or
+    /// that contradicts another. The text is PyTorch's where PyTorch has one.
+    #[error("{0}")]
+    Option(String),
+
+    /// A schedule, limit, type, token or device of this name does not exist.
+    #[error("{0}")]
+    UnknownName(String),
+
+    /// The state of a stream or of a pool's slot was lost in an earlier call that failed. Reset it or
+    /// set another state, then go on.
+    #[error("{0}")]
+    StateLost(String),
+
+    /// The slot is not open: it was closed, or it belongs to another pool.
+    #[error("{0}")]
+    SlotClosed(String),
 
     /// A host tensor's data does not fill its shape.
     #[error("a tensor of shape {} holds {expected} elements, but {found} were given", tuple(.shape))]

@@ -35,7 +35,8 @@ impl Outcome {
 /// layouts of its.
 ///
 /// # Errors
-/// [`Error::Argument`](crate::Error::Argument) in PyTorch's words when shapes do not fit.
+/// [`Error::Shape`](crate::Error::Shape) and [`Error::Option`](crate::Error::Option) in PyTorch's
+/// words when the arguments do not fit.
 pub fn module(
     params: &Params,
     input: &Tensor,

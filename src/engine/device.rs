@@ -52,7 +52,7 @@ impl Device {
     /// This machine's CPU, with lowered limits.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a limit that cannot be set.
+    /// [`Error::UnknownName`] for an unknown limit, [`Error::Option`] for a value that it cannot have.
     pub fn cpu_with(options: &OpenOptions) -> Result<Self> {
         let mut limits = Limits::host();
         options.lower(&mut limits)?;
@@ -108,8 +108,9 @@ impl Device {
     /// ```
     ///
     /// # Errors
-    /// [`Error::SelfTest`] when the device computes wrong numbers, [`Error::Argument`] for a limit that cannot be set,
-    /// [`Error::DeviceLost`] and the other errors of the device.
+    /// [`Error::SelfTest`] when the device computes wrong numbers; [`Error::UnknownName`] for an
+    /// unknown limit, [`Error::Option`] for a value that it cannot have; [`Error::DeviceLost`] and the
+    /// other errors of the device.
     pub fn from_wgpu(
         device: wgpu::Device,
         queue: wgpu::Queue,

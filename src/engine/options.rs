@@ -78,7 +78,8 @@ impl OpenOptions {
     /// Lowers `limits` as asked for.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for a limit that cannot be set.
+    /// [`Error::UnknownName`](crate::Error::UnknownName) for an unknown limit,
+    /// [`Error::Option`](crate::Error::Option) for a value that it cannot have.
     pub(super) fn lower(&self, limits: &mut Limits) -> Result<()> {
         self.limits.iter().try_for_each(|(name, value)| limits.set(name, *value))
     }

@@ -20,7 +20,8 @@ impl Selection {
     /// The one device that `selector` stands for.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] when nothing matches; [`Error::Argument`] for `all`, which is several.
+    /// [`Error::NoAdapter`] when nothing matches; [`Error::UnknownName`] for `all`, which names
+    /// several devices.
     pub fn of(selector: &str) -> Result<Self> {
         pollster::block_on(Self::of_async(selector))
     }
@@ -34,7 +35,7 @@ impl Selection {
             return Ok(Self::Cpu);
         }
         if selector == "all" {
-            return Err(Error::Argument("'all' stands for several devices; name one".to_owned()));
+            return Err(Error::UnknownName("'all' stands for several devices; name one".to_owned()));
         }
         let adapters = gpu::adapters_async().await;
         let adapter = |entry: AdapterEntry| Self::Adapter(Box::new(entry));
@@ -147,7 +148,8 @@ impl Device {
     /// Opens one device by selector, with options.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`Error::Argument`] for a limit that cannot be set.
+    /// As [`open`](Self::open); [`Error::UnknownName`] or [`Error::Option`] for a limit that
+    /// cannot be set.
     pub fn open_with(selector: &str, options: &OpenOptions) -> Result<Self> {
         Selection::of(selector)?.open(options)
     }

@@ -210,8 +210,8 @@ impl Session {
     /// before those that follow.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the two buffers of a pair differ in length or the second is a
-    /// weight; the errors of the device.
+    /// [`Error::Shape`] when the two buffers of a pair differ in length, [`Error::Option`] when the
+    /// second is a weight; the errors of the device.
     pub fn carry(&mut self, pairs: &[CopyPair]) -> Result<()> {
         check_pairs(self.recording(), self.recording(), pairs)?;
         match self {
@@ -224,8 +224,7 @@ impl Session {
     /// Copies buffers of another session on the same device into buffers of this one.
     ///
     /// # Errors
-    /// The errors of [`carry`](Self::carry), and [`Error::Argument`] when the sessions are not on
-    /// one device.
+    /// As [`carry`](Self::carry); [`Error::Option`] when the sessions are not on one device.
     pub fn carry_from(&mut self, source: &Self, pairs: &[CopyPair]) -> Result<()> {
         check_pairs(source.recording(), self.recording(), pairs)?;
         match (self, source) {
@@ -238,7 +237,7 @@ impl Session {
             (Self::Gpu(engine), Self::Gpu(source)) if engine.shares_device(source) => {
                 engine.copy_from(source, pairs)
             }
-            _ => Err(Error::Argument(
+            _ => Err(Error::Option(
                 "buffers can only be carried between sessions on the same device".to_owned(),
             )),
         }
@@ -288,7 +287,7 @@ fn check_pairs(from: &Recording, to: &Recording, pairs: &[CopyPair]) -> Result<(
     for &(source, target) in pairs {
         let (source, target) = (from.spec(source), to.spec(target));
         if source.len() != target.len() {
-            return Err(Error::Argument(format!(
+            return Err(Error::Shape(format!(
                 "'{}' holds {} values, which '{}' of {} cannot take over",
                 source.label,
                 source.len(),
@@ -297,7 +296,7 @@ fn check_pairs(from: &Recording, to: &Recording, pairs: &[CopyPair]) -> Result<(
             )));
         }
         if target.role == Role::Weight {
-            return Err(Error::Argument(format!(
+            return Err(Error::Option(format!(
                 "'{}' is a weight, which runs of a model share",
                 target.label
             )));

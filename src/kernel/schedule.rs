@@ -52,7 +52,7 @@ impl std::str::FromStr for Schedule {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|schedule| schedule.name() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            Error::Argument(format!("unknown schedule '{name}': expected one of {names}"))
+            Error::UnknownName(format!("unknown schedule '{name}': expected one of {names}"))
         })
     }
 }

@@ -95,8 +95,9 @@ impl Cell {
     /// zeros if there is none. Returns the next state in the same shapes; its h is the cell's output.
     ///
     /// # Errors
-    /// [`Error::Argument`] in PyTorch's words when shapes do not fit, [`Error::Limit`] when one row exceeds what the device
-    /// allows, and the errors of the device.
+    /// [`Error::Shape`] in PyTorch's words when shapes do not fit, [`Error::Option`] when the state
+    /// lacks `c` or has one too many, [`Error::Limit`] when one row exceeds what the device allows,
+    /// and the errors of the device.
     pub fn forward(&self, input: &Tensor, state: Option<&State>) -> Result<State> {
         pollster::block_on(self.compute(input, state, Waiting::Block))
     }
@@ -142,7 +143,7 @@ impl CellStream<'_> {
     /// Computes the next step of `input` (`[B, I]`; a stream of one row also takes `[I]`) and returns h (`[B, H]` or `[H]`).
     ///
     /// # Errors
-    /// [`Error::Argument`] when the shape does not fit; else as [`Stream::forward`].
+    /// [`Error::Shape`] when the shape does not fit; otherwise as [`Stream::forward`].
     pub fn step(&mut self, input: &Tensor) -> Result<Tensor> {
         pollster::block_on(self.advance(input, Waiting::Block))
     }
@@ -180,7 +181,8 @@ impl CellStream<'_> {
     /// Replaces the state.
     ///
     /// # Errors
-    /// [`Error::Argument`] in PyTorch's words when its shape is not `[B, H]`.
+    /// [`Error::Shape`] in PyTorch's words when its shape is not `[B, H]`; [`Error::Option`] when it
+    /// lacks `c` or has one too many.
     pub fn set_state(&mut self, state: &State) -> Result<()> {
         let (config, batch) = (self.0.rnn().config(), self.0.batch());
         let shapes = (state.h.shape(), state.c.as_ref().map(Tensor::shape));

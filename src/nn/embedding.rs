@@ -46,11 +46,11 @@ impl Embedding {
     /// training, so that trained weights have what belongs there.
     ///
     /// # Errors
-    /// [`Error::Argument`], in PyTorch's words where it has them, when `weight` is no table or `padding_idx` no row;
-    /// [`Error::Limit`] when one row exceeds what the device binds, [`Error::Unsupported`] for more rows than 32 bits
-    /// count, and the errors of the device.
+    /// [`Error::Shape`] when `weight` is not a table, [`Error::Option`] when `padding_idx` is not one
+    /// of its rows, both in PyTorch's words. [`Error::Limit`] when one row exceeds a binding of the
+    /// device, [`Error::Unsupported`] for more than 2³² − 1 rows, and the errors of the device.
     pub fn new(device: &Device, weight: &Tensor, padding_idx: Option<i64>) -> Result<Self> {
-        let refuse = |message: &str| Err(Error::Argument(message.to_owned()));
+        let refuse = |message: &str| Err(Error::Shape(message.to_owned()));
         let &[num_embeddings, embedding_dim] = weight.shape() else {
             return refuse("Embeddings parameter is expected to be 2-dimensional");
         };
@@ -63,7 +63,9 @@ impl Embedding {
             )));
         }
         let padding_idx = match padding_idx.map(|index| row_of(index, num_embeddings)) {
-            Some(None) => return refuse("Padding_idx must be within num_embeddings"),
+            Some(None) => {
+                return Err(Error::Option("Padding_idx must be within num_embeddings".to_owned()));
+            }
             Some(row) => row,
             None => None,
         };
@@ -110,8 +112,9 @@ impl Embedding {
     /// Looks up `indices` of any `shape`, giving `[..shape, embedding_dim]`.
     ///
     /// # Errors
-    /// [`Error::TensorSize`] when there are not as many indices as `shape` has; [`Error::Argument`] that starts with
-    /// PyTorch's words when one of them is no row of the table, before any work; and the errors of the device.
+    /// [`Error::TensorSize`] when the number of indices is not that of `shape`. [`Error::Option`], in
+    /// PyTorch's words, when an index is not a row of the table. Both come before any work. Otherwise
+    /// the errors of the device.
     pub fn forward(&self, indices: &[i64], shape: &[usize]) -> Result<Tensor> {
         pollster::block_on(self.look_up(indices, shape, Waiting::Block))
     }
@@ -163,7 +166,7 @@ impl Embedding {
         }
         let last = self.num_embeddings - 1;
         let place = place.join(", ");
-        Error::Argument(format!(
+        Error::Option(format!(
             "index out of range in self: indices[{place}] is {index}, expected 0 to {last}"
         ))
     }

@@ -52,8 +52,8 @@ impl Linear {
     /// A layer with `weight` (`[out_features, in_features]`) and `bias` (`[out_features]`) on `device`.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the shapes make no layer, [`Error::Limit`] when one row of the weight exceeds what the
-    /// device binds, and the errors of the device.
+    /// [`Error::Shape`] when the shapes make no layer, [`Error::Limit`] when one row of the weight
+    /// exceeds a binding of the device, and the errors of the device.
     pub fn new(
         device: &Device,
         weight: &Tensor,
@@ -61,18 +61,18 @@ impl Linear {
         activation: Activation,
     ) -> Result<Self> {
         let &[out_features, in_features] = weight.shape() else {
-            return Err(Error::Argument(format!(
+            return Err(Error::Shape(format!(
                 "Linear: expected weight to be 2D, got {}D instead",
                 weight.shape().len()
             )));
         };
         if out_features == 0 || in_features == 0 {
-            return Err(Error::Argument(
+            return Err(Error::Shape(
                 "Linear: in_features and out_features must be greater than zero".to_owned(),
             ));
         }
         if let Some(bias) = bias.filter(|bias| bias.len() != out_features) {
-            return Err(Error::Argument(format!(
+            return Err(Error::Shape(format!(
                 "Linear: expected bias of {out_features} elements, got {}",
                 bias.len()
             )));
@@ -122,7 +122,7 @@ impl Linear {
     /// Applies the layer along the last axis of `x` (`[.., in_features]`), giving `[.., out_features]`.
     ///
     /// # Errors
-    /// [`Error::Argument`] in PyTorch's words when the features do not fit, and the errors of the device.
+    /// [`Error::Shape`] in PyTorch's words when the features do not fit, and the errors of the device.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         pollster::block_on(self.apply(x, Waiting::Block))
     }
@@ -138,13 +138,13 @@ impl Linear {
 
     async fn apply(&self, x: &Tensor, waiting: Waiting) -> Result<Tensor> {
         let Some((&features, leading)) = x.shape().split_last() else {
-            return Err(Error::Argument(
+            return Err(Error::Shape(
                 "Linear: expected input to have at least one axis".to_owned(),
             ));
         };
         let rows: usize = leading.iter().product();
         if features != self.in_features {
-            return Err(Error::Argument(format!(
+            return Err(Error::Shape(format!(
                 "mat1 and mat2 shapes cannot be multiplied ({rows}x{features} and {}x{})",
                 self.in_features, self.out_features
             )));

@@ -26,10 +26,10 @@ use crate::tensor::{Tensor, element_count};
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] when there are no sequences or their sizes differ beyond the first axis. Unlike PyTorch, a size of
-/// 1 is not taken for any other.
+/// [`Error::Shape`] when there are no sequences or their sizes differ beyond the first axis. Unlike
+/// in PyTorch, a size of 1 is not broadcast.
 pub fn pad_sequence(sequences: &[Tensor], batch_first: bool) -> Result<(Tensor, Vec<usize>)> {
-    let refuse = |message: String| Err(Error::Argument(message));
+    let refuse = |message: String| Err(Error::Shape(message));
     let Some(first) = sequences.first() else {
         return refuse("received an empty list of sequences".to_owned());
     };
@@ -76,15 +76,15 @@ pub fn pad_sequence(sequences: &[Tensor], batch_first: bool) -> Result<(Tensor, 
 /// `padded` is `[T, B, ..]`, or `[B, T, ..]` with `batch_first`; row b becomes a tensor `[lengths[b], ..]`.
 ///
 /// # Errors
-/// [`Error::Argument`] when `padded` has fewer than two axes, when there are not as many lengths as rows, or when one
-/// exceeds T. PyTorch leaves rows without a length out and takes a length beyond T for T.
+/// [`Error::Shape`] when `padded` has fewer than two axes, when the number of lengths is not that of
+/// the rows, or when a length exceeds T. PyTorch drops rows without a length and clips lengths to T.
 pub fn unpad_sequence(
     padded: &Tensor,
     lengths: &[usize],
     batch_first: bool,
 ) -> Result<Vec<Tensor>> {
     let &[outer, inner, ref features @ ..] = padded.shape() else {
-        return Err(Error::Argument(format!(
+        return Err(Error::Shape(format!(
             "padded sequences have at least two axes, but got a {}D tensor",
             padded.shape().len()
         )));

@@ -173,8 +173,9 @@ impl Rnn {
     /// `proj_size` or else `hidden_size`) and the state after the last step; the reverse direction's is its state at t = 0.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) in PyTorch's words when shapes do not fit, [`Error::Limit`](crate::Error::Limit) when one time step of one row
-    /// exceeds what the device allows, and the errors of the device.
+    /// In PyTorch's words [`Error::Shape`] when shapes do not fit and [`Error::Option`] when the state
+    /// lacks `c` or has one too many. [`Error::Limit`] when one time step of one row exceeds what the
+    /// device allows, and the errors of the device.
     pub fn forward(&self, input: &Tensor, state: Option<&State>) -> Result<(Tensor, State)> {
         self.forward_with(input, &ForwardOptions { state, ..ForwardOptions::default() })
     }
@@ -186,7 +187,8 @@ impl Rnn {
     /// the row's last valid step. Beyond PyTorch, a row of length 0 keeps its initial state.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward), and [`Error::Argument`](crate::Error::Argument) when there are not as many lengths as rows or one exceeds T.
+    /// As [`forward`](Self::forward); [`Error::Shape`] when the number of lengths is not that of the
+    /// rows, or a length exceeds T.
     pub fn forward_lengths(
         &self,
         input: &Tensor,

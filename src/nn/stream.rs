@@ -52,11 +52,11 @@ impl Rnn {
     /// A stream of `batch` rows, from a state of zeros.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a bidirectional module, whose reverse direction begins with the last step;
-    /// [`Error::Limit`] when one step of so many rows exceeds what the device allows.
+    /// [`Error::Option`] for a bidirectional module, whose reverse direction begins with the last
+    /// step; [`Error::Limit`] when one step of `batch` rows exceeds what the device allows.
     pub fn stream(&self, batch: usize) -> Result<Stream<'_>> {
         if self.config().bidirectional {
-            return Err(Error::Argument(format!(
+            return Err(Error::Option(format!(
                 "a bidirectional {} cannot be streamed: its reverse direction begins with the last step of the \
                  sequence; use forward() on whole sequences",
                 self.config().kind.module()
@@ -87,9 +87,10 @@ impl Stream<'_> {
     /// Returns `output`, laid out as the input is. Calls of the same T are the fastest: a plan is made for each T.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the shape does not fit, [`Error::Limit`] when so many steps exceed what the device allows:
-    /// then the state is as before. After an error of the device the state may be lost; every call then says so, until
-    /// [`reset`](Self::reset) or [`set_state`](Self::set_state) gives it another.
+    /// [`Error::Shape`] when the shape does not fit, [`Error::Limit`] when the steps exceed what the
+    /// device allows; the stream then keeps its state. An error of the device may lose the state:
+    /// calls return [`Error::StateLost`] until [`reset`](Self::reset) or
+    /// [`set_state`](Self::set_state) sets another.
     pub fn forward(&mut self, input: &Tensor) -> Result<Tensor> {
         pollster::block_on(self.advance(input, Waiting::Block))
     }
@@ -110,14 +111,15 @@ impl Stream<'_> {
     /// are so large (a million multiply-adds) that threads share them.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward), and [`Error::Argument`] when `output` has another shape: then nothing was run.
+    /// As [`forward`](Self::forward); [`Error::Shape`] when `output` has another shape. Nothing ran
+    /// then.
     pub fn forward_into(&mut self, input: &Tensor, output: &mut Tensor) -> Result<()> {
         let checked = self.check(input)?;
         let (leading, width) =
             (&input.shape()[..input.shape().len() - 1], self.rnn.config().output_size());
         if output.shape().split_last() != Some((&width, leading)) {
             let want = output_shape(self.rnn.config(), checked);
-            return Err(Error::Argument(format!(
+            return Err(Error::Shape(format!(
                 "Stream: Expected an output of {want:?}, got {:?}",
                 output.shape()
             )));
@@ -137,7 +139,7 @@ impl Stream<'_> {
         let checked = validate::forward(self.rnn.config(), input.shape(), None)?;
         let batch = checked.sizes.batch;
         if batch != self.batch {
-            return Err(Error::Argument(format!(
+            return Err(Error::Shape(format!(
                 "Stream: Expected an input of {} rows, got {batch}",
                 self.batch
             )));
@@ -173,7 +175,7 @@ impl Stream<'_> {
     /// Reads the state: `[num_layers, B, H]`, as [`Rnn::forward`] returns it.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the state is lost; the errors of the device.
+    /// [`Error::StateLost`] when the state is lost; the errors of the device.
     pub fn state(&self) -> Result<State> {
         pollster::block_on(self.fetch_state(Waiting::Block))
     }
@@ -202,7 +204,8 @@ impl Stream<'_> {
     /// Replaces the state; the next call uploads it.
     ///
     /// # Errors
-    /// [`Error::Argument`] in PyTorch's words when its shape is not `[num_layers, B, H]`.
+    /// [`Error::Shape`] in PyTorch's words when its shape is not `[num_layers, B, H]`;
+    /// [`Error::Option`] when it lacks `c` or has one too many.
     pub fn set_state(&mut self, state: &State) -> Result<()> {
         let config = self.rnn.config();
         let leading = if config.batch_first { [self.batch, 1] } else { [1, self.batch] };
@@ -266,7 +269,7 @@ impl Drop for Stream<'_> {
 }
 
 fn lost() -> Error {
-    Error::Argument(
+    Error::StateLost(
         "the state of this stream was lost in a call that failed or was dropped; give it one with set_state() or reset()"
             .to_owned(),
     )

@@ -172,7 +172,7 @@ impl Params {
     /// What a device computes with that stores weights in this type: the weights rounded to it, biases as they are.
     ///
     /// # Errors
-    /// [`Error::Argument`] naming the tensors whose weights the type cannot hold.
+    /// [`Error::Option`] naming the tensors whose weights the type cannot hold.
     pub fn rounded(&self, weights: WeightType) -> Result<Self> {
         weights.check(self.named())?;
         let mut values = self.values();

@@ -207,7 +207,8 @@ impl StateDict {
     /// A tensor given to a model with `f32` weights: no type is converted silently.
     ///
     /// # Errors
-    /// [`Error::Argument`] in PyTorch's words when the type is another than F32, [`Error::File`] when it is missing.
+    /// [`Error::Option`] in PyTorch's words when the type is not F32, [`Error::File`] when the tensor
+    /// is missing.
     pub fn input(&self, name: &str) -> Result<Tensor> {
         let torch = match self.require(name)?.dtype {
             Dtype::F32 => return self.tensor(name),
@@ -219,7 +220,7 @@ impl StateDict {
             Dtype::BOOL => "torch.bool".to_owned(),
             other => other.to_string(),
         };
-        Err(Error::Argument(format!(
+        Err(Error::Option(format!(
             "RNN {name} dtype ({torch}) does not match weight dtype (torch.float32). Convert input: \
              input.to(torch.float32), or convert model: model.to({torch})"
         )))

@@ -26,13 +26,14 @@ pub struct Checked {
 /// `h_0` and `c_0` are shapes; an LSTM takes both or none, the others take only `h_0`.
 ///
 /// # Errors
-/// [`Error::Argument`] with PyTorch's text.
+/// In PyTorch's words [`Error::Shape`] when a shape does not fit, [`Error::Option`] when the state
+/// lacks `c` or has one too many.
 pub fn forward(
     config: &Config,
     input: &[usize],
     state: Option<(&[usize], Option<&[usize]>)>,
 ) -> Result<Checked> {
-    let refuse = |message: String| Err(Error::Argument(message));
+    let refuse = |message: String| Err(Error::Shape(message));
     let module = config.kind.module();
     if input.len() != 2 && input.len() != 3 {
         // nn.RNN has the word "tensor" here, its siblings do not.
@@ -71,7 +72,7 @@ pub fn forward(
             if found == expected {
                 return Ok(());
             }
-            Err(Error::Argument(format!(
+            Err(Error::Shape(format!(
                 "Expected {name} size {}, got {found:?}",
                 tuple(&expected)
             )))
@@ -91,23 +92,23 @@ pub fn forward(
 /// and, beyond PyTorch, be 0.
 ///
 /// # Errors
-/// [`Error::Argument`], in PyTorch's words where PyTorch checks the same.
+/// [`Error::Shape`], in PyTorch's words where PyTorch has the check.
 pub fn lengths(lengths: &[usize], checked: Checked) -> Result<()> {
     let Sizes { seq_len, batch } = checked.sizes;
     if checked.unbatched {
-        return Err(Error::Argument(
+        return Err(Error::Shape(
             "lengths need a batched 3-D input, but got a 2-D tensor".to_owned(),
         ));
     }
     if lengths.len() != batch {
-        return Err(Error::Argument(format!(
+        return Err(Error::Shape(format!(
             "Expected `len(lengths)` to be equal to batch_size, but got {} (batch_size={batch})",
             lengths.len()
         )));
     }
     match lengths.iter().position(|&length| length > seq_len) {
         None => Ok(()),
-        Some(row) => Err(Error::Argument(format!(
+        Some(row) => Err(Error::Shape(format!(
             "lengths[{row}] is {}, but the input has {seq_len} time steps",
             lengths[row]
         ))),
@@ -117,14 +118,15 @@ pub fn lengths(lengths: &[usize], checked: Checked) -> Result<()> {
 /// Checks `input` (`[B, I]` or `[I]`) and the optional state (`[B, H]` or `[H]`) of one call of a cell.
 ///
 /// # Errors
-/// [`Error::Argument`], in PyTorch's words where PyTorch checks the same.
+/// [`Error::Shape`] when a shape does not fit, [`Error::Option`] when the state lacks `c` or has one
+/// too many, in PyTorch's words where PyTorch has the check.
 pub fn cell(
     config: &Config,
     input: &[usize],
     state: Option<(&[usize], Option<&[usize]>)>,
 ) -> Result<Checked> {
     let cell = config.kind.cell();
-    let refuse = |message: String| Err(Error::Argument(message));
+    let refuse = |message: String| Err(Error::Shape(message));
     let lstm = config.kind == Kind::Lstm;
     if input.len() != 1 && input.len() != 2 {
         return refuse(format!(
@@ -135,12 +137,15 @@ pub fn cell(
     let states: Vec<&[usize]> = match state {
         None => Vec::new(),
         Some((_, None)) if lstm => {
-            return refuse(format!("{cell}: expected the initial state (h_0, c_0), got h_0 only"));
+            return Err(Error::Option(format!(
+                "{cell}: expected the initial state (h_0, c_0), got h_0 only"
+            )));
         }
         Some((_, Some(_))) if !lstm => {
-            return refuse(format!(
-                "{cell}: expected the initial state h_0 only, got (h_0, c_0); only LSTMCell has a cell state"
-            ));
+            return Err(Error::Option(format!(
+                "{cell}: expected the initial state h_0 only, got (h_0, c_0); \
+                 only LSTMCell has a cell state"
+            )));
         }
         Some((h_0, c_0)) => std::iter::once(h_0).chain(c_0).collect(),
     };
@@ -201,11 +206,16 @@ fn check_state_ranks(
     let lstm = config.kind == Kind::Lstm;
     let (input, rank) = if unbatched { ("unbatched 2-D", 2) } else { ("batched 3-D", 3) };
     let message = match (lstm, c_0) {
-        (true, None) => format!("{module}: expected the initial state (h_0, c_0), got h_0 only"),
+        (true, None) => {
+            return Err(Error::Option(format!(
+                "{module}: expected the initial state (h_0, c_0), got h_0 only"
+            )));
+        }
         (false, Some(_)) => {
-            format!(
-                "{module}: expected the initial state h_0 only, got (h_0, c_0); only LSTM has a cell state"
-            )
+            return Err(Error::Option(format!(
+                "{module}: expected the initial state h_0 only, got (h_0, c_0); \
+                 only LSTM has a cell state"
+            )));
         }
         (true, Some(c_0)) if h_0.len() != rank || c_0.len() != rank => format!(
             "For {input} input, hx and cx should also be {rank}-D but got ({}-D, {}-D) tensors",
@@ -217,5 +227,5 @@ fn check_state_ranks(
         }
         _ => return Ok(()),
     };
-    Err(Error::Argument(message))
+    Err(Error::Shape(message))
 }

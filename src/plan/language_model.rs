@@ -75,7 +75,7 @@ pub struct GenerationPlan {
 ///
 /// # Errors
 /// [`Error::Limit`] naming what would be exceeded, but for the memory budget, which is [`steps_per_pass`]'s;
-/// [`Error::Argument`] when there is no row, no step or more than [`MAX_SEGMENT_STEPS`].
+/// [`Error::Shape`] when there is no row, no step or more than [`MAX_SEGMENT_STEPS`].
 pub fn plan_pass(
     layout: &LanguageModelLayout,
     sizes: Sizes,
@@ -228,7 +228,8 @@ pub fn plan_generation(
 /// The most steps of one pass that the limits allow, at least 1.
 ///
 /// # Errors
-/// [`Error::Limit`] naming what one step of the whole batch would exceed; [`Error::Argument`] when there is no row.
+/// [`Error::Limit`] naming what one step of the whole batch would exceed; [`Error::Shape`] when there
+/// is no row.
 pub fn steps_per_pass(
     layout: &LanguageModelLayout,
     sizes: Sizes,
@@ -283,7 +284,7 @@ fn bytes(Sizes { seq_len, batch }: Sizes, values: usize) -> u64 {
 fn check_sizes(sizes: Sizes, widths: &[(&str, usize)], limits: &Limits) -> Result<()> {
     let Sizes { seq_len, batch } = sizes;
     if batch == 0 || !(1..=MAX_SEGMENT_STEPS).contains(&seq_len) {
-        return Err(Error::Argument(format!(
+        return Err(Error::Shape(format!(
             "a plan is made for at least one row and for 1 to {MAX_SEGMENT_STEPS} steps, but got {batch} rows and \
              {seq_len} steps"
         )));

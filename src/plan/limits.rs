@@ -99,9 +99,9 @@ impl Limits {
     /// Lowers one limit by name.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an unknown name, for zero, or for a value above what the device allows.
+    /// [`Error::UnknownName`] for an unknown name; [`Error::Option`] for zero and for a value above the
+    /// device's.
     pub fn set(&mut self, name: &str, value: u64) -> Result<()> {
-        let refuse = |message: String| Err(Error::Argument(message));
         let mut small = 0_u32;
         let mut large = 0_u64;
         let (wide, narrow) = match name {
@@ -127,16 +127,18 @@ impl Limits {
             "max_work_per_submission" => (Some(&mut self.max_work_per_submission), None),
             "max_steps_per_dispatch" => (None, Some(&mut self.max_steps_per_dispatch)),
             _ => {
-                return refuse(format!(
+                return Err(Error::UnknownName(format!(
                     "unknown limit '{name}': expected one of {}",
                     Self::NAMES.join(", ")
-                ));
+                )));
             }
         };
         let current =
             wide.as_ref().map_or_else(|| narrow.as_ref().map_or(0, |n| u64::from(**n)), |w| **w);
         if value == 0 || value > current {
-            return refuse(format!("{name} can be lowered to 1..={current}, got {value}"));
+            return Err(Error::Option(format!(
+                "{name} can be lowered to 1..={current}, got {value}"
+            )));
         }
         *wide.unwrap_or(&mut large) = value;
         // The value is below a u32 here whenever `narrow` is the target.

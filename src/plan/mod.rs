@@ -178,7 +178,7 @@ fn run_size(recording: &Recording, states: &[LayerState]) -> u64 {
 ///
 /// # Errors
 /// [`Error::Limit`] naming the limit that one time step of the whole batch would exceed;
-/// [`Error::Argument`] when there is no step or no row; [`Error::Unsupported`] for more than
+/// [`Error::Shape`] when there is no step or no row; [`Error::Unsupported`] for more than
 /// [`MAX_SEQ_LEN`] steps and for a schedule that cannot run this module on this device.
 pub fn plan(request: &Request<'_>, profile: &Profile<'_>, asked: Schedule) -> Result<Plan> {
     segments::check_sizes(request.sizes)?;

@@ -84,12 +84,12 @@ pub(super) fn max_steps(request: &Request<'_>, limits: &Limits) -> Result<usize>
 /// Refuses what has no steps to plan, and more steps than kernels count.
 pub(super) fn check_sizes(sizes: Sizes) -> Result<()> {
     if sizes.seq_len == 0 {
-        return Err(Error::Argument(
+        return Err(Error::Shape(
             "Expected sequence length to be larger than 0 in RNN".to_owned(),
         ));
     }
     if sizes.batch == 0 {
-        return Err(Error::Argument(
+        return Err(Error::Shape(
             "a batch of 0 rows has nothing to plan: its results are empty".to_owned(),
         ));
     }

@@ -59,8 +59,9 @@ impl PoolPlan {
 /// rows where more do not fit.
 ///
 /// # Errors
-/// [`Error::Limit`] naming the limit that the slots, or one row, would exceed; [`Error::Argument`] where there is no slot, no
-/// row or no step; [`Error::Unsupported`] as [`plan()`].
+/// [`Error::Limit`] naming the limit that the slots, or one row, would exceed; [`Error::Option`] when
+/// there is no slot or a tick has too many steps, [`Error::Shape`] when there is no row or no step;
+/// [`Error::Unsupported`] as [`plan()`].
 pub fn plan_pool(
     request: &Request<'_>,
     slots: usize,
@@ -69,7 +70,7 @@ pub fn plan_pool(
 ) -> Result<PoolPlan> {
     let limits = profile.limits;
     if slots == 0 {
-        return Err(Error::Argument("a pool needs at least one slot".to_owned()));
+        return Err(Error::Option("a pool needs at least one slot".to_owned()));
     }
     let most = request.sizes.batch.min(slots);
     // One decision for ticks of all sizes, so that a row's bits do not depend on its tick.
@@ -179,7 +180,7 @@ fn sizes_of_classes(rows: usize) -> impl Iterator<Item = usize> {
 }
 
 fn too_long(steps: usize, limits: &Limits) -> Error {
-    Error::Argument(format!(
+    Error::Option(format!(
         "a tick of {steps} steps does not fit into {} of {} bytes; use fewer steps",
         limits.max_binding_name(),
         limits.max_binding()

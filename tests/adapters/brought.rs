@@ -58,7 +58,7 @@ pub fn same_numbers(target: &Target) -> Result<(), Failed> {
         queue,
         &OpenOptions::default().limit("max_buffer_size", u64::MAX),
     );
-    ensure(matches!(wrong, Err(Error::Argument(_))), format!("{wrong:?}"))?;
+    ensure(matches!(wrong, Err(Error::Option(_))), format!("{wrong:?}"))?;
     ensure(Device::cpu().wgpu().is_none(), "the CPU has no device of wgpu")
 }
 

@@ -75,7 +75,7 @@ pub fn values_beyond(target: &Target) -> Result<(), Failed> {
     let names = |message: &str| {
         message.contains("65504") && message.contains("weight_hh_l0") && !message.contains("bias")
     };
-    let named = matches!(&refused, Err(Error::Argument(message)) if names(message));
+    let named = matches!(&refused, Err(Error::Option(message)) if names(message));
     ensure(named, format!("{refused:?}"))?;
     for value in [65_504.0, f32::INFINITY, f32::NAN] {
         Rnn::with_options(&device, &params(value)?, &f16)?;

@@ -204,8 +204,17 @@ pub fn snapshots(target: &Target) -> Result<(), Failed> {
         let foreign = Rnn::new(&wgpu_rnn::Device::cpu(), &Params::init(&Config::lstm(3, 7), 0)?)?;
         let foreign = foreign.pool(&PoolOptions::new(1))?;
         let foreign = foreign.snapshot(foreign.open()?)?;
-        for bytes in [&[][..], b"not safetensors", &snapshot[..snapshot.len() - 1], &foreign] {
-            let refused = matches!(pool.restore(one, bytes), Err(Error::Argument(_)));
+        let shape = |error: &Error| matches!(error, Error::Shape(_));
+        let option = |error: &Error| matches!(error, Error::Option(_));
+        let is_lstm = config.kind == Kind::Lstm;
+        for (bytes, variant) in [
+            (&[][..], &option as &dyn Fn(&Error) -> bool),
+            (b"not safetensors", &option),
+            (&snapshot[..snapshot.len() - 1], &option),
+            // Of an LSTM the sizes are others, of a GRU the kind.
+            (&foreign, if is_lstm { &shape } else { &option }),
+        ] {
+            let refused = pool.restore(one, bytes).is_err_and(|error| variant(&error));
             ensure(refused, format!("{config:?}: {} bytes are restored", bytes.len()))?;
         }
         ensure(

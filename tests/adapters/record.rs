@@ -374,13 +374,13 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     refused("the CPU", cpu.recorder(5, 2), want)?;
     let other = Program::open(target, &OpenOptions::default())?;
     let foreign = bind(PassBindings::new(&other.untouched([5, 2, 3])).output(&output)).map(drop);
-    let named = matches!(&foreign, Err(Error::Argument(message))
+    let named = matches!(&foreign, Err(Error::Option(message))
         if message.starts_with("input: expected a buffer of the module's device"));
     ensure(named, format!("another device: {foreign:?}"))?;
     let dead = program.untouched([5, 2, 4]);
     dead.destroy();
     let dead = bind(PassBindings::new(&input).output(&dead)).map(drop);
-    let named = matches!(&dead, Err(Error::Argument(message))
+    let named = matches!(&dead, Err(Error::Option(message))
         if message.starts_with("output: expected a buffer of the module's device"));
     ensure(named, format!("destroyed: {dead:?}"))?;
     bind(whole)?.record(&mut program.encoder())?;

@@ -66,7 +66,7 @@ pub fn an_index_out_of_range_is_named_by_its_place() {
         (vec![0, 9, 8], vec![3], "indices[1] is 9, expected 0 to 4"),
     ] {
         let error = embedding.forward(&indices, &shape).expect_err("an index is out of range");
-        assert!(matches!(error, Error::Argument(_)), "{indices:?}: {error:?}");
+        assert!(matches!(error, Error::Option(_)), "{indices:?}: {error:?}");
         assert_eq!(
             error.to_string(),
             format!("index out of range in self: {want}"),

@@ -100,7 +100,7 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
             let shape = [shape[0], shape[1], config.input_size];
             let count = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
             let count = count.filter(|&count| count <= 1 << 31).ok_or_else(|| {
-                Error::Argument(format!(
+                Error::Shape(format!(
                     "an input of shape {shape:?} is over {} values",
                     1_u64 << 31
                 ))

@@ -42,7 +42,7 @@ pub fn generate(args: &GenerateArgs) -> Result<Outcome, Error> {
     let TextModel { params, vocabulary } = TextModel::load(&args.model)?;
     let prompt = vocabulary.encode(&args.prompt)?;
     if prompt.is_empty() {
-        return Err(Error::Argument(
+        return Err(Error::Option(
             "--prompt is empty: give at least one character or word".to_owned(),
         ));
     }

@@ -47,7 +47,7 @@ pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
         None => params.config().kind,
         Some(nonlinearity) if rnn => Kind::rnn_with(nonlinearity)?,
         Some(_) => {
-            return Err(Error::Argument(format!(
+            return Err(Error::Option(format!(
                 "--nonlinearity is for an RNN; {} holds the weights of {}",
                 args.weights.display(),
                 params.config().kind.module()

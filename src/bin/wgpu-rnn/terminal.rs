@@ -54,8 +54,9 @@ pub fn progress(length: usize, what: &str) -> ProgressBar {
 
 /// Prints a value as indented JSON on stdout.
 pub fn print_json(value: &impl Serialize) -> Result<(), wgpu_rnn::Error> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| {
-        wgpu_rnn::Error::Argument(format!("the report cannot be written as JSON: {error}"))
+    let text = serde_json::to_string_pretty(value).map_err(|error| wgpu_rnn::Error::Io {
+        path: "the report as JSON".into(),
+        source: error.into(),
     })?;
     line!("{text}");
     Ok(())

@@ -80,15 +80,15 @@ impl Workload {
     /// as many steps as take about a second.
     ///
     /// # Errors
-    /// [`Error::Config`] for an invalid network; [`Error::Argument`] for an input without values
-    /// or with too many.
+    /// [`Error::Config`] for an invalid network; [`Error::Shape`] for an input without values or
+    /// with too many.
     pub fn new(shape: &Shape, stored: WeightType) -> Result<Self> {
         let Shape { config, sizes, .. } = shape;
         let params = params(config, stored)?;
         let (t, b, features) = (sizes.seq_len, sizes.batch, config.input_size);
         let values = [b, features].iter().try_fold(t, |product, &size| product.checked_mul(size));
         if values.is_none_or(|values| values == 0 || values > MAX_VALUES) {
-            return Err(Error::Argument(format!(
+            return Err(Error::Shape(format!(
                 "an input of shape {:?} cannot be measured: it has to have 1 to {MAX_VALUES} values",
                 [t, b, features]
             )));

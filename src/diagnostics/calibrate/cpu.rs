@@ -52,7 +52,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
     let gflops = (2 * rows * columns * FEATURES) as f64 / once / 1e3;
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let one_thread = one_thread
-        .map_err(|error| Error::Argument(format!("no thread to measure with: {error}")))?;
+        .map_err(|error| Error::Unsupported(format!("no thread to measure with: {error}")))?;
     let mut bandwidth = Vec::with_capacity(sizes.len());
     for (at, &bytes) in sizes.iter().enumerate() {
         progress(share(at + 2), &format!("reading {} KiB", bytes >> 10));

@@ -193,7 +193,7 @@ fn compare(
             Quantity::OutputLast => step(&output, output.shape()[0] - 1)?,
             Quantity::Hn => state.h.clone(),
             Quantity::Cn => state.c.clone().ok_or_else(|| {
-                Error::Argument(format!(
+                Error::Option(format!(
                     "the case expects cn, which {} does not have",
                     case.params.config().kind
                 ))
@@ -224,7 +224,7 @@ fn compare(
         );
     }
     if comparison.count == 0 && comparison.structural.is_none() && case.expected.is_empty() {
-        return Err(Error::Argument("the case expects nothing, so that it cannot fail".to_owned()));
+        return Err(Error::Option("the case expects nothing, so that it cannot fail".to_owned()));
     }
     Ok((comparison, moved))
 }

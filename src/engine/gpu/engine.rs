@@ -306,7 +306,7 @@ impl Engine {
             let bound =
                 Bound::new(&self.gpu, dispatch, resource, (&uniform, uniforms.add(dispatch)));
             bound.map_err(|error| match error {
-                Error::Gpu { adapter, message } => Error::Argument(format!(
+                Error::Gpu { adapter, message } => Error::Option(format!(
                     "{tensor}: expected a buffer of the module's device, {adapter}: {message}"
                 )),
                 error => error,

@@ -118,8 +118,9 @@ impl LanguageModel {
     /// The prompts run in one forward pass; nothing is generated before the first token is asked for.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is no prompt, one is empty or has a token that is none of the model's, or an
-    /// option is out of range; [`Error::Limit`] when one step exceeds what the device allows; the errors of the device.
+    /// [`Error::Shape`] when there is no prompt or one is empty; [`Error::Option`] when a token is not
+    /// one of the model's or an option is out of range; [`Error::Limit`] when one step exceeds what the
+    /// device allows; the errors of the device.
     pub fn generate(&self, prompts: &[&[u32]], options: &GenerateOptions) -> Result<Generator<'_>> {
         pollster::block_on(self.begin(prompts, options, Waiting::Block))
     }
@@ -145,18 +146,18 @@ impl LanguageModel {
     ) -> Result<Generator<'_>> {
         let batch = prompts.len();
         if batch == 0 {
-            return Err(Error::Argument(
+            return Err(Error::Shape(
                 "there is nothing to generate: no prompt was given".to_owned(),
             ));
         }
         if let Some(row) = prompts.iter().position(|prompt| prompt.is_empty()) {
-            return Err(Error::Argument(format!("prompt {row} is empty: give at least one token")));
+            return Err(Error::Shape(format!("prompt {row} is empty: give at least one token")));
         }
         for (row, prompt) in prompts.iter().enumerate() {
             check_tokens(prompt, self.config().ntoken, |at| format!("prompts[{row}][{at}]"))?;
         }
         if !(options.temperature >= 0.0 && options.temperature.is_finite()) {
-            return Err(Error::Argument(format!(
+            return Err(Error::Option(format!(
                 "temperature should be a finite number of at least 0, got {}",
                 options.temperature
             )));
@@ -193,11 +194,11 @@ impl LanguageModel {
     /// The plan of a chunk of so many steps for `batch` prompts: what it runs and how much memory it takes, before it runs.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is no prompt or the chunk is out of range; [`Error::Limit`] as
-    /// [`generate`](Self::generate).
+    /// [`Error::Shape`] when there is no prompt, [`Error::Option`] when the chunk is out of range;
+    /// [`Error::Limit`] as [`generate`](Self::generate).
     pub fn plan_generation(&self, batch: usize, chunk: usize) -> Result<GenerationPlan> {
         if !(1..=MAX_SEGMENT_STEPS).contains(&chunk) {
-            return Err(Error::Argument(format!(
+            return Err(Error::Option(format!(
                 "chunk should be 1 to {MAX_SEGMENT_STEPS}, got {chunk}"
             )));
         }
@@ -264,7 +265,7 @@ impl Generator<'_> {
         }
         let tokens = self.ready.pop_front().unwrap_or_default();
         if let Some(row) = tokens.iter().position(|&token| token == NO_TOKEN) {
-            return Err(Error::Argument(format!(
+            return Err(Error::Option(format!(
                 "nothing can be drawn for row {row} at position {}: its logits have NaN, or the largest is infinite",
                 self.position - self.ready.len() - 1
             )));

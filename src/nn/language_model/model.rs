@@ -77,7 +77,7 @@ impl LanguageModel {
     /// Puts `params` on `device`, all weights but biases stored in this type.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and [`Error::Argument`] naming the tensors with values that f16 does not hold.
+    /// As [`new`](Self::new), and [`Error::Option`] naming the tensors with values that f16 does not hold.
     pub fn stored_as(
         device: &Device,
         params: &LanguageModelParams,
@@ -134,9 +134,9 @@ impl LanguageModel {
     /// `log_softmax`.
     ///
     /// # Errors
-    /// [`Error::Argument`], in PyTorch's words where it has them, when a token is none of the model's, the tokens do not
-    /// fill whole steps or the state does not fit; [`Error::Limit`] when one step exceeds what the device allows; and the
-    /// errors of the device.
+    /// [`Error::Option`] in PyTorch's words when a token is not one of the model's; [`Error::Shape`]
+    /// when the tokens do not fill whole steps or the state does not fit; [`Error::Limit`] when one
+    /// step exceeds what the device allows; and the errors of the device.
     pub fn forward(
         &self,
         tokens: &[u32],
@@ -150,7 +150,8 @@ impl LanguageModel {
     /// and to what the decoder reads. Behind a row's length, the logits are those of an output of 0.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`Error::Argument`] when there are not as many lengths as rows or one exceeds T.
+    /// As [`forward`](Self::forward); [`Error::Shape`] when the number of lengths is not that of the
+    /// rows, or a length exceeds T.
     pub fn forward_with(
         &self,
         tokens: &[u32],
@@ -202,7 +203,8 @@ impl LanguageModel {
     /// it in one: what it runs and how much memory it takes, before it runs.
     ///
     /// # Errors
-    /// [`Error::Limit`] as [`forward`](Self::forward); [`Error::Argument`] when there is no step or no row.
+    /// [`Error::Limit`] as [`forward`](Self::forward); [`Error::Shape`] when there is no step or no
+    /// row.
     pub fn plan(&self, seq_len: usize, batch: usize) -> Result<LanguageModelPlan> {
         let (layout, profile, wanted) = (&self.layout, &self.device.profile(), Wanted::Logits);
         let sizes = Sizes { seq_len, batch };
@@ -218,8 +220,8 @@ impl LanguageModel {
     /// a GPU busy. The model reads only losses back.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there are fewer than two tokens or no stream, or a token is none of the model's; as
-    /// [`forward`](Self::forward).
+    /// [`Error::Shape`] when there are fewer than two tokens, [`Error::Option`] when there is no stream
+    /// or a token is not one of the model's; otherwise as [`forward`](Self::forward).
     pub fn score(&self, text: &[u32], streams: usize) -> Result<Score> {
         pollster::block_on(self.evaluate(text, streams, Waiting::Block))
     }
@@ -235,13 +237,13 @@ impl LanguageModel {
     /// The core of [`score`](Self::score).
     async fn evaluate(&self, text: &[u32], streams: usize, waiting: Waiting) -> Result<Score> {
         if streams == 0 {
-            return Err(Error::Argument(
+            return Err(Error::Option(
                 "a text is read in at least one stream, but got 0".to_owned(),
             ));
         }
         let count = text.len().saturating_sub(1);
         if count == 0 {
-            return Err(Error::Argument(format!(
+            return Err(Error::Shape(format!(
                 "a text to predict has at least two tokens, but got {}",
                 text.len()
             )));
@@ -274,7 +276,7 @@ impl LanguageModel {
     /// Checks a call before any work.
     fn check(&self, tokens: &[u32], batch: usize, options: &ForwardOptions<'_>) -> Result<Sizes> {
         if batch == 0 || tokens.is_empty() || !tokens.len().is_multiple_of(batch) {
-            return Err(Error::Argument(format!(
+            return Err(Error::Shape(format!(
                 "tokens are [T, B] with at least one step and one row, but got {} tokens for a batch of {batch}",
                 tokens.len()
             )));
@@ -301,7 +303,7 @@ pub(super) fn check_tokens(
 ) -> Result<()> {
     match tokens.iter().position(|&token| token as usize >= ntoken) {
         None => Ok(()),
-        Some(at) => Err(Error::Argument(format!(
+        Some(at) => Err(Error::Option(format!(
             "index out of range in self: {} is {}, expected 0 to {}",
             name(at),
             tokens[at],

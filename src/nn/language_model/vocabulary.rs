@@ -38,18 +38,18 @@ impl Vocabulary {
     /// A vocabulary of these tokens.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there are none, one is empty or one occurs twice.
+    /// [`Error::Option`] when there are no tokens, one is empty or one occurs twice.
     pub fn new(tokens: Vec<String>) -> Result<Self> {
         if tokens.is_empty() {
-            return Err(Error::Argument("a vocabulary needs at least one token".to_owned()));
+            return Err(Error::Option("a vocabulary needs at least one token".to_owned()));
         }
         let mut ids = HashMap::with_capacity(tokens.len());
         for (id, token) in (0_u32..).zip(&tokens) {
             if token.is_empty() {
-                return Err(Error::Argument(format!("token {id} of the vocabulary is empty")));
+                return Err(Error::Option(format!("token {id} of the vocabulary is empty")));
             }
             if let Some(first) = ids.insert(token.clone(), id) {
-                return Err(Error::Argument(format!(
+                return Err(Error::Option(format!(
                     "the vocabulary has {token:?} twice, as tokens {first} and {id}"
                 )));
             }
@@ -96,8 +96,8 @@ impl Vocabulary {
     /// The ids of a text's characters or words.
     ///
     /// # Errors
-    /// [`Error::Argument`] naming the first character or word that the vocabulary lacks, where no `<unk>` stands for it,
-    /// with its line and column, counted in characters from 1.
+    /// [`Error::UnknownName`] naming the first character or word that the vocabulary lacks, with its
+    /// line and column, counted in characters from 1. A vocabulary of words with `<unk>` lacks none.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
         let end_of_line = self.ids.get(END_OF_LINE);
@@ -120,13 +120,13 @@ impl Vocabulary {
     /// in parts can be put together.
     ///
     /// # Errors
-    /// [`Error::Argument`] in PyTorch's words for an id that is past the end.
+    /// [`Error::Option`] in PyTorch's words for an id that is past the end.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         let mut text = String::new();
         for &id in ids {
             let token = self.token(id).ok_or_else(|| {
                 let tokens = self.len();
-                Error::Argument(format!(
+                Error::Option(format!(
                     "index out of range in self: token {id} of a vocabulary of {tokens} tokens"
                 ))
             })?;
@@ -179,7 +179,7 @@ impl Vocabulary {
         } else {
             ("word", ", and no <unk> to stand for it")
         };
-        Error::Argument(format!(
+        Error::UnknownName(format!(
             "line {line}, column {column}: the vocabulary has no {what} {token:?}{advice}"
         ))
     }

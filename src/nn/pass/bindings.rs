@@ -81,7 +81,7 @@ impl<'a> Bindings<'a> {
     /// Checks everything that `recorder` is to read and write.
     ///
     /// # Errors
-    /// [`Error::Argument`] and [`Error::Limit`], as [`Recorder::bind`].
+    /// [`Error::Shape`], [`Error::Option`] and [`Error::Limit`], as [`Recorder::bind`].
     pub fn check(recorder: &'a Recorder, given: &PassBindings<'a>) -> Result<Self> {
         let Recorder { config, plan, gpu, .. } = recorder;
         let h = recorder.h_shape();
@@ -89,7 +89,7 @@ impl<'a> Bindings<'a> {
         // As PyTorch does: both or none for an LSTM, and nobody else has a cell state.
         match (given.h_0, given.c_0) {
             (None, None) => {}
-            (None, Some(_)) => return Err(Error::Argument("c_0 is given without h_0".to_owned())),
+            (None, Some(_)) => return Err(Error::Option("c_0 is given without h_0".to_owned())),
             (Some(_), c_0) => {
                 let state = (h.as_slice(), c_0.map(|_| c.as_slice()));
                 validate::forward(config, &recorder.input_shape(), Some(state))?;
@@ -97,12 +97,12 @@ impl<'a> Bindings<'a> {
         }
         if given.c_n.is_some() && recorder.c_shape().is_none() {
             let module = config.kind.module();
-            return Err(Error::Argument(format!(
+            return Err(Error::Option(format!(
                 "c_n: a {module} has no cell state; only LSTM has"
             )));
         }
         if given.output.or(given.h_n).or(given.c_n).is_none() {
-            return Err(Error::Argument("nothing is written: give output, h_n or c_n".to_owned()));
+            return Err(Error::Option("nothing is written: give output, h_n or c_n".to_owned()));
         }
         let Sizes { batch, .. } = plan.sizes;
         let mut checker = Checker {
@@ -167,7 +167,7 @@ impl<'a> Checker<'a> {
     ) -> Result<Strided> {
         let placed = place(tensor, Expected { name, shape, written: true }, self.allowed)?;
         if let Some(other) = self.written.iter().find(|other| other.overlaps(&placed)) {
-            return Err(Error::Argument(format!(
+            return Err(Error::Option(format!(
                 "{name}: expected bytes that nothing else is written to, but {:?} overlap {:?} of {}",
                 placed.bytes, other.bytes, other.name
             )));

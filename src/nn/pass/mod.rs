@@ -66,7 +66,7 @@ impl Rnn {
     ///
     /// # Errors
     /// [`Error::Unsupported`] on the CPU; [`Error::Limit`] when the rows do not run all at once (a [`Rnn::forward`] would
-    /// take several passes), [`Error::Argument`] when there is nothing to run; the errors of the device.
+    /// take several passes), [`Error::Shape`] when there is nothing to run; the errors of the device.
     pub fn recorder(&self, seq_len: usize, batch: usize) -> Result<Recorder> {
         let Weights::Gpu(gpu, weights) = self.runner().weights() else {
             return Err(Error::Unsupported(
@@ -135,9 +135,11 @@ impl Recorder {
     /// them when the encoder is finished or submitted.
     ///
     /// # Errors
-    /// [`Error::Argument`] naming the tensor, what was expected and what was found, for a buffer without the usage
-    /// `STORAGE`, too small, or of another device, for offsets and strides that cannot be, tensors that overlap where they
-    /// are written, and a state that is not the module's; [`Error::Limit`] for a tensor that the device cannot bind; the
+    /// Each names the tensor, the expected and the found value. [`Error::Shape`] for a buffer that is
+    /// too small, for strides that do not fit and for a state that is not the module's.
+    /// [`Error::Option`] for a buffer of another device or without the usage `STORAGE`, for an offset
+    /// that is not a multiple of 4, and for written tensors that overlap.
+    /// [`Error::Limit`] for a tensor that the device cannot bind; the
     /// errors of the device.
     pub fn bind(&self, bindings: &PassBindings<'_>) -> Result<Pass> {
         self.gpu.ask()?;
@@ -183,11 +185,11 @@ impl Pass {
     /// them.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is no such part.
+    /// [`Error::Option`] when there is no such part.
     pub fn record_part(&self, encoder: &mut wgpu::CommandEncoder, part: usize) -> Result<()> {
         let parts = self.parts();
         if part >= parts {
-            return Err(Error::Argument(format!(
+            return Err(Error::Option(format!(
                 "there is no part {part}: the pass has {parts}, counted from 0"
             )));
         }

@@ -98,23 +98,26 @@ impl Placed<'_> {
 /// Checks a tensor against what is expected of it and what the device allows.
 ///
 /// # Errors
-/// [`Error::Argument`] naming the tensor, what was expected and what was found; [`Error::Limit`].
+/// Each names the tensor, the expected and the found value: [`Error::Shape`] for sizes and strides,
+/// [`Error::Option`] for a usage or an offset, [`Error::Limit`] for what the device cannot bind.
 pub(super) fn place<'a>(
     tensor: TensorBinding<'a>,
     expected: Expected,
     allowed: Allowed,
 ) -> Result<Placed<'a>> {
     let Expected { name, shape, written } = expected;
-    let refuse = |message: String| Err(Error::Argument(format!("{name}: {message}")));
+    let refuse = |message: String| Err(Error::Shape(format!("{name}: {message}")));
     let usage = tensor.buffer.usage();
     if !usage.contains(wgpu::BufferUsages::STORAGE) {
-        return refuse(format!("expected a buffer with the usage STORAGE, got {usage:?}"));
+        return Err(Error::Option(format!(
+            "{name}: expected a buffer with the usage STORAGE, got {usage:?}"
+        )));
     }
     if !tensor.offset.is_multiple_of(VALUE) {
-        return refuse(format!(
-            "expected an offset of a multiple of {VALUE} bytes, got {}",
+        return Err(Error::Option(format!(
+            "{name}: expected an offset of a multiple of {VALUE} bytes, got {}",
             tensor.offset
-        ));
+        )));
     }
     let [_, inner, features] = shape;
     let strides = tensor.strides.unwrap_or([inner.saturating_mul(features), features, 1]);

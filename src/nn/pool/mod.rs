@@ -94,8 +94,9 @@ impl Rnn {
     /// A pool of slots, all closed, for sequences that this module runs. It keeps the module's weights alive.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a bidirectional module, whose reverse direction begins with the last step, and for a pool of
-    /// no slots, rows or steps; [`Error::Limit`] naming the limit that the pool would exceed; the errors of the device.
+    /// [`Error::Option`] for a bidirectional module, whose reverse direction begins with the last
+    /// step, and for a pool without slots; [`Error::Shape`] for one without rows or steps;
+    /// [`Error::Limit`] naming the limit that the pool would exceed; the errors of the device.
     pub fn pool(&self, options: &PoolOptions) -> Result<Pool> {
         let plan = self.plan_pool(options)?;
         let session =
@@ -112,7 +113,7 @@ impl Rnn {
     pub fn plan_pool(&self, options: &PoolOptions) -> Result<PoolPlan> {
         let config = self.config();
         if config.bidirectional {
-            return Err(Error::Argument(format!(
+            return Err(Error::Option(format!(
                 "a bidirectional {} has no pool: its reverse direction begins with the last step of the sequence; use \
                  forward() on whole sequences",
                 config.kind.module()
@@ -153,7 +154,7 @@ impl Pool {
     /// Opens a slot, with a state of zeros.
     ///
     /// # Errors
-    /// [`Error::Argument`] when all slots are open; the errors of the device.
+    /// [`Error::Option`] when all slots are open; the errors of the device.
     pub fn open(&self) -> Result<Slot> {
         let inner = &mut *lock(&self.inner);
         let slot = inner.slots.open()?;
@@ -164,7 +165,7 @@ impl Pool {
     /// Begins anew, with a state of zeros.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the slot is not open; the errors of the device.
+    /// [`Error::SlotClosed`] when the slot is not open; the errors of the device.
     pub fn reset(&self, slot: Slot) -> Result<()> {
         let inner = &mut *lock(&self.inner);
         inner.slots.set_lost(slot, false)?;
@@ -174,7 +175,7 @@ impl Pool {
     /// Closes a slot, which can then be opened for another sequence.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the slot is not open.
+    /// [`Error::SlotClosed`] when the slot is not open.
     pub fn close(&self, slot: Slot) -> Result<()> {
         lock(&self.inner).slots.close(slot)
     }
@@ -183,8 +184,10 @@ impl Pool {
     /// necessarily as many as the others. Returns the output of each, `[T, R]`, in the same order.
     ///
     /// # Errors
-    /// [`Error::Argument`] when a slot is not open or there twice, or an input does not fit: then nothing was run. After an
-    /// error of the device the states of the tick's slots are lost, which every call says until they are reset or restored.
+    /// [`Error::SlotClosed`] when a slot is not open, [`Error::StateLost`] when its state is lost,
+    /// [`Error::Option`] when it occurs twice, [`Error::Shape`] when an input does not fit; nothing
+    /// ran then. An error of the device loses the states of the tick's slots: calls return
+    /// [`Error::StateLost`] until the slots are reset or restored.
     pub fn tick(&self, inputs: &[(Slot, &[f32])]) -> Result<Vec<Vec<f32>>> {
         pollster::block_on(self.run_tick(inputs, Waiting::Block))
     }
@@ -242,13 +245,13 @@ impl Pool {
             self.check_slot(inner, slot)?;
             let index = slot.index;
             if std::mem::replace(&mut seen[index as usize], true) {
-                return Err(Error::Argument(format!(
+                return Err(Error::Option(format!(
                     "slot {index} is twice in a tick; a tick runs each slot once"
                 )));
             }
             let count = input.len();
             if count % features != 0 || count / features > most {
-                return Err(Error::Argument(format!(
+                return Err(Error::Shape(format!(
                     "Pool: Expected for slot {index} at most {most} steps of {features} values, got {count} values"
                 )));
             }
@@ -301,7 +304,8 @@ impl Pool {
     /// The state of a slot: `[num_layers, R]` and, of an LSTM, `[num_layers, H]`.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the slot is not open or its state is lost; the errors of the device.
+    /// [`Error::SlotClosed`] when the slot is not open, [`Error::StateLost`] when its state is lost;
+    /// the errors of the device.
     pub fn state(&self, slot: Slot) -> Result<State> {
         pollster::block_on(self.fetch_state(slot, Waiting::Block))
     }
@@ -345,8 +349,8 @@ impl Pool {
     /// Replaces the state of a slot.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the slot is not open, or in PyTorch's words when the shapes are not those of
-    /// [`state`](Self::state); the errors of the device.
+    /// [`Error::SlotClosed`] when the slot is not open; [`Error::Shape`] in PyTorch's words when the
+    /// shapes are not those of [`state`](Self::state); the errors of the device.
     pub fn set_state(&self, slot: Slot, state: &State) -> Result<()> {
         let step = [1, self.config.input_size];
         crate::params::validate::forward(

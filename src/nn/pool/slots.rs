@@ -39,7 +39,7 @@ impl Slots {
     pub fn open(&mut self) -> Result<Slot> {
         let Some(index) = self.free.pop() else {
             let count = self.entries.len();
-            return Err(Error::Argument(format!(
+            return Err(Error::Option(format!(
                 "all {count} slots of the pool are open; close one, or make a larger pool"
             )));
         };
@@ -58,7 +58,7 @@ impl Slots {
     /// The slot is open and its state is known.
     pub fn check(&mut self, slot: Slot) -> Result<()> {
         if self.entry(slot)?.lost {
-            return Err(Error::Argument(format!(
+            return Err(Error::StateLost(format!(
                 "the state of slot {} was lost in a tick that failed; reset or restore it",
                 slot.index
             )));
@@ -75,7 +75,7 @@ impl Slots {
     fn entry(&mut self, slot: Slot) -> Result<&mut Entry> {
         let entry = self.entries.get_mut(slot.index as usize);
         entry.filter(|entry| entry.open && entry.generation == slot.generation).ok_or_else(|| {
-            Error::Argument(format!(
+            Error::SlotClosed(format!(
                 "slot {} of the pool is not open, or it was closed and opened anew",
                 slot.index
             ))

@@ -39,7 +39,7 @@ impl Pool {
             tensor.map(|tensor| (name, tensor.shape().to_vec(), bytes(tensor)))
         });
         let malformed = |error: safetensors::SafeTensorError| {
-            Error::Argument(format!("a state cannot be stored: {error}"))
+            Error::Shape(format!("a state cannot be stored: {error}"))
         };
         let mut views = Vec::new();
         for (name, shape, bytes) in tensors.iter().flatten() {
@@ -56,11 +56,12 @@ impl Pool {
     /// Gives a slot the state of a [`snapshot`](Self::snapshot), bit for bit.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the slot is not open, or when the bytes are not a state of such a module: then the slot's
-    /// state is as it was; the errors of the device.
+    /// [`Error::SlotClosed`] when the slot is not open. [`Error::Option`] when the bytes are not a
+    /// snapshot of such a module, [`Error::Shape`] when its sizes are others; the slot then keeps its
+    /// state. Otherwise the errors of the device.
     pub fn restore(&self, slot: Slot, snapshot: &[u8]) -> Result<()> {
         let refuse = |what: String| {
-            Error::Argument(format!("not a snapshot of such a module's state: {what}"))
+            Error::Option(format!("not a snapshot of such a module's state: {what}"))
         };
         let not_valid = |error: Error| match error {
             Error::File { message, .. } => refuse(message),
