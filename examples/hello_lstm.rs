@@ -1,8 +1,9 @@
-//! The first program: a bidirectional LSTM on the best device of this machine, and how far it is from the definition.
+//! The first program: a bidirectional LSTM on the best device of this machine, and how far its results
+//! are from the definition.
 //!
 //! `cargo run --release --example hello_lstm`
 
-use wgpu_rnn::internals::reference;
+use wgpu_rnn::diagnostics::reference;
 use wgpu_rnn::{Config, Device, Params, Rnn, Tensor};
 
 fn main() -> wgpu_rnn::Result<()> {
@@ -21,11 +22,11 @@ fn main() -> wgpu_rnn::Result<()> {
     let (output, state) = lstm.forward(&input, None)?;
     println!("output {:?}, h_n {:?}", output.shape(), state.h.shape());
 
-    // The state carries a stream on: the next 50 steps of the same rows.
+    // The state continues the sequences: the next 50 steps of the same rows.
     let (_, state) = lstm.forward(&input, Some(&state))?;
     println!("h_n of row 0, layer 1, reverse: {:.4?} ...", &state.h.row(3 * batch)[..4]);
 
-    let want = reference::forward(&params, seq_len, batch, input.data(), None, None, None);
+    let want = reference(&params, &input, None, None)?;
     let error =
         output.data().iter().zip(&want.output).map(|(got, want)| (f64::from(*got) - want).abs());
     println!("largest difference from the definition in f64: {:.1e}", error.fold(0.0, f64::max));

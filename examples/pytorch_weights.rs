@@ -1,16 +1,22 @@
 //! A module of a state dict, run over an input file.
 //!
 //! In Python: `safetensors.torch.save_file(model.state_dict(), "model.safetensors")`, then
-//! `cargo run --release --example pytorch_weights -- model.safetensors encoder.rnn. input.safetensors`
+//! `cargo run --release --example pytorch_weights -- model.safetensors encoder.rnn. input.safetensors`.
+//! An empty prefix is ''; a last argument `batch_first` reads the input as [B, T, I].
 
-use wgpu_rnn::{Device, Rnn, StateDict};
+use wgpu_rnn::{Device, LoadOptions, Rnn, StateDict};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [weights, prefix, input] = arguments.as_slice() else {
-        return Err("usage: pytorch_weights WEIGHTS PREFIX INPUT (PREFIX may be empty: '')".into());
+    let (batch_first, [weights, prefix, input]) = match arguments.as_slice() {
+        [weights, prefix, input] => (false, [weights, prefix, input]),
+        [weights, prefix, input, flag] if flag == "batch_first" => (true, [weights, prefix, input]),
+        _ => return Err("usage: pytorch_weights WEIGHTS PREFIX INPUT [batch_first]".into()),
     };
-    let rnn = Rnn::load(&Device::open("auto")?, &StateDict::open(weights)?, prefix)?;
+    // A state dict does not hold batch_first: without the option the input is [T, B, I].
+    let options = LoadOptions::new().batch_first(batch_first);
+    let device = Device::open("auto")?;
+    let rnn = Rnn::load_with(&device, &StateDict::open(weights)?, prefix, &options)?;
     println!("{:?} on {}", rnn.config(), rnn.device());
     let (output, state) = rnn.forward(&StateDict::open(input)?.input("input")?, None)?;
     println!("output {:?}, h_n {:?}", output.shape(), state.h.shape());

@@ -7,8 +7,9 @@
 //! Nothing waits and nothing goes through the host, until at the end the last frame is compared with the CPU's.
 
 use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::pass::{PassBindings, TensorBinding};
 use wgpu_rnn::wgpu::{self, BufferUsages};
-use wgpu_rnn::{Config, Device, Params, PassBindings, Rnn, Tensor, TensorBinding};
+use wgpu_rnn::{Config, Device, Params, Rnn, Tensor};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 

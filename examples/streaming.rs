@@ -5,7 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::{Cell, Config, Device, Params, StateDict, Tensor};
 
 const SAMPLE_RATE: usize = 16_000;
@@ -13,30 +12,29 @@ const SECONDS: usize = 2;
 
 /// A tone that glides from 200 Hz to 800 Hz and comes and goes three times a second, with some noise.
 fn audio() -> Vec<f32> {
-    let noise = Mt19937::new(1).uniform_vec(SAMPLE_RATE * SECONDS, -0.05, 0.05);
     let mut phase = 0.0_f32;
-    let sample = |(i, noise)| {
+    let sample = |i: usize| {
+        let noise = 0.05 * (i as f32 * 12.9898).sin();
         let time = i as f32 / SAMPLE_RATE as f32;
         let frequency = 200.0 + 600.0 * time / SECONDS as f32;
         phase = (phase + frequency / SAMPLE_RATE as f32).fract();
         let loudness = (std::f32::consts::TAU * 1.5 * time).sin().powi(2);
         0.5 * loudness * (std::f32::consts::TAU * phase).sin() + noise
     };
-    noise.into_iter().enumerate().map(sample).collect()
+    (0..SAMPLE_RATE * SECONDS).map(sample).collect()
 }
 
 fn main() -> wgpu_rnn::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let device = Device::open(arguments.first().map_or("auto", String::as_str))?;
-    let params = match arguments.get(1) {
+    let cell = match arguments.get(1) {
         Some(file) => {
             let prefix = arguments.get(2).map_or("", String::as_str);
-            Params::from_cell_state_dict(&StateDict::open(file)?, prefix)?
+            Cell::load(&device, &StateDict::open(file)?, prefix)?
         }
         // As torch.manual_seed(0); nn.LSTMCell(160, 128): frames of 10 ms.
-        None => Params::init(&Config::lstm(160, 128), 0)?,
+        None => Cell::new(&device, &Params::init(&Config::lstm(160, 128), 0)?)?,
     };
-    let cell = Cell::new(&device, &params)?;
     let (input_size, hidden_size) = (cell.config().input_size, cell.config().hidden_size);
     let frame_time = Duration::from_secs_f64(input_size as f64 / SAMPLE_RATE as f64);
     println!("device: {device}");

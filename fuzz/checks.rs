@@ -11,9 +11,10 @@ use wgpu_rnn::internals::params::validate::Sizes;
 use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::internals::reference;
 use wgpu_rnn::language_model::LanguageModelParams;
+use wgpu_rnn::pool::{Pool, PoolOptions, Slot};
 use wgpu_rnn::{
-    Config, Device, Error, ForwardOptions, Kind, Params, Pool, PoolOptions, Rnn, RnnOptions,
-    Schedule, Slot, State, StateDict, Tensor, WeightType,
+    Config, Device, Error, ForwardOptions, Kind, LoadOptions, Params, Rnn, Schedule, State,
+    StateDict, Tensor, WeightType,
 };
 
 /// Multiply-adds that are run; what is larger is only read.
@@ -60,7 +61,7 @@ pub fn case(data: &[u8]) -> bool {
     if rows.saturating_mul(weights) > CHEAP {
         return false;
     }
-    let report = verify::run_file(&Device::cpu(), &file, &RnnOptions::default());
+    let report = verify::run_file(&Device::cpu(), &file, &LoadOptions::new());
     assert!(
         report.reason.is_some() || report.comparison.is_some(),
         "a report says something: {report:?}"
@@ -167,7 +168,7 @@ pub fn config(data: &[u8]) -> bool {
     let Ok(rnn) = Rnn::with_options(
         &device,
         &params,
-        &RnnOptions::default().schedule(schedule).weights(weights),
+        &LoadOptions::new().schedule(schedule).weights(weights),
     ) else {
         return false;
     };
@@ -189,13 +190,13 @@ pub fn config(data: &[u8]) -> bool {
     });
     let lengths: Option<Vec<usize>> =
         bytes.flag().then(|| (0..batch).map(|_| bytes.byte() % (seq_len + 1)).collect());
-    let given = ForwardOptions {
-        lengths: lengths.as_deref(),
-        state: state.as_ref(),
-        ..ForwardOptions::default()
-    };
+    let mut given = ForwardOptions::new();
+    given.lengths = lengths.as_deref();
+    given.state = state.as_ref();
     match rnn.forward_with(&input, &given) {
-        Err(Error::Shape(_) | Error::Option(_) | Error::Limit { .. } | Error::Unsupported(_)) => false,
+        Err(Error::Shape(_) | Error::Option(_) | Error::Limit { .. } | Error::Unsupported(_)) => {
+            false
+        }
         Err(error) => panic!("{config:?}, {seq_len} x {batch}: {error}"),
         Ok((output, last)) => {
             let rounded = params.rounded(weights).expect("what the module was made of");

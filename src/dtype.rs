@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 
 /// How weights are stored on a device. Arithmetic is f32 in any case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum WeightType {
     /// As they are.
     #[default]
@@ -72,7 +73,9 @@ impl std::str::FromStr for WeightType {
         match text {
             "f32" => Ok(Self::F32),
             "f16" => Ok(Self::F16),
-            other => Err(Error::UnknownName(format!("unknown dtype '{other}': expected f32 or f16"))),
+            other => {
+                Err(Error::UnknownName(format!("unknown dtype '{other}': expected f32 or f16")))
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Everything that can go wrong, said so that the user knows what to do next.
+//! Errors, with texts that name what to do next.
 //!
-//! Where PyTorch refuses the same thing, the text is PyTorch's (version 2.15), so that a search for it
-//! finds the answers that already exist.
+//! Where PyTorch has the same check, the text is PyTorch's (version 2.15): a search for it finds
+//! the existing answers.
 
 use std::path::PathBuf;
 
@@ -23,12 +23,12 @@ pub enum StateDictProblem {
         /// Full name, prefix included.
         name: String,
     },
-    /// The file has this tensor under the prefix and no recurrent layer has a place for it.
+    /// The file has this tensor under the prefix, and the module has no such parameter.
     Unexpected {
         /// Full name, prefix included.
         name: String,
     },
-    /// The tensor is there with another shape.
+    /// The tensor has another shape.
     WrongShape {
         /// Full name, prefix included.
         name: String,
@@ -37,7 +37,7 @@ pub enum StateDictProblem {
         /// The shape in the file.
         found: Vec<usize>,
     },
-    /// The tensor's element type is not one that can be loaded.
+    /// The tensor has an element type that cannot be loaded.
     Dtype {
         /// Full name, prefix included.
         name: String,
@@ -61,7 +61,8 @@ impl std::fmt::Display for StateDictProblem {
             }
             Self::Dtype { name, found } => write!(
                 f,
-                "unsupported dtype for {name}: found {found}, expected F32, F16 or BF16; convert it with tensor.to(torch.float32)"
+                "unsupported dtype for {name}: found {found}, expected F32, F16 or BF16; \
+                 convert it with tensor.to(torch.float32)"
             ),
         }
     }
@@ -75,7 +76,7 @@ fn lines(problems: &[StateDictProblem]) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A constructor argument is out of range. The text is PyTorch's.
+    /// A constructor argument is out of range. The text is PyTorch's where PyTorch has one.
     #[error("{0}")]
     Config(String),
 
@@ -84,8 +85,8 @@ pub enum Error {
     #[error("{0}")]
     Shape(String),
 
-    /// An option or argument has a value that is out of range, that does not apply to the module, or
-    /// that contradicts another. The text is PyTorch's where PyTorch has one.
+    /// An option or argument has a value that is out of range, that does not apply to the module,
+    /// or that contradicts another. The text is PyTorch's where PyTorch has one.
     #[error("{0}")]
     Option(String),
 
@@ -93,12 +94,15 @@ pub enum Error {
     #[error("{0}")]
     UnknownName(String),
 
-    /// The state of a stream or of a pool's slot was lost in an earlier call that failed. Reset it or
-    /// set another state, then go on.
+    /// The state of a stream or of a pool's slot was lost in an earlier call that failed. Reset it
+    /// or set another state, then go on.
     #[error("{0}")]
     StateLost(String),
 
-    /// The slot is not open: it was closed, or it belongs to another pool.
+    /// The slot of a pool is not open: it was closed, and perhaps opened anew under another
+    /// [`Slot`].
+    ///
+    /// [`Slot`]: crate::pool::Slot
     #[error("{0}")]
     SlotClosed(String),
 
@@ -113,12 +117,12 @@ pub enum Error {
         found: usize,
     },
 
-    /// A state dict does not describe exactly one recurrent module. Every problem is listed at once.
+    /// The tensors under a prefix are not exactly those of one module. All problems are listed.
     #[error("Error(s) in loading state_dict for {module}:{}", lines(.problems))]
     StateDict {
-        /// `RNN`, `LSTM` or `GRU`.
+        /// The class in `torch.nn`, such as `LSTM`, `GRUCell` or `Linear`, or `RNNModel`.
         module: &'static str,
-        /// Everything found wrong, in the order of the names.
+        /// The problems: of expected tensors first, then unexpected ones by name.
         problems: Vec<StateDictProblem>,
     },
 
@@ -135,31 +139,31 @@ pub enum Error {
         source: std::io::Error,
     },
 
-    /// A file is not what its reader expects.
+    /// A file does not have the content that its reader expects.
     #[error("{}: {message}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
 
-    /// Something that this crate does not do, refused by name.
+    /// A feature that this crate or the device lacks, refused by name.
     #[error("unsupported: {0}")]
     Unsupported(String),
 
-    /// A size exceeds what the device, or the caller's own options, allow.
+    /// A size exceeds a limit of the device or one that the caller set.
     #[error("{what} needs {needed}, but {limit} is {allowed}; {advice}")]
     Limit {
         /// WebGPU's name of the limit, or `memory_budget` or `max_loop_iterations`.
         limit: &'static str,
-        /// What would exceed it.
+        /// The thing that exceeds it.
         what: String,
-        /// How much that needs (bytes, workgroups or iterations, as the limit counts).
+        /// The amount needed, in the unit of the limit: bytes, workgroups or iterations.
         needed: u64,
-        /// How much is allowed.
+        /// The amount allowed.
         allowed: u64,
-        /// What the caller can change.
+        /// A change that helps.
         advice: &'static str,
     },
 

@@ -1,8 +1,8 @@
 //! PyTorch's recurrent networks on any GPU, from Rust.
 //!
-//! Weights trained with `nn.RNN`, `nn.LSTM` or `nn.GRU` go in unchanged; the numbers that come out are PyTorch's; the
-//! work is done by WGSL compute shaders through [wgpu], so that one program runs on NVIDIA, AMD, Intel, Apple, mobile
-//! and software adapters, and on the CPU where there is no GPU.
+//! Weights trained with `nn.RNN`, `nn.LSTM` or `nn.GRU` load unchanged, and the results are
+//! PyTorch's. WGSL compute shaders do the work through [wgpu]: the same program runs on NVIDIA,
+//! AMD, Intel, Apple, mobile and software adapters, and on the CPU.
 //!
 //! ```no_run
 //! # fn main() -> wgpu_rnn::Result<()> {
@@ -17,9 +17,28 @@
 //! # }
 //! ```
 //!
-//! # What is computed
+//! # Where to find what
 //!
-//! With σ(x) = 1 / (1 + exp(−x)) and ∘ the elementwise product (formulas of the documentation of `torch.nn`):
+//! | task | item |
+//! |---|---|
+//! | open a GPU or the CPU, set a memory budget | [`Device`], [`device::OpenOptions`] |
+//! | read weights from a safetensors file | [`StateDict`] |
+//! | run an RNN, LSTM or GRU | [`Rnn`], one step at a time [`Cell`] |
+//! | run layers around it | [`Linear`], [`Embedding`] |
+//! | load `batch_first` models, relu RNNs or f16 weights | [`LoadOptions`] |
+//! | run rows of different lengths, or with dropout | [`ForwardOptions`], [`pad_sequence`] |
+//! | make a module without a file | [`Config`], [`Params`] |
+//! | stream a sequence, keeping its state on the device | [`stream`] |
+//! | serve many sequences at the same time | [`pool`] |
+//! | record a pass into your own command encoder | [`pass`] |
+//! | score or write text | [`language_model`] |
+//! | check and time a device, find why a schedule runs | [`diagnostics`] |
+//! | handle failures | [`enum@Error`] |
+//!
+//! # Equations
+//!
+//! σ(x) = 1 / (1 + exp(−x)), and ∘ is the elementwise product, as in the documentation of
+//! `torch.nn`:
 //!
 //! | module | gates | equations |
 //! |---|---|---|
@@ -29,31 +48,30 @@
 //!
 //! # Shapes
 //!
-//! T time steps, B rows, I = `input_size`, H = `hidden_size`, G gates, L layers, D directions. Everything is row-major.
+//! T time steps, B rows, I = `input_size`, H = `hidden_size`, G gates, L layers, D directions. All
+//! tensors are row-major. With a projection, R = `proj_size` replaces H in h and in the output.
 //!
 //! | tensor | shape |
 //! |---|---|
 //! | `input` | `[T, B, I]`, `[B, T, I]` with `batch_first`, `[T, I]` unbatched |
-//! | `output` | `[T, B, D·H]`, laid out as the input |
-//! | `h_0`, `h_n`, `c_0`, `c_n` | `[L·D, B, H]`, index `layer · D + direction`, never batch first; `[L·D, H]` unbatched |
+//! | `output` | `[T, B, D·H]`, in the layout of the input |
+//! | `h_0`, `h_n`, `c_0`, `c_n` | `[L·D, B, H]`, never batch first; `[L·D, H]` unbatched |
 //! | `weight_ih_l{k}[_reverse]` | `[G·H, I]` in layer 0, `[G·H, D·H]` above |
 //! | `weight_hh_l{k}[_reverse]` | `[G·H, H]` |
 //! | `bias_ih_l{k}[_reverse]`, `bias_hh_l{k}[_reverse]` | `[G·H]` |
 //!
+//! The first axis of a state has the index `layer · D + direction`.
+//!
 //! # Numbers
 //!
-//! All arithmetic is f32, with tanh and sigmoid of our own, since drivers' differ (some return NaN for large arguments).
-//! One device and [`Schedule`] give the same bits on every run, in every batch, and however a sequence is cut into calls;
-//! on a GPU the schedule that [`Schedule::Auto`] takes depends on the batch for more than 128 units. Across devices
-//! the last bits differ: order of summation, fused multiply-add and `exp` are the driver's. [`oracle`] is the definition in
-//! f64, and [`compare`] and [`lockstep`] measure a device against it or kernel by kernel. Each GPU passes a self-test before
-//! it is handed out.
+//! All arithmetic is in f32; f16 is a storage type for weights, by option. The shaders have their
+//! own tanh and sigmoid, because some drivers return NaN for large arguments.
 //!
-//! # How it is built
-//!
-//! A [`plan`] turns configuration, sizes and limits into a [`recording`], a list of dispatches as plain data. An engine
-//! executes it: [`gpu`] through the [`kernel`]s in WGSL, [`cpu`] through each kernel's twin. `ARCHITECTURE.md` has the
-//! whole picture.
+//! One device and [`Schedule`] give the same bits on every run, in every batch, and however a
+//! sequence is cut into calls. For more than 128 units on a GPU, [`Schedule::Auto`] depends on the
+//! batch. Across devices the last bits differ: drivers choose the order of summation, fused
+//! multiply-add and `exp`. [`diagnostics`] compares a device with the definition in f64, or kernel
+//! by kernel with the CPU. Each GPU passes a self-test when it is opened.
 
 #![forbid(unsafe_code)]
 
@@ -72,37 +90,62 @@ mod tensor;
 
 pub use dtype::WeightType;
 pub use engine::device::Device;
-pub use error::{Error, Result};
+pub use error::{Error, Result, StateDictProblem};
 pub use kernel::Schedule;
-pub use nn::cell::{Cell, CellStream};
+pub use nn::cell::Cell;
 pub use nn::embedding::Embedding;
 pub use nn::linear::{Activation, Linear};
+pub use nn::options::{ForwardOptions, LoadOptions};
 pub use nn::pad::{pad_sequence, unpad_sequence};
-pub use nn::pass::{Pass, PassBindings, Recorder, TensorBinding};
-pub use nn::pool::{Pool, PoolOptions, Slot};
-pub use nn::rnn::{ForwardOptions, Rnn, RnnOptions};
-pub use nn::stream::Stream;
+pub use nn::rnn::Rnn;
 pub use params::state_dict::StateDict;
-pub use params::{Config, Kind, Params};
+pub use params::{Config, Kind, Nonlinearity, Params};
 pub use tensor::{State, Tensor};
 pub use wgpu;
 
-/// Opening devices.
+/// Opening devices: adapters, limits, and figures of their speed.
 pub mod device {
     pub use crate::engine::gpu::{AdapterEntry, Polling, adapters, adapters_async};
     pub use crate::engine::options::OpenOptions;
     pub use crate::engine::selector::Selection;
-    pub use crate::perf::calibration::Calibration;
+    pub use crate::perf::calibration::{Bandwidth, Calibration, DeviceId};
     pub use crate::plan::limits::Limits;
 }
 
-/// Language models: PyTorch's word-language-model example.
-pub mod language_model {
-    pub use crate::nn::language_model::*;
-    pub use crate::params::language_model::*;
+/// Sequences that arrive in pieces, with the state kept on the device.
+///
+/// [`Rnn::stream`] and [`Cell::stream`] open them.
+pub mod stream {
+    pub use crate::nn::cell::CellStream;
+    pub use crate::nn::stream::Stream;
 }
 
-/// The layers below the public interface, for this crate's tests and its program. No promise of stability.
+/// Many sequences at the same time, each in a slot that keeps its state on the device.
+///
+/// [`Rnn::pool`] makes a pool.
+pub mod pool {
+    pub use crate::nn::pool::{Pool, PoolOptions, Slot};
+}
+
+/// Forward passes recorded into the caller's command encoders, over the caller's buffers.
+///
+/// [`Rnn::recorder`] prepares one.
+pub mod pass {
+    pub use crate::nn::pass::{Pass, PassBindings, Recorder, TensorBinding};
+}
+
+/// Language models: the network of PyTorch's word-language-model example.
+pub mod language_model {
+    pub use crate::nn::language_model::{
+        GenerateOptions, Generator, LanguageModel, Score, Vocabulary,
+    };
+    pub use crate::params::language_model::{LanguageModelConfig, LanguageModelParams};
+    #[doc(hidden)]
+    pub use crate::params::language_model::{expected_tensors, parse_rnn_type, rnn_type_name};
+}
+
+/// The layers below the public interface, for this crate's tests and its program. They may change
+/// in any version.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::diagnostics;

@@ -10,7 +10,8 @@ use adapters::Wanted;
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::engine::gpu::AdapterEntry;
-use wgpu_rnn::{Config, Device, Params, PoolOptions, Rnn, Tensor};
+use wgpu_rnn::pool::PoolOptions;
+use wgpu_rnn::{Config, Device, Params, Rnn, Tensor};
 
 type Outcome<T> = Result<T, Failed>;
 

@@ -7,9 +7,10 @@ use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::internals::perf::rates::Part;
 use wgpu_rnn::internals::perf::rates::Rate;
 use wgpu_rnn::internals::plan::limits::Limits;
+use wgpu_rnn::pass::PassBindings;
+use wgpu_rnn::pool::PoolOptions;
 use wgpu_rnn::{
-    Config, Device, Error, Kind, Params, PassBindings, PoolOptions, Rnn, RnnOptions, Schedule,
-    Tensor, WeightType,
+    Config, Device, Error, Kind, LoadOptions, Params, Rnn, Schedule, Tensor, WeightType,
 };
 
 /// An adapter with these limits and features.
@@ -29,7 +30,7 @@ fn adapter_with(options: wgpu::NoopBackendOptions) -> AdapterEntry {
         wgpu::Instance::new(descriptor).enumerate_adapters(wgpu::Backends::NOOP),
     );
     let adapter = found.into_iter().next().expect("the backend has one adapter");
-    AdapterEntry { info: adapter.get_info(), adapter }
+    AdapterEntry::new(adapter)
 }
 
 /// WebGPU's default limits with some changed.
@@ -45,7 +46,7 @@ fn open(entry: &AdapterEntry) -> Device {
 }
 
 /// Runs a module in every way. wgpu checks each call; the results mean nothing.
-fn run(device: &Device, config: &Config, options: &RnnOptions) -> Result<(), Error> {
+fn run(device: &Device, config: &Config, options: &LoadOptions) -> Result<(), Error> {
     let rnn = Rnn::with_options(device, &Params::init(config, 0)?, options)?;
     let input = Tensor::zeros([6, 5, config.input_size])?;
     assert!(rnn.plan(6, 5)?.size() > 0, "planning works");
@@ -116,10 +117,10 @@ fn no_feature_is_needed() {
         wgpu::Features::empty(),
         "nothing to ask for"
     );
-    for schedule in Schedule::ALL {
+    for &schedule in Schedule::ALL {
         for weights in [WeightType::F32, WeightType::F16] {
-            let options = RnnOptions::default().schedule(schedule).weights(weights);
-            for kind in Kind::ALL {
+            let options = LoadOptions::new().schedule(schedule).weights(weights);
+            for &kind in Kind::ALL {
                 for bidirectional in [false, true] {
                     if bidirectional && schedule == Schedule::Wavefront {
                         continue;
@@ -142,7 +143,7 @@ fn no_feature_is_needed() {
             ..Default::default()
         }));
         let config = Config::gru(8, 16);
-        run(&device, &config, &RnnOptions::default())
+        run(&device, &config, &LoadOptions::new())
             .unwrap_or_else(|error| panic!("{features:?}: {error}"));
     }
     // What is there and not needed is not asked for.
@@ -188,7 +189,7 @@ fn limits_of_an_adapter_are_obeyed_or_named() {
                 let mut own = Limits::of(&limits, device.is_software_adapter());
                 own.max_work_per_submission = device.limits().max_work_per_submission;
                 assert_eq!(*device.limits(), own, "{what}: the adapter's");
-                run(&device, &config, &RnnOptions::default())
+                run(&device, &config, &LoadOptions::new())
             },
         );
         match ran {
@@ -211,10 +212,8 @@ fn a_submission_is_a_second_of_a_slow_device() {
     let most = Limits::of(&wgpu::Limits::defaults(), false).max_work_per_submission;
     let with = |rate: f64, options: OpenOptions| {
         let rate = Rate { part: Part::Step, rows: 1, multiply_adds_per_us: rate };
-        let calibration = Calibration {
-            rates: vec![rate],
-            ..Calibration::typical_of(Some(wgpu::DeviceType::DiscreteGpu))
-        };
+        let mut calibration = Calibration::typical_of(Some(wgpu::DeviceType::DiscreteGpu));
+        calibration.rates = vec![rate];
         let device =
             Device::from_adapter(&entry, &options.skip_self_test().calibration(calibration))
                 .expect("a device");

@@ -3,10 +3,10 @@
 
 use wgpu_rnn::internals::engine::session::Session;
 use wgpu_rnn::language_model::{GenerateOptions, Generator, LanguageModel};
-use wgpu_rnn::{
-    Cell, CellStream, Device, Embedding, Error, ForwardOptions, Linear, Pass, Pool, Recorder, Rnn,
-    Slot, Stream, Tensor,
-};
+use wgpu_rnn::pass::{Pass, Recorder};
+use wgpu_rnn::pool::{Pool, Slot};
+use wgpu_rnn::stream::{CellStream, Stream};
+use wgpu_rnn::{Cell, Device, Embedding, Error, ForwardOptions, Linear, Rnn, Tensor};
 
 fn shared<T: Send + Sync>() {}
 

@@ -15,7 +15,8 @@ use std::time::Instant;
 
 use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::internals::reference;
-use wgpu_rnn::{Config, Device, Kind, Params, Pool, PoolOptions, Rnn, Slot};
+use wgpu_rnn::pool::{Pool, PoolOptions, Slot};
+use wgpu_rnn::{Config, Device, Kind, Params, Rnn};
 
 const THREADS: usize = 8;
 const SLOTS: usize = 64;

@@ -2,6 +2,7 @@
 
 /// The largest accepted difference: `|got − want| <= atol + rtol·|want|`.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Tolerance {
     /// The absolute part.
     pub atol: f64,
@@ -10,6 +11,11 @@ pub struct Tolerance {
 }
 
 impl Tolerance {
+    /// The tolerance `atol + rtol·|want|`.
+    pub const fn new(atol: f64, rtol: f64) -> Self {
+        Self { atol, rtol }
+    }
+
     /// The tolerance of `torch.testing.assert_close` for f32: atol 1e-5, rtol 1.3e-6.
     pub const F32: Self = Self { atol: 1e-5, rtol: 1.3e-6 };
 
@@ -26,6 +32,7 @@ impl Tolerance {
 
 /// The element with the largest difference in proportion to its tolerance.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Worst {
     /// The name of the tensor.
     pub tensor: String,
@@ -39,6 +46,7 @@ pub struct Worst {
 
 /// The result of comparing one or more tensors, summed over all of them.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Comparison {
     /// The number of compared elements.
     pub count: usize,
@@ -169,6 +177,7 @@ impl Comparison {
 }
 
 /// Converts a row-major offset in `shape` to an index along each axis.
+#[doc(hidden)]
 pub fn unravel(mut offset: usize, shape: &[usize]) -> Vec<usize> {
     let mut index: Vec<usize> = shape
         .iter()

@@ -15,8 +15,9 @@ use crate::error::{Error, Result};
 use crate::kernel::Access;
 use crate::kernel::uniforms::Dims;
 use crate::nn::forward::ForwardPlan;
+use crate::nn::options::LoadOptions;
 use crate::nn::pack::{Inputs, Packer};
-use crate::nn::rnn::{Rnn, RnnOptions};
+use crate::nn::rnn::Rnn;
 use crate::nn::runner::Prepared;
 use crate::params::{Params, validate};
 use crate::plan::WeightLayout;
@@ -25,6 +26,7 @@ use crate::tensor::{State, Tensor};
 
 /// How a kernel's GPU results compare with its twin's, over all of its dispatches.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct KernelReport {
     /// The kernel's name.
     pub kernel: String,
@@ -42,6 +44,7 @@ pub struct KernelReport {
 
 /// An element of a buffer, in the words of the model.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct WorstElement {
     /// The buffer's label.
     pub buffer: String,
@@ -92,14 +95,14 @@ pub fn lockstep(
     lengths: Option<&[usize]>,
     state: Option<&State>,
     tolerance: Tolerance,
-    options: &RnnOptions,
+    options: &LoadOptions,
 ) -> Result<Vec<KernelReport>> {
     if matches!(device.engine(), Engine::Cpu) {
         return Err(Error::Unsupported(
             "lockstep on the cpu, which runs the twins themselves; name a GPU".to_owned(),
         ));
     }
-    let config = params.config();
+    let config = &options.configure(params)?;
     let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
     let checked = validate::forward(config, input.shape(), shapes)?;
     if let Some(lengths) = lengths {

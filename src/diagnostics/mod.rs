@@ -2,16 +2,24 @@
 //!
 //! * [`compare`] compares numbers within a tolerance and locates the worst element.
 //! * [`lockstep`] runs every dispatch on a GPU and on the CPU from the same inputs.
-//! * [`case`] reads case files: a network, its input and its expected outputs.
 //! * [`verify`] runs case files on a device and reports pass, fail, unsupported or error.
-//! * [`bench`] checks forward passes, times them, and compares them with the roofline.
+//! * [`bench`](mod@bench) checks forward passes, times them, and compares them with the roofline.
 //! * [`calibrate`] measures the constants of the roofline and keeps them in a cache folder.
+//!
+//! [`reference()`](fn@reference) returns the results by definition, in f64. [`Explanation`] gives the
+//! reason for a schedule, and whether the CPU is faster.
 //!
 //! The commands of the program `wgpu-rnn` print their results.
 
 pub mod bench;
 pub mod calibrate;
+#[doc(hidden)]
 pub mod case;
 pub mod compare;
 pub mod lockstep;
 pub mod verify;
+
+pub use crate::nn::explain::Explanation;
+pub use crate::perf::cost::Prediction;
+pub use crate::plan::Decision;
+pub use crate::reference::{Outcome as Reference, module as reference};

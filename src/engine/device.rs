@@ -52,7 +52,8 @@ impl Device {
     /// This machine's CPU, with lowered limits.
     ///
     /// # Errors
-    /// [`Error::UnknownName`] for an unknown limit, [`Error::Option`] for a value that it cannot have.
+    /// [`Error::UnknownName`] for an unknown limit, [`Error::Option`] for a value that it cannot
+    /// have.
     pub fn cpu_with(options: &OpenOptions) -> Result<Self> {
         let mut limits = Limits::host();
         options.lower(&mut limits)?;
@@ -99,7 +100,7 @@ impl Device {
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let adapter = wgpu_rnn::gpu::adapters().remove(0).adapter;
+    /// # let adapter = wgpu_rnn::device::adapters().remove(0).adapter;
     /// use wgpu_rnn::{Device, device::OpenOptions};
     /// let (device, queue) = pollster::block_on(adapter.request_device(&Device::descriptor(&adapter)))?;
     /// let device = Device::from_wgpu(device, queue, &OpenOptions::default())?;
@@ -109,8 +110,8 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::SelfTest`] when the device computes wrong numbers; [`Error::UnknownName`] for an
-    /// unknown limit, [`Error::Option`] for a value that it cannot have; [`Error::DeviceLost`] and the
-    /// other errors of the device.
+    /// unknown limit, [`Error::Option`] for a value that it cannot have; [`Error::DeviceLost`] and
+    /// the other errors of the device.
     pub fn from_wgpu(
         device: wgpu::Device,
         queue: wgpu::Queue,
@@ -219,13 +220,14 @@ impl Device {
         matches!(&self.inner, Inner::Gpu(gpu) if gpu.info().device_type == wgpu::DeviceType::Cpu)
     }
 
-    /// Whether the device is gone: removed, destroyed, or stopped by the system's watchdog. The driver is asked.
+    /// Probes the driver and returns whether the device is lost: removed, destroyed, or stopped by
+    /// the system's watchdog. The CPU is never lost.
     ///
-    /// Nothing runs there any more: every call says [`Error::DeviceLost`], and this stays true. Weights and states in its
-    /// memory are gone with it, so that a program that wants to go on keeps the [`Params`](crate::Params) of its modules and
-    /// the last [state](crate::Stream::state) or [snapshot](crate::Pool::snapshot) of each sequence. It opens this adapter
-    /// again, another or the [CPU](Self::cpu), loads the modules and gives streams and slots their states back. The CPU is
-    /// never lost.
+    /// A lost device stays lost: every call returns [`Error::DeviceLost`], and the weights and
+    /// states in its memory are gone. To recover, keep the [`Params`](crate::Params) of each module
+    /// and the last [state](crate::stream::Stream::state) or
+    /// [snapshot](crate::pool::Pool::snapshot) of each sequence. Open this adapter again, another
+    /// or the [CPU](Self::cpu), load the modules, and set the states of streams and slots.
     pub fn is_lost(&self) -> bool {
         match &self.inner {
             Inner::Cpu(_) => false,
@@ -256,6 +258,7 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Unsupported`] for f16 on an adapter whose shaders cannot widen it: OpenGL before 4.2.
+    #[doc(hidden)]
     pub fn storage(&self, weights: WeightType) -> Result<Storage> {
         match &self.inner {
             Inner::Cpu(_) => Ok(Storage { weights, widened: true }),
@@ -269,6 +272,7 @@ impl Device {
     }
 
     /// What plans for this device obey and choose by.
+    #[doc(hidden)]
     pub fn profile(&self) -> Profile<'_> {
         let target = match &self.inner {
             Inner::Cpu(_) => Target::Host,
@@ -286,6 +290,7 @@ impl Device {
     }
 
     /// The engine behind this device.
+    #[doc(hidden)]
     pub fn engine(&self) -> Engine<'_> {
         match &self.inner {
             Inner::Cpu(_) => Engine::Cpu,

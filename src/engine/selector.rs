@@ -9,6 +9,7 @@ use crate::perf::calibration::DeviceId;
 
 /// What a selector stands for, before anything is opened.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Selection {
     /// This machine's CPU.
     Cpu,
@@ -35,7 +36,9 @@ impl Selection {
             return Ok(Self::Cpu);
         }
         if selector == "all" {
-            return Err(Error::UnknownName("'all' stands for several devices; name one".to_owned()));
+            return Err(Error::UnknownName(
+                "'all' stands for several devices; name one".to_owned(),
+            ));
         }
         let adapters = gpu::adapters_async().await;
         let adapter = |entry: AdapterEntry| Self::Adapter(Box::new(entry));

@@ -25,8 +25,8 @@ pub enum Schedule {
 
 impl Schedule {
     /// All, `auto` first.
-    pub const ALL: [Self; 5] =
-        [Self::Auto, Self::Step, Self::StepTiled, Self::Sequence, Self::Wavefront];
+    pub const ALL: &'static [Self] =
+        &[Self::Auto, Self::Step, Self::StepTiled, Self::Sequence, Self::Wavefront];
 
     /// The name on the command line and in reports.
     pub const fn name(self) -> &'static str {
@@ -50,9 +50,12 @@ impl std::str::FromStr for Schedule {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|schedule| schedule.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Error::UnknownName(format!("unknown schedule '{name}': expected one of {names}"))
+        Self::ALL.iter().copied().find(|schedule| schedule.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = Self::ALL.iter().map(|schedule| schedule.name()).collect();
+            Error::UnknownName(format!(
+                "unknown schedule '{name}': expected one of {}",
+                names.join(", ")
+            ))
         })
     }
 }
@@ -63,7 +66,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for schedule in Schedule::ALL {
+        for &schedule in Schedule::ALL {
             assert_eq!(schedule.to_string().parse::<Schedule>().ok(), Some(schedule), "{schedule}");
         }
         let message = "exchange".parse::<Schedule>().expect_err("no such schedule").to_string();

@@ -3,7 +3,8 @@
 use crate::engine::device::Device;
 use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
-use crate::nn::rnn::{ForwardOptions, Rnn, RnnOptions};
+use crate::nn::options::{ForwardOptions, LoadOptions, is_rnn};
+use crate::nn::rnn::Rnn;
 use crate::nn::stream::Stream;
 use crate::params::Params;
 use crate::params::config::Config;
@@ -14,8 +15,8 @@ use crate::tensor::Tensor;
 
 /// A recurrent cell with its weights on a device.
 ///
-/// Which of `nn.RNNCell`, `nn.LSTMCell` and `nn.GRUCell` it is says its [`Config`]. A loop over a cell is what an [`Rnn`]
-/// of one layer computes, by the same kernels.
+/// It is an `nn.RNNCell`, `nn.LSTMCell` or `nn.GRUCell`, depending on [`Config::kind`]. A loop over
+/// a cell computes the results of an [`Rnn`] of one layer, with the same kernels.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
@@ -38,18 +39,21 @@ impl Cell {
     /// Puts `params` on `device`.
     ///
     /// # Errors
-    /// [`Error::Config`] naming what a cell does not have: several layers, a second direction, a projection,
-    /// `batch_first`, `dropout`. Else as [`Rnn::new`].
+    /// [`Error::Config`] when `params` have several layers, a second direction, a projection,
+    /// `batch_first` or `dropout`, which no cell has; otherwise as [`Rnn::new`].
     pub fn new(device: &Device, params: &Params) -> Result<Self> {
-        Self::with_options(device, params, &RnnOptions::default())
+        Self::with_options(device, params, &LoadOptions::new())
     }
 
     /// Puts `params` on `device`, with options.
     ///
     /// # Errors
-    /// As [`new`](Self::new) and [`Rnn::with_options`].
-    pub fn with_options(device: &Device, params: &Params, options: &RnnOptions) -> Result<Self> {
+    /// As [`new`](Self::new) and [`Rnn::with_options`]; the options `batch_first` and `dropout` do
+    /// not apply to a cell.
+    pub fn with_options(device: &Device, params: &Params, options: &LoadOptions) -> Result<Self> {
         let config = params.config();
+        let applicable = ["schedule", "nonlinearity"];
+        options.check(config.kind.cell(), &applicable[..1 + usize::from(is_rnn(config.kind))])?;
         let beyond: Vec<String> = [
             (config.num_layers != 1, format!("num_layers={}", config.num_layers)),
             (config.bidirectional, "bidirectional=True".to_owned()),
@@ -76,7 +80,20 @@ impl Cell {
     /// # Errors
     /// As [`Params::from_cell_state_dict`] and [`Cell::new`].
     pub fn load(device: &Device, state_dict: &StateDict, prefix: &str) -> Result<Self> {
-        Self::new(device, &Params::from_cell_state_dict(state_dict, prefix)?)
+        Self::load_with(device, state_dict, prefix, &LoadOptions::new())
+    }
+
+    /// Loads the cell under `prefix` of a state dict, with options.
+    ///
+    /// # Errors
+    /// As [`Params::from_cell_state_dict`] and [`Cell::with_options`].
+    pub fn load_with(
+        device: &Device,
+        state_dict: &StateDict,
+        prefix: &str,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        Self::with_options(device, &Params::from_cell_state_dict(state_dict, prefix)?, options)
     }
 
     /// The cell's configuration.
@@ -181,8 +198,8 @@ impl CellStream<'_> {
     /// Replaces the state.
     ///
     /// # Errors
-    /// [`Error::Shape`] in PyTorch's words when its shape is not `[B, H]`; [`Error::Option`] when it
-    /// lacks `c` or has one too many.
+    /// [`Error::Shape`] in PyTorch's words when its shape is not `[B, H]`; [`Error::Option`] when
+    /// it lacks `c` or has one too many.
     pub fn set_state(&mut self, state: &State) -> Result<()> {
         let (config, batch) = (self.0.rnn().config(), self.0.batch());
         let shapes = (state.h.shape(), state.c.as_ref().map(Tensor::shape));

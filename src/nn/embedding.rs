@@ -46,9 +46,9 @@ impl Embedding {
     /// training, so that trained weights have what belongs there.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `weight` is not a table, [`Error::Option`] when `padding_idx` is not one
-    /// of its rows, both in PyTorch's words. [`Error::Limit`] when one row exceeds a binding of the
-    /// device, [`Error::Unsupported`] for more than 2³² − 1 rows, and the errors of the device.
+    /// [`Error::Shape`] when `weight` is not a table, [`Error::Option`] when `padding_idx` is not
+    /// one of its rows, both in PyTorch's words. [`Error::Limit`] when one row exceeds a binding of
+    /// the device, [`Error::Unsupported`] for more than 2³² − 1 rows, and the errors of the device.
     pub fn new(device: &Device, weight: &Tensor, padding_idx: Option<i64>) -> Result<Self> {
         let refuse = |message: &str| Err(Error::Shape(message.to_owned()));
         let &[num_embeddings, embedding_dim] = weight.shape() else {
@@ -112,9 +112,9 @@ impl Embedding {
     /// Looks up `indices` of any `shape`, giving `[..shape, embedding_dim]`.
     ///
     /// # Errors
-    /// [`Error::TensorSize`] when the number of indices is not that of `shape`. [`Error::Option`], in
-    /// PyTorch's words, when an index is not a row of the table. Both come before any work. Otherwise
-    /// the errors of the device.
+    /// [`Error::TensorSize`] when the number of indices is not that of `shape`. [`Error::Option`],
+    /// in PyTorch's words, when an index is not a row of the table. Both come before any work.
+    /// Otherwise the errors of the device.
     pub fn forward(&self, indices: &[i64], shape: &[usize]) -> Result<Tensor> {
         pollster::block_on(self.look_up(indices, shape, Waiting::Block))
     }

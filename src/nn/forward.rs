@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use crate::engine::wait::Waiting;
 use crate::error::Result;
+use crate::nn::options::ForwardOptions;
 use crate::nn::pack::{Inputs, Packer, output_shape};
-use crate::nn::rnn::{ForwardOptions, Rnn};
+use crate::nn::rnn::Rnn;
 use crate::nn::runner::Prepared;
 use crate::params::config::Kind;
 use crate::params::validate::{self, Sizes};

@@ -8,13 +8,17 @@ use crate::engine::session::Weights;
 use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::kernel::families::activation;
+use crate::nn::options::LoadOptions;
 use crate::nn::runner::{RowPlan, Runner};
-use crate::plan;
+use crate::params::load_linear;
+use crate::params::state_dict::StateDict;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
+use crate::plan::{self, Storage};
 use crate::tensor::{Tensor, padded};
 
-/// What is applied to a linear layer's output.
+/// The function applied to a linear layer's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Activation {
     /// Nothing.
     #[default]
@@ -41,6 +45,7 @@ pub struct Linear {
     in_features: usize,
     out_features: usize,
     activation: Activation,
+    storage: Storage,
     /// Columns, weight and bias of each dispatch.
     shards: Vec<(Range<usize>, [BufferId; 2])>,
     buffers: Vec<BufferSpec>,
@@ -60,6 +65,43 @@ impl Linear {
         bias: Option<&[f32]>,
         activation: Activation,
     ) -> Result<Self> {
+        Self::stored(device, weight, bias, activation, WeightType::F32)
+    }
+
+    /// Loads the layer under `prefix` of a state dict: `weight` and, unless it has none, `bias`.
+    ///
+    /// # Errors
+    /// [`Error::StateDict`] with every problem, among them any other tensor under the prefix; and
+    /// as [`new`](Self::new).
+    pub fn load(device: &Device, state_dict: &StateDict, prefix: &str) -> Result<Self> {
+        Self::load_with(device, state_dict, prefix, &LoadOptions::new())
+    }
+
+    /// Loads the layer under `prefix` of a state dict, with the options `activation` and `weights`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); [`Error::Option`] for other options and for weights that the type
+    /// cannot hold; [`Error::Unsupported`] where the device cannot read the type.
+    pub fn load_with(
+        device: &Device,
+        state_dict: &StateDict,
+        prefix: &str,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        options.check("Linear", &["activation"])?;
+        let (weight, bias) = load_linear(state_dict, prefix)?;
+        let activation = options.activation.unwrap_or_default();
+        Self::stored(device, &weight, bias.as_deref(), activation, options.weights)
+    }
+
+    /// A layer whose weight is stored in a type.
+    fn stored(
+        device: &Device,
+        weight: &Tensor,
+        bias: Option<&[f32]>,
+        activation: Activation,
+        weights: WeightType,
+    ) -> Result<Self> {
         let &[out_features, in_features] = weight.shape() else {
             return Err(Error::Shape(format!(
                 "Linear: expected weight to be 2D, got {}D instead",
@@ -77,13 +119,11 @@ impl Linear {
                 bias.len()
             )));
         }
-        let limits = device.limits();
-        let columns = plan::cut_shards(
-            out_features,
-            padded(in_features),
-            "one row of a linear layer's weight",
-            limits,
-        )?;
+        weights.check(std::iter::once(("weight".to_owned(), weight.data())))?;
+        let (storage, limits) = (device.storage(weights)?, device.limits());
+        let words = storage.words(padded(in_features));
+        let what = "one row of a linear layer's weight";
+        let columns = plan::cut_shards(out_features, words, what, limits)?;
         let y = out_features as u64 * 4;
         plan::check_binding(y, "one row of a linear layer's output", limits)?;
         let mut buffers = Vec::new();
@@ -93,7 +133,7 @@ impl Linear {
         };
         let shard = |columns: Range<usize>| {
             let column = (Axis::Column, columns.len());
-            let weight = add("linear weight", vec![column, (Axis::Feature, padded(in_features))]);
+            let weight = add("linear weight", vec![column, (Axis::Feature, words)]);
             let bias = add("linear bias", vec![column]);
             (columns, [weight, bias])
         };
@@ -106,13 +146,14 @@ impl Linear {
                     |bias| bias[columns.clone()].to_vec(),
                 );
             }
-            weight.padded_rows(columns.clone())
+            storage.store(weight.padded_rows(columns.clone()))
         })?;
         Ok(Self {
             device: device.clone(),
             in_features,
             out_features,
             activation,
+            storage,
             shards,
             buffers,
             runner: Runner::new(weights),
@@ -122,7 +163,8 @@ impl Linear {
     /// Applies the layer along the last axis of `x` (`[.., in_features]`), giving `[.., out_features]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] in PyTorch's words when the features do not fit, and the errors of the device.
+    /// [`Error::Shape`] in PyTorch's words when the features do not fit, and the errors of the
+    /// device.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         pollster::block_on(self.apply(x, Waiting::Block))
     }
@@ -187,7 +229,7 @@ impl Linear {
                 columns.clone(),
                 activation,
                 [x, *weight, *bias, y],
-                WeightType::F32,
+                self.storage.read_as(),
                 limits,
             )?;
             recording.commands.push(Command::Dispatch(dispatch));

@@ -6,6 +6,7 @@ pub mod explain;
 pub(crate) mod forward;
 pub mod language_model;
 pub mod linear;
+pub mod options;
 pub mod pack;
 pub mod pad;
 pub mod pass;

@@ -76,8 +76,9 @@ pub fn pad_sequence(sequences: &[Tensor], batch_first: bool) -> Result<(Tensor, 
 /// `padded` is `[T, B, ..]`, or `[B, T, ..]` with `batch_first`; row b becomes a tensor `[lengths[b], ..]`.
 ///
 /// # Errors
-/// [`Error::Shape`] when `padded` has fewer than two axes, when the number of lengths is not that of
-/// the rows, or when a length exceeds T. PyTorch drops rows without a length and clips lengths to T.
+/// [`Error::Shape`] when `padded` has fewer than two axes, when the number of lengths is not that
+/// of the rows, or when a length exceeds T. PyTorch drops rows without a length and clips lengths
+/// to T.
 pub fn unpad_sequence(
     padded: &Tensor,
     lengths: &[usize],

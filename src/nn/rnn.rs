@@ -1,12 +1,11 @@
 //! `nn.RNN`, `nn.LSTM` and `nn.GRU` on a device.
 
-use crate::dtype::WeightType;
 use crate::engine::device::Device;
 use crate::engine::session::Weights;
 use crate::engine::wait::Waiting;
 use crate::error::Result;
-use crate::kernel::Schedule;
 use crate::nn::forward::{ForwardKey, ForwardPlan};
+use crate::nn::options::{ForwardOptions, LoadOptions};
 use crate::nn::runner::Runner;
 use crate::params::Params;
 use crate::params::config::Config;
@@ -15,73 +14,10 @@ use crate::params::validate::Sizes;
 use crate::plan::{self, Plan, WeightLayout};
 use crate::tensor::{State, Tensor};
 
-/// What a forward call may be given beside its input.
-///
-/// ```
-/// # fn main() -> wgpu_rnn::Result<()> {
-/// use wgpu_rnn::{Config, Device, ForwardOptions, Params, Rnn, Tensor};
-/// let config = Config::gru(3, 4).num_layers(2).dropout(0.5);
-/// let gru = Rnn::new(&Device::cpu(), &Params::init(&config, 0)?)?;
-/// let input = Tensor::new([2, 1, 3], vec![1.0; 6])?;
-/// let sample = |seed| gru.forward_with(&input, &ForwardOptions { training: Some(seed), ..Default::default() });
-/// assert_eq!(sample(1)?, sample(1)?);
-/// assert_ne!(sample(1)?, sample(2)?);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ForwardOptions<'a> {
-    /// Valid steps of each row, in any order; see [`Rnn::forward_lengths`].
-    pub lengths: Option<&'a [usize]>,
-    /// The initial state.
-    pub state: Option<&'a State>,
-    /// Dropout between layers as in PyTorch's training mode, with this seed: each element of each layer's output but the
-    /// last one's becomes 0 with the probability [`Config::dropout`], and the others are multiplied by 1 / (1 − p).
-    /// The same seed drops the same elements on every device, whatever else is in the batch; other calls want other
-    /// seeds. Without a seed nothing is dropped.
-    pub training: Option<u64>,
-}
-
-/// How a module is put on a device.
-///
-/// ```
-/// # fn main() -> wgpu_rnn::Result<()> {
-/// use wgpu_rnn::{Config, Device, Params, Rnn, RnnOptions, Schedule};
-/// let params = Params::init(&Config::gru(3, 4), 0)?;
-/// let options = RnnOptions::default().schedule(Schedule::Sequence);
-/// let gru = Rnn::with_options(&Device::cpu(), &params, &options)?;
-/// assert_eq!(gru.plan(100, 1)?.schedule.reason, "asked for");
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RnnOptions {
-    /// How the recurrence is laid on the machine.
-    pub schedule: Schedule,
-    /// How weights are stored on the device; biases stay f32.
-    pub weights: WeightType,
-}
-
-impl RnnOptions {
-    /// Lays the recurrence on the machine in this way.
-    #[must_use]
-    pub fn schedule(mut self, schedule: Schedule) -> Self {
-        self.schedule = schedule;
-        self
-    }
-
-    /// Stores weights in this type.
-    #[must_use]
-    pub fn weights(mut self, weights: WeightType) -> Self {
-        self.weights = weights;
-        self
-    }
-}
-
 /// A recurrent module with its weights on a device.
 ///
-/// Which of `nn.RNN`, `nn.LSTM` and `nn.GRU` it is says its [`Config`]. Forward calls may come from several threads.
+/// It is an `nn.RNN`, `nn.LSTM` or `nn.GRU`, depending on [`Config::kind`]. Several threads may
+/// call it at the same time.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
@@ -98,7 +34,7 @@ impl RnnOptions {
 pub struct Rnn {
     config: Config,
     device: Device,
-    options: RnnOptions,
+    options: LoadOptions,
     layout: WeightLayout,
     runner: Runner<ForwardKey, ForwardPlan>,
 }
@@ -107,20 +43,25 @@ impl Rnn {
     /// Puts `params` on `device`.
     ///
     /// # Errors
-    /// [`Error::Limit`](crate::Error::Limit) when a single unit's weights exceed what the device binds or all of them the memory budget,
-    /// [`Error::Unsupported`](crate::Error::Unsupported) for what this version lacks, and the errors of the device.
+    /// [`Error::Limit`](crate::Error::Limit) when a single unit's weights exceed a binding of the
+    /// device, or all weights the memory budget; and the errors of the device.
     pub fn new(device: &Device, params: &Params) -> Result<Self> {
-        Self::with_options(device, params, &RnnOptions::default())
+        Self::with_options(device, params, &LoadOptions::new())
     }
 
     /// Puts `params` on `device`, with options.
     ///
+    /// `batch_first`, `nonlinearity` and `dropout` replace those of the parameters' configuration,
+    /// as [`Params::with`] does; where they are not set, the parameters' own hold.
+    ///
     /// # Errors
-    /// As [`new`](Self::new); [`Error::Unsupported`](crate::Error::Unsupported) saying why for a schedule that cannot run this module
-    /// on this device.
-    pub fn with_options(device: &Device, params: &Params, options: &RnnOptions) -> Result<Self> {
-        let config = params.config().clone();
-        config.validate()?;
+    /// As [`new`](Self::new); [`Error::Option`](crate::Error::Option) for an option that does not
+    /// apply to this module and for weights that the type cannot hold;
+    /// [`Error::Config`](crate::Error::Config) for a value out of range;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) with the reason for a schedule that cannot
+    /// run this module on this device.
+    pub fn with_options(device: &Device, params: &Params, options: &LoadOptions) -> Result<Self> {
+        let config = options.configure(params)?;
         options.weights.check(params.named())?;
         let layout =
             WeightLayout::stored(&config, device.storage(options.weights)?, device.limits())?;
@@ -135,10 +76,26 @@ impl Rnn {
 
     /// Loads the module under `prefix` of a state dict; see [`Params::from_state_dict`].
     ///
+    /// The input is `[T, B, I]` and an RNN's nonlinearity tanh; [`load_with`](Self::load_with) sets
+    /// others.
+    ///
     /// # Errors
     /// As [`Params::from_state_dict`] and [`Rnn::new`].
     pub fn load(device: &Device, state_dict: &StateDict, prefix: &str) -> Result<Self> {
-        Self::new(device, &Params::from_state_dict(state_dict, prefix)?)
+        Self::load_with(device, state_dict, prefix, &LoadOptions::new())
+    }
+
+    /// Loads the module under `prefix` of a state dict, with options.
+    ///
+    /// # Errors
+    /// As [`Params::from_state_dict`] and [`Rnn::with_options`].
+    pub fn load_with(
+        device: &Device,
+        state_dict: &StateDict,
+        prefix: &str,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        Self::with_options(device, &Params::from_state_dict(state_dict, prefix)?, options)
     }
 
     /// The module's configuration.
@@ -146,8 +103,8 @@ impl Rnn {
         &self.config
     }
 
-    /// How the module was put there.
-    pub fn options(&self) -> &RnnOptions {
+    /// The options with which the module was put on its device.
+    pub fn options(&self) -> &LoadOptions {
         &self.options
     }
 
@@ -173,9 +130,10 @@ impl Rnn {
     /// `proj_size` or else `hidden_size`) and the state after the last step; the reverse direction's is its state at t = 0.
     ///
     /// # Errors
-    /// In PyTorch's words [`Error::Shape`] when shapes do not fit and [`Error::Option`] when the state
-    /// lacks `c` or has one too many. [`Error::Limit`] when one time step of one row exceeds what the
-    /// device allows, and the errors of the device.
+    /// In PyTorch's words [`Error::Shape`](crate::Error::Shape) when shapes do not fit and
+    /// [`Error::Option`](crate::Error::Option) when the state lacks `c` or has one too many.
+    /// [`Error::Limit`](crate::Error::Limit) when one time step of one row exceeds what the device
+    /// allows, and the errors of the device.
     pub fn forward(&self, input: &Tensor, state: Option<&State>) -> Result<(Tensor, State)> {
         self.forward_with(input, &ForwardOptions { state, ..ForwardOptions::default() })
     }
@@ -187,8 +145,8 @@ impl Rnn {
     /// the row's last valid step. Beyond PyTorch, a row of length 0 keeps its initial state.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`Error::Shape`] when the number of lengths is not that of the
-    /// rows, or a length exceeds T.
+    /// As [`forward`](Self::forward); [`Error::Shape`](crate::Error::Shape) when the number of
+    /// lengths is not that of the rows, or a length exceeds T.
     pub fn forward_lengths(
         &self,
         input: &Tensor,
@@ -246,6 +204,7 @@ impl Rnn {
     /// # Errors
     /// [`Error::Limit`](crate::Error::Limit) as [`forward`](Self::forward); the errors of
     /// [`plan::plan`] for sizes that have nothing to run.
+    #[doc(hidden)]
     pub fn plan(&self, seq_len: usize, batch: usize) -> Result<Plan> {
         self.plan_pass(self.pass_sizes(Sizes { seq_len, batch }, false)?, false)
     }

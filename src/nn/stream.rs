@@ -87,9 +87,9 @@ impl Stream<'_> {
     /// Returns `output`, laid out as the input is. Calls of the same T are the fastest: a plan is made for each T.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the shape does not fit, [`Error::Limit`] when the steps exceed what the
-    /// device allows; the stream then keeps its state. An error of the device may lose the state:
-    /// calls return [`Error::StateLost`] until [`reset`](Self::reset) or
+    /// [`Error::Shape`] when the shape does not fit, [`Error::Limit`] when the steps exceed what
+    /// the device allows; the stream then keeps its state. An error of the device may lose the
+    /// state: calls return [`Error::StateLost`] until [`reset`](Self::reset) or
     /// [`set_state`](Self::set_state) sets another.
     pub fn forward(&mut self, input: &Tensor) -> Result<Tensor> {
         pollster::block_on(self.advance(input, Waiting::Block))

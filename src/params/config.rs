@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 
 /// Which module, and for the plain RNN which nonlinearity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Kind {
     /// `nn.RNN(nonlinearity='tanh')`: h' = tanh(W_ih x + b_ih + W_hh h + b_hh).
     RnnTanh,
@@ -17,7 +18,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 4] = [Self::RnnTanh, Self::RnnRelu, Self::Lstm, Self::Gru];
+    pub const ALL: &'static [Self] = &[Self::RnnTanh, Self::RnnRelu, Self::Lstm, Self::Gru];
 
     /// Blocks of `hidden_size` rows in `weight_ih`: RNN 1, GRU 3, LSTM 4.
     pub const fn gate_count(self) -> usize {
@@ -70,13 +71,7 @@ impl Kind {
     /// # Errors
     /// [`Error::Config`] in PyTorch's words for anything but `tanh` and `relu`.
     pub fn rnn_with(nonlinearity: &str) -> Result<Self> {
-        match nonlinearity {
-            "tanh" => Ok(Self::RnnTanh),
-            "relu" => Ok(Self::RnnRelu),
-            other => Err(Error::Config(format!(
-                "Unknown nonlinearity '{other}'. Select from 'tanh' or 'relu'."
-            ))),
-        }
+        nonlinearity.parse::<Nonlinearity>().map(Self::from)
     }
 }
 
@@ -90,11 +85,52 @@ impl std::str::FromStr for Kind {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
-            Error::Config(format!(
+        Self::ALL.iter().copied().find(|kind| kind.name() == text).ok_or_else(|| {
+            Error::UnknownName(format!(
                 "unknown kind '{text}': expected rnn_tanh, rnn_relu, lstm or gru"
             ))
         })
+    }
+}
+
+/// The nonlinearity of a plain RNN, which no state dict names.
+///
+/// ```
+/// use wgpu_rnn::{Kind, Nonlinearity};
+/// assert_eq!("relu".parse().ok(), Some(Nonlinearity::Relu));
+/// assert_eq!(Kind::from(Nonlinearity::Relu), Kind::RnnRelu);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Nonlinearity {
+    /// `nonlinearity='tanh'`, PyTorch's default.
+    #[default]
+    Tanh,
+    /// `nonlinearity='relu'`.
+    Relu,
+}
+
+impl From<Nonlinearity> for Kind {
+    fn from(nonlinearity: Nonlinearity) -> Self {
+        match nonlinearity {
+            Nonlinearity::Tanh => Self::RnnTanh,
+            Nonlinearity::Relu => Self::RnnRelu,
+        }
+    }
+}
+
+impl std::str::FromStr for Nonlinearity {
+    type Err = Error;
+
+    /// Reads `tanh` or `relu`; any other text is [`Error::Config`] in PyTorch's words.
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "tanh" => Ok(Self::Tanh),
+            "relu" => Ok(Self::Relu),
+            other => Err(Error::Config(format!(
+                "Unknown nonlinearity '{other}'. Select from 'tanh' or 'relu'."
+            ))),
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 
 pub mod config;
 pub mod language_model;
+mod loading;
 mod module;
 pub mod random;
 pub mod state_dict;
 pub mod validate;
 
-pub use config::{Config, Kind};
-pub(crate) use module::layer_of;
+pub use config::{Config, Kind, Nonlinearity};
+pub(crate) use loading::{layer_of, load_linear};
 pub use module::{DirectionParams, Params, expected_parameters};

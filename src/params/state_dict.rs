@@ -106,6 +106,7 @@ impl StateDict {
     }
 
     /// The tensor of that name.
+    #[doc(hidden)]
     pub fn get(&self, name: &str) -> Option<&Entry> {
         self.entries.get(name)
     }
@@ -207,8 +208,8 @@ impl StateDict {
     /// A tensor given to a model with `f32` weights: no type is converted silently.
     ///
     /// # Errors
-    /// [`Error::Option`] in PyTorch's words when the type is not F32, [`Error::File`] when the tensor
-    /// is missing.
+    /// [`Error::Option`] in PyTorch's words when the type is not F32, [`Error::File`] when the
+    /// tensor is missing.
     pub fn input(&self, name: &str) -> Result<Tensor> {
         let torch = match self.require(name)?.dtype {
             Dtype::F32 => return self.tensor(name),

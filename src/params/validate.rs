@@ -72,10 +72,7 @@ pub fn forward(
             if found == expected {
                 return Ok(());
             }
-            Err(Error::Shape(format!(
-                "Expected {name} size {}, got {found:?}",
-                tuple(&expected)
-            )))
+            Err(Error::Shape(format!("Expected {name} size {}, got {found:?}", tuple(&expected))))
         };
         check(if lstm { "hidden[0]" } else { "hidden" }, config.state_size(), h_0)?;
         if let Some(c_0) = c_0 {
@@ -118,8 +115,8 @@ pub fn lengths(lengths: &[usize], checked: Checked) -> Result<()> {
 /// Checks `input` (`[B, I]` or `[I]`) and the optional state (`[B, H]` or `[H]`) of one call of a cell.
 ///
 /// # Errors
-/// [`Error::Shape`] when a shape does not fit, [`Error::Option`] when the state lacks `c` or has one
-/// too many, in PyTorch's words where PyTorch has the check.
+/// [`Error::Shape`] when a shape does not fit, [`Error::Option`] when the state lacks `c` or has
+/// one too many, in PyTorch's words where PyTorch has the check.
 pub fn cell(
     config: &Config,
     input: &[usize],

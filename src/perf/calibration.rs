@@ -8,6 +8,7 @@ use crate::wgpu::DeviceType;
 
 /// Identifies a device among those of all machines that keep calibrations in one folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DeviceId {
     /// Name of the adapter, or `cpu`.
     pub device: String,
@@ -25,6 +26,7 @@ impl std::fmt::Display for DeviceId {
 
 /// How fast a device reads, from a buffer of one size over and over.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Bandwidth {
     /// The buffer's size, which decides from which cache it is read.
     pub bytes: u64,
@@ -36,12 +38,13 @@ pub struct Bandwidth {
 
 /// The constants of a device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Calibration {
-    /// Name of the device, as [`Device::name`].
+    /// Name of the adapter, or `cpu`.
     pub device: String,
-    /// As [`Device::backend`].
+    /// Backend of the adapter, or `cpu`.
     pub backend: String,
-    /// As [`Device::driver`]; for the CPU the processor.
+    /// Driver and its version; for the CPU the processor.
     pub driver: String,
     /// Whether these are figures of this device rather than of its type.
     pub measured: bool,
@@ -63,6 +66,7 @@ pub struct Calibration {
     /// where that does not run.
     pub walk_us: Option<f64>,
     /// What the kernels of recurrent layers reach, by growing rows for each part.
+    #[doc(hidden)]
     pub rates: Vec<Rate>,
 }
 

@@ -74,8 +74,9 @@ pub struct GenerationPlan {
 /// Plans a pass over `sizes`, all in one piece; with dropout if `training`.
 ///
 /// # Errors
-/// [`Error::Limit`] naming what would be exceeded, but for the memory budget, which is [`steps_per_pass`]'s;
-/// [`Error::Shape`] when there is no row, no step or more than [`MAX_SEGMENT_STEPS`].
+/// [`Error::Limit`] naming what would be exceeded, but for the memory budget, which is
+/// [`steps_per_pass`]'s; [`Error::Shape`] when there is no row, no step or more than
+/// [`MAX_SEGMENT_STEPS`].
 pub fn plan_pass(
     layout: &LanguageModelLayout,
     sizes: Sizes,
@@ -228,8 +229,8 @@ pub fn plan_generation(
 /// The most steps of one pass that the limits allow, at least 1.
 ///
 /// # Errors
-/// [`Error::Limit`] naming what one step of the whole batch would exceed; [`Error::Shape`] when there
-/// is no row.
+/// [`Error::Limit`] naming what one step of the whole batch would exceed; [`Error::Shape`] when
+/// there is no row.
 pub fn steps_per_pass(
     layout: &LanguageModelLayout,
     sizes: Sizes,

@@ -49,7 +49,7 @@ impl Limits {
     const STEPS_PER_DISPATCH: u32 = 64;
 
     /// Names that [`set`](Self::set) takes.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: &'static [&'static str] = &[
         "max_storage_buffer_binding_size",
         "max_buffer_size",
         "max_compute_workgroups_per_dimension",
@@ -99,8 +99,8 @@ impl Limits {
     /// Lowers one limit by name.
     ///
     /// # Errors
-    /// [`Error::UnknownName`] for an unknown name; [`Error::Option`] for zero and for a value above the
-    /// device's.
+    /// [`Error::UnknownName`] for an unknown name; [`Error::Option`] for zero and for a value above
+    /// the device's.
     pub fn set(&mut self, name: &str, value: u64) -> Result<()> {
         let mut small = 0_u32;
         let mut large = 0_u64;

@@ -84,9 +84,7 @@ pub(super) fn max_steps(request: &Request<'_>, limits: &Limits) -> Result<usize>
 /// Refuses what has no steps to plan, and more steps than kernels count.
 pub(super) fn check_sizes(sizes: Sizes) -> Result<()> {
     if sizes.seq_len == 0 {
-        return Err(Error::Shape(
-            "Expected sequence length to be larger than 0 in RNN".to_owned(),
-        ));
+        return Err(Error::Shape("Expected sequence length to be larger than 0 in RNN".to_owned()));
     }
     if sizes.batch == 0 {
         return Err(Error::Shape(

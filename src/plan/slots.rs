@@ -59,9 +59,9 @@ impl PoolPlan {
 /// rows where more do not fit.
 ///
 /// # Errors
-/// [`Error::Limit`] naming the limit that the slots, or one row, would exceed; [`Error::Option`] when
-/// there is no slot or a tick has too many steps, [`Error::Shape`] when there is no row or no step;
-/// [`Error::Unsupported`] as [`plan()`].
+/// [`Error::Limit`] naming the limit that the slots, or one row, would exceed; [`Error::Option`]
+/// when there is no slot or a tick has too many steps, [`Error::Shape`] when there is no row or no
+/// step; [`Error::Unsupported`] as [`plan`](super::plan()).
 pub fn plan_pool(
     request: &Request<'_>,
     slots: usize,

@@ -28,7 +28,7 @@ fn identity(device: &Device, kind: Kind) -> Result<(Rnn, Params), Failed> {
 pub fn saturates(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let x = sweep();
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let (rnn, params) = identity(&device, kind)?;
         // Every value is a row of its own, so that no state passes from one to the next.
         let (output, _) = rnn.forward(&Tensor::new([1, x.len(), 1], x.clone())?, None)?;
@@ -49,7 +49,7 @@ pub fn saturates(target: &Target) -> Result<(), Failed> {
 pub fn nan_stays_in_its_row(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (seq_len, batch, features) = (5, 4, 3);
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let params = Params::init(&Config::new(kind, features, 6).num_layers(2), 3)?;
         let rnn = target.rnn(&device, &params)?;
         let values: Vec<f32> =

@@ -11,11 +11,9 @@ use wgpu_rnn::internals::kernel::families::{
 use wgpu_rnn::internals::kernel::uniforms::{Dims, ProbeDims};
 use wgpu_rnn::internals::kernel::{Family, Overrides};
 use wgpu_rnn::internals::params::random::Mt19937;
-use wgpu_rnn::internals::params::validate::Sizes;
-use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::internals::perf::rates::Part;
 use wgpu_rnn::internals::plan::recording::BufferId;
-use wgpu_rnn::{Config, Device, RnnOptions, Schedule, WeightType};
+use wgpu_rnn::{Config, Device, LoadOptions, Schedule, WeightType};
 
 use crate::by_hand::{ByHand, close};
 use crate::{Machine, Target, ensure};
@@ -60,10 +58,11 @@ pub fn figures(target: &Target) -> Result<(), Failed> {
 pub fn rows(target: &Target) -> Result<(), Failed> {
     let device = target.open(&OpenOptions::default().timestamps())?;
     let config = Config::lstm(5, 9).num_layers(2).bidirectional(true);
-    let shape = Shape { name: "small".to_owned(), config, sizes: Sizes { seq_len: 6, batch: 3 } };
-    let calibration = Calibration { measured: true, ..device.calibration().clone() };
-    let module = RnnOptions::default().schedule(Schedule::Step);
-    let options = Options { repetitions: 3, module, ..Options::default() };
+    let shape = Shape::new("small", config, 6, 3);
+    let mut calibration = device.calibration().clone();
+    calibration.measured = true;
+    let module = LoadOptions::new().schedule(Schedule::Step);
+    let options = Options::default().repetitions(3).module(module);
     let outcome =
         Workload::new(&shape, WeightType::F32)?.measure(&device, &calibration, &options)?;
     let Attempt::Measured(row) = outcome else { return Err(Failed::from(format!("{outcome:?}"))) };
@@ -74,8 +73,7 @@ pub fn rows(target: &Target) -> Result<(), Failed> {
     ensure((row.encode_us > 0.0) == adapter, format!("adapters alone encode: {row:?}"))?;
     ensure(adapter || row.gpu_us.is_none(), format!("a CPU has no clock of a GPU: {row:?}"))?;
     // The weights are such that f16 holds them, so that its results are as close.
-    let half =
-        Options { module: options.module.clone().weights(WeightType::F16), ..options.clone() };
+    let half = options.clone().module(options.module.clone().weights(WeightType::F16));
     let outcome = Workload::new(&shape, WeightType::F16)?.measure(&device, &calibration, &half)?;
     let Attempt::Measured(stored) = outcome else {
         return Err(Failed::from(format!("{outcome:?}")));

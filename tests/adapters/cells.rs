@@ -26,7 +26,7 @@ fn of_cell(state: &State) -> Result<State, Failed> {
 
 pub fn loop_is_the_layer(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         for bias in [true, false] {
             for [input_size, hidden_size, seq_len, batch] in SIZES {
                 let what =
@@ -70,7 +70,7 @@ pub fn loop_is_the_layer(target: &Target) -> Result<(), Failed> {
 /// A single row without its axis, and no rows at all.
 pub fn shapes(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let lstm = kind == Kind::Lstm;
         let cell = Cell::new(&device, &Params::init(&Config::new(kind, 3, 5), 1)?)?;
         let (row, one) = (

@@ -4,7 +4,7 @@ use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::diagnostics::compare::Tolerance;
 use wgpu_rnn::internals::diagnostics::lockstep::lockstep;
-use wgpu_rnn::{Config, Error, Kind, Params, Rnn, RnnOptions, WeightType};
+use wgpu_rnn::{Config, Error, Kind, LoadOptions, Params, Rnn, WeightType};
 
 use crate::bits::{alike, states_alike};
 use crate::{Target, ensure, seeded};
@@ -26,7 +26,7 @@ pub fn rounded_weights(target: &Target) -> Result<(), Failed> {
     let small =
         target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 16_384))?;
     let f16 = target.options().weights(WeightType::F16);
-    for (kind, proj_size) in Kind::ALL.map(|kind| (kind, 0)).into_iter().chain([(Kind::Lstm, 7)]) {
+    for (kind, proj_size) in Kind::ALL.iter().map(|&kind| (kind, 0)).chain([(Kind::Lstm, 7)]) {
         for (input_size, hidden_size, batch, bidirectional) in
             [(3, 13, 1, true), (9, 65, 5, false), (33, 40, 17, true)]
         {
@@ -70,7 +70,7 @@ pub fn values_beyond(target: &Target) -> Result<(), Failed> {
             ])
         })
     };
-    let f16 = RnnOptions::default().weights(WeightType::F16);
+    let f16 = LoadOptions::new().weights(WeightType::F16);
     let refused = Rnn::with_options(&device, &params(70_000.0)?, &f16);
     let names = |message: &str| {
         message.contains("65504") && message.contains("weight_hh_l0") && !message.contains("bias")
@@ -86,7 +86,7 @@ pub fn values_beyond(target: &Target) -> Result<(), Failed> {
 /// The kernels that widen weights, against their twins.
 pub fn kernels(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let params = Params::init(&Config::new(kind, 5, 37).num_layers(2).bidirectional(true), 5)?;
         let input = seeded::tensor(6, &[3, 4, 5], 1.0);
         let options = target.options().weights(WeightType::F16);

@@ -108,7 +108,7 @@ fn ensure_drawn(
 /// likeliest token.
 pub fn greedy_is_a_loop_of_forward(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let model = model(&device, kind)?;
         let prompt = [3, 1, 4, 1, 5];
         let (mut text, mut state) = (prompt.to_vec(), None);
@@ -140,7 +140,7 @@ pub fn greedy_is_a_loop_of_forward(target: &Target) -> Result<(), Failed> {
 pub fn sampling_is_forward_and_the_definition(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let prompts: [&[u32]; 3] = [&[3, 1, 4], &[1], &[16, 0, 2, 9, 8, 5]];
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let model = model(&device, kind)?;
         for options in
             [options(), options().temperature(0.6).seed(5), options().temperature(2.0).top_k(4)]
@@ -171,7 +171,7 @@ pub fn rows_and_chunks(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let longest = tokens(9, 11, NTOKEN);
     let prompts: [&[u32]; 4] = [&[2, 3], &longest, &[7], &[0, 1, 0, 1, 0]];
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let model = model(&device, kind)?;
         let together = generated(&model, &prompts, &greedy(), 9)?;
         for (prompt, text) in prompts.iter().zip(&together) {
@@ -273,7 +273,7 @@ fn beside(states: &[State]) -> State {
 pub fn states(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let prompts: [&[u32]; 3] = [&[3, 1, 4, 1], &[1], &[16, 0]];
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let model = model(&device, kind)?;
         let mut generator = model.generate(&prompts, &options())?;
         let mut texts = prompts.map(<[u32]>::to_vec).to_vec();

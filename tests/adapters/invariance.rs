@@ -51,7 +51,7 @@ fn in_pieces(
 /// A sequence may arrive in pieces, the state carried from each to the next.
 pub fn pieces_of_time(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         for hidden_size in HIDDEN_SIZES {
             let config = Config::new(kind, 7, hidden_size).num_layers(2);
             let rnn = target.rnn(&device, &Params::init(&config, 11)?)?;
@@ -85,7 +85,7 @@ pub fn rows_of_a_batch(target: &Target) -> Result<(), Failed> {
     let (seq_len, batch, features) = (6, 33, 5);
     let lengths: Vec<usize> = (0..batch).map(|row| (row * 5 + 3) % (seq_len + 1)).collect();
     let input = seeded::tensor(21, &[seq_len, batch, features], 2.0);
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         for (hidden_size, bidirectional) in
             HIDDEN_SIZES.into_iter().flat_map(|size| [(size, false), (size, true)])
         {
@@ -145,7 +145,7 @@ pub fn padding(target: &Target) -> Result<(), Failed> {
         }
         input
     };
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         for (hidden_size, bidirectional) in
             HIDDEN_SIZES.into_iter().flat_map(|size| [(size, false), (size, true)])
         {
@@ -208,7 +208,7 @@ pub fn time_reversed(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (seq_len, batch, features) = (8, 3, 6);
     let backwards = |t: &Tensor| along_first(t, (0..seq_len).rev());
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         for (hidden_size, num_layers) in
             HIDDEN_SIZES.into_iter().flat_map(|size| [(size, 1), (size, 2)])
         {
@@ -258,12 +258,7 @@ fn close(what: &str, got: &Outcome, want: &Outcome) -> Result<(), Failed> {
     let mut comparison = Comparison::default();
     let mut add = |name: &str, got: &Tensor, want: &Tensor| {
         let wide: Vec<f64> = want.data().iter().map(|&value| f64::from(value)).collect();
-        comparison.add_tensor(
-            name,
-            got,
-            (want.shape(), &wide),
-            Tolerance { atol: 2e-6, rtol: 2e-6 },
-        );
+        comparison.add_tensor(name, got, (want.shape(), &wide), Tolerance::new(2e-6, 2e-6));
     };
     add("output", &got.0, &want.0);
     add("h_n", &got.1.h, &want.1.h);

@@ -5,7 +5,7 @@ use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::diagnostics::compare::Tolerance;
 use wgpu_rnn::internals::diagnostics::lockstep::lockstep as compare_in_lockstep;
 use wgpu_rnn::internals::params::random::Mt19937;
-use wgpu_rnn::{Config, Kind, Params, RnnOptions, Schedule, State, Tensor};
+use wgpu_rnn::{Config, Kind, LoadOptions, Params, Schedule, State, Tensor};
 
 use crate::{Target, ensure};
 
@@ -29,8 +29,8 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
     let small =
         target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 16_384))?;
     for (kind, projected) in Kind::ALL
-        .map(|kind| (kind, false))
-        .into_iter()
+        .iter()
+        .map(|&kind| (kind, false))
         .chain(target.projects().then_some((Kind::Lstm, true)))
     {
         for (hidden_size, batch, num_layers, bidirectional) in SHAPES {
@@ -68,7 +68,7 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
                     Some(&lengths),
                     Some(&state),
                     Tolerance::F32,
-                    &RnnOptions::default().schedule(target.schedule),
+                    &LoadOptions::new().schedule(target.schedule),
                 )?;
                 // A wave projects another number of rows than a segment has, maybe by another
                 // kernel.

@@ -48,7 +48,7 @@ fn expected(file: &StateDict) -> Result<Vec<(&'static str, Tensor)>, Failed> {
 
 /// Whether a forward pass gave what was expected, within the fixture's tolerance.
 fn judge(file: &StateDict, (logits, state): &Outcome, expected: &[(&str, Tensor)]) -> Comparison {
-    let tolerance = Tolerance { atol: metadata(file, "atol"), rtol: metadata(file, "rtol") };
+    let tolerance = Tolerance::new(metadata(file, "atol"), metadata(file, "rtol"));
     let mut comparison = Comparison::default();
     let got = [Some(logits), Some(&state.h), state.c.as_ref()];
     assert_eq!(
@@ -154,7 +154,7 @@ fn config(kind: Kind) -> LanguageModelConfig {
 /// A text may arrive in pieces, the state carried from each to the next.
 pub fn pieces(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let config = config(kind);
         let model = LanguageModel::new(&device, &params(&config)?)?;
         let tokens = tokens(1, STEPS * BATCH, config.ntoken);
@@ -187,15 +187,14 @@ fn dispatches(plan: &LanguageModelPlan, kernel: &str) -> usize {
 /// A small binding, a memory budget or a bound on a submission's work cuts the batch into passes.
 /// They give the bits of one pass.
 pub fn passes(target: &Target) -> Result<(), Failed> {
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let config = config(kind).dropout(0.5);
         let (params, state) = (params(&config)?, initial(&config, BATCH));
         let tokens = tokens(2, STEPS * BATCH, config.ntoken);
         let whole = LanguageModel::new(&target.device()?, &params)?;
         let plan = whole.plan(STEPS, BATCH)?;
         ensure(plan.layers.sizes.seq_len == STEPS, "a short text is one pass")?;
-        let training =
-            ForwardOptions { state: Some(&state), training: Some(5), ..ForwardOptions::default() };
+        let training = ForwardOptions::new().state(&state).training(5);
         let want = whole.forward(&tokens, BATCH, Some(&state))?;
         let trained = whole.forward_with(&tokens, BATCH, &training)?;
         let loss = whole.score(&tokens, BATCH)?.loss;
@@ -322,15 +321,11 @@ pub fn lengths(target: &Target) -> Result<(), Failed> {
     let cut =
         target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 2112))?;
     let (seq_len, batch, lengths) = (7, 5, [3, 7, 0, 1, 6]);
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let config = config(kind);
         let params = params(&config)?;
         let (tokens, state) = (tokens(5, seq_len * batch, config.ntoken), initial(&config, batch));
-        let options = ForwardOptions {
-            lengths: Some(&lengths),
-            state: Some(&state),
-            ..ForwardOptions::default()
-        };
+        let options = ForwardOptions::new().lengths(&lengths).state(&state);
         let model = LanguageModel::new(&whole, &params)?;
         let (logits, last) = model.forward_with(&tokens, batch, &options)?;
         for (row, &length) in lengths.iter().enumerate() {
@@ -385,7 +380,7 @@ pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
         let nan = || Tensor::new([2, batch, 11], vec![f32::NAN; 22 * batch]);
         let poison = State { h: nan()?, c: Some(nan()?) };
         let fresh = LanguageModel::new(&device, &params)?;
-        let training = ForwardOptions { training: Some(1), ..ForwardOptions::default() };
+        let training = ForwardOptions::new().training(1);
         model.forward(&tokens, batch, Some(&poison))?;
         assert_same(
             &what,
@@ -414,7 +409,7 @@ pub fn arguments(target: &Target) -> Result<(), Failed> {
     let model = LanguageModel::new(&target.device()?, &params(&config)?)?;
     let wide = seeded::tensor(1, &[2, 1, 12], 1.0);
     let state = State { h: wide, c: None };
-    let with = |lengths| ForwardOptions { lengths: Some(lengths), ..ForwardOptions::default() };
+    let with = |lengths| ForwardOptions::new().lengths(lengths);
     let refused = |result: Result<Outcome, Error>, want: &str| {
         let message = result.map(drop).map_err(|error| error.to_string());
         ensure(message == Err(want.to_owned()), format!("{message:?}, want {want}"))

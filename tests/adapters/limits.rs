@@ -19,10 +19,8 @@ fn segments(plan: &Plan) -> usize {
 
 /// Time in chunks, by a small binding and by a memory budget, gives what one chunk gives.
 pub fn chunks(target: &Target) -> Result<(), Failed> {
-    for (kind, proj_size) in Kind::ALL
-        .map(|kind| (kind, 0))
-        .into_iter()
-        .chain(target.projects().then_some((Kind::Lstm, 9)))
+    for (kind, proj_size) in
+        Kind::ALL.iter().map(|&kind| (kind, 0)).chain(target.projects().then_some((Kind::Lstm, 9)))
     {
         for bidirectional in [false, true] {
             let config = Config::new(kind, 6, 10)
@@ -74,7 +72,7 @@ pub fn chunks(target: &Target) -> Result<(), Failed> {
 /// Cutting time at other places than segments changes no bit either.
 pub fn steps_per_dispatch(target: &Target) -> Result<(), Failed> {
     let (seq_len, batch) = (13, 3);
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let config = target.suited(Config::new(kind, 6, 10).num_layers(2).bidirectional(true));
         let params = Params::init(&config, 5)?;
         let input = seeded::tensor(6, &[seq_len, batch, 6], 1.0);
@@ -113,7 +111,7 @@ pub fn shards_and_passes(target: &Target) -> Result<(), Failed> {
     // 8 KiB bind 2,048 values: a layer of 40 units has shards, 64 rows of 40 units have passes.
     let small =
         target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 8192))?;
-    for (kind, proj_size) in Kind::ALL.map(|kind| (kind, 0)).into_iter().chain([(Kind::Lstm, 39)]) {
+    for (kind, proj_size) in Kind::ALL.iter().map(|&kind| (kind, 0)).chain([(Kind::Lstm, 39)]) {
         let config =
             Config::new(kind, 12, 40).num_layers(2).bidirectional(true).proj_size(proj_size);
         let params = Params::init(&config, 9)?;

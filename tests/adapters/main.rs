@@ -56,7 +56,7 @@ mod wavefront;
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::engine::gpu::AdapterEntry;
-use wgpu_rnn::{Config, Device, Params, Rnn, RnnOptions, Schedule};
+use wgpu_rnn::{Config, Device, LoadOptions, Params, Rnn, Schedule};
 
 /// A test of one device. It opens the device itself, since some need other options.
 type Test = fn(&Target) -> Result<(), Failed>;
@@ -83,8 +83,8 @@ impl Target {
         })
     }
 
-    fn options(&self) -> RnnOptions {
-        RnnOptions::default().schedule(self.schedule)
+    fn options(&self) -> LoadOptions {
+        LoadOptions::new().schedule(self.schedule)
     }
 
     /// A module as the target's schedule runs it.
@@ -358,7 +358,7 @@ fn main() {
     }
     let mut trials = Vec::new();
     for place in &places {
-        for schedule in Schedule::ALL {
+        for &schedule in Schedule::ALL {
             let rows = TABLE.iter().filter(|row| place.has(row, schedule));
             trials.extend(rows.map(|row| place.trial(row, schedule)));
         }

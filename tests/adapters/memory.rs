@@ -12,10 +12,11 @@ use wgpu_rnn::internals::engine::gpu::AdapterEntry;
 use wgpu_rnn::internals::engine::session::Engine;
 use wgpu_rnn::internals::plan::recording::{BufferSpec, Recording, Role};
 use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, LanguageModelConfig};
+use wgpu_rnn::pass::PassBindings;
+use wgpu_rnn::pool::PoolOptions;
 use wgpu_rnn::wgpu::{self, BufferUsages};
 use wgpu_rnn::{
-    Activation, Config, Device, Error, Kind, Linear, Params, PassBindings, PoolOptions, Rnn,
-    RnnOptions, Schedule, Tensor,
+    Activation, Config, Device, Error, Kind, Linear, LoadOptions, Params, Rnn, Schedule, Tensor,
 };
 
 use crate::{Machine, Target, ensure, language_model, seeded};
@@ -51,7 +52,7 @@ impl Own {
         let mut found = pollster::block_on(instance.enumerate_adapters(backends)).into_iter();
         let adapter =
             found.find(|adapter| adapter.get_info() == wanted.info).ok_or("the adapter is gone")?;
-        Ok(Self { instance, entry: AdapterEntry { info: wanted.info.clone(), adapter } })
+        Ok(Self { instance, entry: AdapterEntry::new(adapter) })
     }
 
     pub fn alive(&self) -> Result<Alive, Failed> {
@@ -175,7 +176,7 @@ fn everything(
     let rnn = Rnn::with_options(
         device,
         &Params::init(&config, 3)?,
-        &RnnOptions::default().schedule(schedule),
+        &LoadOptions::new().schedule(schedule),
     )?;
     let input = seeded::tensor(4, &[9, 4, 6], 1.0);
     let mut stream = rnn.stream(4)?;

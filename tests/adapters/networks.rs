@@ -58,7 +58,7 @@ pub fn against_the_definition(target: &Target) -> Result<(), Failed> {
     if target.projects() {
         println!("{device}: lstm with proj_size: largest error against the definition {worst:.2e}");
     }
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let mut worst = 0.0_f64;
         for (input_size, hidden_size, num_layers, bidirectional, seq_len, batch) in [
             (1, 1, 1, false, 1, 1),
@@ -83,10 +83,8 @@ pub fn against_the_definition(target: &Target) -> Result<(), Failed> {
 
 pub fn same_bits(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    for (kind, proj_size) in Kind::ALL
-        .map(|kind| (kind, 0))
-        .into_iter()
-        .chain(target.projects().then_some((Kind::Lstm, 35)))
+    for (kind, proj_size) in
+        Kind::ALL.iter().map(|&kind| (kind, 0)).chain(target.projects().then_some((Kind::Lstm, 35)))
     {
         let config = target.suited(
             Config::new(kind, 19, 37).num_layers(2).bidirectional(true).proj_size(proj_size),
@@ -152,10 +150,8 @@ pub fn lengths(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (seq_len, batch, features) = (8, 6, 5);
     let lengths = [3, 7, 0, 1, 7, 5];
-    for (kind, proj_size) in Kind::ALL
-        .map(|kind| (kind, 0))
-        .into_iter()
-        .chain(target.projects().then_some((Kind::Lstm, 6)))
+    for (kind, proj_size) in
+        Kind::ALL.iter().map(|&kind| (kind, 0)).chain(target.projects().then_some((Kind::Lstm, 6)))
     {
         let config = target.suited(
             Config::new(kind, features, 9).num_layers(2).bidirectional(true).proj_size(proj_size),

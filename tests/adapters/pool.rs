@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libtest_mimic::Failed;
 use wgpu_rnn::internals::params::random::Mt19937;
-use wgpu_rnn::{
-    Config, Error, Kind, Params, Pool, PoolOptions, Rnn, Schedule, Slot, State, Stream, Tensor,
-};
+use wgpu_rnn::pool::{Pool, PoolOptions, Slot};
+use wgpu_rnn::stream::Stream;
+use wgpu_rnn::{Config, Error, Kind, Params, Rnn, Schedule, State, Tensor};
 
 use crate::bits::{alike, bits};
 use crate::{Target, ensure, seeded};

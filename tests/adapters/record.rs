@@ -3,11 +3,9 @@
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::pass::{PassBindings, Recorder, TensorBinding};
 use wgpu_rnn::wgpu::{self, BufferUsages};
-use wgpu_rnn::{
-    Config, Device, Error, Kind, Params, PassBindings, Recorder, Rnn, RnnOptions, Schedule, State,
-    Tensor, TensorBinding,
-};
+use wgpu_rnn::{Config, Device, Error, Kind, LoadOptions, Params, Rnn, Schedule, State, Tensor};
 
 use crate::brought::request;
 use crate::by_hand::same_bits;
@@ -271,7 +269,7 @@ pub fn cut(target: &Target) -> Result<(), Failed> {
         Program::open(target, &OpenOptions::default().limit("max_work_per_submission", 8_000_000))?;
     // Steps are what a run can be cut between.
     let rnn =
-        Rnn::with_options(&program.rnn, &params, &RnnOptions::default().schedule(Schedule::Step))?;
+        Rnn::with_options(&program.rnn, &params, &LoadOptions::new().schedule(Schedule::Step))?;
     let recorder = rnn.recorder(10, 2)?;
     let (want, _) = rnn.forward(&input, None)?;
     let (x, y) = (program.buffer(input.data()), program.untouched(recorder.output_shape()));

@@ -5,9 +5,9 @@ use std::pin::pin;
 
 use libtest_mimic::Failed;
 use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, LanguageModelConfig};
-use wgpu_rnn::{
-    Config, Device, Error, Kind, Params, Pool, PoolOptions, Rnn, Slot, State, Stream, Tensor,
-};
+use wgpu_rnn::pool::{Pool, PoolOptions, Slot};
+use wgpu_rnn::stream::Stream;
+use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, State, Tensor};
 
 use crate::parts::along_first;
 use crate::waiting::{block_on, poll_once};

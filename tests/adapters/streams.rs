@@ -52,7 +52,7 @@ fn state_of(config: &Config, batch: usize, seed: u64) -> Result<State, Failed> {
 /// Pieces of one stream are the same steps of a run over everything.
 pub fn pieces_are_the_whole(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         for (num_layers, hidden_size, batch, batch_first) in
             [(1, 4, 1, false), (1, 13, 3, true), (2, 16, 2, false), (3, 5, 2, true)]
         {
@@ -107,7 +107,7 @@ pub fn pieces_are_the_whole(target: &Target) -> Result<(), Failed> {
 /// independent.
 pub fn states(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let config = Config::new(kind, 3, 6).num_layers(2);
         let rnn = Rnn::new(&device, &Params::init(&config, 1)?)?;
         let mut streams = [rnn.stream(2)?, rnn.stream(2)?];

@@ -109,7 +109,7 @@ pub fn between_layers(target: &Target) -> Result<(), Failed> {
     };
     let (passes, segments) = (small(800)?, small(4096)?);
     let input = seeded::tensor(1, &[SEQ_LEN, BATCH, 3], 1.0);
-    for (kind, proj_size) in Kind::ALL.map(|kind| (kind, 0)).into_iter().chain([(Kind::Lstm, 5)]) {
+    for (kind, proj_size) in Kind::ALL.iter().map(|&kind| (kind, 0)).chain([(Kind::Lstm, 5)]) {
         for bidirectional in [false, true] {
             let config = Config::new(kind, 3, 10).num_layers(3).dropout(0.5).proj_size(proj_size);
             let config = config.bidirectional(bidirectional);
@@ -119,11 +119,7 @@ pub fn between_layers(target: &Target) -> Result<(), Failed> {
             for lengths in
                 [[SEQ_LEN; BATCH], std::array::from_fn(|row| (row * 5 + 3) % (SEQ_LEN + 1))]
             {
-                let options = ForwardOptions {
-                    lengths: Some(&lengths),
-                    training: Some(SEED),
-                    ..Default::default()
-                };
+                let options = ForwardOptions::new().lengths(&lengths).training(SEED);
                 let got = rnn.forward_with(&input, &options)?;
                 let what = format!("{what}, lengths {lengths:?}");
                 ensure_close(&what, &got, &by_layers(&whole, &params, &input, &lengths, SEED)?)?;
@@ -160,8 +156,8 @@ pub fn between_layers(target: &Target) -> Result<(), Failed> {
 pub fn without_dropout(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let input = seeded::tensor(2, &[SEQ_LEN, BATCH, 3], 1.0);
-    let training = ForwardOptions { training: Some(SEED), ..ForwardOptions::default() };
-    for kind in Kind::ALL {
+    let training = ForwardOptions::new().training(SEED);
+    for &kind in Kind::ALL {
         let of =
             |layers, p| Params::init(&Config::new(kind, 3, 6).num_layers(layers).dropout(p), 4);
         for layers in [1, 3] {
@@ -185,7 +181,7 @@ pub fn without_dropout(target: &Target) -> Result<(), Failed> {
 /// The same seed gives the same bits call after call, another one others.
 pub fn seeds(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    let with = |seed| ForwardOptions { training: Some(seed), ..ForwardOptions::default() };
+    let with = |seed| ForwardOptions::new().training(seed);
     let rnn = Rnn::new(&device, &Params::init(&Config::lstm(3, 6).num_layers(2).dropout(0.4), 5)?)?;
     let input = seeded::tensor(3, &[SEQ_LEN, BATCH, 3], 1.0);
     let config = LanguageModelConfig::new(Kind::Gru, 13, 5, 6, 1).dropout(0.4);
@@ -246,7 +242,7 @@ fn by_modules(
 /// device.
 pub fn language_models(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    let options = ForwardOptions { training: Some(SEED), ..ForwardOptions::default() };
+    let options = ForwardOptions::new().training(SEED);
     for (kind, nlayers, tied) in [
         (Kind::Lstm, 2, false),
         (Kind::Gru, 3, true),
@@ -274,7 +270,7 @@ pub fn language_models(target: &Target) -> Result<(), Failed> {
 /// Inference drops nothing; p = 0 is inference; p = 1 leaves the decoder's bias, as in PyTorch.
 pub fn language_models_without_dropout(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    let training = ForwardOptions { training: Some(SEED), ..ForwardOptions::default() };
+    let training = ForwardOptions::new().training(SEED);
     let none = params(&LanguageModelConfig::new(Kind::Lstm, 19, 6, 10, 2))?;
     let tokens = tokens(8, SEQ_LEN * BATCH, 19);
     let want = LanguageModel::new(&device, &none)?.forward(&tokens, BATCH, None)?;
@@ -295,7 +291,7 @@ pub fn language_models_without_dropout(target: &Target) -> Result<(), Failed> {
             let other = model.forward_with(&vec![0; SEQ_LEN * BATCH], BATCH, &training)?;
             assert_same("p = 1, other tokens", &other, &trained);
             let state = initial(params.config(), BATCH);
-            let from = ForwardOptions { state: Some(&state), ..training };
+            let from = training.state(&state);
             let started = model.forward_with(&tokens, BATCH, &from)?;
             ensure(started.1 != trained.1, "p = 1: the state still runs on")?;
         }

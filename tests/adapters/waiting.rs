@@ -87,7 +87,7 @@ pub fn futures(target: &Target) -> Result<(), Failed> {
         let rnn = Arc::new(Rnn::new(&device, &params)?);
         let want = rnn.forward(&input, None)?;
         let lengths = [5, 1, 0];
-        let options = ForwardOptions { lengths: Some(&lengths), ..ForwardOptions::default() };
+        let options = ForwardOptions::new().lengths(&lengths);
         let want_lengths = rnn.forward_with(&input, &options)?;
         let awaited = async {
             let (output, state) = rnn.forward_async(&input, None).await?;
@@ -193,7 +193,9 @@ pub fn dropped(target: &Target) -> Result<(), Failed> {
     if poll_once(pin!(stream.forward_async(&input))).is_pending() {
         let lost = "the state of this stream was lost in a call that failed or was dropped; give \
                     it one with set_state() or reset()";
-        let told = stream.state().map_err(|error| error.to_string());
+        let state = stream.state();
+        ensure(matches!(state, Err(Error::StateLost(_))), format!("{state:?}"))?;
+        let told = state.map_err(|error| error.to_string());
         ensure(told == Err(lost.to_owned()), format!("{told:?}"))?;
     }
     stream.reset();

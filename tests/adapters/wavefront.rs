@@ -9,7 +9,7 @@ use wgpu_rnn::internals::kernel::Family;
 use wgpu_rnn::internals::params::validate::Sizes;
 use wgpu_rnn::internals::plan::{Plan, Request, Storage, WeightLayout, plan};
 use wgpu_rnn::{
-    Config, Device, Error, ForwardOptions, Kind, Params, Rnn, RnnOptions, Schedule, State, Tensor,
+    Config, Device, Error, ForwardOptions, Kind, LoadOptions, Params, Rnn, Schedule, State, Tensor,
     WeightType,
 };
 
@@ -36,11 +36,7 @@ fn module(
     schedule: Schedule,
     weights: WeightType,
 ) -> Result<Rnn, Failed> {
-    Ok(Rnn::with_options(
-        device,
-        params,
-        &RnnOptions::default().schedule(schedule).weights(weights),
-    )?)
+    Ok(Rnn::with_options(device, params, &LoadOptions::new().schedule(schedule).weights(weights))?)
 }
 
 fn state_of(config: &Config, batch: usize) -> Result<State, Failed> {
@@ -57,7 +53,7 @@ pub fn is_step(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let submissions =
         target.open(&OpenOptions::default().limit("max_work_per_submission", 9_000_000))?;
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         for (num_layers, seq_len, batch, input_size, hidden_size) in SHAPES {
             let config = Config::new(kind, input_size, hidden_size).num_layers(num_layers);
             let params = Params::init(&config, 3)?;
@@ -66,8 +62,8 @@ pub fn is_step(target: &Target) -> Result<(), Failed> {
             let lengths: Vec<usize> =
                 (0..batch).map(|row| seq_len - row * 5 % (seq_len + 1)).collect();
             let cut = segmented(target, &device, &params, seq_len, batch)?;
-            let from = ForwardOptions { state: Some(&state), ..ForwardOptions::default() };
-            let shorter = ForwardOptions { lengths: Some(&lengths), ..from };
+            let from = ForwardOptions::new().state(&state);
+            let shorter = from.lengths(&lengths);
             for (weights, options) in [
                 (WeightType::F32, ForwardOptions::default()),
                 (WeightType::F32, from),
@@ -137,7 +133,7 @@ fn segmented(
 pub fn between_schedules(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (batch, input_size) = (3, 8);
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let config = Config::new(kind, input_size, 5).num_layers(3);
         let params = Params::init(&config, 8)?;
         let layout = WeightLayout::stored(&config, Storage::default(), device.limits())?;
@@ -222,7 +218,7 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
         (stack.clone().bidirectional(true), "runs one direction"),
         (Config::lstm(4, 8).num_layers(2).proj_size(3), "has no projection"),
     ] {
-        let options = RnnOptions::default().schedule(Schedule::Wavefront);
+        let options = LoadOptions::new().schedule(Schedule::Wavefront);
         let refused = Rnn::with_options(&device, &Params::init(&config, 0)?, &options);
         let want = format!("the schedule 'wavefront' {why}");
         let named = matches!(&refused, Err(Error::Unsupported(told)) if told.starts_with(&want));
@@ -231,8 +227,7 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     let rnn = module(&device, &Params::init(&stack, 0)?, Schedule::Wavefront, WeightType::F32)?;
     let input = seeded::tensor(1, &[5, 2, 4], 1.0);
     rnn.forward(&input, None)?;
-    let trained = rnn
-        .forward_with(&input, &ForwardOptions { training: Some(1), ..ForwardOptions::default() });
+    let trained = rnn.forward_with(&input, &ForwardOptions::new().training(1));
     let want = "has no dropout between layers";
     let named = matches!(&trained, Err(Error::Unsupported(why)) if why.contains(want));
     ensure(named, format!("{trained:?}"))

@@ -17,7 +17,7 @@ fn lstm() -> (Folder, String) {
 #[test]
 fn every_kind_agrees_with_the_definition() {
     let folder = Folder::new();
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let config = Config::new(kind, 6, 9).num_layers(2).bidirectional(true);
         let weights = folder.save("weights.safetensors", &weights(&config, "net."));
         let mut args = vec![

@@ -54,6 +54,14 @@ fn check(case: &Case) {
     let ran = wgpu_rnn(&args).ended(0);
     assert_eq!(ran.stdout, "", "{name}: the result is the file: {}", ran.told());
     assert!(ran.stderr.contains(&output), "{name}: stderr names the file written: {}", ran.told());
+    let rnn = matches!(config.kind, Kind::RnnTanh | Kind::RnnRelu);
+    for (what, assumed) in [
+        ("batch_first", case.input.len() == 3 && !flags.contains(&"--batch-first")),
+        ("the nonlinearity", rnn && !flags.contains(&"--nonlinearity")),
+    ] {
+        let told = ran.stderr.contains(&format!("does not name {what}"));
+        assert_eq!(told, assumed, "{name}: a note on {what}: {}", ran.told());
+    }
     let change = |mut changed: Config| {
         changed.kind = config.kind;
         changed.batch_first(config.batch_first)

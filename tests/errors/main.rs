@@ -16,6 +16,7 @@ mod situations;
 #[path = "../common/trials.rs"]
 mod trials;
 mod values;
+mod variants;
 mod warnings;
 
 use libtest_mimic::Arguments;
@@ -174,7 +175,7 @@ fn a_state_of_another_module_is_refused_by_name() {
 }
 
 fn nan_stays_in_its_row_in_every_kind_and_direction() {
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         for (num_layers, bidirectional) in [(1, false), (1, true), (2, true), (3, false)] {
             let config =
                 Config::new(kind, 3, 5).num_layers(num_layers).bidirectional(bidirectional);
@@ -289,6 +290,10 @@ fn main() {
         embedding::an_index_out_of_range_is_named_by_its_place,
         embedding::indices_must_fill_their_shape,
         packed::lengths_are_taken_as_the_list_of_differences_says,
+        variants::shapes_and_lengths_that_do_not_fit,
+        variants::options_and_values_out_of_range_or_contradictory,
+        variants::unknown_names,
+        variants::closed_slots,
     ];
     let record =
         trial("the_table_is_what_pytorch_was_seen_to_do", the_table_is_what_pytorch_was_seen_to_do);

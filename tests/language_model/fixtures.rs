@@ -8,7 +8,7 @@ use wgpu_rnn::{Kind, StateDict};
 use crate::language_models::{fixtures, metadata, tokens};
 
 /// PyTorch's float64, rounded to float32 once: the definition rounds to the same value or the next.
-const ONE_ROUNDING: Tolerance = Tolerance { atol: 1e-12, rtol: 1.2e-7 };
+const ONE_ROUNDING: Tolerance = Tolerance::new(1e-12, 1.2e-7);
 
 /// The configuration that the metadata tell.
 fn config(file: &StateDict) -> LanguageModelConfig {
@@ -31,7 +31,7 @@ fn state_dicts_are_read_as_what_they_were_written_from() {
         }
         seen.push((want.rnn_type, want.tie_weights));
     }
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         assert!(seen.iter().any(|(seen, _)| *seen == kind), "no fixture of {kind}");
     }
     assert!(

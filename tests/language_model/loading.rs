@@ -286,7 +286,7 @@ fn a_wrong_prefix_names_the_right_ones() {
 #[test]
 fn what_is_written_is_read_back() {
     let folder = tempfile::tempdir().expect("a folder");
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         for tied in [false, true] {
             let config = LanguageModelConfig::new(kind, 4, 3, 3, 2).tie_weights(tied);
             let params = LanguageModelParams::init(&config, 7).expect("a valid configuration");

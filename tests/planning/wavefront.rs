@@ -316,7 +316,9 @@ fn waves_of_every_size_are_sound() {
         with("max_work_per_submission", 40_000),
         with("memory_budget", 150_000),
     ];
-    for (limits, kind) in limits.iter().flat_map(|limits| Kind::ALL.map(|kind| (limits, kind))) {
+    for (limits, kind) in
+        limits.iter().flat_map(|limits| Kind::ALL.iter().map(move |&kind| (limits, kind)))
+    {
         for (num_layers, hidden_size) in [(2, 1), (2, 16), (3, 5), (4, 13), (7, 2)] {
             let config = Config::new(kind, 3, hidden_size).num_layers(num_layers);
             let weights = WeightLayout::new(&config, limits).expect("a unit fits");

@@ -62,6 +62,7 @@ fn without_weights_the_state_is_a_geometric_series() {
                                 series(sigmoid(both(1)), c_0, sigmoid(both(0)) * both(2).tanh());
                             (sigmoid(both(3)) * c.tanh(), Some(c))
                         }
+                        kind => unreachable!("{kind} has no closed form here"),
                     }
                 };
                 let (h, c): (Vec<f64>, Vec<Option<f64>>) = (0..hidden_size).map(unit).unzip();
@@ -140,6 +141,7 @@ fn without_any_parameters_the_state_halves_exactly() {
                     );
                 }
             }
+            kind => unreachable!("{kind} has no closed form here"),
         }
         let parameters = expected_parameters(&case.config).len();
         assert_eq!(in_order(&params).len(), parameters, "all parameters are zero, none is absent");

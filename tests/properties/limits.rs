@@ -63,7 +63,7 @@ fn lowered_limits_change_nothing_but_how_the_work_is_cut() {
 /// One lowered limit at a time, and each kind of cut is met.
 #[test]
 fn segments_shards_and_passes_change_no_bit() {
-    for (kind, proj_size) in Kind::ALL.map(|kind| (kind, 0)).into_iter().chain([(Kind::Lstm, 88)]) {
+    for (kind, proj_size) in Kind::ALL.iter().map(|&kind| (kind, 0)).chain([(Kind::Lstm, 88)]) {
         let config =
             Config::new(kind, 24, 96).num_layers(2).bidirectional(true).proj_size(proj_size);
         let state_size = config.state_size();

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use wgpu_rnn::device::{OpenOptions, Selection};
 use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::internals::plan::limits::Limits;
-use wgpu_rnn::{Device, Error, RnnOptions, Schedule, WeightType};
+use wgpu_rnn::{Device, Error, LoadOptions, Schedule, WeightType};
 
 use crate::bench::BenchArgs;
 use crate::calibrate::CalibrateArgs;
@@ -85,7 +85,8 @@ fn parse_limit(text: &str) -> Result<(String, u64), String> {
 
 /// Parses the name of a schedule. Usage lists the names.
 fn schedules() -> impl TypedValueParser<Value = Schedule> {
-    PossibleValuesParser::new(Schedule::ALL.map(Schedule::name)).try_map(|name| name.parse())
+    let names = Schedule::ALL.iter().map(|schedule| schedule.name());
+    PossibleValuesParser::new(names).try_map(|name| name.parse())
 }
 
 impl OpenArgs {
@@ -148,8 +149,8 @@ pub struct ModuleArgs {
 }
 
 impl ModuleArgs {
-    pub fn options(&self) -> RnnOptions {
-        RnnOptions::default().schedule(self.schedule).weights(self.dtype)
+    pub fn options(&self) -> LoadOptions {
+        LoadOptions::new().schedule(self.schedule).weights(self.dtype)
     }
 }
 

@@ -9,7 +9,7 @@ use wgpu_rnn::internals::diagnostics::compare::{Comparison, Tolerance};
 use wgpu_rnn::internals::diagnostics::lockstep::{KernelReport, lockstep};
 use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::internals::reference;
-use wgpu_rnn::{Device, Error, Params, Rnn, RnnOptions, Tensor, WeightType};
+use wgpu_rnn::{Device, Error, LoadOptions, Params, Rnn, Tensor, WeightType};
 
 use crate::Outcome;
 use crate::args::{ModuleArgs, OpenArgs, WeightsArgs, selectors};
@@ -83,14 +83,14 @@ struct Job {
     params: Params,
     input: Input,
     tolerance: Tolerance,
-    options: RnnOptions,
+    options: LoadOptions,
 }
 
 pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
     let params = load(&args.weights)?;
     let config = params.config();
     let input = match &args.input {
-        Some(path) => Input::open(path)?,
+        Some(path) => Input::open(path, &args.weights)?,
         None => {
             let shape = if config.batch_first {
                 [args.batch, args.seq_len]
@@ -100,16 +100,13 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
             let shape = [shape[0], shape[1], config.input_size];
             let count = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
             let count = count.filter(|&count| count <= 1 << 31).ok_or_else(|| {
-                Error::Shape(format!(
-                    "an input of shape {shape:?} is over {} values",
-                    1_u64 << 31
-                ))
+                Error::Shape(format!("an input of shape {shape:?} is over {} values", 1_u64 << 31))
             })?;
             let input = Tensor::new(shape, Mt19937::new(args.seed).uniform_vec(count, -1.0, 1.0))?;
             Input { input, lengths: None, state: None }
         }
     };
-    let tolerance = Tolerance { atol: args.atol, rtol: args.rtol };
+    let tolerance = Tolerance::new(args.atol, args.rtol);
     let job = Job { params, input, tolerance, options: args.module.options() };
     // The reference is slow, and the same for every device.
     let want = if args.lockstep { None } else { Some(job.reference()?) };

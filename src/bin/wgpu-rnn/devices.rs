@@ -86,7 +86,7 @@ pub fn devices(args: &DevicesArgs) -> Result<Outcome, Error> {
             adapters.iter().position(|entry| entry.info == chosen.info)
         }
         // WGPU_ADAPTER_NAME names no adapter: the list shows the names that exist.
-        Err(_) => None,
+        _ => None,
     };
     if let Some(device) = auto.and_then(|auto| devices.get_mut(auto)) {
         device.auto = true;

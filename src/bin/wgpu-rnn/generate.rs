@@ -47,7 +47,7 @@ pub fn generate(args: &GenerateArgs) -> Result<Outcome, Error> {
         ));
     }
     let device = args.open.open_one(&args.device)?;
-    let model = LanguageModel::stored_as(&device, &params, args.model.dtype)?;
+    let model = LanguageModel::with_options(&device, &params, &args.model.options())?;
     let options =
         GenerateOptions::default().temperature(args.temperature).top_k(args.top_k).seed(args.seed);
     let generated = stream(&model, Sink::Reader(&vocabulary), &prompt, &options, args.length)?;

@@ -60,7 +60,7 @@ pub fn perplexity(args: &PerplexityArgs) -> Result<Outcome, Error> {
     let mut results = Vec::new();
     for selection in Selection::of_all(&selectors(&args.devices))? {
         let device = args.open.open(&selection)?;
-        let model = LanguageModel::stored_as(&device, &params, args.model.dtype)?;
+        let model = LanguageModel::with_options(&device, &params, &args.model.options())?;
         let started = Instant::now();
         let score = model.score(&tokens, args.streams)?;
         let result = DeviceResult {

@@ -44,7 +44,16 @@ pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
     }
     let rnn = params.config().kind.module() == "RNN";
     let kind = match &args.nonlinearity {
-        None => params.config().kind,
+        None => {
+            if rnn {
+                anstream::eprintln!(
+                    "note: {} does not name the nonlinearity of its RNN: assumed tanh; \
+                     --nonlinearity sets it",
+                    args.weights.display()
+                );
+            }
+            params.config().kind
+        }
         Some(nonlinearity) if rnn => Kind::rnn_with(nonlinearity)?,
         Some(_) => {
             return Err(Error::Option(format!(
@@ -73,8 +82,8 @@ pub struct Input {
 }
 
 impl Input {
-    /// Reads `input`, and the optional `lengths`, `h0` and `c0`.
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    /// Reads `input`, and the optional `lengths`, `h0` and `c0`, for the module of `weights`.
+    pub fn open(path: &Path, weights: &WeightsArgs) -> Result<Self, Error> {
         let file = StateDict::open(path)?;
         let unread: Vec<&str> =
             file.names().filter(|name| !["input", "lengths", "h0", "c0"].contains(name)).collect();
@@ -97,7 +106,16 @@ impl Input {
             (Some(h), c) => Some(State { h, c }),
         };
         let lengths = file.get("lengths").is_some().then(|| file.lengths()).transpose()?;
-        Ok(Self { input: file.input("input")?, lengths, state })
+        let input = file.input("input")?;
+        if input.shape().len() == 3 && !weights.batch_first {
+            anstream::eprintln!(
+                "note: {} does not name batch_first: assumed [T, B, features] for the input {:?}; \
+                 --batch-first reads [B, T, features]",
+                weights.weights.display(),
+                input.shape()
+            );
+        }
+        Ok(Self { input, lengths, state })
     }
 
     /// Returns T and B of an input with a valid shape.
@@ -120,7 +138,7 @@ impl Input {
 
 pub fn run(args: &RunArgs) -> Result<Outcome, Error> {
     let params = load(&args.weights)?;
-    let input = Input::open(&args.input)?;
+    let input = Input::open(&args.input, &args.weights)?;
     let device = args.open.open_one(&args.device)?;
     let rnn = Rnn::with_options(&device, &params, &args.module.options())?;
     if args.explain {

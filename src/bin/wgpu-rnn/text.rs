@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use wgpu_rnn::language_model::{LanguageModelParams, Vocabulary, parse_rnn_type};
-use wgpu_rnn::{Error, StateDict, WeightType};
+use wgpu_rnn::{Error, LoadOptions, StateDict, WeightType};
 
 /// Arguments that name a language model and its vocabulary.
 #[derive(Debug, Default, Args)]
@@ -27,6 +27,13 @@ pub struct TextModelArgs {
     /// Store weights as f32 or f16. f16 takes half the memory and rounds the weights.
     #[arg(long, default_value = "f32")]
     pub dtype: WeightType,
+}
+
+impl TextModelArgs {
+    /// The options for loading the model.
+    pub fn options(&self) -> LoadOptions {
+        LoadOptions::new().weights(self.dtype)
+    }
 }
 
 /// The built-in model, from `models/train.py`.

@@ -70,7 +70,7 @@ impl DeviceResult {
             Status::Pass => self.passed += 1,
             Status::Fail => self.failed += 1,
             Status::Unsupported => self.unsupported += 1,
-            Status::Error => self.errors += 1,
+            _ => self.errors += 1,
         }
         let comparison = report.comparison.as_ref();
         if let Some(comparison) = comparison.filter(|_| report.status == Status::Pass) {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Quantiles of the times of several runs, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Quantiles {
     /// The time that half of the runs exceed.
     pub median: f64,
@@ -26,6 +27,7 @@ impl Quantiles {
 
 /// A measured forward pass.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Measurement {
     /// The program that ran the pass.
     pub system: String,

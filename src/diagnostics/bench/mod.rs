@@ -6,13 +6,16 @@ mod suite;
 use std::time::{Duration, Instant};
 
 pub use measurement::{Measurement, Quantiles};
-pub use suite::{Shape, Suite};
+pub use suite::Shape;
+#[doc(hidden)]
+pub use suite::Suite;
 
 use crate::diagnostics::compare::{Comparison, Tolerance};
 use crate::dtype::WeightType;
 use crate::engine::device::Device;
 use crate::error::{Error, Result};
-use crate::nn::rnn::{Rnn, RnnOptions};
+use crate::nn::options::LoadOptions;
+use crate::nn::rnn::Rnn;
 use crate::params::Params;
 use crate::params::config::Config;
 use crate::params::random::Mt19937;
@@ -24,6 +27,7 @@ use crate::tensor::Tensor;
 
 /// The result of [`Workload::measure`].
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Attempt {
     /// The shape was measured.
     Measured(Box<Measurement>),
@@ -32,7 +36,8 @@ pub enum Attempt {
 }
 
 /// The limits of a measurement, and how the module is loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Options {
     /// The approximate time for one shape on one device.
     ///
@@ -40,13 +45,36 @@ pub struct Options {
     pub budget: Duration,
     /// The largest number of timed runs.
     pub repetitions: usize,
-    /// Options for loading the module.
-    pub module: RnnOptions,
+    /// The module's schedule and weight type; other options do not apply.
+    pub module: LoadOptions,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { budget: Duration::from_secs(10), repetitions: 50, module: RnnOptions::default() }
+        Self { budget: Duration::from_secs(10), repetitions: 50, module: LoadOptions::new() }
+    }
+}
+
+impl Options {
+    /// Sets the time for one shape on one device.
+    #[must_use]
+    pub fn budget(mut self, budget: Duration) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Sets the greatest number of timed runs.
+    #[must_use]
+    pub fn repetitions(mut self, repetitions: usize) -> Self {
+        self.repetitions = repetitions;
+        self
+    }
+
+    /// Sets the module's schedule and weight type.
+    #[must_use]
+    pub fn module(mut self, module: LoadOptions) -> Self {
+        self.module = module;
+        self
     }
 }
 
@@ -131,13 +159,15 @@ impl Workload {
     /// The measurement has a roofline if `calibration` was measured.
     ///
     /// # Errors
-    /// The errors of loading and running the module.
+    /// [`Error::Option`] for an option of the module that does not apply; the errors of loading and
+    /// running the module.
     pub fn measure(
         &self,
         device: &Device,
         calibration: &Calibration,
         options: &Options,
     ) -> Result<Attempt> {
+        options.module.check("a benchmark's shape", &["schedule"])?;
         let Shape { config, sizes, .. } = &self.shape;
         let rnn = Rnn::with_options(device, &self.params, &options.module)?;
         let plan = rnn.plan(sizes.seq_len, sizes.batch)?;

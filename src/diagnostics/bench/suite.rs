@@ -5,23 +5,30 @@ use crate::params::validate::Sizes;
 
 /// A network and the sizes of its input.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Shape {
     /// The name in reports.
     pub name: String,
     /// The network.
     pub config: Config,
     /// T and B.
+    #[doc(hidden)]
     pub sizes: Sizes,
 }
 
 impl Shape {
-    /// Makes a shape from `dims`: T, B, I, H, L and D.
-    fn new(name: &str, kind: Kind, dims: [usize; 6]) -> Self {
+    /// The network of `config` over an input of `seq_len` steps and `batch` rows.
+    pub fn new(name: impl Into<String>, config: Config, seq_len: usize, batch: usize) -> Self {
+        Self { name: name.into(), config, sizes: Sizes { seq_len, batch } }
+    }
+
+    /// A shape from `dims`: T, B, I, H, L and D.
+    fn from_dims(name: &str, kind: Kind, dims: [usize; 6]) -> Self {
         let [seq_len, batch, input_size, hidden_size, num_layers, directions] = dims;
         let config = Config::new(kind, input_size, hidden_size)
             .num_layers(num_layers)
             .bidirectional(directions == 2);
-        Self { name: name.to_owned(), config, sizes: Sizes { seq_len, batch } }
+        Self::new(name, config, seq_len, batch)
     }
 
     /// The number of dependent time steps: T · L.
@@ -32,6 +39,7 @@ impl Shape {
 
 /// A named set of shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Suite {
     /// The standard shapes that take little time.
     Quick,
@@ -89,7 +97,7 @@ fn standard() -> Vec<(bool, Shape)> {
         (true, "PyTorch MPS report", Gru, [128, 1, 384, 256, 1, 2]),
     ]
     .into_iter()
-    .map(|(quick, name, kind, dims)| (quick, Shape::new(name, kind, dims)))
+    .map(|(quick, name, kind, dims)| (quick, Shape::from_dims(name, kind, dims)))
     .collect()
 }
 
@@ -100,7 +108,7 @@ fn scaling() -> Vec<Shape> {
     let by_units = [64, 128, 256, 512, 1024].map(|h| (100, h, 1));
     let by_rows = [1, 4, 16, 64].map(|b| (100, 256, b));
     for (t, h, b) in by_steps.into_iter().chain(by_units).chain(by_rows) {
-        let shape = Shape::new(&format!("T={t} H={h} B={b}"), Kind::Lstm, [t, b, h, h, 1, 1]);
+        let shape = Shape::from_dims(&format!("T={t} H={h} B={b}"), Kind::Lstm, [t, b, h, h, 1, 1]);
         if !shapes.contains(&shape) {
             shapes.push(shape);
         }
@@ -118,7 +126,7 @@ fn peers() -> Vec<Shape> {
         (100, 1, 1024, 1024),
     ];
     dims.map(|(t, b, i, h)| {
-        Shape::new(&format!("T={t} B={b} I={i} H={h}"), Kind::Lstm, [t, b, i, h, 1, 1])
+        Shape::from_dims(&format!("T={t} B={b} I={i} H={h}"), Kind::Lstm, [t, b, i, h, 1, 1])
     })
     .to_vec()
 }
@@ -129,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_suite_parses_and_its_shapes_have_distinct_names() {
-        for name in Suite::NAMES {
+        for &name in Suite::NAMES {
             let shapes =
                 Suite::parse(name).unwrap_or_else(|| panic!("{name} is not a suite")).shapes();
             assert!(!shapes.is_empty(), "{name} is empty");

@@ -8,6 +8,7 @@ mod cpu;
 mod gpu;
 mod recurrence;
 
+#[doc(hidden)]
 pub use cache::folder;
 
 use std::time::{Duration, Instant};

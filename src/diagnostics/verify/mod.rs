@@ -10,13 +10,15 @@ use crate::engine::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::cell::Cell;
 use crate::nn::linear::Linear;
-use crate::nn::rnn::{Rnn, RnnOptions};
+use crate::nn::options::LoadOptions;
+use crate::nn::rnn::Rnn;
 use crate::tensor::State;
 use crate::tensor::Tensor;
 use rounding::Rounding;
 
 /// The result of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Status {
     /// Every expected tensor is within tolerance.
     Pass,
@@ -42,6 +44,7 @@ impl Status {
 
 /// The result of one case on one device, with its figures.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct CaseReport {
     /// The name of the case; the path of a file that cannot be read.
     pub id: String,
@@ -82,6 +85,7 @@ impl CaseReport {
 /// # Errors
 /// [`Error::Io`] if a path does not exist or a folder cannot be read; [`Error::File`] if a folder
 /// has no case file.
+#[doc(hidden)]
 pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in paths {
@@ -121,14 +125,14 @@ fn collect(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 
 /// Runs the case file `path` on `device`. An error becomes a report.
 pub fn run(device: &Device, path: &Path) -> CaseReport {
-    run_with(device, path, &RnnOptions::default())
+    run_with(device, path, &LoadOptions::new())
 }
 
 /// Runs the case file `path` on `device` with options.
 ///
 /// A case that the options exclude is unsupported. If the stored weights are rounded, the expected
 /// values change by the effect of rounding in the f64 reference.
-pub fn run_with(device: &Device, path: &Path, options: &RnnOptions) -> CaseReport {
+pub fn run_with(device: &Device, path: &Path, options: &LoadOptions) -> CaseReport {
     match CaseFile::open(path) {
         Err(error) => CaseReport::error(path, &error),
         Ok(file) => run_file(device, &file, options),
@@ -136,7 +140,8 @@ pub fn run_with(device: &Device, path: &Path, options: &RnnOptions) -> CaseRepor
 }
 
 /// Runs a case file that has been read. An error becomes a report.
-pub fn run_file(device: &Device, file: &CaseFile, options: &RnnOptions) -> CaseReport {
+#[doc(hidden)]
+pub fn run_file(device: &Device, file: &CaseFile, options: &LoadOptions) -> CaseReport {
     let mut report = CaseReport {
         id: file.id.clone(),
         path: file.path.clone(),
@@ -180,8 +185,9 @@ fn compare(
     device: &Device,
     case: &Case,
     tolerance: Tolerance,
-    options: &RnnOptions,
+    options: &LoadOptions,
 ) -> Result<(Comparison, f64)> {
+    options.check("a case, whose file has them", &["schedule"])?;
     let rounding = Rounding::from_case(case, options.weights)?;
     let mut moved = 0.0_f64;
     let (output, state) = forward(device, case, options)?;
@@ -230,7 +236,7 @@ fn compare(
 }
 
 /// Runs the network. The output of a cell is its h.
-fn forward(device: &Device, case: &Case, options: &RnnOptions) -> Result<(Tensor, State)> {
+fn forward(device: &Device, case: &Case, options: &LoadOptions) -> Result<(Tensor, State)> {
     let state = case.state.as_ref();
     if case.cell {
         let next =

@@ -5,6 +5,7 @@ use crate::perf::calibration::DeviceId;
 
 /// An adapter and what it says of itself.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct AdapterEntry {
     /// The adapter.
     pub adapter: wgpu::Adapter,
@@ -13,6 +14,11 @@ pub struct AdapterEntry {
 }
 
 impl AdapterEntry {
+    /// The entry of an adapter that the caller requested from wgpu.
+    pub fn new(adapter: wgpu::Adapter) -> Self {
+        Self { info: adapter.get_info(), adapter }
+    }
+
     /// Whether the adapter is a program on the CPU: good for testing, not for speed.
     pub fn is_software(&self) -> bool {
         self.info.device_type == wgpu::DeviceType::Cpu

@@ -13,6 +13,7 @@ use crate::engine::wait::lock;
 /// In any case a future polls the device, without waiting, whenever it is polled itself, and blocking functions wait by
 /// polling. Browsers poll by themselves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Polling {
     /// A thread that begins with the first future that has to wait, sleeps while there is none, and ends with the device.
     /// On a device that the program brought it may be the one to run callbacks of the program.

@@ -7,8 +7,8 @@ use super::passes::{PassInputs, PreparedPass};
 use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::kernel::families::NO_TOKEN;
+use crate::nn::options::ForwardOptions;
 use crate::nn::pack::Packer;
-use crate::nn::rnn::ForwardOptions;
 use crate::nn::runner::Prepared;
 use crate::params::validate::Sizes;
 use crate::plan::{self, GenerationPlan, MAX_SEGMENT_STEPS, Wanted};
@@ -118,9 +118,9 @@ impl LanguageModel {
     /// The prompts run in one forward pass; nothing is generated before the first token is asked for.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is no prompt or one is empty; [`Error::Option`] when a token is not
-    /// one of the model's or an option is out of range; [`Error::Limit`] when one step exceeds what the
-    /// device allows; the errors of the device.
+    /// [`Error::Shape`] when there is no prompt or one is empty; [`Error::Option`] when a token is
+    /// not one of the model's or an option is out of range; [`Error::Limit`] when one step exceeds
+    /// what the device allows; the errors of the device.
     pub fn generate(&self, prompts: &[&[u32]], options: &GenerateOptions) -> Result<Generator<'_>> {
         pollster::block_on(self.begin(prompts, options, Waiting::Block))
     }
@@ -196,6 +196,7 @@ impl LanguageModel {
     /// # Errors
     /// [`Error::Shape`] when there is no prompt, [`Error::Option`] when the chunk is out of range;
     /// [`Error::Limit`] as [`generate`](Self::generate).
+    #[doc(hidden)]
     pub fn plan_generation(&self, batch: usize, chunk: usize) -> Result<GenerationPlan> {
         if !(1..=MAX_SEGMENT_STEPS).contains(&chunk) {
             return Err(Error::Option(format!(

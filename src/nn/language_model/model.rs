@@ -1,13 +1,12 @@
 //! A language model on a device.
 
 use super::passes::{PassInputs, PassKey};
-use crate::dtype::WeightType;
 use crate::engine::device::Device;
 use crate::engine::session::Weights;
 use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
+use crate::nn::options::{ForwardOptions, LoadOptions, is_rnn};
 use crate::nn::pack::{Packer, zero_state};
-use crate::nn::rnn::ForwardOptions;
 use crate::nn::runner::Runner;
 use crate::params::config::Config;
 use crate::params::language_model::{LanguageModelConfig, LanguageModelParams};
@@ -50,6 +49,7 @@ pub struct LanguageModel {
 
 /// How well a model predicts a text.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Score {
     /// Predicted tokens.
     pub tokens: usize,
@@ -71,24 +71,35 @@ impl LanguageModel {
     /// [`Error::Limit`] when one unit's or one token's weights exceed what the device binds or all of them the memory
     /// budget, and the errors of the device.
     pub fn new(device: &Device, params: &LanguageModelParams) -> Result<Self> {
-        Self::stored_as(device, params, WeightType::F32)
+        Self::with_options(device, params, &LoadOptions::new())
     }
 
-    /// Puts `params` on `device`, all weights but biases stored in this type.
+    /// Puts `params` on `device`, with options.
+    ///
+    /// `dropout` and, for a model of kind RNN, `nonlinearity` replace those of the parameters'
+    /// configuration. `batch_first` and `schedule` do not apply: tokens are `[T, B]`.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and [`Error::Option`] naming the tensors with values that f16 does not hold.
-    pub fn stored_as(
+    /// As [`new`](Self::new); [`Error::Option`] for an option that does not apply and for weights
+    /// that the type cannot hold; [`Error::Config`] for a dropout out of range.
+    pub fn with_options(
         device: &Device,
         params: &LanguageModelParams,
-        weights: WeightType,
+        options: &LoadOptions,
     ) -> Result<Self> {
-        let config = params.config().clone();
-        weights.check(
+        let mut config = params.config().clone();
+        let applicable = ["dropout", "nonlinearity"];
+        options.check("RNNModel", &applicable[..1 + usize::from(is_rnn(config.rnn_type))])?;
+        config.dropout = options.dropout.unwrap_or(config.dropout);
+        config.rnn_type = options.kind(config.rnn_type);
+        if options.dropout.is_some() {
+            config.validate()?;
+        }
+        options.weights.check(
             params.to_tensors().iter().map(|(name, tensor)| (name.clone(), tensor.data())),
         )?;
-        let layout =
-            LanguageModelLayout::stored(&config, device.storage(weights)?, device.limits())?;
+        let storage = device.storage(options.weights)?;
+        let layout = LanguageModelLayout::stored(&config, storage, device.limits())?;
         plan::check_budget(layout.size(), device.limits())?;
         let weights =
             Weights::load(device.engine(), layout.buffers(), |index| layout.pack(index, params))?;
@@ -102,7 +113,21 @@ impl LanguageModel {
     /// # Errors
     /// As [`LanguageModelParams::from_state_dict`] and [`LanguageModel::new`].
     pub fn load(device: &Device, state_dict: &StateDict, prefix: &str) -> Result<Self> {
-        Self::new(device, &LanguageModelParams::from_state_dict(state_dict, prefix, None)?)
+        Self::load_with(device, state_dict, prefix, &LoadOptions::new())
+    }
+
+    /// Loads the model under `prefix` of a state dict, with options.
+    ///
+    /// # Errors
+    /// As [`LanguageModelParams::from_state_dict`] and [`LanguageModel::with_options`].
+    pub fn load_with(
+        device: &Device,
+        state_dict: &StateDict,
+        prefix: &str,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        let params = LanguageModelParams::from_state_dict(state_dict, prefix, None)?;
+        Self::with_options(device, &params, options)
     }
 
     /// The model's configuration.
@@ -134,9 +159,9 @@ impl LanguageModel {
     /// `log_softmax`.
     ///
     /// # Errors
-    /// [`Error::Option`] in PyTorch's words when a token is not one of the model's; [`Error::Shape`]
-    /// when the tokens do not fill whole steps or the state does not fit; [`Error::Limit`] when one
-    /// step exceeds what the device allows; and the errors of the device.
+    /// [`Error::Option`] in PyTorch's words when a token is not one of the model's;
+    /// [`Error::Shape`] when the tokens do not fill whole steps or the state does not fit;
+    /// [`Error::Limit`] when one step exceeds what the device allows; and the errors of the device.
     pub fn forward(
         &self,
         tokens: &[u32],
@@ -150,8 +175,8 @@ impl LanguageModel {
     /// and to what the decoder reads. Behind a row's length, the logits are those of an output of 0.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`Error::Shape`] when the number of lengths is not that of the
-    /// rows, or a length exceeds T.
+    /// As [`forward`](Self::forward); [`Error::Shape`] when the number of lengths is not that of
+    /// the rows, or a length exceeds T.
     pub fn forward_with(
         &self,
         tokens: &[u32],
@@ -205,6 +230,7 @@ impl LanguageModel {
     /// # Errors
     /// [`Error::Limit`] as [`forward`](Self::forward); [`Error::Shape`] when there is no step or no
     /// row.
+    #[doc(hidden)]
     pub fn plan(&self, seq_len: usize, batch: usize) -> Result<LanguageModelPlan> {
         let (layout, profile, wanted) = (&self.layout, &self.device.profile(), Wanted::Logits);
         let sizes = Sizes { seq_len, batch };
@@ -220,8 +246,8 @@ impl LanguageModel {
     /// a GPU busy. The model reads only losses back.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there are fewer than two tokens, [`Error::Option`] when there is no stream
-    /// or a token is not one of the model's; otherwise as [`forward`](Self::forward).
+    /// [`Error::Shape`] when there are fewer than two tokens, [`Error::Option`] when there is no
+    /// stream or a token is not one of the model's; otherwise as [`forward`](Self::forward).
     pub fn score(&self, text: &[u32], streams: usize) -> Result<Score> {
         pollster::block_on(self.evaluate(text, streams, Waiting::Block))
     }

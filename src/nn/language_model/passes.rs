@@ -3,8 +3,8 @@
 use super::model::LanguageModel;
 use crate::engine::wait::Waiting;
 use crate::error::Result;
+use crate::nn::options::ForwardOptions;
 use crate::nn::pack::{Packer, dropout_settings};
-use crate::nn::rnn::ForwardOptions;
 use crate::nn::runner::Prepared;
 use crate::params::validate::Sizes;
 use crate::plan::recording::BufferId;

@@ -96,8 +96,9 @@ impl Vocabulary {
     /// The ids of a text's characters or words.
     ///
     /// # Errors
-    /// [`Error::UnknownName`] naming the first character or word that the vocabulary lacks, with its
-    /// line and column, counted in characters from 1. A vocabulary of words with `<unk>` lacks none.
+    /// [`Error::UnknownName`] naming the first character or word that the vocabulary lacks, with
+    /// its line and column, counted in characters from 1. A vocabulary of words with `<unk>` lacks
+    /// none.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
         let end_of_line = self.ids.get(END_OF_LINE);

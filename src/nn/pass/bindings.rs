@@ -97,9 +97,7 @@ impl<'a> Bindings<'a> {
         }
         if given.c_n.is_some() && recorder.c_shape().is_none() {
             let module = config.kind.module();
-            return Err(Error::Option(format!(
-                "c_n: a {module} has no cell state; only LSTM has"
-            )));
+            return Err(Error::Option(format!("c_n: a {module} has no cell state; only LSTM has")));
         }
         if given.output.or(given.h_n).or(given.c_n).is_none() {
             return Err(Error::Option("nothing is written: give output, h_n or c_n".to_owned()));

@@ -25,7 +25,7 @@ use crate::plan::{self, Plan};
 /// ```no_run
 /// # fn frame(rnn: &wgpu_rnn::Rnn, samples: &wgpu_rnn::wgpu::Buffer, gains: &wgpu_rnn::wgpu::Buffer, h: &wgpu_rnn::wgpu::Buffer,
 /// #     device: &wgpu_rnn::wgpu::Device, queue: &wgpu_rnn::wgpu::Queue) -> wgpu_rnn::Result<()> {
-/// use wgpu_rnn::PassBindings;
+/// use wgpu_rnn::pass::PassBindings;
 /// let recorder = rnn.recorder(4, 1)?; // 4 steps of 1 row
 /// let pass = recorder.bind(&PassBindings::new(samples).output(gains).h_0(h).h_n(h))?; // the state stays in `h`
 /// let mut encoder = device.create_command_encoder(&Default::default());
@@ -65,8 +65,9 @@ impl Rnn {
     /// the device that the module is on ([`Device::wgpu`](crate::Device::wgpu)). Without dropout.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] on the CPU; [`Error::Limit`] when the rows do not run all at once (a [`Rnn::forward`] would
-    /// take several passes), [`Error::Shape`] when there is nothing to run; the errors of the device.
+    /// [`Error::Unsupported`] on the CPU; [`Error::Limit`] when the rows do not run all at once (a
+    /// [`Rnn::forward`] would take several passes), [`Error::Shape`] when there is nothing to run;
+    /// the errors of the device.
     pub fn recorder(&self, seq_len: usize, batch: usize) -> Result<Recorder> {
         let Weights::Gpu(gpu, weights) = self.runner().weights() else {
             return Err(Error::Unsupported(
@@ -135,12 +136,11 @@ impl Recorder {
     /// them when the encoder is finished or submitted.
     ///
     /// # Errors
-    /// Each names the tensor, the expected and the found value. [`Error::Shape`] for a buffer that is
-    /// too small, for strides that do not fit and for a state that is not the module's.
-    /// [`Error::Option`] for a buffer of another device or without the usage `STORAGE`, for an offset
-    /// that is not a multiple of 4, and for written tensors that overlap.
-    /// [`Error::Limit`] for a tensor that the device cannot bind; the
-    /// errors of the device.
+    /// Each names the tensor, the expected and the found value. [`Error::Shape`] for a buffer that
+    /// is too small, for strides that do not fit and for a state that is not the module's.
+    /// [`Error::Option`] for a buffer of another device or without the usage `STORAGE`, for an
+    /// offset that is not a multiple of 4, and for written tensors that overlap. [`Error::Limit`]
+    /// for a tensor that the device cannot bind; the errors of the device.
     pub fn bind(&self, bindings: &PassBindings<'_>) -> Result<Pass> {
         self.gpu.ask()?;
         let bindings = Bindings::check(self, bindings)?;

@@ -12,8 +12,8 @@ const VALUE: u64 = 4;
 ///
 /// ```
 /// # use wgpu_rnn::wgpu;
-/// # fn strided(buffer: &wgpu::Buffer) -> wgpu_rnn::TensorBinding<'_> {
-/// use wgpu_rnn::TensorBinding;
+/// # fn strided(buffer: &wgpu::Buffer) -> wgpu_rnn::pass::TensorBinding<'_> {
+/// use wgpu_rnn::pass::TensorBinding;
 /// // Rows of 80 features, of which every record of 96 values holds one: [100, 8, 80].
 /// TensorBinding::from(buffer.slice(4096..)).strides([8 * 96, 96, 1])
 /// # }

@@ -62,7 +62,8 @@ impl PoolOptions {
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
-/// use wgpu_rnn::{Config, Device, Params, PoolOptions, Rnn};
+/// use wgpu_rnn::pool::PoolOptions;
+/// use wgpu_rnn::{Config, Device, Params, Rnn};
 /// let gru = Rnn::new(&Device::cpu(), &Params::init(&Config::gru(2, 3), 0)?)?;
 /// let pool = gru.pool(&PoolOptions::new(1000))?;
 /// let (ann, bob) = (pool.open()?, pool.open()?);
@@ -110,6 +111,7 @@ impl Rnn {
     ///
     /// # Errors
     /// As [`pool`](Self::pool), but those of the device.
+    #[doc(hidden)]
     pub fn plan_pool(&self, options: &PoolOptions) -> Result<PoolPlan> {
         let config = self.config();
         if config.bidirectional {
@@ -304,8 +306,8 @@ impl Pool {
     /// The state of a slot: `[num_layers, R]` and, of an LSTM, `[num_layers, H]`.
     ///
     /// # Errors
-    /// [`Error::SlotClosed`] when the slot is not open, [`Error::StateLost`] when its state is lost;
-    /// the errors of the device.
+    /// [`Error::SlotClosed`] when the slot is not open, [`Error::StateLost`] when its state is
+    /// lost; the errors of the device.
     pub fn state(&self, slot: Slot) -> Result<State> {
         pollster::block_on(self.fetch_state(slot, Waiting::Block))
     }
@@ -349,8 +351,8 @@ impl Pool {
     /// Replaces the state of a slot.
     ///
     /// # Errors
-    /// [`Error::SlotClosed`] when the slot is not open; [`Error::Shape`] in PyTorch's words when the
-    /// shapes are not those of [`state`](Self::state); the errors of the device.
+    /// [`Error::SlotClosed`] when the slot is not open; [`Error::Shape`] in PyTorch's words when
+    /// the shapes are not those of [`state`](Self::state); the errors of the device.
     pub fn set_state(&self, slot: Slot, state: &State) -> Result<()> {
         let step = [1, self.config.input_size];
         crate::params::validate::forward(

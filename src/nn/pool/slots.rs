@@ -85,7 +85,7 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
-    use super::Slots;
+    use super::{Error, Slots};
 
     #[test]
     fn a_closed_slot_is_not_the_one_that_is_opened_in_its_place() {
@@ -110,7 +110,9 @@ mod tests {
         let mut slots = Slots::new(1);
         let slot = slots.open().expect("one");
         slots.set_lost(slot, true).expect("it is open");
-        let message = slots.check(slot).expect_err("it is lost").to_string();
+        let error = slots.check(slot).expect_err("it is lost");
+        assert!(matches!(error, Error::StateLost(_)), "{error:?}");
+        let message = error.to_string();
         assert!(message.contains("lost in a tick that failed"), "{message}");
         slots.set_lost(slot, false).expect("it is open");
         slots.check(slot).expect("it has another");

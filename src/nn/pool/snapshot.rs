@@ -57,8 +57,8 @@ impl Pool {
     ///
     /// # Errors
     /// [`Error::SlotClosed`] when the slot is not open. [`Error::Option`] when the bytes are not a
-    /// snapshot of such a module, [`Error::Shape`] when its sizes are others; the slot then keeps its
-    /// state. Otherwise the errors of the device.
+    /// snapshot of such a module, [`Error::Shape`] when its sizes are others; the slot then keeps
+    /// its state. Otherwise the errors of the device.
     pub fn restore(&self, slot: Slot, snapshot: &[u8]) -> Result<()> {
         let refuse = |what: String| {
             Error::Option(format!("not a snapshot of such a module's state: {what}"))

@@ -111,7 +111,7 @@ pub const fn rnn_type_name(rnn_type: Kind) -> &'static str {
 /// # Errors
 /// [`Error::Config`] in the example's words for any other name.
 pub fn parse_rnn_type(name: &str) -> Result<Kind> {
-    Kind::ALL.into_iter().find(|kind| rnn_type_name(*kind) == name).ok_or_else(|| {
+    Kind::ALL.iter().copied().find(|kind| rnn_type_name(*kind) == name).ok_or_else(|| {
         Error::Config(
             "An invalid option for `--model` was supplied, options are ['LSTM', 'GRU', 'RNN_TANH' or 'RNN_RELU']"
                 .to_owned(),
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn every_rnn_type_is_read_by_the_name_it_is_given() {
-        for kind in Kind::ALL {
+        for &kind in Kind::ALL {
             assert_eq!(parse_rnn_type(rnn_type_name(kind)).ok(), Some(kind), "{kind}");
         }
         let error = parse_rnn_type("Transformer").expect_err("not a recurrent module").to_string();

@@ -3,13 +3,13 @@
 use wgpu_rnn::internals::diagnostics::bench::Shape;
 use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::internals::perf::roofline::{forward, step_work};
-use wgpu_rnn::{Error, Params, Rnn, RnnOptions, WeightType};
+use wgpu_rnn::{Error, LoadOptions, Params, Rnn, WeightType};
 
 use super::Target;
 use crate::terminal::{FAINT, STRONG, line};
 
 /// Prints the work of each shape, then how each device runs it.
-pub fn print(shapes: &[Shape], targets: &[Target], options: &RnnOptions) -> Result<(), Error> {
+pub fn print(shapes: &[Shape], targets: &[Target], options: &LoadOptions) -> Result<(), Error> {
     for shape in shapes {
         let params = Params::init(&shape.config, 0)?;
         line!("{STRONG}{}{STRONG:#}", shape.name);

@@ -11,7 +11,6 @@ use clap::builder::PossibleValuesParser;
 use wgpu_rnn::device::Selection;
 use wgpu_rnn::internals::diagnostics::bench::{Attempt, Options, Shape, Suite, Workload};
 use wgpu_rnn::internals::fs;
-use wgpu_rnn::internals::params::validate::Sizes;
 use wgpu_rnn::{Config, Device, Error, Kind};
 
 use crate::Outcome;
@@ -86,7 +85,7 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     let shapes = shapes(args);
     let targets = targets(args)?;
     let budget = Duration::from_secs(args.seconds.max(1));
-    let options = Options { budget, module: args.module.options(), ..Options::default() };
+    let options = Options::default().budget(budget).module(args.module.options());
     let (mut measurements, mut skipped) = (Vec::new(), Vec::new());
     let mut failed = false;
     let bar = progress(shapes.len() * targets.len(), "bench");
@@ -104,6 +103,7 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
                         None
                     }
                     Ok(Attempt::Skipped(reason)) => Some(reason),
+                    Ok(other) => Some(format!("{other:?}")),
                     Err(error) => {
                         failed = true;
                         Some(error.to_string())
@@ -161,7 +161,7 @@ fn shapes(args: &BenchArgs) -> Vec<Shape> {
     let name = format!(
         "{kind} T={seq_len} B={batch} I={input_size} H={hidden_size} L={num_layers} D={directions}"
     );
-    vec![Shape { name, config, sizes: Sizes { seq_len, batch } }]
+    vec![Shape::new(name, config, seq_len, batch)]
 }
 
 /// Opens the selected devices. A device that fails is an error only if it is the only one.

@@ -1,0 +1,262 @@
+//! Reading a module off the names and shapes in a state dict.
+
+use super::module::{Params, Role, name, places};
+use crate::error::{Error, Result, StateDictProblem};
+use crate::params::config::{Config, Kind};
+use crate::params::state_dict::{Entry, StateDict};
+use crate::tensor::Tensor;
+
+impl Params {
+    /// The module under `prefix` of a state dict (`encoder.rnn.`, or empty).
+    ///
+    /// Names and shapes give the module, its sizes, layers, directions, bias and projection. A
+    /// state dict does not hold `nonlinearity`, `batch_first` and `dropout`: they get PyTorch's
+    /// defaults, and [`with`](Self::with) changes them. A cell's names (`weight_ih` without `_l0`)
+    /// make a module of one layer.
+    ///
+    /// # Errors
+    /// [`Error::NoRecurrentWeights`] when the prefix has no recurrent weights or their sizes make
+    /// no module; [`Error::StateDict`] with every missing, unexpected, wrongly shaped or wrongly
+    /// typed tensor.
+    pub fn from_state_dict(state_dict: &StateDict, prefix: &str) -> Result<Self> {
+        let get = |name: &str| state_dict.get(&format!("{prefix}{name}"));
+        let cell = get("weight_ih_l0").is_none() && get("weight_ih").is_some();
+        Self::load(state_dict, prefix, cell, Kind::module)
+    }
+
+    /// The cell under `prefix` of a state dict: `weight_ih`, `weight_hh` and, with bias, `bias_ih`
+    /// and `bias_hh`.
+    ///
+    /// An RNN cell gets the nonlinearity tanh, which [`with`](Self::with) changes.
+    ///
+    /// # Errors
+    /// As [`from_state_dict`](Self::from_state_dict); a layer's names (`weight_ih_l0`) are
+    /// unexpected.
+    pub fn from_cell_state_dict(state_dict: &StateDict, prefix: &str) -> Result<Self> {
+        Self::load(state_dict, prefix, true, Kind::cell)
+    }
+
+    /// Loads a module with a cell's names or a layer's; `module` names it in errors.
+    fn load(
+        state_dict: &StateDict,
+        prefix: &str,
+        cell: bool,
+        module: fn(Kind) -> &'static str,
+    ) -> Result<Self> {
+        let config = infer(state_dict, prefix, cell)?;
+        let problems = problems(state_dict, prefix, &config, cell, true);
+        if !problems.is_empty() {
+            return Err(Error::StateDict { module: module(config.kind), problems });
+        }
+        Self::from_fn(&config, |name, _| {
+            let name = if cell { name.trim_end_matches("_l0") } else { name };
+            state_dict.f32(&format!("{prefix}{name}"))
+        })
+    }
+}
+
+/// Reads the configuration off names (a cell's or those of layers) and shapes.
+fn infer(state_dict: &StateDict, prefix: &str, cell: bool) -> Result<Config> {
+    let get = |name: &str| state_dict.get(&format!("{prefix}{name}"));
+    let suffix = if cell { "" } else { "_l0" };
+    let place = |stem: &str| format!("{stem}{suffix}");
+    let refuse = |message: String| Err(Error::NoRecurrentWeights(message));
+
+    let named = |stem: &str| format!("{prefix}{}", place(stem));
+    let (Some(weight_ih), Some(weight_hh)) = (get(&place("weight_ih")), get(&place("weight_hh")))
+    else {
+        let lacks = |name: &str| get(name).is_none();
+        if lacks("weight_ih_l0")
+            && lacks("weight_hh_l0")
+            && (!cell || (lacks("weight_ih") && lacks("weight_hh")))
+        {
+            return refuse(no_weights(state_dict, prefix));
+        }
+        // Without these two the sizes are unknown; the names can still be checked.
+        let mut config = Config::new(Kind::Lstm, 1, 1);
+        config.proj_size = usize::from(!cell && get("weight_hr_l0").is_some());
+        claim(&mut config, state_dict, prefix, cell)?;
+        let problems = problems(state_dict, prefix, &config, cell, false);
+        let module = if cell { "RNNCell, LSTMCell or GRUCell" } else { "RNN, LSTM or GRU" };
+        return Err(Error::StateDict { module, problems });
+    };
+    let (&[rows, input_size], &[_, state_size]) = (weight_ih.shape(), weight_hh.shape()) else {
+        return refuse(format!(
+            "{} and {} must be matrices, found shapes {:?} and {:?}",
+            named("weight_ih"),
+            named("weight_hh"),
+            weight_ih.shape(),
+            weight_hh.shape()
+        ));
+    };
+    // PyTorch's cells have no projection: their `weight_hr` is unexpected.
+    let projection = if cell { None } else { get("weight_hr_l0") };
+    let hidden_size = match projection.map(|p| p.shape()) {
+        None => state_size,
+        Some(&[_, hidden_size]) => hidden_size,
+        Some(other) => {
+            return refuse(format!(
+                "{} must be a matrix, found shape {other:?}",
+                named("weight_hr")
+            ));
+        }
+    };
+    if hidden_size == 0 || input_size == 0 {
+        let which = if hidden_size == 0 { "hidden_size" } else { "input_size" };
+        return refuse(format!(
+            "{which} must be greater than zero: {} has shape {:?}, {} has shape {:?}",
+            named("weight_ih"),
+            weight_ih.shape(),
+            named("weight_hh"),
+            weight_hh.shape()
+        ));
+    }
+    let kind = match rows / hidden_size {
+        1 if rows == hidden_size => Kind::RnnTanh,
+        3 if rows == 3 * hidden_size => Kind::Gru,
+        4 if rows == 4 * hidden_size => Kind::Lstm,
+        _ => {
+            return refuse(format!(
+                "{} has shape {:?} and {} has shape {:?}: the rows must be 1 (RNN), 3 (GRU) or 4 \
+                 (LSTM) times hidden_size {hidden_size}",
+                named("weight_ih"),
+                weight_ih.shape(),
+                named("weight_hh"),
+                weight_hh.shape()
+            ));
+        }
+    };
+    let mut config = Config::new(kind, input_size, hidden_size);
+    config.proj_size = projection.map_or(0, |_| state_size);
+    claim(&mut config, state_dict, prefix, cell)?;
+    config.validate()?;
+    Ok(config)
+}
+
+/// The weight (`[out_features, in_features]`) and the bias of the `nn.Linear` under `prefix`.
+///
+/// # Errors
+/// [`Error::StateDict`] with every problem: a missing weight, a bias of another length, a type that
+/// cannot be loaded, and any other tensor under the prefix, at every depth of names.
+pub(crate) fn load_linear(
+    state_dict: &StateDict,
+    prefix: &str,
+) -> Result<(Tensor, Option<Vec<f32>>)> {
+    let full = |name: &str| format!("{prefix}{name}");
+    let (weight, bias) = (full("weight"), full("bias"));
+    let mut problems = Vec::new();
+    let entry = state_dict.get(&weight);
+    if entry.is_none() {
+        problems.push(StateDictProblem::Missing { name: weight.clone() });
+    }
+    let rows = entry.and_then(|entry| entry.shape().first().copied());
+    for (name, expected) in [(&weight, None), (&bias, rows.map(|rows| vec![rows]))] {
+        let Some(entry) = state_dict.get(name) else { continue };
+        if let Some(expected) = expected.filter(|expected| entry.shape() != expected) {
+            let found = entry.shape().to_vec();
+            problems.push(StateDictProblem::WrongShape { name: name.clone(), expected, found });
+        }
+        problems.extend(dtype_problem(name, entry));
+    }
+    let under = state_dict.names().filter(|name| name.starts_with(prefix));
+    let unexpected = under.filter(|&name| name != weight && name != bias);
+    problems.extend(unexpected.map(|name| StateDictProblem::Unexpected { name: name.to_owned() }));
+    if !problems.is_empty() {
+        return Err(Error::StateDict { module: "Linear", problems });
+    }
+    let bias = state_dict.get(&bias).map(|_| state_dict.f32(&bias)).transpose()?;
+    Ok((state_dict.tensor(&weight)?, bias))
+}
+
+/// The problem of a tensor whose type cannot be loaded.
+fn dtype_problem(name: &str, entry: &Entry) -> Option<StateDictProblem> {
+    let found =
+        || StateDictProblem::Dtype { name: name.to_owned(), found: entry.dtype().to_string() };
+    (!entry.is_loadable()).then(found)
+}
+
+/// Reads layers, directions and bias off the names. One tensor of a layer, direction or bias claims
+/// all tensors of it; [`problems`] then reports the missing ones.
+fn claim(config: &mut Config, state_dict: &StateDict, prefix: &str, cell: bool) -> Result<()> {
+    let any = |part: &str| state_dict.names_under(prefix).any(|n| n[prefix.len()..].contains(part));
+    config.bias = any("bias_ih") || any("bias_hh");
+    if !cell {
+        config.bidirectional = any("_reverse");
+        let last =
+            state_dict.names_under(prefix).filter_map(|name| layer_of(&name[prefix.len()..])).max();
+        config.num_layers = last.unwrap_or(0).saturating_add(1);
+    }
+    // A stray name like weight_ih_l4000000000 must not make a list of that length.
+    let names = state_dict.names_under(prefix).count();
+    if config.num_layers > names {
+        return Err(Error::NoRecurrentWeights(format!(
+            "{} layers are named under the prefix '{prefix}', which has only {names} tensors",
+            config.num_layers
+        )));
+    }
+    Ok(())
+}
+
+/// Every problem of the tensors under `prefix` as those of `config`. Shapes are checked only when
+/// `sized`: otherwise the sizes in `config` are not known.
+fn problems(
+    state_dict: &StateDict,
+    prefix: &str,
+    config: &Config,
+    cell: bool,
+    sized: bool,
+) -> Vec<StateDictProblem> {
+    let mut problems = Vec::new();
+    let mut known = Vec::new();
+    for (layer, direction, role) in places(config) {
+        let full = format!("{prefix}{}", name(role, layer, direction, cell));
+        let expected = role.shape(config, layer);
+        match state_dict.get(&full) {
+            None => problems.push(StateDictProblem::Missing { name: full.clone() }),
+            Some(entry) => {
+                if sized && entry.shape() != expected {
+                    let found = entry.shape().to_vec();
+                    problems.push(StateDictProblem::WrongShape {
+                        name: full.clone(),
+                        expected,
+                        found,
+                    });
+                }
+                problems.extend(dtype_problem(&full, entry));
+            }
+        }
+        known.push(full);
+    }
+    let unexpected =
+        state_dict.names_under(prefix).filter(|name| !known.iter().any(|known| known == name));
+    problems.extend(unexpected.map(|name| StateDictProblem::Unexpected { name: name.to_owned() }));
+    problems
+}
+
+/// The `k` in `weight_ih_l{k}` and the other parameter names.
+pub(crate) fn layer_of(name: &str) -> Option<usize> {
+    let name = name.strip_suffix("_reverse").unwrap_or(name);
+    let (stem, layer) = name.rsplit_once("_l")?;
+    Role::ALL.iter().any(|role| role.stem() == stem).then(|| layer.parse().ok())?
+}
+
+/// The error text for a prefix without recurrent weights: it names the prefixes that have some.
+fn no_weights(state_dict: &StateDict, prefix: &str) -> String {
+    let mut prefixes: Vec<&str> = state_dict
+        .names()
+        .filter_map(|name| {
+            name.strip_suffix("weight_ih_l0").or_else(|| name.strip_suffix("weight_ih"))
+        })
+        .collect();
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    let advice = match prefixes.as_slice() {
+        [] => "the file holds no recurrent weights at all".to_owned(),
+        [""] => "the file's recurrent weights have no prefix".to_owned(),
+        some => format!("recurrent weights are under: {}", some.join(", ")),
+    };
+    format!(
+        "no recurrent weights (weight_ih_l0, weight_hh_l0, ...) under the prefix '{prefix}'; \
+         {advice}"
+    )
+}
