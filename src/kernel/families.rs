@@ -1,6 +1,5 @@
 //! The families of kernels, and the constants that their WGSL and planning share.
 
-use super::rows::*;
 use super::uniforms::Dims;
 use super::{Binding, Cell, Override, Overrides, WorkgroupUse};
 
@@ -76,33 +75,6 @@ impl Family {
         Self::Bandwidth,
         Self::MultiplyAdd,
     ];
-
-    /// The family's row.
-    pub const fn row(self) -> &'static Row {
-        match self {
-            Self::Matvec => &MATVEC,
-            Self::Tile32 => &TILE_32,
-            Self::Tile64 => &TILE_64,
-            Self::Step => &STEP,
-            Self::StepUnprojected => &STEP_UNPROJECTED,
-            Self::StepProjection => &STEP_PROJECTION,
-            Self::StepWave => &STEP_WAVE,
-            Self::StepTiled => &STEP_TILED,
-            Self::Sequence => &SEQUENCE,
-            Self::Embed => &EMBED,
-            Self::Dropout => &DROPOUT,
-            Self::Nll => &NLL,
-            Self::Sample => &SAMPLE,
-            Self::Gather => &GATHER,
-            Self::Scatter => &SCATTER,
-            Self::Pack => &PACK,
-            Self::Unpack => &UNPACK,
-            Self::Chain => &CHAIN,
-            Self::Barrier => &BARRIER,
-            Self::Bandwidth => &BANDWIDTH,
-            Self::MultiplyAdd => &MULTIPLY_ADD,
-        }
-    }
 }
 
 /// What all kernels of a family have in common.

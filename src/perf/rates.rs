@@ -98,7 +98,7 @@ pub(super) fn are_plausible(rates: &[Rate]) -> bool {
 
 /// Rates of a type of device, `None` being the host: the order of what such devices reach.
 pub(super) fn typical(device: Option<DeviceType>) -> Vec<Rate> {
-    use Part::{Linear, Sequence, SequenceHeld, Step, StepTiled};
+    use Part::{Linear, Sequence, Step, StepTiled};
     let table: &[(Part, usize, f64)] = match device {
         None => &[(Linear, 1, 5e3), (Linear, 32, 4e4), (Step, 1, 5e3), (Step, 32, 4e4)],
         Some(DeviceType::Cpu) => &[
@@ -107,10 +107,6 @@ pub(super) fn typical(device: Option<DeviceType>) -> Vec<Rate> {
             (Step, 1, 1e3),
             (Step, 8, 3e3),
             (StepTiled, 32, 2e3),
-            (Sequence, 1, 600.0),
-            (Sequence, 64, 1e3),
-            (SequenceHeld, 1, 2e3),
-            (SequenceHeld, 8, 6e3),
         ],
         Some(DeviceType::DiscreteGpu) => &[
             (Linear, 1, 2e5),

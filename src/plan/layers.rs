@@ -3,8 +3,7 @@
 use std::ops::Range;
 
 use super::linear::LinearShape;
-use super::schedule::Shape;
-use super::{LayerShard, LayerState, Profile, Request, planned, sequence, step};
+use super::{LayerShard, LayerState, Profile, Request, planned};
 use crate::dtype::WeightType;
 use crate::error::Result;
 use crate::kernel::families::COPIES_PER_WORKGROUP;
@@ -27,7 +26,18 @@ pub(super) struct Scratch {
     /// `[B]`.
     pub(super) lengths: BufferId,
     /// `[4]`, while training.
-    dropout: Option<BufferId>,
+    pub(super) dropout: Option<BufferId>,
+}
+
+/// The buffers of one layer for one segment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Segment {
+    /// The input, of the segment and of the mirrored one.
+    pub(super) x: [BufferId; 2],
+    /// The output.
+    pub(super) y: BufferId,
+    pub(super) state: LayerState,
+    pub(super) scratch: Scratch,
 }
 
 /// Two sets of buffers, one for each segment, that layers write to in turns.
@@ -158,43 +168,6 @@ impl<'a> Layers<'a> {
             self.sequence(label, segments, &axes, role)
         });
         Outputs(sets.collect())
-    }
-
-    /// The commands of one layer for one segment: projection, steps, and between layers dropout.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the buffers of one segment, each of its own kind"
-    )]
-    pub(super) fn layer(
-        &mut self,
-        shape: &Shape,
-        place: Place,
-        steps: usize,
-        x: [BufferId; 2],
-        y: BufferId,
-        state: LayerState,
-        scratch: Scratch,
-    ) -> Result<()> {
-        for projection in self.input_projection(place, steps, x, scratch.gates_x)? {
-            self.push(Command::Dispatch(projection));
-        }
-        if place.first_step == 0 {
-            self.turns = 0;
-        }
-        match shape {
-            Shape::Step(shape) => step::record(self, shape, place, steps, state, y, scratch)?,
-            Shape::Sequence(shape) => {
-                sequence::record(self, shape, place, steps, state, y, scratch)?
-            }
-            Shape::Wavefront(_) => unreachable!("a wavefront records all layers at once"),
-        }
-        let between = place.layer + 1 < self.request.config.num_layers;
-        if let Some(settings) = scratch.dropout.filter(|_| between) {
-            let site = 2 * place.layer as u32;
-            let dropout = self.dropout(place, steps, site, settings, y)?;
-            self.push(Command::Dispatch(dropout));
-        }
-        Ok(())
     }
 
     /// The projection of a segment's input, all directions at once; one dispatch for each shard.

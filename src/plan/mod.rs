@@ -17,10 +17,12 @@
 //! Each schedule lies in one file with three functions: `check` refuses by name what the schedule
 //! cannot run, `shape` chooses kernels, override values and tiles, and `record` adds dispatches.
 
+mod decision;
 mod language_model;
 mod layers;
 pub mod limits;
 mod linear;
+mod needs;
 mod pack;
 pub mod recording;
 mod schedule;
@@ -30,31 +32,35 @@ mod slots;
 mod state;
 mod step;
 mod step_tiled;
+mod storage;
 mod wavefront;
 mod weights;
 
+pub use decision::Decision;
 pub use language_model::{
     GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted, plan_generation, plan_pass,
     steps_per_pass,
 };
 pub(crate) use linear::{embed, linear};
+pub(crate) use needs::planned;
+pub use needs::{Needs, check_kernel};
 pub(crate) use pack::{Strided, Tensors, Transfer, transfers};
-pub use schedule::{Decision, check, decide};
+pub use schedule::{check, decide};
 pub use slots::{Class, PoolPlan, plan_pool};
 pub(crate) use state::StateRow;
-pub use weights::{LayerShard, ProjectionShard, Storage, WeightLayout};
+pub use storage::Storage;
+pub use weights::{LayerShard, ProjectionShard, WeightLayout};
 pub(crate) use weights::{check_binding, cut_shards};
 
 use crate::error::{Error, Result};
-use crate::kernel::uniforms::Dims;
-use crate::kernel::{Kernel, Overrides, Schedule, WorkgroupUse};
+use crate::kernel::Schedule;
 use crate::params::config::Config;
 use crate::params::validate::Sizes;
 use crate::perf::calibration::Calibration;
 use crate::tensor::padded;
-use layers::Layers;
+use layers::{Layers, Segment};
 use limits::Limits;
-use recording::{Axis, BufferId, BufferSpec, Dispatch, Place, Recording, Role};
+use recording::{Axis, BufferId, BufferSpec, Place, Recording, Role};
 use schedule::{Resolved, Shape};
 
 /// Rows of the table of step indices, and so the most steps of one segment.
@@ -184,7 +190,7 @@ pub fn plan(request: &Request<'_>, profile: &Profile<'_>, asked: Schedule) -> Re
     segments::check_sizes(request.sizes)?;
     let resolved = schedule::resolve(asked, request, profile)?;
     let resolved = match asked {
-        Schedule::Auto => wavefront::preferred(resolved, request, profile),
+        Schedule::Auto => schedule::side_by_side(resolved, request, profile),
         _ => resolved,
     };
     record(request, profile, &resolved)
@@ -227,8 +233,8 @@ fn record(request: &Request<'_>, profile: &Profile<'_>, resolved: &Resolved) -> 
         for (c, segment) in segments.iter().enumerate() {
             let place = Place { layer, first_step: segment.start };
             let x = [x[c], x[segments.len() - 1 - c]];
-            let y = outputs.of(layer)[c];
-            layers.layer(&resolved.shape, place, segment.len(), x, y, *state, scratch)?;
+            let buffers = Segment { x, y: outputs.of(layer)[c], state: *state, scratch };
+            schedule::record_layer(&mut layers, &resolved.shape, place, segment.len(), buffers)?;
         }
     }
     Ok(Plan {
@@ -286,102 +292,6 @@ pub(crate) fn check_budget(needed: u64, limits: &Limits) -> Result<()> {
         allowed: limits.memory_budget,
         advice: "raise the budget, or use a smaller model or batch",
     })
-}
-
-/// A dispatch of `workgroups` workgroups, after the checks that wgpu leaves to its callers.
-pub(crate) fn planned(
-    kernel: Kernel,
-    overrides: Overrides,
-    dims: Dims,
-    bindings: Vec<BufferId>,
-    workgroups: u64,
-    limits: &Limits,
-) -> Result<Dispatch> {
-    check_kernel(kernel, &overrides, &dims, limits)?;
-    let workgroups = limits.fold_workgroups(kernel.row().name, workgroups)?;
-    let place = Place::default();
-    Ok(Dispatch { kernel, place, overrides, dims, bindings, workgroups, in_place: false })
-}
-
-/// Checks a specialised kernel against the limits.
-///
-/// # Errors
-/// [`Error::Limit`].
-pub fn check_kernel(
-    kernel: Kernel,
-    overrides: &Overrides,
-    dims: &Dims,
-    limits: &Limits,
-) -> Result<()> {
-    let needs = Needs {
-        workgroup: kernel.workgroup(overrides),
-        bindings: kernel.bindings().count(),
-        loop_iterations: kernel.loop_iterations(dims, overrides),
-    };
-    needs.check(&kernel.name(), limits)
-}
-
-/// The needs of a specialised kernel that a device's limits may refuse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Needs {
-    /// Workgroup size and memory.
-    pub workgroup: WorkgroupUse,
-    /// Storage bindings.
-    pub bindings: usize,
-    /// Loop iterations of one invocation.
-    pub loop_iterations: u64,
-}
-
-impl Needs {
-    /// Checks the needs of the kernel `name` against the limits. wgpu validates neither workgroup
-    /// sizes that come from overrides nor workgroup memory, and lavapipe stops a shader with too
-    /// many loop iterations without an error.
-    ///
-    /// # Errors
-    /// [`Error::Limit`].
-    pub fn check(&self, name: &str, limits: &Limits) -> Result<()> {
-        let WorkgroupUse { size, storage } = self.workgroup;
-        let other_device = "use another device or the CPU";
-        let checks: [(_, u64, u64, _); 5] = [
-            (
-                "max_compute_invocations_per_workgroup",
-                size.iter().product::<u32>().into(),
-                limits.max_compute_invocations_per_workgroup.into(),
-                other_device,
-            ),
-            (
-                "max_compute_workgroup_size_x",
-                size[0].into(),
-                limits.max_compute_workgroup_size_x.into(),
-                other_device,
-            ),
-            (
-                "max_compute_workgroup_storage_size",
-                storage.into(),
-                limits.max_compute_workgroup_storage_size.into(),
-                other_device,
-            ),
-            (
-                "max_storage_buffers_per_shader_stage",
-                self.bindings as u64,
-                limits.max_storage_buffers_per_shader_stage.into(),
-                other_device,
-            ),
-            (
-                "max_loop_iterations",
-                self.loop_iterations,
-                limits.max_loop_iterations,
-                "use a GPU or the CPU for a layer that wide",
-            ),
-        ];
-        match checks.into_iter().find(|(_, needed, allowed, _)| needed > allowed) {
-            None => Ok(()),
-            Some((limit, needed, allowed, advice)) => {
-                let what = format!("the kernel {name}");
-                Err(Error::Limit { limit, what, needed, allowed, advice })
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Resolving a schedule: which one runs the recurrence, in which shape, and why.
 
+use super::decision::Decision;
+use super::layers::{Layers, Segment};
 use super::sequence::{self, SequenceShape};
 use super::step::{self, StepShape};
 use super::wavefront::{self, WavefrontShape};
@@ -9,25 +11,7 @@ use crate::kernel::Schedule;
 use crate::params::config::Config;
 use crate::params::validate::Sizes;
 use crate::perf::cost::{self, PerDispatch, Prediction};
-
-/// A schedule and why it was taken.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Decision {
-    /// Never [`Schedule::Auto`].
-    pub schedule: Schedule,
-    /// A phrase for reports, such as `asked for`.
-    pub reason: String,
-    /// The predicted time of a step by every schedule that runs and whose speed is known, fastest
-    /// first. Of a schedule that was asked for only its own, if that.
-    pub predictions: Vec<Prediction>,
-}
-
-impl Decision {
-    /// A schedule that was asked for.
-    pub fn asked(schedule: Schedule) -> Self {
-        Self { schedule, reason: "asked for".to_owned(), predictions: Vec::new() }
-    }
-}
+use crate::plan::recording::{Command, Place};
 
 /// Kernels, override values and tiles of a schedule.
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +106,54 @@ pub(super) fn resolve(
     Ok(Resolved { decision: Decision { schedule: best.schedule, reason, predictions }, shape })
 }
 
+/// Replaces `step` by a wavefront where the layers of a stack should run side by side.
+pub(super) fn side_by_side(
+    resolved: Resolved,
+    request: &Request<'_>,
+    profile: &Profile<'_>,
+) -> Resolved {
+    match wavefront::saves(&resolved.decision, request, profile) {
+        None => resolved,
+        // Where the limits have no room for all layers at once, they run one after the other.
+        Some(decision) => match wavefront::shape(request, profile) {
+            Ok(shape) => Resolved { decision, shape: Shape::Wavefront(shape) },
+            Err(_) => resolved,
+        },
+    }
+}
+
+/// Records one layer for one segment: projection, steps, and between layers dropout.
+///
+/// # Errors
+/// [`Error::Limit`] where a dispatch exceeds the limits.
+pub(super) fn record_layer(
+    layers: &mut Layers<'_>,
+    shape: &Shape,
+    place: Place,
+    steps: usize,
+    segment: Segment,
+) -> Result<()> {
+    let Segment { x, y, state, scratch } = segment;
+    for projection in layers.input_projection(place, steps, x, scratch.gates_x)? {
+        layers.push(Command::Dispatch(projection));
+    }
+    if place.first_step == 0 {
+        layers.turns = 0;
+    }
+    match shape {
+        Shape::Step(shape) => step::record(layers, shape, place, steps, state, y, scratch)?,
+        Shape::Sequence(shape) => sequence::record(layers, shape, place, steps, state, y, scratch)?,
+        Shape::Wavefront(_) => unreachable!("a wavefront records all layers at once"),
+    }
+    let between = place.layer + 1 < layers.request.config.num_layers;
+    if let Some(settings) = scratch.dropout.filter(|_| between) {
+        let site = 2 * place.layer as u32;
+        let dropout = layers.dropout(place, steps, site, settings, y)?;
+        layers.push(Command::Dispatch(dropout));
+    }
+    Ok(())
+}
+
 /// As [`resolve`], for callers that hand the states of single layers to kernels of their own.
 ///
 /// # Errors
@@ -170,19 +202,15 @@ pub fn check(
     }
 }
 
-/// The refusal of a schedule.
-pub(super) fn refuse(schedule: Schedule, why: &str) -> Error {
-    Error::Unsupported(format!("the schedule '{schedule}' {why}; use 'step', or 'auto'"))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Decision, decide};
+    use super::decide;
     use crate::error::Error;
     use crate::kernel::Schedule;
     use crate::params::config::Config;
     use crate::params::validate::Sizes;
     use crate::perf::calibration::Calibration;
+    use crate::plan::Decision;
     use crate::plan::limits::Limits;
     use crate::plan::{Profile, Request, Target, WeightLayout};
     use crate::wgpu::DeviceType;

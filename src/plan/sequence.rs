@@ -1,8 +1,8 @@
 //! The schedule `sequence`: workgroups own batch rows and iterate over time, many steps to a
 //! dispatch.
 
+use super::decision::refuse;
 use super::layers::{Layers, Scratch};
-use super::schedule::refuse;
 use super::step::{kernel, relu};
 use super::{LayerState, Profile, Request, halvings, largest};
 use crate::error::Result;

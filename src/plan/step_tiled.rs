@@ -1,7 +1,7 @@
 //! The schedule `step_tiled`: a dispatch for each time step, for many rows; a matrix product in
 //! tiles with the gates in its epilogue. Its dispatches are recorded as those of `step` are.
 
-use super::schedule::refuse;
+use super::decision::refuse;
 use super::step::{Specialised, StepShape, kernel, relu};
 use super::{Profile, Request};
 use crate::error::Result;

@@ -4,7 +4,6 @@ mod activation;
 mod cell;
 mod dropout;
 mod embed;
-mod f16;
 mod linear;
 mod log;
 mod matmul;

@@ -1,8 +1,11 @@
 //! Finding the twin of a kernel: the CPU function that mirrors it, binding by binding.
 
-use super::{Twin, dropout, embed, f16, linear, nll, pack, probe, sample, sequence, slots, step};
+use super::Binding::{self, Matrix, Read, ReadWrite};
+use super::{Twin, dropout, embed, linear, nll, pack, probe, sample, sequence, slots, step};
 use crate::dtype::WeightType;
+use crate::kernel::uniforms::Step;
 use crate::kernel::{Cell, Family, Kernel};
+use crate::plan::recording::Dispatch;
 
 /// The twin of a kernel.
 ///
@@ -10,7 +13,7 @@ use crate::kernel::{Cell, Family, Kernel};
 /// When the family has no such cell.
 pub fn twin(kernel: Kernel) -> Twin {
     if kernel.weights != WeightType::F32 {
-        return f16::widened;
+        return widened;
     }
     match (kernel.family, kernel.cell) {
         (Family::Matvec | Family::Tile32 | Family::Tile64, _) => linear::linear,
@@ -38,4 +41,26 @@ pub fn twin(kernel: Kernel) -> Twin {
         (Family::Bandwidth, _) => probe::bandwidth,
         (Family::MultiplyAdd, _) => probe::multiply_add,
     }
+}
+
+/// The twin of every kernel whose weights are stored as f16: it widens them and calls the f32
+/// kernel's twin; see `shaders/weight/f16.wgsl`.
+fn widened(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+    let kernel = Kernel { weights: WeightType::F32, ..dispatch.kernel };
+    let weight = kernel.bindings().position(|binding| binding.name == "weight");
+    let Some(Matrix(words)) = weight.and_then(|weight| bindings.get(weight)) else {
+        unreachable!("{} reads weights", kernel.name());
+    };
+    let wide = words.widened();
+    let mut all: Vec<Binding<'_>> = bindings
+        .iter_mut()
+        .enumerate()
+        .map(|(index, binding)| match binding {
+            Matrix(_) if Some(index) == weight => Matrix(&wide),
+            Matrix(panels) => Matrix(panels),
+            Read(values) => Read(values),
+            ReadWrite(values) => ReadWrite(values),
+        })
+        .collect();
+    twin(kernel)(dispatch, at, &mut all);
 }

@@ -1,23 +1,19 @@
 //! A language model as one recording: embedding, recurrent layers, decoder, and what is made of the logits.
 
 mod layout;
-
-use std::ops::Range;
+mod network;
 
 pub use layout::LanguageModelLayout;
+use network::Model;
 
-use super::layers::{Layers, Outputs, Scratch};
-use super::schedule::Shape;
-use super::step::{self, StepShape};
-use super::{
-    Decision, MAX_SEGMENT_STEPS, Plan, Profile, Request, check_budget, embed, halvings, largest,
-    linear, planned,
-};
+use super::layers::Segment;
+use super::schedule::{Shape, record_layer};
+use super::step;
+use super::{MAX_SEGMENT_STEPS, Plan, Profile, check_budget, halvings, largest, planned};
 use crate::dtype::WeightType;
 use crate::error::{Error, Result};
-use crate::kernel::families::activation;
 use crate::kernel::uniforms::{Dims, NllDims, SampleDims};
-use crate::kernel::{Family, Kernel, Overrides, Schedule};
+use crate::kernel::{Family, Kernel};
 use crate::params::config::Config;
 use crate::params::language_model::LanguageModelConfig;
 use crate::params::validate::Sizes;
@@ -103,15 +99,9 @@ pub fn plan_pass(
     }
     for (layer, state) in network.states.iter().enumerate() {
         let (x, y) = (network.input_of(layer), network.outputs.of(layer)[0]);
-        model.layers.layer(
-            &Shape::Step(model.shape),
-            Place { layer, first_step: 0 },
-            seq_len,
-            [x; 2],
-            y,
-            *state,
-            network.scratch,
-        )?;
+        let (place, shape) = (Place { layer, first_step: 0 }, Shape::Step(model.shape));
+        let segment = Segment { x: [x; 2], y, state: *state, scratch: network.scratch };
+        record_layer(&mut model.layers, &shape, place, seq_len, segment)?;
     }
     let mut plan = (None, None);
     if wanted != Wanted::State {
@@ -300,149 +290,5 @@ fn check_sizes(sizes: Sizes, widths: &[(&str, usize)], limits: &Limits) -> Resul
             allowed,
             advice: "use a smaller batch, or another device",
         }),
-    }
-}
-
-/// The buffers of a network.
-struct Network {
-    x: BufferId,
-    y: BufferId,
-    lengths: BufferId,
-    dropout: Option<BufferId>,
-    states: Vec<super::LayerState>,
-    outputs: Outputs,
-    scratch: Scratch,
-    steps: usize,
-}
-
-impl Network {
-    fn input_of(&self, layer: usize) -> BufferId {
-        if layer == 0 { self.x } else { self.outputs.of(layer - 1)[0] }
-    }
-}
-
-/// A language model being planned.
-struct Model<'a> {
-    layout: &'a LanguageModelLayout,
-    shape: StepShape,
-    layers: Layers<'a>,
-}
-
-impl<'a> Model<'a> {
-    fn new(
-        layout: &'a LanguageModelLayout,
-        config: &'a Config,
-        sizes: Sizes,
-        profile: &Profile<'a>,
-    ) -> Result<Self> {
-        let request = Request { config, weights: &layout.rnn, sizes, training: true };
-        let shape = step::shape(&request, profile)?;
-        let layers = Layers::over(&request, profile, layout.buffers.clone());
-        Ok(Self { layout, shape, layers })
-    }
-
-    fn push(&mut self, dispatch: Dispatch) {
-        self.layers.recording.commands.push(Command::Dispatch(dispatch));
-    }
-
-    fn network(&mut self, steps: usize, training: bool) -> Network {
-        let batch = self.layers.request.sizes.batch;
-        let (layers, config) = (&mut self.layers, &self.layout.config);
-        let whole = std::slice::from_ref(&(0..steps)).to_vec();
-        let x = layers.sequence(
-            "embedding",
-            &whole,
-            &[(Axis::Feature, padded(config.ninp))],
-            Role::Scratch,
-        )[0];
-        let lengths = layers.buffer("lengths", vec![(Axis::Row, batch)], Role::Input);
-        let dropout = training.then(|| layers.dropout_settings());
-        let states = layers.states();
-        let outputs = layers.outputs(&whole, Role::Scratch);
-        let scratch = layers.scratch(steps, lengths, dropout);
-        Network {
-            x,
-            y: outputs.of(config.nlayers - 1)[0],
-            lengths,
-            dropout,
-            states,
-            outputs,
-            scratch,
-            steps,
-        }
-    }
-
-    fn logits(&mut self, steps: usize, role: Role) -> BufferId {
-        let axes = vec![
-            (Axis::Step, steps),
-            (Axis::Row, self.layers.request.sizes.batch),
-            (Axis::Column, self.layout.config.ntoken),
-        ];
-        self.layers.buffer("logits", axes, role)
-    }
-
-    fn embed(&self, tokens: BufferId, network: &Network) -> Result<Vec<Dispatch>> {
-        let rows = network.steps * self.layers.request.sizes.batch;
-        let shards = self.layout.encoder.iter();
-        let (width, weights) = (self.layout.config.ninp, self.layout.storage().read_as());
-        shards
-            .map(|(shard, weight)| {
-                embed(
-                    rows,
-                    width,
-                    shard.clone(),
-                    [tokens, *weight, network.x],
-                    weights,
-                    self.layers.profile.limits,
-                )
-            })
-            .collect()
-    }
-
-    fn decode(&self, y: BufferId, logits: BufferId) -> Result<Vec<Dispatch>> {
-        let LanguageModelConfig { ntoken, nhid, .. } = self.layout.config;
-        let rows = self.layers.recording.spec(logits).len() / ntoken;
-        let weights = self.layout.storage().read_as();
-        let shard = |(columns, weight, bias): &(Range<usize>, BufferId, BufferId)| {
-            let buffers = [y, *weight, *bias, logits];
-            linear(
-                (rows, nhid, ntoken),
-                columns.clone(),
-                activation::NONE,
-                buffers,
-                weights,
-                self.layers.profile.limits,
-            )
-        };
-        self.layout.decoder.iter().map(shard).collect()
-    }
-
-    /// The overrides of the kernels that own a row of logits each.
-    fn row_overrides(&self) -> Overrides {
-        let limits = self.layers.profile.limits;
-        let most =
-            limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
-        let wanted = if self.layout.config.ntoken < 2048 { 64 } else { 256 };
-        let fits = |&size: &u32| size <= wanted && size <= most;
-        let workgroup_size = largest([256, 64, 32], fits).unwrap_or(32);
-        Overrides { workgroup_size, ..Overrides::default() }
-    }
-
-    fn finish(self, network: Network, sizes: Sizes) -> Plan {
-        Plan {
-            sizes,
-            schedule: Decision {
-                reason: "language models run by it".to_owned(),
-                ..Decision::asked(Schedule::Step)
-            },
-            turns: sizes.seq_len,
-            recording: self.layers.recording,
-            segments: std::slice::from_ref(&(0..network.steps)).to_vec(),
-            input: vec![network.x],
-            lengths: network.lengths,
-            dropout: network.dropout,
-            states: network.states,
-            output: vec![network.y],
-        }
     }
 }
