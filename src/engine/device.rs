@@ -1,4 +1,4 @@
-//! Where a model runs: a GPU through wgpu, or this machine's CPU.
+//! The device that a model runs on: a GPU through wgpu, or this machine's CPU.
 
 use std::sync::Arc;
 
@@ -44,34 +44,34 @@ impl Inner {
 }
 
 impl Device {
-    /// This machine's CPU.
+    /// Returns this machine's CPU as a device.
     pub fn cpu() -> Self {
         Self::of(Inner::Cpu(Arc::new(Limits::host())), None)
     }
 
-    /// This machine's CPU, with lowered limits.
+    /// Returns this machine's CPU as a device, with lowered limits.
     ///
     /// # Errors
-    /// [`Error::UnknownName`] for an unknown limit, [`Error::Option`] for a value that it cannot
-    /// have.
+    /// [`Error::UnknownName`] for an unknown limit; [`Error::Option`] for zero or a value above the
+    /// device's.
     pub fn cpu_with(options: &OpenOptions) -> Result<Self> {
         let mut limits = Limits::host();
         options.lower(&mut limits)?;
         Ok(Self::of(Inner::Cpu(Arc::new(limits)), options.calibration.as_ref()))
     }
 
-    /// Opens an adapter of [`gpu::adapters`].
+    /// Opens an adapter that [`gpu::adapters`] lists.
     ///
     /// # Errors
-    /// As [`open_with`](Self::open_with).
+    /// The errors of [`open_with`](Self::open_with), except [`Error::NoAdapter`].
     pub fn from_adapter(entry: &AdapterEntry, options: &OpenOptions) -> Result<Self> {
         pollster::block_on(Self::open_adapter(entry, options, Waiting::Block))
     }
 
-    /// As [`from_adapter`](Self::from_adapter), for asynchronous programs.
+    /// The asynchronous form of [`from_adapter`](Self::from_adapter).
     ///
     /// # Errors
-    /// As [`from_adapter`](Self::from_adapter).
+    /// The errors of [`from_adapter`](Self::from_adapter).
     pub async fn from_adapter_async(entry: &AdapterEntry, options: &OpenOptions) -> Result<Self> {
         Self::open_adapter(entry, options, Waiting::Await).await
     }
@@ -89,29 +89,34 @@ impl Device {
         .await
     }
 
-    /// Runs models on a device that the program has opened for itself; `queue` is the queue that came with it.
+    /// Runs models on a device that the program opened; `queue` is the queue of that device.
     ///
-    /// The device stays the program's: none of its callbacks is replaced, and every fault comes back as an error of the
-    /// call that met it. Plans obey the limits that the device was opened with. WebGPU's default limits will do; those of
-    /// [`descriptor`](Self::descriptor) let larger models run in fewer pieces.
+    /// The device stays the program's: this crate replaces none of its callbacks. A call that meets
+    /// a fault returns it as an error. Plans obey the limits that the device was opened with.
+    /// WebGPU's default limits suffice; those of [`descriptor`](Self::descriptor) let larger models
+    /// run in fewer pieces.
     ///
-    /// The self-test, unless [skipped](OpenOptions::skip_self_test), submits a small network and waits for it, during which
-    /// callbacks of the program may run. wgpu does not tell whether a queue belongs to a device: it panics where it does not.
+    /// The self-test, unless [skipped](OpenOptions::skip_self_test), submits a small network and
+    /// waits for it. Callbacks of the program may run during that wait.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let adapter = wgpu_rnn::device::adapters().remove(0).adapter;
     /// use wgpu_rnn::{Device, device::OpenOptions};
-    /// let (device, queue) = pollster::block_on(adapter.request_device(&Device::descriptor(&adapter)))?;
+    /// let descriptor = Device::descriptor(&adapter);
+    /// let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
     /// let device = Device::from_wgpu(device, queue, &OpenOptions::default())?;
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// [`Error::SelfTest`] when the device computes wrong numbers; [`Error::UnknownName`] for an
-    /// unknown limit, [`Error::Option`] for a value that it cannot have; [`Error::DeviceLost`] and
-    /// the other errors of the device.
+    /// [`Error::SelfTest`] when the device computes wrong numbers. [`Error::UnknownName`] for an
+    /// unknown limit; [`Error::Option`] for zero or a value above the device's.
+    /// [`Error::DeviceLost`] and the other errors of the device.
+    ///
+    /// # Panics
+    /// When `queue` belongs to another device: wgpu offers no way to check that.
     pub fn from_wgpu(
         device: wgpu::Device,
         queue: wgpu::Queue,
@@ -120,10 +125,13 @@ impl Device {
         pollster::block_on(Self::adopt(device, queue, options, Waiting::Block))
     }
 
-    /// As [`from_wgpu`](Self::from_wgpu), for asynchronous programs.
+    /// The asynchronous form of [`from_wgpu`](Self::from_wgpu).
     ///
     /// # Errors
-    /// As [`from_wgpu`](Self::from_wgpu).
+    /// The errors of [`from_wgpu`](Self::from_wgpu).
+    ///
+    /// # Panics
+    /// When `queue` belongs to another device.
     pub async fn from_wgpu_async(
         device: wgpu::Device,
         queue: wgpu::Queue,
@@ -146,10 +154,12 @@ impl Device {
         .await
     }
 
-    /// What to ask an adapter for when the program opens the device itself: the adapter's limits, and of its features those
-    /// that this crate makes use of (`timestamp-query`, for [`OpenOptions::timestamps`]). None of it is necessary.
+    /// Returns a descriptor for a program that opens the device itself.
     ///
-    /// What the program needs besides goes on top: `required_features |= ..`.
+    /// The descriptor asks for the adapter's limits and for the features that this crate uses:
+    /// `timestamp-query`, for [`OpenOptions::timestamps`]. All of them are optional.
+    ///
+    /// The program adds its own needs, for example with `required_features |= ..`.
     pub fn descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
         gpu::descriptor(adapter)
     }
@@ -164,7 +174,7 @@ impl Device {
         }
         let lowered = Inner::Gpu(Arc::new(gpu.with_limits(limits)));
         if options.self_test {
-            // Under the adapter's own limits: lowered ones may be too low for the self-test's network.
+            // Run under the adapter's own limits: lowered ones may be too low for the self-test.
             self_test::run(whole.engine(), &whole.profile(), waiting).await?;
         }
         Ok(Self { inner: lowered, ..whole })
@@ -181,12 +191,13 @@ impl Device {
         Self { inner, calibration: Arc::new(calibration) }
     }
 
-    /// The speed of the device, by which schedules are chosen: what it was opened with, or typical figures of its type.
+    /// The calibration that schedules are chosen by: the one from the options, or typical figures
+    /// of the device's type.
     pub fn calibration(&self) -> &Calibration {
         &self.calibration
     }
 
-    /// Name, backend and driver, under which calibrations are kept.
+    /// Name, backend and driver: the key under which calibrations are kept.
     pub fn id(&self) -> DeviceId {
         self.inner.id()
     }
@@ -199,7 +210,7 @@ impl Device {
         }
     }
 
-    /// `Vulkan`, `Metal` and so on; `cpu` for the CPU.
+    /// The wgpu backend, such as `Vulkan` or `Metal`; `cpu` for the CPU.
     pub fn backend(&self) -> String {
         match &self.inner {
             Inner::Cpu(_) => "cpu".to_owned(),
@@ -207,7 +218,7 @@ impl Device {
         }
     }
 
-    /// The driver and its version as it calls itself; empty for the CPU.
+    /// The driver's own name and version; empty for the CPU.
     pub fn driver(&self) -> String {
         match &self.inner {
             Inner::Cpu(_) => String::new(),
@@ -215,7 +226,7 @@ impl Device {
         }
     }
 
-    /// Whether kernels run on a software adapter, whose speed says nothing.
+    /// Whether kernels run on a software adapter: good for tests, not for speed.
     pub fn is_software_adapter(&self) -> bool {
         matches!(&self.inner, Inner::Gpu(gpu) if gpu.info().device_type == wgpu::DeviceType::Cpu)
     }
@@ -223,11 +234,11 @@ impl Device {
     /// Probes the driver and returns whether the device is lost: removed, destroyed, or stopped by
     /// the system's watchdog. The CPU is never lost.
     ///
-    /// A lost device stays lost: every call returns [`Error::DeviceLost`], and the weights and
-    /// states in its memory are gone. To recover, keep the [`Params`](crate::Params) of each module
-    /// and the last [state](crate::stream::Stream::state) or
-    /// [snapshot](crate::pool::Pool::snapshot) of each sequence. Open this adapter again, another
-    /// or the [CPU](Self::cpu), load the modules, and set the states of streams and slots.
+    /// A lost device stays lost: every call returns [`Error::DeviceLost`], and its memory loses all
+    /// weights and states. To recover, keep the [`Params`](crate::Params) of each module and the
+    /// last [state](crate::stream::Stream::state) or [snapshot](crate::pool::Pool::snapshot) of
+    /// each sequence. Open this adapter again, another adapter, or the [CPU](Self::cpu). Then load
+    /// the modules, and set the states of streams and slots.
     pub fn is_lost(&self) -> bool {
         match &self.inner {
             Inner::Cpu(_) => false,
@@ -235,10 +246,10 @@ impl Device {
         }
     }
 
-    /// Says that the device is gone, if it is.
+    /// Probes the device and reports its loss.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`].
+    /// [`Error::DeviceLost`], or an error that the device reported before.
     pub(crate) fn ask(&self) -> Result<()> {
         match &self.inner {
             Inner::Cpu(_) => Ok(()),
@@ -254,10 +265,12 @@ impl Device {
         }
     }
 
-    /// How weights that are rounded to a type are stored: the CPU keeps them as f32, which its vectors are.
+    /// Returns how this device stores weights of a type. The CPU rounds to the type but keeps f32,
+    /// the type of its vectors.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for f16 on an adapter whose shaders cannot widen it: OpenGL before 4.2.
+    /// [`Error::Unsupported`] for f16 on an adapter whose shaders cannot widen it: OpenGL before
+    /// 4.2.
     #[doc(hidden)]
     pub fn storage(&self, weights: WeightType) -> Result<Storage> {
         match &self.inner {
@@ -271,7 +284,7 @@ impl Device {
         }
     }
 
-    /// What plans for this device obey and choose by.
+    /// Returns the limits, the calibration and the target for plans on this device.
     #[doc(hidden)]
     pub fn profile(&self) -> Profile<'_> {
         let target = match &self.inner {
@@ -281,7 +294,7 @@ impl Device {
         Profile { limits: self.limits(), calibration: self.calibration(), target }
     }
 
-    /// The device and the queue of wgpu that models run on; nothing for the CPU.
+    /// The wgpu device and queue that models run on; `None` for the CPU.
     pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
         match &self.inner {
             Inner::Cpu(_) => None,
@@ -289,7 +302,7 @@ impl Device {
         }
     }
 
-    /// The engine behind this device.
+    /// The engine that runs recordings on this device.
     #[doc(hidden)]
     pub fn engine(&self) -> Engine<'_> {
         match &self.inner {

@@ -1,4 +1,4 @@
-//! Running recordings: opened devices, sessions, and the two engines.
+//! Running a recording: devices, sessions, and the two engines.
 
 pub mod cpu;
 pub mod device;

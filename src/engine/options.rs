@@ -1,23 +1,24 @@
-//! Options of opening a device.
+//! Options for opening a device.
 
 use crate::engine::gpu::Polling;
 use crate::error::Result;
 use crate::perf::calibration::Calibration;
 use crate::plan::limits::Limits;
 
-/// Options of opening a device.
+/// Options for opening a device.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct OpenOptions {
     /// Limits to lower, by name; see [`Limits::set`].
     pub limits: Vec<(String, u64)>,
-    /// Whether the device must pass the self-test: a small LSTM against the definition.
+    /// Whether the device must pass the self-test: a small LSTM against the reference.
     pub self_test: bool,
-    /// Whether runs are timed by the device's own clock, where it has one.
+    /// Whether to time runs by the device's own clock, if it has one.
     pub timestamps: bool,
-    /// The speed by which schedules are chosen; without it figures typical of such devices.
+    /// The calibration that schedules are chosen by. `None` uses typical figures of the device's
+    /// type.
     pub calibration: Option<Calibration>,
-    /// Who polls the device while a future waits for it.
+    /// Whether a thread of this crate or the program polls the device while a future waits.
     pub polling: Polling,
 }
 
@@ -41,45 +42,45 @@ impl OpenOptions {
         self
     }
 
-    /// Bounds the bytes that one model may take on the device, weights and activations together.
+    /// Limits the bytes that one model may take on the device, weights and activations together.
     #[must_use]
     pub fn memory_budget(self, bytes: u64) -> Self {
         self.limit("memory_budget", bytes)
     }
 
-    /// Opens the device without the self-test, even if its driver computes wrongly.
+    /// Skips the self-test, so that even a device that computes wrong numbers opens.
     #[must_use]
     pub fn skip_self_test(mut self) -> Self {
         self.self_test = false;
         self
     }
 
-    /// Times runs by the device's own clock, where it has one (WebGPU's `timestamp-query`).
+    /// Times runs by the device's own clock, if it has one (WebGPU's `timestamp-query`).
     #[must_use]
     pub fn timestamps(mut self) -> Self {
         self.timestamps = true;
         self
     }
 
-    /// Chooses schedules by these figures.
+    /// Sets the calibration that schedules are chosen by.
     #[must_use]
     pub fn calibration(mut self, calibration: Calibration) -> Self {
         self.calibration = Some(calibration);
         self
     }
 
-    /// Sets who polls the device while a future waits for it.
+    /// Sets whether a thread of this crate or the program polls the device while a future waits.
     #[must_use]
     pub fn polling(mut self, polling: Polling) -> Self {
         self.polling = polling;
         self
     }
 
-    /// Lowers `limits` as asked for.
+    /// Lowers `limits` to the values of these options.
     ///
     /// # Errors
-    /// [`Error::UnknownName`](crate::Error::UnknownName) for an unknown limit,
-    /// [`Error::Option`](crate::Error::Option) for a value that it cannot have.
+    /// [`Error::UnknownName`](crate::Error::UnknownName) for an unknown limit;
+    /// [`Error::Option`](crate::Error::Option) for zero or a value above the device's.
     pub(super) fn lower(&self, limits: &mut Limits) -> Result<()> {
         self.limits.iter().try_for_each(|(name, value)| limits.set(name, *value))
     }

@@ -1,4 +1,4 @@
-//! What a selector stands for.
+//! Selectors: strings that name a device, such as `auto`, `cpu` or `1`.
 
 use crate::engine::cpu;
 use crate::engine::device::Device;
@@ -7,7 +7,7 @@ use crate::engine::options::OpenOptions;
 use crate::error::{Error, Result};
 use crate::perf::calibration::DeviceId;
 
-/// What a selector stands for, before anything is opened.
+/// The device that a selector names, not yet opened.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Selection {
@@ -18,7 +18,7 @@ pub enum Selection {
 }
 
 impl Selection {
-    /// The one device that `selector` stands for.
+    /// Finds the one device that `selector` names.
     ///
     /// # Errors
     /// [`Error::NoAdapter`] when nothing matches; [`Error::UnknownName`] for `all`, which names
@@ -27,10 +27,10 @@ impl Selection {
         pollster::block_on(Self::of_async(selector))
     }
 
-    /// As [`of`](Self::of), for asynchronous programs.
+    /// The asynchronous form of [`of`](Self::of).
     ///
     /// # Errors
-    /// As [`of`](Self::of).
+    /// The errors of [`of`](Self::of).
     pub async fn of_async(selector: &str) -> Result<Self> {
         if selector == "cpu" {
             return Ok(Self::Cpu);
@@ -56,11 +56,11 @@ impl Selection {
         gpu::by_name(&adapters, selector).map(adapter)
     }
 
-    /// What `auto` stands for among `adapters`: the one that `WGPU_ADAPTER_NAME` names if it is set, else the first real
-    /// GPU, else the CPU.
+    /// Finds the device that `auto` names. `WGPU_ADAPTER_NAME` comes first if it is set, then the
+    /// first real GPU among `adapters`, then the CPU.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] when `WGPU_ADAPTER_NAME` names none of them.
+    /// [`Error::NoAdapter`] when no adapter has the name in `WGPU_ADAPTER_NAME`.
     pub fn auto(adapters: &[AdapterEntry]) -> Result<Self> {
         let adapter = |entry: AdapterEntry| Self::Adapter(Box::new(entry));
         match std::env::var("WGPU_ADAPTER_NAME") {
@@ -73,10 +73,11 @@ impl Selection {
         }
     }
 
-    /// The devices that several selectors stand for, `all` being every adapter and the CPU; none twice.
+    /// Finds the devices that several selectors name, each once. `all` names every adapter and the
+    /// CPU.
     ///
     /// # Errors
-    /// As [`of`](Self::of).
+    /// [`Error::NoAdapter`] when a selector matches nothing.
     pub fn of_all(selectors: &[String]) -> Result<Vec<Self>> {
         let mut selections: Vec<Self> = Vec::new();
         for selector in selectors {
@@ -104,7 +105,7 @@ impl Selection {
         }
     }
 
-    /// `cpu`, or name, backend and driver.
+    /// `cpu`, or the adapter's name, backend and driver.
     pub fn title(&self) -> String {
         match self {
             Self::Cpu => "cpu".to_owned(),
@@ -112,7 +113,7 @@ impl Selection {
         }
     }
 
-    /// Name, backend and driver, under which calibrations are kept.
+    /// Name, backend and driver: the key under which calibrations are kept.
     pub fn id(&self) -> DeviceId {
         match self {
             Self::Cpu => cpu::id(),
@@ -120,10 +121,10 @@ impl Selection {
         }
     }
 
-    /// Opens it.
+    /// Opens the device.
     ///
     /// # Errors
-    /// As [`Device::open_with`].
+    /// The errors of [`Device::open_with`], except [`Error::NoAdapter`].
     pub fn open(&self, options: &OpenOptions) -> Result<Device> {
         match self {
             Self::Cpu => Device::cpu_with(options),
@@ -133,42 +134,43 @@ impl Selection {
 }
 
 impl Device {
-    /// Opens one device by `selector`:
+    /// Opens the device that `selector` names:
     ///
-    /// * `auto`: the adapter that `WGPU_ADAPTER_NAME` names if it is set, else the first real GPU, else the CPU.
-    ///   A software adapter is only taken when named.
-    /// * `cpu`: this machine's CPU, no driver involved.
-    /// * a number: that adapter in the order of [`gpu::adapters`].
-    /// * anything else: the first adapter whose name contains it, in any case.
+    /// * `auto`: the adapter that `WGPU_ADAPTER_NAME` names if it is set, otherwise the first real
+    ///   GPU, otherwise the CPU. A software adapter is taken only by name.
+    /// * `cpu`: this machine's CPU, without any driver.
+    /// * a number: the adapter at that index, counted from 0, in the order of [`gpu::adapters`].
+    /// * any other text: the first adapter whose name contains it, in any case.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] when nothing matches, [`Error::RequestDevice`] when the driver gives no device,
-    /// [`Error::SelfTest`] when it computes wrong numbers.
+    /// [`Error::NoAdapter`] when nothing matches; [`Error::UnknownName`] for `all`;
+    /// [`Error::RequestDevice`] when the driver refuses a device; [`Error::SelfTest`] when the
+    /// device computes wrong numbers.
     pub fn open(selector: &str) -> Result<Self> {
         Self::open_with(selector, &OpenOptions::default())
     }
 
-    /// Opens one device by selector, with options.
+    /// Opens the device that `selector` names, with options.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`Error::UnknownName`] or [`Error::Option`] for a limit that
-    /// cannot be set.
+    /// The errors of [`open`](Self::open); [`Error::UnknownName`] or [`Error::Option`] for a limit
+    /// that cannot be set.
     pub fn open_with(selector: &str, options: &OpenOptions) -> Result<Self> {
         Selection::of(selector)?.open(options)
     }
 
-    /// As [`open`](Self::open), for asynchronous programs.
+    /// The asynchronous form of [`open`](Self::open).
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// The errors of [`open`](Self::open).
     pub async fn open_async(selector: &str) -> Result<Self> {
         Self::open_with_async(selector, &OpenOptions::default()).await
     }
 
-    /// As [`open_with`](Self::open_with), for asynchronous programs.
+    /// The asynchronous form of [`open_with`](Self::open_with).
     ///
     /// # Errors
-    /// As [`open_with`](Self::open_with).
+    /// The errors of [`open_with`](Self::open_with).
     pub async fn open_with_async(selector: &str, options: &OpenOptions) -> Result<Self> {
         match Selection::of_async(selector).await? {
             Selection::Cpu => Self::cpu_with(options),

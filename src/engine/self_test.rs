@@ -1,8 +1,8 @@
-//! The test that a device passes before a program gets it: a small LSTM against the definition.
+//! The test that a device passes before use: a small LSTM against the reference.
 //!
-//! The gates of the LSTM saturate; it has two directions, two layers, odd sizes, and units of
-//! several subgroups. Known faults of drivers show in it: tanh of large arguments, barriers that do
-//! nothing, results of zeros, stale state.
+//! The LSTM's gates saturate. It has two directions, two layers, odd sizes, and units across
+//! several subgroups. It exposes known faults of drivers: wrong tanh of large arguments,
+//! ineffective barriers, zero results, stale state.
 
 use crate::engine::session::{Engine, Session, Weights};
 use crate::engine::wait::Waiting;
@@ -24,18 +24,18 @@ const HIDDEN_SIZE: usize = 19;
 const LAYERS: usize = 2;
 const DIRECTIONS: usize = 2;
 
-/// The largest difference that passes. Weights of this size amplify rounding; a driver that is
-/// wrong is wrong by far more.
+/// The largest absolute difference that passes. Weights of this size amplify rounding; a faulty
+/// driver is off by far more.
 const TOLERANCE: f64 = 2e-4;
 
-/// Runs the self-test on an engine, planned as modules on its device are.
+/// Runs the self-test on an engine, planned as any module on the engine's device.
 ///
 /// # Errors
-/// [`Error::SelfTest`] when the numbers are wrong, else the errors of the device.
+/// [`Error::SelfTest`] when the numbers are wrong; the errors of the device.
 pub(super) async fn run(engine: Engine<'_>, profile: &Profile<'_>, waiting: Waiting) -> Result<()> {
     let config = Config::lstm(INPUT_SIZE, HIDDEN_SIZE).num_layers(LAYERS).bidirectional(true);
     let mut generator = Mt19937::new(0);
-    // Up to ±20 each: most gates end at 0 or 1, some in between.
+    // Weights up to ±20 drive most gates to 0 or 1 and leave some in between.
     let params = Params::from_fn(&config, |_, shape| {
         Ok(generator.uniform_vec(shape.iter().product(), -20.0, 20.0))
     })?;
@@ -66,7 +66,7 @@ pub(super) async fn run(engine: Engine<'_>, profile: &Profile<'_>, waiting: Wait
     judge(&engine.to_string(), &tensors)
 }
 
-/// Writes the input, the lengths and a state of zeros.
+/// Writes the input, the lengths and zero states.
 fn write_inputs(plan: &Plan, session: &mut Session, input: &Tensor) -> Result<()> {
     for (steps, id) in plan.segments.iter().zip(&plan.input) {
         session.write(*id, &input.padded_rows(steps.start * BATCH..steps.end * BATCH))?;
@@ -78,7 +78,8 @@ fn write_inputs(plan: &Plan, session: &mut Session, input: &Tensor) -> Result<()
     Ok(())
 }
 
-/// Reads the output, `[T, B, D·H]`; each direction's steps are in its own order on the device.
+/// Reads the output, `[T, B, D·H]`. The device keeps each direction's steps in the order of its
+/// visits.
 async fn read_output(
     plan: &Plan,
     session: &Session,
@@ -115,7 +116,7 @@ async fn read_state(
     Ok(state)
 }
 
-/// Compares results with the definition's.
+/// Compares results with the reference's, and refuses the device on any mismatch.
 fn judge(device: &str, tensors: &[(&str, &[f32], &[f64]); 3]) -> Result<()> {
     let refuse = |detail| Err(Error::SelfTest { adapter: device.to_owned(), detail });
     let (mut count, mut mismatches) = (0, 0);
@@ -158,7 +159,7 @@ mod tests {
     fn the_cpu_passes() {
         let cpu = Device::cpu();
         pollster::block_on(run(cpu.engine(), &cpu.profile(), Waiting::Block))
-            .expect("the twins agree with the definition");
+            .expect("the twins agree with the reference");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A recording with an engine: all that a forward pass of given sizes needs to run again and again.
+//! Sessions: a recording on an engine, ready to run any number of times.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ impl std::fmt::Display for Engine<'_> {
     }
 }
 
-/// The packed weights of a model where its device can read them.
+/// The packed weights of a model, in memory that its device reads.
 #[derive(Debug, Clone)]
 pub enum Weights {
     /// In host memory.
@@ -36,8 +36,8 @@ pub enum Weights {
 }
 
 impl Weights {
-    /// Fills the weight buffers of a model where `engine` reads them; `pack` returns the values of
-    /// each.
+    /// Packs the weights of a model into memory that `engine` reads. `pack` returns the values of
+    /// the buffer at an index.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] and the other errors of the device.
@@ -71,7 +71,7 @@ pub enum Session {
 }
 
 impl Session {
-    /// Makes the buffers of `recording` where `weights` are.
+    /// Makes the buffers of `recording` in the memory that holds `weights`.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] and the other errors of the device.
@@ -84,7 +84,7 @@ impl Session {
         })
     }
 
-    /// Writes a buffer before a run.
+    /// Writes the first values of a buffer before a run.
     ///
     /// # Errors
     /// The errors of the device.
@@ -101,13 +101,13 @@ impl Session {
         }
     }
 
-    /// Writes a buffer's values from `start` on, before a run.
+    /// Writes values of a buffer, from `start` on, before a run.
     ///
     /// # Errors
     /// The errors of the device.
     ///
     /// # Panics
-    /// When there are more values than the buffer has room for.
+    /// When `values` exceed the buffer.
     pub fn write_at(&mut self, id: BufferId, start: usize, values: &[f32]) -> Result<()> {
         match self {
             Self::Cpu(engine) => {
@@ -118,13 +118,13 @@ impl Session {
         }
     }
 
-    /// Starts reading some of a buffer's values, as they are after the runs that were started.
+    /// Starts to read a range of a buffer's values, after all runs started so far.
     ///
     /// # Errors
     /// The errors of the device.
     ///
     /// # Panics
-    /// When the buffer has not so many.
+    /// When the range exceeds the buffer.
     pub(crate) fn start_read(&self, id: BufferId, values: Range<usize>) -> Result<Reading> {
         match self {
             Self::Cpu(engine) => Ok(Reading::Ready(engine.buffer(id)[values].to_vec())),
@@ -132,14 +132,15 @@ impl Session {
         }
     }
 
-    /// Starts some commands of the recording and the reading of a buffer's first values after them.
-    /// On a GPU the caller can await these while others run; on the CPU they are there at once.
+    /// Starts a range of the recording's commands, and then a read of the first `count` values of a
+    /// buffer. On a GPU the caller can await the values during other runs; on the CPU they are
+    /// ready at once.
     ///
     /// # Errors
     /// The errors of the device.
     ///
     /// # Panics
-    /// When there are not so many commands or values.
+    /// When the recording has fewer commands or the buffer has fewer values.
     pub(crate) fn start_commands(
         &mut self,
         commands: Range<usize>,
@@ -154,7 +155,7 @@ impl Session {
         }
     }
 
-    /// Reads a buffer.
+    /// Reads all values of a buffer.
     ///
     /// # Errors
     /// The errors of the device.
@@ -162,7 +163,7 @@ impl Session {
         pollster::block_on(self.fetch(id, Waiting::Block))
     }
 
-    /// The core of [`read`](Self::read).
+    /// The asynchronous core of [`read`](Self::read).
     pub(crate) async fn fetch(&self, id: BufferId, waiting: Waiting) -> Result<Vec<f32>> {
         match self {
             Self::Cpu(engine) => Ok(engine.buffer(id).into_owned()),
@@ -172,7 +173,8 @@ impl Session {
         }
     }
 
-    /// Runs the recording, reads `results`, and then [`carry`](Self::carry)s `pairs`, all in one go.
+    /// Runs the recording, reads `results`, then copies `pairs` as [`carry`](Self::carry) does.
+    /// Returns the values of each result, in order. On a GPU the host waits once for all of it.
     ///
     /// # Errors
     /// The errors of [`carry`](Self::carry).
@@ -184,8 +186,8 @@ impl Session {
         Ok(values)
     }
 
-    /// The core of [`run`](Self::run): `take` gets the values of each result, in order, with the
-    /// name that the caller gave it.
+    /// The asynchronous core of [`run`](Self::run). `take` receives each result's values, in order,
+    /// with the caller's name for it.
     pub(crate) async fn execute<R: Copy>(
         &mut self,
         results: &[(BufferId, R)],
@@ -205,9 +207,9 @@ impl Session {
         }
     }
 
-    /// Copies buffers of this session among themselves, one pair after the other. On a GPU the
-    /// values stay there, and nothing waits: the copies come after the runs that were started, and
-    /// before those that follow.
+    /// Copies buffers of this session to each other, pair by pair. On a GPU the values stay on the
+    /// device, and the host does not wait. The queue orders the copies after the runs started
+    /// before and before those started later.
     ///
     /// # Errors
     /// [`Error::Shape`] when the two buffers of a pair differ in length, [`Error::Option`] when the
@@ -224,7 +226,8 @@ impl Session {
     /// Copies buffers of another session on the same device into buffers of this one.
     ///
     /// # Errors
-    /// As [`carry`](Self::carry); [`Error::Option`] when the sessions are not on one device.
+    /// The errors of [`carry`](Self::carry); [`Error::Option`] when the sessions are on different
+    /// devices.
     pub fn carry_from(&mut self, source: &Self, pairs: &[CopyPair]) -> Result<()> {
         check_pairs(source.recording(), self.recording(), pairs)?;
         match (self, source) {
@@ -243,7 +246,7 @@ impl Session {
         }
     }
 
-    /// The time that the last run took on a GPU, waiting apart; zero on the CPU, which neither
+    /// The duration of the last run on a GPU, without waiting; zero on the CPU, which neither
     /// encodes nor waits.
     pub fn timing(&self) -> gpu::Timing {
         match self {
@@ -260,17 +263,17 @@ impl Session {
     }
 }
 
-/// Values that are there, or will be.
+/// The values of a read, ready or pending.
 #[derive(Debug)]
 pub(crate) enum Reading {
-    /// They are there.
+    /// Values in host memory.
     Ready(Vec<f32>),
-    /// The device is still at work.
+    /// Values that the device has yet to deliver.
     Pending(gpu::Pending),
 }
 
 impl Reading {
-    /// The values.
+    /// Waits for the values and returns them.
     ///
     /// # Errors
     /// The errors of the device.
@@ -282,7 +285,7 @@ impl Reading {
     }
 }
 
-/// Refuses what cannot be copied whole, and what must not be written.
+/// Refuses pairs of unequal length, and weights as targets.
 fn check_pairs(from: &Recording, to: &Recording, pairs: &[CopyPair]) -> Result<()> {
     for &(source, target) in pairs {
         let (source, target) = (from.spec(source), to.spec(target));

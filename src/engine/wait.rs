@@ -1,4 +1,4 @@
-//! How a call waits: for another thread, and for a device.
+//! Waiting: for a mutex, and for a device.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) enum Waiting {
     /// On this thread, which polls the device.
     Block,
-    /// As a future that the device wakes.
+    /// In a future that the device wakes.
     Await,
 }
 

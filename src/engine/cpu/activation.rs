@@ -1,15 +1,16 @@
-//! Twin of `shaders/shared/activation.wgsl`: the same formulas in the same order.
+//! Twin of `shaders/lib/activation.wgsl`: the same formulas in the same order.
 //!
-//! Every function here is a straight line of operations that IEEE 754 defines to the last bit, choices included, with an
-//! exponential of its own instead of the platform's. So the compiler may put as many elements as it likes into a vector,
-//! and each comes out the same in every lane, on every machine.
+//! Every function is free of branches and uses only operations that IEEE 754 defines to the last
+//! bit. The exponential is part of this file, since those of platforms differ. The compiler may
+//! therefore vectorise at will. An element has the same bits in every lane, on every machine.
 
 /// e^x for x <= 0, within 2 ulp; 0 below −87, where the result nears the subnormals. NaN stays NaN.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    /// A sum with it is rounded to a whole number, which its lowest bits then hold.
+    /// Adding this rounds to a whole number, which the sum's lowest bits hold.
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23
-    // x = n · ln 2 + r, with ln 2 in two parts, of which n times the first is exact.
+    // x = n · ln 2 + r (Cody and Waite). ln 2 is split in two, so that n times the first part is
+    // exact.
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
@@ -45,7 +46,7 @@ pub(super) fn tanh_exact(x: f32) -> f32 {
     if a < 0.625 { p } else { q }
 }
 
-/// NaN stays NaN: a comparison with it is false.
+/// Returns x, or 0 below 0. NaN stays NaN, since a comparison with it is false.
 #[inline(always)]
 pub(super) fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
@@ -55,7 +56,8 @@ pub(super) fn relu(x: f32) -> f32 {
 mod tests {
     use super::{exp, relu, sigmoid, tanh_exact};
 
-    /// Magnitudes from subnormal to the largest finite, and the ranges where drivers' own tanh fails.
+    /// Magnitudes from subnormal to the largest finite, and the ranges where drivers' own tanh
+    /// fails.
     fn sweep() -> impl Iterator<Item = f32> {
         let powers = (-149..128).flat_map(|e| [1.0_f32, 1.3, 1.9].map(|m| m * 2.0_f32.powi(e)));
         let fine = (0..2000).map(|i| i as f32 * 0.01).chain((4300..4500).map(|i| i as f32 * 0.01));
@@ -83,7 +85,7 @@ mod tests {
                 (f64::from(sig) - want_sigmoid).abs() <= 1.2e-7,
                 "sigmoid({x}) = {sig}, want {want_sigmoid}"
             );
-            // By value: the sign of a zero is lost in the polynomial, as WGSL allows anyway.
+            // Compare by value: the polynomial loses the sign of a zero, which WGSL allows.
             assert_eq!(tanh_exact(-x), -tanh, "tanh is odd at {x}");
         }
     }

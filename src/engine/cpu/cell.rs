@@ -1,21 +1,22 @@
-//! Twins of `shaders/cell/*.wgsl`: the gate equations, over the units of one row at a time.
+//! Twins of `shaders/cell/*.wgsl`: the gate equations, for the units of one row at a time.
 //!
-//! pulp compiles each `with_simd` for every instruction set; the loops in them are plain, and the compiler makes vectors of
-//! them, since activations choose without branching. What an element comes out as does not depend on where it is.
+//! pulp compiles each `with_simd` for every instruction set. The loops are plain, and the compiler
+//! vectorises them, since activations have no branches. The bits of an element do not depend on its
+//! position.
 
 use pulp::{Arch, Simd, WithSimd};
 
 use super::activation::{relu, sigmoid, tanh_exact};
 
-/// `cell/lstm.wgsl`: advances c, writes o∘tanh(c') to `next`. All of U units.
+/// `cell/lstm.wgsl`: advances c, writes o∘tanh(c') to `next`, for U units.
 pub(super) struct Lstm<'a> {
     /// `[U]`: the recurrent products of i, f, g, o.
     pub sums: &'a [[f32; 4]],
     /// `[U]`: the input projections.
     pub x: &'a [[f32; 4]],
-    /// `[U]`.
+    /// `[U]`: the cell state, updated.
     pub c: &'a mut [f32],
-    /// `[U]`.
+    /// `[U]`: receives o∘tanh(c').
     pub next: &'a mut [f32],
 }
 
@@ -35,17 +36,17 @@ impl WithSimd for Lstm<'_> {
     }
 }
 
-/// `cell/gru.wgsl`: writes h' to `next`. All of U units.
+/// `cell/gru.wgsl`: writes h' to `next`, for U units.
 pub(super) struct Gru<'a> {
     /// `[U]`: the recurrent products of r, z, n.
     pub sums: &'a [[f32; 3]],
     /// `[U]`: the input projections.
     pub x: &'a [[f32; 3]],
-    /// `[U]`.
+    /// `[U]`: the recurrent bias of n.
     pub bias_hn: &'a [f32],
-    /// `[U]`.
+    /// `[U]`: the state.
     pub h: &'a [f32],
-    /// `[U]`.
+    /// `[U]`: receives h'.
     pub next: &'a mut [f32],
 }
 
@@ -64,14 +65,14 @@ impl WithSimd for Gru<'_> {
     }
 }
 
-/// `cell/rnn.wgsl`: writes h' to `next`. All of U units.
+/// `cell/rnn.wgsl`: writes h' to `next`, for U units.
 pub(super) struct Rnn<'a> {
     pub relu: bool,
     /// `[U]`: the recurrent products.
     pub sums: &'a [[f32; 1]],
     /// `[U]`: the input projections.
     pub x: &'a [[f32; 1]],
-    /// `[U]`.
+    /// `[U]`: receives h'.
     pub next: &'a mut [f32],
 }
 
@@ -89,7 +90,7 @@ impl WithSimd for Rnn<'_> {
     }
 }
 
-/// The sigmoid of each value in its place.
+/// Replaces each value with its sigmoid.
 pub(super) struct Sigmoids<'a>(pub &'a mut [f32]);
 
 impl WithSimd for Sigmoids<'_> {
@@ -101,7 +102,7 @@ impl WithSimd for Sigmoids<'_> {
     }
 }
 
-/// Runs a cell with the vectors of this machine.
+/// Runs a cell with the widest vectors of this machine.
 pub(super) fn run(cell: impl WithSimd<Output = ()>) {
     Arch::new().dispatch(cell);
 }
@@ -111,7 +112,7 @@ mod tests {
     use super::{Gru, Lstm, Rnn, run};
     use crate::params::random::Mt19937;
 
-    /// N columns of random values whose activations are everything from linear to saturated.
+    /// Random values, N columns, whose activations range from linear to saturated.
     fn random<const N: usize>(seed: u64, units: usize) -> Vec<[f32; N]> {
         let values = Mt19937::new(seed).uniform_vec(units * N, -12.0, 12.0);
         values.as_chunks().0.to_vec()
@@ -139,7 +140,8 @@ mod tests {
         values.iter().map(|value| value.to_bits()).collect()
     }
 
-    /// In whichever lane of a vector it is, or in the rest behind the last: a unit has the bits that it has alone.
+    /// A unit has the same bits alone, in any lane of a vector, and in the remainder after the last
+    /// vector.
     #[test]
     fn a_unit_does_not_depend_on_where_it_is() {
         for units in 1..70 {

@@ -1,11 +1,11 @@
-//! Twin of `shaders/dropout.wgsl`.
+//! Twin of `shaders/head/dropout.wgsl`.
 
 use super::Binding::{self, Read, ReadWrite};
 use crate::kernel::uniforms::{Dims, Step};
 use crate::params::random::philox4x32;
 use crate::plan::recording::Dispatch;
 
-/// See `shaders/dropout.wgsl`.
+/// Twin of `shaders/head/dropout.wgsl`.
 pub(crate) fn dropout(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let (Dims::Dropout(dims), [Read(settings), ReadWrite(y)]) = (&dispatch.dims, bindings) else {
         unreachable!("dropout is dispatched with DropoutDims and two buffers");

@@ -1,10 +1,10 @@
-//! Twin of `shaders/embed.wgsl`.
+//! Twin of `shaders/head/embed.wgsl`.
 
 use super::Binding::{self, Matrix, Read, ReadWrite};
 use crate::kernel::uniforms::{Dims, Step};
 use crate::plan::recording::Dispatch;
 
-/// See `shaders/embed.wgsl`.
+/// Twin of `shaders/head/embed.wgsl`.
 pub(crate) fn embed(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let (Dims::Embed(dims), [Read(tokens), weight, ReadWrite(y)]) = (&dispatch.dims, bindings)
     else {

@@ -1,4 +1,4 @@
-//! Twin of `shaders/linear.wgsl`.
+//! Twin of `shaders/linear/matvec.wgsl`, `tile32.wgsl` and `tile64.wgsl`.
 
 use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
 use super::cell::{Sigmoids, run};
@@ -7,7 +7,7 @@ use crate::kernel::families::activation;
 use crate::kernel::uniforms::{Dims, LinearDims, Step};
 use crate::plan::recording::Dispatch;
 
-/// See `shaders/linear.wgsl`; the tiles become one matrix product for each direction.
+/// Twin of the kernels of a linear layer: one matrix product per direction instead of tiles.
 pub(crate) fn linear(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let (
         Dims::Linear(dims),
@@ -53,7 +53,7 @@ pub(crate) fn linear(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>])
     }
 }
 
-/// The rows that direction `d` reads, in the order in which it visits them: `[S, B, P·Q·4]`.
+/// Copies the rows that direction `d` reads, in the order of its visits: `[S, B, P·Q·4]`.
 fn gather(dims: &LinearDims, d: u32, x_same: &[f32], x_mirrored: &[f32]) -> Vec<f32> {
     let (steps, batch, parts) = (dims.steps as usize, dims.batch as usize, dims.halves as usize);
     let part = dims.half_quads as usize * 4;

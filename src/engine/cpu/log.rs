@@ -1,4 +1,4 @@
-//! Twin of `shaders/shared/log.wgsl`: the same formula in the same order.
+//! Twin of `shaders/lib/log.wgsl`: the same formula in the same order.
 
 pub(super) fn log_exact(x: f32) -> f32 {
     let bits = x.to_bits();

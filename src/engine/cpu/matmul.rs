@@ -1,8 +1,9 @@
 //! The matrix product of the CPU engine.
 //!
-//! An element is summed one feature after the other, some hundred at a time, and those sums one after the other. So the
-//! order depends on the number of features alone, never on the rows and columns around it, on tiles or on threads: a row
-//! has the same bits in every batch.
+//! Each element is a sum over features in order, in blocks of a few hundred; the sums of blocks are
+//! added in order. This order depends only on the number of features. It does not depend on
+//! neighbouring rows and columns, tiles or threads. A row therefore has the same bits in every
+//! batch.
 
 use pulp::Arch;
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
@@ -33,13 +34,13 @@ impl Matrix {
     }
 }
 
-/// Multiply-adds below which a second thread costs more than it brings.
+/// The number of multiply-adds from which several threads pay for themselves.
 pub(super) const PARALLEL_FROM: usize = 1 << 20;
 
-/// Parts for each thread, so that one that is interrupted does not hold up the others.
+/// Parts per thread. With several, an interrupted thread does not delay the others.
 const PARTS_PER_THREAD: usize = 4;
 
-/// Threads that a product `[M, K] · [K, N]` is worth: all or one.
+/// Returns the number of threads for a product `[M, K] · [K, N]`: all or one.
 pub(super) fn threads(m: usize, n: usize, k: usize) -> usize {
     if m.saturating_mul(n).saturating_mul(k) < PARALLEL_FROM {
         1
@@ -48,11 +49,12 @@ pub(super) fn threads(m: usize, n: usize, k: usize) -> usize {
     }
 }
 
-/// `y = x · wᵀ + bias`: x is `[M, K]`, w is one direction's `[N, K]`, bias is `[N]` or empty for none, y is `[M, N]`; what
-/// y held is overwritten.
+/// Computes `y = x · wᵀ + bias`, and overwrites y. x is `[M, K]`, w is one direction's `[N, K]`,
+/// bias is `[N]` or empty for none, y is `[M, N]`.
 ///
 /// # Panics
-/// When the shapes do not match or a matrix exceeds its slice. Twins compute both from the same dims.
+/// When the shapes do not match or a matrix exceeds its slice. Twins derive both from the same
+/// dims.
 pub(crate) fn multiply_transposed(
     x: (&[f32], Matrix),
     w: (&Panels, usize),
@@ -70,11 +72,11 @@ pub(crate) fn multiply_transposed(
     );
 }
 
-/// Some columns of `x · wᵀ`, from `column` on, at which a panel begins: as many as the rows of y have. On this thread, the
-/// last columns first if `backwards`.
+/// Computes columns of `x · wᵀ` from `column` on, where a panel begins, for the width of y's rows.
+/// The work stays on this thread; `backwards` starts with the last columns.
 ///
 /// # Panics
-/// As [`multiply_transposed`].
+/// When the shapes do not match, no panel begins at `column`, or a matrix exceeds its slice.
 pub(super) fn multiply_columns(
     x: (&[f32], Matrix),
     w: (&Panels, usize),
@@ -119,7 +121,7 @@ fn product<'a, 'y>(
     }
 }
 
-/// The product in about so many parts, each of whole tiles: the longer side of y is cut.
+/// Computes the product in about `parts` parts of whole tiles, cutting the longer side of y.
 fn multiply_in_parts(
     arch: Arch,
     parts: usize,
@@ -243,10 +245,10 @@ mod tests {
         }
     }
 
-    /// Whatever rows, columns, parts and threads are around it, an element has the same bits.
+    /// An element has the same bits whatever rows, columns, parts and threads surround it.
     #[test]
     fn an_element_does_not_depend_on_what_is_computed_beside_it() {
-        // 9,000 features are so many that rows and columns go through the caches in several groups.
+        // With 9,000 features, rows and columns pass through the caches in several groups.
         for (k, arch) in
             [1, 4, 37, 128, 9_000].into_iter().flat_map(|k| [(k, Arch::new()), (k, Arch::Scalar)])
         {
@@ -282,7 +284,8 @@ mod tests {
                         assert_eq!(
                             got.to_bits(),
                             want.to_bits(),
-                            "K = {k} on {arch:?}: {height} x {width} in {parts} parts, ({i}, {j}): {got:e}, {want:e}"
+                            "K = {k} on {arch:?}: {height} x {width} in {parts} parts, \
+                             ({i}, {j}): {got:e}, {want:e}"
                         );
                     }
                 }
@@ -290,7 +293,7 @@ mod tests {
         }
     }
 
-    /// Nor on where its panel begins, or which panels come first.
+    /// An element has the same bits wherever its panel begins and whichever panels come first.
     #[test]
     fn columns_by_themselves_are_those_of_the_whole_product() {
         let (n, k) = (331, 300);
@@ -322,7 +325,7 @@ mod tests {
         }
     }
 
-    /// The comparison above could fail: in another order the bits are others.
+    /// The comparisons of bits can fail: another order of the sum gives other bits.
     #[test]
     fn the_order_of_a_sum_shows_in_its_bits() {
         let ((x, matrix), (w, _)) = (random(1, 1, 1_000), random(2, 1, 1_000));
@@ -338,7 +341,7 @@ mod tests {
         assert!((forward - backward).abs() < 1e-4, "{forward} and {backward} are close");
     }
 
-    /// Large enough for several threads.
+    /// The product is large enough for several threads.
     #[test]
     fn sums_are_as_close_as_f32_allows() {
         let (m, n, k) = (5, 64, 4_096);

@@ -38,37 +38,38 @@ use crate::plan::recording::{Axis, BufferId, BufferSpec, Dispatch, Recording};
 
 pub use panels::Panels;
 
-/// A list of slices of a buffer. Short ones are no allocation, so that a step of few rows makes none.
+/// A list of slices of a buffer. Up to eight need no allocation, so a step of few rows makes none.
 type Slices<T> = SmallVec<[T; 8]>;
 
-/// The most storage bindings of a kernel, which is what WebGPU promises of every device.
+/// The most storage bindings of a kernel: the number that WebGPU guarantees on every device.
 const MAX_BINDINGS: usize = 8;
 
-/// A storage buffer as a twin sees it.
+/// A storage binding of a twin.
 #[derive(Debug)]
 pub enum Binding<'a> {
     /// Read only.
     Read(&'a [f32]),
-    /// A weight that is a matrix, read only.
+    /// A weight matrix, read only.
     Matrix(&'a Panels),
     /// Read and written.
     ReadWrite(&'a mut [f32]),
 }
 
-/// The CPU function of a kernel: dispatch, step, storage bindings in the order of the kernel's table row.
+/// The CPU function of a kernel. It takes the dispatch, the step, and the storage bindings in the
+/// order of the kernel's table row.
 pub type Twin = fn(&Dispatch, Step, &mut [Binding<'_>]);
 
 /// A weight buffer in host memory.
 #[derive(Debug, Clone)]
 pub enum Weight {
-    /// As planned: biases.
+    /// A bias, in the plan's layout.
     Values(Vec<f32>),
-    /// Packed for products: what has features.
+    /// A weight with features, packed for products.
     Matrix(Panels),
 }
 
 impl Weight {
-    /// The weight of `spec`, whose values are `values`.
+    /// Makes the weight buffer of `spec` from `values`.
     pub fn new(spec: &BufferSpec, values: Vec<f32>) -> Self {
         let (directions, rows, features) = match &spec.axes[..] {
             [(Axis::Direction | Axis::Layer, directions), rows @ .., (Axis::Feature, features)] => {
@@ -82,25 +83,25 @@ impl Weight {
     }
 }
 
-/// Calls `work` on one of the threads that products share: there each product begins at once, while a thread that is not
-/// one of them would sleep until others have woken, worked and woken it.
+/// Calls `work` on a thread of rayon's pool. Inside the pool each product begins at once. A thread
+/// outside would sleep until the pool has woken, worked and woken it.
 pub(crate) fn on_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
 }
 
-/// The buffers of a recording in host memory.
+/// The CPU engine of a recording, with its buffers in host memory.
 ///
-/// Weights are shared between the engines of a model, everything else belongs to this one.
+/// The engines of a model share its weights; all other buffers belong to one engine.
 #[derive(Debug, Clone)]
 pub struct Engine {
     recording: Arc<Recording>,
     weights: Arc<Vec<Weight>>,
-    /// Empty for weights and for parts of others.
+    /// Indexed by [`BufferId`]; empty for weights and for parts of other buffers.
     buffers: Vec<Vec<f32>>,
 }
 
 impl Engine {
-    /// Buffers of zeros for `recording`, whose first buffers are `weights`.
+    /// Makes buffers of zeros for `recording`, whose first buffers are `weights`.
     pub fn new(recording: Arc<Recording>, weights: Arc<Vec<Weight>>) -> Self {
         let own = |(index, spec): (usize, &BufferSpec)| {
             let elsewhere =
@@ -134,13 +135,13 @@ impl Engine {
     /// The values of a buffer that is not a weight.
     ///
     /// # Panics
-    /// When it is one: weights are shared.
+    /// When the buffer is a weight: engines share weights.
     pub fn buffer_mut(&mut self, id: BufferId) -> &mut [f32] {
         let ((whole, start), len) = (self.recording.whole(id), self.recording.spec(id).len());
         &mut self.own(whole)[start..][..len]
     }
 
-    /// What the engine executes.
+    /// The recording that the engine executes.
     pub fn recording(&self) -> &Recording {
         &self.recording
     }
@@ -159,7 +160,7 @@ impl Engine {
             self.own(whole).copy_within(first..first + len, start);
             return;
         }
-        // Taken out of the list for the copy, so that the source can be borrowed beside it.
+        // Take the target out of the list, so that the copy can borrow the source.
         let mut target = std::mem::take(self.own(whole));
         target[start..start + len].copy_from_slice(&self.buffer(from));
         *self.own(whole) = target;
@@ -175,10 +176,10 @@ impl Engine {
         self.run_commands(0..self.recording.commands.len());
     }
 
-    /// Executes some commands of the recording.
+    /// Executes a range of the recording's commands.
     ///
     /// # Panics
-    /// When there are not so many.
+    /// When the recording has fewer commands.
     pub fn run_commands(&mut self, commands: Range<usize>) {
         let mut dispatches = self.recording.commands[commands.clone()]
             .iter()
@@ -203,7 +204,7 @@ impl Engine {
 
     /// Executes one dispatch at a step index.
     pub fn dispatch(&mut self, dispatch: &Dispatch, index: u32) {
-        // Written buffers are taken out of the list for the call, so that the others can be borrowed beside them.
+        // Take written buffers out of the list, so that the call can borrow the others.
         let bound = || dispatch.bindings.iter().zip(dispatch.kernel.bindings()).enumerate();
         let mut written = [const { Vec::new() }; MAX_BINDINGS];
         for (at, (id, binding)) in bound() {

@@ -6,7 +6,7 @@ use super::softmax::softmax_term;
 use crate::kernel::uniforms::{Dims, Step};
 use crate::plan::recording::Dispatch;
 
-/// See `shaders/head/nll.wgsl`; what an invocation holds is an element of `lanes`.
+/// Twin of `shaders/head/nll.wgsl`. Each element of `lanes` is the value of one invocation.
 pub(crate) fn nll(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let (Dims::Nll(dims), [Read(logits), Read(targets), ReadWrite(losses)]) =
         (&dispatch.dims, bindings)
@@ -31,7 +31,7 @@ pub(crate) fn nll(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     }
 }
 
-/// Halves the lanes until one is left.
+/// Joins the two halves of the lanes until one lane is left.
 fn reduce(lanes: &mut [f32], join: impl Fn(f32, f32) -> f32) -> f32 {
     let mut half = lanes.len() / 2;
     while half > 0 {

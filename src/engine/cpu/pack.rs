@@ -4,7 +4,7 @@ use super::Binding::{self, Read, ReadWrite};
 use crate::kernel::uniforms::{Dims, PackDims, Step};
 use crate::plan::recording::Dispatch;
 
-/// See `shaders/pack/pack.wgsl`.
+/// Twin of `shaders/pack/pack.wgsl`.
 pub(crate) fn pack(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let (Dims::Pack(dims), [Read(x), ReadWrite(y)]) = (&dispatch.dims, bindings) else {
         unreachable!("pack is dispatched with PackDims and two buffers");
@@ -12,7 +12,7 @@ pub(crate) fn pack(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let features = dims.features as usize;
     for (row, theirs) in y.chunks_exact_mut(dims.width as usize).zip(rows(dims)) {
         let (values, padding) = row.split_at_mut(features);
-        // Without features there may be nothing to take them from.
+        // Without features, x may end before the row's offset.
         if features > 0 {
             values.copy_from_slice(&x[theirs..][..features]);
         }
@@ -20,7 +20,7 @@ pub(crate) fn pack(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     }
 }
 
-/// See `shaders/pack/unpack.wgsl`.
+/// Twin of `shaders/pack/unpack.wgsl`.
 pub(crate) fn unpack(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let (Dims::Pack(dims), [Read(x), ReadWrite(y)]) = (&dispatch.dims, bindings) else {
         unreachable!("unpack is dispatched with PackDims and two buffers");
@@ -31,7 +31,7 @@ pub(crate) fn unpack(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>])
     }
 }
 
-/// Where the rows of a plan's buffer begin in the caller's, in the order of the plan's.
+/// Iterates the rows of a plan's buffer and returns each row's offset in the caller's buffer.
 fn rows(dims: &PackDims) -> impl Iterator<Item = usize> {
     let &PackDims { steps, batch, directions, features, first_step, seq_len, .. } = dims;
     let &PackDims { offset, step_stride, row_stride, .. } = dims;

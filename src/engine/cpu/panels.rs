@@ -1,20 +1,24 @@
-//! Weights as the CPU engine multiplies by them.
+//! Weights packed for the CPU engine's products.
 
 use bytemuck::{Pod, Zeroable};
 use pulp::{Arch, Simd, WithSimd};
 
-/// Vectors of a panel's width: two hide how long a multiply-add takes at half as many rows as one.
+/// Vectors per panel width. Two hide the latency of a multiply-add with half the rows that one
+/// would need.
 pub(super) const PANEL_VECTORS: usize = 2;
 
-/// A line of the cache, so that no vector lies across two of them.
+/// A cache line. Its alignment keeps each vector within one line.
 #[repr(C, align(64))]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 struct Line([f32; 16]);
 
-/// A matrix `[D, N, K]` for products with its transpose, in panels of P rows: `[D, N/P, K, P]`, the last panel filled up
-/// with zeros. P is two vectors of this machine.
+/// A matrix `[D, N, K]`, packed for products with its transpose.
 ///
-/// A product then reads the weights from front to back, and a vector of them gives a vector of sums.
+/// Panels of P rows make it `[D, N/P, K, P]`; zeros fill the last panel. P is the width of two
+/// vectors of this machine.
+///
+/// A product then reads the weights from front to back, and each vector of weights adds to one
+/// vector of sums.
 #[derive(Debug, Clone)]
 pub struct Panels {
     lines: Vec<Line>,
@@ -28,7 +32,7 @@ impl Panels {
     /// Packs `values`, `[D, N, K]`.
     ///
     /// # Panics
-    /// When there are not D · N · K of them.
+    /// When `values` does not have D · N · K elements.
     pub fn new(values: &[f32], directions: usize, rows: usize, features: usize) -> Self {
         Self::for_arch(Arch::new(), values, [directions, rows, features])
     }
@@ -61,12 +65,12 @@ impl Panels {
         Self { lines, width, directions, rows, features }
     }
 
-    /// P.
+    /// The number of rows of a panel, P.
     pub(super) fn width(&self) -> usize {
         self.width
     }
 
-    /// `[N, K]`.
+    /// The shape of one direction, `[N, K]`.
     pub(super) fn shape(&self) -> [usize; 2] {
         [self.rows, self.features]
     }
@@ -85,7 +89,8 @@ impl Panels {
         values.iter().skip(n % self.width).step_by(self.width).copied()
     }
 
-    /// The same where each value is a word of two halves, low first: `[D, N, 2 · K]`.
+    /// Widens a matrix whose values are words of two f16 values, the low half first.
+    /// Returns `[D, N, 2 · K]`.
     pub(super) fn widened(&self) -> Self {
         let words = self.unpack();
         let halves: &[half::f16] = bytemuck::cast_slice(&words);
@@ -93,14 +98,14 @@ impl Panels {
         Self::new(&values, self.directions, self.rows, 2 * self.features)
     }
 
-    /// `[D, N, K]`.
+    /// Returns the values before packing, `[D, N, K]`.
     pub(super) fn unpack(&self) -> Vec<f32> {
         let rows = (0..self.directions).flat_map(|d| (0..self.rows).map(move |n| (d, n)));
         rows.flat_map(|(d, n)| self.row(d, n)).collect()
     }
 }
 
-/// P on a machine.
+/// Computes P for an instruction set.
 struct Width;
 
 impl WithSimd for Width {

@@ -15,7 +15,7 @@ fn dims(dispatch: &Dispatch) -> &ProbeDims {
     dims
 }
 
-/// See `shaders/probe/chain.wgsl`.
+/// Twin of `shaders/probe/chain.wgsl`.
 pub(crate) fn chain(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
     let [Read(x), ReadWrite(y)] = bindings else {
         unreachable!("chain is dispatched with two buffers")
@@ -26,13 +26,13 @@ pub(crate) fn chain(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>])
     }
 }
 
-/// See `shaders/probe/barrier.wgsl`.
+/// Twin of `shaders/probe/barrier.wgsl`.
 pub(crate) fn barrier(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let [ReadWrite(y)] = bindings else { unreachable!("barrier is dispatched with one buffer") };
     y[..WORKGROUP_SIZE].rotate_left(dims(dispatch).iterations as usize % WORKGROUP_SIZE);
 }
 
-/// See `shaders/probe/bandwidth.wgsl`.
+/// Twin of `shaders/probe/bandwidth.wgsl`.
 pub(crate) fn bandwidth(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let [Read(x), ReadWrite(y)] = bindings else {
         unreachable!("bandwidth is dispatched with two buffers")
@@ -58,7 +58,7 @@ pub(crate) fn bandwidth(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_
     }
 }
 
-/// See `shaders/probe/multiply_add.wgsl`.
+/// Twin of `shaders/probe/multiply_add.wgsl`.
 pub(crate) fn multiply_add(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let [ReadWrite(y)] = bindings else {
         unreachable!("multiply_add is dispatched with one buffer")

@@ -2,7 +2,7 @@
 
 use crate::perf::calibration::DeviceId;
 
-/// The processor as the system calls it, and how many threads run at a time.
+/// The system's name of the processor, and the number of threads that run at a time.
 fn processor() -> String {
     let linux = || {
         let info = std::fs::read_to_string("/proc/cpuinfo").ok()?;
@@ -14,7 +14,7 @@ fn processor() -> String {
     format!("{}, {threads} threads", name.unwrap_or_else(|| std::env::consts::ARCH.to_owned()))
 }
 
-/// How the CPU of this machine is called among devices.
+/// The key under which calibrations of this machine's CPU are kept.
 pub fn id() -> DeviceId {
     DeviceId { device: "cpu".to_owned(), backend: "cpu".to_owned(), driver: processor() }
 }

@@ -1,5 +1,6 @@
-//! One time step on the CPU: for some units at a time the recurrent product and then the cell, while the sums are in the
-//! cache, on as many threads as the step has work for.
+//! One time step on the CPU. A part of the units takes its recurrent product and then its cell,
+//! while the sums are in the cache. The size of the step decides whether parts run on one thread or
+//! on all.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -13,15 +14,17 @@ use super::panels::Panels;
 use crate::kernel::uniforms::{Step, StepDims};
 use crate::tensor::padded;
 
-/// The dispatch's units of one row, in one direction, at one step: all of them, or what a thread takes at a time.
+/// One row at one step, in one direction: with all units of the dispatch, or with those of one
+/// part.
 pub(super) struct Row {
-    /// Where the direction is among its weights.
+    /// Index of the direction among its weights.
     pub(super) matrix: usize,
-    /// Of `[D, B]`.
+    /// Index in `[D, B]`.
     pub(super) row: usize,
-    /// Of `[S, B, D]`, in a wave of `[L, S, B]`; any where a layer of a wave is not within the segment.
+    /// Index in `[S, B, D]`, or in a wave's `[L, S, B]`. Unused if a layer of a wave is outside the
+    /// segment.
     y_row: usize,
-    /// Of H.
+    /// Range in H.
     pub(super) units: Range<usize>,
     pub(super) hidden_size: usize,
     /// Whether the row's sequence reaches this step.
@@ -29,14 +32,14 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// `[U, G]` of `[S, B, D, H, G]`.
+    /// The input projections of the units: `[U, G]` of `[S, B, D, H, G]`.
     pub(super) fn gates<'a, const G: usize>(&self, gates_x: &'a [f32]) -> &'a [[f32; G]] {
         &gates_x.as_chunks().0[self.y_row * self.hidden_size..][self.units.clone()]
     }
 
-    /// `update/state.wgsl`: advances the units, or leaves them as they are where the sequence does not reach this step.
-    /// `advance` is given their state and where the next goes, `[U]` each. `y` is empty where a layer of a wave
-    /// (`update/wave.wgsl`) is not within the segment.
+    /// `update/state.wgsl`: advances the units, or keeps their state if the sequence does not reach
+    /// this step. `advance` takes their state and the slice for the next, `[U]` each. `y` is empty
+    /// for a layer of a wave (`update/wave.wgsl`) outside the segment.
     pub(super) fn update(
         &self,
         h_in: &[f32],
@@ -54,20 +57,20 @@ impl Row {
     }
 }
 
-/// Where a buffer has the rows that a step writes.
+/// The layout of the rows that a step writes.
 enum Rows {
     /// `[D, B]`.
     ByDirection,
     /// `[B, D]`.
     ByRow,
-    /// `[S, B]` for each layer of a wave, of which it writes the step `[B]` that it is at, if it is at any.
+    /// `[L, S, B]` of a wave. Layer `l` writes the rows `[B]` of step `at[l]`, if any.
     OfLayers { steps: usize, at: Vec<Option<usize>> },
 }
 
 /// A buffer that a step writes: a row of units for each direction and batch row.
 pub(super) struct Written<'a> {
     values: &'a mut [f32],
-    /// From row to row.
+    /// The distance from one row to the next.
     width: usize,
     rows: Rows,
 }
@@ -83,8 +86,8 @@ impl<'a> Written<'a> {
         Self { values, width: dims.hidden_size as usize, rows: Rows::ByDirection }
     }
 
-    /// What the step leaves in the output: `[B, D, Q·4]` of `[S, B, D, Q·4]`, in a wave `[B, Q·4]` for each layer of
-    /// `[L, S, B, Q·4]`.
+    /// The output of a step: `[B, D, Q·4]` of `[S, B, D, Q·4]`. In a wave: `[B, Q·4]` of each layer
+    /// of `[L, S, B, Q·4]`.
     pub(super) fn output(values: &'a mut [f32], dims: &StepDims, at: Step) -> Self {
         let width = padded(dims.hidden_size as usize);
         if dims.layer_delay > 0 {
@@ -98,21 +101,22 @@ impl<'a> Written<'a> {
 }
 
 thread_local! {
-    /// What a thread sums up, kept from step to step.
+    /// A thread's buffer of sums, reused from step to step.
     static SUMS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
 /// Some units of all rows of a direction.
 struct Part<'a, const W: usize> {
     d: usize,
-    /// Of the dispatch's.
+    /// Range in the dispatch's units.
     units: Range<usize>,
     /// The units in each of the written buffers, `[U]`.
     rows: Slices<[&'a mut [f32]; W]>,
 }
 
-/// The schedule: the recurrent product of `h_in` (`[D, B, K]`) and `weight` (`[D, U, G, K]`), and then `cell` for every row
-/// with its sums, `[U, G]`, and its units in each of the written buffers.
+/// Runs one step: the recurrent product of `h_in` (`[D, B, K]`) and `weight` (`[D, U, G, K]`), then
+/// `cell` for every row. `cell` takes the row's sums, `[U, G]`, and its units in each written
+/// buffer.
 pub(super) fn step<const G: usize, const W: usize>(
     dims: &StepDims,
     at: Step,
@@ -132,13 +136,14 @@ pub(super) fn step<const G: usize, const W: usize>(
     step_in_parts(width, dims, at, inputs, written, cell);
 }
 
-/// Units of a part: one part for each thread, whose weights may then stay in its cache, and each begins with a panel.
+/// Returns the number of units of a part. Each thread has one part, whose weights may stay in its
+/// cache. Each part begins with a panel.
 fn units_of_part(panel: usize, units: usize, gates: usize, threads: usize) -> usize {
     let whole = if panel.is_multiple_of(gates) { panel / gates } else { panel };
     units.div_ceil(threads).next_multiple_of(whole)
 }
 
-/// The step in parts of `width` units.
+/// Runs one step in parts of `width` units.
 fn step_in_parts<const G: usize, const W: usize>(
     width: usize,
     dims: &StepDims,
@@ -170,7 +175,8 @@ fn step_in_parts<const G: usize, const W: usize>(
                     .chunks_mut(count)
                     .take(rows)
                     .map(|row| row.as_flattened_mut());
-                // To and fro: what the step before has read last is still in the cache.
+                // Odd steps run backwards: the panels that the last step read last are still
+                // cached.
                 let backwards = at.index % 2 == 1;
                 multiply_columns(
                     (h_in, x),
@@ -251,15 +257,16 @@ fn cut<'a, const W: usize>(
     parts
 }
 
-/// The step of the segment that a layer of a wave is at, if it is within it (`update/wave.wgsl`).
+/// Returns the step of the segment that a layer of a wave computes, or `None` outside the segment
+/// (`update/wave.wgsl`).
 fn step_of_wave(dims: &StepDims, at: Step, layer: usize) -> Option<usize> {
     let step = (dims.first_index + at.index).checked_sub(layer as u32 * dims.layer_delay)?;
     (step < dims.steps).then_some(step as usize)
 }
 
-/// The time step that direction `d` visits, or in a wave layer `d` is at (`shared/directions.wgsl`, `update/wave.wgsl`),
-/// and the first of its rows of `y` with the distance to the next. Where a layer of a wave is not within the segment, its
-/// time is more than any.
+/// Returns the time step of direction `d`, or of layer `d` in a wave, then its first row of `y` and
+/// the distance from row to row. See `recurrence/directions.wgsl` and `update/wave.wgsl`. For a
+/// layer outside the segment the time step exceeds every length.
 fn visited(dims: &StepDims, at: Step, d: usize) -> (u32, usize, usize) {
     let (batch, directions) = (dims.batch as usize, dims.directions as usize);
     if dims.layer_delay == 0 {
@@ -278,7 +285,7 @@ mod tests {
     use super::{Panels, Step, StepDims, Written, step_in_parts, units_of_part};
     use crate::params::random::Mt19937;
 
-    /// Two directions, three rows of which one ends early, and a shard of 40 units from 30 on of 70.
+    /// Two directions, three rows (one ends early), and a shard of units 30 to 69 of 70.
     const DIMS: StepDims = StepDims {
         seq_len: 5,
         first_step: 1,
@@ -297,8 +304,9 @@ mod tests {
         pad: [0; 2],
     };
 
-    /// The next state (`[D, B, 72]`) and two steps of the output (`[2, B, D, 72]`) after the second of them, sums of two
-    /// gates added up; NaN where nothing is written.
+    /// Returns the next state (`[D, B, 72]`) and two output steps (`[2, B, D, 72]`) after the
+    /// second step. The cell adds up the sums of two gates. NaN marks values that the step did not
+    /// write.
     fn outcome(width: usize) -> [Vec<f32>; 2] {
         let random = |seed, len| Mt19937::new(seed).uniform_vec(len, -1.0, 1.0);
         let (weight, h_in) =
@@ -329,7 +337,7 @@ mod tests {
         values.iter().map(|value| value.to_bits()).collect()
     }
 
-    /// However many threads share a step, it has the same bits, in its own units and no others.
+    /// A step has the same bits for any number of threads, and writes only its own units.
     #[test]
     fn a_step_in_parts_is_that_step() {
         let [next, y] = outcome(40);
@@ -350,7 +358,8 @@ mod tests {
                 "unit {unit} of output row {row}"
             );
             if row >= 6 && !value.is_nan() {
-                // Rows of y are [S, B, D], those of the state [D, B]; row 1 ended before step 2.
+                // Rows of y are [S, B, D], rows of the state are [D, B]. Row 1 does not reach this
+                // step.
                 let (d, b) = (row % 2, row / 2 % 3);
                 let want = if b == 1 { 0.0 } else { next[(d * 3 + b) * 72 + unit] };
                 assert_eq!(

@@ -1,4 +1,4 @@
-//! Twin of `shaders/sample.wgsl`.
+//! Twin of `shaders/head/sample.wgsl`.
 
 use super::Binding::{self, Read, ReadWrite};
 use super::softmax::softmax_term;
@@ -7,7 +7,7 @@ use crate::kernel::uniforms::{Dims, Step};
 use crate::params::random::philox4x32;
 use crate::plan::recording::Dispatch;
 
-/// See `shaders/sample.wgsl`.
+/// Twin of `shaders/head/sample.wgsl`.
 pub(crate) fn sample(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
     let (Dims::Sample(dims), [Read(logits), Read(settings), ReadWrite(token), ReadWrite(tokens)]) =
         (&dispatch.dims, bindings)
@@ -52,7 +52,7 @@ pub(crate) fn sample(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]
 
 const KEY_OF_NAN: u32 = u32::MAX;
 
-/// Whole numbers in the order of the floats: −inf < .. < −0 = 0 < .. < inf < NaN of either sign.
+/// Maps floats to integers in the same order: −inf < .. < −0 = 0 < .. < inf < NaN of either sign.
 fn key_of(x: f32) -> u32 {
     let bits = x.to_bits();
     let magnitude = bits & 0x7fff_ffff;
@@ -69,13 +69,13 @@ fn is_finite(key: u32) -> bool {
     key > 0x0080_0000 && key < 0xff80_0000
 }
 
-/// The first column that has the largest key, and that key.
+/// Returns the first column with the largest key, and that key.
 fn first_of_the_largest(row: &[f32]) -> (u32, u32) {
     let keys = (0..).zip(row).map(|(column, &x)| (column, key_of(x)));
     keys.fold((NO_TOKEN, 0), |largest, next| if next.1 > largest.1 { next } else { largest })
 }
 
-/// The `n`-th largest key, bit by bit: the largest that at least `n` keys reach.
+/// Finds the `n`-th largest key, bit by bit: the largest value that at least `n` keys reach.
 fn nth_largest_key(row: &[f32], n: u32) -> u32 {
     (0..32).fold(0, |lowest, bit| {
         let candidate = lowest | (0x8000_0000 >> bit);
@@ -84,12 +84,12 @@ fn nth_largest_key(row: &[f32], n: u32) -> u32 {
     })
 }
 
-/// The weights of a row's tokens.
+/// The sampling weights of a row's tokens.
 struct Weights<'a> {
     row: &'a [f32],
     row_max: f32,
     temperature: f32,
-    /// Below this key a weight is 0.
+    /// Tokens below this key have weight 0.
     lowest: u32,
 }
 
@@ -102,7 +102,8 @@ impl Weights<'_> {
         }
     }
 
-    /// The token at which the running sum of the weights passes `share` (0 <= share < 1) of the total.
+    /// Returns the token at which the running sum of the weights exceeds `share` (0 <= share < 1)
+    /// of the total.
     fn draw(&self, share: f32, chunk: usize, likeliest: u32) -> u32 {
         let sums =
             self.row.chunks(chunk).map(|chunk| chunk.iter().fold(0.0, |sum, &x| sum + self.of(x)));

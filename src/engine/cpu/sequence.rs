@@ -1,17 +1,17 @@
-//! Twins of `shaders/sequence.wgsl` with each of its cells.
+//! Twins of `shaders/recurrence/sequence.wgsl`, one per cell.
 
 use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
 use super::step::{Buffers, gru, lstm, rnn};
 use crate::kernel::uniforms::{Dims, Step, StepDims};
 use crate::plan::recording::Dispatch;
 
-/// `sequence` with `cell/rnn.wgsl`.
+/// Twin of `sequence` with `cell/rnn.wgsl`.
 pub(crate) fn sequence_rnn(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let relu = dispatch.overrides.relu == 1;
     walk(dispatch, bindings, |dims, at, of, _| rnn(dims, at, relu, of));
 }
 
-/// `sequence` with `cell/lstm.wgsl`.
+/// Twin of `sequence` with `cell/lstm.wgsl`.
 pub(crate) fn sequence_lstm(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     walk(dispatch, bindings, |dims, at, of, own| {
         let [ReadWrite(c)] = own else { unreachable!("sequence_lstm is dispatched with its c") };
@@ -19,7 +19,7 @@ pub(crate) fn sequence_lstm(dispatch: &Dispatch, _: Step, bindings: &mut [Bindin
     });
 }
 
-/// `sequence` with `cell/gru.wgsl`.
+/// Twin of `sequence` with `cell/gru.wgsl`.
 pub(crate) fn sequence_gru(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     walk(dispatch, bindings, |dims, at, of, own| {
         let [Read(bias_hn)] = own else {
@@ -29,7 +29,8 @@ pub(crate) fn sequence_gru(dispatch: &Dispatch, _: Step, bindings: &mut [Binding
     });
 }
 
-/// The schedule: step after step from one copy of the state to the other. `step` is also given the cell's own bindings.
+/// Runs all steps of a dispatch, alternating between two copies of the state. `step` also takes the
+/// cell's own bindings.
 fn walk(
     dispatch: &Dispatch,
     bindings: &mut [Binding<'_>],
@@ -50,7 +51,7 @@ fn walk(
     let Dims::Sequence(dims) = &dispatch.dims else {
         unreachable!("a sequence is dispatched with SequenceDims")
     };
-    // All units at once; the product does not look at tiles.
+    // All units form one shard; the CPU's product ignores tiles.
     let step_dims = StepDims {
         seq_len: dims.seq_len,
         first_step: dims.first_step,

@@ -5,7 +5,7 @@ use crate::kernel::families::NO_SLOT;
 use crate::kernel::uniforms::{Dims, SlotsDims, Step};
 use crate::plan::recording::Dispatch;
 
-/// See `shaders/pool/gather.wgsl`.
+/// Twin of `shaders/pool/gather.wgsl`.
 pub(crate) fn gather(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let (Dims::Slots(dims), [Read(slots), Read(store), ReadWrite(state)]) =
         (&dispatch.dims, bindings)
@@ -20,7 +20,7 @@ pub(crate) fn gather(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>])
     }
 }
 
-/// See `shaders/pool/scatter.wgsl`.
+/// Twin of `shaders/pool/scatter.wgsl`.
 pub(crate) fn scatter(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
     let (Dims::Slots(dims), [Read(slots), Read(state), ReadWrite(store)]) =
         (&dispatch.dims, bindings)
@@ -34,7 +34,8 @@ pub(crate) fn scatter(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]
     }
 }
 
-/// Where the values of each row begin in the store.
+/// Iterates the rows and returns each slot's offset in the store, or `None` for a row without a
+/// slot.
 fn places(dims: &SlotsDims, slots: &[f32]) -> impl Iterator<Item = Option<usize>> {
     let (stride, offset) = (dims.stride as usize, dims.offset as usize);
     let place = move |slot: &f32| {

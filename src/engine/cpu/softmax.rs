@@ -1,3 +1,3 @@
-//! Twin of `shaders/shared/softmax.wgsl`.
+//! Twin of `shaders/lib/softmax.wgsl`.
 
 pub(super) use super::activation::exp as softmax_term;

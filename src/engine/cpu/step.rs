@@ -1,4 +1,5 @@
-//! Twins of `shaders/step.wgsl` with each of its cells, in one layer's directions or in the layers of a wave.
+//! Twins of `shaders/recurrence/step.wgsl` and `step_tiled.wgsl`, one per cell. They run one
+//! layer's directions, or the layers of a wave.
 
 use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
 use super::cell::{Gru, Lstm, Rnn, run};
@@ -7,7 +8,7 @@ use super::recurrence::{Written, step};
 use crate::kernel::uniforms::{Dims, Step, StepDims};
 use crate::plan::recording::Dispatch;
 
-/// What every cell reads and writes; see `shaders/step.wgsl`.
+/// The buffers that every cell reads and writes; see `shaders/recurrence/step.wgsl`.
 pub(super) struct Buffers<'a> {
     pub gates_x: &'a [f32],
     pub weight: &'a Panels,
@@ -17,7 +18,7 @@ pub(super) struct Buffers<'a> {
     pub lengths: &'a [f32],
 }
 
-/// `cell/rnn.wgsl` for one step.
+/// Runs one step of `cell/rnn.wgsl`.
 pub(super) fn rnn(dims: &StepDims, at: Step, relu: bool, of: Buffers<'_>) {
     let Buffers { gates_x, weight, h_in, h_out, y, lengths } = of;
     let written = [Written::state(h_out, dims), Written::output(y, dims, at)];
@@ -26,7 +27,7 @@ pub(super) fn rnn(dims: &StepDims, at: Step, relu: bool, of: Buffers<'_>) {
     });
 }
 
-/// `cell/lstm.wgsl` for one step.
+/// Runs one step of `cell/lstm.wgsl`.
 pub(super) fn lstm(dims: &StepDims, at: Step, of: Buffers<'_>, c: &mut [f32]) {
     let Buffers { gates_x, weight, h_in, h_out, y, lengths } = of;
     let written =
@@ -36,7 +37,7 @@ pub(super) fn lstm(dims: &StepDims, at: Step, of: Buffers<'_>, c: &mut [f32]) {
     });
 }
 
-/// `cell/gru.wgsl` for one step.
+/// Runs one step of `cell/gru.wgsl`.
 pub(super) fn gru(dims: &StepDims, at: Step, of: Buffers<'_>, bias_hn: &[f32]) {
     let Buffers { gates_x, weight, h_in, h_out, y, lengths } = of;
     let written = [Written::state(h_out, dims), Written::output(y, dims, at)];
@@ -48,7 +49,7 @@ pub(super) fn gru(dims: &StepDims, at: Step, of: Buffers<'_>, bias_hn: &[f32]) {
     });
 }
 
-/// `step` with `cell/rnn.wgsl`.
+/// Twin of `step` with `cell/rnn.wgsl`.
 pub(crate) fn step_rnn(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
     let relu = dispatch.overrides.relu == 1;
     let [Read(gates_x), Weight(weight), Read(h_in), ReadWrite(h_out), ReadWrite(y), Read(lengths)] =
@@ -59,7 +60,7 @@ pub(crate) fn step_rnn(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_
     rnn(dims(dispatch), at, relu, Buffers { gates_x, weight, h_in, h_out, y, lengths });
 }
 
-/// `step` with `cell/lstm.wgsl`.
+/// Twin of `step` with `cell/lstm.wgsl`.
 pub(crate) fn step_lstm(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
     let [
         Read(gates_x),
@@ -76,7 +77,7 @@ pub(crate) fn step_lstm(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'
     lstm(dims(dispatch), at, Buffers { gates_x, weight, h_in, h_out, y, lengths }, c);
 }
 
-/// `step` with `cell/gru.wgsl`.
+/// Twin of `step` with `cell/gru.wgsl`.
 pub(crate) fn step_gru(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
     let [
         Read(gates_x),
@@ -93,7 +94,7 @@ pub(crate) fn step_gru(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_
     gru(dims(dispatch), at, Buffers { gates_x, weight, h_in, h_out, y, lengths }, bias_hn);
 }
 
-/// `step` with `cell/lstm.wgsl` and `update/unprojected.wgsl`.
+/// Twin of `step` with `cell/lstm.wgsl` and `update/unprojected.wgsl`.
 pub(crate) fn step_lstm_unprojected(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
     let [Read(gates_x), Weight(weight), Read(h_in), ReadWrite(m), Read(lengths), ReadWrite(c)] =
         bindings
@@ -114,7 +115,7 @@ pub(crate) fn step_lstm_unprojected(dispatch: &Dispatch, at: Step, bindings: &mu
     );
 }
 
-/// `step` with `cell/projection.wgsl`.
+/// Twin of `step` with `cell/projection.wgsl`.
 pub(crate) fn step_projection(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
     let [Weight(weight), Read(m), ReadWrite(h_out), ReadWrite(y), Read(lengths), Read(h_before)] =
         bindings

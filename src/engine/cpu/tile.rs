@@ -1,7 +1,7 @@
-//! One part of a matrix product: a tile of sums at a time in registers.
+//! One part of a matrix product, in tiles whose sums stay in registers.
 //!
-//! Everything is inlined into `with_simd`, which pulp compiles for each instruction set: a function of its own, a closure
-//! too, would be compiled for the oldest.
+//! Every function is inlined into `with_simd`, which pulp compiles for each instruction set. Code
+//! that is not inlined, closures included, would be compiled for the oldest one.
 
 use std::ops::Range;
 
@@ -17,23 +17,24 @@ pub(super) struct Rows<'a> {
     pub features: usize,
 }
 
-/// Most rows of a tile of one panel on any machine; the parts of a product are multiples of it.
+/// The most rows of a one-panel tile on any machine. Parts of a product are multiples of it.
 pub(super) const TILE_ROWS: usize = 12;
 
-/// Most rows on this one: with a row's and a panel's values their sums fill 16 registers, or 27 of 32, and each value of
-/// the panel that comes out of a cache serves twice as many of them.
+/// The most rows of a one-panel tile on this machine. The sums, one value of a row and one step of
+/// a panel take 15 of 16 registers, or 27 of 32. With 32 registers, each cached value of a panel
+/// serves twice the rows.
 const fn tile_rows<S: Simd>() -> usize {
     if S::REGISTER_COUNT < 32 { TILE_ROWS / 2 } else { TILE_ROWS }
 }
 
-/// Most panels side by side, where a tile has but one row.
+/// The most panels side by side, for a tile of one row.
 pub(super) const TILE_PANELS: usize = 4;
 
-/// Features that are summed at a time: so much of a panel stays in the innermost cache while rows go by. The sums of
-/// each so many features are added to those before.
+/// Features in a block of a sum. A block of a panel stays in the innermost cache for all rows. Its
+/// sums are added to those of the blocks before it.
 const FEATURES_AT_A_TIME: usize = 256;
 
-/// Rows of x that stay in the next cache while panels go by.
+/// Rows of x that stay in the next cache for all panels.
 const ROWS_AT_A_TIME: usize = 10 * TILE_ROWS;
 
 /// The product of some rows of x and some columns of y.
@@ -41,11 +42,11 @@ pub(super) struct Product<'a, 'y> {
     pub x: Rows<'a>,
     /// The panels of the columns: `[·, K, P]`.
     pub panels: &'a [f32],
-    /// Of each column, added last; empty for none.
+    /// The bias of each column, added last; empty for none.
     pub bias: &'a [f32],
-    /// Whether the last panels come first.
+    /// Whether to start with the last panels.
     pub backwards: bool,
-    /// A slice for each row.
+    /// One slice per row.
     pub y: &'a mut [&'y mut [f32]],
 }
 
@@ -85,7 +86,7 @@ impl WithSimd for Product<'_, '_> {
 }
 
 impl Product<'_, '_> {
-    /// M rows from `i` on and N panels from `panel` on, all features.
+    /// Computes M rows from `i` on and N panels from `panel` on, over all features.
     #[inline(always)]
     fn few<S: Simd, const M: usize, const N: usize>(&mut self, simd: S, i: usize, panel: usize) {
         for k in self.turns() {
@@ -93,13 +94,13 @@ impl Product<'_, '_> {
         }
     }
 
-    /// Any rows and one panel, all features.
+    /// Computes any number of rows of one panel, over all features.
     #[inline(always)]
     fn many<S: Simd>(&mut self, simd: S, rows: Range<usize>, panel: usize) {
         for k in self.turns() {
             let mut i = rows.start;
             while i < rows.end {
-                // Tiles as even as can be: a low one waits for its additions.
+                // Tiles of about equal height: a low tile waits for the latency of its additions.
                 let left = rows.end - i;
                 let height = left.div_ceil(left.div_ceil(tile_rows::<S>()));
                 match height {
@@ -121,13 +122,15 @@ impl Product<'_, '_> {
         }
     }
 
-    /// The first features that are summed at a time; without features there is one turn all the same, which writes zeros.
+    /// Iterates the first features of the blocks. Without features there is still one block, which
+    /// writes zeros.
     #[inline(always)]
     fn turns(&self) -> impl Iterator<Item = usize> + use<> {
         (0..self.x.features.max(1)).step_by(FEATURES_AT_A_TIME)
     }
 
-    /// M rows from `i` on, N panels from `panel` on, some features from `k` on.
+    /// Computes M rows from `i` on and N panels from `panel` on, over one block of features from
+    /// `k` on.
     #[inline(always)]
     fn tile<S: Simd, const M: usize, const N: usize>(
         &mut self,
@@ -168,7 +171,7 @@ impl Product<'_, '_> {
     }
 }
 
-/// The sums of M rows by N panels over `count` features, one feature after the other.
+/// Returns the sums of M rows by N panels over `count` features, in the order of the features.
 #[inline(always)]
 fn multiply_add<S: Simd, const M: usize, const N: usize>(
     simd: S,
@@ -182,7 +185,7 @@ fn multiply_add<S: Simd, const M: usize, const N: usize>(
             let x = simd.splat_f32s(x[k]);
             for (sums, w) in sums.iter_mut().zip(w) {
                 for (sum, w) in sums.iter_mut().zip(w[k]) {
-                    // Fused where the machine can, else a product and a sum.
+                    // Fused if the machine can, otherwise a product and a sum.
                     *sum = simd.mul_add_e_f32s(x, w, *sum);
                 }
             }
@@ -191,7 +194,7 @@ fn multiply_add<S: Simd, const M: usize, const N: usize>(
     sums
 }
 
-/// As many values as a vector has, or fewer and zeros.
+/// Loads one vector of values; zeros fill missing lanes.
 #[inline(always)]
 fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
     match S::as_simd_f32s(values).0 {
@@ -200,7 +203,7 @@ fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
     }
 }
 
-/// As many lanes as there are values.
+/// Stores the lanes that fit into `values`.
 #[inline(always)]
 fn store<S: Simd>(simd: S, values: &mut [f32], vector: S::f32s) {
     match S::as_mut_simd_f32s(values).0 {

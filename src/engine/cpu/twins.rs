@@ -1,4 +1,4 @@
-//! Finding the twin of a kernel: the CPU function that mirrors it, binding by binding.
+//! The table of twins: the CPU function that mirrors each kernel, binding by binding.
 
 use super::Binding::{self, Matrix, Read, ReadWrite};
 use super::{Twin, dropout, embed, linear, nll, pack, probe, sample, sequence, slots, step};
@@ -7,10 +7,10 @@ use crate::kernel::uniforms::Step;
 use crate::kernel::{Cell, Family, Kernel};
 use crate::plan::recording::Dispatch;
 
-/// The twin of a kernel.
+/// Returns the twin of a kernel.
 ///
 /// # Panics
-/// When the family has no such cell.
+/// When a recurrent kernel has no cell.
 pub fn twin(kernel: Kernel) -> Twin {
     if kernel.weights != WeightType::F32 {
         return widened;

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::perf::calibration::DeviceId;
 
-/// An adapter and what it says of itself.
+/// An adapter with its description.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AdapterEntry {
@@ -19,28 +19,28 @@ impl AdapterEntry {
         Self { info: adapter.get_info(), adapter }
     }
 
-    /// Whether the adapter is a program on the CPU: good for testing, not for speed.
+    /// Whether the adapter is software on the CPU: good for tests, not for speed.
     pub fn is_software(&self) -> bool {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
-    /// The driver and its version as it calls itself; empty where it does not.
+    /// The driver's own name and version; empty if the adapter reports none.
     pub fn driver(&self) -> String {
         driver(&self.info)
     }
 
-    /// `name (backend, driver)`, as it stands in messages.
+    /// `name (backend, driver)`, for messages.
     pub fn title(&self) -> String {
         title(&self.info)
     }
 }
 
-/// The driver and its version as it calls itself; empty where it does not.
+/// The driver's own name and version; empty if the adapter reports none.
 pub(crate) fn driver(info: &wgpu::AdapterInfo) -> String {
     format!("{} {}", info.driver, info.driver_info).trim().to_owned()
 }
 
-/// How an adapter is called among devices.
+/// Name, backend and driver: the key of an adapter's calibration.
 pub(crate) fn id(info: &wgpu::AdapterInfo) -> DeviceId {
     DeviceId { device: info.name.clone(), backend: info.backend.to_string(), driver: driver(info) }
 }
@@ -53,20 +53,21 @@ pub(super) fn title(info: &wgpu::AdapterInfo) -> String {
     }
 }
 
-/// All adapters, the most capable type first, in a stable order. `WGPU_BACKEND` is honoured.
+/// Lists all adapters, the most capable type first, in a stable order. Honours `WGPU_BACKEND`.
 pub fn adapters() -> Vec<AdapterEntry> {
     pollster::block_on(adapters_async())
 }
 
-/// As [`adapters`], for asynchronous programs; native drivers are asked before the future is first pending.
+/// The asynchronous form of [`adapters`]. The first poll queries native drivers and may take long.
 pub async fn adapters_async() -> Vec<AdapterEntry> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    // An allocation that would take the heap over 95 % of its budget becomes an error in place of a lost device.
+    // An allocation beyond 95 % of a heap's budget then returns an error; otherwise the driver may
+    // lose the device.
     descriptor.memory_budget_thresholds =
         wgpu::MemoryBudgetThresholds { for_resource_creation: Some(95), for_device_loss: None };
     let backends = descriptor.backends;
     if wgpu::Instance::enabled_backend_features().is_empty() {
-        // Instance::new panics where no backend was compiled in.
+        // Instance::new panics if no backend was compiled in.
         return Vec::new();
     }
     let instance = wgpu::Instance::new(descriptor);
@@ -83,20 +84,21 @@ pub async fn adapters_async() -> Vec<AdapterEntry> {
     found
 }
 
-/// Why there is no adapter where there is none.
+/// The reason for an empty list of adapters, for messages.
 pub(crate) fn why_none() -> &'static str {
     why_none_with(wgpu::Instance::enabled_backend_features())
 }
 
 fn why_none_with(backends: wgpu::Backends) -> &'static str {
     if backends.is_empty() {
-        "this build of wgpu-rnn has no backend for this system; its features vulkan, metal, dx12, gles and webgpu add them"
+        "this build of wgpu-rnn has no backend for this system; enable its feature vulkan, \
+         metal, dx12, gles or webgpu"
     } else {
         "this machine has none"
     }
 }
 
-/// The first adapter whose name contains `part` in any case.
+/// Finds the first adapter whose name contains `part`, in any case.
 pub(crate) fn by_name(adapters: &[AdapterEntry], part: &str) -> Result<AdapterEntry> {
     let wanted = part.to_lowercase();
     adapters
@@ -118,7 +120,7 @@ pub(crate) fn by_name(adapters: &[AdapterEntry], part: &str) -> Result<AdapterEn
 mod tests {
     use super::why_none_with;
 
-    /// Said of builds that the tests cannot be of: they have backends themselves.
+    /// Builds that run tests have backends, so the test passes an empty set.
     #[test]
     fn a_build_without_backends_names_the_features() {
         let manifest = include_str!("../../../Cargo.toml");

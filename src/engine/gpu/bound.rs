@@ -1,4 +1,4 @@
-//! Dispatches with everything that they are bound to.
+//! Dispatches with their pipelines and bind groups.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,8 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// Binds `dispatch` to what `resource` gives for each of its buffers, and to its dims at an offset of a uniform.
+    /// Binds the buffers of `dispatch` to the resources that `resource` returns, and its dims to an
+    /// offset of a uniform buffer.
     pub fn new<'a>(
         gpu: &Gpu,
         dispatch: &Dispatch,
@@ -65,12 +66,12 @@ impl Bound {
         })
     }
 
-    /// What the dispatch counts for against `max_work_per_submission`.
+    /// The work of the dispatch, as `max_work_per_submission` counts it.
     pub fn work(&self) -> u64 {
         self.work
     }
 
-    /// Encodes the dispatch of step `index` of its command.
+    /// Encodes the dispatch for step `index` of its command.
     pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>, index: u32) {
         pass.set_pipeline(&self.pipeline.pipeline);
         let index = if self.in_place { 0 } else { index };
@@ -81,7 +82,7 @@ impl Bound {
     }
 }
 
-/// The dims of all dispatches in one buffer, equal ones once.
+/// The dims of all dispatches, for one buffer; equal dims are stored once.
 #[derive(Debug, Default)]
 pub(super) struct Uniforms {
     offsets: HashMap<Vec<u8>, u64>,
@@ -89,7 +90,7 @@ pub(super) struct Uniforms {
 }
 
 impl Uniforms {
-    /// The offset of the dispatch's dims.
+    /// Adds the dims of a dispatch and returns their offset in bytes.
     pub fn add(&mut self, dispatch: &Dispatch) -> u64 {
         let bytes = dispatch.dims.bytes();
         if let Some(&offset) = self.offsets.get(bytes) {
@@ -102,7 +103,7 @@ impl Uniforms {
         offset
     }
 
-    /// The buffer of all of them.
+    /// Creates the buffer and uploads all dims.
     pub fn upload(&self, gpu: &Gpu) -> Result<wgpu::Buffer> {
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let buffer = gpu.buffer("dims", self.data.len() as u64, usage)?;

@@ -1,4 +1,4 @@
-//! An opened device: queue, limits, pipelines, and what went wrong with it.
+//! An opened device with its queue, limits, pipelines and faults.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,20 +16,21 @@ use crate::kernel::{Kernel, Overrides};
 use crate::plan::MAX_SEGMENT_STEPS;
 use crate::plan::limits::Limits;
 
-/// Distance of two uniforms in a buffer; no adapter asks for a larger offset alignment.
+/// Bytes from one uniform to the next in a buffer. No adapter requires a larger offset alignment:
+/// this is WebGPU's default for `minUniformBufferOffsetAlignment`.
 pub(super) const UNIFORM_STRIDE: u64 = 256;
 
-/// Identifies a pipeline.
+/// The key of a pipeline in the cache.
 type PipelineKey = (Kernel, Overrides);
 
-/// A device of wgpu with everything that recordings share on it.
+/// A wgpu device with the resources that all recordings on it share.
 #[derive(Debug)]
 pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     limits: Limits,
-    /// Whether shaders can widen halves, which WebGPU promises and old OpenGL lacks.
+    /// Whether shaders can widen f16 to f32: WebGPU guarantees it, old OpenGL lacks it.
     unpacks_halves: bool,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     /// One [`Step`] every [`UNIFORM_STRIDE`] bytes.
@@ -40,7 +41,8 @@ pub struct Gpu {
     made: Arc<AtomicU64>,
 }
 
-/// What to ask `adapter` for: all that it offers of what this crate makes use of.
+/// Returns a device descriptor with the adapter's limits, and with those of its features that this
+/// crate uses.
 pub(crate) fn descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
     wgpu::DeviceDescriptor {
         label: Some("wgpu-rnn"),
@@ -53,11 +55,12 @@ pub(crate) fn descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'sta
 }
 
 impl Gpu {
-    /// Opens `entry` with all that it offers; with `timestamps` its runs are timed, if it has a clock for that.
+    /// Opens `entry` with the adapter's own limits. `timestamps` times runs if the adapter has a
+    /// clock for it.
     ///
     /// # Errors
-    /// [`Error::RequestDevice`] when the driver gives no device, [`Error::Limit`] when it has no room for what every device
-    /// needs, and the errors of the device.
+    /// [`Error::RequestDevice`] when the driver refuses a device; [`Error::Limit`] when the device
+    /// cannot hold the step table; the errors of the device.
     pub async fn open(entry: &AdapterEntry, timestamps: bool, polling: Polling) -> Result<Self> {
         let mut descriptor = descriptor(&entry.adapter);
         if !timestamps {
@@ -71,10 +74,10 @@ impl Gpu {
         Self::new(device, queue, faults, timestamps, polling)
     }
 
-    /// Uses a device that somebody else has opened, whose callbacks it leaves alone.
+    /// Uses a device that the program opened, and leaves its callbacks alone.
     ///
     /// # Errors
-    /// [`Error::Limit`] when it has no room for what every device needs, and the errors of the device.
+    /// [`Error::Limit`] when the device cannot hold the step table; the errors of the device.
     pub fn adopt(
         device: wgpu::Device,
         queue: wgpu::Queue,
@@ -110,7 +113,7 @@ impl Gpu {
         })
     }
 
-    /// The same device, whose plans obey other limits.
+    /// Returns the same device with other limits for plans.
     pub(crate) fn with_limits(&self, limits: Limits) -> Self {
         Self {
             device: self.device.clone(),
@@ -127,7 +130,7 @@ impl Gpu {
         }
     }
 
-    /// The device, whose clones are the same device.
+    /// The wgpu device; a clone is the same device.
     pub fn device(&self) -> &wgpu::Device {
         &self.device
     }
@@ -162,24 +165,26 @@ impl Gpu {
         self.timestamps
     }
 
-    /// Buffers, bind groups and pipelines that were made so far. A call whose plan is kept makes none.
+    /// The number of buffers, bind groups and pipelines made so far. A call that reuses a plan
+    /// makes none.
     pub fn resources_made(&self) -> u64 {
         self.made.load(Ordering::Relaxed)
     }
 
-    /// Notes that one more was made.
+    /// Counts one more buffer, bind group or pipeline.
     pub(super) fn note_made(&self) {
         self.made.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The pipeline of a kernel with override values, built on first use.
+    /// Returns the pipeline of a kernel with override values, built on first use.
     pub(super) fn pipeline(&self, kernel: Kernel, overrides: &Overrides) -> Result<Arc<Pipeline>> {
         let key = (kernel, *overrides);
         if let Some(found) = lock(&self.pipelines).get(&key) {
             return Ok(Arc::clone(found));
         }
         self.note_made();
-        // Built outside the lock: drivers take long, and two builders of the same pipeline do no harm.
+        // Built outside the lock: a driver may take long, and building a pipeline twice is
+        // harmless.
         let built =
             Arc::new(self.scoped("building a pipeline", || {
                 Pipeline::new(&self.device, kernel, overrides)
@@ -187,7 +192,7 @@ impl Gpu {
         Ok(Arc::clone(lock(&self.pipelines).entry(key).or_insert(built)))
     }
 
-    /// A storage buffer that the host can write and read back by copies.
+    /// Creates a storage buffer that the host can write and read back by copies.
     pub(super) fn storage(&self, label: &str, size: u64) -> Result<wgpu::Buffer> {
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_DST
@@ -195,7 +200,7 @@ impl Gpu {
         self.buffer(label, size, usage)
     }
 
-    /// A buffer, or the reason why there is none.
+    /// Creates a buffer. An error names the buffer and its size.
     pub(super) fn buffer(
         &self,
         label: &str,
@@ -213,7 +218,7 @@ impl Gpu {
         })
     }
 
-    /// A buffer that holds `words`, from the next submission on.
+    /// Creates a buffer that holds `words` from the next submission on.
     pub(crate) fn filled(
         &self,
         label: &str,
@@ -228,22 +233,26 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Whether the device is gone; it is asked.
+    /// Probes the device and returns whether it is lost.
     pub fn is_lost(&self) -> bool {
         self.faults.is_lost(&self.device)
     }
 
-    /// Asks the device whether it is still there.
+    /// Probes the device.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], or an error that the device reported before.
     pub(crate) fn ask(&self) -> Result<()> {
         self.faults.ask(&self.device)
     }
 
-    /// Runs `work` and turns what wgpu reports meanwhile into an error.
+    /// Runs `work` and returns an error that wgpu reports during it. `doing` names the work in
+    /// messages.
     pub(super) fn scoped<T>(&self, doing: &str, work: impl FnOnce() -> T) -> Result<T> {
         self.faults.scoped(&self.device, doing, work)
     }
 
-    /// Why a read-back failed: the device is gone, or else what wgpu says.
+    /// The error of a failed read-back: the loss of the device, or `message`.
     pub(super) fn explain(&self, message: String) -> Error {
         match self.faults.ask(&self.device) {
             Err(known) => known,
@@ -251,49 +260,50 @@ impl Gpu {
         }
     }
 
-    /// Polls the device.
+    /// Polls the device and reports its faults.
     pub(super) fn poll(&self, how: wgpu::PollType) -> Result<()> {
         let polled = self.faults.poll(&self.device, how);
         self.faults.check()?;
         polled
     }
 
-    /// Has somebody poll the device until `progress` is made.
+    /// Lets the poller poll the device until `progress` is done.
     pub(super) fn watch(&self, progress: &Arc<Progress>) {
         self.poller.watch(&self.device, &self.faults, progress);
     }
 }
 
-/// Whether shaders can widen halves: the device is asked, since only its adapter tells.
+/// Probes whether shaders can widen f16 to f32, by making a shader module: wgpu reports this for
+/// adapters, not for devices.
 fn unpacks_halves(device: &wgpu::Device, faults: &Faults) -> Result<bool> {
     let text = "@compute @workgroup_size(1) fn main() { _ = unpack2x16float(0u); }";
     let create = || {
         device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some("are halves widened?"),
+            label: Some("unpack2x16float probe"),
             source: wgpu::ShaderSource::Wgsl(text.into()),
         })
     };
-    match faults.scoped(device, "asking for unpack2x16float", create) {
+    match faults.scoped(device, "probing unpack2x16float", create) {
         Ok(_) => Ok(true),
         Err(Error::Gpu { .. }) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// One [`Step`] every [`UNIFORM_STRIDE`] bytes.
+/// Creates the step table: one [`Step`] every [`UNIFORM_STRIDE`] bytes.
 fn step_table(device: &wgpu::Device, queue: &wgpu::Queue, faults: &Faults) -> Result<wgpu::Buffer> {
     let (size, allowed) =
         (MAX_SEGMENT_STEPS as u64 * UNIFORM_STRIDE, device.limits().max_buffer_size);
     if size > allowed {
         return Err(Error::Limit {
             limit: "max_buffer_size",
-            what: "the table of steps of a device".to_owned(),
+            what: "the step table of a device".to_owned(),
             needed: size,
             allowed,
-            advice: "ask the adapter for more, or use another device or the CPU",
+            advice: "request a higher limit, or use another device or the CPU",
         });
     }
-    faults.scoped(device, "creating the table of steps", || {
+    faults.scoped(device, "creating the step table", || {
         let steps = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("steps"),
             size,

@@ -1,4 +1,4 @@
-//! Executes a recording: bind groups are made once, then each run only encodes.
+//! The GPU engine of a recording. It makes bind groups once; each run only encodes and submits.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -21,26 +21,27 @@ use crate::plan::recording::{BufferId, Command, CopyPair, Dispatch, Recording};
 pub struct Engine {
     gpu: Arc<Gpu>,
     recording: Arc<Recording>,
-    /// By number; a buffer that is a part of another shares its buffer.
+    /// Indexed by [`BufferId`]; a part of a buffer maps to its whole.
     buffers: Vec<wgpu::Buffer>,
-    /// For each command.
+    /// The bound dispatches of each command.
     bound: Vec<ByParity>,
     /// The submissions of a run, in order; at least one.
     parts: Arc<Vec<Part>>,
-    /// The submissions of ranges of commands that [`start_commands`](Self::start_commands) has run,
-    /// by the range's start and end.
+    /// Cached submissions of [`start_commands`](Self::start_commands), by the start and end of the
+    /// command range.
     programs: HashMap<(usize, usize), Arc<Vec<Part>>>,
-    /// The buffers through which the host reads results, made at first use.
+    /// Read-back buffers of results, made at first use.
     staging: HashMap<BufferId, wgpu::Buffer>,
-    /// Read-back buffers of runs that callers await while others run.
+    /// Read-back buffers of values that callers await during other runs.
     spare: Arc<Spare>,
-    /// Where the device was opened with timestamps.
+    /// `Some` if the device was opened with timestamps.
     timer: Option<Box<Timer>>,
     timing: Timing,
 }
 
 impl Engine {
-    /// Buffers, pipelines and bind groups for `recording`, whose first buffers are `weights`.
+    /// Makes the buffers, pipelines and bind groups of `recording`, whose first buffers are
+    /// `weights`.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] and the other errors of the device.
@@ -48,7 +49,7 @@ impl Engine {
         let mut buffers = weights.to_vec();
         for (index, spec) in recording.buffers.iter().enumerate().skip(weights.len()) {
             let (whole, _) = recording.whole(BufferId(index));
-            // A part comes behind its whole.
+            // A part follows its whole in the list, so the buffer of the whole exists.
             buffers.push(match buffers.get(whole.0) {
                 Some(buffer) => buffer.clone(),
                 None => gpu.storage(&spec.label, spec.size())?,
@@ -92,7 +93,7 @@ impl Engine {
         })
     }
 
-    /// Writes a buffer before the next run.
+    /// Writes the first values of a buffer before the next run.
     ///
     /// # Errors
     /// The errors of the device.
@@ -100,7 +101,7 @@ impl Engine {
         self.write_at(id, 0, values)
     }
 
-    /// Writes a buffer's values from `start` on.
+    /// Writes values of a buffer, from `start` on, before the next run.
     ///
     /// # Errors
     /// The errors of the device.
@@ -116,8 +117,8 @@ impl Engine {
         &self.recording
     }
 
-    /// Copies whole buffers of `source`, which may execute another recording, into buffers of this
-    /// engine, in order. The copies take their place among the submissions; nothing waits for them.
+    /// Copies whole buffers of `source` into buffers of this engine, in order. `source` may execute
+    /// another recording. The copies are one submission, and the host does not wait for it.
     ///
     /// # Errors
     /// The errors of the device; [`Error::Gpu`] when two buffers differ in length or device.
@@ -126,17 +127,17 @@ impl Engine {
         self.submit("copying buffers", encode).map(drop)
     }
 
-    /// Whether both are on one device, so that buffers can be copied between them.
+    /// Whether both engines are on one device, so that buffers can be copied between them.
     pub fn shares_device(&self, other: &Self) -> bool {
         self.gpu.device == other.gpu.device
     }
 
-    /// Executes the recording and copies buffers of this engine among themselves, so that the next
-    /// run finds there what this one has left. Then `take` gets the values of each result, in
-    /// order, with the name that the caller gave it.
+    /// Executes the recording, reads the results, then copies the buffers of `then` within this
+    /// engine. The next run starts from the values that this one leaves. `take` receives each
+    /// result's values, in order, with the caller's name for it.
     ///
-    /// A future that is dropped before it is ready loses the results; the rest of the run has taken
-    /// place.
+    /// A future that is dropped while it waits loses the results only: the run and its copies are
+    /// already submitted.
     ///
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::OutOfMemory`] and the other errors of the device.
@@ -172,8 +173,8 @@ impl Engine {
         Mapping::start(&self.gpu, read_back)?.each(waiting, of_any).await
     }
 
-    /// Starts some commands of the recording and the reading of a buffer's first values after them.
-    /// The caller can await these while others run.
+    /// Starts a range of the recording's commands, and then a read of the first `count` values of a
+    /// buffer. The caller can await the values during other runs.
     ///
     /// # Errors
     /// The errors of [`execute`](Self::execute).
@@ -200,7 +201,7 @@ impl Engine {
         Ok(Pending { gpu: Arc::clone(&self.gpu), staging, size, spare: Arc::clone(&self.spare) })
     }
 
-    /// Starts to read a range of a buffer's values. The caller can await it while others run.
+    /// Starts to read a range of a buffer's values. The caller can await them during other runs.
     ///
     /// # Errors
     /// The errors of [`execute`](Self::execute).
@@ -213,7 +214,7 @@ impl Engine {
         Ok(Pending { gpu: Arc::clone(&self.gpu), staging, size, spare: Arc::clone(&self.spare) })
     }
 
-    /// The time that the last [`execute`](Self::execute) took.
+    /// The duration of the last [`execute`](Self::execute).
     pub fn timing(&self) -> Timing {
         self.timing
     }
@@ -238,7 +239,7 @@ impl Engine {
         pollster::block_on(self.fetch(id, values, Waiting::Block))
     }
 
-    /// The core of [`read`](Self::read).
+    /// The asynchronous core of [`read`](Self::read).
     pub(crate) async fn fetch(
         &self,
         id: BufferId,
@@ -263,12 +264,13 @@ impl Engine {
         &self.bound[command][parity]
     }
 
-    /// The number of submissions of a run, none of which exceeds `max_work_per_submission`.
+    /// The number of submissions of a run. None exceeds `max_work_per_submission`, except a single
+    /// step that does so alone.
     pub(crate) fn parts(&self) -> usize {
         self.parts.len()
     }
 
-    /// Encodes a part of a run. Each dispatch sees what those before it wrote.
+    /// Encodes one submission of a run. Each dispatch sees the writes of those before it.
     pub(crate) fn encode(&self, pass: &mut wgpu::ComputePass<'_>, part: usize) {
         self.encode_part(pass, &self.parts[part]);
     }
@@ -283,13 +285,13 @@ impl Engine {
         }
     }
 
-    /// The work of a run, which counts against `max_work_per_submission`.
+    /// The work of a run, as `max_work_per_submission` counts it.
     pub(crate) fn work(&self) -> u64 {
         work(&self.recording, &self.bound)
     }
 
-    /// Binds transfers between this engine's buffers and `theirs`, whose numbers follow. They have
-    /// passed all checks but that of their device.
+    /// Binds transfers between this engine's buffers and `theirs`, whose ids follow the engine's.
+    /// The caller has checked everything except the device, which wgpu checks here.
     pub(crate) fn bind(
         &self,
         transfers: &[Transfer],
@@ -315,9 +317,9 @@ impl Engine {
         transfers.iter().map(bind).collect()
     }
 
-    /// Encodes a part of a run into one pass, and `after` it, and submits both. Returns the time
-    /// that this took on the host. A later part's time leaves its submission out, since some
-    /// drivers wait there for the submissions before it.
+    /// Encodes one submission of a run and then `after`, and submits both. Returns the host time.
+    /// For a later submission the time excludes the submit call, in which some drivers wait for
+    /// earlier submissions.
     fn submit_part(
         &self,
         part: usize,
@@ -336,8 +338,8 @@ impl Engine {
         Ok(if first { submitted } else { encoded })
     }
 
-    /// Submits the commands that `encode` encodes. Returns the time until they were encoded, and
-    /// until they were submitted.
+    /// Submits the commands that `encode` encodes. Returns the host time until the end of encoding,
+    /// and until the end of submitting.
     fn submit(
         &self,
         doing: &str,
@@ -354,7 +356,7 @@ impl Engine {
         })
     }
 
-    /// Makes the buffers through which the host reads `results`, where they are missing.
+    /// Makes the missing read-back buffers of `results`.
     fn stage<R>(&mut self, results: &[(BufferId, R)]) -> Result<()> {
         for (id, _) in results {
             if !self.staging.contains_key(id) {
@@ -366,7 +368,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Encodes a copy of `size` bytes of a buffer, from the value `first` on, to be read back.
+    /// Encodes a copy of `size` bytes of a buffer, from the value `first` on, to `staging`.
     fn encode_read(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -384,14 +386,14 @@ impl Engine {
             let (first, start) = (source.start(from), self.start(to));
             let size = source.recording.spec(from).size().max(self.recording.spec(to).size());
             let (from, to) = (&source.buffers[from.0], &self.buffers[to.0]);
-            // wgpu refuses to copy a buffer into itself, and nothing would change.
+            // Skip copies of a buffer onto itself, which wgpu rejects.
             if (from, first) != (to, start) {
                 encoder.copy_buffer_to_buffer(from, first, to, start, size);
             }
         }
     }
 
-    /// Where the bytes of a buffer begin in the one that has them.
+    /// The byte offset of a buffer in its whole.
     fn start(&self, id: BufferId) -> u64 {
         self.recording.whole(id).1 as u64 * 4
     }

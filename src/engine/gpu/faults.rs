@@ -1,4 +1,4 @@
-//! What goes wrong on a device, told as errors.
+//! Faults of a device, as errors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use crate::engine::wait::lock;
 use crate::error::{Error, Result};
 
-/// What is known of a device's faults.
+/// The known faults of a device.
 ///
-/// A device of our own reports through its callbacks. Those of a device that the program brought are the program's: there
-/// error scopes tell of faults, and whether the device is still there is asked after a failure.
+/// A device that this crate opens reports faults through its callbacks. wgpu has one callback of
+/// each kind per device, so those of a borrowed device stay the program's. There, error scopes
+/// report faults, and a probe after each failure detects a loss.
 #[derive(Debug)]
 pub(super) struct Faults {
     /// The adapter's name, for messages.
@@ -19,12 +20,12 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// Nothing yet; `adapter` is its name in messages.
+    /// No faults yet. `adapter` is the adapter's name in messages.
     pub fn new(adapter: String) -> Arc<Self> {
         Arc::new(Self { adapter, lost: Mutex::default(), uncaptured: Mutex::default() })
     }
 
-    /// Takes the callbacks of a device, which nobody else may want.
+    /// Sets the callbacks of a device that this crate opened.
     pub fn watch(self: &Arc<Self>, device: &wgpu::Device) {
         let reported = Arc::clone(self);
         device.set_device_lost_callback(move |reason, message| {
@@ -36,12 +37,15 @@ impl Faults {
         }));
     }
 
-    /// Notes that the device is gone; the first reason stays.
+    /// Records the loss of the device; the first reason stays.
     pub fn lose(&self, reason: &str) {
         lock(&self.lost).get_or_insert_with(|| reason.to_owned());
     }
 
-    /// Whether the device is still there and has reported nothing.
+    /// Returns a fault that the device has reported, without a probe.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] for a lost device; [`Error::Gpu`] for an uncaptured error, once.
     pub fn check(&self) -> Result<()> {
         if let Some(reason) = lock(&self.lost).clone() {
             return Err(Error::DeviceLost { adapter: self.adapter.clone(), reason });
@@ -52,12 +56,13 @@ impl Faults {
         }
     }
 
-    /// What wgpu or the driver refused.
+    /// The error of a refusal by wgpu or the driver.
     pub fn refused(&self, message: String) -> Error {
         Error::Gpu { adapter: self.adapter.clone(), message }
     }
 
-    /// Runs `work` and turns what wgpu reports meanwhile on this thread into an error.
+    /// Runs `work` and returns an error that wgpu reports during it on this thread. `doing` names
+    /// the work in messages.
     pub fn scoped<T>(
         &self,
         device: &wgpu::Device,
@@ -69,7 +74,7 @@ impl Faults {
         let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
         let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let value = work();
-        // Popping takes effect at the call, innermost first; native backends have the answer at once.
+        // `pop` ends a scope at the call, innermost first. Native backends answer at once.
         let (memory, internal, validation) = (memory.pop(), internal.pop(), validation.pop());
         let error = pollster::block_on(async {
             match (memory.await, internal.await, validation.await) {
@@ -85,7 +90,8 @@ impl Faults {
         }
     }
 
-    /// An error of wgpu in our words. What a device refuses after it was lost is a consequence, whatever the error says.
+    /// Converts an error of wgpu. After a loss any call may fail in any way, so a loss takes
+    /// precedence.
     fn explain(&self, device: &wgpu::Device, doing: &str, error: wgpu::Error) -> Error {
         if let Err(known) = self.ask(device) {
             return known;
@@ -98,46 +104,48 @@ impl Faults {
         }
     }
 
-    /// As [`check`](Self::check), and asks the device itself: one that is gone gives no memory to write to, and no error.
+    /// Probes the device, then returns a fault as [`check`](Self::check) does.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`], or what was reported before.
+    /// [`Error::DeviceLost`], or an error that the device reported before.
     pub fn ask(&self, device: &wgpu::Device) -> Result<()> {
         self.is_lost(device);
         self.check()
     }
 
-    /// Whether the device is gone; it is asked.
+    /// Probes the device and returns whether it is lost. A lost device maps no new buffer, and
+    /// reports no error for it.
     pub fn is_lost(&self, device: &wgpu::Device) -> bool {
         if lock(&self.lost).is_some() {
             return true;
         }
         let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("is the device there?"),
+            label: Some("device probe"),
             size: wgpu::MAP_ALIGNMENT,
             usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: true,
         });
         let answers = buffer.get_mapped_range(..).is_ok();
         if pollster::block_on(memory.pop()).is_none() && !answers {
-            self.lose("it does not answer");
+            self.lose("it does not respond");
             return true;
         }
         false
     }
 
-    /// Polls the device, and notes if it is gone.
+    /// Polls the device and records a loss.
     ///
     /// # Errors
-    /// What wgpu says.
+    /// [`Error::Gpu`] when wgpu refuses the poll; [`Error::DeviceLost`] when the device is lost
+    /// during it.
     pub fn poll(&self, device: &wgpu::Device, how: wgpu::PollType) -> Result<()> {
-        // Where the device is lost meanwhile, wgpu panics; that must not take the program along.
+        // wgpu panics if the device is lost during the poll, which must not end the program.
         match catch_unwind(AssertUnwindSafe(|| device.poll(how))) {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(self.refused(error.to_string())),
             Err(_) => {
-                self.lose("it was lost at work");
+                self.lose("it was lost during a poll");
                 self.check()
             }
         }

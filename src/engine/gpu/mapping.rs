@@ -1,4 +1,4 @@
-//! Buffers on their way to where the host can read them, and how a call waits for them.
+//! Mapping of buffers for the host to read, and the wait for it.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::progress::Progress;
 use crate::engine::wait::Waiting;
 use crate::error::Result;
 
-/// Buffers, or the beginnings of buffers, that are being mapped, and are unmapped in the end, whatever comes of it.
+/// Slices of buffers that are being mapped. Dropping this unmaps the buffers.
 #[derive(Debug)]
 pub(super) struct Mapping<'a> {
     gpu: &'a Gpu,
@@ -18,7 +18,7 @@ pub(super) struct Mapping<'a> {
 }
 
 impl<'a> Mapping<'a> {
-    /// Asks for the buffers, behind everything that was submitted.
+    /// Requests the mapping, which takes effect after all submitted work.
     pub fn start(gpu: &'a Gpu, buffers: Vec<wgpu::BufferSlice<'a>>) -> Result<Self> {
         let progress = Arc::new(Progress::of(buffers.len()));
         let mapping = Self { gpu, buffers, progress };
@@ -33,14 +33,14 @@ impl<'a> Mapping<'a> {
         Ok(mapping)
     }
 
-    /// Waits for the buffers and copies their values out.
+    /// Waits for the buffers and returns copies of their values.
     pub async fn values(self, waiting: Waiting) -> Result<Vec<Vec<f32>>> {
         let mut values = Vec::with_capacity(self.buffers.len());
         self.each(waiting, |_, of_one| values.push(of_one.to_vec())).await?;
         Ok(values)
     }
 
-    /// Waits for the buffers and shows the values of each, in order, where they are.
+    /// Waits for the buffers and calls `take` with the index and the values of each, in order.
     pub async fn each(self, waiting: Waiting, mut take: impl FnMut(usize, &[f32])) -> Result<()> {
         let mapped = match waiting {
             Waiting::Block => self.block()?,
@@ -54,7 +54,7 @@ impl<'a> Mapping<'a> {
                 buffer.get_mapped_range().map_err(|error| self.gpu.explain(error.to_string()))?;
             match bytemuck::try_cast_slice(&view) {
                 Ok(values) => take(index, values),
-                // Browsers give a copy, which may lie anywhere.
+                // Browsers return a copy of any alignment.
                 Err(_) => take(index, &bytemuck::pod_collect_to_vec::<u8, f32>(&view)),
             }
         }
@@ -64,7 +64,7 @@ impl<'a> Mapping<'a> {
     fn block(&self) -> Result<bool> {
         loop {
             self.gpu.poll(wgpu::PollType::wait_indefinitely())?;
-            // Another thread that polls may have taken the callbacks and not yet have called them.
+            // Another polling thread may have taken the callbacks and not called them yet.
             if let Poll::Ready(mapped) = self.progress.wait() {
                 return Ok(mapped);
             }
@@ -76,7 +76,7 @@ impl<'a> Mapping<'a> {
         let mut watched = false;
         poll_fn(|context| {
             if self.progress.poll(context).is_pending() {
-                // For executors that poll when they like, and where nobody else polls the device.
+                // For executors that poll unasked, and for devices that nothing polls.
                 if let Err(error) = self.gpu.poll(wgpu::PollType::Poll) {
                     return Poll::Ready(Err(error));
                 }
@@ -93,7 +93,7 @@ impl<'a> Mapping<'a> {
 
 impl Drop for Mapping<'_> {
     fn drop(&mut self) {
-        // What was not mapped cannot be unmapped, and nobody needs to hear of it.
+        // Unmapping a buffer that is not mapped is a validation error; the scope discards it.
         let scope = self.gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
         self.buffers.iter().for_each(|buffer| buffer.buffer().unmap());
         drop(scope.pop());

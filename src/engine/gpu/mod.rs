@@ -1,4 +1,4 @@
-//! The GPU engine: adapters, an opened device with its pipelines, and the execution of recordings on it.
+//! The GPU engine: adapters, an opened device with its pipelines, and recordings on it.
 
 mod adapter;
 mod bound;

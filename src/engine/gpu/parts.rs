@@ -1,14 +1,14 @@
-//! The division of a run into submissions, none of which keeps a device too long for its watchdog.
+//! Division of a run into submissions that are short enough for a device's watchdog.
 
 use std::ops::Range;
 
 use super::bound::Bound;
 use crate::plan::recording::{Command, Recording};
 
-/// The dispatches of a command's even and odd steps; a plain dispatch has the even ones alone.
+/// The dispatches of a command's even and odd steps; a plain dispatch has only even ones.
 pub(super) type ByParity = [Vec<Bound>; 2];
 
-/// One submission: commands and their steps.
+/// One submission: ranges of steps, each with the index of its command.
 pub(super) type Part = Vec<(usize, Range<u32>)>;
 
 /// The work of a whole recording, as `max_work_per_submission` counts it.
@@ -25,8 +25,8 @@ fn step_work([even, _]: &ByParity) -> u64 {
     even.iter().map(Bound::work).fold(0, u64::saturating_add).max(1)
 }
 
-/// Divides commands so that no part does more work than `most`, but for a single step that exceeds
-/// it alone.
+/// Divides commands into parts of at most `most` work. A single step that exceeds `most` is a part
+/// by itself.
 pub(super) fn divide(
     recording: &Recording,
     bound: &[ByParity],

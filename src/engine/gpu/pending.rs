@@ -1,4 +1,4 @@
-//! Results that are awaited while the engine goes on with other runs.
+//! Results that a caller awaits while the engine executes other runs.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,12 +7,12 @@ use super::mapping::Mapping;
 use crate::engine::wait::{Waiting, lock};
 use crate::error::Result;
 
-/// Read-back buffers that nobody waits for, kept from run to run.
+/// Read-back buffers that are free for reuse.
 #[derive(Debug, Default)]
 pub(super) struct Spare(Mutex<Vec<wgpu::Buffer>>);
 
 impl Spare {
-    /// One of at least so many bytes, kept or new.
+    /// Returns a buffer of at least `size` bytes: the smallest that fits, or a new one.
     pub fn take(&self, gpu: &Gpu, size: u64) -> Result<wgpu::Buffer> {
         {
             let mut spare = lock(&self.0);
@@ -25,25 +25,26 @@ impl Spare {
     }
 }
 
-/// The values that a run that was started will have left.
+/// The values of a read that was started.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(super) gpu: Arc<Gpu>,
     pub(super) staging: wgpu::Buffer,
-    /// Bytes.
+    /// The bytes to read.
     pub(super) size: u64,
     pub(super) spare: Arc<Spare>,
 }
 
 impl Pending {
-    /// Waits for the values.
+    /// Waits for the values and returns them.
     ///
     /// # Errors
     /// [`Error::DeviceLost`](crate::Error::DeviceLost) and the other errors of the device.
     pub async fn values(self, waiting: Waiting) -> Result<Vec<f32>> {
         let mapping = Mapping::start(&self.gpu, vec![self.staging.slice(..self.size)])?;
         let values = mapping.values(waiting).await?;
-        // Not after an error, or when the future was dropped: who knows then what becomes of it.
+        // After an error or a dropped future the mapping's state is unknown: do not reuse the
+        // buffer.
         lock(&self.spare.0).push(self.staging);
         Ok(values.into_iter().next().unwrap_or_default())
     }

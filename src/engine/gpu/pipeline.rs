@@ -1,4 +1,4 @@
-//! A specialised kernel on a device.
+//! Pipelines: kernels specialised by override values.
 
 use crate::kernel::{Access, Kernel, Overrides};
 
@@ -10,7 +10,8 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Builds `kernel` with override values. The caller has checked them against the limits, which wgpu does not.
+    /// Builds `kernel` with override values. The caller has checked them against the limits; wgpu
+    /// does not.
     pub fn new(device: &wgpu::Device, kernel: Kernel, overrides: &Overrides) -> Self {
         let name = kernel.name();
         let entry = |binding, ty, has_dynamic_offset| wgpu::BindGroupLayoutEntry {

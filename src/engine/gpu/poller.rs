@@ -1,4 +1,4 @@
-//! Who polls a device while somebody awaits what it computes.
+//! Polling a device while a future waits for it.
 
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -8,30 +8,32 @@ use super::faults::Faults;
 use super::progress::Progress;
 use crate::engine::wait::lock;
 
-/// Who polls a device while a future waits for it: native backends call back when they are polled, and only then.
+/// The party that polls a device while a future waits. Native backends call back only when they are
+/// polled.
 ///
-/// In any case a future polls the device, without waiting, whenever it is polled itself, and blocking functions wait by
-/// polling. Browsers poll by themselves.
+/// A future also polls the device, without waiting, whenever it is polled itself. Blocking
+/// functions wait by polling. Browsers poll by themselves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Polling {
-    /// A thread that begins with the first future that has to wait, sleeps while there is none, and ends with the device.
-    /// On a device that the program brought it may be the one to run callbacks of the program.
+    /// A thread of this crate. It starts with the first future that waits, sleeps while none does,
+    /// and ends with the device. On a borrowed device this thread may run the program's callbacks.
     #[default]
     Thread,
-    /// The program, each frame say, by `wgpu::Device::poll` or `wgpu::Queue::submit`. A future is woken by nothing else.
+    /// The program, for example each frame, by `wgpu::Device::poll` or `wgpu::Queue::submit`. Only
+    /// these calls wake a future.
     Program,
 }
 
-/// How long the thread lets callbacks of other threads that poll take before it polls again.
+/// The time that the thread leaves to callbacks on other polling threads before it polls again.
 const PATIENCE: Duration = Duration::from_millis(1);
 
-/// Polls a device on a thread of its own as long as there is something to wait for.
+/// Polls a device on a separate thread while a future waits.
 #[derive(Debug)]
 pub(super) struct Poller {
     polling: Polling,
     watched: Arc<Watched>,
-    /// `None` where there are no threads.
+    /// `None` if the thread could not start.
     thread: OnceLock<Option<JoinHandle<()>>>,
 }
 
@@ -52,7 +54,7 @@ impl Poller {
         Self { polling, watched: Arc::default(), thread: OnceLock::new() }
     }
 
-    /// Polls `device` until `progress` is made.
+    /// Polls `device` until `progress` is done, unless the program does.
     pub fn watch(&self, device: &wgpu::Device, faults: &Arc<Faults>, progress: &Arc<Progress>) {
         if self.polling == Polling::Program {
             return;
@@ -66,7 +68,7 @@ impl Poller {
             let spawned = thread.spawn(move || watched.poll(&device, &faults));
             spawned
                 .inspect_err(|error| {
-                    log::warn!("nobody polls the device for futures: no thread: {error}")
+                    log::warn!("futures may stall: no thread to poll the device: {error}")
                 })
                 .ok()
         });
@@ -77,27 +79,29 @@ impl Drop for Poller {
     fn drop(&mut self) {
         lock(&self.watched.state).closed = true;
         self.watched.changed.notify_one();
-        // A waker that it calls may drop the last handle of the device: then the thread ends by itself.
+        // A waker on the thread may drop the last handle of the device. A thread cannot join
+        // itself; it ends by itself.
         if let Some(thread) =
             self.thread.take().flatten().filter(|own| own.thread().id() != thread::current().id())
         {
-            // It does not panic, and there is nobody to tell if it did.
+            // The thread does not panic, and a drop could not report it.
             let _ = thread.join();
         }
     }
 }
 
 impl Watched {
-    /// What the thread does.
+    /// The loop of the thread.
     fn poll(&self, device: &wgpu::Device, faults: &Faults) {
         while self.wait() {
-            // A loss is found below, whatever this says.
+            // The probe below finds a loss, whatever this returns.
             let _ = faults.poll(device, wgpu::PollType::wait_indefinitely());
             let unfinished = self.unfinished();
             if unfinished.is_empty() {
                 continue;
             }
-            // They were submitted later, or another thread that polls is about to call back, or nobody ever will.
+            // Either they were submitted later, or another polling thread is about to call back, or
+            // the device is lost.
             if faults.is_lost(device) {
                 unfinished.iter().for_each(|progress| progress.fail());
             } else {
@@ -106,7 +110,7 @@ impl Watched {
         }
     }
 
-    /// Waits until something is awaited; false when nothing will be any more.
+    /// Waits until a future waits; returns false once the poller is closed.
     fn wait(&self) -> bool {
         let idle = |state: &mut State| {
             state.awaited.retain(|progress| !progress.is_done());

@@ -1,4 +1,4 @@
-//! How far the mapping of buffers is.
+//! Progress of the mapping of buffers.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::engine::wait::lock;
 
-/// How long the callback of another thread that polls may take until this one polls again.
+/// The time that a thread leaves to callbacks on other polling threads before it polls again.
 const PATIENCE: Duration = Duration::from_millis(5);
 
-/// How far the mapping of some buffers is; shared with wgpu's callbacks and with the thread that polls.
+/// The progress of the mapping of some buffers, shared with wgpu's callbacks and the poller.
 #[derive(Debug)]
 pub(super) struct Progress {
     state: Mutex<State>,
@@ -30,7 +30,7 @@ impl Progress {
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Notes that a buffer was mapped, or could not be.
+    /// Records that a buffer was mapped, or that its mapping failed.
     pub fn called_back(&self, mapped: bool) {
         self.change(|state| {
             state.pending = state.pending.saturating_sub(1);
@@ -38,7 +38,7 @@ impl Progress {
         });
     }
 
-    /// Gives up: nothing will be called back.
+    /// Marks the mapping as failed: no callback will come.
     pub fn fail(&self) {
         self.change(|state| {
             state.pending = 0;
@@ -54,7 +54,7 @@ impl Progress {
         let mut state = lock(&self.state);
         change(&mut state);
         let waker = if state.pending == 0 { state.waker.take() } else { None };
-        // A waker may run anything, this future's end included.
+        // Unlock first: a waker may run any code, even drop this future.
         drop(state);
         self.changed.notify_all();
         if let Some(waker) = waker {
@@ -62,7 +62,8 @@ impl Progress {
         }
     }
 
-    /// Whether everything went well, once everything was called back; until then `context` is to be woken.
+    /// Returns whether every mapping succeeded, once all callbacks have run. Until then it
+    /// registers the waker of `context`.
     pub fn poll(&self, context: &Context<'_>) -> Poll<bool> {
         let mut state = lock(&self.state);
         if state.pending == 0 {
@@ -72,7 +73,7 @@ impl Progress {
         Poll::Pending
     }
 
-    /// As [`poll`](Self::poll), after waiting for a moment.
+    /// Returns as [`poll`](Self::poll) does, after it blocks for a few milliseconds at most.
     pub fn wait(&self) -> Poll<bool> {
         let waited =
             self.changed.wait_timeout_while(lock(&self.state), PATIENCE, |state| state.pending > 0);

@@ -1,21 +1,23 @@
-//! When the passes of a run began and ended, by the device's own clock.
+//! Timing of runs by the device's own clock.
 
 use std::time::Duration;
 
 use super::context::Gpu;
 use crate::error::Result;
 
-/// What a run took, waiting apart.
+/// The duration of a run, without the wait for its results.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Timing {
-    /// Encoding, and submitting for the first time, on the host: later submissions may wait for those before them.
+    /// Host time for encoding and for the first submission. Later submissions do not count: they
+    /// may wait for earlier ones.
     pub encode: Duration,
-    /// From the beginning of the first pass to the end of the last; `None` where the device was not opened with
-    /// [`timestamps`](crate::engine::options::OpenOptions::timestamps) or has none.
+    /// Device time from the start of the first pass to the end of the last. `None` if the device
+    /// was opened without [`timestamps`](crate::engine::options::OpenOptions::timestamps) or has
+    /// none.
     pub gpu: Option<Duration>,
 }
 
-/// Two timestamps and where they are read back.
+/// Two timestamps and their read-back buffer.
 #[derive(Debug)]
 pub(super) struct Timer {
     queries: wgpu::QuerySet,
@@ -24,7 +26,7 @@ pub(super) struct Timer {
     nanoseconds_per_tick: f64,
 }
 
-/// The bytes of the two timestamps.
+/// The size of the two timestamps in bytes.
 const SIZE: u64 = 2 * 8;
 
 impl Timer {
@@ -50,7 +52,7 @@ impl Timer {
         })
     }
 
-    /// What the pass writes; nothing for a pass in the middle.
+    /// The timestamps that a pass writes: its start if it is the first, its end if it is the last.
     pub fn writes(&self, first: bool, last: bool) -> Option<wgpu::ComputePassTimestampWrites<'_>> {
         (first || last).then_some(wgpu::ComputePassTimestampWrites {
             query_set: &self.queries,
@@ -59,13 +61,14 @@ impl Timer {
         })
     }
 
-    /// Brings both to where the host can map them.
+    /// Copies both timestamps to the read-back buffer.
     pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
         encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
         encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.staging, 0, SIZE);
     }
 
-    /// The time between the two, from the words of the read-back; `None` where the clock did not move.
+    /// Returns the time between the timestamps, from the words of the read-back; `None` if the
+    /// clock did not advance.
     pub fn elapsed(&self, words: &[f32]) -> Option<Duration> {
         let ticks = |at: usize| -> Option<u64> {
             let word = |at: usize| words.get(at).map(|word| u64::from(word.to_bits()));

@@ -1,12 +1,12 @@
-//! The weights of a model in buffers of a device.
+//! Upload of a model's weights to a device.
 
 use super::context::Gpu;
 use crate::error::Result;
 use crate::plan::recording::BufferSpec;
 
 impl Gpu {
-    /// Makes and fills the weight buffers of a model, one at a time; `pack` returns the values of
-    /// each.
+    /// Makes and fills the weight buffers of a model, one at a time. `pack` returns the values of
+    /// the buffer at an index.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) and the other errors of the device.
