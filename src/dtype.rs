@@ -1,15 +1,15 @@
-//! How weights are stored.
+//! The types in which devices store weights.
 
 use crate::error::{Error, Result};
 
-/// How weights are stored on a device. Arithmetic is f32 in any case.
+/// The type in which a device stores weights. Arithmetic is always f32.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WeightType {
-    /// As they are.
+    /// 32-bit floats.
     #[default]
     F32,
-    /// Rounded to f16: half the bytes, and a relative error of each weight of up to 2^-11.
+    /// 16-bit floats: half the bytes, with a relative error of up to 2^-11 in each weight.
     F16,
 }
 
@@ -17,7 +17,7 @@ impl WeightType {
     /// Every type.
     pub const ALL: &'static [Self] = &[Self::F32, Self::F16];
 
-    /// The word by which names of kernels differ; `None` for f32.
+    /// Returns the suffix of kernel names; `None` for f32.
     pub(crate) const fn suffix(self) -> Option<&'static str> {
         match self {
             Self::F32 => None,
@@ -25,7 +25,7 @@ impl WeightType {
         }
     }
 
-    /// `f32` or `f16`.
+    /// Returns `f32` or `f16`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -33,7 +33,7 @@ impl WeightType {
         }
     }
 
-    /// The nearest value that it holds.
+    /// Returns the nearest value that the type can hold.
     pub fn round(self, value: f32) -> f32 {
         match self {
             Self::F32 => value,
@@ -41,10 +41,10 @@ impl WeightType {
         }
     }
 
-    /// Checks that finite values of the weights among named tensors stay finite.
+    /// Checks that the finite weights among named tensors stay finite in this type.
     ///
     /// # Errors
-    /// [`Error::Option`] naming the tensors that have others.
+    /// [`Error::Option`] with the names of the tensors that do not fit.
     pub(crate) fn check<'a>(
         self,
         tensors: impl Iterator<Item = (String, &'a [f32])>,

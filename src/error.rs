@@ -1,11 +1,11 @@
-//! Errors, with texts that name what to do next.
+//! Errors, whose texts name the next thing to do.
 //!
-//! Where PyTorch has the same check, the text is PyTorch's (version 2.15): a search for it finds
-//! the existing answers.
+//! If PyTorch has the same check, the text is PyTorch's (version 2.15). A search for it then finds
+//! existing answers.
 
 use std::path::PathBuf;
 
-/// A shape as PyTorch prints the *expected* one: `(2, 3, 4)`.
+/// Formats a shape as PyTorch prints the *expected* one: `(2, 3, 4)`.
 pub(crate) fn tuple(shape: &[usize]) -> String {
     let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
     match sizes.as_slice() {
@@ -14,16 +14,16 @@ pub(crate) fn tuple(shape: &[usize]) -> String {
     }
 }
 
-/// A problem found in one tensor of a state dict, one line of [`Error::StateDict`].
+/// A problem with one tensor of a state dict: one line of [`Error::StateDict`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StateDictProblem {
-    /// The configuration needs this tensor and the file lacks it.
+    /// The configuration needs this tensor, and the file lacks it.
     Missing {
         /// Full name, prefix included.
         name: String,
     },
-    /// The file has this tensor under the prefix, and the module has no such parameter.
+    /// The file has this tensor under the prefix, but the module has no such parameter.
     Unexpected {
         /// Full name, prefix included.
         name: String,
@@ -76,17 +76,17 @@ fn lines(problems: &[StateDictProblem]) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A constructor argument is out of range. The text is PyTorch's where PyTorch has one.
+    /// A constructor argument is out of range. The text is PyTorch's where PyTorch has the check.
     #[error("{0}")]
     Config(String),
 
     /// A tensor's shape, a number of elements or a length does not fit. The text is PyTorch's where
-    /// PyTorch has one.
+    /// PyTorch has the check.
     #[error("{0}")]
     Shape(String),
 
-    /// An option or argument has a value that is out of range, that does not apply to the module,
-    /// or that contradicts another. The text is PyTorch's where PyTorch has one.
+    /// An option or argument is out of range, does not apply to the module, or contradicts another.
+    /// The text is PyTorch's where PyTorch has the check.
     #[error("{0}")]
     Option(String),
 
@@ -94,35 +94,38 @@ pub enum Error {
     #[error("{0}")]
     UnknownName(String),
 
-    /// The state of a stream or of a pool's slot was lost in an earlier call that failed. Reset it
-    /// or set another state, then go on.
+    /// An earlier call failed and lost the state of a stream or of a pool's slot. Reset it or set
+    /// another state to continue.
     #[error("{0}")]
     StateLost(String),
 
-    /// The slot of a pool is not open: it was closed, and perhaps opened anew under another
-    /// [`Slot`].
+    /// The slot of a pool is closed. It may be open again under another [`Slot`].
     ///
     /// [`Slot`]: crate::pool::Slot
     #[error("{0}")]
     SlotClosed(String),
 
     /// A host tensor's data does not fill its shape.
-    #[error("a tensor of shape {} holds {expected} elements, but {found} were given", tuple(.shape))]
+    #[error(
+        "a tensor of shape {} holds {expected} elements, but {found} were given",
+        tuple(.shape)
+    )]
     TensorSize {
-        /// The shape asked for.
+        /// The requested shape.
         shape: Vec<usize>,
-        /// Elements of that shape; `usize::MAX` where the product overflows.
+        /// The number of elements of that shape; `usize::MAX` where the product overflows.
         expected: usize,
-        /// Elements given.
+        /// The number of elements given.
         found: usize,
     },
 
-    /// The tensors under a prefix are not exactly those of one module. All problems are listed.
+    /// The tensors under a prefix are not exactly those of one module. The error lists all
+    /// problems.
     #[error("Error(s) in loading state_dict for {module}:{}", lines(.problems))]
     StateDict {
         /// The class in `torch.nn`, such as `LSTM`, `GRUCell` or `Linear`, or `RNNModel`.
         module: &'static str,
-        /// The problems: of expected tensors first, then unexpected ones by name.
+        /// The problems: first those of expected tensors, then unexpected tensors by name.
         problems: Vec<StateDictProblem>,
     },
 
@@ -135,11 +138,11 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 
-    /// A file does not have the content that its reader expects.
+    /// A file has content that its reader does not expect.
     #[error("{}: {message}", path.display())]
     File {
         /// The file.
@@ -148,7 +151,7 @@ pub enum Error {
         message: String,
     },
 
-    /// A feature that this crate or the device lacks, refused by name.
+    /// The crate or the device lacks a feature, which the text names.
     #[error("unsupported: {0}")]
     Unsupported(String),
 
@@ -157,7 +160,7 @@ pub enum Error {
     Limit {
         /// WebGPU's name of the limit, or `memory_budget` or `max_loop_iterations`.
         limit: &'static str,
-        /// The thing that exceeds it.
+        /// The thing that exceeds the limit.
         what: String,
         /// The amount needed, in the unit of the limit: bytes, workgroups or iterations.
         needed: u64,
@@ -171,16 +174,16 @@ pub enum Error {
     #[error("{0}")]
     NoAdapter(String),
 
-    /// The adapter gave no device.
+    /// The adapter returned no device.
     #[error("{adapter}: no device: {source}")]
     RequestDevice {
         /// The adapter's name.
         adapter: String,
-        /// What wgpu said.
+        /// The error of wgpu.
         source: wgpu::RequestDeviceError,
     },
 
-    /// The adapter computed something wrong in the self-test at opening.
+    /// The adapter returned a wrong result in the self-test at opening.
     #[error(
         "{adapter}: self-test failed: {detail}; this driver computes wrong numbers. \
          Use another device, or skip the self-test if you insist"
@@ -188,36 +191,38 @@ pub enum Error {
     SelfTest {
         /// The adapter's name, backend and driver.
         adapter: String,
-        /// Which tensor disagreed, where, and by how much.
+        /// The tensor that disagreed, the element, and the difference.
         detail: String,
     },
 
     /// The GPU ran out of memory.
     #[error(
-        "{adapter}: out of memory while {doing}; use a smaller batch or sequence, or set a memory budget"
+        "{adapter}: out of memory while {doing}; use a smaller batch or sequence, or set a memory \
+         budget"
     )]
     OutOfMemory {
         /// The adapter's name.
         adapter: String,
-        /// What was being done.
+        /// The operation that failed.
         doing: String,
     },
 
-    /// The device is gone: removed, destroyed or stopped by the system's watchdog.
+    /// The device is lost: removed, destroyed, or stopped by the system's watchdog.
     #[error("{adapter}: device lost: {reason}; open the device again")]
     DeviceLost {
         /// The adapter's name.
         adapter: String,
-        /// What the driver said.
+        /// The reason from the driver.
         reason: String,
     },
 
-    /// The driver or wgpu refused something that this crate had checked. A defect of this crate or of the driver.
+    /// The driver or wgpu refused an operation that this crate had checked. It is a defect of this
+    /// crate or of the driver.
     #[error("{adapter}: {message}")]
     Gpu {
         /// The adapter's name.
         adapter: String,
-        /// What wgpu said.
+        /// The error of wgpu.
         message: String,
     },
 }

@@ -1,14 +1,16 @@
-//! Writing files whole or not at all.
+//! Writing files, whole or not at all.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// Writes a file beside its place and moves it there, so that nobody ever reads half of it. Something that is neither a
-/// file nor a folder, such as `/dev/stdout`, is written to directly.
+/// Writes a temporary file in the same folder and renames it to `path`, so that no reader sees half
+/// a file.
+///
+/// A path that is neither a file nor a folder, such as `/dev/stdout`, is written to directly.
 ///
 /// # Errors
-/// [`Error::Io`]; what was there is still there then.
+/// [`Error::Io`]; an existing file at `path` then stays unchanged.
 pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
     let io = |source| Error::Io { path: path.to_owned(), source };
@@ -20,7 +22,7 @@ pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let temporary = PathBuf::from(temporary);
     std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path)).map_err(
         |source| {
-            // The first error is the one to tell; a leftover that cannot be removed either adds nothing.
+            // The first error is the cause. A failure to remove the leftover adds nothing.
             let _ = std::fs::remove_file(&temporary);
             io(source)
         },

@@ -1,6 +1,8 @@
-//! The definition of the forward pass in `f64`, equation by equation. It shares no code with plans, kernels or twins.
+//! The reference: the definition of the forward pass in `f64`, equation by equation. It shares no
+//! code with plans, kernels or twins.
 //!
-//! Formulas: the documentation of `torch.nn.RNN`, `torch.nn.LSTM` and `torch.nn.GRU`.
+//! The formulas are those in the documentation of `torch.nn.RNN`, `torch.nn.LSTM` and
+//! `torch.nn.GRU`.
 
 use crate::error::Result;
 use crate::params::config::{Config, Kind};
@@ -10,19 +12,20 @@ use crate::params::{DirectionParams, Params};
 use crate::tensor::State;
 use crate::tensor::Tensor;
 
-/// What a forward pass gives, in PyTorch's order: time first, never batch first.
+/// The results of a forward pass in PyTorch's order: time first, never batch first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// `[T, B, D·R]`.
+    /// The output, `[T, B, D·R]`.
     pub output: Vec<f64>,
-    /// `[L·D, B, R]`.
+    /// The last hidden state, `[L·D, B, R]`.
     pub h_n: Vec<f64>,
-    /// `[L·D, B, H]` for an LSTM, else empty.
+    /// The last cell state of an LSTM, `[L·D, B, H]`; empty for other modules.
     pub c_n: Vec<f64>,
 }
 
 impl Outcome {
-    /// The largest difference between two results of the same sizes; NaN differs from nothing.
+    /// Returns the largest difference between two results of the same sizes. A NaN counts as no
+    /// difference.
     pub fn largest_difference(&self, other: &Self) -> f64 {
         let pairs =
             [(&self.output, &other.output), (&self.h_n, &other.h_n), (&self.c_n, &other.c_n)];
@@ -31,8 +34,8 @@ impl Outcome {
     }
 }
 
-/// Runs `params` over an input as [`Rnn::forward_with`](crate::Rnn::forward_with) takes it, and gives the results in the
-/// layouts of its.
+/// Runs `params` with the inputs and the layouts of
+/// [`Rnn::forward_with`](crate::Rnn::forward_with).
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) and [`Error::Option`](crate::Error::Option) in PyTorch's
@@ -61,10 +64,10 @@ pub fn module(
     Ok(outcome)
 }
 
-/// `[a, b, ·]` as `[b, a, ·]`.
+/// Returns `[a, b, ·]` as `[b, a, ·]`.
 fn swapped<T: Copy>(values: &[T], a: usize, b: usize) -> Vec<T> {
     if values.is_empty() {
-        // One of the two may be 0 and the other endless.
+        // Without values, one of a and b may be 0 and the other huge.
         return Vec::new();
     }
     let width = values.len() / (a * b);
@@ -75,7 +78,8 @@ fn swapped<T: Copy>(values: &[T], a: usize, b: usize) -> Vec<T> {
         .collect()
 }
 
-/// Runs `params` over `input` (`[T, B, I]`), from `h_0` (`[L·D, B, R]`) and `c_0` (`[L·D, B, H]`) or from zero.
+/// Runs `params` over `input` (`[T, B, I]`), from `h_0` (`[L·D, B, R]`) and `c_0` (`[L·D, B, H]`)
+/// or from zero.
 ///
 /// `lengths` holds the valid steps of each row; without it every row has `seq_len`.
 pub fn forward(
@@ -121,8 +125,8 @@ pub fn forward(
     Outcome { output: x, h_n, c_n }
 }
 
-/// Runs a language model over `tokens` (`[T, B]`), from `h_0` and `c_0` (`[nlayers, B, nhid]`) or from zero: its logits
-/// (`[T, B, ntoken]`), and what its recurrent module gives.
+/// Runs a language model over `tokens` (`[T, B]`), from `h_0` and `c_0` (`[nlayers, B, nhid]`) or
+/// from zero. Returns its logits (`[T, B, ntoken]`) and the results of its recurrent module.
 ///
 /// # Panics
 /// When a token is not below `ntoken`, or the sizes do not fit.
@@ -148,7 +152,8 @@ pub fn language_model(
     (logits, outcome)
 }
 
-/// `-log softmax(logits)[target]`, in nats, for each target: `logits` is `[n, ntoken]`, `targets` is `[n]`.
+/// Returns `-log softmax(logits)[target]`, in nats, for each target: `logits` is `[n, ntoken]` and
+/// `targets` is `[n]`.
 ///
 /// # Panics
 /// When a target is not below `ntoken`, or the sizes do not fit.
@@ -168,13 +173,13 @@ pub fn negative_log_likelihood(logits: &[f64], targets: &[u32]) -> Vec<f64> {
         .collect()
 }
 
-/// The mean negative log-likelihood, in nats, of all tokens of a text but the first.
+/// Returns the mean negative log-likelihood, in nats, of all tokens of a text but the first.
 ///
-/// The n − 1 predictions are made in `streams` streams of ⌈(n − 1) / streams⌉ tokens, each read from a zero state; those
-/// at the end may be shorter or empty.
+/// The n − 1 predictions run in `streams` streams of ⌈(n − 1) / streams⌉ tokens, each from a zero
+/// state. The last streams may be shorter or empty.
 ///
 /// # Panics
-/// When there is nothing to predict, no stream, or a token that is not below `ntoken`.
+/// When there is no prediction, no stream, or a token that is not below `ntoken`.
 pub fn text_loss(params: &LanguageModelParams, text: &[u32], streams: usize) -> f64 {
     let predictions = text.len() - 1;
     let length = predictions.div_ceil(streams);
@@ -230,14 +235,14 @@ impl Weights {
         }
     }
 
-    /// h' from x and h; an LSTM updates c in place.
+    /// Returns h' from x and h. An LSTM updates c in place.
     fn step(&self, x: &[f64], h: &[f64], c: &mut [f64]) -> Vec<f64> {
         let a = product(&self.ih, x, &self.b_ih);
         let r = product(&self.hh, h, &self.b_hh);
         let n = self.hidden;
         match self.kind {
             Kind::RnnTanh => (0..n).map(|j| (a[j] + r[j]).tanh()).collect(),
-            // Written so that NaN stays NaN.
+            // This comparison keeps NaN, which `max` would drop.
             Kind::RnnRelu => {
                 (0..n).map(|j| a[j] + r[j]).map(|z| if z < 0.0 { 0.0 } else { z }).collect()
             }

@@ -20,16 +20,16 @@ pub struct Tensor {
     data: Vec<f32>,
 }
 
-/// Elements of a shape, or `None` where the product overflows.
+/// Returns the number of elements of a shape, or `None` where the product overflows.
 pub(crate) fn element_count(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))
 }
 
 impl Tensor {
-    /// A tensor of `shape` over `data`, row-major.
+    /// Creates a tensor of `shape` over `data`, row-major.
     ///
     /// # Errors
-    /// [`Error::TensorSize`] when `data` does not hold exactly as many elements as `shape`.
+    /// [`Error::TensorSize`] when the numbers of elements of `data` and `shape` differ.
     pub fn new(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Result<Self> {
         let shape = shape.into();
         match element_count(&shape) {
@@ -42,7 +42,7 @@ impl Tensor {
         }
     }
 
-    /// A tensor of zeros.
+    /// Creates a tensor of zeros.
     ///
     /// # Errors
     /// [`Error::TensorSize`] when the product of the sizes overflows.
@@ -54,34 +54,34 @@ impl Tensor {
         }
     }
 
-    /// For shapes that the crate itself has computed and whose data it has just filled.
+    /// Creates a tensor without checks, for a shape that the crate computed and data that fill it.
     pub(crate) fn trusted(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Self {
         let shape = shape.into();
         debug_assert_eq!(element_count(&shape), Some(data.len()), "shape and data disagree");
         Self { shape, data }
     }
 
-    /// The size of each axis, outermost first.
+    /// Returns the size of each axis, outermost first.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// The values, last axis fastest.
+    /// Returns the values, last axis fastest.
     pub fn data(&self) -> &[f32] {
         &self.data
     }
 
-    /// The values, mutable.
+    /// Returns the values, mutable.
     pub fn data_mut(&mut self) -> &mut [f32] {
         &mut self.data
     }
 
-    /// Takes the values out.
+    /// Returns the values and consumes the tensor.
     pub fn into_data(self) -> Vec<f32> {
         self.data
     }
 
-    /// The `index`-th run of the last axis, counting over all leading axes.
+    /// Returns row `index`: a run of the last axis, counted over all leading axes.
     ///
     /// # Panics
     /// When `index` is past the last row, as slice indexing does.
@@ -90,7 +90,8 @@ impl Tensor {
         &self.data[index * width..(index + 1) * width]
     }
 
-    /// Some rows, counted over all leading axes, each padded with zeros to whole quads: as kernels read them.
+    /// Returns some rows, counted over all leading axes, each padded with zeros to whole quads for
+    /// kernels.
     pub(crate) fn padded_rows(&self, rows: Range<usize>) -> Vec<f32> {
         let width = self.shape.last().copied().unwrap_or(1);
         let mut packed = Vec::with_capacity(rows.len() * padded(width));
@@ -101,7 +102,7 @@ impl Tensor {
         packed
     }
 
-    /// The same values under another shape.
+    /// Returns the same values under another shape.
     ///
     /// # Errors
     /// [`Error::TensorSize`] when the element counts differ.
@@ -112,8 +113,8 @@ impl Tensor {
 
 /// The state of a module: `h`, and `c` for an LSTM.
 ///
-/// Shapes are PyTorch's: `[num_layers·D, B, features]`, never batch first; without the batch axis for a 2-D input.
-/// The index along the first axis is `layer · D + direction`.
+/// Shapes are PyTorch's: `[num_layers·D, B, features]`, never batch first, and without the batch
+/// axis for a 2-D input. The first axis has the index `layer · D + direction`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
     /// Hidden state.
@@ -122,7 +123,7 @@ pub struct State {
     pub c: Option<Tensor>,
 }
 
-/// `size` rounded up to whole quads.
+/// Returns `size` rounded up to a multiple of 4, a whole number of quads.
 pub(crate) const fn padded(size: usize) -> usize {
     size.div_ceil(4) * 4
 }

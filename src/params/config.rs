@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-/// Which module, and for the plain RNN which nonlinearity.
+/// The module, and the nonlinearity of a plain RNN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -20,7 +20,7 @@ impl Kind {
     /// Every kind, in the order of the documentation.
     pub const ALL: &'static [Self] = &[Self::RnnTanh, Self::RnnRelu, Self::Lstm, Self::Gru];
 
-    /// Blocks of `hidden_size` rows in `weight_ih`: RNN 1, GRU 3, LSTM 4.
+    /// Returns the blocks of `hidden_size` rows in `weight_ih`: RNN 1, GRU 3, LSTM 4.
     pub const fn gate_count(self) -> usize {
         match self {
             Self::RnnTanh | Self::RnnRelu => 1,
@@ -29,7 +29,7 @@ impl Kind {
         }
     }
 
-    /// The letters of the gates in PyTorch's order.
+    /// Returns the letters of the gates in PyTorch's order.
     pub const fn gate_names(self) -> &'static [&'static str] {
         match self {
             Self::RnnTanh | Self::RnnRelu => &["h"],
@@ -38,7 +38,7 @@ impl Kind {
         }
     }
 
-    /// The class in `torch.nn`: `RNN`, `LSTM` or `GRU`.
+    /// Returns the class in `torch.nn`: `RNN`, `LSTM` or `GRU`.
     pub const fn module(self) -> &'static str {
         match self {
             Self::RnnTanh | Self::RnnRelu => "RNN",
@@ -47,7 +47,7 @@ impl Kind {
         }
     }
 
-    /// The class in `torch.nn` that does one step: `RNNCell`, `LSTMCell` or `GRUCell`.
+    /// Returns the class of one step in `torch.nn`: `RNNCell`, `LSTMCell` or `GRUCell`.
     pub const fn cell(self) -> &'static str {
         match self {
             Self::RnnTanh | Self::RnnRelu => "RNNCell",
@@ -56,7 +56,8 @@ impl Kind {
         }
     }
 
-    /// The name in case files and on the command line: `rnn_tanh`, `rnn_relu`, `lstm`, `gru`.
+    /// Returns the name in case files and on the command line: `rnn_tanh`, `rnn_relu`, `lstm`,
+    /// `gru`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::RnnTanh => "rnn_tanh",
@@ -66,10 +67,10 @@ impl Kind {
         }
     }
 
-    /// The kind of a plain RNN with PyTorch's `nonlinearity`.
+    /// Returns the kind of a plain RNN with PyTorch's `nonlinearity`.
     ///
     /// # Errors
-    /// [`Error::Config`] in PyTorch's words for anything but `tanh` and `relu`.
+    /// [`Error::Config`] in PyTorch's words for any text but `tanh` and `relu`.
     pub fn rnn_with(nonlinearity: &str) -> Result<Self> {
         nonlinearity.parse::<Nonlinearity>().map(Self::from)
     }
@@ -134,7 +135,7 @@ impl std::str::FromStr for Nonlinearity {
     }
 }
 
-/// Far above any network, and so low that products of sizes do not overflow.
+/// Limits far above any network, and low enough that products of sizes do not overflow.
 const MAX_FEATURES: usize = 1 << 22;
 const MAX_LAYERS: usize = 1 << 10;
 
@@ -158,19 +159,20 @@ pub struct Config {
     pub num_layers: usize,
     /// Whether `bias_ih` and `bias_hh` exist.
     pub bias: bool,
-    /// `input` and `output` are `[B, T, ·]` in place of `[T, B, ·]`. States never are.
+    /// Whether `input` and `output` are `[B, T, ·]`, not `[T, B, ·]`. States are never batch first.
     pub batch_first: bool,
-    /// Probability of dropping an element between layers in training mode, which a call must ask for
-    /// ([`ForwardOptions::training`](crate::ForwardOptions::training)).
+    /// Probability of dropping an element between layers in training mode, which a call selects
+    /// with [`ForwardOptions::training`](crate::ForwardOptions::training).
     pub dropout: f64,
-    /// A second set of weights reads the sequence from its end.
+    /// Whether a second set of weights reads the sequence from its end.
     pub bidirectional: bool,
-    /// Features that an LSTM's hidden state is projected to by `weight_hr`; 0 for none.
+    /// Features of an LSTM's hidden state after its projection by `weight_hr`; 0 for no projection.
     pub proj_size: usize,
 }
 
 impl Config {
-    /// A module of `kind` with PyTorch's defaults: one layer, bias, time first, one direction.
+    /// Creates a module of `kind` with PyTorch's defaults: one layer, bias, time first, one
+    /// direction.
     pub const fn new(kind: Kind, input_size: usize, hidden_size: usize) -> Self {
         Self {
             kind,
@@ -185,17 +187,17 @@ impl Config {
         }
     }
 
-    /// `nn.RNN(input_size, hidden_size)` with tanh.
+    /// Creates `nn.RNN(input_size, hidden_size)` with tanh.
     pub const fn rnn(input_size: usize, hidden_size: usize) -> Self {
         Self::new(Kind::RnnTanh, input_size, hidden_size)
     }
 
-    /// `nn.LSTM(input_size, hidden_size)`.
+    /// Creates `nn.LSTM(input_size, hidden_size)`.
     pub const fn lstm(input_size: usize, hidden_size: usize) -> Self {
         Self::new(Kind::Lstm, input_size, hidden_size)
     }
 
-    /// `nn.GRU(input_size, hidden_size)`.
+    /// Creates `nn.GRU(input_size, hidden_size)`.
     pub const fn gru(input_size: usize, hidden_size: usize) -> Self {
         Self::new(Kind::Gru, input_size, hidden_size)
     }
@@ -214,7 +216,7 @@ impl Config {
         self
     }
 
-    /// Sets the layout of `input` and `output`.
+    /// Sets whether `input` and `output` are `[B, T, ·]`, not `[T, B, ·]`.
     #[must_use]
     pub const fn batch_first(mut self, batch_first: bool) -> Self {
         self.batch_first = batch_first;
@@ -242,32 +244,35 @@ impl Config {
         self
     }
 
-    /// Directions D: 2 when bidirectional, else 1.
+    /// Returns the number of directions D: 2 when bidirectional, 1 otherwise.
     pub const fn num_directions(&self) -> usize {
         if self.bidirectional { 2 } else { 1 }
     }
 
-    /// Gates G of one unit: RNN 1, GRU 3, LSTM 4.
+    /// Returns the number of gates G of one unit: RNN 1, GRU 3, LSTM 4.
     pub const fn gate_count(&self) -> usize {
         self.kind.gate_count()
     }
 
-    /// Features of h in one direction: `proj_size` where there is a projection, else `hidden_size`.
+    /// Returns the features of h in one direction: `proj_size`, or `hidden_size` without a
+    /// projection.
     pub const fn state_size(&self) -> usize {
         if self.proj_size > 0 { self.proj_size } else { self.hidden_size }
     }
 
-    /// Features of `output`: D·[`state_size`](Self::state_size).
+    /// Returns the features of `output`: D·[`state_size`](Self::state_size).
     pub const fn output_size(&self) -> usize {
         self.num_directions() * self.state_size()
     }
 
-    /// Features that `layer` reads: `input_size` for the first, [`output_size`](Self::output_size) for the rest.
+    /// Returns the input features of `layer`: `input_size` for layer 0 and
+    /// [`output_size`](Self::output_size) for the others.
     pub const fn layer_input_size(&self, layer: usize) -> usize {
         if layer == 0 { self.input_size } else { self.output_size() }
     }
 
-    /// Whether training mode differs from inference: there is something to drop and a layer after it.
+    /// Returns whether training differs from inference: dropout is above 0 and a layer follows
+    /// another.
     pub(crate) fn drops_between_layers(&self) -> bool {
         self.dropout > 0.0 && self.num_layers > 1
     }
@@ -278,13 +283,14 @@ impl Config {
     /// [`Error::Config`] in PyTorch's words.
     pub fn validate(&self) -> Result<()> {
         let refuse = |message: &str| Err(Error::Config(message.to_owned()));
-        // The subclasses look for it before their common base checks anything.
+        // PyTorch's subclasses check this before their common base checks anything.
         if self.proj_size > 0 && self.kind != Kind::Lstm {
             return refuse("proj_size argument is only supported for LSTM, not RNN or GRU");
         }
         if !(0.0..=1.0).contains(&self.dropout) {
             return refuse(
-                "dropout should be a number in range [0, 1] representing the probability of an element being zeroed",
+                "dropout should be a number in range [0, 1] representing the probability of an \
+                 element being zeroed",
             );
         }
         if self.input_size == 0 {
@@ -312,8 +318,8 @@ impl Config {
         }
         if self.dropout > 0.0 && self.num_layers == 1 {
             log::warn!(
-                "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects \
-                 num_layers greater than 1, but got dropout={} and num_layers=1",
+                "dropout option adds dropout after all but last recurrent layer, so non-zero \
+                 dropout expects num_layers greater than 1, but got dropout={} and num_layers=1",
                 self.dropout
             );
         }
@@ -321,7 +327,8 @@ impl Config {
     }
 }
 
-/// As PyTorch prints a module: the sizes, and what is not the default. An RNN's nonlinearity is told too.
+/// Prints the module as PyTorch does: the sizes, and each argument that is not the default. An RNN
+/// also shows its nonlinearity.
 impl std::fmt::Display for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let python = |value: bool| if value { "True" } else { "False" };
@@ -367,7 +374,8 @@ mod tests {
             .bidirectional(true);
         assert_eq!(
             config.proj_size(5).to_string(),
-            "LSTM(3, 8, proj_size=5, num_layers=2, bias=False, batch_first=True, dropout=0.25, bidirectional=True)"
+            "LSTM(3, 8, proj_size=5, num_layers=2, bias=False, batch_first=True, dropout=0.25, \
+             bidirectional=True)"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Reading a module off the names and shapes in a state dict.
+//! Loading: the configuration of a module from the names and shapes in a state dict.
 
 use super::module::{Params, Role, name, places};
 use crate::error::{Error, Result, StateDictProblem};
@@ -7,7 +7,7 @@ use crate::params::state_dict::{Entry, StateDict};
 use crate::tensor::Tensor;
 
 impl Params {
-    /// The module under `prefix` of a state dict (`encoder.rnn.`, or empty).
+    /// Loads the module under `prefix` of a state dict (`encoder.rnn.`, or empty).
     ///
     /// Names and shapes give the module, its sizes, layers, directions, bias and projection. A
     /// state dict does not hold `nonlinearity`, `batch_first` and `dropout`: they get PyTorch's
@@ -24,14 +24,14 @@ impl Params {
         Self::load(state_dict, prefix, cell, Kind::module)
     }
 
-    /// The cell under `prefix` of a state dict: `weight_ih`, `weight_hh` and, with bias, `bias_ih`
-    /// and `bias_hh`.
+    /// Loads the cell under `prefix` of a state dict: `weight_ih`, `weight_hh` and, with bias,
+    /// `bias_ih` and `bias_hh`.
     ///
     /// An RNN cell gets the nonlinearity tanh, which [`with`](Self::with) changes.
     ///
     /// # Errors
-    /// As [`from_state_dict`](Self::from_state_dict); a layer's names (`weight_ih_l0`) are
-    /// unexpected.
+    /// The errors of [`from_state_dict`](Self::from_state_dict). The names of a layer
+    /// (`weight_ih_l0`) are unexpected.
     pub fn from_cell_state_dict(state_dict: &StateDict, prefix: &str) -> Result<Self> {
         Self::load(state_dict, prefix, true, Kind::cell)
     }
@@ -55,7 +55,7 @@ impl Params {
     }
 }
 
-/// Reads the configuration off names (a cell's or those of layers) and shapes.
+/// Reads the configuration from names (a cell's or those of layers) and shapes.
 fn infer(state_dict: &StateDict, prefix: &str, cell: bool) -> Result<Config> {
     let get = |name: &str| state_dict.get(&format!("{prefix}{name}"));
     let suffix = if cell { "" } else { "_l0" };
@@ -133,7 +133,8 @@ fn infer(state_dict: &StateDict, prefix: &str, cell: bool) -> Result<Config> {
     Ok(config)
 }
 
-/// The weight (`[out_features, in_features]`) and the bias of the `nn.Linear` under `prefix`.
+/// Returns the weight (`[out_features, in_features]`) and the bias of the `nn.Linear` under
+/// `prefix`.
 ///
 /// # Errors
 /// [`Error::StateDict`] with every problem: a missing weight, a bias of another length, a type that
@@ -168,15 +169,15 @@ pub(crate) fn load_linear(
     Ok((state_dict.tensor(&weight)?, bias))
 }
 
-/// The problem of a tensor whose type cannot be loaded.
+/// Returns the problem of a tensor whose type cannot be loaded.
 fn dtype_problem(name: &str, entry: &Entry) -> Option<StateDictProblem> {
     let found =
         || StateDictProblem::Dtype { name: name.to_owned(), found: entry.dtype().to_string() };
     (!entry.is_loadable()).then(found)
 }
 
-/// Reads layers, directions and bias off the names. One tensor of a layer, direction or bias claims
-/// all tensors of it; [`problems`] then reports the missing ones.
+/// Reads layers, directions and bias from the names. One tensor of a layer, direction or bias
+/// claims all tensors of it; [`problems`] then reports the missing ones.
 fn claim(config: &mut Config, state_dict: &StateDict, prefix: &str, cell: bool) -> Result<()> {
     let any = |part: &str| state_dict.names_under(prefix).any(|n| n[prefix.len()..].contains(part));
     config.bias = any("bias_ih") || any("bias_hh");
@@ -197,8 +198,8 @@ fn claim(config: &mut Config, state_dict: &StateDict, prefix: &str, cell: bool) 
     Ok(())
 }
 
-/// Every problem of the tensors under `prefix` as those of `config`. Shapes are checked only when
-/// `sized`: otherwise the sizes in `config` are not known.
+/// Returns every problem of the tensors under `prefix` as those of `config`. Shapes are checked
+/// only when `sized`: otherwise the sizes in `config` are unknown.
 fn problems(
     state_dict: &StateDict,
     prefix: &str,
@@ -233,14 +234,15 @@ fn problems(
     problems
 }
 
-/// The `k` in `weight_ih_l{k}` and the other parameter names.
+/// Returns the `k` in `weight_ih_l{k}` and the other parameter names.
 pub(crate) fn layer_of(name: &str) -> Option<usize> {
     let name = name.strip_suffix("_reverse").unwrap_or(name);
     let (stem, layer) = name.rsplit_once("_l")?;
     Role::ALL.iter().any(|role| role.stem() == stem).then(|| layer.parse().ok())?
 }
 
-/// The error text for a prefix without recurrent weights: it names the prefixes that have some.
+/// Returns the error text for a prefix without recurrent weights. It names the prefixes that have
+/// some.
 fn no_weights(state_dict: &StateDict, prefix: &str) -> String {
     let mut prefixes: Vec<&str> = state_dict
         .names()

@@ -1,4 +1,4 @@
-//! What a model is: configurations, parameters and state dicts.
+//! The definition of a model: configurations, parameters and state dicts.
 
 pub mod config;
 pub mod language_model;

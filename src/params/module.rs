@@ -1,4 +1,4 @@
-//! The parameters of a module: their names, their shapes, and where they come from.
+//! The parameters of a module: their names, their shapes, and their sources.
 
 use crate::dtype::WeightType;
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ use crate::params::random::Mt19937;
 pub struct DirectionParams {
     /// `[G·H, I_k]`.
     pub weight_ih: Vec<f32>,
-    /// `[G·H, R]`, R being `proj_size` or else H.
+    /// `[G·H, R]`; R is `proj_size`, or H without a projection.
     pub weight_hh: Vec<f32>,
     /// `[G·H]`, empty without bias.
     pub bias_ih: Vec<f32>,
@@ -20,7 +20,7 @@ pub struct DirectionParams {
     pub weight_hr: Vec<f32>,
 }
 
-/// All parameters of a module, together with the configuration that they imply.
+/// All parameters of a module, with the configuration that they imply.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
@@ -47,7 +47,7 @@ pub(super) enum Role {
 }
 
 impl Role {
-    /// In the order of `nn.Module.parameters()`.
+    /// Every tensor, in the order of `nn.Module.parameters()`.
     pub(super) const ALL: [Self; 5] =
         [Self::WeightIh, Self::WeightHh, Self::BiasIh, Self::BiasHh, Self::WeightHr];
 
@@ -80,7 +80,7 @@ impl Role {
     }
 }
 
-/// `weight_ih_l0`, `bias_hh_l1_reverse`, ...; without the suffix for a cell.
+/// Returns `weight_ih_l0`, `bias_hh_l1_reverse` and so on; without the suffix for a cell.
 pub(super) fn name(role: Role, layer: usize, direction: usize, cell: bool) -> String {
     if cell {
         return role.stem().to_owned();
@@ -89,7 +89,8 @@ pub(super) fn name(role: Role, layer: usize, direction: usize, cell: bool) -> St
     format!("{}_l{layer}{reverse}", role.stem())
 }
 
-/// The name and shape of every parameter of `config`, in the order of `nn.Module.parameters()`.
+/// Returns the name and shape of every parameter of `config`, in the order of
+/// `nn.Module.parameters()`.
 pub fn expected_parameters(config: &Config) -> Vec<(String, Vec<usize>)> {
     places(config)
         .map(|(layer, direction, role)| {
@@ -110,10 +111,10 @@ pub(super) fn places(config: &Config) -> impl Iterator<Item = (usize, usize, Rol
 }
 
 impl Params {
-    /// Fresh parameters: every one uniform in ±1/√H, as PyTorch initialises them.
+    /// Returns fresh parameters: every value uniform in ±1/√H, as in PyTorch.
     ///
-    /// The values are those of `torch.manual_seed(seed)` followed by the module's constructor, bit for bit where PyTorch
-    /// rounds as it does on Linux; see [`Mt19937::uniform`].
+    /// The values are those of `torch.manual_seed(seed)` followed by the module's constructor. They
+    /// are equal bit for bit where PyTorch rounds as on Linux; see [`Mt19937::uniform`].
     ///
     /// # Errors
     /// [`Error::Config`] when the configuration is out of range.
@@ -122,7 +123,7 @@ impl Params {
         Self::draw(config, &mut Mt19937::new(seed))
     }
 
-    /// Fresh parameters from a generator that other modules have drawn from, and others will.
+    /// Draws fresh parameters from a generator that other modules use too.
     pub(crate) fn draw(config: &Config, generator: &mut Mt19937) -> Result<Self> {
         let bound = (1.0 / (config.hidden_size as f64).sqrt()) as f32;
         Self::from_fn(config, |_, shape| {
@@ -130,10 +131,11 @@ impl Params {
         })
     }
 
-    /// Parameters from a function of name and shape, called in the order of `nn.Module.parameters()`.
+    /// Returns parameters from a function of name and shape, called in the order of
+    /// `nn.Module.parameters()`.
     ///
     /// # Errors
-    /// Whatever `tensor` returns; [`Error::Config`] when the configuration is out of range;
+    /// The errors of `tensor`; [`Error::Config`] when the configuration is out of range;
     /// [`Error::TensorSize`] when a tensor has the wrong number of elements.
     pub fn from_fn(
         config: &Config,
@@ -168,10 +170,11 @@ impl Params {
         Ok(Self { config: config.clone(), directions })
     }
 
-    /// What a device computes with that stores weights in this type: the weights rounded to it, biases as they are.
+    /// Returns the parameters that a device with this weight type computes with: weights rounded to
+    /// the type, and biases unchanged.
     ///
     /// # Errors
-    /// [`Error::Option`] naming the tensors whose weights the type cannot hold.
+    /// [`Error::Option`] with the names of tensors whose weights the type cannot hold.
     pub fn rounded(&self, weights: WeightType) -> Result<Self> {
         weights.check(self.named())?;
         let mut values = self.values();
@@ -194,7 +197,7 @@ impl Params {
         Ok(self)
     }
 
-    /// The changed configuration, for which [`with`](Self::with) is documented.
+    /// Returns the changed configuration; see [`with`](Self::with).
     pub(crate) fn configured(&self, change: impl FnOnce(Config) -> Config) -> Result<Config> {
         let changed = change(self.config.clone());
         changed.validate()?;
@@ -202,20 +205,20 @@ impl Params {
             || changed.kind.module() != self.config.kind.module()
         {
             return Err(Error::Config(format!(
-                "these parameters are those of {:?}; only nonlinearity, batch_first and dropout can be \
-                 changed, but {changed:?} was asked for",
+                "these parameters belong to {:?}; only nonlinearity, batch_first and dropout can \
+                 be changed, but {changed:?} was asked for",
                 self.config
             )));
         }
         Ok(changed)
     }
 
-    /// The configuration that these parameters belong to.
+    /// Returns the configuration of these parameters.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The parameters of `direction` (0 forward, 1 reverse) of `layer`.
+    /// Returns the parameters of `direction` (0 forward, 1 reverse) of `layer`.
     ///
     /// # Panics
     /// When the module has no such layer or direction.
@@ -229,7 +232,7 @@ impl Params {
         &self.directions[layer * self.config.num_directions() + direction]
     }
 
-    /// The values of every parameter, in the order of [`expected_parameters`].
+    /// Returns the values of every parameter, in the order of [`expected_parameters`].
     #[doc(hidden)]
     pub fn values(&self) -> impl Iterator<Item = &[f32]> {
         places(&self.config).map(|(layer, direction, role)| {
@@ -244,12 +247,13 @@ impl Params {
         })
     }
 
-    /// Every parameter under its name, in PyTorch's order.
+    /// Returns every parameter with its name, in PyTorch's order.
     pub(crate) fn named(&self) -> impl Iterator<Item = (String, &[f32])> {
         expected_parameters(&self.config).into_iter().map(|(name, _)| name).zip(self.values())
     }
 
-    /// The names of tensors that hold a NaN or an infinity, which PyTorch loads without a word.
+    /// Returns the names of tensors that hold a NaN or an infinity, which PyTorch loads without a
+    /// warning.
     pub fn non_finite(&self) -> Vec<String> {
         let bad = |(_, values): &(String, &[f32])| values.iter().any(|value| !value.is_finite());
         self.named().filter(bad).map(|(name, _)| name).collect()

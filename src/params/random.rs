@@ -1,10 +1,13 @@
-//! Random numbers: PyTorch's CPU generator, so that a seed gives the weights that `torch.manual_seed` gives, and a
-//! counter-based one, so that every device draws the same in any order.
+//! Random numbers from two generators.
+//!
+//! PyTorch's CPU generator gives the weights that `torch.manual_seed` gives. A counter-based
+//! generator gives every device the same numbers in any order.
 
 const N: usize = 624;
 const M: usize = 397;
 
-/// The Mersenne Twister MT19937 (Matsumoto and Nishimura, 1998), which `torch.Generator` uses on the CPU.
+/// The Mersenne Twister MT19937 (Matsumoto and Nishimura, 1998), which `torch.Generator` uses on
+/// the CPU.
 #[derive(Debug, Clone)]
 pub struct Mt19937 {
     state: [u32; N],
@@ -12,7 +15,7 @@ pub struct Mt19937 {
 }
 
 impl Mt19937 {
-    /// Seeds as `torch.manual_seed(seed)` does: only the low 32 bits count.
+    /// Seeds the generator as `torch.manual_seed(seed)` does: only the low 32 bits count.
     pub fn new(seed: u64) -> Self {
         let mut state = [0_u32; N];
         state[0] = seed as u32;
@@ -23,7 +26,7 @@ impl Mt19937 {
         Self { state, next: N }
     }
 
-    /// The next 32 bits.
+    /// Returns the next 32 bits.
     pub fn next_u32(&mut self) -> u32 {
         if self.next == N {
             self.twist();
@@ -45,31 +48,32 @@ impl Mt19937 {
         self.next = 0;
     }
 
-    /// A value in `[from, to)` from 24 random bits, as `Tensor.uniform_(from, to)` draws an `f32`.
+    /// Returns a value in `[from, to)` from 24 random bits, as `Tensor.uniform_(from, to)` draws an
+    /// `f32`.
     ///
-    /// Rounded once, as in PyTorch for Linux on x86-64, whose compiler fuses the two operations. PyTorch for macOS
-    /// rounds twice, so that its values can differ from these in the last bits.
+    /// It rounds once, like PyTorch for Linux on x86-64, whose compiler fuses the two operations.
+    /// PyTorch for macOS rounds twice, so the last bits of its values can differ.
     pub fn uniform(&mut self, from: f32, to: f32) -> f32 {
         let unit = (self.next_u32() & 0x00ff_ffff) as f32 / 16_777_216.0;
         unit.mul_add(to - from, from)
     }
 
-    /// `count` values in `[from, to)`.
+    /// Returns `count` values in `[from, to)`.
     pub fn uniform_vec(&mut self, count: usize, from: f32, to: f32) -> Vec<f32> {
         (0..count).map(|_| self.uniform(from, to)).collect()
     }
 
-    /// Passes over `count` values of [`uniform`](Self::uniform).
+    /// Skips `count` values of [`uniform`](Self::uniform).
     pub fn skip(&mut self, count: usize) {
         for _ in 0..count {
             self.next_u32();
         }
     }
 
-    /// Passes over what `Tensor.normal_()` draws for `count` values of `f32` on the CPU.
+    /// Skips the random bits that `Tensor.normal_()` draws for `count` values of `f32` on the CPU.
     ///
-    /// From 16 values on, that is one uniform `f32` for each, and for what is left over by blocks of 16 the last block
-    /// anew; fewer are made in pairs from two uniform `f64`.
+    /// From 16 values on, each takes one uniform `f32`. If blocks of 16 leave a remainder,
+    /// PyTorch draws the last block again. Fewer values come in pairs from two uniform `f64`.
     pub fn skip_normal(&mut self, count: usize) {
         let words = match count {
             0..16 => 4 * count.div_ceil(2),
@@ -82,7 +86,7 @@ impl Mt19937 {
 
 /// Philox4x32-10 (Salmon, Moraes, Dror and Shaw, 2011): four random words for each counter and key.
 ///
-/// The twin of `shaders/shared/philox.wgsl`.
+/// The twin of `shaders/lib/philox.wgsl`.
 pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     let product = |a: u32, b: u32| {
         let wide = u64::from(a) * u64::from(b);
@@ -98,10 +102,13 @@ pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     [c0, c1, c2, c3]
 }
 
-/// The constants with which the kernel `dropout` zeroes a value with probability `p`: it keeps those whose random word is
-/// not below the first and multiplies them by the second, 1 / (1 − p), or 0 where `p` is 1.
+/// Returns the threshold and the scale with which the kernel `dropout` drops values with
+/// probability `p`.
+///
+/// The kernel zeroes a value whose random word is below the threshold, and multiplies the others by
+/// the scale. The scale is 1 / (1 − p), or 0 where `p` is 1.
 pub fn dropout_constants(p: f64) -> (u32, f32) {
-    // As `as` converts it, what reaches 2^32 becomes the largest word.
+    // The conversion by `as` saturates: 2^32 becomes the largest word.
     let threshold = (p * 4_294_967_296.0).round() as u32;
     (threshold, if p < 1.0 { (1.0 / (1.0 - p)) as f32 } else { 0.0 })
 }

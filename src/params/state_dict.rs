@@ -1,4 +1,4 @@
-//! A state dict read from a safetensors file.
+//! State dicts, read from safetensors files.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -14,22 +14,22 @@ use crate::tensor::Tensor;
 pub struct Entry {
     shape: Vec<usize>,
     dtype: Dtype,
-    /// Where its bytes are in the file.
+    /// The range of its bytes in the file.
     bytes: std::ops::Range<usize>,
 }
 
 impl Entry {
-    /// The size of each axis.
+    /// Returns the size of each axis.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// The element type, as safetensors names it.
+    /// Returns the element type, as safetensors names it.
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }
 
-    /// Whether the values can be widened to `f32` without loss.
+    /// Returns whether the values can be widened to `f32` without loss.
     pub fn is_loadable(&self) -> bool {
         matches!(self.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16)
     }
@@ -45,11 +45,11 @@ pub struct StateDict {
 }
 
 impl StateDict {
-    /// Reads a file whole.
+    /// Reads a whole file.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read, [`Error::File`] when it is not a valid safetensors file; a tensor name
-    /// that occurs twice is one of the reasons.
+    /// [`Error::Io`] when it cannot be read. [`Error::File`] when it is not a valid safetensors
+    /// file, for example because a tensor name occurs twice.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let data =
@@ -57,7 +57,7 @@ impl StateDict {
         Self::parse(path, data)
     }
 
-    /// Parses the bytes of a safetensors file; `path` only serves the error texts.
+    /// Parses the bytes of a safetensors file. `path` serves only the error texts.
     ///
     /// # Errors
     /// [`Error::File`] when the bytes are not a valid safetensors file.
@@ -68,7 +68,8 @@ impl StateDict {
             refuse(format!("not a valid safetensors file: {error}"))
         };
         let (header_len, header) = SafeTensors::read_metadata(&data).map_err(|e| not_valid(&e))?;
-        // 8 bytes of length come before the header. The crate keeps the last of two equal names: that loses data.
+        // The header follows 8 bytes of length. The crate keeps only the last of two equal names,
+        // which loses data.
         refuse_duplicates(&data[8..8 + header_len]).map_err(|e| not_valid(&e))?;
         let start = 8 + header_len;
         let entries = header
@@ -89,39 +90,40 @@ impl StateDict {
         Ok(Self { path, data, entries, metadata })
     }
 
-    /// The file that this was read from.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The names of all tensors, sorted.
+    /// Returns the names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
     }
 
-    /// The names that start with `prefix` and have no further dot, sorted: the parameters of one module.
+    /// Returns the names that start with `prefix` and have no further dot, sorted: the parameters
+    /// of one module.
     pub fn names_under(&self, prefix: &str) -> impl Iterator<Item = &str> {
         self.names()
             .filter(move |name| name.strip_prefix(prefix).is_some_and(|rest| !rest.contains('.')))
     }
 
-    /// The tensor of that name.
+    /// Returns the tensor of that name, or `None` without one.
     #[doc(hidden)]
     pub fn get(&self, name: &str) -> Option<&Entry> {
         self.entries.get(name)
     }
 
-    /// A value of the file's metadata.
+    /// Returns a value of the file's metadata, or `None` without the key.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
     }
 
-    /// All of the file's metadata, sorted by key.
+    /// Returns all of the file's metadata, sorted by key.
     pub fn all_metadata(&self) -> BTreeMap<&str, &str> {
         self.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
     }
 
-    /// The raw bytes of a tensor.
+    /// Returns the raw bytes of a tensor.
     fn bytes(&self, entry: &Entry) -> Result<&[u8]> {
         self.data.get(entry.bytes.clone()).ok_or_else(|| Error::File {
             path: self.path.clone(),
@@ -136,7 +138,7 @@ impl StateDict {
         })
     }
 
-    /// The values of a tensor, widened from f16 or bf16 where need be.
+    /// Returns the values of a tensor, widened from f16 or bf16 where necessary.
     ///
     /// # Errors
     /// [`Error::File`] when there is no such tensor or its type is not F32, F16 or BF16.
@@ -160,7 +162,7 @@ impl StateDict {
         })
     }
 
-    /// The values of an I64 tensor.
+    /// Returns the values of an I64 tensor.
     ///
     /// # Errors
     /// [`Error::File`] when there is no such tensor or its type is not I64.
@@ -176,7 +178,7 @@ impl StateDict {
         Ok(self.bytes(entry)?.chunks_exact(8).map(value).collect())
     }
 
-    /// The tensor `lengths`: the valid steps of each row.
+    /// Returns the tensor `lengths`: the valid steps of each row.
     ///
     /// # Errors
     /// [`Error::File`] when it is missing, is not a vector of I64, or holds a negative length.
@@ -197,15 +199,15 @@ impl StateDict {
         self.i64("lengths")?.into_iter().map(length).collect()
     }
 
-    /// A tensor of that name as `f32`.
+    /// Returns the tensor of that name as `f32`.
     ///
     /// # Errors
-    /// As [`f32`](Self::f32).
+    /// The errors of [`f32`](Self::f32).
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
         Tensor::new(self.require(name)?.shape.clone(), self.f32(name)?)
     }
 
-    /// A tensor given to a model with `f32` weights: no type is converted silently.
+    /// Returns an input for a model with `f32` weights. No type is converted silently.
     ///
     /// # Errors
     /// [`Error::Option`] in PyTorch's words when the type is not F32, [`Error::File`] when the
@@ -222,15 +224,16 @@ impl StateDict {
             other => other.to_string(),
         };
         Err(Error::Option(format!(
-            "RNN {name} dtype ({torch}) does not match weight dtype (torch.float32). Convert input: \
-             input.to(torch.float32), or convert model: model.to({torch})"
+            "RNN {name} dtype ({torch}) does not match weight dtype (torch.float32). Convert \
+             input: input.to(torch.float32), or convert model: model.to({torch})"
         )))
     }
 }
 
-/// Writes tensors to a safetensors file, whole or not at all: a temporary file beside it is renamed at the end.
+/// Writes tensors to a safetensors file, whole or not at all: a temporary file in the same folder
+/// is renamed at the end.
 ///
-/// What exists and is no file, such as a pipe or `/dev/null`, is written to as it is.
+/// A path that exists and is not a file, such as a pipe or `/dev/null`, is written to directly.
 ///
 /// # Errors
 /// [`Error::Io`] when the folder cannot be written; [`Error::File`] when a tensor cannot be stored.
@@ -238,17 +241,17 @@ pub fn save(path: impl AsRef<Path>, tensors: &[(&str, &Tensor)]) -> Result<()> {
     save_with_metadata(path, tensors, HashMap::new())
 }
 
-/// As [`save`], with metadata.
+/// [`save`] with metadata.
 ///
 /// # Errors
-/// As [`save`].
+/// The errors of [`save`].
 pub fn save_with_metadata(
     path: impl AsRef<Path>,
     tensors: &[(&str, &Tensor)],
     metadata: HashMap<String, String>,
 ) -> Result<()> {
     let path = path.as_ref();
-    // Into the map of safetensors, which is another one where that is built without its feature `std`.
+    // Converts to the map type of safetensors, which differs without its feature `std`.
     let metadata = (!metadata.is_empty()).then(|| metadata.into_iter().collect());
     let bytes: Vec<(&str, Vec<u8>)> = tensors
         .iter()
@@ -267,7 +270,7 @@ pub fn save_with_metadata(
     fs::write(path, &file)
 }
 
-/// Walks the header's top-level names and fails on the first that occurs twice.
+/// Iterates over the header's top-level names and fails on the first that occurs twice.
 fn refuse_duplicates(header: &[u8]) -> Result<(), serde_json::Error> {
     struct Names;
     impl<'de> serde::de::Visitor<'de> for Names {

@@ -1,4 +1,4 @@
-//! The checks of a forward call, all of them before any work, in PyTorch's order and words.
+//! The checks of a forward call. All run before any work, in PyTorch's order and words.
 
 use crate::error::{Error, Result, tuple};
 use crate::params::config::{Config, Kind};
@@ -12,22 +12,23 @@ pub struct Sizes {
     pub batch: usize,
 }
 
-/// What [`forward`] found: the sizes, and whether the caller's tensors lack the batch axis.
+/// The result of [`forward`]: the sizes, and whether the caller's tensors lack the batch axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checked {
     /// T and B.
     pub sizes: Sizes,
-    /// The input was 2-D, so that output is 2-D and states are 2-D.
+    /// Whether the input is 2-D. If so, output and states are 2-D too.
     pub unbatched: bool,
 }
 
 /// Checks `input` and the optional initial state against `config`.
 ///
-/// `h_0` and `c_0` are shapes; an LSTM takes both or none, the others take only `h_0`.
+/// `input`, `h_0` and `c_0` are shapes. An LSTM takes both states or none; the others take only
+/// `h_0`.
 ///
 /// # Errors
-/// In PyTorch's words [`Error::Shape`] when a shape does not fit, [`Error::Option`] when the state
-/// lacks `c` or has one too many.
+/// In PyTorch's words: [`Error::Shape`] when a shape does not fit, [`Error::Option`] when the state
+/// lacks `c` or has a `c` that the module does not use.
 pub fn forward(
     config: &Config,
     input: &[usize],
@@ -36,7 +37,7 @@ pub fn forward(
     let refuse = |message: String| Err(Error::Shape(message));
     let module = config.kind.module();
     if input.len() != 2 && input.len() != 3 {
-        // nn.RNN has the word "tensor" here, its siblings do not.
+        // nn.RNN has the word "tensor" here; nn.LSTM and nn.GRU do not.
         let tensor = if module == "RNN" { " tensor" } else { "" };
         return refuse(format!(
             "{module}: Expected input to be 2D or 3D, got {}D{tensor} instead",
@@ -85,8 +86,8 @@ pub fn forward(
     Ok(Checked { sizes: Sizes { seq_len, batch }, unbatched })
 }
 
-/// Checks the valid steps of each row: as many as there are rows, none longer than the input. They may come in any order,
-/// and, beyond PyTorch, be 0.
+/// Checks the valid steps of each row: one length for each row, none longer than the input. They
+/// may come in any order and, beyond PyTorch, be 0.
 ///
 /// # Errors
 /// [`Error::Shape`], in PyTorch's words where PyTorch has the check.
@@ -112,11 +113,12 @@ pub fn lengths(lengths: &[usize], checked: Checked) -> Result<()> {
     }
 }
 
-/// Checks `input` (`[B, I]` or `[I]`) and the optional state (`[B, H]` or `[H]`) of one call of a cell.
+/// Checks `input` (`[B, I]` or `[I]`) and the optional state (`[B, H]` or `[H]`) of one call of a
+/// cell.
 ///
 /// # Errors
-/// [`Error::Shape`] when a shape does not fit, [`Error::Option`] when the state lacks `c` or has
-/// one too many, in PyTorch's words where PyTorch has the check.
+/// [`Error::Shape`] when a shape does not fit, [`Error::Option`] when the state lacks `c` or has a
+/// `c` that the cell does not use, in PyTorch's words where PyTorch has the check.
 pub fn cell(
     config: &Config,
     input: &[usize],
@@ -163,7 +165,7 @@ pub fn cell(
         ));
     }
     let (unbatched, batch) = if input.len() == 1 { (true, 1) } else { (false, input[0]) };
-    // PyTorch calls both states hidden0; the number tells here which of them is wrong.
+    // PyTorch calls both states hidden0; the number here shows which of them is wrong.
     for (which, found) in states.into_iter().enumerate() {
         let rows = match (unbatched, found) {
             (true, [_]) => 1,
@@ -192,7 +194,7 @@ pub fn cell(
     Ok(Checked { sizes: Sizes { seq_len: 1, batch }, unbatched })
 }
 
-/// Ranks of the states, and that there are as many of them as the module has.
+/// Checks the number and the ranks of the states.
 fn check_state_ranks(
     config: &Config,
     unbatched: bool,

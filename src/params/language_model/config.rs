@@ -1,9 +1,9 @@
-//! The constructor arguments of the example's `RNNModel`.
+//! The constructor arguments of `RNNModel` in PyTorch's word-language-model example.
 
 use crate::error::{Error, Result};
 use crate::params::config::{Config, Kind};
 
-/// Far above any vocabulary; ids are 32-bit, and products of sizes must not overflow.
+/// A limit far above any vocabulary: ids are 32-bit, and products of sizes must not overflow.
 const MAX_TOKENS: usize = 1 << 24;
 
 /// The constructor arguments of `RNNModel`, under the example's names.
@@ -17,7 +17,7 @@ const MAX_TOKENS: usize = 1 << 24;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct LanguageModelConfig {
-    /// The recurrent module, and for a plain RNN its nonlinearity.
+    /// The recurrent module, and the nonlinearity of a plain RNN.
     pub rnn_type: Kind,
     /// Tokens in the vocabulary.
     pub ntoken: usize,
@@ -27,15 +27,18 @@ pub struct LanguageModelConfig {
     pub nhid: usize,
     /// Stacked recurrent layers.
     pub nlayers: usize,
-    /// Probability of dropping an element in training: of the embedding, between layers and of the output. 0 unless
-    /// set, unlike the example's 0.5: inference drops nothing, and a state dict does not tell it.
+    /// Probability of dropping an element in training: of the embedding, between layers and of the
+    /// output.
+    ///
+    /// The default is 0, not the example's 0.5, because inference drops nothing and no state dict
+    /// holds the value.
     pub dropout: f64,
-    /// Whether the decoder's weight is the encoder's.
+    /// Whether the decoder shares the encoder's weight.
     pub tie_weights: bool,
 }
 
 impl LanguageModelConfig {
-    /// `RNNModel(rnn_type, ntoken, ninp, nhid, nlayers, dropout=0)`, untied.
+    /// Creates `RNNModel(rnn_type, ntoken, ninp, nhid, nlayers, dropout=0)`, untied.
     pub const fn new(
         rnn_type: Kind,
         ntoken: usize,
@@ -53,21 +56,21 @@ impl LanguageModelConfig {
         self
     }
 
-    /// Sets whether the decoder's weight is the encoder's.
+    /// Sets whether the decoder shares the encoder's weight.
     #[must_use]
     pub const fn tie_weights(mut self, tie_weights: bool) -> Self {
         self.tie_weights = tie_weights;
         self
     }
 
-    /// The recurrent module's own arguments: time first, one direction, with biases.
+    /// Returns the arguments of the recurrent module: time first, one direction, with biases.
     pub const fn rnn(&self) -> Config {
         Config::new(self.rnn_type, self.ninp, self.nhid)
             .num_layers(self.nlayers)
             .dropout(self.dropout)
     }
 
-    /// Checks every argument as the example's constructor and the modules in it do.
+    /// Checks every argument, as the example's constructor and its modules do.
     ///
     /// # Errors
     /// [`Error::Config`] in their words.
@@ -96,7 +99,7 @@ impl LanguageModelConfig {
     }
 }
 
-/// The example's name of a recurrent module: `RNN_TANH`, `RNN_RELU`, `LSTM` or `GRU`.
+/// Returns the example's name of a recurrent module: `RNN_TANH`, `RNN_RELU`, `LSTM` or `GRU`.
 pub const fn rnn_type_name(rnn_type: Kind) -> &'static str {
     match rnn_type {
         Kind::RnnTanh => "RNN_TANH",
@@ -106,20 +109,21 @@ pub const fn rnn_type_name(rnn_type: Kind) -> &'static str {
     }
 }
 
-/// The recurrent module of that name.
+/// Returns the recurrent module with the example's name `name`.
 ///
 /// # Errors
 /// [`Error::Config`] in the example's words for any other name.
 pub fn parse_rnn_type(name: &str) -> Result<Kind> {
     Kind::ALL.iter().copied().find(|kind| rnn_type_name(*kind) == name).ok_or_else(|| {
         Error::Config(
-            "An invalid option for `--model` was supplied, options are ['LSTM', 'GRU', 'RNN_TANH' or 'RNN_RELU']"
+            "An invalid option for `--model` was supplied, options are ['LSTM', 'GRU', 'RNN_TANH' \
+             or 'RNN_RELU']"
                 .to_owned(),
         )
     })
 }
 
-/// As its constructor is called in the example.
+/// Prints the model as the constructor call in the example.
 impl std::fmt::Display for LanguageModelConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { ntoken, ninp, nhid, nlayers, dropout, tie_weights, .. } = self;
@@ -145,7 +149,8 @@ mod tests {
         let error = parse_rnn_type("Transformer").expect_err("not a recurrent module").to_string();
         assert_eq!(
             error,
-            "An invalid option for `--model` was supplied, options are ['LSTM', 'GRU', 'RNN_TANH' or 'RNN_RELU']"
+            "An invalid option for `--model` was supplied, options are ['LSTM', 'GRU', 'RNN_TANH' \
+             or 'RNN_RELU']"
         );
     }
 

@@ -1,4 +1,4 @@
-//! The configuration and the parameters of the word-language-model example's network.
+//! The configuration and the parameters of PyTorch's word-language-model example.
 
 mod config;
 mod weights;

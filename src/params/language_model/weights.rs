@@ -1,4 +1,4 @@
-//! The parameters of a language model: their names, their shapes, and where they come from.
+//! The parameters of a language model: their names, their shapes, and their sources.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ const RNN: &str = "rnn.";
 const DECODER: &str = "decoder.weight";
 const DECODER_BIAS: &str = "decoder.bias";
 
-/// All parameters of a language model, together with the configuration that they imply.
+/// All parameters of a language model, with the configuration that they imply.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
@@ -33,12 +33,13 @@ pub struct LanguageModelParams {
     config: LanguageModelConfig,
     encoder_weight: Tensor,
     rnn: Params,
-    /// None when it is the encoder's.
+    /// The decoder's weight; `None` when it is tied to the encoder's.
     decoder_weight: Option<Tensor>,
     decoder_bias: Vec<f32>,
 }
 
-/// The name and shape of every tensor in the state dict of `config`, in its order. Tied weights have both names.
+/// Returns the name and shape of every tensor in the state dict of `config`, in its order. Tied
+/// weights have both names.
 pub fn expected_tensors(config: &LanguageModelConfig) -> Vec<(String, Vec<usize>)> {
     let rnn = params::expected_parameters(&config.rnn());
     [(ENCODER.to_owned(), vec![config.ntoken, config.ninp])]
@@ -52,9 +53,9 @@ pub fn expected_tensors(config: &LanguageModelConfig) -> Vec<(String, Vec<usize>
 }
 
 impl LanguageModelParams {
-    /// Fresh parameters, those of `torch.manual_seed(seed)` followed by `RNNModel(..)`.
+    /// Returns fresh parameters: those of `torch.manual_seed(seed)` followed by `RNNModel(..)`.
     ///
-    /// Bit for bit where PyTorch rounds as it does on Linux; see [`Mt19937::uniform`].
+    /// They are equal bit for bit where PyTorch rounds as on Linux; see [`Mt19937::uniform`].
     ///
     /// # Errors
     /// [`Error::Config`] when the configuration is out of range.
@@ -62,7 +63,8 @@ impl LanguageModelParams {
         config.validate()?;
         let LanguageModelConfig { ntoken, ninp, nhid, .. } = *config;
         let mut generator = Mt19937::new(seed);
-        // The constructors draw what `init_weights` then draws anew: the embedding, the linear layer's weight and bias.
+        // The constructors of the embedding and the linear layer draw values that `init_weights`
+        // replaces.
         generator.skip_normal(ntoken * ninp);
         let rnn = Params::draw(&config.rnn(), &mut generator)?;
         generator.skip(ntoken * nhid + ntoken);
@@ -82,11 +84,11 @@ impl LanguageModelParams {
         })
     }
 
-    /// Parameters from a function of name and shape, called in the order of `named_parameters()`: without
-    /// `decoder.weight` where the weights are tied.
+    /// Returns parameters from a function of name and shape, called in the order of
+    /// `named_parameters()`. With tied weights there is no `decoder.weight`.
     ///
     /// # Errors
-    /// Whatever `tensor` returns; [`Error::Config`] when the configuration is out of range;
+    /// The errors of `tensor`; [`Error::Config`] when the configuration is out of range;
     /// [`Error::TensorSize`] when a tensor has the wrong number of elements.
     pub fn from_fn(
         config: &LanguageModelConfig,
@@ -110,18 +112,21 @@ impl LanguageModelParams {
         })
     }
 
-    /// The model under `prefix` of a state dict (`model.`, or empty): `encoder.weight`, `rnn.*`, `decoder.weight` and
-    /// `decoder.bias`.
+    /// Loads the model under `prefix` of a state dict (`model.`, or empty): `encoder.weight`,
+    /// `rnn.*`, `decoder.weight` and `decoder.bias`.
     ///
-    /// Sizes and layers are read off names and shapes. The recurrent module is `rnn_type`, or else the metadata's
-    /// `rnn_type` in the example's spelling, or else read off the shapes too, an RNN being one with tanh. The weights are
-    /// tied when both are there and equal to the last bit, or when one of them is missing and the metadata says that the
-    /// other stands for it, as safetensors' `save_model` writes it.
+    /// Names and shapes give the sizes and layers. The recurrent module is `rnn_type`. Without it,
+    /// the metadata's `rnn_type`, in the example's spelling, gives the module. Without both, the
+    /// shapes give it, and an RNN has tanh.
+    ///
+    /// The weights are tied when both exist and are equal to the last bit. They are also tied when
+    /// one is missing and the metadata names the other for it, as safetensors' `save_model` writes
+    /// it.
     ///
     /// # Errors
-    /// [`Error::StateDict`] listing every missing, unexpected, wrongly shaped or wrongly typed tensor;
-    /// [`Error::NoRecurrentWeights`] when there is no such model under the prefix; [`Error::Config`] when the metadata
-    /// names no recurrent module or the sizes are out of range.
+    /// [`Error::StateDict`] with every missing, unexpected, wrongly shaped or wrongly typed tensor;
+    /// [`Error::NoRecurrentWeights`] when there is no such model under the prefix;
+    /// [`Error::Config`] when the metadata names no recurrent module or the sizes are out of range.
     pub fn from_state_dict(
         state_dict: &StateDict,
         prefix: &str,
@@ -135,7 +140,7 @@ impl LanguageModelParams {
         };
         let (config, sized) = file.infer(rnn_type)?;
         if sized {
-            // Sizes out of range are refused before anything of that size is asked for.
+            // Sizes out of range are refused before any allocation of that size.
             config.clone().tie_weights(false).validate()?;
         }
         let problems = file.problems(&config, sized);
@@ -144,8 +149,8 @@ impl LanguageModelParams {
         }
         if !sized {
             return Err(Error::NoRecurrentWeights(format!(
-                "{prefix}{ENCODER}, {prefix}{RNN}weight_ih_l0, {prefix}{RNN}weight_hh_l0 and {prefix}{DECODER} must be \
-                 matrices"
+                "{prefix}{ENCODER}, {prefix}{RNN}weight_ih_l0, {prefix}{RNN}weight_hh_l0 and \
+                 {prefix}{DECODER} must be matrices"
             )));
         }
         let mut params = Self::from_fn(&config, |name, _| {
@@ -164,7 +169,7 @@ impl LanguageModelParams {
         Ok(params)
     }
 
-    /// Sets the dropout probability, which a state dict does not tell.
+    /// Sets the dropout probability, which no state dict holds.
     ///
     /// # Errors
     /// [`Error::Config`] when it is out of range.
@@ -176,7 +181,8 @@ impl LanguageModelParams {
         Ok(self)
     }
 
-    /// Every tensor of the state dict, in its order, tied weights under both names as in PyTorch.
+    /// Returns every tensor of the state dict, in its order. As in PyTorch, tied weights have both
+    /// names.
     pub fn to_tensors(&self) -> Vec<(String, Tensor)> {
         let rnn = params::expected_parameters(self.rnn.config());
         let values = self.rnn.values();
@@ -198,7 +204,7 @@ impl LanguageModelParams {
     /// [`from_state_dict`](Self::from_state_dict) and PyTorch's `load_state_dict` read.
     ///
     /// # Errors
-    /// As [`state_dict::save`].
+    /// The errors of [`state_dict::save`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let tensors = self.to_tensors();
         let tensors: Vec<_> =
@@ -211,33 +217,33 @@ impl LanguageModelParams {
         )
     }
 
-    /// The configuration that these parameters belong to.
+    /// Returns the configuration of these parameters.
     pub fn config(&self) -> &LanguageModelConfig {
         &self.config
     }
 
-    /// `[ntoken, ninp]`.
+    /// Returns the encoder's weight, `[ntoken, ninp]`.
     pub fn encoder_weight(&self) -> &Tensor {
         &self.encoder_weight
     }
 
-    /// The recurrent module's parameters.
+    /// Returns the recurrent module's parameters.
     pub fn rnn(&self) -> &Params {
         &self.rnn
     }
 
-    /// `[ntoken, nhid]`; the encoder's when tied.
+    /// Returns the decoder's weight, `[ntoken, nhid]`; the encoder's when tied.
     pub fn decoder_weight(&self) -> &Tensor {
         self.decoder_weight.as_ref().unwrap_or(&self.encoder_weight)
     }
 
-    /// `[ntoken]`.
+    /// Returns the decoder's bias, `[ntoken]`.
     pub fn decoder_bias(&self) -> &[f32] {
         &self.decoder_bias
     }
 }
 
-/// The part of a state dict that a model is read from.
+/// A state dict and the prefix of the model in it.
 #[derive(Clone, Copy)]
 struct File<'a> {
     state_dict: &'a StateDict,
@@ -260,12 +266,13 @@ impl<'a> File<'a> {
         }
     }
 
-    /// All names under the prefix, without it.
+    /// Returns all names under the prefix, without the prefix.
     fn names(self) -> impl Iterator<Item = &'a str> {
         self.state_dict.names().filter_map(move |name| name.strip_prefix(self.prefix))
     }
 
-    /// The name under which a tensor is stored: another where tied weights are stored once.
+    /// Returns the name under which a tensor is stored. It differs where tied weights are stored
+    /// once.
     fn stored_as(self, name: &'a str) -> &'a str {
         let other = match name {
             ENCODER => DECODER,
@@ -277,7 +284,8 @@ impl<'a> File<'a> {
         if alone && said() { other } else { name }
     }
 
-    /// Refuses what holds no tensor of such a model at all, saying which prefixes hold one.
+    /// Refuses a prefix without any tensor of such a model. The error names prefixes that have
+    /// some.
     fn refuse_other_content(self) -> Result<()> {
         let ours =
             |name: &str| [ENCODER, DECODER, DECODER_BIAS].contains(&name) || name.starts_with(RNN);
@@ -292,18 +300,21 @@ impl<'a> File<'a> {
             some => format!("language models are under: {}", some.join(", ")),
         };
         Err(Error::NoRecurrentWeights(format!(
-            "no language model ({ENCODER}, {RNN}*, {DECODER}, {DECODER_BIAS}) under the prefix '{}'; {advice}",
+            "no language model ({ENCODER}, {RNN}*, {DECODER}, {DECODER_BIAS}) under the prefix \
+             '{}'; {advice}",
             self.prefix
         )))
     }
 
-    /// Reads the configuration off names and shapes. The second value says whether the sizes could be told.
+    /// Reads the configuration from names and shapes. The second value is whether all sizes are
+    /// known.
     fn infer(self, rnn_type: Option<Kind>) -> Result<(LanguageModelConfig, bool)> {
         let stored = |name| self.matrix(self.stored_as(name));
         let (encoder, decoder) = (stored(ENCODER), stored(DECODER));
         let (ih, hh) = (self.matrix("rnn.weight_ih_l0"), self.matrix("rnn.weight_hh_l0"));
         let length = |name| self.shape(name).and_then(|shape| shape.first().copied());
-        // Each size has several witnesses; the first that there is decides, and the others are held against it.
+        // Several tensors show each size. The first that exists decides; the others are checked
+        // against it.
         let ntoken = encoder.or(decoder).map(|(rows, _)| rows).or(length(DECODER_BIAS));
         let ninp = encoder.or(ih).map(|(_, columns)| columns);
         let nhid = hh.or(decoder).map(|(_, columns)| columns);
@@ -315,7 +326,7 @@ impl<'a> File<'a> {
         };
         let rows = ["rnn.weight_hh_l0", "rnn.weight_ih_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0"];
         let by_shape = || rows.iter().filter_map(|name| length(name)).find_map(gates);
-        // Where nothing fits, the shapes are listed as wrong for the example's default.
+        // If no module fits, the shapes are listed as wrong for the example's default.
         let rnn_type = rnn_type.or_else(by_shape).unwrap_or(Kind::Lstm);
 
         let last = self.names().filter_map(|name| params::layer_of(name.strip_prefix(RNN)?)).max();
@@ -337,7 +348,8 @@ impl<'a> File<'a> {
         ))
     }
 
-    /// Everything wrong with the tensors as those of `config`; `sized` says whether its sizes are known.
+    /// Returns every problem of the tensors as those of `config`; `sized` is whether its sizes are
+    /// known.
     fn problems(self, config: &LanguageModelConfig, sized: bool) -> Vec<StateDictProblem> {
         let mut problems = Vec::new();
         let expected = expected_tensors(config);
