@@ -36,20 +36,21 @@ use crate::tensor::Tensor;
 pub struct Cell(Rnn);
 
 impl Cell {
-    /// Puts `params` on `device`.
+    /// Uploads `params` to `device`.
     ///
     /// # Errors
     /// [`Error::Config`] when `params` have several layers, a second direction, a projection,
-    /// `batch_first` or `dropout`, which no cell has; otherwise as [`Rnn::new`].
+    /// `batch_first` or `dropout`, because cells have none of them. Otherwise the errors of
+    /// [`Rnn::new`].
     pub fn new(device: &Device, params: &Params) -> Result<Self> {
         Self::with_options(device, params, &LoadOptions::new())
     }
 
-    /// Puts `params` on `device`, with options.
+    /// Uploads `params` to `device`, with options.
     ///
     /// # Errors
-    /// As [`new`](Self::new) and [`Rnn::with_options`]; the options `batch_first` and `dropout` do
-    /// not apply to a cell.
+    /// The errors of [`new`](Self::new) and [`Rnn::with_options`]. The options `batch_first` and
+    /// `dropout` do not apply to a cell.
     pub fn with_options(device: &Device, params: &Params, options: &LoadOptions) -> Result<Self> {
         let config = params.config();
         let applicable = ["schedule", "nonlinearity"];
@@ -78,7 +79,7 @@ impl Cell {
     /// Loads the cell under `prefix` of a state dict; see [`Params::from_cell_state_dict`].
     ///
     /// # Errors
-    /// As [`Params::from_cell_state_dict`] and [`Cell::new`].
+    /// The errors of [`Params::from_cell_state_dict`] and [`Cell::new`].
     pub fn load(device: &Device, state_dict: &StateDict, prefix: &str) -> Result<Self> {
         Self::load_with(device, state_dict, prefix, &LoadOptions::new())
     }
@@ -86,7 +87,7 @@ impl Cell {
     /// Loads the cell under `prefix` of a state dict, with options.
     ///
     /// # Errors
-    /// As [`Params::from_cell_state_dict`] and [`Cell::with_options`].
+    /// The errors of [`Params::from_cell_state_dict`] and [`Cell::with_options`].
     pub fn load_with(
         device: &Device,
         state_dict: &StateDict,
@@ -96,33 +97,34 @@ impl Cell {
         Self::with_options(device, &Params::from_cell_state_dict(state_dict, prefix)?, options)
     }
 
-    /// The cell's configuration.
+    /// Returns the cell's configuration.
     pub fn config(&self) -> &Config {
         self.0.config()
     }
 
-    /// Where the cell runs.
+    /// Returns the cell's device.
     pub fn device(&self) -> &Device {
         self.0.device()
     }
 
     /// Computes one step.
     ///
-    /// `input` is `[B, I]`, or `[I]` for a single row; `state` is h, and c for an LSTM, `[B, H]` or `[H]` as the input is,
-    /// zeros if there is none. Returns the next state in the same shapes; its h is the cell's output.
+    /// `input` is `[B, I]`, or `[I]` for a single row. `state` is h, and c for an LSTM: `[B, H]`,
+    /// or `[H]` for a single row. Without a state, it is zero. Returns the next state in the same
+    /// shapes; its h is the cell's output.
     ///
     /// # Errors
-    /// [`Error::Shape`] in PyTorch's words when shapes do not fit, [`Error::Option`] when the state
-    /// lacks `c` or has one too many, [`Error::Limit`] when one row exceeds what the device allows,
-    /// and the errors of the device.
+    /// [`Error::Shape`] in PyTorch's words when shapes do not fit; [`Error::Option`] when the state
+    /// lacks `c` or has a `c` that the cell does not use; [`Error::Limit`] when one row exceeds a
+    /// limit of the device; and the errors of the device.
     pub fn forward(&self, input: &Tensor, state: Option<&State>) -> Result<State> {
         pollster::block_on(self.compute(input, state, Waiting::Block))
     }
 
-    /// As [`forward`](Self::forward), for asynchronous programs; see [`Rnn::forward_async`].
+    /// [`forward`](Self::forward) for asynchronous programs; see [`Rnn::forward_async`].
     ///
     /// # Errors
-    /// As [`forward`](Self::forward).
+    /// The errors of [`forward`](Self::forward).
     pub async fn forward_async(&self, input: &Tensor, state: Option<&State>) -> Result<State> {
         self.compute(input, state, Waiting::Await).await
     }
@@ -143,32 +145,35 @@ impl Cell {
         state_with_leading(&next, rows(&checked))
     }
 
-    /// A stream of `batch` rows whose state stays on the device, from a state of zeros.
+    /// Opens a stream of `batch` rows from a zero state. The state stays on the device.
     ///
     /// # Errors
-    /// As [`Rnn::stream`].
+    /// The errors of [`Rnn::stream`].
     pub fn stream(&self, batch: usize) -> Result<CellStream<'_>> {
         Ok(CellStream(self.0.stream(batch)?))
     }
 }
 
-/// Steps of a [`Cell`], each of which carries on where the one before it ended; see [`Stream`].
+/// Steps of a [`Cell`], each of which continues from the previous one; see [`Stream`].
 #[derive(Debug)]
 pub struct CellStream<'a>(Stream<'a>);
 
 impl CellStream<'_> {
-    /// Computes the next step of `input` (`[B, I]`; a stream of one row also takes `[I]`) and returns h (`[B, H]` or `[H]`).
+    /// Computes the next step and returns h.
+    ///
+    /// `input` is `[B, I]` and h is `[B, H]`. A stream of one row also takes `[I]` and then returns
+    /// `[H]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the shape does not fit; otherwise as [`Stream::forward`].
+    /// [`Error::Shape`] when the shape does not fit; otherwise the errors of [`Stream::forward`].
     pub fn step(&mut self, input: &Tensor) -> Result<Tensor> {
         pollster::block_on(self.advance(input, Waiting::Block))
     }
 
-    /// As [`step`](Self::step), for asynchronous programs; see [`Stream::forward_async`].
+    /// [`step`](Self::step) for asynchronous programs; see [`Stream::forward_async`].
     ///
     /// # Errors
-    /// As [`step`](Self::step).
+    /// The errors of [`step`](Self::step).
     pub async fn step_async(&mut self, input: &Tensor) -> Result<Tensor> {
         self.advance(input, Waiting::Await).await
     }
@@ -182,24 +187,24 @@ impl CellStream<'_> {
     /// Reads the state, `[B, H]`.
     ///
     /// # Errors
-    /// As [`Stream::state`].
+    /// The errors of [`Stream::state`].
     pub fn state(&self) -> Result<State> {
         state_with_leading(&self.0.state()?, &[self.0.batch()])
     }
 
-    /// As [`state`](Self::state), for asynchronous programs.
+    /// [`state`](Self::state) for asynchronous programs.
     ///
     /// # Errors
-    /// As [`state`](Self::state).
+    /// The errors of [`state`](Self::state).
     pub async fn state_async(&self) -> Result<State> {
         state_with_leading(&self.0.state_async().await?, &[self.0.batch()])
     }
 
-    /// Replaces the state.
+    /// Replaces the state, `[B, H]`.
     ///
     /// # Errors
     /// [`Error::Shape`] in PyTorch's words when its shape is not `[B, H]`; [`Error::Option`] when
-    /// it lacks `c` or has one too many.
+    /// it lacks `c` or has a `c` that the cell does not use.
     pub fn set_state(&mut self, state: &State) -> Result<()> {
         let (config, batch) = (self.0.rnn().config(), self.0.batch());
         let shapes = (state.h.shape(), state.c.as_ref().map(Tensor::shape));
@@ -207,18 +212,18 @@ impl CellStream<'_> {
         self.0.set_state(&state_with_leading(state, &[1, batch])?)
     }
 
-    /// Begins anew, with a state of zeros.
+    /// Sets the state to zero.
     pub fn reset(&mut self) {
         self.0.reset();
     }
 }
 
-/// The axes before the features in what a call returns.
+/// Returns the axes of a result before its features.
 fn rows(checked: &Checked) -> &[usize] {
     if checked.unbatched { &[] } else { std::slice::from_ref(&checked.sizes.batch) }
 }
 
-/// The same values and features behind other leading axes.
+/// Reshapes a tensor: `leading` replaces the axes before the features.
 fn with_leading(tensor: &Tensor, leading: &[usize]) -> Result<Tensor> {
     let features = tensor.shape().last().copied().unwrap_or(1);
     tensor.clone().reshaped([leading, &[features]].concat())

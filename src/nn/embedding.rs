@@ -1,4 +1,4 @@
-//! `nn.Embedding` on a device, for the tokens that recurrent layers read.
+//! `nn.Embedding` on a device, which turns tokens into the input of recurrent layers.
 
 use std::ops::Range;
 
@@ -12,12 +12,13 @@ use crate::plan;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
 use crate::tensor::{Tensor, element_count, padded};
 
-/// A table of vectors that are looked up by index.
+/// A table of vectors, looked up by index.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
 /// use wgpu_rnn::{Device, Embedding, Tensor};
-/// let weight = Tensor::new([3, 2], vec![0.0, 0.5, 1.0, 1.5, 2.0, 2.5])?; // [num_embeddings, embedding_dim]
+/// // [num_embeddings, embedding_dim]
+/// let weight = Tensor::new([3, 2], vec![0.0, 0.5, 1.0, 1.5, 2.0, 2.5])?;
 /// let embedding = Embedding::new(&Device::cpu(), &weight, None)?;
 /// let y = embedding.forward(&[2, 0, 0, 1], &[2, 2])?;
 /// assert_eq!(y.shape(), [2, 2, 2]);
@@ -31,24 +32,25 @@ pub struct Embedding {
     num_embeddings: usize,
     embedding_dim: usize,
     padding_idx: Option<usize>,
-    /// Indices and weight of each dispatch.
+    /// The indices and the weight of each dispatch.
     shards: Vec<(Range<usize>, BufferId)>,
     buffers: Vec<BufferSpec>,
-    /// By the number of rows.
+    /// Plans by the number of rows.
     runner: Runner<usize, RowPlan>,
 }
 
 impl Embedding {
-    /// A table with `weight` (`[num_embeddings, embedding_dim]`) on `device`.
+    /// Uploads a table with `weight` (`[num_embeddings, embedding_dim]`) to `device`.
     ///
-    /// `padding_idx` names a row, from the end where it is negative. As in PyTorch it does not alter a forward pass:
-    /// that row is looked up like any other. PyTorch sets it to zero when it initialises a table and leaves it alone in
-    /// training, so that trained weights have what belongs there.
+    /// `padding_idx` names a row, from the end where it is negative. As in PyTorch, it does not
+    /// change a forward pass: that row is looked up like any other. PyTorch sets the row to zero at
+    /// initialisation and never trains it, so trained weights already hold the right values.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `weight` is not a table, [`Error::Option`] when `padding_idx` is not
-    /// one of its rows, both in PyTorch's words. [`Error::Limit`] when one row exceeds a binding of
-    /// the device, [`Error::Unsupported`] for more than 2³² − 1 rows, and the errors of the device.
+    /// [`Error::Shape`] when `weight` is not a table and [`Error::Option`] when `padding_idx` is
+    /// not one of its rows, both in PyTorch's words. [`Error::Limit`] when one row exceeds a
+    /// binding of the device, [`Error::Unsupported`] for more than 2³² − 1 rows, and the errors of
+    /// the device.
     pub fn new(device: &Device, weight: &Tensor, padding_idx: Option<i64>) -> Result<Self> {
         let refuse = |message: &str| Err(Error::Shape(message.to_owned()));
         let &[num_embeddings, embedding_dim] = weight.shape() else {
@@ -94,27 +96,27 @@ impl Embedding {
         })
     }
 
-    /// Rows of the table.
+    /// Returns the number of rows of the table.
     pub fn num_embeddings(&self) -> usize {
         self.num_embeddings
     }
 
-    /// Values of each row.
+    /// Returns the number of values of each row.
     pub fn embedding_dim(&self) -> usize {
         self.embedding_dim
     }
 
-    /// The row that stands for padding, counted from the start.
+    /// Returns the padding row, counted from the start.
     pub fn padding_idx(&self) -> Option<usize> {
         self.padding_idx
     }
 
-    /// Looks up `indices` of any `shape`, giving `[..shape, embedding_dim]`.
+    /// Looks up `indices` of any `shape` and returns `[..shape, embedding_dim]`.
     ///
     /// # Errors
-    /// [`Error::TensorSize`] when the number of indices is not that of `shape`. [`Error::Option`],
-    /// in PyTorch's words, when an index is not a row of the table. Both come before any work.
-    /// Otherwise the errors of the device.
+    /// [`Error::TensorSize`] when the number of indices differs from that of `shape`.
+    /// [`Error::Option`], in PyTorch's words, when an index is not a row of the table. Both come
+    /// before any work. Otherwise the errors of the device.
     pub fn forward(&self, indices: &[i64], shape: &[usize]) -> Result<Tensor> {
         pollster::block_on(self.look_up(indices, shape, Waiting::Block))
     }
@@ -171,8 +173,8 @@ impl Embedding {
         ))
     }
 
-    /// The plan of looking up `rows` rows, whose indices are bits of f32. The rows that come out
-    /// are padded to quads.
+    /// Plans the lookup of `rows` rows. The indices are u32 bits in f32 words; the output rows are
+    /// padded to quads.
     fn plan(&self, rows: usize) -> Result<RowPlan> {
         let limits = self.device.limits();
         let mut recording = Recording { buffers: self.buffers.clone(), ..Recording::default() };
@@ -201,7 +203,7 @@ impl Embedding {
     }
 }
 
-/// The row that `padding_idx` names.
+/// Returns the row that `padding_idx` names.
 fn row_of(padding_idx: i64, num_embeddings: usize) -> Option<usize> {
     let from_start = if padding_idx < 0 {
         padding_idx.checked_add_unsigned(num_embeddings as u64)?

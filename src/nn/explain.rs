@@ -1,4 +1,4 @@
-//! How a module runs sizes on its device, why so, and whether the CPU should be faster.
+//! Explanations: how a module runs sizes on its device, why, and whether the CPU should be faster.
 
 use std::fmt;
 
@@ -11,31 +11,33 @@ use crate::params::validate::Sizes;
 use crate::perf::cost;
 use crate::plan::{self, Decision, Request, WeightLayout};
 
-/// What [`Rnn::explain`] tells. Printed, it is a few lines of text.
+/// The result of [`Rnn::explain`]. `Display` prints it in two or three lines.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// The schedule, why it was taken, and what others should take.
+    /// The schedule, the reason for it, and the predicted step times of known schedules.
     pub schedule: Decision,
-    /// Dispatches of all passes.
+    /// The number of dispatches of all passes.
     pub dispatches: u64,
-    /// Parts of the batch that run one after the other.
+    /// The number of passes: parts of the batch that run one after the other.
     pub passes: usize,
-    /// Parts that time is cut into.
+    /// The number of segments: ranges of time steps.
     pub segments: usize,
     /// Bytes on the device, weights included.
     pub bytes: u64,
-    /// What it should take here from call to result, in microseconds, copying input and output apart; `None` where too
-    /// little is known of the device.
+    /// Predicted time from call to result on the module's device, in microseconds, without the
+    /// copies of input and output. `None` where too little is known of the device.
     pub device_us: Option<f64>,
-    /// The same on this machine's CPU; `None` too where that is what the module runs on.
+    /// Predicted time on this machine's CPU, in microseconds. `None` also when the module runs on
+    /// the CPU.
     pub cpu_us: Option<f64>,
-    /// Whether all of it comes from measurements; else from figures that are typical of such devices.
+    /// Whether all rates were measured on these devices. Otherwise some are typical of the device
+    /// type.
     pub measured: bool,
 }
 
 impl Explanation {
-    /// Whether the CPU should give the results earlier.
+    /// Returns whether the CPU should return the results earlier.
     pub fn cpu_is_faster(&self) -> bool {
         self.device_us.zip(self.cpu_us).is_some_and(|(device, cpu)| cpu < device)
     }
@@ -55,7 +57,7 @@ impl fmt::Display for Explanation {
         let source = if self.measured {
             "as measured"
         } else {
-            "by figures typical of such devices; `calibrate` measures"
+            "by rates typical of such devices; `calibrate` measures them"
         };
         match (self.device_us, self.cpu_us) {
             (Some(device), Some(cpu)) => {
@@ -66,7 +68,8 @@ impl fmt::Display for Explanation {
                 };
                 write!(
                     f,
-                    "\n{verdict}: about {device:.0} µs from call to result here, {cpu:.0} µs there ({source})"
+                    "\n{verdict}: about {device:.0} µs from call to result here, {cpu:.0} µs \
+                     there ({source})"
                 )
             }
             (Some(device), None) => {
@@ -82,7 +85,7 @@ fn counted(count: u64, one: &str, several: &str) -> String {
 }
 
 impl Rnn {
-    /// How `batch` rows of `seq_len` steps would run, and what that should take.
+    /// Explains how `batch` rows of `seq_len` steps would run, and predicts their time.
     ///
     /// ```
     /// # fn main() -> wgpu_rnn::Result<()> {
@@ -94,15 +97,15 @@ impl Rnn {
     /// ```
     ///
     /// # Errors
-    /// As [`Rnn::plan`].
+    /// The errors of [`Rnn::plan`].
     pub fn explain(&self, seq_len: usize, batch: usize) -> Result<Explanation> {
         self.explain_beside(&Device::cpu(), seq_len, batch)
     }
 
-    /// As [`explain`](Self::explain), beside a CPU whose figures may have been measured.
+    /// [`explain`](Self::explain) in comparison with a CPU device whose rates may be measured.
     ///
     /// # Errors
-    /// As [`Rnn::plan`].
+    /// The errors of [`Rnn::plan`].
     pub fn explain_beside(
         &self,
         cpu: &Device,
@@ -139,7 +142,7 @@ impl Rnn {
         })
     }
 
-    /// What a forward pass by a schedule should take on a device.
+    /// Predicts the time of a forward pass by a schedule on a device, in microseconds.
     fn forecast(
         &self,
         device: &Device,
@@ -180,8 +183,9 @@ mod tests {
         let text = explanation(Some(20.0), Some(10.0), true).to_string();
         assert_eq!(
             text,
-            "schedule step_tiled: it was there\n1 dispatch, 1 segment of time, 2 passes of the batch, 1.5 MiB on the \
-             device\nthe CPU should be faster: about 20 µs from call to result here, 10 µs there (as measured)"
+            "schedule step_tiled: it was there\n1 dispatch, 1 segment of time, 2 passes of the \
+             batch, 1.5 MiB on the device\nthe CPU should be faster: about 20 µs from call to \
+             result here, 10 µs there (as measured)"
         );
         let text = explanation(Some(20.0), Some(20.0), false).to_string();
         assert!(text.contains("faster than the CPU: ") && text.contains("typical"), "{text}");

@@ -1,5 +1,5 @@
-//! A forward pass of a module: planned for its sizes, run over the rows of a batch, unpacked into
-//! PyTorch's tensors.
+//! A forward pass of a module: planned for its sizes, run over the rows of a batch, and unpacked
+//! into PyTorch's tensors.
 
 use std::ops::Range;
 
@@ -71,7 +71,7 @@ struct Results {
 }
 
 impl Results {
-    /// Puts a piece of some rows in place.
+    /// Unpacks one piece of some rows.
     fn unpack(&mut self, packer: &Packer<'_>, piece: Piece, packed: &[f32]) {
         match piece {
             Piece::Output(segment) => packer.unpack_output(segment, packed, &mut self.output),
@@ -116,7 +116,7 @@ impl Rnn {
         Ok((Tensor::trusted(output_shape(config, checked), output), State { h, c }))
     }
 
-    /// An output of zeros, and the state before the first step.
+    /// Returns an output of zeros, and the state before the first step.
     fn initial(&self, &Inputs { state, sizes, .. }: &Inputs<'_>) -> Results {
         let config = self.config();
         let states = config.num_layers * config.num_directions() * sizes.batch;
@@ -130,7 +130,7 @@ impl Rnn {
         }
     }
 
-    /// Runs some rows of the batch and puts their results in place.
+    /// Runs some rows of the batch and unpacks their results.
     async fn run_rows(
         &self,
         inputs: &Inputs<'_>,
@@ -150,26 +150,27 @@ impl Rnn {
         Ok(())
     }
 
-    /// A plan of these sizes that no other call uses, and its buffers, which hold anything.
+    /// Returns a plan of these sizes that no other call uses, with its buffers. Their contents are
+    /// undefined.
     pub(crate) fn prepare(&self, sizes: Sizes, training: bool) -> Result<PreparedForward> {
         let training = training && self.config().drops_between_layers();
         let plan = || self.plan_pass(sizes, training).map(ForwardPlan::new);
         self.runner().take((sizes, training), plan)
     }
 
-    /// The request to plan these sizes.
+    /// Returns the request to plan these sizes.
     pub(crate) fn request(&self, sizes: Sizes, training: bool) -> Request<'_> {
         Request { config: self.config(), weights: self.layout(), sizes, training }
     }
 
-    /// The sizes of the passes that `sizes` run in: the whole batch, or as many rows as the limits
-    /// allow. A last pass may have fewer rows.
+    /// Returns the sizes of the passes that `sizes` run in: the whole batch, or the most rows
+    /// that the limits allow. The last pass may have fewer rows.
     pub(crate) fn pass_sizes(&self, sizes: Sizes, training: bool) -> Result<Sizes> {
         let request = self.request(sizes, training);
         Ok(Sizes { batch: plan::rows_per_pass(&request, self.device().limits())?, ..sizes })
     }
 
-    /// The plan of one pass.
+    /// Plans one pass.
     pub(crate) fn plan_pass(&self, sizes: Sizes, training: bool) -> Result<Plan> {
         let request = self.request(sizes, training);
         plan::plan(&request, &self.device().profile(), self.options().schedule)

@@ -1,4 +1,4 @@
-//! `nn.Linear` on a device, for the heads that stand on recurrent layers.
+//! `nn.Linear` on a device: the head of a recurrent network.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ use crate::tensor::{Tensor, padded};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Activation {
-    /// Nothing.
+    /// No function.
     #[default]
     None,
     /// 1 / (1 + exp(−x)).
@@ -46,15 +46,16 @@ pub struct Linear {
     out_features: usize,
     activation: Activation,
     storage: Storage,
-    /// Columns, weight and bias of each dispatch.
+    /// The columns, the weight and the bias of each dispatch.
     shards: Vec<(Range<usize>, [BufferId; 2])>,
     buffers: Vec<BufferSpec>,
-    /// By the number of rows.
+    /// Plans by the number of rows.
     runner: Runner<usize, RowPlan>,
 }
 
 impl Linear {
-    /// A layer with `weight` (`[out_features, in_features]`) and `bias` (`[out_features]`) on `device`.
+    /// Uploads a layer with `weight` (`[out_features, in_features]`) and `bias` (`[out_features]`)
+    /// to `device`.
     ///
     /// # Errors
     /// [`Error::Shape`] when the shapes make no layer, [`Error::Limit`] when one row of the weight
@@ -68,11 +69,11 @@ impl Linear {
         Self::stored(device, weight, bias, activation, WeightType::F32)
     }
 
-    /// Loads the layer under `prefix` of a state dict: `weight` and, unless it has none, `bias`.
+    /// Loads the layer under `prefix` of a state dict: `weight` and, if the layer has one, `bias`.
     ///
     /// # Errors
-    /// [`Error::StateDict`] with every problem, among them any other tensor under the prefix; and
-    /// as [`new`](Self::new).
+    /// [`Error::StateDict`] with every problem, also for any other tensor under the prefix; and the
+    /// errors of [`new`](Self::new).
     pub fn load(device: &Device, state_dict: &StateDict, prefix: &str) -> Result<Self> {
         Self::load_with(device, state_dict, prefix, &LoadOptions::new())
     }
@@ -80,8 +81,8 @@ impl Linear {
     /// Loads the layer under `prefix` of a state dict, with the options `activation` and `weights`.
     ///
     /// # Errors
-    /// As [`load`](Self::load); [`Error::Option`] for other options and for weights that the type
-    /// cannot hold; [`Error::Unsupported`] where the device cannot read the type.
+    /// The errors of [`load`](Self::load); [`Error::Option`] for other options and for weights that
+    /// the type cannot hold; [`Error::Unsupported`] where the device cannot read the type.
     pub fn load_with(
         device: &Device,
         state_dict: &StateDict,
@@ -94,7 +95,7 @@ impl Linear {
         Self::stored(device, &weight, bias.as_deref(), activation, options.weights)
     }
 
-    /// A layer whose weight is stored in a type.
+    /// Uploads a layer whose weight is stored as `weights`.
     fn stored(
         device: &Device,
         weight: &Tensor,
@@ -160,7 +161,8 @@ impl Linear {
         })
     }
 
-    /// Applies the layer along the last axis of `x` (`[.., in_features]`), giving `[.., out_features]`.
+    /// Applies the layer along the last axis of `x` (`[.., in_features]`) and returns
+    /// `[.., out_features]`.
     ///
     /// # Errors
     /// [`Error::Shape`] in PyTorch's words when the features do not fit, and the errors of the
@@ -205,7 +207,7 @@ impl Linear {
         Ok(Tensor::trusted([leading, &[self.out_features]].concat(), y))
     }
 
-    /// The plan of the layer over `rows` rows, padded to quads.
+    /// Plans the layer over `rows` rows, padded to quads.
     fn plan(&self, rows: usize) -> Result<RowPlan> {
         let limits = self.device.limits();
         let mut recording = Recording { buffers: self.buffers.clone(), ..Recording::default() };

@@ -1,4 +1,4 @@
-//! The modules that users hold.
+//! The modules that users hold: recurrent modules, heads, streams, pools and recorded passes.
 
 pub mod cell;
 pub mod embedding;

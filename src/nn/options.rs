@@ -1,4 +1,4 @@
-//! Options of loading a module and of a forward call.
+//! Options of loading a module, and of a forward call.
 
 use crate::dtype::WeightType;
 use crate::error::{Error, Result};
@@ -10,8 +10,8 @@ use crate::tensor::State;
 
 /// Options of loading a module onto a device.
 ///
-/// `batch_first`, `nonlinearity` and `dropout` are constructor arguments that no state dict holds;
-/// an option that is not set leaves PyTorch's default. A module refuses an option that does not
+/// `batch_first`, `nonlinearity` and `dropout` are constructor arguments that no state dict holds.
+/// An option that is not set keeps PyTorch's default. A module refuses an option that does not
 /// apply to it with [`Error::Option`]:
 ///
 /// | option | applies to |
@@ -51,7 +51,7 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
-    /// PyTorch's defaults, weights in f32, and the schedule that `auto` selects.
+    /// Creates options with PyTorch's defaults, f32 weights and the schedule that `auto` selects.
     pub fn new() -> Self {
         Self::default()
     }
@@ -98,10 +98,11 @@ impl LoadOptions {
         self
     }
 
-    /// Checks that the options set are among those that apply to `module`. `weights` always do.
+    /// Checks that the options set are among those that apply to `module`. `weights` always
+    /// applies.
     ///
     /// # Errors
-    /// [`Error::Option`] naming the others.
+    /// [`Error::Option`] with the names of the others.
     pub(crate) fn check(&self, module: &str, applicable: &[&str]) -> Result<()> {
         let set = [
             ("batch_first", self.batch_first.is_some()),
@@ -121,10 +122,10 @@ impl LoadOptions {
         Err(Error::Option(format!("options that do not apply to {module}: {}", refused.join(", "))))
     }
 
-    /// The configuration of `params` as a layer, with the options set.
+    /// Returns the configuration of `params` as a layer, with the options set.
     ///
     /// # Errors
-    /// [`Error::Option`] naming options that do not apply; [`Error::Config`] for values out of
+    /// [`Error::Option`] with the options that do not apply; [`Error::Config`] for values out of
     /// range.
     pub(crate) fn configure(&self, params: &Params) -> Result<Config> {
         let kind = params.config().kind;
@@ -138,13 +139,13 @@ impl LoadOptions {
         })
     }
 
-    /// The kind with the nonlinearity set; only for kinds to which it applies.
+    /// Returns the kind with the nonlinearity set; only for kinds to which it applies.
     pub(crate) fn kind(&self, kind: Kind) -> Kind {
         self.nonlinearity.map_or(kind, Kind::from)
     }
 }
 
-/// Whether a kind has the option `nonlinearity`.
+/// Returns whether the option `nonlinearity` applies to a kind.
 pub(crate) fn is_rnn(kind: Kind) -> bool {
     matches!(kind, Kind::RnnTanh | Kind::RnnRelu)
 }
@@ -169,18 +170,18 @@ pub struct ForwardOptions<'a> {
     /// Valid steps of each row, in any order; see
     /// [`Rnn::forward_lengths`](crate::Rnn::forward_lengths).
     pub lengths: Option<&'a [usize]>,
-    /// The initial state; zeros if there is none.
+    /// The initial state; zero when absent.
     pub state: Option<&'a State>,
-    /// The seed of dropout as in PyTorch's training mode; without a seed nothing is dropped.
+    /// The seed of dropout as in PyTorch's training mode. Without a seed nothing is dropped.
     ///
     /// Each element of the output of each layer but the last becomes 0 with the probability
     /// [`Config::dropout`]. The others are multiplied by 1 / (1 − p). A seed drops the same
-    /// elements on every device, whatever else is in the batch. Use another seed for each call.
+    /// elements on every device, in every batch. Use another seed for each call.
     pub training: Option<u64>,
 }
 
 impl<'a> ForwardOptions<'a> {
-    /// Whole rows from a state of zeros, without dropout.
+    /// Creates options for whole rows from a zero state, without dropout.
     pub fn new() -> Self {
         Self::default()
     }

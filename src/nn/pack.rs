@@ -12,7 +12,7 @@ use crate::plan::recording::BufferId;
 use crate::plan::{Plan, StateRow};
 use crate::tensor::{State, Tensor, padded};
 
-/// The shape of `output`, laid out as the input is.
+/// Returns the shape of `output`, in the layout of the input.
 pub(crate) fn output_shape(config: &Config, Checked { sizes, unbatched }: Checked) -> Vec<usize> {
     let Sizes { seq_len, batch } = sizes;
     match (unbatched, config.batch_first) {
@@ -22,7 +22,7 @@ pub(crate) fn output_shape(config: &Config, Checked { sizes, unbatched }: Checke
     }
 }
 
-/// A state of zeros: `[L·D, batch, features]`.
+/// Returns a zero state: `[L·D, batch, features]`.
 pub(crate) fn zero_state(config: &Config, batch: usize) -> Result<State> {
     let layers = config.num_layers * config.num_directions();
     let zeros = |features| Tensor::zeros([layers, batch, features]);
@@ -30,12 +30,12 @@ pub(crate) fn zero_state(config: &Config, batch: usize) -> Result<State> {
     Ok(State { h: zeros(config.state_size())?, c })
 }
 
-/// The words of [`Plan::dropout`].
+/// Returns the words of [`Plan::dropout`].
 pub(crate) fn dropout_settings(seed: u64, first_step: usize, first_row: usize) -> [f32; 4] {
     [seed as u32, (seed >> 32) as u32, first_step as u32, first_row as u32].map(f32::from_bits)
 }
 
-/// The inputs of a forward pass, checked.
+/// The inputs of a forward pass, after the checks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Inputs<'a> {
     /// `[T, B, I]` or `[B, T, I]`.
@@ -44,14 +44,14 @@ pub(crate) struct Inputs<'a> {
     pub lengths: Option<&'a [usize]>,
     /// The initial state.
     pub state: Option<&'a State>,
-    /// The seed of dropout between layers, while training.
+    /// The seed of dropout between layers, in training.
     pub seed: Option<u64>,
     /// T and B of the input.
     pub sizes: Sizes,
 }
 
 impl Inputs<'_> {
-    /// T of the longest row, and B: no step beyond needs to run.
+    /// Returns T of the longest row, and B. No later step needs to run.
     pub fn live_sizes(&self) -> Sizes {
         let longest = |lengths: &[usize]| lengths.iter().copied().max().unwrap_or(0);
         Sizes { seq_len: self.lengths.map_or(self.sizes.seq_len, longest), ..self.sizes }
@@ -60,8 +60,8 @@ impl Inputs<'_> {
 
 /// Packs and unpacks one run of a plan.
 ///
-/// Each method that writes packs a buffer's values into `packed`, whose memory the caller may keep,
-/// and hands them to `write`.
+/// Each method that writes packs a buffer's values into `packed` and hands them to `write`. The
+/// caller may keep the memory of `packed`.
 #[derive(Debug, Clone)]
 pub(crate) struct Packer<'a> {
     /// The module.
@@ -75,12 +75,12 @@ pub(crate) struct Packer<'a> {
 }
 
 impl<'a> Packer<'a> {
-    /// For tensors of the plan's own sizes.
+    /// A packer for tensors with the plan's sizes.
     pub fn whole(config: &'a Config, plan: &'a Plan) -> Self {
         Self { config, plan, sizes: plan.sizes, rows: 0..plan.sizes.batch }
     }
 
-    /// Writes everything that a run reads from the host: input, lengths, dropout and initial state.
+    /// Writes all host inputs of a run: input, lengths, dropout settings and initial state.
     pub fn write_inputs(
         &self,
         inputs: &Inputs<'_>,
@@ -94,7 +94,7 @@ impl<'a> Packer<'a> {
         self.write_state(inputs.state, packed, write)
     }
 
-    /// Writes the inputs that are new in each run of a stream: the input and the lengths.
+    /// Writes the inputs that change in each run of a stream: the input and the lengths.
     pub fn write_sequence(
         &self,
         inputs: &Inputs<'_>,
@@ -112,7 +112,7 @@ impl<'a> Packer<'a> {
         write(self.plan.lengths, packed)
     }
 
-    /// Writes the initial state; zeros without one.
+    /// Writes the initial state, or zeros.
     pub fn write_state(
         &self,
         state: Option<&State>,
@@ -132,7 +132,7 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
-    /// Reads the state that the next run of the session would begin with.
+    /// Reads the state from which the session's next run would start.
     ///
     /// # Errors
     /// The errors of the device.
@@ -149,12 +149,12 @@ impl<'a> Packer<'a> {
         Ok(state)
     }
 
-    /// One layer's h.
+    /// Returns the block of one layer's h.
     pub fn h(&self, layer: usize) -> StateBlock {
         self.state(layer, StateRow::h(self.config))
     }
 
-    /// One layer's c.
+    /// Returns the block of one layer's c.
     pub fn c(&self, layer: usize) -> StateBlock {
         self.state(layer, StateRow::c(self.config))
     }
@@ -166,7 +166,7 @@ impl<'a> Packer<'a> {
         StateBlock { row, layers: first..first + directions, batch, rows }
     }
 
-    /// One segment of the input: `[S, rows, I padded]`.
+    /// Packs one segment of the input: `[S, rows, I padded]`.
     fn pack_input(&self, input: &[f32], steps: Range<usize>, packed: &mut Vec<f32>) {
         let width = self.config.input_size;
         packed.clear();
@@ -180,8 +180,8 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// Puts one segment of the output, each direction in its own order of steps, where PyTorch has
-    /// it.
+    /// Unpacks one segment of the output into PyTorch's layout. The reverse direction's steps are
+    /// in reverse order.
     pub fn unpack_output(&self, segment: usize, packed: &[f32], output: &mut [f32]) {
         let (directions, features) = (self.config.num_directions(), self.config.state_size());
         let (width, stride) = (self.config.output_size(), padded(features));
@@ -197,7 +197,7 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// The place of step t of row b in `input` and `output`, whichever axis comes first.
+    /// Returns the index of step t of row b among all steps and rows, for either order of the axes.
     fn position(&self, t: usize, b: usize) -> usize {
         let Sizes { seq_len, batch } = self.sizes;
         if self.config.batch_first { b * seq_len + t } else { t * batch + b }
@@ -217,7 +217,7 @@ pub(crate) struct StateBlock {
 }
 
 impl StateBlock {
-    /// Packs the layer's state; zeros without one.
+    /// Packs the layer's state, or zeros.
     pub fn pack(&self, state: Option<&[f32]>, packed: &mut Vec<f32>) {
         let StateRow { features, stride } = self.row;
         packed.clear();
@@ -229,7 +229,7 @@ impl StateBlock {
         }
     }
 
-    /// Puts the layer's state where PyTorch has it.
+    /// Unpacks the layer's state into PyTorch's layout.
     pub fn unpack(&self, packed: &[f32], state: &mut [f32]) {
         let StateRow { features, stride } = self.row;
         for (start, values) in self.starts().zip(packed.chunks_exact(stride)) {
@@ -237,7 +237,7 @@ impl StateBlock {
         }
     }
 
-    /// The start of each row in the caller's tensor, in the order of the plan's buffer.
+    /// Returns the start of each row in the caller's tensor, in the order of the plan's buffer.
     fn starts(&self) -> impl Iterator<Item = usize> {
         let (batch, features) = (self.batch, self.row.features);
         let rows = self.rows.clone();

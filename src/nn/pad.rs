@@ -1,15 +1,16 @@
-//! Sequences of different length: into one tensor, and out of it.
+//! Padding: sequences of different lengths to one tensor, and back.
 
 use crate::error::{Error, Result};
 use crate::params::validate::{self, Checked, Sizes};
 use crate::tensor::{Tensor, element_count};
 
-/// Puts sequences of different length side by side, padded with zeros at their ends, as
-/// `torch.nn.utils.rnn.pad_sequence` does. Returns the padded tensor and each sequence's length.
+/// Pads sequences of different lengths with zeros at their ends to one tensor.
 ///
-/// Each of the B sequences is `[length, ..]` with the same sizes after the first; the result is `[T, B, ..]`, or
-/// `[B, T, ..]` with `batch_first`, T being the greatest length. What comes out goes into
-/// [`Rnn::forward_lengths`](crate::Rnn::forward_lengths), and its output through [`unpad_sequence`]:
+/// Does what `torch.nn.utils.rnn.pad_sequence` does, and returns each sequence's length too. Each
+/// of the B sequences is `[length, ..]`, with the same sizes after the first. The result is
+/// `[T, B, ..]`, or `[B, T, ..]` with `batch_first`; T is the greatest length.
+/// [`Rnn::forward_lengths`](crate::Rnn::forward_lengths) takes both results, and [`unpad_sequence`]
+/// splits its output:
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
@@ -49,8 +50,8 @@ pub fn pad_sequence(sequences: &[Tensor], batch_first: bool) -> Result<(Tensor, 
         // PyTorch compares from the last axis on.
         if let Some(axis) = (1..shape.len()).rev().find(|&axis| shape[axis] != want[axis]) {
             return refuse(format!(
-                "The size of tensor a ({}) must match the size of tensor b ({}) at non-singleton dimension {axis}: \
-                 sequences[0] is {want:?}, sequences[{i}] is {shape:?}",
+                "The size of tensor a ({}) must match the size of tensor b ({}) at non-singleton \
+                 dimension {axis}: sequences[0] is {want:?}, sequences[{i}] is {shape:?}",
                 want[axis], shape[axis]
             ));
         }
@@ -71,14 +72,15 @@ pub fn pad_sequence(sequences: &[Tensor], batch_first: bool) -> Result<(Tensor, 
     Ok((padded, lengths))
 }
 
-/// Takes padded sequences apart, the reverse of [`pad_sequence`] and as `torch.nn.utils.rnn.unpad_sequence` does.
+/// Splits padded sequences: the reverse of [`pad_sequence`].
 ///
-/// `padded` is `[T, B, ..]`, or `[B, T, ..]` with `batch_first`; row b becomes a tensor `[lengths[b], ..]`.
+/// Does what `torch.nn.utils.rnn.unpad_sequence` does. `padded` is `[T, B, ..]`, or `[B, T, ..]`
+/// with `batch_first`. Row b becomes a tensor `[lengths[b], ..]`.
 ///
 /// # Errors
-/// [`Error::Shape`] when `padded` has fewer than two axes, when the number of lengths is not that
-/// of the rows, or when a length exceeds T. PyTorch drops rows without a length and clips lengths
-/// to T.
+/// [`Error::Shape`] when `padded` has fewer than two axes, when the number of lengths differs from
+/// the number of rows, or when a length exceeds T. PyTorch drops rows without a length and clips
+/// lengths to T instead.
 pub fn unpad_sequence(
     padded: &Tensor,
     lengths: &[usize],
@@ -102,12 +104,13 @@ pub fn unpad_sequence(
     lengths.iter().enumerate().map(row).collect()
 }
 
-/// Values of one time step of one row. A product that overflows belongs to a tensor that has no steps or no rows.
+/// Returns the values of one time step of one row. If their number overflows, the tensor has no
+/// steps or no rows.
 fn width(features: &[usize]) -> usize {
     element_count(features).unwrap_or(0)
 }
 
-/// Where (t of T, b of B) is among all (step, row) pairs.
+/// Returns the index of (t of T, b of B) among all (step, row) pairs.
 fn place(batch_first: bool, (t, seq_len): (usize, usize), (row, batch): (usize, usize)) -> usize {
     if batch_first { row * seq_len + t } else { t * batch + row }
 }

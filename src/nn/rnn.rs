@@ -40,7 +40,7 @@ pub struct Rnn {
 }
 
 impl Rnn {
-    /// Puts `params` on `device`.
+    /// Uploads `params` to `device`.
     ///
     /// # Errors
     /// [`Error::Limit`](crate::Error::Limit) when a single unit's weights exceed a binding of the
@@ -49,14 +49,15 @@ impl Rnn {
         Self::with_options(device, params, &LoadOptions::new())
     }
 
-    /// Puts `params` on `device`, with options.
+    /// Uploads `params` to `device`, with options.
     ///
-    /// `batch_first`, `nonlinearity` and `dropout` replace those of the parameters' configuration,
-    /// as [`Params::with`] does; where they are not set, the parameters' own hold.
+    /// `batch_first`, `nonlinearity` and `dropout` replace the values in the parameters'
+    /// configuration, like [`Params::with`]. An option that is not set keeps the value of the
+    /// parameters.
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`Error::Option`](crate::Error::Option) for an option that does not
-    /// apply to this module and for weights that the type cannot hold;
+    /// The errors of [`new`](Self::new); [`Error::Option`](crate::Error::Option) for an option that
+    /// does not apply to this module and for weights that the type cannot hold;
     /// [`Error::Config`](crate::Error::Config) for a value out of range;
     /// [`Error::Unsupported`](crate::Error::Unsupported) with the reason for a schedule that cannot
     /// run this module on this device.
@@ -76,11 +77,11 @@ impl Rnn {
 
     /// Loads the module under `prefix` of a state dict; see [`Params::from_state_dict`].
     ///
-    /// The input is `[T, B, I]` and an RNN's nonlinearity tanh; [`load_with`](Self::load_with) sets
-    /// others.
+    /// The input is `[T, B, I]` and the nonlinearity of an RNN is tanh.
+    /// [`load_with`](Self::load_with) sets others.
     ///
     /// # Errors
-    /// As [`Params::from_state_dict`] and [`Rnn::new`].
+    /// The errors of [`Params::from_state_dict`] and [`Rnn::new`].
     pub fn load(device: &Device, state_dict: &StateDict, prefix: &str) -> Result<Self> {
         Self::load_with(device, state_dict, prefix, &LoadOptions::new())
     }
@@ -88,7 +89,7 @@ impl Rnn {
     /// Loads the module under `prefix` of a state dict, with options.
     ///
     /// # Errors
-    /// As [`Params::from_state_dict`] and [`Rnn::with_options`].
+    /// The errors of [`Params::from_state_dict`] and [`Rnn::with_options`].
     pub fn load_with(
         device: &Device,
         state_dict: &StateDict,
@@ -98,55 +99,58 @@ impl Rnn {
         Self::with_options(device, &Params::from_state_dict(state_dict, prefix)?, options)
     }
 
-    /// The module's configuration.
+    /// Returns the module's configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The options with which the module was put on its device.
+    /// Returns the options with which the module was loaded.
     pub fn options(&self) -> &LoadOptions {
         &self.options
     }
 
-    /// Where the module runs.
+    /// Returns the module's device.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// The layout of the weights where they are.
+    /// Returns the layout of the weights on the device.
     pub(crate) fn layout(&self) -> &WeightLayout {
         &self.layout
     }
 
-    /// The plans of forward passes.
+    /// Returns the plans of forward passes.
     pub(crate) fn runner(&self) -> &Runner<ForwardKey, ForwardPlan> {
         &self.runner
     }
 
-    /// Runs the module.
+    /// Runs the module and returns the output and the state after the last step.
     ///
-    /// `input` is `[T, B, I]`, `[B, T, I]` with `batch_first`, or `[T, I]` for a single sequence. `state` is the
-    /// initial state, zeros if there is none. Returns `output` (`[T, B, D·R]`, laid out as the input is, R being
-    /// `proj_size` or else `hidden_size`) and the state after the last step; the reverse direction's is its state at t = 0.
+    /// `input` is `[T, B, I]`, `[B, T, I]` with `batch_first`, or `[T, I]` for a single sequence.
+    /// `state` is the initial state; without it, the state is zero. The output is `[T, B, D·R]`, in
+    /// the layout of the input. R is `proj_size`, or `hidden_size` without a projection. The
+    /// reverse direction's last state is its state at t = 0.
     ///
     /// # Errors
-    /// In PyTorch's words [`Error::Shape`](crate::Error::Shape) when shapes do not fit and
-    /// [`Error::Option`](crate::Error::Option) when the state lacks `c` or has one too many.
-    /// [`Error::Limit`](crate::Error::Limit) when one time step of one row exceeds what the device
-    /// allows, and the errors of the device.
+    /// In PyTorch's words: [`Error::Shape`](crate::Error::Shape) when shapes do not fit, and
+    /// [`Error::Option`](crate::Error::Option) when the state lacks `c` or has a `c` that the
+    /// module does not use. [`Error::Limit`](crate::Error::Limit) when one time step of one row
+    /// exceeds a limit of the device; and the errors of the device.
     pub fn forward(&self, input: &Tensor, state: Option<&State>) -> Result<(Tensor, State)> {
         self.forward_with(input, &ForwardOptions { state, ..ForwardOptions::default() })
     }
 
-    /// Runs the module over rows of different lengths, with the meaning of PyTorch's `PackedSequence`.
+    /// Runs the module over rows of different lengths, with the meaning of PyTorch's
+    /// `PackedSequence`.
     ///
-    /// `lengths` holds the valid steps of each row, in any order; what `input` (3-D) holds beyond them does not matter.
-    /// The reverse direction starts at each row's own end, `output` is 0 beyond it, and the state returned is that after
-    /// the row's last valid step. Beyond PyTorch, a row of length 0 keeps its initial state.
+    /// `lengths` holds the valid steps of each row, in any order. `input` has three axes; its later
+    /// steps have no effect. The reverse direction starts at the end of each row. After the end,
+    /// `output` is 0. The returned state is the state after the row's last valid step. Beyond
+    /// PyTorch, a row of length 0 keeps its initial state.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`Error::Shape`](crate::Error::Shape) when the number of
-    /// lengths is not that of the rows, or a length exceeds T.
+    /// The errors of [`forward`](Self::forward); [`Error::Shape`](crate::Error::Shape) when the
+    /// number of lengths differs from the number of rows, or when a length exceeds T.
     pub fn forward_lengths(
         &self,
         input: &Tensor,
@@ -159,10 +163,10 @@ impl Rnn {
         )
     }
 
-    /// Runs the module with any of the options, each of which may be left out.
+    /// Runs the module with options: lengths, initial state and dropout.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward) and [`forward_lengths`](Self::forward_lengths).
+    /// The errors of [`forward`](Self::forward) and [`forward_lengths`](Self::forward_lengths).
     pub fn forward_with(
         &self,
         input: &Tensor,
@@ -171,14 +175,17 @@ impl Rnn {
         pollster::block_on(self.compute(input, options, Waiting::Block))
     }
 
-    /// As [`forward`](Self::forward), for asynchronous programs: what is uploaded and encoded takes place when the future is
-    /// polled first, and it is woken when the results are there. [`Polling`](crate::engine::gpu::Polling) says by whom.
+    /// [`forward`](Self::forward) for asynchronous programs.
     ///
-    /// Futures of several calls may wait at the same time, and may be dropped; the next call finds the module as it was. On
-    /// the CPU the work is done in the first poll.
+    /// The first poll uploads the input and submits the work. The future is woken when the results
+    /// have arrived; [`Polling`](crate::engine::gpu::Polling) decides which thread wakes it. On the
+    /// CPU the first poll does all the work.
+    ///
+    /// Futures of several calls may wait at the same time. A dropped future leaves the module
+    /// unchanged.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward).
+    /// The errors of [`forward`](Self::forward).
     pub async fn forward_async(
         &self,
         input: &Tensor,
@@ -187,10 +194,11 @@ impl Rnn {
         self.forward_with_async(input, &ForwardOptions { state, ..ForwardOptions::default() }).await
     }
 
-    /// As [`forward_with`](Self::forward_with), for asynchronous programs; see [`forward_async`](Self::forward_async).
+    /// [`forward_with`](Self::forward_with) for asynchronous programs; see
+    /// [`forward_async`](Self::forward_async).
     ///
     /// # Errors
-    /// As [`forward_with`](Self::forward_with).
+    /// The errors of [`forward_with`](Self::forward_with).
     pub async fn forward_with_async(
         &self,
         input: &Tensor,
@@ -199,11 +207,11 @@ impl Rnn {
         self.compute(input, options, Waiting::Await).await
     }
 
-    /// The plan of a forward pass: its dispatches and its memory, before it runs.
+    /// Plans a forward pass. The plan shows its dispatches and its memory before a run.
     ///
     /// # Errors
-    /// [`Error::Limit`](crate::Error::Limit) as [`forward`](Self::forward); the errors of
-    /// [`plan::plan`] for sizes that have nothing to run.
+    /// [`Error::Limit`](crate::Error::Limit) under the conditions of [`forward`](Self::forward);
+    /// the errors of [`plan::plan`] for sizes that have nothing to run.
     #[doc(hidden)]
     pub fn plan(&self, seq_len: usize, batch: usize) -> Result<Plan> {
         self.plan_pass(self.pass_sizes(Sizes { seq_len, batch }, false)?, false)

@@ -1,4 +1,4 @@
-//! The corridor from sizes to a run: plans with their buffers, kept for later calls.
+//! The path from sizes to a run: plans with their buffers, kept for later calls.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,39 +13,40 @@ const KEPT: usize = 2;
 
 /// The plans of a module by their keys, such as the sizes of a call.
 ///
-/// A call takes a plan out and puts it back, so that calls of other keys or threads don't wait for
-/// it. A call that fails doesn't put its plan back, and the next call starts afresh.
+/// A call takes a plan out and puts it back. Calls with other keys or from other threads therefore
+/// don't wait for it. A call that fails doesn't put its plan back, and the next call makes a new
+/// one.
 #[derive(Debug)]
 pub(crate) struct Runner<K, P> {
     weights: Weights,
-    /// Most recent first.
+    /// Kept plans, the most recent one first.
     kept: Mutex<Vec<Prepared<K, P>>>,
 }
 
-/// A plan with its buffers, which hold anything.
+/// A plan with its buffers, whose contents are undefined.
 #[derive(Debug)]
 pub(crate) struct Prepared<K, P> {
     key: K,
-    /// The plan, with the numbers of the buffers that a caller writes and reads.
+    /// The plan, with the ids of the buffers that a caller writes and reads.
     pub plan: P,
-    /// The plan's recording with an engine.
+    /// The session that runs the plan's recording.
     pub session: Session,
     /// Memory in which callers pack inputs before they write them.
     pub packed: Vec<f32>,
 }
 
 impl<K: PartialEq, P: AsRef<Recording>> Runner<K, P> {
-    /// A runner of plans that read `weights`.
+    /// Creates a runner of plans that read `weights`.
     pub fn new(weights: Weights) -> Self {
         Self { weights, kept: Mutex::default() }
     }
 
-    /// The weights that all plans read.
+    /// Returns the weights that all plans read.
     pub fn weights(&self) -> &Weights {
         &self.weights
     }
 
-    /// A plan of this key that no other call uses: a kept one, or a new one from `plan`.
+    /// Returns a plan of this key that no other call uses: a kept one, or a new one from `plan`.
     ///
     /// # Errors
     /// The errors of `plan` and of the device.
@@ -68,19 +69,19 @@ impl<K: PartialEq, P: AsRef<Recording>> Runner<K, P> {
         kept.truncate(KEPT);
     }
 
-    /// The time that the last run of the plan put back last took on the device.
+    /// Returns the device time of the last run of the plan that was put back last.
     pub fn timing(&self) -> Timing {
         lock(&self.kept).first().map(|prepared| prepared.session.timing()).unwrap_or_default()
     }
 }
 
-/// A recording that turns some rows into as many others.
+/// A recording that turns rows into the same number of rows.
 #[derive(Debug)]
 pub(crate) struct RowPlan {
     pub recording: Recording,
-    /// The rows that it reads.
+    /// The input rows.
     pub x: BufferId,
-    /// The rows that it makes.
+    /// The output rows.
     pub y: BufferId,
 }
 
@@ -91,7 +92,7 @@ impl AsRef<Recording> for RowPlan {
 }
 
 impl Runner<usize, RowPlan> {
-    /// Runs the plan of `rows` rows over `x`; `take` gets the rows that come out.
+    /// Runs the plan of `rows` rows over `x` and hands the output rows to `take`.
     ///
     /// # Errors
     /// The errors of `plan` and of the device.

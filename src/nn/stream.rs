@@ -1,4 +1,4 @@
-//! A module that is fed piece by piece while its state stays on the device.
+//! Streams: a module runs piece by piece while its state stays on the device.
 
 use std::mem;
 
@@ -11,10 +11,11 @@ use crate::nn::runner::Prepared;
 use crate::params::validate::{self, Checked, Sizes};
 use crate::tensor::{State, Tensor};
 
-/// A sequence of calls of an [`Rnn`], each of which carries on where the one before it ended.
+/// A sequence of calls of an [`Rnn`], each of which continues from the previous one.
 ///
-/// The state stays on the device: a call uploads its input, runs, and reads nothing but the output back. A stream begins
-/// with a state of zeros. Streams of one module do not influence each other; each has the buffers of one plan.
+/// The state stays on the device: a call uploads its input, runs, and reads only the output back. A
+/// stream starts with a zero state. Streams of one module are independent; each has the buffers of
+/// one plan.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
@@ -37,33 +38,33 @@ pub struct Stream<'a> {
     held: Held,
 }
 
-/// Where the state is between two calls.
+/// The place of the state between two calls.
 #[derive(Debug)]
 enum Held {
-    /// On the host, waiting for the next call to upload it; zeros if there is none.
+    /// On the host, until the next call uploads it; zero when absent.
     Host(Option<State>),
-    /// In the buffers of the plan used last, where its next run reads it: `h[0]` and `c`.
+    /// In the buffers of the plan that ran last, from which its next run reads: `h[0]` and `c`.
     Device(Box<PreparedForward>),
-    /// Nowhere: a call failed, or its future was dropped, while it was changing it.
+    /// Lost: a call failed, or its future was dropped, while the state was changing.
     Lost,
 }
 
 impl Rnn {
-    /// A stream of `batch` rows, from a state of zeros.
+    /// Opens a stream of `batch` rows from a zero state.
     ///
     /// # Errors
     /// [`Error::Option`] for a bidirectional module, whose reverse direction begins with the last
-    /// step; [`Error::Limit`] when one step of `batch` rows exceeds what the device allows.
+    /// step; [`Error::Limit`] when one step of `batch` rows exceeds a limit of the device.
     pub fn stream(&self, batch: usize) -> Result<Stream<'_>> {
         if self.config().bidirectional {
             return Err(Error::Option(format!(
-                "a bidirectional {} cannot be streamed: its reverse direction begins with the last step of the \
-                 sequence; use forward() on whole sequences",
+                "a bidirectional {} cannot be streamed: its reverse direction begins with the \
+                 last step of the sequence; use forward() on whole sequences",
                 self.config().kind.module()
             )));
         }
         if batch > 0 {
-            // In one pass or not at all, since the state of all rows stays in one place.
+            // One pass must hold all rows, since their state stays in one place.
             self.plan_pass(Sizes { seq_len: 1, batch }, false)?;
         }
         Ok(Stream { rnn: self, batch, held: Held::Host(None) })
@@ -71,48 +72,51 @@ impl Rnn {
 }
 
 impl Stream<'_> {
-    /// The module.
+    /// Returns the module.
     pub fn rnn(&self) -> &Rnn {
         self.rnn
     }
 
-    /// Rows B of every call.
+    /// Returns the number of rows B of every call.
     pub fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Runs the next steps.
+    /// Runs the next steps and returns their output, in the layout of the input.
     ///
-    /// `input` is `[T, B, I]` or `[B, T, I]` with `batch_first`, with any T; a stream of one row also takes `[T, I]`.
-    /// Returns `output`, laid out as the input is. Calls of the same T are the fastest: a plan is made for each T.
+    /// `input` is `[T, B, I]`, or `[B, T, I]` with `batch_first`, with any T. A stream of one row
+    /// also takes `[T, I]`. Calls of the same T are the fastest, since each T needs a plan.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the shape does not fit, [`Error::Limit`] when the steps exceed what
-    /// the device allows; the stream then keeps its state. An error of the device may lose the
+    /// [`Error::Shape`] when the shape does not fit, and [`Error::Limit`] when the steps exceed a
+    /// limit of the device; the stream then keeps its state. An error of the device may lose the
     /// state: calls return [`Error::StateLost`] until [`reset`](Self::reset) or
     /// [`set_state`](Self::set_state) sets another.
     pub fn forward(&mut self, input: &Tensor) -> Result<Tensor> {
         pollster::block_on(self.advance(input, Waiting::Block))
     }
 
-    /// As [`forward`](Self::forward), for asynchronous programs; see [`Rnn::forward_async`].
+    /// [`forward`](Self::forward) for asynchronous programs; see [`Rnn::forward_async`].
     ///
-    /// A future that is dropped before it is ready takes the state with it: whether the steps have run nobody knows. Every
-    /// call then says so, until [`reset`](Self::reset) or [`set_state`](Self::set_state).
+    /// A future that is dropped before it is ready loses the state, because it is unknown whether
+    /// the steps have run. Calls then return [`Error::StateLost`] until [`reset`](Self::reset) or
+    /// [`set_state`](Self::set_state).
     ///
     /// # Errors
-    /// As [`forward`](Self::forward).
+    /// The errors of [`forward`](Self::forward).
     pub async fn forward_async(&mut self, input: &Tensor) -> Result<Tensor> {
         self.advance(input, Waiting::Await).await
     }
 
-    /// As [`forward`](Self::forward), into a tensor of the caller's, which has the shape of the output. On the CPU a call of
-    /// up to 8 rows, those of all its steps counted, then allocates nothing once there was another like it, unless its steps
-    /// are so large (a million multiply-adds) that threads share them.
+    /// [`forward`](Self::forward) into a tensor of the caller, which has the shape of the output.
+    ///
+    /// On the CPU, a call of at most 8 rows, counted over all its steps, allocates nothing after a
+    /// first call of the same T. The exception is a step of a million multiply-adds or more, which
+    /// threads share.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`Error::Shape`] when `output` has another shape. Nothing ran
-    /// then.
+    /// The errors of [`forward`](Self::forward); [`Error::Shape`] when `output` has another shape,
+    /// in which case nothing runs.
     pub fn forward_into(&mut self, input: &Tensor, output: &mut Tensor) -> Result<()> {
         let checked = self.check(input)?;
         let (leading, width) =
@@ -158,7 +162,7 @@ impl Stream<'_> {
         let config = self.rnn.config();
         if self.batch > 0 {
             let mut prepared = self.take(sizes)?;
-            // Until it is put back, an error leaves the state lost, and so does the end of this future.
+            // An error or a dropped future leaves the state lost, until the plan is put back.
             let Prepared { plan, session, packed, .. } = &mut *prepared;
             let packer = Packer::whole(config, &plan.layers);
             let inputs = Inputs { input, lengths: None, state: None, seed: None, sizes };
@@ -180,10 +184,10 @@ impl Stream<'_> {
         pollster::block_on(self.fetch_state(Waiting::Block))
     }
 
-    /// As [`state`](Self::state), for asynchronous programs.
+    /// [`state`](Self::state) for asynchronous programs.
     ///
     /// # Errors
-    /// As [`state`](Self::state).
+    /// The errors of [`state`](Self::state).
     pub async fn state_async(&self) -> Result<State> {
         self.fetch_state(Waiting::Await).await
     }
@@ -201,11 +205,11 @@ impl Stream<'_> {
         packer.read_state(&prepared.session, waiting).await
     }
 
-    /// Replaces the state; the next call uploads it.
+    /// Replaces the state, `[num_layers, B, H]`; the next call uploads it.
     ///
     /// # Errors
     /// [`Error::Shape`] in PyTorch's words when its shape is not `[num_layers, B, H]`;
-    /// [`Error::Option`] when it lacks `c` or has one too many.
+    /// [`Error::Option`] when it lacks `c` or has a `c` that the module does not use.
     pub fn set_state(&mut self, state: &State) -> Result<()> {
         let config = self.rnn.config();
         let leading = if config.batch_first { [self.batch, 1] } else { [1, self.batch] };
@@ -219,12 +223,13 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Begins anew, with a state of zeros.
+    /// Sets the state to zero.
     pub fn reset(&mut self) {
         self.hold(Held::Host(None));
     }
 
-    /// A plan of these sizes whose buffers hold the state, which is lost unless the plan is put back.
+    /// Returns a plan of these sizes whose buffers hold the state. The state is lost unless the
+    /// plan is put back.
     fn take(&mut self, sizes: Sizes) -> Result<Box<PreparedForward>> {
         let fits = |prepared: &PreparedForward| prepared.plan.layers.sizes == sizes;
         if !matches!(&self.held, Held::Device(prepared) if fits(prepared)) {
@@ -249,12 +254,12 @@ impl Stream<'_> {
         }
     }
 
-    /// Why there is no state: the device is gone, or else a call failed.
+    /// Returns the reason of a lost state: the device is lost, or a call failed.
     fn lost(&self) -> Error {
         self.rnn.device().ask().err().unwrap_or_else(lost)
     }
 
-    /// Replaces what is held; a plan that was goes back to the module, for whoever needs one of its sizes.
+    /// Replaces `held`. A plan in it goes back to the module, for other calls of its sizes.
     fn hold(&mut self, held: Held) {
         if let Held::Device(prepared) = mem::replace(&mut self.held, held) {
             self.rnn.runner().put(*prepared);
@@ -270,7 +275,8 @@ impl Drop for Stream<'_> {
 
 fn lost() -> Error {
     Error::StateLost(
-        "the state of this stream was lost in a call that failed or was dropped; give it one with set_state() or reset()"
+        "the state of this stream was lost in a call that failed or was dropped; give it one with \
+         set_state() or reset()"
             .to_owned(),
     )
 }

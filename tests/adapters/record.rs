@@ -329,7 +329,7 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     refused("offset", bind(PassBindings::new(&input).output(output.slice(6..))), want)?;
     let want = "output: expected features side by side, a last stride of 1, got strides (8, 4, 2)";
     refused("features apart", bind(PassBindings::new(&input).output(strided([8, 4, 2]))), want)?;
-    let want = "output: expected a place of its own for each value of (5, 2, 4), but strides (8, \
+    let want = "output: expected a separate place for each value of (5, 2, 4), but strides (8, \
                 3, 1) put several into one";
     refused("too close", bind(PassBindings::new(&input).output(strided([8, 3, 1]))), want)?;
     let want = "input: expected (5, 2, 3) with strides (6, 3, 1), which from byte 4 on ends at \
@@ -342,8 +342,8 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
         bind(PassBindings::new(&input).output(strided([1_000_000_000_000_000_000, 4, 1]))),
         want,
     )?;
-    let want = "h_n: expected bytes that nothing else is written to, but 128..160 overlap 0..160 \
-                of output";
+    let want = "h_n: expected bytes that no other tensor is written to, but 128..160 overlap \
+                0..160 of output";
     refused("overlap", bind(whole.h_n(output.slice(128..))), want)?;
     refused(
         "nothing",

@@ -1,4 +1,5 @@
-//! Generation: a chunk of steps in one submission, each step's token drawn on the device and fed to the next.
+//! Generation: one submission runs a chunk of steps. The device draws each step's token and feeds
+//! it to the next step.
 
 use std::collections::VecDeque;
 
@@ -14,7 +15,7 @@ use crate::params::validate::Sizes;
 use crate::plan::{self, GenerationPlan, MAX_SEGMENT_STEPS, Wanted};
 use crate::tensor::State;
 
-/// 2^-126 and 2^126: what is outside counts as these, but for 0.
+/// Bounds of the temperature, 2^-126 and 2^126: any other one but 0 counts as the nearest bound.
 const COLDEST: f32 = f32::MIN_POSITIVE;
 const HOTTEST: f32 = 1.0 / f32::MIN_POSITIVE;
 
@@ -22,16 +23,18 @@ const HOTTEST: f32 = 1.0 / f32::MIN_POSITIVE;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct GenerateOptions {
-    /// What logits are divided by; 0 takes the likeliest token, the first of equals.
+    /// The divisor of the logits. 0 takes the likeliest token, and the first of equals.
     pub temperature: f32,
-    /// How many of the likeliest tokens may be drawn, together with those as likely as the last of them; 0 for all.
+    /// The number of likeliest tokens to draw from, plus any that tie with the last of them; 0 for
+    /// all.
     pub top_k: usize,
-    /// What the random numbers depend on, beside position and row.
+    /// The seed of the random numbers, which also depend on position and row.
     pub seed: u64,
-    /// Tokens of each row in one submission. More keep a GPU busier, fewer stream more evenly.
+    /// Tokens of each row in one submission. More keep a GPU busier; fewer arrive more evenly.
     pub chunk: usize,
-    /// Tokens of each row that were generated before and are now the end of its prompt: the random numbers go on behind
-    /// theirs, so that a text that was broken off, by a lost device say, becomes what it would have been.
+    /// Tokens of each row that were generated before and now end its prompt. The random numbers
+    /// continue after theirs. An interrupted text, after a lost device for example, thus continues
+    /// unchanged.
     pub position: usize,
 }
 
@@ -49,7 +52,7 @@ impl GenerateOptions {
         self
     }
 
-    /// Sets how many tokens may be drawn.
+    /// Sets the number of likeliest tokens to draw from.
     #[must_use]
     pub const fn top_k(mut self, top_k: usize) -> Self {
         self.top_k = top_k;
@@ -63,14 +66,14 @@ impl GenerateOptions {
         self
     }
 
-    /// Sets the tokens of a submission.
+    /// Sets the tokens of each row in one submission.
     #[must_use]
     pub const fn chunk(mut self, chunk: usize) -> Self {
         self.chunk = chunk;
         self
     }
 
-    /// Sets how much was generated before.
+    /// Sets the number of tokens generated before.
     #[must_use]
     pub const fn position(mut self, position: usize) -> Self {
         self.position = position;
@@ -78,14 +81,18 @@ impl GenerateOptions {
     }
 }
 
-/// A text in the making. Iterating gives one token of each row at a time, without end.
+/// A text that is being generated. The iterator returns one token of each row at a time, without
+/// end.
 ///
-/// Embedding, layers, decoder and drawing all run on the device; a chunk of steps is one submission, and only tokens
-/// come back. The same seed gives the same tokens on every device, unless probabilities tie within rounding.
+/// Embedding, layers, decoder and sampling all run on the device. A chunk of steps is one
+/// submission, and only tokens come back. The same seed gives the same tokens on every device,
+/// unless probabilities tie within rounding.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
-/// use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, LanguageModelConfig, LanguageModelParams};
+/// use wgpu_rnn::language_model::{
+///     GenerateOptions, LanguageModel, LanguageModelConfig, LanguageModelParams,
+/// };
 /// use wgpu_rnn::{Device, Kind};
 /// let params = LanguageModelParams::init(&LanguageModelConfig::new(Kind::Gru, 10, 4, 8, 1), 0)?;
 /// let model = LanguageModel::new(&Device::cpu(), &params)?;
@@ -100,11 +107,11 @@ pub struct Generator<'a> {
     model: &'a LanguageModel,
     options: GenerateOptions,
     batch: usize,
-    /// There until the generator is dropped, which gives it back to the model.
+    /// The plan; `None` only while dropping, when it returns to the model.
     prepared: Option<PreparedGeneration>,
-    /// Steps that the device has made, and those before.
+    /// The number of steps that the device has run, earlier ones included.
     position: usize,
-    /// Steps that came back and were not asked for yet.
+    /// Steps that came back and that the caller has not read yet.
     ready: VecDeque<Vec<u32>>,
     failed: bool,
 }
@@ -113,22 +120,24 @@ pub struct Generator<'a> {
 type PreparedGeneration = Prepared<(usize, usize), GenerationPlan>;
 
 impl LanguageModel {
-    /// Begins to generate behind `prompts`, one for each row and of any length but 0, from a state of zeros.
+    /// Starts to generate after `prompts`, one for each row, each with at least one token. The
+    /// state starts at zero.
     ///
-    /// The prompts run in one forward pass; nothing is generated before the first token is asked for.
+    /// The prompts run in one forward pass. Generation itself starts with the first call for a
+    /// token.
     ///
     /// # Errors
     /// [`Error::Shape`] when there is no prompt or one is empty; [`Error::Option`] when a token is
     /// not one of the model's or an option is out of range; [`Error::Limit`] when one step exceeds
-    /// what the device allows; the errors of the device.
+    /// a limit of the device; the errors of the device.
     pub fn generate(&self, prompts: &[&[u32]], options: &GenerateOptions) -> Result<Generator<'_>> {
         pollster::block_on(self.begin(prompts, options, Waiting::Block))
     }
 
-    /// As [`generate`](Self::generate), for asynchronous programs; see [`Generator::next_async`].
+    /// [`generate`](Self::generate) for asynchronous programs; see [`Generator::next_async`].
     ///
     /// # Errors
-    /// As [`generate`](Self::generate).
+    /// The errors of [`generate`](Self::generate).
     pub async fn generate_async(
         &self,
         prompts: &[&[u32]],
@@ -191,11 +200,12 @@ impl LanguageModel {
         })
     }
 
-    /// The plan of a chunk of so many steps for `batch` prompts: what it runs and how much memory it takes, before it runs.
+    /// Plans a chunk of `chunk` steps for `batch` prompts. The plan shows the dispatches and the
+    /// memory before a run.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is no prompt, [`Error::Option`] when the chunk is out of range;
-    /// [`Error::Limit`] as [`generate`](Self::generate).
+    /// [`Error::Shape`] when there is no prompt, [`Error::Option`] when the chunk is out of range,
+    /// and [`Error::Limit`] under the conditions of [`generate`](Self::generate).
     #[doc(hidden)]
     pub fn plan_generation(&self, batch: usize, chunk: usize) -> Result<GenerationPlan> {
         if !(1..=MAX_SEGMENT_STEPS).contains(&chunk) {
@@ -208,7 +218,7 @@ impl LanguageModel {
         plan::plan_generation(&self.layout, batch, steps, &self.device().profile())
     }
 
-    /// Runs all prompts up to their last tokens, which generation begins with.
+    /// Runs all prompts up to their last tokens, from which generation starts.
     async fn read_prompts(
         &self,
         prompts: &[&[u32]],
@@ -227,12 +237,13 @@ impl LanguageModel {
 }
 
 impl Generator<'_> {
-    /// Runs a chunk and makes its tokens ready.
+    /// Runs a chunk and queues its tokens.
     async fn chunk(&mut self, waiting: Waiting) -> Result<()> {
         let GenerateOptions { temperature, top_k, seed, .. } = self.options;
         let top_k = u32::try_from(top_k).unwrap_or(u32::MAX);
-        // The kernel asks whether all bits are 0, and so has no −0. Beyond these bounds WGSL does not promise a quotient;
-        // within them the coldest are greedy and the hottest as good as uniform.
+        // The kernel compares the bits with 0, so −0 becomes 0 here. WGSL guarantees no quotient
+        // beyond the bounds. Within them the lowest temperature is greedy and the highest as good
+        // as uniform.
         let temperature =
             if temperature == 0.0 { 0.0 } else { temperature.clamp(COLDEST, HOTTEST) };
         let settings = [
@@ -259,7 +270,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    /// The next token of each row, the device running when none is ready.
+    /// Returns the next token of each row. Runs a chunk when none is ready.
     async fn step(&mut self, waiting: Waiting) -> Result<Vec<u32>> {
         if self.ready.is_empty() {
             self.chunk(waiting).await?;
@@ -267,14 +278,15 @@ impl Generator<'_> {
         let tokens = self.ready.pop_front().unwrap_or_default();
         if let Some(row) = tokens.iter().position(|&token| token == NO_TOKEN) {
             return Err(Error::Option(format!(
-                "nothing can be drawn for row {row} at position {}: its logits have NaN, or the largest is infinite",
+                "nothing can be drawn for row {row} at position {}: its logits have NaN, or the \
+                 largest is infinite",
                 self.position - self.ready.len() - 1
             )));
         }
         Ok(tokens)
     }
 
-    /// The state behind the last chunk that ran, which may be ahead of the last token returned.
+    /// Reads the state after the last chunk, which may be ahead of the last token returned.
     ///
     /// # Errors
     /// The errors of the device.
@@ -282,10 +294,10 @@ impl Generator<'_> {
         pollster::block_on(self.fetch_state(Waiting::Block))
     }
 
-    /// As [`state`](Self::state), for asynchronous programs.
+    /// [`state`](Self::state) for asynchronous programs.
     ///
     /// # Errors
-    /// As [`state`](Self::state).
+    /// The errors of [`state`](Self::state).
     pub async fn state_async(&self) -> Result<State> {
         self.fetch_state(Waiting::Await).await
     }
@@ -298,8 +310,8 @@ impl Generator<'_> {
         Packer::whole(self.model.rnn_config(), &plan.layers).read_state(session, waiting).await
     }
 
-    /// The next token of each row, as the iterator gives it, for asynchronous programs. After an error, and after a future
-    /// that was dropped before it was ready, there are no more.
+    /// Returns the next token of each row, as the iterator does, for asynchronous programs. After
+    /// an error, or after a dropped future, it returns `None`.
     pub async fn next_async(&mut self) -> Option<Result<Vec<u32>>> {
         self.draw(Waiting::Await).await
     }
@@ -319,14 +331,14 @@ impl Generator<'_> {
 impl Iterator for Generator<'_> {
     type Item = Result<Vec<u32>>;
 
-    /// The next token of each row. After an error there are no more.
+    /// Returns the next token of each row, and `None` after an error.
     fn next(&mut self) -> Option<Self::Item> {
         pollster::block_on(self.draw(Waiting::Block))
     }
 }
 
 impl Drop for Generator<'_> {
-    /// Gives the plan back to the model, unless a step failed.
+    /// Returns the plan to the model, unless a step failed.
     fn drop(&mut self) {
         if let Some(prepared) = self.prepared.take().filter(|_| !self.failed) {
             self.model.generations.put(prepared);

@@ -1,4 +1,5 @@
-//! The model of PyTorch's word-language-model example: Embedding, dropout, a recurrent module, dropout, Linear.
+//! The model of PyTorch's word-language-model example: Embedding, dropout, a recurrent module,
+//! dropout, Linear.
 
 mod generate;
 mod model;

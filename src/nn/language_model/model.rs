@@ -18,9 +18,10 @@ use crate::tensor::{State, Tensor};
 /// The target of a step that predicts nothing; no token has this number.
 const NO_TARGET: u32 = u32::MAX;
 
-/// A language model with its weights on a device: one recording from tokens to logits, losses or further tokens.
+/// A language model with its weights on a device. One recording leads from tokens to logits, losses
+/// or further tokens.
 ///
-/// Forward calls may come from several threads.
+/// Several threads may call it at the same time.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
@@ -29,7 +30,8 @@ const NO_TARGET: u32 = u32::MAX;
 /// let config = LanguageModelConfig::new(Kind::Lstm, 10, 4, 8, 2);
 /// let model = LanguageModel::new(&Device::cpu(), &LanguageModelParams::init(&config, 0)?)?;
 /// let state = model.init_hidden(2)?;
-/// let (logits, state) = model.forward(&[1, 2, 3, 4, 5, 6], 2, Some(&state))?; // three steps of two rows
+/// // Three steps of two rows:
+/// let (logits, state) = model.forward(&[1, 2, 3, 4, 5, 6], 2, Some(&state))?;
 /// assert_eq!(logits.shape(), [3, 2, 10]);
 /// let (logits, _) = model.forward(&[7, 8], 2, Some(&state))?; // carries on
 /// assert_eq!(logits.shape(), [1, 2, 10]);
@@ -43,45 +45,45 @@ pub struct LanguageModel {
     device: Device,
     pub(super) layout: LanguageModelLayout,
     pub(super) passes: Runner<PassKey, LanguageModelPlan>,
-    /// By the number of prompts and the steps of a chunk.
+    /// Plans by the number of prompts and the steps of a chunk.
     pub(super) generations: Runner<(usize, usize), GenerationPlan>,
 }
 
-/// How well a model predicts a text.
+/// The quality of a model's predictions on a text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Score {
-    /// Predicted tokens.
+    /// The number of predicted tokens.
     pub tokens: usize,
-    /// Mean negative log-likelihood of a token, in nats.
+    /// The mean negative log-likelihood of a token, in nats.
     pub loss: f64,
 }
 
 impl Score {
-    /// exp(loss): among how many equally likely tokens the model would be as uncertain.
+    /// Returns exp(loss): the number of equally likely tokens with the same uncertainty.
     pub fn perplexity(&self) -> f64 {
         self.loss.exp()
     }
 }
 
 impl LanguageModel {
-    /// Puts `params` on `device`.
+    /// Uploads `params` to `device`.
     ///
     /// # Errors
-    /// [`Error::Limit`] when one unit's or one token's weights exceed what the device binds or all of them the memory
-    /// budget, and the errors of the device.
+    /// [`Error::Limit`] when the weights of one unit or token exceed a binding of the device, or
+    /// all weights the memory budget; and the errors of the device.
     pub fn new(device: &Device, params: &LanguageModelParams) -> Result<Self> {
         Self::with_options(device, params, &LoadOptions::new())
     }
 
-    /// Puts `params` on `device`, with options.
+    /// Uploads `params` to `device`, with options.
     ///
-    /// `dropout` and, for a model of kind RNN, `nonlinearity` replace those of the parameters'
+    /// `dropout` and, for a model of kind RNN, `nonlinearity` replace the values in the parameters'
     /// configuration. `batch_first` and `schedule` do not apply: tokens are `[T, B]`.
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`Error::Option`] for an option that does not apply and for weights
-    /// that the type cannot hold; [`Error::Config`] for a dropout out of range.
+    /// The errors of [`new`](Self::new); [`Error::Option`] for an option that does not apply and
+    /// for weights that the type cannot hold; [`Error::Config`] for a dropout out of range.
     pub fn with_options(
         device: &Device,
         params: &LanguageModelParams,
@@ -108,10 +110,11 @@ impl LanguageModel {
         Ok(Self { config, rnn, device, layout, passes, generations })
     }
 
-    /// Loads the model under `prefix` of a state dict; see [`LanguageModelParams::from_state_dict`].
+    /// Loads the model under `prefix` of a state dict; see
+    /// [`LanguageModelParams::from_state_dict`].
     ///
     /// # Errors
-    /// As [`LanguageModelParams::from_state_dict`] and [`LanguageModel::new`].
+    /// The errors of [`LanguageModelParams::from_state_dict`] and [`LanguageModel::new`].
     pub fn load(device: &Device, state_dict: &StateDict, prefix: &str) -> Result<Self> {
         Self::load_with(device, state_dict, prefix, &LoadOptions::new())
     }
@@ -119,7 +122,7 @@ impl LanguageModel {
     /// Loads the model under `prefix` of a state dict, with options.
     ///
     /// # Errors
-    /// As [`LanguageModelParams::from_state_dict`] and [`LanguageModel::with_options`].
+    /// The errors of [`LanguageModelParams::from_state_dict`] and [`LanguageModel::with_options`].
     pub fn load_with(
         device: &Device,
         state_dict: &StateDict,
@@ -130,38 +133,38 @@ impl LanguageModel {
         Self::with_options(device, &params, options)
     }
 
-    /// The model's configuration.
+    /// Returns the model's configuration.
     pub fn config(&self) -> &LanguageModelConfig {
         &self.config
     }
 
-    /// The configuration of its recurrent module.
+    /// Returns the configuration of the model's recurrent module.
     pub fn rnn_config(&self) -> &Config {
         &self.rnn
     }
 
-    /// Where the model runs.
+    /// Returns the model's device.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// A state of zeros for `batch` rows: `[nlayers, B, nhid]`.
+    /// Returns a zero state for `batch` rows: `[nlayers, B, nhid]`.
     ///
     /// # Errors
-    /// [`Error::TensorSize`] when so many rows overflow.
+    /// [`Error::TensorSize`] when the number of elements overflows.
     pub fn init_hidden(&self, batch: usize) -> Result<State> {
         zero_state(&self.rnn, batch)
     }
 
     /// Runs the model over `tokens` (`[T, B]`, time first) from `state`, or from zero.
     ///
-    /// Returns the logits, `[T, B, ntoken]`, and the state after the last step. PyTorch's example returns their
-    /// `log_softmax`.
+    /// Returns the logits, `[T, B, ntoken]`, and the state after the last step. PyTorch's example
+    /// returns `log_softmax` of these logits.
     ///
     /// # Errors
     /// [`Error::Option`] in PyTorch's words when a token is not one of the model's;
     /// [`Error::Shape`] when the tokens do not fill whole steps or the state does not fit;
-    /// [`Error::Limit`] when one step exceeds what the device allows; and the errors of the device.
+    /// [`Error::Limit`] when one step exceeds a limit of the device; and the errors of the device.
     pub fn forward(
         &self,
         tokens: &[u32],
@@ -171,12 +174,14 @@ impl LanguageModel {
         self.forward_with(tokens, batch, &ForwardOptions { state, ..ForwardOptions::default() })
     }
 
-    /// As [`forward`](Self::forward), with options. While training, dropout is applied to the embedding, between layers
-    /// and to what the decoder reads. Behind a row's length, the logits are those of an output of 0.
+    /// [`forward`](Self::forward) with options.
+    ///
+    /// In training, dropout applies to the embedding, between layers, and to the decoder's input.
+    /// After the end of a row, the logits are those of an output of 0.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`Error::Shape`] when the number of lengths is not that of
-    /// the rows, or a length exceeds T.
+    /// The errors of [`forward`](Self::forward); [`Error::Shape`] when the number of lengths
+    /// differs from the number of rows, or when a length exceeds T.
     pub fn forward_with(
         &self,
         tokens: &[u32],
@@ -186,11 +191,11 @@ impl LanguageModel {
         pollster::block_on(self.compute(tokens, batch, options, Waiting::Block))
     }
 
-    /// As [`forward_with`](Self::forward_with), for asynchronous programs; see
+    /// [`forward_with`](Self::forward_with) for asynchronous programs; see
     /// [`Rnn::forward_async`](crate::Rnn::forward_async).
     ///
     /// # Errors
-    /// As [`forward_with`](Self::forward_with).
+    /// The errors of [`forward_with`](Self::forward_with).
     pub async fn forward_with_async(
         &self,
         tokens: &[u32],
@@ -224,12 +229,12 @@ impl LanguageModel {
         Ok((Tensor::trusted([sizes.seq_len, batch, self.config.ntoken], logits), state))
     }
 
-    /// The plan of a forward pass over `[T, B]` tokens, or of the first of several passes where the device does not hold
-    /// it in one: what it runs and how much memory it takes, before it runs.
+    /// Plans a forward pass over `[T, B]` tokens. The plan shows the dispatches and the memory
+    /// before a run. If the device needs several passes, this is the first.
     ///
     /// # Errors
-    /// [`Error::Limit`] as [`forward`](Self::forward); [`Error::Shape`] when there is no step or no
-    /// row.
+    /// [`Error::Limit`] under the conditions of [`forward`](Self::forward); [`Error::Shape`] when
+    /// there is no step or no row.
     #[doc(hidden)]
     pub fn plan(&self, seq_len: usize, batch: usize) -> Result<LanguageModelPlan> {
         let (layout, profile, wanted) = (&self.layout, &self.device.profile(), Wanted::Logits);
@@ -239,23 +244,26 @@ impl LanguageModel {
         plan::plan_pass(layout, sizes, wanted, false, profile)
     }
 
-    /// How well the model predicts `text`: every token but the first, from those before it.
+    /// Scores the predictions of every token of `text` but the first, each from the tokens before
+    /// it.
     ///
-    /// The text is cut into `streams` parts of equal length (the last ones may be shorter), which run side by side, each
-    /// from a state of zeros; each predicts the token behind its end too. One stream reads the text as it is, many keep
-    /// a GPU busy. The model reads only losses back.
+    /// The text is cut into `streams` parts of equal length, of which the last may be shorter. They
+    /// run as the rows of one batch, each from a zero state. Each also predicts the first token of
+    /// the next part. One stream reads the whole text in order; many streams keep a GPU busy. The
+    /// model reads only losses back.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there are fewer than two tokens, [`Error::Option`] when there is no
-    /// stream or a token is not one of the model's; otherwise as [`forward`](Self::forward).
+    /// [`Error::Shape`] when there are fewer than two tokens; [`Error::Option`] when there is no
+    /// stream or a token is not one of the model's; otherwise the errors of
+    /// [`forward`](Self::forward).
     pub fn score(&self, text: &[u32], streams: usize) -> Result<Score> {
         pollster::block_on(self.evaluate(text, streams, Waiting::Block))
     }
 
-    /// As [`score`](Self::score), for asynchronous programs.
+    /// [`score`](Self::score) for asynchronous programs.
     ///
     /// # Errors
-    /// As [`score`](Self::score).
+    /// The errors of [`score`](Self::score).
     pub async fn score_async(&self, text: &[u32], streams: usize) -> Result<Score> {
         self.evaluate(text, streams, Waiting::Await).await
     }
@@ -278,7 +286,7 @@ impl LanguageModel {
         let batch = streams.min(count);
         let seq_len = count.div_ceil(batch);
         let sizes = Sizes { seq_len, batch };
-        // Behind the end of a stream there is any token, and no target.
+        // After the end of a stream any token will do, since it has no target.
         let at = |t: usize, b: usize, offset: usize| {
             Some(b * seq_len + t).filter(|&i| i < count).map(|i| text[i + offset])
         };
@@ -299,11 +307,12 @@ impl LanguageModel {
         Ok(Score { tokens: count, loss: total / count as f64 })
     }
 
-    /// Checks a call before any work.
+    /// Checks the arguments of a call before any work.
     fn check(&self, tokens: &[u32], batch: usize, options: &ForwardOptions<'_>) -> Result<Sizes> {
         if batch == 0 || tokens.is_empty() || !tokens.len().is_multiple_of(batch) {
             return Err(Error::Shape(format!(
-                "tokens are [T, B] with at least one step and one row, but got {} tokens for a batch of {batch}",
+                "tokens are [T, B] with at least one step and one row, but got {} tokens for a \
+                 batch of {batch}",
                 tokens.len()
             )));
         }
@@ -321,7 +330,7 @@ impl LanguageModel {
     }
 }
 
-/// Checks that every token is one of `ntoken`; `name` tells what an offset is called.
+/// Checks that every token is below `ntoken`. `name` gives the name of an offset in messages.
 pub(super) fn check_tokens(
     tokens: &[u32],
     ntoken: usize,

@@ -1,4 +1,4 @@
-//! A text in passes that a device holds, the state staying there from pass to pass.
+//! Passes over a text, each small enough for the device. The state stays there from pass to pass.
 
 use super::model::LanguageModel;
 use crate::engine::wait::Waiting;
@@ -16,19 +16,19 @@ pub(super) type PassKey = (Sizes, Wanted, bool);
 /// A pass that is ready to run.
 pub(super) type PreparedPass = Prepared<PassKey, LanguageModelPlan>;
 
-/// The inputs of passes, time first.
+/// The inputs of all passes, time first.
 pub(super) struct PassInputs<'a> {
-    /// `[T, B]`.
+    /// Tokens, `[T, B]`.
     pub(super) tokens: &'a [u32],
-    /// `[T, B]`.
+    /// Targets, `[T, B]`.
     pub(super) targets: Option<&'a [u32]>,
     pub(super) sizes: Sizes,
     pub(super) options: ForwardOptions<'a>,
 }
 
 impl LanguageModel {
-    /// Runs `inputs` in passes and hands the results of each to `take`. Returns the last pass, whose
-    /// buffers hold the state; none when there are no steps.
+    /// Runs `inputs` in passes and hands the results of each to `take`. Returns the last pass,
+    /// whose buffers hold the state; `None` when there are no steps.
     pub(super) async fn run_passes(
         &self,
         inputs: &PassInputs<'_>,
@@ -62,12 +62,13 @@ impl LanguageModel {
         Ok(last)
     }
 
-    /// The seed of dropout, while training.
+    /// Returns the seed of dropout in training.
     fn dropout_seed(&self, inputs: &PassInputs<'_>) -> Option<u64> {
         inputs.options.training.filter(|_| self.config().dropout > 0.0)
     }
 
-    /// A pass whose buffers hold the state: the state that the pass before left, or the initial one.
+    /// Returns a pass whose buffers hold the state: the state after the previous pass, or the
+    /// initial one.
     fn prepare_after(
         &self,
         before: Option<PreparedPass>,
@@ -91,7 +92,7 @@ impl LanguageModel {
         Ok(next)
     }
 
-    /// Writes the inputs of the pass that begins with step `start`.
+    /// Writes the inputs of the pass that starts at step `start`.
     fn write_pass(
         &self,
         pass: &mut PreparedPass,

@@ -1,4 +1,4 @@
-//! The tokens that a language model's numbers stand for.
+//! Vocabularies: the tokens that the ids of a language model stand for.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,16 +6,16 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::params::state_dict::StateDict;
 
-/// Stands for a line break among words.
+/// The token of a line break in a vocabulary of words.
 const END_OF_LINE: &str = "<eos>";
-/// Stands for every word that the vocabulary lacks.
+/// The token of every word that the vocabulary lacks.
 const UNKNOWN: &str = "<unk>";
 
-/// A list of different tokens; a token's id is its index.
+/// A list of distinct tokens; a token's id is its index.
 ///
-/// Where every token is a single character, a text is a sequence of characters. Otherwise it is one of words, separated
-/// by whitespace, with two tokens as in the corpus of PyTorch's example: `<eos>` for a line break and `<unk>` for words
-/// that the vocabulary lacks.
+/// If every token is a single character, a text is a sequence of characters. Otherwise a text is
+/// a sequence of words, separated by whitespace. Two tokens are special, as in the corpus of
+/// PyTorch's example: `<eos>` is a line break and `<unk>` replaces words that the vocabulary lacks.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
@@ -35,7 +35,7 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// A vocabulary of these tokens.
+    /// Creates a vocabulary of `tokens`.
     ///
     /// # Errors
     /// [`Error::Option`] when there are no tokens, one is empty or one occurs twice.
@@ -58,10 +58,11 @@ impl Vocabulary {
         Ok(Self { tokens, ids, characters })
     }
 
-    /// The vocabulary in a state dict's metadata: under the key `vocabulary`, a JSON array of strings. `None` without it.
+    /// Reads the vocabulary in a state dict's metadata: a JSON array of strings under the key
+    /// `vocabulary`. Returns `None` without that key.
     ///
     /// # Errors
-    /// [`Error::File`] when it is not such an array, or makes no vocabulary.
+    /// [`Error::File`] when the value is not such an array, or makes no vocabulary.
     pub fn from_state_dict_metadata(state_dict: &StateDict) -> Result<Option<Self>> {
         let refuse = |reason: &dyn std::fmt::Display| Error::File {
             path: state_dict.path().to_owned(),
@@ -72,10 +73,11 @@ impl Vocabulary {
         Self::new(tokens).map(Some).map_err(|error| refuse(&error))
     }
 
-    /// A vocabulary from a file: a JSON array of strings where the name ends in `.json`, else one token to a line.
+    /// Reads a vocabulary from a file: a JSON array of strings where the name ends in `.json`, and
+    /// one token on each line otherwise.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read, [`Error::File`] when it makes no vocabulary.
+    /// [`Error::Io`] when the file cannot be read, [`Error::File`] when it makes no vocabulary.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let refuse = |reason: &dyn std::fmt::Display| Error::File {
@@ -93,12 +95,12 @@ impl Vocabulary {
         Self::new(tokens).map_err(|error| refuse(&error))
     }
 
-    /// The ids of a text's characters or words.
+    /// Returns the ids of a text's characters or words.
     ///
     /// # Errors
-    /// [`Error::UnknownName`] naming the first character or word that the vocabulary lacks, with
-    /// its line and column, counted in characters from 1. A vocabulary of words with `<unk>` lacks
-    /// none.
+    /// [`Error::UnknownName`] with the first character or word that the vocabulary lacks, and its
+    /// line and column, counted in characters from 1. A vocabulary of words with `<unk>` never
+    /// fails.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
         let end_of_line = self.ids.get(END_OF_LINE);
@@ -117,8 +119,8 @@ impl Vocabulary {
         Ok(ids)
     }
 
-    /// The text of ids. Each word is followed by a space, and `<eos>` is a line break, so that texts which were decoded
-    /// in parts can be put together.
+    /// Returns the text of `ids`. A space follows each word, and `<eos>` is a line break: decoded
+    /// parts can be concatenated.
     ///
     /// # Errors
     /// [`Error::Option`] in PyTorch's words for an id that is past the end.
@@ -140,33 +142,33 @@ impl Vocabulary {
         Ok(text)
     }
 
-    /// Number of tokens.
+    /// Returns the number of tokens.
     pub fn len(&self) -> usize {
         self.tokens.len()
     }
 
-    /// Whether there are no tokens, which [`new`](Self::new) does not allow.
+    /// Returns whether there are no tokens, which [`new`](Self::new) does not allow.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
 
-    /// The token of an id.
+    /// Returns the token of an id, or `None` when it is past the end.
     pub fn token(&self, id: u32) -> Option<&str> {
         self.tokens.get(usize::try_from(id).ok()?).map(String::as_str)
     }
 
-    /// Whether texts are sequences of characters rather than of words.
+    /// Returns whether texts are sequences of characters, not of words.
     pub fn is_by_character(&self) -> bool {
         self.characters
     }
 
-    /// The tokens of a line with their offsets in bytes.
+    /// Splits a line into tokens with their offsets in bytes.
     fn split<'a>(&self, line: &'a str) -> Box<dyn Iterator<Item = (usize, &'a str)> + 'a> {
         if self.characters {
             return Box::new(line.char_indices().map(|(at, c)| (at, &line[at..at + c.len_utf8()])));
         }
         let words = line.split_whitespace();
-        // Words are parts of the line, so that their addresses tell where they start.
+        // Words are slices of the line, so the difference of the addresses is the offset.
         Box::new(words.map(|word| (word.as_ptr().addr() - line.as_ptr().addr(), word)))
     }
 
@@ -306,7 +308,8 @@ mod tests {
         let message = read(r#"{"vocabulary":"[\"a\",\"a\"]"}"#).expect_err("a twice").to_string();
         assert_eq!(
             message,
-            "model.safetensors: the metadata 'vocabulary' cannot be used: the vocabulary has \"a\" twice, as tokens 0 and 1"
+            "model.safetensors: the metadata 'vocabulary' cannot be used: the vocabulary has \
+             \"a\" twice, as tokens 0 and 1"
         );
         let message = read(r#"{"vocabulary":"[1]"}"#).expect_err("a number").to_string();
         assert!(

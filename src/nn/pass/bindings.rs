@@ -1,4 +1,4 @@
-//! The tensors that a pass reads and writes.
+//! The tensors that a pass reads and writes, and their checks.
 
 use super::Recorder;
 use super::tensors::{Allowed, Expected, Placed, TensorBinding, place};
@@ -7,11 +7,12 @@ use crate::params::validate::{self, Sizes};
 use crate::plan::recording::BufferId;
 use crate::plan::{Strided, Tensors};
 
-/// The tensors that a [`Pass`](super::Pass) reads and writes, in buffers of the caller. Shapes are those of
-/// [`Rnn::forward`](crate::Rnn::forward), with three axes in any case.
+/// The tensors that a [`Pass`](super::Pass) reads and writes, in buffers of the caller. Shapes are
+/// those of [`Rnn::forward`](crate::Rnn::forward), always with three axes.
 ///
-/// One buffer may hold several of them. What is written must not overlap; it may lie where something is read, which has
-/// been read by then: with `h_0` and `h_n` in one place a pass carries on where the one before it ended.
+/// One buffer may hold several tensors. Written tensors must not overlap each other. They may
+/// overlap tensors that the pass reads, because it reads all of them first. With `h_0` and `h_n` in
+/// one place, each pass continues from the previous one.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct PassBindings<'a> {
@@ -32,19 +33,20 @@ impl<'a> PassBindings<'a> {
     }
 
     /// Reads the valid steps of each row, `[B]`, as `u32`, with the meaning of
-    /// [`Rnn::forward_lengths`](crate::Rnn::forward_lengths); a length beyond T is T. All steps are valid without it.
+    /// [`Rnn::forward_lengths`](crate::Rnn::forward_lengths). A length beyond T counts as T.
+    /// Without lengths, all steps are valid.
     pub fn lengths(mut self, lengths: impl Into<TensorBinding<'a>>) -> Self {
         self.lengths = Some(lengths.into());
         self
     }
 
-    /// Reads the initial hidden state, `[L·D, B, R]`; zeros without it.
+    /// Reads the initial hidden state, `[L·D, B, R]`. Without it, the state is zero.
     pub fn h_0(mut self, h_0: impl Into<TensorBinding<'a>>) -> Self {
         self.h_0 = Some(h_0.into());
         self
     }
 
-    /// Reads the initial cell state of an LSTM, `[L·D, B, H]`; zeros without it.
+    /// Reads the initial cell state of an LSTM, `[L·D, B, H]`. Without it, the state is zero.
     pub fn c_0(mut self, c_0: impl Into<TensorBinding<'a>>) -> Self {
         self.c_0 = Some(c_0.into());
         self
@@ -69,24 +71,25 @@ impl<'a> PassBindings<'a> {
     }
 }
 
-/// What is left of [`PassBindings`] after the checks.
+/// The result of the checks of [`PassBindings`].
 pub(super) struct Bindings<'a> {
-    /// Where the values are in `buffers`.
+    /// The places of the values in `buffers`.
     pub tensors: Tensors,
-    /// The buffers beyond those of the plan, in the order of their numbers.
+    /// The buffers that follow those of the plan, in the order of their numbers.
     pub buffers: Vec<wgpu::BufferBinding<'a>>,
 }
 
 impl<'a> Bindings<'a> {
-    /// Checks everything that `recorder` is to read and write.
+    /// Checks every tensor that `recorder` is to read or write.
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::Option`] and [`Error::Limit`], as [`Recorder::bind`].
+    /// [`Error::Shape`], [`Error::Option`] and [`Error::Limit`], under the conditions of
+    /// [`Recorder::bind`].
     pub fn check(recorder: &'a Recorder, given: &PassBindings<'a>) -> Result<Self> {
         let Recorder { config, plan, gpu, .. } = recorder;
         let h = recorder.h_shape();
         let c = [h[0], h[1], config.hidden_size];
-        // As PyTorch does: both or none for an LSTM, and nobody else has a cell state.
+        // PyTorch's rule: an LSTM takes both or none, and no other module has a cell state.
         match (given.h_0, given.c_0) {
             (None, None) => {}
             (None, Some(_)) => return Err(Error::Option("c_0 is given without h_0".to_owned())),
@@ -140,7 +143,7 @@ impl<'a> Bindings<'a> {
 /// Checks tensors one by one and gives their buffers numbers.
 struct Checker<'a> {
     allowed: Allowed,
-    /// The number of the first buffer.
+    /// The number of the first buffer of the caller.
     first: usize,
     buffers: Vec<wgpu::BufferBinding<'a>>,
     written: Vec<Placed<'a>>,
@@ -166,7 +169,8 @@ impl<'a> Checker<'a> {
         let placed = place(tensor, Expected { name, shape, written: true }, self.allowed)?;
         if let Some(other) = self.written.iter().find(|other| other.overlaps(&placed)) {
             return Err(Error::Option(format!(
-                "{name}: expected bytes that nothing else is written to, but {:?} overlap {:?} of {}",
+                "{name}: expected bytes that no other tensor is written to, but {:?} overlap {:?} \
+                 of {}",
                 placed.bytes, other.bytes, other.name
             )));
         }

@@ -1,4 +1,4 @@
-//! Recording a forward pass among the caller's own work.
+//! Forward passes recorded into the caller's command encoders.
 
 mod bindings;
 mod tensors;
@@ -17,21 +17,24 @@ use crate::params::config::{Config, Kind};
 use crate::params::validate::Sizes;
 use crate::plan::{self, Plan};
 
-/// A forward pass of given sizes, ready to be recorded into command encoders of the caller.
+/// A forward pass of given sizes, ready for recording into command encoders of the caller.
 ///
-/// It has a plan and buffers of its own beside the module's weights. [`bind`](Self::bind) brings the caller's buffers to
-/// it, and what comes out, a [`Pass`], is recorded as often as wanted: no submission, no waiting, no copy through the host.
+/// It has its own plan and buffers, and shares the module's weights. [`bind`](Self::bind) adds the
+/// caller's buffers and returns a [`Pass`], which can be recorded any number of times. A recorded
+/// pass submits nothing, waits for nothing, and copies nothing through the host.
 ///
 /// ```no_run
-/// # fn frame(rnn: &wgpu_rnn::Rnn, samples: &wgpu_rnn::wgpu::Buffer, gains: &wgpu_rnn::wgpu::Buffer, h: &wgpu_rnn::wgpu::Buffer,
-/// #     device: &wgpu_rnn::wgpu::Device, queue: &wgpu_rnn::wgpu::Queue) -> wgpu_rnn::Result<()> {
+/// # use wgpu_rnn::wgpu::{Buffer, Device, Queue};
+/// # fn frame(rnn: &wgpu_rnn::Rnn, samples: &Buffer, gains: &Buffer, h: &Buffer, device: &Device,
+/// #     queue: &Queue) -> wgpu_rnn::Result<()> {
 /// use wgpu_rnn::pass::PassBindings;
 /// let recorder = rnn.recorder(4, 1)?; // 4 steps of 1 row
-/// let pass = recorder.bind(&PassBindings::new(samples).output(gains).h_0(h).h_n(h))?; // the state stays in `h`
+/// // The state stays in `h`.
+/// let pass = recorder.bind(&PassBindings::new(samples).output(gains).h_0(h).h_n(h))?;
 /// let mut encoder = device.create_command_encoder(&Default::default());
-/// // .. what fills `samples` ..
+/// // Record passes that fill `samples`.
 /// pass.record(&mut encoder)?;
-/// // .. what uses `gains` ..
+/// // Record passes that use `gains`.
 /// queue.submit([encoder.finish()]);
 /// # Ok(())
 /// # }
@@ -42,14 +45,15 @@ pub struct Recorder {
     plan: Plan,
     gpu: Arc<gpu::Gpu>,
     engine: Arc<gpu::Engine>,
-    /// `[B]`, the lengths of rows that are all of them whole.
+    /// `[B]`: T for every row, the lengths of a pass without lengths.
     whole_rows: wgpu::Buffer,
 }
 
 /// A [`Recorder`] with buffers of the caller, which it keeps alive.
 ///
-/// A pass reads everything of the caller's before it writes anything, and nothing that an earlier pass has left in the
-/// recorder's own buffers, so that passes of one recorder can follow each other in any order.
+/// A pass reads all of the caller's tensors before it writes any. It never reads values that an
+/// earlier pass left in the recorder's buffers. Passes of one recorder can therefore follow each
+/// other in any order.
 #[derive(Debug)]
 #[must_use = "a pass does nothing until it is recorded"]
 pub struct Pass {
@@ -61,17 +65,22 @@ pub struct Pass {
 }
 
 impl Rnn {
-    /// Prepares a forward pass of `seq_len` steps and `batch` rows for recording into command encoders of the caller, on
-    /// the device that the module is on ([`Device::wgpu`](crate::Device::wgpu)). Without dropout.
+    /// Prepares a forward pass of `seq_len` steps and `batch` rows for recording into command
+    /// encoders.
+    ///
+    /// The encoders must come from the module's device ([`Device::wgpu`](crate::Device::wgpu)). The
+    /// pass has no dropout.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] on the CPU; [`Error::Limit`] when the rows do not run all at once (a
-    /// [`Rnn::forward`] would take several passes), [`Error::Shape`] when there is nothing to run;
+    /// [`Error::Unsupported`] on the CPU; [`Error::Limit`] when the rows do not run all at once (an
+    /// [`Rnn::forward`] would take several passes); [`Error::Shape`] when there is nothing to run;
     /// the errors of the device.
     pub fn recorder(&self, seq_len: usize, batch: usize) -> Result<Recorder> {
         let Weights::Gpu(gpu, weights) = self.runner().weights() else {
             return Err(Error::Unsupported(
-                "recording on the cpu, which has no command encoders; use forward(), or a device of wgpu".to_owned(),
+                "recording on the cpu, which has no command encoders; use forward(), or a device \
+                 of wgpu"
+                    .to_owned(),
             ));
         };
         let request = self.request(Sizes { seq_len, batch }, false);
@@ -91,17 +100,17 @@ impl Rnn {
 }
 
 impl Recorder {
-    /// `[T, B, I]`, or `[B, T, I]` with `batch_first`.
+    /// Returns the shape of `input`: `[T, B, I]`, or `[B, T, I]` with `batch_first`.
     pub fn input_shape(&self) -> [usize; 3] {
         self.sequence_shape(self.config.input_size)
     }
 
-    /// `[T, B, D·R]`, or `[B, T, D·R]` with `batch_first`.
+    /// Returns the shape of `output`: `[T, B, D·R]`, or `[B, T, D·R]` with `batch_first`.
     pub fn output_shape(&self) -> [usize; 3] {
         self.sequence_shape(self.config.output_size())
     }
 
-    /// `[L·D, B, R]`, of `h_0` and `h_n`.
+    /// Returns the shape of `h_0` and `h_n`: `[L·D, B, R]`.
     pub fn h_shape(&self) -> [usize; 3] {
         [
             self.config.num_layers * self.config.num_directions(),
@@ -110,7 +119,7 @@ impl Recorder {
         ]
     }
 
-    /// `[L·D, B, H]`, of an LSTM's `c_0` and `c_n`.
+    /// Returns the shape of an LSTM's `c_0` and `c_n`: `[L·D, B, H]`. `None` for other modules.
     pub fn c_shape(&self) -> Option<[usize; 3]> {
         let [layers, batch, _] = self.h_shape();
         (self.config.kind == Kind::Lstm).then_some([layers, batch, self.config.hidden_size])
@@ -125,19 +134,19 @@ impl Recorder {
         }
     }
 
-    /// What is recorded between the transfers from and to the caller's buffers.
+    /// Returns the plan that runs between the transfers from and to the caller's buffers.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Binds buffers of the caller, after every check that can be made before the work is submitted.
+    /// Binds buffers of the caller, after every check that is possible before submission.
     ///
-    /// Beyond these checks are an encoder of another device and a buffer that is destroyed or mapped later: wgpu tells of
-    /// them when the encoder is finished or submitted.
+    /// Two faults remain for wgpu to report when the encoder is finished or submitted: an encoder
+    /// of another device, and a buffer that is destroyed or mapped later.
     ///
     /// # Errors
     /// Each names the tensor, the expected and the found value. [`Error::Shape`] for a buffer that
-    /// is too small, for strides that do not fit and for a state that is not the module's.
+    /// is too small, for strides that do not fit, and for a state that the module lacks.
     /// [`Error::Option`] for a buffer of another device or without the usage `STORAGE`, for an
     /// offset that is not a multiple of 4, and for written tensors that overlap. [`Error::Limit`]
     /// for a tensor that the device cannot bind; the errors of the device.
@@ -157,10 +166,11 @@ impl Recorder {
 }
 
 impl Pass {
-    /// Records the whole pass as one compute pass, whose dispatches see everything that was recorded before it.
+    /// Records the whole pass as one compute pass. Its dispatches see all work that was recorded
+    /// earlier.
     ///
     /// # Errors
-    /// [`Error::Limit`] when the pass is of several [`parts`](Self::parts).
+    /// [`Error::Limit`] when the pass has several [`parts`](Self::parts).
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         let parts = self.parts();
         if parts > 1 {
@@ -169,20 +179,21 @@ impl Pass {
                 what: format!("a pass of {parts} parts in one submission"),
                 needed: self.engine.work(),
                 allowed: self.allowed,
-                advice: "submit one after the other what record_part() records, or record shorter sequences",
+                advice: "submit the parts of record_part() one by one, or record shorter sequences",
             });
         }
         self.record_part(encoder, 0)
     }
 
-    /// Into how many submissions the pass is divided, so that none takes longer than a watchdog allows
-    /// ([`max_work_per_submission`](crate::plan::limits::Limits::max_work_per_submission)). Most passes are of one part.
+    /// Returns the number of submissions of the pass. Most passes have one part. More parts keep
+    /// each submission within a watchdog's time
+    /// ([`max_work_per_submission`](crate::plan::limits::Limits::max_work_per_submission)).
     pub fn parts(&self) -> usize {
         self.engine.parts()
     }
 
-    /// Records one part. The parts of a pass are submitted one after the other, and no other pass of this recorder between
-    /// them.
+    /// Records one part. Submit the parts of a pass one after the other, with no other pass of this
+    /// recorder between them.
     ///
     /// # Errors
     /// [`Error::Option`] when there is no such part.

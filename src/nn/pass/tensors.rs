@@ -1,14 +1,15 @@
-//! Tensors in buffers of the caller, and the checks that they pass before anything is recorded.
+//! Tensors in buffers of the caller, and their checks before anything is recorded.
 
 use crate::error::{Error, Result, tuple};
 
 /// Bytes of a value.
 const VALUE: u64 = 4;
 
-/// A tensor of 32-bit values in a buffer of the caller: the buffer, where in it the tensor begins, and its strides.
+/// A tensor of 32-bit values in a buffer of the caller: the buffer, the tensor's offset and its
+/// strides.
 ///
-/// Made from a buffer or from a slice of one (`buffer.slice(256..)`), which the tensor must not leave. The buffer needs
-/// the usage `STORAGE`, and nothing else.
+/// It converts from a buffer or from a slice of one (`buffer.slice(256..)`). A tensor must not
+/// leave its slice. The buffer needs the usage `STORAGE` and no other.
 ///
 /// ```
 /// # use wgpu_rnn::wgpu;
@@ -27,10 +28,12 @@ pub struct TensorBinding<'a> {
 }
 
 impl TensorBinding<'_> {
-    /// Values from one index to the next along each axis, in the order of the axes, as PyTorch's `Tensor.stride()` has
-    /// them. Features lie side by side: the last stride is 1. Without strides the tensor is contiguous.
+    /// Sets the distance from one index to the next along each axis, in values, as PyTorch's
+    /// `Tensor.stride()` gives it.
     ///
-    /// What is read may overlap (the windows of a signal, say), what is written may not.
+    /// Features are adjacent: the last stride is 1. Without strides the tensor is contiguous.
+    /// Values of a tensor that is read may overlap, as in the windows of a signal. Values of a
+    /// written tensor may not.
     #[must_use]
     pub const fn strides(mut self, strides: [usize; 3]) -> Self {
         self.strides = Some(strides);
@@ -51,18 +54,18 @@ impl<'a> From<wgpu::BufferSlice<'a>> for TensorBinding<'a> {
     }
 }
 
-/// What is expected of a tensor.
+/// The requirements for a tensor.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected {
-    /// Its name in messages.
+    /// The tensor's name in messages.
     pub name: &'static str,
-    /// Its shape, as PyTorch has it.
+    /// The tensor's shape in PyTorch.
     pub shape: [usize; 3],
-    /// Whether it is written.
+    /// Whether the pass writes the tensor.
     pub written: bool,
 }
 
-/// What the device allows of a binding.
+/// The device's limits for a binding.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Allowed {
     /// `max_storage_buffer_binding_size`.
@@ -74,20 +77,20 @@ pub(super) struct Allowed {
 /// A tensor that has passed the checks.
 #[derive(Debug, Clone)]
 pub(super) struct Placed<'a> {
-    /// Its name in messages.
+    /// The tensor's name in messages.
     pub name: &'static str,
-    /// What to bind: from an aligned offset before the tensor to its end.
+    /// The range to bind, from an aligned offset at or before the tensor to its end.
     pub binding: wgpu::BufferBinding<'a>,
-    /// The first value, counted from there.
+    /// The index of the first value in the binding.
     pub first: u32,
-    /// Values from one index to the next along the two outer axes; 0 along an axis of one index.
+    /// The strides of the two outer axes, in values; 0 along an axis of one index.
     pub strides: [u32; 2],
-    /// The bytes from the first value to the last.
+    /// The bytes in the buffer, from the first value to the last.
     pub bytes: std::ops::Range<u64>,
 }
 
 impl Placed<'_> {
-    /// Whether two tensors have bytes between their first and last values in common.
+    /// Returns whether the byte ranges of two tensors, from first to last value, overlap.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.binding.buffer == other.binding.buffer
             && self.bytes.start < other.bytes.end
@@ -95,11 +98,12 @@ impl Placed<'_> {
     }
 }
 
-/// Checks a tensor against what is expected of it and what the device allows.
+/// Checks a tensor against its requirements and the device's limits.
 ///
 /// # Errors
 /// Each names the tensor, the expected and the found value: [`Error::Shape`] for sizes and strides,
-/// [`Error::Option`] for a usage or an offset, [`Error::Limit`] for what the device cannot bind.
+/// [`Error::Option`] for a usage or an offset, [`Error::Limit`] for a tensor that the device cannot
+/// bind.
 pub(super) fn place<'a>(
     tensor: TensorBinding<'a>,
     expected: Expected,
@@ -129,7 +133,7 @@ pub(super) fn place<'a>(
     }
     if written && overlaps_itself(shape, strides) {
         return refuse(format!(
-            "expected a place of its own for each value of {}, but strides {} put several into one",
+            "expected a separate place for each value of {}, but strides {} put several into one",
             tuple(&shape),
             tuple(&strides)
         ));
@@ -142,7 +146,8 @@ pub(super) fn place<'a>(
     let end = tensor.offset.saturating_add(values.saturating_mul(VALUE));
     if end > tensor.end {
         return refuse(format!(
-            "expected {} with strides {}, which from byte {} on ends at byte {end}, but the buffer or slice ends at {}",
+            "expected {} with strides {}, which from byte {} on ends at byte {end}, but the \
+             buffer or slice ends at {}",
             tuple(&shape),
             tuple(&strides),
             tensor.offset,
@@ -161,7 +166,7 @@ pub(super) fn place<'a>(
             advice: "use a smaller batch or shorter sequences, or open the device with more",
         });
     }
-    // Within 32 bits, since the values are; an axis of one index may have any stride.
+    // The values fit 32 bits, so their strides do too. An axis of one index may have any stride.
     let stride = |axis: usize| if shape[axis] > 1 { strides[axis] as u32 } else { 0 };
     Ok(Placed {
         name,
@@ -176,7 +181,8 @@ pub(super) fn place<'a>(
     })
 }
 
-/// Whether two values of a tensor may have one place: some axis takes a shorter step than what lies inside it is long.
+/// Returns whether two values of a tensor may share a place: an axis has a smaller stride than the
+/// extent of the axes inside it.
 fn overlaps_itself(shape: [usize; 3], strides: [usize; 3]) -> bool {
     let mut axes: Vec<(usize, usize)> =
         strides.into_iter().zip(shape).filter(|&(_, size)| size > 1).collect();

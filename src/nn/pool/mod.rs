@@ -1,4 +1,4 @@
-//! Many sequences at a time, each with a state of its own that stays on the device.
+//! Pools: many sequences at the same time, each with a state in a slot on the device.
 
 mod slots;
 mod snapshot;
@@ -20,33 +20,33 @@ use crate::tensor::padded;
 pub use slots::Slot;
 use slots::Slots;
 
-/// How large a pool is.
+/// The sizes of a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolOptions {
-    /// Sequences that can be open at the same time.
+    /// The number of slots: sequences that can be open at the same time.
     pub slots: usize,
-    /// Most time steps that a tick brings to a slot.
+    /// The most time steps of one slot in a tick.
     pub steps: usize,
-    /// Most slots that one submission runs; a tick of more takes several. All slots if not given, or as many as the device's
-    /// limits allow.
+    /// The most slots in one submission; a tick of more slots takes several submissions. By default
+    /// all slots, or the most that the device's limits allow.
     pub rows: usize,
 }
 
 impl PoolOptions {
-    /// A pool of `slots` slots for ticks of one step.
+    /// Creates options for `slots` slots and ticks of one step.
     pub fn new(slots: usize) -> Self {
         Self { slots, steps: 1, rows: slots }
     }
 
-    /// Most time steps of a tick.
+    /// Sets the most time steps of one slot in a tick.
     #[must_use]
     pub fn steps(mut self, steps: usize) -> Self {
         self.steps = steps;
         self
     }
 
-    /// Most slots of one submission.
+    /// Sets the most slots in one submission.
     #[must_use]
     pub fn rows(mut self, rows: usize) -> Self {
         self.rows = rows;
@@ -54,11 +54,12 @@ impl PoolOptions {
     }
 }
 
-/// Independent sequences that one module runs, such as those of the users of a server.
+/// Independent sequences that one module runs, such as the users of a server.
 ///
-/// Each open slot is a sequence with a state of its own, which stays on the device. A tick runs the next steps of any of
-/// them with one submission. What a slot gives does not depend, bit for bit, on which others are in the tick. A pool takes
-/// its memory when it is made and none later. All calls may come from several threads; ticks run one after the other.
+/// Each open slot is a sequence whose state stays on the device. A tick runs the next steps of any
+/// slots with one submission. A slot's output does not depend, to the bit, on the other slots in
+/// the tick. A pool allocates all its memory when it is created. Several threads may call it at the
+/// same time; ticks run one after the other.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
@@ -67,9 +68,10 @@ impl PoolOptions {
 /// let gru = Rnn::new(&Device::cpu(), &Params::init(&Config::gru(2, 3), 0)?)?;
 /// let pool = gru.pool(&PoolOptions::new(1000))?;
 /// let (ann, bob) = (pool.open()?, pool.open()?);
-/// let outputs = pool.tick(&[(ann, &[0.1, 0.2]), (bob, &[0.3, 0.4])])?; // a step of two features for each
+/// // One step of two features for each:
+/// let outputs = pool.tick(&[(ann, &[0.1, 0.2]), (bob, &[0.3, 0.4])])?;
 /// assert_eq!(outputs[1].len(), 3);
-/// pool.tick(&[(bob, &[0.5, 0.6])])?; // Ann's state stays as it is
+/// pool.tick(&[(bob, &[0.5, 0.6])])?; // Ann's state stays unchanged
 /// pool.close(ann)?;
 /// # Ok(())
 /// # }
@@ -87,17 +89,18 @@ pub struct Pool {
 struct Inner {
     session: Session,
     slots: Slots,
-    /// What is uploaded for a tick, kept from tick to tick.
+    /// The words to upload for a tick; the memory stays from tick to tick.
     words: Vec<f32>,
 }
 
 impl Rnn {
-    /// A pool of slots, all closed, for sequences that this module runs. It keeps the module's weights alive.
+    /// Creates a pool of slots, all closed, for sequences that this module runs. The pool keeps the
+    /// module's weights alive.
     ///
     /// # Errors
     /// [`Error::Option`] for a bidirectional module, whose reverse direction begins with the last
-    /// step, and for a pool without slots; [`Error::Shape`] for one without rows or steps;
-    /// [`Error::Limit`] naming the limit that the pool would exceed; the errors of the device.
+    /// step, and for a pool without slots; [`Error::Shape`] for a pool without rows or steps;
+    /// [`Error::Limit`] with the limit that the pool would exceed; the errors of the device.
     pub fn pool(&self, options: &PoolOptions) -> Result<Pool> {
         let plan = self.plan_pool(options)?;
         let session =
@@ -107,17 +110,18 @@ impl Rnn {
         Ok(Pool { config, device, options: options.clone(), plan, inner: Mutex::new(inner) })
     }
 
-    /// The plan of a pool: how ticks run and how much memory it takes, before it is made.
+    /// Plans a pool. The plan shows how ticks run and how much memory the pool takes, before it
+    /// exists.
     ///
     /// # Errors
-    /// As [`pool`](Self::pool), but those of the device.
+    /// The errors of [`pool`](Self::pool), except those of the device.
     #[doc(hidden)]
     pub fn plan_pool(&self, options: &PoolOptions) -> Result<PoolPlan> {
         let config = self.config();
         if config.bidirectional {
             return Err(Error::Option(format!(
-                "a bidirectional {} has no pool: its reverse direction begins with the last step of the sequence; use \
-                 forward() on whole sequences",
+                "a bidirectional {} has no pool: its reverse direction begins with the last step \
+                 of the sequence; use forward() on whole sequences",
                 config.kind.module()
             )));
         }
@@ -128,32 +132,32 @@ impl Rnn {
 }
 
 impl Pool {
-    /// The module's configuration.
+    /// Returns the module's configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Where the pool is.
+    /// Returns the pool's device.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// How large it is.
+    /// Returns the pool's sizes.
     pub fn options(&self) -> &PoolOptions {
         &self.options
     }
 
-    /// How ticks run, and by [`PoolPlan::size`] the bytes that the pool and the weights take.
+    /// Returns the plan of a tick. [`PoolPlan::size`] gives the bytes of the pool and the weights.
     pub fn plan(&self) -> &PoolPlan {
         &self.plan
     }
 
-    /// Slots that are open.
+    /// Returns the number of open slots.
     pub fn open_count(&self) -> usize {
         lock(&self.inner).slots.open_count()
     }
 
-    /// Opens a slot, with a state of zeros.
+    /// Opens a slot with a zero state.
     ///
     /// # Errors
     /// [`Error::Option`] when all slots are open; the errors of the device.
@@ -164,7 +168,7 @@ impl Pool {
         Ok(slot)
     }
 
-    /// Begins anew, with a state of zeros.
+    /// Sets the state of a slot to zero.
     ///
     /// # Errors
     /// [`Error::SlotClosed`] when the slot is not open; the errors of the device.
@@ -174,7 +178,7 @@ impl Pool {
         self.write(inner, slot, &vec![0.0; self.plan.width])
     }
 
-    /// Closes a slot, which can then be opened for another sequence.
+    /// Closes a slot, which can then open for another sequence.
     ///
     /// # Errors
     /// [`Error::SlotClosed`] when the slot is not open.
@@ -182,23 +186,27 @@ impl Pool {
         lock(&self.inner).slots.close(slot)
     }
 
-    /// Runs the next steps of some slots: for each its input, `[T, I]` with 0 to [`PoolOptions::steps`] steps, not
-    /// necessarily as many as the others. Returns the output of each, `[T, R]`, in the same order.
+    /// Runs the next steps of some slots and returns their outputs.
+    ///
+    /// Each slot's input is `[T, I]`, with 0 to [`PoolOptions::steps`] steps; T may differ from
+    /// slot to slot. Each output is `[T, R]`, in the order of the inputs.
     ///
     /// # Errors
     /// [`Error::SlotClosed`] when a slot is not open, [`Error::StateLost`] when its state is lost,
-    /// [`Error::Option`] when it occurs twice, [`Error::Shape`] when an input does not fit; nothing
-    /// ran then. An error of the device loses the states of the tick's slots: calls return
-    /// [`Error::StateLost`] until the slots are reset or restored.
+    /// [`Error::Option`] when it occurs twice, and [`Error::Shape`] when an input does not fit;
+    /// none of these runs anything. An error of the device loses the states of the tick's slots:
+    /// calls return [`Error::StateLost`] until the slots are reset or restored.
     pub fn tick(&self, inputs: &[(Slot, &[f32])]) -> Result<Vec<Vec<f32>>> {
         pollster::block_on(self.run_tick(inputs, Waiting::Block))
     }
 
-    /// As [`tick`](Self::tick), for asynchronous programs. The tick has begun when the future is first polled; of one that is
-    /// dropped later the states have advanced and the outputs are gone. While one is awaited others may begin.
+    /// [`tick`](Self::tick) for asynchronous programs.
+    ///
+    /// The tick starts when the future is first polled. If the future is dropped later, the states
+    /// have advanced and the outputs are lost. Other ticks may start while one is awaited.
     ///
     /// # Errors
-    /// As [`tick`](Self::tick).
+    /// The errors of [`tick`](Self::tick).
     pub async fn tick_async(&self, inputs: &[(Slot, &[f32])]) -> Result<Vec<Vec<f32>>> {
         self.run_tick(inputs, Waiting::Await).await
     }
@@ -215,7 +223,8 @@ impl Pool {
             Err(error) => Err(error),
         };
         if ran.is_err() {
-            // Those of the passes before too: nobody gets their outputs. What was closed meanwhile has none to lose.
+            // Slots of earlier passes lose their states too, since their outputs never reach the
+            // caller. A slot closed in the meantime has no state to lose.
             let inner = &mut *lock(&self.inner);
             inputs.iter().for_each(|&(slot, _)| _ = inner.slots.set_lost(slot, true));
         }
@@ -254,19 +263,20 @@ impl Pool {
             let count = input.len();
             if count % features != 0 || count / features > most {
                 return Err(Error::Shape(format!(
-                    "Pool: Expected for slot {index} at most {most} steps of {features} values, got {count} values"
+                    "Pool: Expected for slot {index} at most {most} steps of {features} values, \
+                     got {count} values"
                 )));
             }
         }
         Ok(())
     }
 
-    /// Whether a slot has a state; where it has none, a device that is gone is the reason.
+    /// Checks that a slot has a state. If it has none, a lost device is the reported reason.
     fn check_slot(&self, inner: &mut Inner, slot: Slot) -> Result<()> {
         inner.slots.check(slot).or_else(|refused| self.device.ask().and(Err(refused)))
     }
 
-    /// Starts so many slots that one submission holds them.
+    /// Starts the steps of slots that fit one submission.
     fn start(&self, inner: &mut Inner, inputs: &[(Slot, &[f32])]) -> Result<Reading> {
         let PoolPlan { layers, slots, .. } = &self.plan;
         let Inner { session, words, .. } = inner;
@@ -288,7 +298,7 @@ impl Pool {
         words.extend(inputs.iter().map(|(_, input)| word(steps_of(input) as u32)));
         words.extend(std::iter::repeat_n(word(0), fill));
         session.write(layers.lengths, words)?;
-        // [S, B, I], I padded to quads; rows beyond their length hold anything.
+        // `[S, B, I]`, with I padded to quads. Steps beyond a row's length keep old values.
         let width = padded(features);
         words.clear();
         words.resize(longest * class.rows * width, 0.0);
@@ -303,7 +313,7 @@ impl Pool {
         session.start_commands(class.commands.clone(), (layers.output[0], count))
     }
 
-    /// The state of a slot: `[num_layers, R]` and, of an LSTM, `[num_layers, H]`.
+    /// Reads the state of a slot: h `[num_layers, R]` and, for an LSTM, c `[num_layers, H]`.
     ///
     /// # Errors
     /// [`Error::SlotClosed`] when the slot is not open, [`Error::StateLost`] when its state is
@@ -312,10 +322,10 @@ impl Pool {
         pollster::block_on(self.fetch_state(slot, Waiting::Block))
     }
 
-    /// As [`state`](Self::state), for asynchronous programs.
+    /// [`state`](Self::state) for asynchronous programs.
     ///
     /// # Errors
-    /// As [`state`](Self::state).
+    /// The errors of [`state`](Self::state).
     pub async fn state_async(&self, slot: Slot) -> Result<State> {
         self.fetch_state(slot, Waiting::Await).await
     }
@@ -352,7 +362,7 @@ impl Pool {
     ///
     /// # Errors
     /// [`Error::SlotClosed`] when the slot is not open; [`Error::Shape`] in PyTorch's words when
-    /// the shapes are not those of [`state`](Self::state); the errors of the device.
+    /// the shapes differ from those of [`state`](Self::state); the errors of the device.
     pub fn set_state(&self, slot: Slot, state: &State) -> Result<()> {
         let step = [1, self.config.input_size];
         crate::params::validate::forward(
@@ -376,7 +386,7 @@ impl Pool {
         self.write(inner, slot, &values)
     }
 
-    /// Writes all values of an open slot; its state is lost when that fails.
+    /// Writes all state values of an open slot. When that fails, the slot loses its state.
     fn write(&self, inner: &mut Inner, slot: Slot, values: &[f32]) -> Result<()> {
         let written =
             inner.session.write_at(self.plan.store, slot.index as usize * self.plan.width, values);

@@ -1,12 +1,13 @@
-//! Which slots are open.
+//! The open and closed slots of a pool.
 
 use crate::error::{Error, Result};
 
-/// A slot of a [`Pool`](super::Pool) while it is open. Copies name the same slot; after closing it none of them does.
+/// A slot of a [`Pool`](super::Pool) while it is open. Copies name the same slot. After closing,
+/// all of them are invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slot {
     pub(super) index: u32,
-    /// How often the slot was opened before.
+    /// The number of times that the slot was closed.
     generation: u64,
 }
 
@@ -14,7 +15,7 @@ pub struct Slot {
 struct Entry {
     open: bool,
     generation: u64,
-    /// A tick failed while it was changing the state.
+    /// Whether a tick failed while it was changing the state.
     lost: bool,
 }
 
@@ -22,7 +23,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Slots {
     entries: Vec<Entry>,
-    /// Those that are not open, the one to be opened next last.
+    /// Closed slots; the next one to open is last.
     free: Vec<u32>,
 }
 
@@ -31,7 +32,7 @@ impl Slots {
         Self { entries: vec![Entry::default(); count], free: (0..count as u32).rev().collect() }
     }
 
-    /// Slots that are open.
+    /// Returns the number of open slots.
     pub fn open_count(&self) -> usize {
         self.entries.len() - self.free.len()
     }
@@ -55,7 +56,7 @@ impl Slots {
         Ok(())
     }
 
-    /// The slot is open and its state is known.
+    /// Checks that the slot is open and its state is known.
     pub fn check(&mut self, slot: Slot) -> Result<()> {
         if self.entry(slot)?.lost {
             return Err(Error::StateLost(format!(
@@ -66,7 +67,7 @@ impl Slots {
         Ok(())
     }
 
-    /// Says whether the state of an open slot is known from now on.
+    /// Sets whether the state of an open slot is lost.
     pub fn set_lost(&mut self, slot: Slot, lost: bool) -> Result<()> {
         self.entry(slot)?.lost = lost;
         Ok(())

@@ -1,4 +1,4 @@
-//! The state of a slot as bytes.
+//! Snapshots: the state of a slot as bytes.
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -9,23 +9,25 @@ use crate::params::state_dict::{Entry, StateDict};
 use crate::tensor::State;
 use crate::tensor::Tensor;
 
-/// What the bytes say they are.
+/// The format name in the metadata of a snapshot.
 const FORMAT: &str = "wgpu-rnn state 1";
 
 impl Pool {
-    /// The state of a slot as bytes, for this pool, for one of the same module on another device, or for a file: safetensors
-    /// with `h` and, of an LSTM, `c`, as [`state`](Self::state) gives them.
+    /// Returns the state of a slot as bytes.
+    ///
+    /// They serve this pool, a pool of the same module on another device, or a file. The format is
+    /// safetensors, with the `h` and, for an LSTM, the `c` of [`state`](Self::state).
     ///
     /// # Errors
-    /// As [`state`](Self::state).
+    /// The errors of [`state`](Self::state).
     pub fn snapshot(&self, slot: Slot) -> Result<Vec<u8>> {
         self.to_bytes(&self.state(slot)?)
     }
 
-    /// As [`snapshot`](Self::snapshot), for asynchronous programs.
+    /// [`snapshot`](Self::snapshot) for asynchronous programs.
     ///
     /// # Errors
-    /// As [`state`](Self::state).
+    /// The errors of [`state`](Self::state).
     pub async fn snapshot_async(&self, slot: Slot) -> Result<Vec<u8>> {
         self.to_bytes(&self.state_async(slot).await?)
     }
@@ -53,11 +55,11 @@ impl Pool {
         safetensors::serialize(views, Some(metadata.into_iter().collect())).map_err(malformed)
     }
 
-    /// Gives a slot the state of a [`snapshot`](Self::snapshot), bit for bit.
+    /// Sets the state of a slot from a [`snapshot`](Self::snapshot), bit for bit.
     ///
     /// # Errors
-    /// [`Error::SlotClosed`] when the slot is not open. [`Error::Option`] when the bytes are not a
-    /// snapshot of such a module, [`Error::Shape`] when its sizes are others; the slot then keeps
+    /// [`Error::SlotClosed`] when the slot is not open. [`Error::Option`] when the bytes are no
+    /// snapshot of such a module, and [`Error::Shape`] when its sizes differ; the slot then keeps
     /// its state. Otherwise the errors of the device.
     pub fn restore(&self, slot: Slot, snapshot: &[u8]) -> Result<()> {
         let refuse = |what: String| {
