@@ -1,6 +1,8 @@
-//! Lockstep: every dispatch runs on the GPU and through its twin from the same inputs, and what both wrote is compared.
+//! Lockstep: every dispatch runs on the GPU and through its twin from the same inputs, and the two
+//! outputs are compared.
 //!
-//! A free run tells how far a device drifts from the definition; lockstep tells which kernel is wrong, and where.
+//! A free run shows how far a device drifts from the definition. Lockstep shows which kernel is
+//! wrong, and where.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -36,13 +38,13 @@ pub struct KernelReport {
     pub count: usize,
     /// Values out of tolerance.
     pub mismatches: usize,
-    /// The largest difference; infinite where one of the two is not finite and they differ.
+    /// The largest difference; infinite where the two differ and one of them is not finite.
     pub max_abs: f64,
-    /// The element that is furthest off in proportion to what is allowed. `None` when all are equal.
+    /// The element with the largest [`ratio`](WorstElement::ratio). `None` when all are equal.
     pub worst: Option<WorstElement>,
 }
 
-/// An element of a buffer, in the words of the model.
+/// An element of a buffer, in the terms of the model.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct WorstElement {
@@ -50,7 +52,7 @@ pub struct WorstElement {
     pub buffer: String,
     /// Layer.
     pub layer: usize,
-    /// 0 forward, 1 reverse.
+    /// Direction: 0 forward, 1 reverse.
     pub direction: usize,
     /// Time step t, counted from the sequence's start in both directions.
     pub time: usize,
@@ -64,7 +66,7 @@ pub struct WorstElement {
     pub got: f64,
     /// The twin's value.
     pub want: f64,
-    /// The difference over what is allowed.
+    /// The difference divided by the tolerance.
     pub ratio: f64,
 }
 
@@ -80,10 +82,11 @@ impl std::fmt::Display for WorstElement {
     }
 }
 
-/// Steps `params` over `input` on `device` and through the twins, side by side, as `options` put it there.
+/// Runs `params` over `input` on `device` and through the twins, dispatch by dispatch.
 ///
-/// Where the batch needs several passes, the first is compared. A value may differ by `tolerance`, the absolute part in
-/// proportion to the largest value that the twin wrote: sums of large products round in proportion to them.
+/// `options` apply as in [`Rnn::with_options`]. If the batch needs several passes, only the
+/// first is compared. `tolerance` allows each value a difference. Its absolute part grows with the
+/// largest value that the twin wrote, because sums of large products round in proportion to them.
 ///
 /// # Errors
 /// [`Error::Unsupported`] for the CPU, whose engine *is* the twins; the errors of
@@ -147,7 +150,8 @@ pub fn lockstep(
                     let range = written_range(spec, dispatch, index);
                     let got = pair.gpu.read(*id, range.clone())?;
                     let want = pair.cpu.buffer(*id)[range.clone()].to_vec();
-                    // From here both go on with the twin's values: a fault shows in the kernel that has it.
+                    // Both continue with the twin's values, so that a fault shows only in the
+                    // kernel that has it.
                     pair.gpu.write_at(*id, range.start, &want)?;
                     let locate = |offset: usize| {
                         locate(
@@ -167,14 +171,14 @@ pub fn lockstep(
     Ok(reports.into_values().collect())
 }
 
-/// The two engines.
+/// The GPU engine and the engine of the twins.
 struct Pair<'a> {
     gpu: &'a gpu::Engine,
     cpu: cpu::Engine,
 }
 
 impl<'a> Pair<'a> {
-    /// The engine of `session`, and one of twins that read the same weights.
+    /// The engine of `session`, and a CPU engine that reads the same weights.
     fn new(
         recording: &Arc<Recording>,
         session: &'a Session,
@@ -193,7 +197,8 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// The values of a buffer that a dispatch may have written: a step writes one step of a sequence, all of a state.
+/// The values of a buffer that a dispatch may have written: one step of a sequence, or a whole
+/// state.
 fn written_range(spec: &BufferSpec, dispatch: &Dispatch, index: u32) -> Range<usize> {
     match spec.axes.first() {
         Some(&(Axis::Step, steps)) if dispatch.kernel.row().stepped => {
@@ -257,7 +262,7 @@ impl KernelReport {
         let mut comparison = Comparison::default();
         comparison.add("", &[want.len()], got, &want, tolerance);
         self.count += comparison.count;
-        // Nothing is compared where the lengths differ; then everything is missing.
+        // Outputs of different lengths are not compared: all values count as wrong.
         self.mismatches +=
             if comparison.structural.is_some() { want.len() } else { comparison.mismatches };
         self.max_abs = self.max_abs.max(comparison.max_abs);
@@ -319,7 +324,7 @@ mod tests {
         (dims.first_index, dims.layer_delay) = (12, 4);
         let axes = vec![(Axis::Layer, 3), (Axis::Row, 2), (Axis::Unit, 5)];
         let state = BufferSpec { label: "c".to_owned(), axes, role: Role::Scratch };
-        // Layer 2, row 1, unit 3, at index 1 of the wave: 8 steps behind the first layer.
+        // Layer 2, row 1, unit 3, at index 1 of the wave: 8 steps after the first layer.
         let at = locate(&state, &wave, 1, (2 * 2 + 1) * 5 + 3, 20, &[]);
         assert_eq!((at.layer, at.time, at.row, at.unit), (2, 10 + 12 + 1 - 8, 1, 3), "{at}");
     }

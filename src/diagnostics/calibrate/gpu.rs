@@ -1,4 +1,5 @@
-//! Measuring an adapter: recordings of the kernels of `shaders/calibrate`, run by the engine that runs networks.
+//! Measuring an adapter: the engine that runs networks runs recordings of the kernels in
+//! `shaders/probe`.
 
 use std::sync::Arc;
 
@@ -19,18 +20,18 @@ use crate::plan::recording::{
 };
 use crate::plan::{MAX_SEGMENT_STEPS, check_kernel};
 
-/// Iterations of one invocation: below what any adapter stops at.
+/// The most loop iterations of one invocation, below the limit of every known adapter.
 const MAX_ITERATIONS: u64 = 50_000;
 
-/// Bytes that `bandwidth` takes in for each iteration of a workgroup.
+/// Bytes that `bandwidth` reads in one iteration of a workgroup.
 const BLOCK: u64 = (BANDWIDTH_BLOCK_TILES * BANDWIDTH_TILE_QUADS * 16) as u64;
 
-/// Up to this size one workgroup is measured too.
+/// The largest size at which one workgroup is measured too.
 const ONE_WORKGROUP_BYTES: u64 = 16 << 20;
 
 pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> Result<Calibration> {
     let software = device.is_software_adapter();
-    // More than any GPU has cores for; a software adapter would only take longer.
+    // More workgroups than any GPU has cores. A software adapter would only take longer.
     let groups = if software { 16 } else { 2048 };
     let largest = (if software { 16 << 20 } else { 256 << 20 }).min(device.limits().max_binding());
     let sizes: Vec<u64> =
@@ -70,7 +71,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
             axes: vec![(Axis::Feature, last as usize / 4)],
             role: Role::Weight,
         };
-        // No two lines alike, so that no hardware stores them compressed.
+        // All cache lines differ, so that no hardware stores them compressed.
         let value = |i: usize| (i as u32).wrapping_mul(2_654_435_769) as f32 / u32::MAX as f32;
         let x = (
             Weights::load(device.engine(), std::slice::from_ref(&x), |_| {
@@ -160,7 +161,7 @@ impl Probe {
         Self::of(device, recording, x.first().map(|(weights, _)| weights), result)
     }
 
-    /// `steps` dispatches of `chain`, each of which waits for the one before it.
+    /// `steps` dispatches of `chain`, each of which depends on the previous one.
     fn chain(device: &Device, steps: u64) -> Result<Self> {
         let mut recording = Recording::default();
         let mut buffer = |label: &str| {
@@ -195,7 +196,7 @@ impl Probe {
         Ok(Self { session: Session::new(Arc::new(recording), weights.unwrap_or(&none))?, result })
     }
 
-    /// What a run takes in microseconds, by the device's clock if it has one.
+    /// Measures a run in microseconds, by the device's clock if it has one.
     fn time(&mut self) -> Result<f64> {
         let (wall, values) = timed(|| self.session.run(&[self.result], &[]));
         values?;
@@ -203,7 +204,11 @@ impl Probe {
     }
 }
 
-/// From dispatch to dispatch, and what the host takes to encode one.
+/// Measures the time from dispatch to dispatch and the host's time to encode one, both in
+/// microseconds.
+///
+/// # Errors
+/// [`Error::Gpu`] when dependent dispatches return a wrong sum.
 fn chain(device: &Device) -> Result<(f64, f64)> {
     let most = MAX_SEGMENT_STEPS as u64;
     let mut encode_us = f64::INFINITY;
@@ -225,7 +230,7 @@ fn chain(device: &Device) -> Result<(f64, f64)> {
     Ok((dispatch_us, encode_us))
 }
 
-/// From calling to having the result.
+/// Measures the median time from a call to its result, in microseconds.
 fn read_back(device: &Device) -> Result<f64> {
     let mut probe = Probe::chain(device, 1)?;
     let mut walls = Vec::new();

@@ -1,4 +1,4 @@
-//! Measuring the kernels of recurrent layers: parts of the plan of an LSTM, run over and over.
+//! Measuring the kernels of recurrent layers: parts of an LSTM's plan, repeated.
 
 use std::sync::Arc;
 
@@ -16,17 +16,17 @@ use crate::perf::rates::{Part, Rate};
 use crate::plan::recording::{Command, Dispatch, Recording};
 use crate::plan::{MAX_SEGMENT_STEPS, Request, WeightLayout, plan};
 
-/// Least share of a time that is work, where nearly all of it is waiting.
+/// The least share of a measured time that counts as work, where nearly all of it is waiting.
 const LEAST_SHARE: f64 = 0.05;
 
-/// What was measured.
+/// The results of the measurements.
 pub(super) struct Measured {
     pub rates: Vec<Rate>,
-    /// As [`Calibration::walk_us`](super::Calibration::walk_us).
+    /// The value of [`Calibration::walk_us`](super::Calibration::walk_us).
     pub walk_us: Option<f64>,
 }
 
-/// H of the networks that are measured, whose weights stay in a cache; and the rows.
+/// Returns the H and the rows of the networks to measure. Their weights fit a cache.
 fn sizes(device: &Device, part: Part) -> (usize, &'static [usize]) {
     match (device.engine(), part) {
         (Engine::Cpu, Part::Linear | Part::Step) => (256, &[1, 8, 64]),
@@ -40,10 +40,11 @@ fn sizes(device: &Device, part: Part) -> (usize, &'static [usize]) {
     }
 }
 
-/// H of the network that has next to nothing to do.
+/// H of a network with almost no work.
 const LITTLE: usize = 4;
 
-/// Rates of all parts that the device can run. `tell` is told what comes next.
+/// Measures the rates of all parts that the device can run. Calls `tell` with the name of each
+/// measurement before it starts.
 pub(super) fn measure(
     device: &Device,
     dispatch_us: f64,
@@ -69,16 +70,17 @@ pub(super) fn measure(
     Ok(Measured { rates, walk_us })
 }
 
-/// Parts that are told of.
+/// The number of calls of `tell`.
 pub(super) const PARTS: usize = 1 + Part::ALL.len();
 
-/// Time steps of a dispatch of `sequence`; fewer where rows are so many that their activations would take much memory.
+/// Returns the time steps of a dispatch of `sequence`. Batches of 512 rows and more get fewer,
+/// since their activations take much memory.
 fn walked(batch: usize) -> usize {
     if batch < 512 { 64 } else { 8 }
 }
 
-/// What a step of a part takes, from the start of one to the start of the next; of `sequence` without its share of a
-/// dispatch. `None` where the device cannot run the part.
+/// Measures the time of one step of a part in microseconds, from start to start. For `sequence`,
+/// the share of the dispatch is subtracted. `None` where the device cannot run the part.
 fn time(
     device: &Device,
     part: Part,
@@ -106,7 +108,7 @@ fn time(
         (0..layout.buffers()[at].len()).map(value).collect()
     })?;
     let (steps, by_parity) = repeated(&plan.recording, part);
-    // Where weights are not held, what is called so would be `sequence` once more.
+    // Without weights in registers, this would measure `sequence` a second time.
     if part == Part::SequenceHeld
         && !by_parity[0].iter().all(|dispatch| dispatch.overrides.in_registers == 1)
     {
@@ -126,8 +128,8 @@ fn time(
     Ok(Some(alone.max(us * LEAST_SHARE) / f64::from(steps)))
 }
 
-/// The dispatches of a part in an even and an odd repetition, on buffers of the first step alone, and the time steps of
-/// each.
+/// Returns the time steps and the dispatches of a part, for an even and an odd repetition. They use
+/// the buffers of the first step only.
 fn repeated(recording: &Recording, part: Part) -> (u32, [Vec<Dispatch>; 2]) {
     let in_place = |dispatches: &[Dispatch]| -> Vec<Dispatch> {
         dispatches.iter().map(|dispatch| Dispatch { in_place: true, ..dispatch.clone() }).collect()
