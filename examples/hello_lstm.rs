@@ -1,5 +1,5 @@
-//! The first program: a bidirectional LSTM on the best device of this machine, and how far its results
-//! are from the definition.
+//! Runs a bidirectional LSTM on the best device of this machine and compares it with the
+//! definition.
 //!
 //! `cargo run --release --example hello_lstm`
 
@@ -10,8 +10,9 @@ fn main() -> wgpu_rnn::Result<()> {
     let device = Device::open("auto")?;
     println!("device: {device}");
 
-    // As torch.manual_seed(0); nn.LSTM(80, 128, num_layers=2, bidirectional=True). Trained weights are loaded with
-    // Rnn::load(&device, &StateDict::open("model.safetensors")?, "encoder.rnn.").
+    // The values of torch.manual_seed(0); nn.LSTM(80, 128, num_layers=2, bidirectional=True).
+    // Rnn::load(&device, &StateDict::open("model.safetensors")?, "encoder.rnn.") loads trained
+    // weights.
     let params = Params::init(&Config::lstm(80, 128).num_layers(2).bidirectional(true), 0)?;
     let lstm = Rnn::new(&device, &params)?;
 

@@ -1,9 +1,10 @@
-//! A language model: how well it predicts a text, what it writes, and what its next token may be.
+//! A language model: its perplexity on a text, the likeliest next tokens, and generated text.
 //!
 //!     cargo run --release --example language_model -- [WEIGHTS] [DEVICE]
 //!
-//! WEIGHTS is the state dict of PyTorch's word-language-model example with its vocabulary in the metadata; without it,
-//! the character model that ships. DEVICE is `auto`, `cpu` or part of an adapter's name.
+//! WEIGHTS is a state dict of PyTorch's word-language-model example, with the vocabulary in the
+//! metadata. Without it, the character model that ships runs. DEVICE is `auto`, `cpu` or part of an
+//! adapter's name.
 
 use std::io::Write;
 
@@ -21,13 +22,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Vocabulary::from_state_dict_metadata(&weights)?.ok_or("the metadata has no vocabulary")?;
     println!("{:?} on {device}\n", model.config());
 
-    // Perplexity, and only the losses come back from the device.
+    // Scoring reads only the losses back from the device.
     let text = "O Romeo, Romeo! wherefore art thou Romeo?\nDeny thy father and refuse thy name;\n";
     let tokens = vocabulary.encode(text)?;
     let score = model.score(&tokens, 1)?;
     println!("{text}perplexity {:.2} over {} tokens\n", score.perplexity(), score.tokens);
 
-    // The logits behind the text, and the state that they came with: the next call carries on from there.
+    // The next call continues from the state that comes with the logits.
     let (logits, state) = model.forward(&tokens, 1, None)?;
     let last = logits.row(tokens.len() - 1);
     let mut ids: Vec<u32> = (0..).take(last.len()).collect();
@@ -42,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (logits, _) = model.forward(&ids[..1], 1, Some(&state))?;
     println!("one step further: {:?}\n", logits.shape());
 
-    // A text, drawn on the device; only tokens come back.
+    // Sampling runs on the device, which returns only tokens.
     for step in
         model.generate(&[&tokens], &GenerateOptions::default().temperature(0.7).seed(3))?.take(300)
     {

@@ -1,8 +1,11 @@
-//! A module of a state dict, run over an input file.
+//! Runs a module of a state dict over an input file.
 //!
-//! In Python: `safetensors.torch.save_file(model.state_dict(), "model.safetensors")`, then
-//! `cargo run --release --example pytorch_weights -- model.safetensors encoder.rnn. input.safetensors`.
-//! An empty prefix is ''; a last argument `batch_first` reads the input as [B, T, I].
+//! In Python: `safetensors.torch.save_file(model.state_dict(), "model.safetensors")`. Then:
+//!
+//!     cargo run --release --example pytorch_weights -- \
+//!         model.safetensors encoder.rnn. input.safetensors
+//!
+//! An empty prefix is ''. A last argument `batch_first` reads the input as [B, T, I].
 
 use wgpu_rnn::{Device, LoadOptions, Rnn, StateDict};
 

@@ -1,23 +1,27 @@
-//! What an application does when its GPU goes away: it has the weights and, from time to time, the state of its sequence in
-//! host memory, and carries on from there on the next device, in the end on the CPU.
+//! Recovers from lost GPUs: a sequence continues on the next device, and at last on the CPU.
 //!
-//! `cargo run --release --example recovery -- [DEVICE]...`: devices in the order in which they are to be used, each `auto`,
-//! or part of an adapter's name; the CPU comes last. Each is destroyed after a while, as if its cable had been pulled.
+//! The application keeps the weights in host memory and saves the state of its sequence from time
+//! to time. The next device continues from the last save.
+//!
+//! `cargo run --release --example recovery -- [DEVICE]...`: the devices in the order of their use.
+//! Each is `auto` or part of an adapter's name; the CPU comes last. The example destroys each GPU
+//! after a while, as if its cable had been pulled.
 
 use wgpu_rnn::{Config, Device, Error, Params, Result, Rnn, State, Tensor};
 
 const FRAMES: usize = 300;
-/// Frames from one save to the next: what is computed again after a loss, at most.
+/// Frames between two saves: the most that a loss makes the next device compute again.
 const BETWEEN_SAVES: usize = 20;
 /// Frames after which a device is lost.
 const LIFE: usize = 70;
 
-/// What the application has in host memory, where no driver can take it away.
+/// The data that the application keeps in host memory, where no driver can lose it.
 struct Session {
     params: Params,
     frames: Vec<Tensor>,
     outputs: Vec<Tensor>,
-    /// The state after so many frames; to begin with there is none.
+    /// The number of frames before the save, and the state after them. No state before the first
+    /// save.
     saved: (usize, Option<State>),
 }
 
@@ -38,7 +42,7 @@ impl Session {
         })
     }
 
-    /// Carries on from what was saved. `after_frame` is what else happens in the world.
+    /// Continues from the last save. Calls `after_frame` with the index of each finished frame.
     fn run_on(&mut self, device: &Device, mut after_frame: impl FnMut(usize)) -> Result<()> {
         let rnn = Rnn::new(device, &self.params)?;
         let mut stream = rnn.stream(1)?;
@@ -46,7 +50,7 @@ impl Session {
         if let Some(state) = state {
             stream.set_state(state)?;
         }
-        // Outputs after the last save are there already; they come again, the same within rounding.
+        // Outputs after the last save come again, the same within rounding.
         self.outputs.truncate(*start);
         for at in *start..FRAMES {
             self.outputs.push(stream.forward(&self.frames[at])?);
@@ -59,10 +63,11 @@ impl Session {
     }
 }
 
-/// Runs all frames on `devices`, one after the other as they go away, and tells of each; what they gave.
+/// Runs all frames on `devices`, the next one when one is lost, and returns the outputs. Reports
+/// each loss to `tell`.
 ///
 /// # Errors
-/// [`Error::NoAdapter`] when every device has gone away, and whatever another device would not change.
+/// [`Error::NoAdapter`] when every device is lost, and any error that another device would repeat.
 pub fn run(devices: &[Device], mut tell: impl FnMut(String)) -> Result<Vec<Tensor>> {
     let mut session = Session::new()?;
     for device in devices {
@@ -76,7 +81,7 @@ pub fn run(devices: &[Device], mut tell: impl FnMut(String)) -> Result<Vec<Tenso
         });
         match outcome {
             Ok(()) => return Ok(session.outputs),
-            // Another device can go on. Everything else would be no better there.
+            // Another device can continue after these errors. All others would occur there too.
             Err(
                 error @ (Error::DeviceLost { .. } | Error::OutOfMemory { .. } | Error::Gpu { .. }),
             ) => {
@@ -97,7 +102,7 @@ fn main() -> Result<()> {
     for selector in if selectors.is_empty() { vec!["auto".to_owned()] } else { selectors } {
         match Device::open(&selector) {
             Ok(device) => devices.push(device),
-            // A GPU that does not pass the self-test is left out as one that is not there.
+            // A GPU that fails the self-test is left out like one that does not exist.
             Err(error) => println!("{selector}: {error}"),
         }
     }

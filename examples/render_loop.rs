@@ -1,10 +1,11 @@
-//! An application with a device of its own, whose particles have a GRU each to think with.
+//! An application with its own device, whose particles each have a GRU.
 //!
 //! `cargo run --release --example render_loop`
 //!
-//! Every frame is one submission of three compute passes: the application's particles sense something, the GRU takes that
-//! out of the particles' own records and carries its state on, and the application paints them by what the GRU put out.
-//! Nothing waits and nothing goes through the host, until at the end the last frame is compared with the CPU's.
+//! Every frame is one submission of three compute passes. The application's particles sense their
+//! surroundings. The GRU reads the senses from the particles' records and updates its state. The
+//! application then paints each particle by its GRU's output. Nothing waits and nothing goes
+//! through the host. At the end, the example compares the last frame with the CPU's.
 
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::pass::{PassBindings, TensorBinding};
@@ -14,7 +15,7 @@ use wgpu_rnn::{Config, Device, Params, Rnn, Tensor};
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const PARTICLES: usize = 100;
-/// What a particle senses: the GRU's input.
+/// Senses of a particle: features of the GRU's input.
 const SENSES: usize = 3;
 const UNITS: usize = 8;
 const FRAMES: u32 = 60;
@@ -47,19 +48,20 @@ fn paint(@builtin(global_invocation_id) id: vec3<u32>) {
 }
 ";
 
-/// Bytes of a `Particle`, and values from one to the next.
+/// Bytes of a `Particle`. Its stride, below, is in values.
 const PARTICLE: usize = 16;
 const STRIDE: usize = PARTICLE / 4;
 
-/// What `sense` computes, on the host.
+/// Computes the senses of `sense` on the host.
 fn sensed(frame: u32) -> Vec<f32> {
     let seen = |i: usize, k: u32| ((k * frame + i as u32) % 64) as f32 / 32.0 - 1.0;
     (0..PARTICLES).flat_map(|i| [3, 5, 7].map(|k| seen(i, k))).collect()
 }
 
-/// Runs the application on an adapter and returns the GRU's output of the last frame and the colours painted by it.
+/// Runs the application on an adapter. Returns the GRU's output of the last frame and the colours
+/// painted from it.
 fn run(adapter: &wgpu::Adapter, params: &Params) -> Result<(Vec<f32>, Vec<u32>)> {
-    // The application's device. Any descriptor will do; this one asks for the adapter's limits too.
+    // The application's device. Any descriptor works; this one also requests the adapter's limits.
     let (device, queue) = pollster::block_on(adapter.request_device(&Device::descriptor(adapter)))?;
 
     let buffer = |label, size: usize, usage| {
@@ -82,8 +84,8 @@ fn run(adapter: &wgpu::Adapter, params: &Params) -> Result<(Vec<f32>, Vec<u32>)>
     let stage = |entry| Stage::new(&device, &module, entry, [&frame, &particles, &hidden]);
     let (sense, paint) = (stage("sense"), stage("paint"));
 
-    // The GRU on that device: one step of all particles, read out of their records. Its output is also its state, which
-    // it finds in `hidden` where the frame before left it; a new buffer of wgpu holds zeros.
+    // The GRU on that device: one step of all particles, read from their records. Its output is
+    // also its state, which stays in `hidden` from frame to frame. A new wgpu buffer holds zeros.
     let rnn = Rnn::new(
         &Device::from_wgpu(device.clone(), queue.clone(), &OpenOptions::default())?,
         params,
@@ -189,9 +191,9 @@ impl Stage {
     }
 }
 
-/// Runs the application on an adapter and compares the last frame with the CPU's; returns how far they are apart.
+/// Runs the application on an adapter and returns the largest difference from the CPU's last frame.
 pub(crate) fn compare(adapter: &wgpu::Adapter) -> Result<f32> {
-    // As torch.manual_seed(0); nn.GRU(3, 8).
+    // The values of torch.manual_seed(0); nn.GRU(3, 8).
     let params = Params::init(&Config::gru(SENSES, UNITS), 0)?;
     let (output, colours) = run(adapter, &params)?;
 
@@ -203,7 +205,7 @@ pub(crate) fn compare(adapter: &wgpu::Adapter) -> Result<f32> {
     assert!(off <= 1e-5, "the GRU's state is off by {off}");
     assert!(state.h.data().iter().any(|h| h.abs() > 0.1), "the particles think of something");
 
-    // As pack4x8snorm: the colours come from the output of the same frame.
+    // Packed like pack4x8snorm: the colours come from the output of the same frame.
     let painted =
         |h: &[f32]| [h[0], h[1], h[2], h[7]].map(|v| (0.5 + 127.0 * v).floor() as i8 as u8);
     for (i, (colour, h)) in colours.iter().zip(output.chunks_exact(UNITS)).enumerate() {

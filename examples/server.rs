@@ -1,6 +1,7 @@
-//! Many clients, each with a sequence of its own, served by one module: their frames are collected into ticks of a pool.
+//! Serves many clients from one module: each tick of a pool runs the frames of all waiting clients.
 //!
-//! `cargo run --release --example server -- [DEVICE] [CLIENTS]`, where DEVICE is `auto`, `cpu` or part of an adapter's name.
+//! `cargo run --release --example server -- [DEVICE] [CLIENTS]`, where DEVICE is `auto`, `cpu` or
+//! part of an adapter's name.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,21 +15,22 @@ const FRAMES: usize = 50;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// A frame of one client, and where its output goes.
+/// A frame of one client, and the channel for its output.
 struct Request {
     slot: Slot,
     frame: Vec<f32>,
     reply: oneshot::Sender<Vec<f32>>,
 }
 
-/// What a client hears; the same for a number on every machine.
+/// The frames of a client; its number gives the same frames on every machine.
 fn frames(client: usize) -> Vec<Vec<f32>> {
     let value = |i: usize| ((client * FRAMES * FEATURES + i) as f32 * 12.9898).sin();
     let frame = |t| (t * FEATURES..(t + 1) * FEATURES).map(value).collect();
     (0..FRAMES).map(frame).collect()
 }
 
-/// Ticks until nobody can ask any more: whoever waits is in the next one. Returns how many there were.
+/// Runs ticks until all clients have ended. Each tick takes every waiting request. Returns the
+/// number of ticks.
 async fn serve(pool: Arc<Pool>, mut requests: mpsc::Receiver<Request>) -> Outcome<usize> {
     let (mut waiting, mut ticks) = (Vec::new(), 0);
     while requests.recv_many(&mut waiting, pool.options().slots).await > 0 {
@@ -37,14 +39,14 @@ async fn serve(pool: Arc<Pool>, mut requests: mpsc::Receiver<Request>) -> Outcom
         let outputs = pool.tick_async(&inputs).await?;
         ticks += 1;
         for (request, output) in waiting.drain(..).zip(outputs) {
-            // A client that has gone needs no answer.
+            // A client that has ended needs no answer.
             let _ = request.reply.send(output);
         }
     }
     Ok(ticks)
 }
 
-/// Opens a slot, hears a sequence to its end, and closes it; the last output.
+/// Opens a slot, sends a sequence frame by frame, and closes the slot. Returns the last output.
 async fn client(
     number: usize,
     pool: Arc<Pool>,
@@ -76,12 +78,13 @@ async fn run(rnn: &Rnn, clients: usize) -> Outcome<()> {
     }
     let (ticks, took) = (server.await??, start.elapsed());
     println!(
-        "{clients} clients, {} frames in {ticks} ticks, {took:.1?}: {:.0} frames a second, {:.1?} a tick",
+        "{clients} clients, {} frames in {ticks} ticks, {took:.1?}: {:.0} frames a second, {:.1?} \
+         a tick",
         clients * FRAMES,
         (clients * FRAMES) as f64 / took.as_secs_f64(),
         took / ticks.max(1) as u32
     );
-    // However the frames fell into ticks, each client got what it would have got alone.
+    // Each client gets the output that it would get alone, however the frames fell into ticks.
     for number in [0, clients - 1] {
         let (alone, _) =
             rnn.forward(&Tensor::new([FRAMES, 1, FEATURES], frames(number).concat())?, None)?;
@@ -96,7 +99,7 @@ fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let device = Device::open(arguments.first().map_or("auto", String::as_str))?;
     let clients = arguments.get(1).map_or(Ok(200), |clients| clients.parse::<usize>())?.max(1);
-    // As torch.manual_seed(0); nn.GRU(40, 64, num_layers=2).
+    // The values of torch.manual_seed(0); nn.GRU(40, 64, num_layers=2).
     let rnn = Rnn::new(&device, &Params::init(&Config::gru(FEATURES, 64).num_layers(2), 0)?)?;
     println!("device: {device}");
     tokio::runtime::Builder::new_current_thread().build()?.block_on(run(&rnn, clients))

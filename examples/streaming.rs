@@ -1,7 +1,9 @@
-//! Audio heard frame by frame through an LSTM cell whose state stays on the device, and how long each frame takes.
+//! Streams audio through a cell frame by frame and reports the time of each frame. The state stays
+//! on the device.
 //!
-//! `cargo run --release --example streaming -- [DEVICE] [WEIGHTS [PREFIX]]`, where DEVICE is `auto`, `cpu` or part of an
-//! adapter's name, and WEIGHTS a safetensors file with the state dict of an `nn.LSTMCell`, `nn.GRUCell` or `nn.RNNCell`.
+//! `cargo run --release --example streaming -- [DEVICE] [WEIGHTS [PREFIX]]`, where DEVICE is
+//! `auto`, `cpu` or part of an adapter's name. WEIGHTS is a safetensors file with the state dict of
+//! an `nn.LSTMCell`, `nn.GRUCell` or `nn.RNNCell`.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,7 @@ use wgpu_rnn::{Cell, Config, Device, Params, StateDict, Tensor};
 const SAMPLE_RATE: usize = 16_000;
 const SECONDS: usize = 2;
 
-/// A tone that glides from 200 Hz to 800 Hz and comes and goes three times a second, with some noise.
+/// A tone that glides from 200 Hz to 800 Hz and swells three times a second, with some noise.
 fn audio() -> Vec<f32> {
     let mut phase = 0.0_f32;
     let sample = |i: usize| {
@@ -32,7 +34,7 @@ fn main() -> wgpu_rnn::Result<()> {
             let prefix = arguments.get(2).map_or("", String::as_str);
             Cell::load(&device, &StateDict::open(file)?, prefix)?
         }
-        // As torch.manual_seed(0); nn.LSTMCell(160, 128): frames of 10 ms.
+        // The values of torch.manual_seed(0); nn.LSTMCell(160, 128): frames of 10 ms.
         None => Cell::new(&device, &Params::init(&Config::lstm(160, 128), 0)?)?,
     };
     let (input_size, hidden_size) = (cell.config().input_size, cell.config().hidden_size);
@@ -52,7 +54,7 @@ fn main() -> wgpu_rnn::Result<()> {
         let latency = start.elapsed();
         latencies.push(latency);
         if i % 20 == 0 {
-            // Untrained weights hear nothing, but their state moves with the sound.
+            // Untrained weights detect nothing, but their state follows the sound.
             let level = (h.data().iter().map(|v| v * v).sum::<f32>() / hidden_size as f32).sqrt();
             let bar = "#".repeat((level * 60.0) as usize);
             println!("frame {i:>4}: {latency:>9.1?}  |h| {level:.3} {bar}");

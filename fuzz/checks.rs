@@ -1,4 +1,5 @@
-//! What must hold of any bytes: an error or a right result, and never a panic. The fuzz targets and `tests/fuzz.rs` run these.
+//! Checks for arbitrary bytes: each gives an error or a right result, and never a panic. The fuzz
+//! targets and `tests/fuzz.rs` run them.
 
 use std::sync::{LazyLock, Mutex};
 
@@ -17,10 +18,10 @@ use wgpu_rnn::{
     StateDict, Tensor, WeightType,
 };
 
-/// Multiply-adds that are run; what is larger is only read.
+/// The most multiply-adds that a check runs. It only reads larger models.
 const CHEAP: usize = 200_000;
 
-/// The safetensors front: every way to read a file. Says whether weights were found in it.
+/// Reads a safetensors file in every way. Returns whether it holds weights.
 pub fn state_dict(data: &[u8]) -> bool {
     let Ok(file) = StateDict::parse("fuzz", data.to_vec()) else { return false };
     for name in file.names() {
@@ -29,10 +30,10 @@ pub fn state_dict(data: &[u8]) -> bool {
             assert_eq!(
                 values.len(),
                 entry.shape().iter().product::<usize>(),
-                "{name}: as many values as the shape has"
+                "{name}: one value for each element of the shape"
             );
         }
-        // Whatever they say, they say it without a panic.
+        // Any result is fine, but no panic.
         let _ = (file.i64(name), file.tensor(name), file.input(name));
     }
     let _ = file.lengths();
@@ -48,7 +49,7 @@ pub fn state_dict(data: &[u8]) -> bool {
     found
 }
 
-/// The case reader: what it takes can be run, and ends with a report. Says whether it was run.
+/// Reads a case. Each case that reads must run and end with a report. Returns whether it ran.
 pub fn case(data: &[u8]) -> bool {
     let Ok(file) = StateDict::parse("fuzz", data.to_vec()) else { return false };
     if is_large_recipe(&file) {
@@ -69,7 +70,8 @@ pub fn case(data: &[u8]) -> bool {
     report.comparison.is_some()
 }
 
-/// Whether the file asks for weights and input that it does not hold, and for many: reading would make them.
+/// Whether a recipe declares many weights or inputs that the file does not hold: reading it would
+/// generate them.
 fn is_large_recipe(file: &StateDict) -> bool {
     let size = |key| {
         file.metadata(key).and_then(|text| text.parse::<usize>().ok()).unwrap_or_default().max(1)
@@ -79,7 +81,8 @@ fn is_large_recipe(file: &StateDict) -> bool {
         && sizes.into_iter().fold(1, usize::saturating_mul) > CHEAP
 }
 
-/// Snapshots of a pool's slot: what is taken is its state, and what is refused changes nothing. Says whether it was taken.
+/// Restores snapshots of a pool's slot. An accepted snapshot becomes the state; a refused one
+/// changes nothing. Returns whether the slot accepted it.
 pub fn snapshot(data: &[u8]) -> bool {
     static POOL: LazyLock<Mutex<(Pool, Slot)>> = LazyLock::new(|| {
         let params = Params::init(&Config::lstm(2, 3), 0).expect("a valid configuration");
@@ -113,7 +116,7 @@ pub fn snapshot(data: &[u8]) -> bool {
     }
 }
 
-/// Numbers out of bytes, 0 when they are used up.
+/// Reads numbers from bytes; 0 after the last byte.
 struct Bytes<'a>(&'a [u8]);
 
 impl Bytes<'_> {
@@ -127,7 +130,7 @@ impl Bytes<'_> {
         self.byte() % 2 == 1
     }
 
-    /// Mostly small, at times anything.
+    /// Returns a small size in most cases, and any size in some.
     fn size(&mut self) -> usize {
         match self.byte() {
             small @ 0..=247 => small % 12,
@@ -138,8 +141,8 @@ impl Bytes<'_> {
     }
 }
 
-/// Configurations, options and arguments: an error before anything runs, or the definition's numbers. Says whether it was
-/// those.
+/// Runs configurations, options and arguments. Each gives an error before any work, or the
+/// definition's numbers. Returns whether it gave numbers.
 pub fn config(data: &[u8]) -> bool {
     let mut bytes = Bytes(data);
     let kind = Kind::ALL[bytes.byte() % Kind::ALL.len()];
@@ -159,7 +162,7 @@ pub fn config(data: &[u8]) -> bool {
         let name = Limits::NAMES[bytes.byte() % Limits::NAMES.len()];
         options = options.limit(name, 1 << (bytes.byte() % 40));
     }
-    // What is far too large is refused or not by sizes alone; nothing of that size is made here.
+    // Sizes alone decide whether a huge module is refused; the check makes nothing of that size.
     if config.validate().is_err() || !is_cheap(&config, Sizes { seq_len, batch }) {
         return false;
     }
@@ -175,7 +178,7 @@ pub fn config(data: &[u8]) -> bool {
     let mut random = Mt19937::new(2);
     let mut tensor = |shape: &[usize]| {
         let values = random.uniform_vec(shape.iter().product(), -1.0, 1.0);
-        Tensor::new(shape, values).expect("as many values as the shape has")
+        Tensor::new(shape, values).expect("one value for each element of the shape")
     };
     let input = tensor(
         &if config.batch_first { [batch, seq_len] } else { [seq_len, batch] }
