@@ -14,7 +14,7 @@ use crate::tensor::Tensor;
 
 /// The results of a forward pass in PyTorch's order: time first, never batch first.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct Outputs {
     /// The output, `[T, B, D·R]`.
     pub output: Vec<f64>,
     /// The last hidden state, `[L·D, B, R]`.
@@ -23,7 +23,7 @@ pub struct Outcome {
     pub c_n: Vec<f64>,
 }
 
-impl Outcome {
+impl Outputs {
     /// Returns the largest difference between two results of the same sizes. A NaN counts as no
     /// difference.
     pub fn largest_difference(&self, other: &Self) -> f64 {
@@ -45,7 +45,7 @@ pub fn module(
     input: &Tensor,
     lengths: Option<&[usize]>,
     state: Option<&State>,
-) -> Result<Outcome> {
+) -> Result<Outputs> {
     let config = params.config();
     let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
     let checked = validate::forward(config, input.shape(), shapes)?;
@@ -90,7 +90,7 @@ pub fn forward(
     h_0: Option<&[f32]>,
     c_0: Option<&[f32]>,
     lengths: Option<&[usize]>,
-) -> Outcome {
+) -> Outputs {
     let config = params.config();
     let (directions, hidden) = (config.num_directions(), config.hidden_size);
     let state = config.state_size();
@@ -122,7 +122,7 @@ pub fn forward(
         }
         x = y;
     }
-    Outcome { output: x, h_n, c_n }
+    Outputs { output: x, h_n, c_n }
 }
 
 /// Runs a language model over `tokens` (`[T, B]`), from `h_0` and `c_0` (`[nlayers, B, nhid]`) or
@@ -137,7 +137,7 @@ pub fn language_model(
     batch: usize,
     h_0: Option<&[f32]>,
     c_0: Option<&[f32]>,
-) -> (Vec<f64>, Outcome) {
+) -> (Vec<f64>, Outputs) {
     assert_eq!(tokens.len(), seq_len * batch, "a token for each step and row");
     let embedded: Vec<f32> = tokens
         .iter()

@@ -12,7 +12,7 @@ use crate::diagnostics::compare::{Comparison, Tolerance, Worst};
 use crate::engine::cpu;
 use crate::engine::device::Device;
 use crate::engine::gpu;
-use crate::engine::session::{Engine, Session};
+use crate::engine::session::{EngineRef, Session};
 use crate::error::{Error, Result};
 use crate::kernel::Access;
 use crate::kernel::uniforms::Dims;
@@ -100,7 +100,7 @@ pub fn lockstep(
     tolerance: Tolerance,
     options: &LoadOptions,
 ) -> Result<Vec<KernelReport>> {
-    if matches!(device.engine(), Engine::Cpu) {
+    if matches!(device.engine(), EngineRef::Cpu) {
         return Err(Error::Unsupported(
             "lockstep on the cpu, which runs the twins themselves; name a GPU".to_owned(),
         ));

@@ -22,4 +22,4 @@ pub mod verify;
 pub use crate::nn::explain::Explanation;
 pub use crate::perf::cost::Prediction;
 pub use crate::plan::Decision;
-pub use crate::reference::{Outcome as Reference, module as reference};
+pub use crate::reference::{Outputs as Reference, module as reference};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::dtype::WeightType;
 use crate::engine::gpu::{AdapterEntry, Gpu};
 use crate::engine::options::OpenOptions;
-use crate::engine::session::Engine;
+use crate::engine::session::EngineRef;
 use crate::engine::wait::Waiting;
 use crate::engine::{cpu, gpu, self_test};
 use crate::error::{Error, Result};
@@ -304,10 +304,10 @@ impl Device {
 
     /// The engine that runs recordings on this device.
     #[doc(hidden)]
-    pub fn engine(&self) -> Engine<'_> {
+    pub fn engine(&self) -> EngineRef<'_> {
         match &self.inner {
-            Inner::Cpu(_) => Engine::Cpu,
-            Inner::Gpu(gpu) => Engine::Gpu(gpu),
+            Inner::Cpu(_) => EngineRef::Cpu,
+            Inner::Gpu(gpu) => EngineRef::Gpu(gpu),
         }
     }
 }

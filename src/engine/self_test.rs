@@ -4,7 +4,7 @@
 //! several subgroups. It exposes known faults of drivers: wrong tanh of large arguments,
 //! ineffective barriers, zero results, stale state.
 
-use crate::engine::session::{Engine, Session, Weights};
+use crate::engine::session::{EngineRef, Session, Weights};
 use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::kernel::Schedule;
@@ -32,7 +32,11 @@ const TOLERANCE: f64 = 2e-4;
 ///
 /// # Errors
 /// [`Error::SelfTest`] when the numbers are wrong; the errors of the device.
-pub(super) async fn run(engine: Engine<'_>, profile: &Profile<'_>, waiting: Waiting) -> Result<()> {
+pub(super) async fn run(
+    engine: EngineRef<'_>,
+    profile: &Profile<'_>,
+    waiting: Waiting,
+) -> Result<()> {
     let config = Config::lstm(INPUT_SIZE, HIDDEN_SIZE).num_layers(LAYERS).bidirectional(true);
     let mut generator = Mt19937::new(0);
     // Weights up to ±20 drive most gates to 0 or 1 and leave some in between.

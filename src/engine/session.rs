@@ -10,14 +10,14 @@ use crate::plan::recording::{BufferId, BufferSpec, CopyPair, Recording, Role};
 
 /// The engine of a device.
 #[derive(Debug, Clone, Copy)]
-pub enum Engine<'a> {
+pub enum EngineRef<'a> {
     /// The twins on the CPU.
     Cpu,
     /// The kernels on a GPU.
     Gpu(&'a Arc<gpu::Gpu>),
 }
 
-impl std::fmt::Display for Engine<'_> {
+impl std::fmt::Display for EngineRef<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Cpu => f.write_str("cpu"),
@@ -42,19 +42,19 @@ impl Weights {
     /// # Errors
     /// [`Error::OutOfMemory`] and the other errors of the device.
     pub fn load(
-        engine: Engine<'_>,
+        engine: EngineRef<'_>,
         buffers: &[BufferSpec],
         pack: impl Fn(usize) -> Vec<f32>,
     ) -> Result<Self> {
         Ok(match engine {
-            Engine::Cpu => {
+            EngineRef::Cpu => {
                 let weights = buffers
                     .iter()
                     .enumerate()
                     .map(|(index, spec)| cpu::Weight::new(spec, pack(index)));
                 Self::Cpu(Arc::new(weights.collect()))
             }
-            Engine::Gpu(gpu) => {
+            EngineRef::Gpu(gpu) => {
                 Self::Gpu(Arc::clone(gpu), Arc::new(gpu.upload_weights(buffers, pack)?))
             }
         })

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::engine::device::Device;
-use crate::engine::session::Engine;
+use crate::engine::session::EngineRef;
 use crate::error::Result;
 use crate::kernel::Schedule;
 use crate::nn::rnn::Rnn;
@@ -117,7 +117,7 @@ impl Rnn {
         let dispatches = plan.recording.dispatch_count() * passes as u64;
         let sizes = Sizes { seq_len, batch };
         let device_us = self.forecast(self.device(), &plan.schedule, sizes, dispatches)?;
-        let on_cpu = matches!(self.device().engine(), Engine::Cpu);
+        let on_cpu = matches!(self.device().engine(), EngineRef::Cpu);
         let cpu_us = if on_cpu {
             None
         } else {

@@ -1,6 +1,6 @@
 //! Loading: the configuration of a module from the names and shapes in a state dict.
 
-use super::module::{Params, Role, name, places};
+use super::module::{Parameter, Params, name, places};
 use crate::error::{Error, Result, StateDictProblem};
 use crate::params::config::{Config, Kind};
 use crate::params::state_dict::{Entry, StateDict};
@@ -238,7 +238,7 @@ fn problems(
 pub(crate) fn layer_of(name: &str) -> Option<usize> {
     let name = name.strip_suffix("_reverse").unwrap_or(name);
     let (stem, layer) = name.rsplit_once("_l")?;
-    Role::ALL.iter().any(|role| role.stem() == stem).then(|| layer.parse().ok())?
+    Parameter::ALL.iter().any(|role| role.stem() == stem).then(|| layer.parse().ok())?
 }
 
 /// Returns the error text for a prefix without recurrent weights. It names the prefixes that have

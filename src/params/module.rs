@@ -38,7 +38,7 @@ pub struct Params {
 
 /// The five tensors of one direction of one layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum Parameter {
     WeightIh,
     WeightHh,
     BiasIh,
@@ -46,7 +46,7 @@ pub(super) enum Role {
     WeightHr,
 }
 
-impl Role {
+impl Parameter {
     /// Every tensor, in the order of `nn.Module.parameters()`.
     pub(super) const ALL: [Self; 5] =
         [Self::WeightIh, Self::WeightHh, Self::BiasIh, Self::BiasHh, Self::WeightHr];
@@ -81,7 +81,7 @@ impl Role {
 }
 
 /// Returns `weight_ih_l0`, `bias_hh_l1_reverse` and so on; without the suffix for a cell.
-pub(super) fn name(role: Role, layer: usize, direction: usize, cell: bool) -> String {
+pub(super) fn name(role: Parameter, layer: usize, direction: usize, cell: bool) -> String {
     if cell {
         return role.stem().to_owned();
     }
@@ -99,10 +99,10 @@ pub fn expected_parameters(config: &Config) -> Vec<(String, Vec<usize>)> {
         .collect()
 }
 
-pub(super) fn places(config: &Config) -> impl Iterator<Item = (usize, usize, Role)> + '_ {
+pub(super) fn places(config: &Config) -> impl Iterator<Item = (usize, usize, Parameter)> + '_ {
     (0..config.num_layers).flat_map(move |layer| {
         (0..config.num_directions()).flat_map(move |direction| {
-            Role::ALL
+            Parameter::ALL
                 .into_iter()
                 .filter(move |role| role.exists(config))
                 .map(move |role| (layer, direction, role))
@@ -145,7 +145,7 @@ impl Params {
         let mut directions = Vec::new();
         for layer in 0..config.num_layers {
             for direction in 0..config.num_directions() {
-                let mut get = |role: Role| -> Result<Vec<f32>> {
+                let mut get = |role: Parameter| -> Result<Vec<f32>> {
                     if !role.exists(config) {
                         return Ok(Vec::new());
                     }
@@ -159,11 +159,11 @@ impl Params {
                     }
                 };
                 directions.push(DirectionParams {
-                    weight_ih: get(Role::WeightIh)?,
-                    weight_hh: get(Role::WeightHh)?,
-                    bias_ih: get(Role::BiasIh)?,
-                    bias_hh: get(Role::BiasHh)?,
-                    weight_hr: get(Role::WeightHr)?,
+                    weight_ih: get(Parameter::WeightIh)?,
+                    weight_hh: get(Parameter::WeightHh)?,
+                    bias_ih: get(Parameter::BiasIh)?,
+                    bias_hh: get(Parameter::BiasHh)?,
+                    weight_hr: get(Parameter::WeightHr)?,
                 });
             }
         }
@@ -238,11 +238,11 @@ impl Params {
         places(&self.config).map(|(layer, direction, role)| {
             let params = self.direction(layer, direction);
             match role {
-                Role::WeightIh => params.weight_ih.as_slice(),
-                Role::WeightHh => &params.weight_hh,
-                Role::BiasIh => &params.bias_ih,
-                Role::BiasHh => &params.bias_hh,
-                Role::WeightHr => &params.weight_hr,
+                Parameter::WeightIh => params.weight_ih.as_slice(),
+                Parameter::WeightHh => &params.weight_hh,
+                Parameter::BiasIh => &params.bias_ih,
+                Parameter::BiasHh => &params.bias_hh,
+                Parameter::WeightHr => &params.weight_hr,
             }
         })
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rates::{self};
-use crate::perf::rates::{Part, Rate};
+use crate::perf::rates::{KernelClass, Rate};
 use crate::wgpu::DeviceType;
 
 /// Identifies a device among those of all machines that keep calibrations in one folder.
@@ -167,7 +167,7 @@ impl Calibration {
     }
 
     /// Multiply-adds that the kernels of a part do in a microsecond with so many rows; `None` where they do not run.
-    pub fn rate(&self, part: Part, rows: usize) -> Option<f64> {
+    pub fn rate(&self, part: KernelClass, rows: usize) -> Option<f64> {
         rates::rate(&self.rates, part, rows)
     }
 
@@ -176,9 +176,9 @@ impl Calibration {
     pub(crate) fn slowest_multiply_adds_per_us(&self) -> f64 {
         let by_memory = self.bytes_per_us(f64::MAX) / size_of::<f32>() as f64;
         let rows = |rate: &Rate| {
-            let steps = Part::ALL.iter().filter(|&&part| part != Part::Linear);
+            let steps = KernelClass::ALL.iter().filter(|&&part| part != KernelClass::Linear);
             let fastest = steps.filter_map(|&part| self.rate(part, rate.rows)).fold(0.0, f64::max);
-            if rate.part == Part::Linear { rate.multiply_adds_per_us } else { fastest }
+            if rate.part == KernelClass::Linear { rate.multiply_adds_per_us } else { fastest }
         };
         self.rates.iter().map(rows).fold(by_memory, f64::min)
     }

@@ -19,7 +19,7 @@ use crate::kernel::families::{STEP_MAX_ROWS, STEP_TILE_ROWS};
 use crate::params::config::Config;
 use crate::params::validate::Sizes;
 use crate::perf::calibration::Calibration;
-use crate::perf::rates::Part;
+use crate::perf::rates::KernelClass;
 use crate::perf::roofline::{Bound, projection_work, step_work};
 
 /// A time step of one layer, all directions.
@@ -84,9 +84,9 @@ pub fn step(
     let weights = work.weights as f64;
     // Those that work at the same time: rows of one weight matrix, or for workgroups on their own of any.
     let rows = if schedule == Schedule::Sequence { batch * directions } else { batch };
-    let rate = calibration.rate(Part::of(schedule, per_dispatch.in_registers), rows);
+    let rate = calibration.rate(KernelClass::of(schedule, per_dispatch.in_registers), rows);
     // What holds its weights does no less than what reads them.
-    let rate = rate.or_else(|| calibration.rate(Part::of(schedule, false), rows))?;
+    let rate = rate.or_else(|| calibration.rate(KernelClass::of(schedule, false), rows))?;
     let arithmetic_us = work.multiply_adds as f64 / rate;
     let by_all = |tiles: usize| weights * tiles as f64 / calibration.bytes_per_us(weights);
     Some(match schedule {
@@ -120,7 +120,7 @@ pub fn projection(
 ) -> Option<f64> {
     let work = projection_work(config, layer, Sizes { seq_len: rows, batch: 1 }, stored);
     let weights = work.weights as f64;
-    let arithmetic_us = work.multiply_adds as f64 / calibration.rate(Part::Linear, rows)?;
+    let arithmetic_us = work.multiply_adds as f64 / calibration.rate(KernelClass::Linear, rows)?;
     Some(arithmetic_us.max(weights / calibration.bytes_per_us(weights)))
 }
 
@@ -156,7 +156,7 @@ mod tests {
     use crate::kernel::Schedule::{Sequence, Step, StepTiled};
     use crate::params::validate::Sizes;
     use crate::perf::calibration::{Bandwidth, Calibration};
-    use crate::perf::rates::{Part, Rate};
+    use crate::perf::rates::{KernelClass, Rate};
     use crate::perf::roofline::Bound;
 
     const F32: WeightType = WeightType::F32;
@@ -172,10 +172,10 @@ mod tests {
             walk_us: Some(0.1),
             bandwidth: vec![Bandwidth { bytes: 1, all_gb_per_s: 1.0, one_gb_per_s: Some(0.1) }],
             rates: vec![
-                rate(Part::Linear, 1, 50.0),
-                rate(Part::Step, 1, 100.0),
-                rate(Part::Sequence, 1, 10.0),
-                rate(Part::Sequence, 100, 1000.0),
+                rate(KernelClass::Linear, 1, 50.0),
+                rate(KernelClass::Step, 1, 100.0),
+                rate(KernelClass::Sequence, 1, 10.0),
+                rate(KernelClass::Sequence, 100, 1000.0),
             ],
             encode_us: 0.5,
             read_back_us: 10.0,
@@ -194,7 +194,7 @@ mod tests {
             "400 / 100 against 1600 / 1000"
         );
         let fast = Calibration {
-            rates: vec![Rate { part: Part::Step, rows: 1, multiply_adds_per_us: 1e9 }],
+            rates: vec![Rate { part: KernelClass::Step, rows: 1, multiply_adds_per_us: 1e9 }],
             ..device()
         };
         let one = step(&fast, &config, 9, F32, Step, PerDispatch::ONE_STEP).expect("a rate");
@@ -238,13 +238,13 @@ mod tests {
             .expect("no less than with weights that are read");
         assert_eq!(unknown.work_us, 40.0);
         let fast = |part| vec![Rate { part, rows: 1, multiply_adds_per_us: 1e9 }];
-        let held = Calibration { rates: fast(Part::SequenceHeld), ..device() };
+        let held = Calibration { rates: fast(KernelClass::SequenceHeld), ..device() };
         let held = step(&held, &config, 1, F32, Sequence, HOLDING).expect("a rate");
         assert!(
             held.work_us < 1e-3 && held.bound == Bound::Sync,
             "weights that are held are not read: {held:?}"
         );
-        let rates = fast(Part::Sequence);
+        let rates = fast(KernelClass::Sequence);
         let both = Config::lstm(3, 10).bidirectional(true);
         let read =
             step(&Calibration { rates, ..device() }, &both, 1, F32, Sequence, TEN).expect("a rate");

@@ -8,7 +8,7 @@ use crate::wgpu::DeviceType;
 /// What has a rate of its own: the input projection, and a step by each of the schedules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Part {
+pub enum KernelClass {
     /// The kernels of linear layers.
     Linear,
     /// A step by [`Schedule::Step`].
@@ -21,7 +21,7 @@ pub enum Part {
     SequenceHeld,
 }
 
-impl Part {
+impl KernelClass {
     /// As it stands in reports.
     pub fn name(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ impl Part {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
     /// What does the work.
-    pub part: Part,
+    pub part: KernelClass,
     /// Batch rows; for the input projection rows of all time steps.
     pub rows: usize,
     /// How much of it in a microsecond.
@@ -66,7 +66,7 @@ pub struct Rate {
 
 /// What `part` reaches with `rows` rows: between those of `rates` in proportion to the logarithms, beyond them as with the
 /// most, and with fewer in the time that the fewest take. `None` where none is of that part.
-pub(super) fn rate(rates: &[Rate], part: Part, rows: usize) -> Option<f64> {
+pub(super) fn rate(rates: &[Rate], part: KernelClass, rows: usize) -> Option<f64> {
     let mut of_part = rates.iter().filter(|rate| rate.part == part);
     let mut below = *of_part.next()?;
     if rows <= below.rows {
@@ -89,7 +89,7 @@ pub(super) fn are_plausible(rates: &[Rate]) -> bool {
     let positive =
         |rate: &Rate| rate.multiply_adds_per_us.is_finite() && rate.multiply_adds_per_us > 0.0;
     rates.iter().all(|rate| positive(rate) && rate.rows > 0)
-        && Part::ALL.iter().all(|part| {
+        && KernelClass::ALL.iter().all(|part| {
             let rows: Vec<usize> =
                 rates.iter().filter(|rate| rate.part == *part).map(|rate| rate.rows).collect();
             rows.is_sorted_by(|a, b| a < b)
@@ -98,8 +98,8 @@ pub(super) fn are_plausible(rates: &[Rate]) -> bool {
 
 /// Rates of a type of device, `None` being the host: the order of what such devices reach.
 pub(super) fn typical(device: Option<DeviceType>) -> Vec<Rate> {
-    use Part::{Linear, Sequence, Step, StepTiled};
-    let table: &[(Part, usize, f64)] = match device {
+    use KernelClass::{Linear, Sequence, Step, StepTiled};
+    let table: &[(KernelClass, usize, f64)] = match device {
         None => &[(Linear, 1, 5e3), (Linear, 32, 4e4), (Step, 1, 5e3), (Step, 32, 4e4)],
         Some(DeviceType::Cpu) => &[
             (Linear, 1, 1e3),
@@ -138,28 +138,36 @@ pub(super) fn typical(device: Option<DeviceType>) -> Vec<Rate> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Part, Rate, are_plausible, rate, typical};
+    use super::{KernelClass, Rate, are_plausible, rate, typical};
     use crate::wgpu::DeviceType;
 
     #[test]
     fn between_two_rows_lies_between_their_rates() {
-        let of = |rows, multiply_adds_per_us| Rate { part: Part::Step, rows, multiply_adds_per_us };
+        let of = |rows, multiply_adds_per_us| Rate {
+            part: KernelClass::Step,
+            rows,
+            multiply_adds_per_us,
+        };
         let rates = [
             of(1, 10.0),
             of(16, 1000.0),
-            Rate { part: Part::Linear, rows: 4, multiply_adds_per_us: 7.0 },
+            Rate { part: KernelClass::Linear, rows: 4, multiply_adds_per_us: 7.0 },
         ];
         for (rows, want) in [(1, 10.0), (4, 100.0), (16, 1000.0), (500, 1000.0)] {
-            let got = rate(&rates, Part::Step, rows).expect("there are two");
+            let got = rate(&rates, KernelClass::Step, rows).expect("there are two");
             assert!((got - want).abs() < 1e-9 * want, "{rows} rows: {got}, not {want}");
         }
-        assert_eq!(rate(&rates, Part::Linear, 100), Some(7.0), "the only one holds for more");
         assert_eq!(
-            rate(&rates, Part::Linear, 1),
+            rate(&rates, KernelClass::Linear, 100),
+            Some(7.0),
+            "the only one holds for more"
+        );
+        assert_eq!(
+            rate(&rates, KernelClass::Linear, 1),
             Some(1.75),
             "a fourth of the rows in the same time"
         );
-        assert_eq!(rate(&rates, Part::Sequence, 1), None);
+        assert_eq!(rate(&rates, KernelClass::Sequence, 1), None);
     }
 
     #[test]
@@ -172,7 +180,11 @@ mod tests {
         ] {
             assert!(are_plausible(&typical(device)), "{device:?}");
         }
-        let of = |rows, multiply_adds_per_us| Rate { part: Part::Step, rows, multiply_adds_per_us };
+        let of = |rows, multiply_adds_per_us| Rate {
+            part: KernelClass::Step,
+            rows,
+            multiply_adds_per_us,
+        };
         for wrong in [
             [of(1, 1.0), of(1, 2.0)],
             [of(2, 1.0), of(1, 2.0)],

@@ -51,7 +51,7 @@ pub struct ProjectionShard {
 pub struct WeightLayout {
     config: LayoutConfig,
     buffers: Vec<BufferSpec>,
-    contents: Vec<Content>,
+    contents: Vec<BufferContent>,
     layers: Vec<Vec<LayerShard>>,
     projections: Vec<Vec<ProjectionShard>>,
 }
@@ -67,15 +67,15 @@ struct LayoutConfig {
 
 /// What a weight buffer holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Content {
+struct BufferContent {
     /// Several, one after the other, or one with all of its directions.
     layers: Range<usize>,
     units: Range<usize>,
-    part: Part,
+    part: Packed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum Packed {
     /// With the number of parts of the input's features and the features of each.
     WeightIh {
         parts: usize,
@@ -130,18 +130,18 @@ impl WeightLayout {
             )?;
             let own = layer..layer + 1;
             let bias_hn = (config.kind == Kind::Gru)
-                .then(|| layout.add(own.clone(), 0..config.hidden_size, Part::BiasHn));
+                .then(|| layout.add(own.clone(), 0..config.hidden_size, Packed::BiasHn));
             let shards = units.into_iter().map(|units| LayerShard {
                 weight_ih: layout.add(
                     own.clone(),
                     units.clone(),
-                    Part::WeightIh { parts, features },
+                    Packed::WeightIh { parts, features },
                 ),
-                bias: layout.add(own.clone(), units.clone(), Part::Bias),
+                bias: layout.add(own.clone(), units.clone(), Packed::Bias),
                 weight_hh: layout.add(
                     own.clone(),
                     units.clone(),
-                    Part::WeightHh { features: config.state_size() },
+                    Packed::WeightHh { features: config.state_size() },
                 ),
                 bias_hn,
                 input_base: 0,
@@ -159,7 +159,7 @@ impl WeightLayout {
                             weight_hr: layout.add(
                                 own.clone(),
                                 units.clone(),
-                                Part::WeightHr { features: config.hidden_size },
+                                Packed::WeightHr { features: config.hidden_size },
                             ),
                             units,
                         }
@@ -179,11 +179,11 @@ impl WeightLayout {
         let above = 1..config.num_layers;
         let mut add = |layers: &Range<usize>, part| self.add(layers.clone(), units.clone(), part);
         let mut input = |layers, features| {
-            (add(layers, Part::WeightIh { parts: 1, features }), add(layers, Part::Bias))
+            (add(layers, Packed::WeightIh { parts: 1, features }), add(layers, Packed::Bias))
         };
         let inputs = [input(&(0..1), config.input_size), input(&above, config.hidden_size)];
-        let weight_hh = add(&layers, Part::WeightHh { features: config.hidden_size });
-        let bias_hn = (config.kind == Kind::Gru).then(|| add(&layers, Part::BiasHn));
+        let weight_hh = add(&layers, Packed::WeightHh { features: config.hidden_size });
+        let bias_hn = (config.kind == Kind::Gru).then(|| add(&layers, Packed::BiasHn));
         let shard = |layer: usize| {
             let (weight_ih, bias) = inputs[layer.min(1)];
             let (input_base, state_base) = (layer.saturating_sub(1), layer);
@@ -200,7 +200,7 @@ impl WeightLayout {
         self.layers = layers.map(shard).collect();
     }
 
-    fn add(&mut self, layers: Range<usize>, units: Range<usize>, part: Part) -> BufferId {
+    fn add(&mut self, layers: Range<usize>, units: Range<usize>, part: Packed) -> BufferId {
         let (direction, of) = if layers.len() > 1 {
             ((Axis::Layer, layers.len()), format!("layers {}..{}", layers.start, layers.end))
         } else {
@@ -209,21 +209,21 @@ impl WeightLayout {
         let (unit, gate) = ((Axis::Unit, units.len()), (Axis::Gate, self.config.gates));
         let words = |features: usize| (Axis::Feature, self.config.storage.words(features));
         let (name, axes) = match part {
-            Part::WeightIh { parts, features } => {
+            Packed::WeightIh { parts, features } => {
                 ("weight_ih", vec![direction, unit, gate, words(parts * padded(features))])
             }
-            Part::Bias => ("bias", vec![direction, unit, gate]),
-            Part::WeightHh { features } => {
+            Packed::Bias => ("bias", vec![direction, unit, gate]),
+            Packed::WeightHh { features } => {
                 ("weight_hh", vec![direction, unit, gate, words(padded(features))])
             }
-            Part::BiasHn => ("bias_hn", vec![direction, unit]),
-            Part::WeightHr { features } => {
+            Packed::BiasHn => ("bias_hn", vec![direction, unit]),
+            Packed::WeightHr { features } => {
                 ("weight_hr", vec![direction, unit, words(padded(features))])
             }
         };
         let label = format!("{of} {name}, units {}..{}", units.start, units.end);
         self.buffers.push(BufferSpec { label, axes, role: Role::Weight });
-        self.contents.push(Content { layers, units, part });
+        self.contents.push(BufferContent { layers, units, part });
         BufferId(self.buffers.len() - 1)
     }
 
@@ -270,12 +270,12 @@ impl WeightLayout {
             let direction = params.direction(layer, d);
             for j in content.units.clone() {
                 // What has one row for each unit, then what has one for each gate.
-                if content.part == Part::BiasHn {
+                if content.part == Packed::BiasHn {
                     // Row n of b_hh.
                     packed.push(direction.bias_hh.get(2 * hidden_size + j).copied().unwrap_or(0.0));
                     continue;
                 }
-                if let Part::WeightHr { features } = content.part {
+                if let Packed::WeightHr { features } = content.part {
                     pad(&mut packed, &direction.weight_hr[j * features..][..features]);
                     continue;
                 }
@@ -287,8 +287,8 @@ impl WeightLayout {
             }
         }
         match content.part {
-            Part::Bias | Part::BiasHn => packed,
-            Part::WeightIh { .. } | Part::WeightHh { .. } | Part::WeightHr { .. } => {
+            Packed::Bias | Packed::BiasHn => packed,
+            Packed::WeightIh { .. } | Packed::WeightHh { .. } | Packed::WeightHr { .. } => {
                 self.config.storage.store(packed)
             }
         }
@@ -316,27 +316,29 @@ fn pad(packed: &mut Vec<f32>, values: &[f32]) {
 /// Appends what `part` holds for one row (PyTorch's row `gate · H + unit`) of one direction.
 fn pack_row(
     packed: &mut Vec<f32>,
-    part: Part,
+    part: Packed,
     direction: &DirectionParams,
     row: usize,
     gru_n: bool,
 ) {
     match part {
-        Part::WeightIh { parts, features } => {
+        Packed::WeightIh { parts, features } => {
             for p in 0..parts {
                 pad(packed, &direction.weight_ih[(row * parts + p) * features..][..features]);
             }
         }
-        Part::WeightHh { features } => {
+        Packed::WeightHh { features } => {
             pad(packed, &direction.weight_hh[row * features..][..features])
         }
-        Part::Bias => {
+        Packed::Bias => {
             let bias_ih = direction.bias_ih.get(row).copied().unwrap_or(0.0);
             let bias_hh = direction.bias_hh.get(row).copied().unwrap_or(0.0);
             // A GRU's b_hn stays inside the reset product: r∘(W_hn h + b_hn).
             packed.push(if gru_n { bias_ih } else { bias_ih + bias_hh });
         }
-        Part::BiasHn | Part::WeightHr { .. } => unreachable!("these have one row for each unit"),
+        Packed::BiasHn | Packed::WeightHr { .. } => {
+            unreachable!("these have one row for each unit")
+        }
     }
 }
 

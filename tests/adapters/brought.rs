@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
-use wgpu_rnn::internals::engine::session::Engine;
+use wgpu_rnn::internals::engine::session::EngineRef;
 use wgpu_rnn::wgpu;
 use wgpu_rnn::{Config, Device, Error, Params, Rnn, Tensor};
 
@@ -45,7 +45,7 @@ pub fn same_numbers(target: &Target) -> Result<(), Failed> {
         )?;
         ensure(brought.limits() == own.limits(), "the adapter's limits were asked for")?;
         ensure(brought.wgpu() == Some((&device, &queue)), "the same device")?;
-        let Engine::Gpu(gpu) = brought.engine() else { return Err("an adapter".into()) };
+        let EngineRef::Gpu(gpu) = brought.engine() else { return Err("an adapter".into()) };
         let clock =
             options.timestamps && device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         ensure(gpu.timestamps() == clock, "timed where asked for")?;

@@ -11,7 +11,7 @@ use wgpu_rnn::internals::kernel::families::{
 use wgpu_rnn::internals::kernel::uniforms::{Dims, ProbeDims};
 use wgpu_rnn::internals::kernel::{Family, Overrides};
 use wgpu_rnn::internals::params::random::Mt19937;
-use wgpu_rnn::internals::perf::rates::Part;
+use wgpu_rnn::internals::perf::rates::KernelClass;
 use wgpu_rnn::internals::plan::recording::BufferId;
 use wgpu_rnn::{Config, Device, LoadOptions, Schedule, WeightType};
 
@@ -38,10 +38,12 @@ pub fn figures(target: &Target) -> Result<(), Failed> {
         )?;
     }
     ensure(figures.iter().all(|x| x.is_finite() && *x > 0.0), format!("{calibration:?}"))?;
-    for part in [Part::Linear, Part::Step, Part::StepTiled, Part::Sequence] {
+    for part in
+        [KernelClass::Linear, KernelClass::Step, KernelClass::StepTiled, KernelClass::Sequence]
+    {
         // The CPU runs steps one way.
         let runs = matches!(target.machine, Machine::Adapter(_))
-            || matches!(part, Part::Linear | Part::Step);
+            || matches!(part, KernelClass::Linear | KernelClass::Step);
         let rate = calibration.rate(part, 8);
         ensure(
             rate.is_some_and(|rate| rate > 0.0) == runs,

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::engine::gpu::AdapterEntry;
-use wgpu_rnn::internals::engine::session::Engine;
+use wgpu_rnn::internals::engine::session::EngineRef;
 use wgpu_rnn::internals::plan::recording::{BufferSpec, Recording, Role};
 use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, LanguageModelConfig};
 use wgpu_rnn::pass::PassBindings;
@@ -221,7 +221,7 @@ fn everything(
 pub fn steady(target: &Target) -> Result<(), Failed> {
     let own = Own::new(target)?;
     let device = Device::from_adapter(&own.entry, &OpenOptions::default())?;
-    let Engine::Gpu(gpu) = device.engine() else { return Err("an adapter".into()) };
+    let EngineRef::Gpu(gpu) = device.engine() else { return Err("an adapter".into()) };
     let mut first = None;
     let mut calls = 0;
     everything(&device, Schedule::Step, |call| {

@@ -151,7 +151,7 @@ impl Job {
     }
 
     /// Runs the f64 reference with the stored weights. A note reports the effect of rounding.
-    fn reference(&self) -> Result<reference::Outcome, Error> {
+    fn reference(&self) -> Result<reference::Outputs, Error> {
         let Input { input, lengths, state } = &self.input;
         let run =
             |params: &Params| reference::module(params, input, lengths.as_deref(), state.as_ref());
@@ -168,7 +168,7 @@ impl Job {
     }
 
     /// Runs the module on a device and compares its results with the reference.
-    fn run(&self, device: &Device, want: &reference::Outcome) -> Result<DeviceResult, Error> {
+    fn run(&self, device: &Device, want: &reference::Outputs) -> Result<DeviceResult, Error> {
         let rnn = Rnn::with_options(device, &self.params, &self.options)?;
         let (output, state) = self.input.run(&rnn)?;
         let mut tensors = Vec::new();

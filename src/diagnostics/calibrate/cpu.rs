@@ -23,7 +23,7 @@ const SQUARE: (usize, usize) = (256, 256);
 
 pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> Result<Calibration> {
     let sizes: Vec<usize> = (0..7).map(|i| 64 << (10 + 2 * i)).collect();
-    let share = |at: usize| at as f64 / (sizes.len() + 2 + recurrence::PARTS) as f64;
+    let share = |at: usize| at as f64 / (sizes.len() + 2 + recurrence::CLASSES) as f64;
     progress(share(0), "calls");
     let dispatch_us = calls()?;
     progress(share(1), "arithmetic");

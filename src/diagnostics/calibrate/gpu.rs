@@ -38,7 +38,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
         (0..).map(|i| BLOCK << (2 * i + 2)).take_while(|&bytes| bytes <= largest).collect();
     let mut done = 0.0;
     let mut tell = |what: &str| {
-        progress(done / (sizes.len() + 4 + recurrence::PARTS) as f64, what);
+        progress(done / (sizes.len() + 4 + recurrence::CLASSES) as f64, what);
         done += 1.0;
     };
     tell("dispatches");
@@ -102,7 +102,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
         }
     }
     let recurrence::Measured { rates, walk_us } = recurrence::measure(device, dispatch_us, tell)?;
-    let crate::engine::session::Engine::Gpu(gpu) = device.engine() else {
+    let crate::engine::session::EngineRef::Gpu(gpu) = device.engine() else {
         return Ok(Calibration::empty(device.id()));
     };
     Ok(Calibration {

@@ -14,7 +14,7 @@ pub use cache::folder;
 use std::time::{Duration, Instant};
 
 use crate::engine::device::Device;
-use crate::engine::session::Engine;
+use crate::engine::session::EngineRef;
 use crate::error::{Error, Result};
 use crate::perf::calibration::Calibration;
 
@@ -30,8 +30,8 @@ use crate::perf::calibration::Calibration;
 /// if a figure is not plausible.
 pub fn measure(device: &Device, mut progress: impl FnMut(f64, &str)) -> Result<Calibration> {
     let calibration = match device.engine() {
-        Engine::Cpu => cpu::measure(device, &mut progress)?,
-        Engine::Gpu(_) => gpu::measure(device, &mut progress)?,
+        EngineRef::Cpu => cpu::measure(device, &mut progress)?,
+        EngineRef::Gpu(_) => gpu::measure(device, &mut progress)?,
     };
     if calibration.is_plausible() {
         return Ok(calibration);

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::{microseconds, slope, timed};
 use crate::dtype::WeightType;
 use crate::engine::device::Device;
-use crate::engine::session::Engine;
+use crate::engine::session::EngineRef;
 use crate::engine::session::{Session, Weights};
 use crate::error::{Error, Result};
 use crate::kernel::Schedule;
 use crate::kernel::uniforms::Dims;
 use crate::params::config::Config;
 use crate::params::validate::Sizes;
-use crate::perf::rates::{Part, Rate};
+use crate::perf::rates::{KernelClass, Rate};
 use crate::plan::recording::{Command, Dispatch, Recording};
 use crate::plan::{MAX_SEGMENT_STEPS, Request, WeightLayout, plan};
 
@@ -27,16 +27,16 @@ pub(super) struct Measured {
 }
 
 /// Returns the H and the rows of the networks to measure. Their weights fit a cache.
-fn sizes(device: &Device, part: Part) -> (usize, &'static [usize]) {
+fn sizes(device: &Device, part: KernelClass) -> (usize, &'static [usize]) {
     match (device.engine(), part) {
-        (Engine::Cpu, Part::Linear | Part::Step) => (256, &[1, 8, 64]),
-        (Engine::Cpu, _) => (256, &[]),
-        (_, Part::Sequence) if device.is_software_adapter() => (320, &[1, 8]),
+        (EngineRef::Cpu, KernelClass::Linear | KernelClass::Step) => (256, &[1, 8, 64]),
+        (EngineRef::Cpu, _) => (256, &[]),
+        (_, KernelClass::Sequence) if device.is_software_adapter() => (320, &[1, 8]),
         (_, _) if device.is_software_adapter() => (128, &[1, 8, 64]),
-        (_, Part::Linear) => (256, &[1, 8, 64, 1024]),
-        (_, Part::Step | Part::StepTiled) => (256, &[1, 8, 64, 512]),
-        (_, Part::Sequence) => (128, &[1, 64, 512, 4096]),
-        (_, Part::SequenceHeld) => (64, &[1, 64, 512, 4096]),
+        (_, KernelClass::Linear) => (256, &[1, 8, 64, 1024]),
+        (_, KernelClass::Step | KernelClass::StepTiled) => (256, &[1, 8, 64, 512]),
+        (_, KernelClass::Sequence) => (128, &[1, 64, 512, 4096]),
+        (_, KernelClass::SequenceHeld) => (64, &[1, 64, 512, 4096]),
     }
 }
 
@@ -53,10 +53,10 @@ pub(super) fn measure(
     let mut rates = Vec::new();
     tell("a short step");
     let walk_us = match device.engine() {
-        Engine::Cpu => None,
-        Engine::Gpu(_) => time(device, Part::Sequence, LITTLE, 1, dispatch_us)?,
+        EngineRef::Cpu => None,
+        EngineRef::Gpu(_) => time(device, KernelClass::Sequence, LITTLE, 1, dispatch_us)?,
     };
-    for part in Part::ALL {
+    for part in KernelClass::ALL {
         tell(part.name());
         let (hidden_size, rows) = sizes(device, part);
         for &rows in rows {
@@ -71,7 +71,7 @@ pub(super) fn measure(
 }
 
 /// The number of calls of `tell`.
-pub(super) const PARTS: usize = 1 + Part::ALL.len();
+pub(super) const CLASSES: usize = 1 + KernelClass::ALL.len();
 
 /// Returns the time steps of a dispatch of `sequence`. Batches of 512 rows and more get fewer,
 /// since their activations take much memory.
@@ -83,15 +83,15 @@ fn walked(batch: usize) -> usize {
 /// the share of the dispatch is subtracted. `None` where the device cannot run the part.
 fn time(
     device: &Device,
-    part: Part,
+    part: KernelClass,
     hidden_size: usize,
     batch: usize,
     dispatch_us: f64,
 ) -> Result<Option<f64>> {
     let schedule = match part {
-        Part::Linear | Part::Step => Schedule::Step,
-        Part::StepTiled => Schedule::StepTiled,
-        Part::Sequence | Part::SequenceHeld => Schedule::Sequence,
+        KernelClass::Linear | KernelClass::Step => Schedule::Step,
+        KernelClass::StepTiled => Schedule::StepTiled,
+        KernelClass::Sequence | KernelClass::SequenceHeld => Schedule::Sequence,
     };
     let config = Config::lstm(hidden_size, hidden_size);
     let seq_len = if part.walks() { walked(batch) } else { 1 };
@@ -109,7 +109,7 @@ fn time(
     })?;
     let (steps, by_parity) = repeated(&plan.recording, part);
     // Without weights in registers, this would measure `sequence` a second time.
-    if part == Part::SequenceHeld
+    if part == KernelClass::SequenceHeld
         && !by_parity[0].iter().all(|dispatch| dispatch.overrides.in_registers == 1)
     {
         return Ok(None);
@@ -130,16 +130,18 @@ fn time(
 
 /// Returns the time steps and the dispatches of a part, for an even and an odd repetition. They use
 /// the buffers of the first step only.
-fn repeated(recording: &Recording, part: Part) -> (u32, [Vec<Dispatch>; 2]) {
+fn repeated(recording: &Recording, part: KernelClass) -> (u32, [Vec<Dispatch>; 2]) {
     let in_place = |dispatches: &[Dispatch]| -> Vec<Dispatch> {
         dispatches.iter().map(|dispatch| Dispatch { in_place: true, ..dispatch.clone() }).collect()
     };
     let of_part = |command: &&Command| match (part, command) {
-        (Part::Linear, Command::Dispatch(dispatch)) => matches!(dispatch.dims, Dims::Linear(_)),
-        (Part::Sequence | Part::SequenceHeld, Command::Dispatch(dispatch)) => {
+        (KernelClass::Linear, Command::Dispatch(dispatch)) => {
+            matches!(dispatch.dims, Dims::Linear(_))
+        }
+        (KernelClass::Sequence | KernelClass::SequenceHeld, Command::Dispatch(dispatch)) => {
             matches!(dispatch.dims, Dims::Sequence(_))
         }
-        (Part::Step | Part::StepTiled, Command::Steps { .. }) => true,
+        (KernelClass::Step | KernelClass::StepTiled, Command::Steps { .. }) => true,
         _ => false,
     };
     match recording.commands.iter().find(of_part) {

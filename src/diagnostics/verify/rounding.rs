@@ -5,7 +5,7 @@ use crate::dtype::WeightType;
 use crate::error::Result;
 use crate::nn::linear::Activation;
 use crate::params::Params;
-use crate::reference::{self, Outcome};
+use crate::reference::{self, Outputs};
 use crate::tensor::Tensor;
 
 /// The f64 reference of a case with exact and with rounded weights.
@@ -13,8 +13,8 @@ use crate::tensor::Tensor;
 /// A case file has the results of exact weights. A device with rounded weights must agree with the
 /// reference for rounded weights. The difference of both references converts one to the other.
 pub(super) struct Rounding {
-    exact: Outcome,
-    rounded: Outcome,
+    exact: Outputs,
+    rounded: Outputs,
 }
 
 impl Rounding {
@@ -32,7 +32,7 @@ impl Rounding {
 
     /// Returns the change of an expected tensor by rounding.
     pub fn change(&self, case: &Case, quantity: Quantity) -> Vec<f64> {
-        let select = |outcome: &Outcome| -> Vec<f64> {
+        let select = |outcome: &Outputs| -> Vec<f64> {
             match quantity {
                 Quantity::Output if case.cell => outcome.h_n.clone(),
                 Quantity::Output => outcome.output.clone(),
@@ -62,7 +62,7 @@ fn step_len(case: &Case) -> usize {
 }
 
 /// Runs the reference. A cell is one step of a layer.
-fn run_reference(case: &Case, params: &Params) -> Result<Outcome> {
+fn run_reference(case: &Case, params: &Params) -> Result<Outputs> {
     if !case.cell {
         return reference::module(
             params,

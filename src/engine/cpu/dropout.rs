@@ -1,12 +1,12 @@
 //! Twin of `shaders/head/dropout.wgsl`.
 
-use super::Binding::{self, Read, ReadWrite};
+use super::TwinBuffer::{self, Read, ReadWrite};
 use crate::kernel::uniforms::{Dims, Step};
 use crate::params::random::philox4x32;
 use crate::plan::recording::Dispatch;
 
 /// Twin of `shaders/head/dropout.wgsl`.
-pub(crate) fn dropout(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn dropout(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     let (Dims::Dropout(dims), [Read(settings), ReadWrite(y)]) = (&dispatch.dims, bindings) else {
         unreachable!("dropout is dispatched with DropoutDims and two buffers");
     };

@@ -1,11 +1,11 @@
 //! Twin of `shaders/head/embed.wgsl`.
 
-use super::Binding::{self, Matrix, Read, ReadWrite};
+use super::TwinBuffer::{self, Matrix, Read, ReadWrite};
 use crate::kernel::uniforms::{Dims, Step};
 use crate::plan::recording::Dispatch;
 
 /// Twin of `shaders/head/embed.wgsl`.
-pub(crate) fn embed(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn embed(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     let (Dims::Embed(dims), [Read(tokens), weight, ReadWrite(y)]) = (&dispatch.dims, bindings)
     else {
         unreachable!("embed is dispatched with EmbedDims and three buffers");

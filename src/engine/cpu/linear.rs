@@ -1,6 +1,6 @@
 //! Twin of `shaders/linear/matvec.wgsl`, `tile32.wgsl` and `tile64.wgsl`.
 
-use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
+use super::TwinBuffer::{self, Matrix as Weight, Read, ReadWrite};
 use super::cell::{Sigmoids, run};
 use super::matmul::{Matrix, multiply_transposed};
 use crate::kernel::families::activation;
@@ -8,7 +8,7 @@ use crate::kernel::uniforms::{Dims, LinearDims, Step};
 use crate::plan::recording::Dispatch;
 
 /// Twin of the kernels of a linear layer: one matrix product per direction instead of tiles.
-pub(crate) fn linear(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn linear(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     let (
         Dims::Linear(dims),
         [Read(x_same), Read(x_mirrored), Weight(weight), Read(bias), ReadWrite(y)],

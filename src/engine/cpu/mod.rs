@@ -46,7 +46,7 @@ const MAX_BINDINGS: usize = 8;
 
 /// A storage binding of a twin.
 #[derive(Debug)]
-pub enum Binding<'a> {
+pub enum TwinBuffer<'a> {
     /// Read only.
     Read(&'a [f32]),
     /// A weight matrix, read only.
@@ -57,7 +57,7 @@ pub enum Binding<'a> {
 
 /// The CPU function of a kernel. It takes the dispatch, the step, and the storage bindings in the
 /// order of the kernel's table row.
-pub type Twin = fn(&Dispatch, Step, &mut [Binding<'_>]);
+pub type Twin = fn(&Dispatch, Step, &mut [TwinBuffer<'_>]);
 
 /// A weight buffer in host memory.
 #[derive(Debug, Clone)]
@@ -115,19 +115,19 @@ impl Engine {
     /// The values of a buffer.
     pub fn buffer(&self, id: BufferId) -> Cow<'_, [f32]> {
         match self.read(id) {
-            Binding::Read(values) => values.into(),
-            Binding::ReadWrite(values) => (&*values).into(),
-            Binding::Matrix(panels) => panels.unpack().into(),
+            TwinBuffer::Read(values) => values.into(),
+            TwinBuffer::ReadWrite(values) => (&*values).into(),
+            TwinBuffer::Matrix(panels) => panels.unpack().into(),
         }
     }
 
-    fn read(&self, id: BufferId) -> Binding<'_> {
+    fn read(&self, id: BufferId) -> TwinBuffer<'_> {
         match self.weights.get(id.0) {
-            Some(Weight::Values(values)) => Binding::Read(values),
-            Some(Weight::Matrix(panels)) => Binding::Matrix(panels),
+            Some(Weight::Values(values)) => TwinBuffer::Read(values),
+            Some(Weight::Matrix(panels)) => TwinBuffer::Matrix(panels),
             None => {
                 let (whole, start) = self.recording.whole(id);
-                Binding::Read(&self.buffers[whole.0][start..][..self.recording.spec(id).len()])
+                TwinBuffer::Read(&self.buffers[whole.0][start..][..self.recording.spec(id).len()])
             }
         }
     }
@@ -213,11 +213,11 @@ impl Engine {
             }
         }
         {
-            let mut bindings = [const { Binding::Read(&[]) }; MAX_BINDINGS];
+            let mut bindings = [const { TwinBuffer::Read(&[]) }; MAX_BINDINGS];
             for ((at, (id, binding)), buffer) in bound().zip(&mut written) {
                 bindings[at] = match binding.access {
                     Access::Read => self.read(*id),
-                    Access::ReadWrite => Binding::ReadWrite(buffer),
+                    Access::ReadWrite => TwinBuffer::ReadWrite(buffer),
                 };
             }
             let bindings = &mut bindings[..dispatch.bindings.len()];

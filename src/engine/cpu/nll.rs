@@ -1,13 +1,13 @@
 //! Twin of `shaders/head/nll.wgsl`.
 
-use super::Binding::{self, Read, ReadWrite};
+use super::TwinBuffer::{self, Read, ReadWrite};
 use super::log::log_exact;
 use super::softmax::softmax_term;
 use crate::kernel::uniforms::{Dims, Step};
 use crate::plan::recording::Dispatch;
 
 /// Twin of `shaders/head/nll.wgsl`. Each element of `lanes` is the value of one invocation.
-pub(crate) fn nll(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn nll(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     let (Dims::Nll(dims), [Read(logits), Read(targets), ReadWrite(losses)]) =
         (&dispatch.dims, bindings)
     else {

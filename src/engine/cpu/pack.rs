@@ -1,11 +1,11 @@
 //! Twins of `shaders/pack/pack.wgsl` and `shaders/pack/unpack.wgsl`.
 
-use super::Binding::{self, Read, ReadWrite};
+use super::TwinBuffer::{self, Read, ReadWrite};
 use crate::kernel::uniforms::{Dims, PackDims, Step};
 use crate::plan::recording::Dispatch;
 
 /// Twin of `shaders/pack/pack.wgsl`.
-pub(crate) fn pack(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn pack(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     let (Dims::Pack(dims), [Read(x), ReadWrite(y)]) = (&dispatch.dims, bindings) else {
         unreachable!("pack is dispatched with PackDims and two buffers");
     };
@@ -21,7 +21,7 @@ pub(crate) fn pack(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
 }
 
 /// Twin of `shaders/pack/unpack.wgsl`.
-pub(crate) fn unpack(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn unpack(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     let (Dims::Pack(dims), [Read(x), ReadWrite(y)]) = (&dispatch.dims, bindings) else {
         unreachable!("unpack is dispatched with PackDims and two buffers");
     };

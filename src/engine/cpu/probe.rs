@@ -1,6 +1,6 @@
 //! Twins of `shaders/probe/*.wgsl`.
 
-use super::Binding::{self, Read, ReadWrite};
+use super::TwinBuffer::{self, Read, ReadWrite};
 use crate::kernel::families::{
     BANDWIDTH_BLOCK_TILES as BLOCK_TILES, BANDWIDTH_TILE_QUADS as TILE_QUADS,
     PROBE_WORKGROUP as WORKGROUP_SIZE,
@@ -16,7 +16,7 @@ fn dims(dispatch: &Dispatch) -> &ProbeDims {
 }
 
 /// Twin of `shaders/probe/chain.wgsl`.
-pub(crate) fn chain(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn chain(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'_>]) {
     let [Read(x), ReadWrite(y)] = bindings else {
         unreachable!("chain is dispatched with two buffers")
     };
@@ -27,13 +27,13 @@ pub(crate) fn chain(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>])
 }
 
 /// Twin of `shaders/probe/barrier.wgsl`.
-pub(crate) fn barrier(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn barrier(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     let [ReadWrite(y)] = bindings else { unreachable!("barrier is dispatched with one buffer") };
     y[..WORKGROUP_SIZE].rotate_left(dims(dispatch).iterations as usize % WORKGROUP_SIZE);
 }
 
 /// Twin of `shaders/probe/bandwidth.wgsl`.
-pub(crate) fn bandwidth(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn bandwidth(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     let [Read(x), ReadWrite(y)] = bindings else {
         unreachable!("bandwidth is dispatched with two buffers")
     };
@@ -59,7 +59,7 @@ pub(crate) fn bandwidth(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_
 }
 
 /// Twin of `shaders/probe/multiply_add.wgsl`.
-pub(crate) fn multiply_add(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn multiply_add(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     let [ReadWrite(y)] = bindings else {
         unreachable!("multiply_add is dispatched with one buffer")
     };

@@ -16,7 +16,7 @@ use crate::tensor::padded;
 
 /// One row at one step, in one direction: with all units of the dispatch, or with those of one
 /// part.
-pub(super) struct Row {
+pub(super) struct BatchRow {
     /// Index of the direction among its weights.
     pub(super) matrix: usize,
     /// Index in `[D, B]`.
@@ -31,7 +31,7 @@ pub(super) struct Row {
     pub(super) valid: bool,
 }
 
-impl Row {
+impl BatchRow {
     /// The input projections of the units: `[U, G]` of `[S, B, D, H, G]`.
     pub(super) fn gates<'a, const G: usize>(&self, gates_x: &'a [f32]) -> &'a [[f32; G]] {
         &gates_x.as_chunks().0[self.y_row * self.hidden_size..][self.units.clone()]
@@ -58,7 +58,7 @@ impl Row {
 }
 
 /// The layout of the rows that a step writes.
-enum Rows {
+enum WrittenRows {
     /// `[D, B]`.
     ByDirection,
     /// `[B, D]`.
@@ -72,18 +72,18 @@ pub(super) struct Written<'a> {
     values: &'a mut [f32],
     /// The distance from one row to the next.
     width: usize,
-    rows: Rows,
+    rows: WrittenRows,
 }
 
 impl<'a> Written<'a> {
     /// A state of units padded to quads: `[D, B, Q·4]`.
     pub(super) fn state(values: &'a mut [f32], dims: &StepDims) -> Self {
-        Self { values, width: padded(dims.hidden_size as usize), rows: Rows::ByDirection }
+        Self { values, width: padded(dims.hidden_size as usize), rows: WrittenRows::ByDirection }
     }
 
     /// The cell state of an LSTM: `[D, B, H]`.
     pub(super) fn cells(values: &'a mut [f32], dims: &StepDims) -> Self {
-        Self { values, width: dims.hidden_size as usize, rows: Rows::ByDirection }
+        Self { values, width: dims.hidden_size as usize, rows: WrittenRows::ByDirection }
     }
 
     /// The output of a step: `[B, D, Q·4]` of `[S, B, D, Q·4]`. In a wave: `[B, Q·4]` of each layer
@@ -93,10 +93,18 @@ impl<'a> Written<'a> {
         if dims.layer_delay > 0 {
             let at =
                 (0..dims.directions as usize).map(|layer| step_of_wave(dims, at, layer)).collect();
-            return Self { values, width, rows: Rows::OfLayers { steps: dims.steps as usize, at } };
+            return Self {
+                values,
+                width,
+                rows: WrittenRows::OfLayers { steps: dims.steps as usize, at },
+            };
         }
         let step = dims.batch as usize * dims.directions as usize * width;
-        Self { values: &mut values[at.index as usize * step..][..step], width, rows: Rows::ByRow }
+        Self {
+            values: &mut values[at.index as usize * step..][..step],
+            width,
+            rows: WrittenRows::ByRow,
+        }
     }
 }
 
@@ -106,7 +114,7 @@ thread_local! {
 }
 
 /// Some units of all rows of a direction.
-struct Part<'a, const W: usize> {
+struct Chunk<'a, const W: usize> {
     d: usize,
     /// Range in the dispatch's units.
     units: Range<usize>,
@@ -122,7 +130,7 @@ pub(super) fn step<const G: usize, const W: usize>(
     at: Step,
     inputs: (&Panels, &[f32], &[f32]),
     written: [Written<'_>; W],
-    cell: impl Fn(&Row, &[[f32; G]], [&mut [f32]; W]) + Sync,
+    cell: impl Fn(&BatchRow, &[[f32; G]], [&mut [f32]; W]) + Sync,
 ) {
     let units = dims.units as usize;
     let width = match threads(
@@ -150,13 +158,13 @@ fn step_in_parts<const G: usize, const W: usize>(
     at: Step,
     (weight, h_in, lengths): (&Panels, &[f32], &[f32]),
     written: [Written<'_>; W],
-    cell: impl Fn(&Row, &[[f32; G]], [&mut [f32]; W]) + Sync,
+    cell: impl Fn(&BatchRow, &[[f32; G]], [&mut [f32]; W]) + Sync,
 ) {
     // Buffers may be larger than a dispatch needs.
     let lengths: &[u32] = bytemuck::cast_slice(&lengths[..dims.batch as usize]);
     let (batch, directions) = (dims.batch as usize, dims.directions as usize);
     let (features, first_unit) = (dims.state_quads as usize * 4, dims.unit_offset as usize);
-    let run = |Part { d, units, rows }: Part<'_, W>| {
+    let run = |Chunk { d, units, rows }: Chunk<'_, W>| {
         let (t, first_y_row, y_row_distance) = visited(dims, at, d);
         let matrix = dims.weight_base as usize + d;
         let count = units.len();
@@ -164,7 +172,7 @@ fn step_in_parts<const G: usize, const W: usize>(
         sums.clear();
         sums.resize(batch * count * G, 0.0);
         let all = &mut sums.as_chunks_mut::<G>().0[..];
-        // Rows whose sequence does not reach this step have nothing to sum.
+        // WrittenRows whose sequence does not reach this step have nothing to sum.
         let mut first = 0;
         for reached in lengths.chunk_by(|a, b| (t < *a) == (t < *b)) {
             let rows = reached.len();
@@ -191,7 +199,7 @@ fn step_in_parts<const G: usize, const W: usize>(
         for (b, ((&length, sums), written)) in
             lengths.iter().zip(all.chunks_exact(count)).zip(rows).enumerate()
         {
-            let row = Row {
+            let row = BatchRow {
                 matrix,
                 row: d * batch + b,
                 y_row: first_y_row + b * y_row_distance,
@@ -219,14 +227,14 @@ fn cut<'a, const W: usize>(
     width: usize,
     [directions, batch]: [usize; 2],
     units: Range<usize>,
-) -> SmallVec<[Part<'a, W>; 2]> {
+) -> SmallVec<[Chunk<'a, W>; 2]> {
     let across = units.len().div_ceil(width);
-    let mut parts: SmallVec<[Part<'a, W>; 2]> = (0..directions * across)
+    let mut parts: SmallVec<[Chunk<'a, W>; 2]> = (0..directions * across)
         .map(|index| {
             let start = index % across * width;
             let rows =
                 (0..batch).map(|_| std::array::from_fn(|_| <&mut [f32]>::default())).collect();
-            Part { d: index / across, units: start..units.len().min(start + width), rows }
+            Chunk { d: index / across, units: start..units.len().min(start + width), rows }
         })
         .collect();
     for (w, Written { values, width: row_width, rows }) in written.into_iter().enumerate() {
@@ -237,7 +245,7 @@ fn cut<'a, const W: usize>(
                 part.rows[b][w] = piece;
             }
         };
-        if let Rows::OfLayers { steps, at } = rows {
+        if let WrittenRows::OfLayers { steps, at } = rows {
             for (d, (layer, at)) in values.chunks_mut(steps * batch * row_width).zip(at).enumerate()
             {
                 let step = at
@@ -249,7 +257,7 @@ fn cut<'a, const W: usize>(
         }
         for (index, row) in values.chunks_mut(row_width).take(directions * batch).enumerate() {
             match rows {
-                Rows::ByDirection => share(index / batch, index % batch, row),
+                WrittenRows::ByDirection => share(index / batch, index % batch, row),
                 _ => share(index % directions, index / directions, row),
             }
         }
@@ -358,7 +366,7 @@ mod tests {
                 "unit {unit} of output row {row}"
             );
             if row >= 6 && !value.is_nan() {
-                // Rows of y are [S, B, D], rows of the state are [D, B]. Row 1 does not reach this
+                // WrittenRows of y are [S, B, D], rows of the state are [D, B]. BatchRow 1 does not reach this
                 // step.
                 let (d, b) = (row % 2, row / 2 % 3);
                 let want = if b == 1 { 0.0 } else { next[(d * 3 + b) * 72 + unit] };

@@ -1,6 +1,6 @@
 //! Twin of `shaders/head/sample.wgsl`.
 
-use super::Binding::{self, Read, ReadWrite};
+use super::TwinBuffer::{self, Read, ReadWrite};
 use super::softmax::softmax_term;
 use crate::kernel::families::{NO_TOKEN, SAMPLE_SITE};
 use crate::kernel::uniforms::{Dims, Step};
@@ -8,7 +8,7 @@ use crate::params::random::philox4x32;
 use crate::plan::recording::Dispatch;
 
 /// Twin of `shaders/head/sample.wgsl`.
-pub(crate) fn sample(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn sample(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'_>]) {
     let (Dims::Sample(dims), [Read(logits), Read(settings), ReadWrite(token), ReadWrite(tokens)]) =
         (&dispatch.dims, bindings)
     else {

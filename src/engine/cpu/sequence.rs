@@ -1,18 +1,18 @@
 //! Twins of `shaders/recurrence/sequence.wgsl`, one per cell.
 
-use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
+use super::TwinBuffer::{self, Matrix as Weight, Read, ReadWrite};
 use super::step::{Buffers, gru, lstm, rnn};
 use crate::kernel::uniforms::{Dims, Step, StepDims};
 use crate::plan::recording::Dispatch;
 
 /// Twin of `sequence` with `cell/rnn.wgsl`.
-pub(crate) fn sequence_rnn(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn sequence_rnn(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     let relu = dispatch.overrides.relu == 1;
     walk(dispatch, bindings, |dims, at, of, _| rnn(dims, at, relu, of));
 }
 
 /// Twin of `sequence` with `cell/lstm.wgsl`.
-pub(crate) fn sequence_lstm(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn sequence_lstm(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     walk(dispatch, bindings, |dims, at, of, own| {
         let [ReadWrite(c)] = own else { unreachable!("sequence_lstm is dispatched with its c") };
         lstm(dims, at, of, c);
@@ -20,7 +20,7 @@ pub(crate) fn sequence_lstm(dispatch: &Dispatch, _: Step, bindings: &mut [Bindin
 }
 
 /// Twin of `sequence` with `cell/gru.wgsl`.
-pub(crate) fn sequence_gru(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn sequence_gru(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     walk(dispatch, bindings, |dims, at, of, own| {
         let [Read(bias_hn)] = own else {
             unreachable!("sequence_gru is dispatched with its bias_hn")
@@ -33,8 +33,8 @@ pub(crate) fn sequence_gru(dispatch: &Dispatch, _: Step, bindings: &mut [Binding
 /// cell's own bindings.
 fn walk(
     dispatch: &Dispatch,
-    bindings: &mut [Binding<'_>],
-    step: impl Fn(&StepDims, Step, Buffers<'_>, &mut [Binding<'_>]),
+    bindings: &mut [TwinBuffer<'_>],
+    step: impl Fn(&StepDims, Step, Buffers<'_>, &mut [TwinBuffer<'_>]),
 ) {
     let [
         Read(gates_x),

@@ -1,12 +1,12 @@
 //! Twins of `shaders/pool/gather.wgsl` and `shaders/pool/scatter.wgsl`.
 
-use super::Binding::{self, Read, ReadWrite};
+use super::TwinBuffer::{self, Read, ReadWrite};
 use crate::kernel::families::NO_SLOT;
 use crate::kernel::uniforms::{Dims, SlotsDims, Step};
 use crate::plan::recording::Dispatch;
 
 /// Twin of `shaders/pool/gather.wgsl`.
-pub(crate) fn gather(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn gather(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     let (Dims::Slots(dims), [Read(slots), Read(store), ReadWrite(state)]) =
         (&dispatch.dims, bindings)
     else {
@@ -21,7 +21,7 @@ pub(crate) fn gather(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>])
 }
 
 /// Twin of `shaders/pool/scatter.wgsl`.
-pub(crate) fn scatter(dispatch: &Dispatch, _: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn scatter(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     let (Dims::Slots(dims), [Read(slots), Read(state), ReadWrite(store)]) =
         (&dispatch.dims, bindings)
     else {

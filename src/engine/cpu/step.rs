@@ -1,7 +1,7 @@
 //! Twins of `shaders/recurrence/step.wgsl` and `step_tiled.wgsl`, one per cell. They run one
 //! layer's directions, or the layers of a wave.
 
-use super::Binding::{self, Matrix as Weight, Read, ReadWrite};
+use super::TwinBuffer::{self, Matrix as Weight, Read, ReadWrite};
 use super::cell::{Gru, Lstm, Rnn, run};
 use super::panels::Panels;
 use super::recurrence::{Written, step};
@@ -50,7 +50,7 @@ pub(super) fn gru(dims: &StepDims, at: Step, of: Buffers<'_>, bias_hn: &[f32]) {
 }
 
 /// Twin of `step` with `cell/rnn.wgsl`.
-pub(crate) fn step_rnn(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn step_rnn(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'_>]) {
     let relu = dispatch.overrides.relu == 1;
     let [Read(gates_x), Weight(weight), Read(h_in), ReadWrite(h_out), ReadWrite(y), Read(lengths)] =
         bindings
@@ -61,7 +61,7 @@ pub(crate) fn step_rnn(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_
 }
 
 /// Twin of `step` with `cell/lstm.wgsl`.
-pub(crate) fn step_lstm(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn step_lstm(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'_>]) {
     let [
         Read(gates_x),
         Weight(weight),
@@ -78,7 +78,7 @@ pub(crate) fn step_lstm(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'
 }
 
 /// Twin of `step` with `cell/gru.wgsl`.
-pub(crate) fn step_gru(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn step_gru(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'_>]) {
     let [
         Read(gates_x),
         Weight(weight),
@@ -95,7 +95,11 @@ pub(crate) fn step_gru(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_
 }
 
 /// Twin of `step` with `cell/lstm.wgsl` and `update/unprojected.wgsl`.
-pub(crate) fn step_lstm_unprojected(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn step_lstm_unprojected(
+    dispatch: &Dispatch,
+    at: Step,
+    bindings: &mut [TwinBuffer<'_>],
+) {
     let [Read(gates_x), Weight(weight), Read(h_in), ReadWrite(m), Read(lengths), ReadWrite(c)] =
         bindings
     else {
@@ -116,7 +120,7 @@ pub(crate) fn step_lstm_unprojected(dispatch: &Dispatch, at: Step, bindings: &mu
 }
 
 /// Twin of `step` with `cell/projection.wgsl`.
-pub(crate) fn step_projection(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+pub(crate) fn step_projection(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'_>]) {
     let [Weight(weight), Read(m), ReadWrite(h_out), ReadWrite(y), Read(lengths), Read(h_before)] =
         bindings
     else {

@@ -1,6 +1,6 @@
 //! The table of twins: the CPU function that mirrors each kernel, binding by binding.
 
-use super::Binding::{self, Matrix, Read, ReadWrite};
+use super::TwinBuffer::{self, Matrix, Read, ReadWrite};
 use super::{Twin, dropout, embed, linear, nll, pack, probe, sample, sequence, slots, step};
 use crate::dtype::WeightType;
 use crate::kernel::uniforms::Step;
@@ -45,14 +45,14 @@ pub fn twin(kernel: Kernel) -> Twin {
 
 /// The twin of every kernel whose weights are stored as f16: it widens them and calls the f32
 /// kernel's twin; see `shaders/weight/f16.wgsl`.
-fn widened(dispatch: &Dispatch, at: Step, bindings: &mut [Binding<'_>]) {
+fn widened(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'_>]) {
     let kernel = Kernel { weights: WeightType::F32, ..dispatch.kernel };
     let weight = kernel.bindings().position(|binding| binding.name == "weight");
     let Some(Matrix(words)) = weight.and_then(|weight| bindings.get(weight)) else {
         unreachable!("{} reads weights", kernel.name());
     };
     let wide = words.widened();
-    let mut all: Vec<Binding<'_>> = bindings
+    let mut all: Vec<TwinBuffer<'_>> = bindings
         .iter_mut()
         .enumerate()
         .map(|(index, binding)| match binding {

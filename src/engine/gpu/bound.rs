@@ -11,7 +11,7 @@ use crate::plan::recording::{BufferId, Dispatch};
 
 /// A dispatch with its pipeline and bind group.
 #[derive(Debug)]
-pub(crate) struct Bound {
+pub(crate) struct BoundDispatch {
     pipeline: Arc<Pipeline>,
     group: wgpu::BindGroup,
     workgroups: [u32; 3],
@@ -20,7 +20,7 @@ pub(crate) struct Bound {
     work: u64,
 }
 
-impl Bound {
+impl BoundDispatch {
     /// Binds the buffers of `dispatch` to the resources that `resource` returns, and its dims to an
     /// offset of a uniform buffer.
     pub fn new<'a>(

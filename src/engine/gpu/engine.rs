@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::bound::{Bound, Uniforms};
+use super::bound::{BoundDispatch, Uniforms};
 use super::context::Gpu;
 use super::mapping::Mapping;
-use super::parts::{ByParity, Part, divide, work};
+use super::parts::{ByParity, Submission, divide, work};
 use super::pending::{Pending, Spare};
 use super::timer::{Timer, Timing};
 use crate::engine::wait::Waiting;
@@ -26,10 +26,10 @@ pub struct Engine {
     /// The bound dispatches of each command.
     bound: Vec<ByParity>,
     /// The submissions of a run, in order; at least one.
-    parts: Arc<Vec<Part>>,
+    parts: Arc<Vec<Submission>>,
     /// Cached submissions of [`start_commands`](Self::start_commands), by the start and end of the
     /// command range.
-    programs: HashMap<(usize, usize), Arc<Vec<Part>>>,
+    programs: HashMap<(usize, usize), Arc<Vec<Submission>>>,
     /// Read-back buffers of results, made at first use.
     staging: HashMap<BufferId, wgpu::Buffer>,
     /// Read-back buffers of values that callers await during other runs.
@@ -65,10 +65,10 @@ impl Engine {
         let own = |id: BufferId| buffers[id.0].as_entire_buffer_binding();
         let mut bound = Vec::with_capacity(recording.commands.len());
         for command in &recording.commands {
-            let mut bind = |dispatches: &[Dispatch]| -> Result<Vec<Bound>> {
+            let mut bind = |dispatches: &[Dispatch]| -> Result<Vec<BoundDispatch>> {
                 dispatches
                     .iter()
-                    .map(|d| Bound::new(&gpu, d, own, (&uniform, uniforms.add(d))))
+                    .map(|d| BoundDispatch::new(&gpu, d, own, (&uniform, uniforms.add(d))))
                     .collect()
             };
             bound.push(match command {
@@ -256,7 +256,7 @@ impl Engine {
         Ok(values.into_iter().next().unwrap_or_default())
     }
 
-    fn set(&self, command: usize, index: u32) -> &[Bound] {
+    fn set(&self, command: usize, index: u32) -> &[BoundDispatch] {
         let parity = match &self.recording.commands[command] {
             Command::Dispatch(_) => 0,
             Command::Steps { first_step, .. } => ((first_step + index) % 2) as usize,
@@ -275,7 +275,7 @@ impl Engine {
         self.encode_part(pass, &self.parts[part]);
     }
 
-    fn encode_part(&self, pass: &mut wgpu::ComputePass<'_>, part: &Part) {
+    fn encode_part(&self, pass: &mut wgpu::ComputePass<'_>, part: &Submission) {
         for (command, range) in part {
             for index in range.clone() {
                 for bound in self.set(*command, index) {
@@ -296,7 +296,7 @@ impl Engine {
         &self,
         transfers: &[Transfer],
         theirs: &[wgpu::BufferBinding<'_>],
-    ) -> Result<Vec<Bound>> {
+    ) -> Result<Vec<BoundDispatch>> {
         let mut uniforms = Uniforms::default();
         transfers.iter().for_each(|(_, dispatch)| _ = uniforms.add(dispatch));
         let uniform = uniforms.upload(&self.gpu)?;
@@ -305,8 +305,12 @@ impl Engine {
             None => theirs[id - self.buffers.len()].clone(),
         };
         let bind = |(tensor, dispatch): &Transfer| {
-            let bound =
-                Bound::new(&self.gpu, dispatch, resource, (&uniform, uniforms.add(dispatch)));
+            let bound = BoundDispatch::new(
+                &self.gpu,
+                dispatch,
+                resource,
+                (&uniform, uniforms.add(dispatch)),
+            );
             bound.map_err(|error| match error {
                 Error::Gpu { adapter, message } => Error::Option(format!(
                     "{tensor}: expected a buffer of the module's device, {adapter}: {message}"

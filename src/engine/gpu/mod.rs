@@ -16,7 +16,7 @@ mod weights;
 
 pub use adapter::{AdapterEntry, adapters, adapters_async};
 pub(crate) use adapter::{by_name, driver, id, why_none};
-pub(crate) use bound::Bound;
+pub(crate) use bound::BoundDispatch;
 pub use context::Gpu;
 pub(crate) use context::descriptor;
 pub use engine::Engine;

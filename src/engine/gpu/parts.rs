@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use super::bound::Bound;
+use super::bound::BoundDispatch;
 use crate::plan::recording::{Command, Recording};
 
 /// The dispatches of a command's even and odd steps; a plain dispatch has only even ones.
-pub(super) type ByParity = [Vec<Bound>; 2];
+pub(super) type ByParity = [Vec<BoundDispatch>; 2];
 
 /// One submission: ranges of steps, each with the index of its command.
-pub(super) type Part = Vec<(usize, Range<u32>)>;
+pub(super) type Submission = Vec<(usize, Range<u32>)>;
 
 /// The work of a whole recording, as `max_work_per_submission` counts it.
 pub(super) fn work(recording: &Recording, bound: &[ByParity]) -> u64 {
@@ -22,7 +22,7 @@ pub(super) fn work(recording: &Recording, bound: &[ByParity]) -> u64 {
 
 /// The work of one step of a command.
 fn step_work([even, _]: &ByParity) -> u64 {
-    even.iter().map(Bound::work).fold(0, u64::saturating_add).max(1)
+    even.iter().map(BoundDispatch::work).fold(0, u64::saturating_add).max(1)
 }
 
 /// Divides commands into parts of at most `most` work. A single step that exceeds `most` is a part
@@ -32,9 +32,9 @@ pub(super) fn divide(
     bound: &[ByParity],
     commands: Range<usize>,
     most: u64,
-) -> Vec<Part> {
+) -> Vec<Submission> {
     let mut parts = Vec::new();
-    let mut part = Part::new();
+    let mut part = Submission::new();
     let mut work = 0;
     for at in commands {
         let command = &recording.commands[at];

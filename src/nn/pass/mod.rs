@@ -9,7 +9,7 @@ use bindings::Bindings;
 pub use bindings::PassBindings;
 pub use tensors::TensorBinding;
 
-use crate::engine::gpu::{self, Bound};
+use crate::engine::gpu::{self, BoundDispatch};
 use crate::engine::session::Weights;
 use crate::error::{Error, Result};
 use crate::nn::rnn::Rnn;
@@ -59,8 +59,8 @@ pub struct Recorder {
 pub struct Pass {
     label: &'static str,
     engine: Arc<gpu::Engine>,
-    gathers: Vec<Bound>,
-    scatters: Vec<Bound>,
+    gathers: Vec<BoundDispatch>,
+    scatters: Vec<BoundDispatch>,
     allowed: u64,
 }
 
