@@ -9,7 +9,8 @@ struct GateWeights {
     n: vec4<f32>,
 }
 
-@group(0) @binding(8) var<storage, read> bias_hn: array<f32>;   // [.., H]  inside the reset product, never folded
+// Multiplied by r, so that it cannot be folded into the bias of gates_x.
+@group(0) @binding(8) var<storage, read> bias_hn: array<f32>;   // [.., H]
 
 fn gate_weights(quad: u32) -> GateWeights {
     let n = dims.state_quads;
@@ -23,6 +24,8 @@ fn gate_products(w: GateWeights, h: vec4<f32>) -> Gates {
 fn advance(sums: Gates, x: u32, d: u32, row: u32, j: u32, h: f32) -> f32 {
     let r = sigmoid(sums.x + gates_x[x]);
     let z = sigmoid(sums.y + gates_x[x + 1u]);
-    let n = tanh_exact(gates_x[x + 2u] + r * (sums.z + bias_hn[(dims.weight_base + d) * dims.hidden_size + j]));
+    let n = tanh_exact(
+        gates_x[x + 2u] + r * (sums.z + bias_hn[(dims.weight_base + d) * dims.hidden_size + j])
+    );
     return (1.0 - z) * n + z * h;
 }

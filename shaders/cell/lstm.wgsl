@@ -10,11 +10,16 @@ struct GateWeights {
     o: vec4<f32>,
 }
 
-@group(0) @binding(8) var<storage, read_write> c: array<f32>;   // [D, B, H]  cell state, updated in place
+@group(0) @binding(8) var<storage, read_write> c: array<f32>;   // [D, B, H]  cell state, in place
 
 fn gate_weights(quad: u32) -> GateWeights {
     let n = dims.state_quads;
-    return GateWeights(weight_quad(quad), weight_quad(quad + n), weight_quad(quad + 2u * n), weight_quad(quad + 3u * n));
+    return GateWeights(
+        weight_quad(quad),
+        weight_quad(quad + n),
+        weight_quad(quad + 2u * n),
+        weight_quad(quad + 3u * n)
+    );
 }
 
 fn gate_products(w: GateWeights, h: vec4<f32>) -> Gates {

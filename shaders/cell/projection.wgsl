@@ -1,5 +1,7 @@
-// proj_size of nn.LSTM: h' = W_hr m, where m = o∘tanh(c') takes the state's place as the vector that is multiplied. Its
-// units are the R of the projection (dims.hidden_size), the quads summed those of m (dims.state_quads).
+// The projection of nn.LSTM (proj_size): h' = W_hr m, where m = o∘tanh(c').
+//
+// The step's product reads m, which update/unprojected.wgsl writes, as its state. Therefore
+// dims.hidden_size is R, the size of the projection, and dims.state_quads counts the quads of m.
 
 alias Gates = f32;
 const GATE_COUNT = 1u;
@@ -8,9 +10,9 @@ struct GateWeights {
     r: vec4<f32>,
 }
 
-@group(0) @binding(5) var<storage, read_write> h_out: array<f32>;     // [D, B, R]     state after the step
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;         // [S, B, D, R]  the layer's output
-@group(0) @binding(8) var<storage, read> h_before: array<f32>;        // [D, B, R]     state before the step
+@group(0) @binding(5) var<storage, read_write> h_out: array<f32>;   // [D, B, R]     state after
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;       // [S, B, D, R]  output
+@group(0) @binding(8) var<storage, read> h_before: array<f32>;      // [D, B, R]     state before
 
 fn gate_weights(quad: u32) -> GateWeights {
     return GateWeights(weight_quad(quad));
@@ -20,7 +22,8 @@ fn gate_products(w: GateWeights, m: vec4<f32>) -> Gates {
     return dot(w.r, m);
 }
 
-// Stores unit j of row b, or leaves it as it is where the row's sequence does not reach this step.
+// Stores unit j of row b. A row whose sequence does not reach this step keeps its state and
+// outputs 0.
 fn update(d: u32, b: u32, j: u32, sum: Gates) {
     let state_size = (dims.hidden_size + 3u) / 4u * 4u;
     let at = (d * dims.batch + b) * state_size + j;

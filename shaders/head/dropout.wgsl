@@ -1,7 +1,8 @@
-// Dropout between layers while training: y is scaled where a value is kept, and 0 elsewhere, in place.
+// Dropout between layers while training, in place: scales kept values, multiplies others by 0.
 //
-// Each invocation draws one quad. What it draws depends on the key, the place in the network (site, direction, unit),
-// the time step and the row, and on nothing else: cutting time into segments or the batch into passes changes no value.
+// Each invocation draws the random words of one quad. They depend only on the key, the place in the
+// network (site, direction, unit), the time step and the row. Cutting time into segments or the
+// batch into passes therefore changes no value.
 
 struct DropoutDims {
     steps: u32,
@@ -11,16 +12,18 @@ struct DropoutDims {
     directions: u32,
     quads: u32,
     site: u32,
-    threshold: u32,   // a value is kept where its word is not below
-    scale: f32,       // 1 / (1 − p), of kept values
+    threshold: u32,   // keeps a value whose random word is at least this
+    scale: f32,       // 1 / (1 − p), for kept values
     pad0: u32,
     pad1: u32,
     pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> dims: DropoutDims;
-@group(0) @binding(1) var<storage, read> settings: array<u32>;         // [4]           key, first time step, first row
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;    // [S, B, D, Q]  each direction in its order
+// Settings: the key's low and high word, the first time step, the first row.
+@group(0) @binding(1) var<storage, read> settings: array<u32>;        // [4]
+// Each direction stores its steps in the order in which it visits them.
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;   // [S, B, D, Q]
 
 const WORKGROUP_SIZE = 64u;
 
@@ -40,7 +43,7 @@ fn dropout(
         let t = select(elapsed, dims.seq_len - 1u - elapsed, d == 1u);
         let counter = vec4<u32>(quad, settings[2] + t, settings[3] + b, dims.site + d);
         let words = philox(counter, vec2<u32>(settings[0], settings[1]));
-        // Multiplied by 0 and not set to it, as in PyTorch: NaN stays NaN.
+        // PyTorch multiplies by 0 as well, so that a dropped NaN stays NaN.
         y[at] *= select(vec4<f32>(0.0), vec4<f32>(dims.scale), words >= vec4<u32>(dims.threshold));
     }
 }

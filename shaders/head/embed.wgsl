@@ -1,7 +1,7 @@
 // nn.Embedding: y[row] = weight[tokens[row]].
 //
-// Each invocation copies one quad. The table of a large vocabulary is sharded by tokens: each dispatch writes the rows
-// whose token is in its shard, and leaves the others to the dispatches of theirs.
+// Each invocation copies one quad. The table of a large vocabulary is sharded by token, with one
+// dispatch for each shard. A dispatch writes the rows whose token is in its shard and skips others.
 
 struct EmbedDims {
     rows: u32,
@@ -11,9 +11,9 @@ struct EmbedDims {
 }
 
 @group(0) @binding(0) var<uniform> dims: EmbedDims;
-@group(0) @binding(1) var<storage, read> tokens: array<u32>;           // [S·B]
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;    // [S·B, Q]
-//        @binding(3)                    weight                           [N, Q]   the shard's tokens, weight/*.wgsl
+@group(0) @binding(1) var<storage, read> tokens: array<u32>;          // [S·B]
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;   // [S·B, Q]
+//        @binding(3)                    weight                          [N, Q]    weight/*.wgsl
 
 const WORKGROUP_SIZE = 64u;
 
@@ -26,7 +26,7 @@ fn embed(
     let tile = workgroup.x + workgroup.y * num_workgroups.x;
     let at = tile * WORKGROUP_SIZE + local_index;
     if at < dims.rows * dims.quads {
-        // Tokens before the shard wrap round to large numbers.
+        // A token before the shard wraps to a large number and fails the test.
         let token = tokens[at / dims.quads] - dims.first_token;
         if token < dims.tokens {
             y[at] = weight_quad(token * dims.quads + at % dims.quads);

@@ -1,7 +1,8 @@
-// The negative log-likelihood of a target under the softmax of a row of logits: log Σ exp(x − max) + (max − x[target]).
+// Negative log-likelihood of each row's target under the softmax of its logits:
+// log Σ exp(x − max) + (max − x[target]).
 //
-// A workgroup owns a row. Its invocations take every WORKGROUP_SIZE-th column; their results meet in workgroup memory in
-// an order that depends on WORKGROUP_SIZE and the columns alone.
+// A workgroup owns a row. Each invocation reduces every WORKGROUP_SIZE-th column, and workgroup
+// memory joins their results. The order of a sum depends only on WORKGROUP_SIZE and the columns.
 
 struct NllDims {
     rows: u32,
@@ -13,8 +14,9 @@ override WORKGROUP_SIZE: u32 = 256u;   // a power of two
 
 @group(0) @binding(0) var<uniform> dims: NllDims;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;       // [S·B, N]
-@group(0) @binding(2) var<storage, read> targets: array<u32>;      // [S·B]      one that is no column scores 0
-@group(0) @binding(3) var<storage, read_write> loss: array<f32>;    // [S·B]
+// A target that is not a column has a loss of 0.
+@group(0) @binding(2) var<storage, read> targets: array<u32>;      // [S·B]
+@group(0) @binding(3) var<storage, read_write> loss: array<f32>;   // [S·B]
 
 var<workgroup> sh: array<f32, WORKGROUP_SIZE>;
 
@@ -25,7 +27,7 @@ fn nll(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let tile = workgroup.x + workgroup.y * num_workgroups.x;
-    // Workgroups that folding added run along on the last row and store nothing.
+    // Workgroups that folding added repeat the last row, to reach all barriers, and store nothing.
     let in_range = tile < dims.rows;
     let row = min(tile, dims.rows - 1u);
     let first = row * dims.columns;
@@ -43,7 +45,7 @@ fn nll(
     }
     let row_max = workgroupUniformLoad(&sh[0]);
 
-    // A NaN makes the sum NaN, whether max() kept it or dropped it.
+    // A NaN makes the sum NaN, whether max() returned it or not.
     var lane_sum = 0.0;
     for (var i = lane; i < dims.columns; i += WORKGROUP_SIZE) {
         lane_sum += softmax_term(logits[first + i] - row_max);

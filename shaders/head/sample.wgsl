@@ -1,8 +1,9 @@
 // Draws the next token of each row from the softmax of its logits, or takes the likeliest one.
 //
-// A workgroup owns a row. Comparisons are made on keys, whole numbers in the order of the floats, so that they are exact
-// and see NaN. Sums are made of WORKGROUP_SIZE contiguous chunks, one for each invocation; one invocation then looks for
-// the chunk, and in it for the token, at which the running sum passes a random share of the total.
+// A workgroup owns a row. It compares keys, integers in the order of the floats, so that
+// comparisons are exact and order NaN. Each invocation sums one of WORKGROUP_SIZE contiguous
+// chunks. One invocation then finds the chunk, and in it the token, at which the running sum passes
+// a random share of the total.
 
 struct SampleDims {
     batch: u32,
@@ -19,27 +20,27 @@ struct Step {
 
 override WORKGROUP_SIZE: u32 = 256u;   // at least 32
 
-const NO_TOKEN = 0xffffffffu;      // written where there is nothing to draw from
-const SAMPLE_SITE = 0xffffffffu;   // tells these random numbers from those of dropout
+const NO_TOKEN = 0xffffffffu;      // the result of a row from which nothing can be drawn
+const SAMPLE_SITE = 0xffffffffu;   // separates these random numbers from dropout's
 
 @group(0) @binding(0) var<uniform> dims: SampleDims;
-@group(0) @binding(1) var<uniform> step_at: Step;                    // dynamic offset: one entry per step
+@group(0) @binding(1) var<uniform> step_at: Step;                    // dynamic offset: one a step
 @group(0) @binding(2) var<storage, read> logits: array<f32>;         // [B, N]
 @group(0) @binding(3) var<storage, read> settings: array<u32>;       // [8]     see below
 @group(0) @binding(4) var<storage, read_write> token: array<u32>;    // [B]     the next input
-@group(0) @binding(5) var<storage, read_write> tokens: array<u32>;   // [S, B]  all that were drawn
+@group(0) @binding(5) var<storage, read_write> tokens: array<u32>;   // [S, B]  every drawn token
 
-// Of settings: key low and high in 0 and 1; then
+// Settings 0 and 1 are the key's low and high word. The others are:
 const TEMPERATURE = 2u;      // f32 bits; 0 takes the likeliest token
-const TOP_K = 3u;            // how many tokens may be drawn, those equal to the last one besides; 0 for all
-const FIRST_POSITION = 4u;   // the position of step 0, which the random numbers depend on
+const TOP_K = 3u;            // draws from the k largest logits and ties with the k-th; 0: from all
+const FIRST_POSITION = 4u;   // the position of step 0, a counter of the random numbers
 
 var<workgroup> sh_largest: atomic<u32>;
 var<workgroup> sh_likeliest: atomic<u32>;
-var<workgroup> sh_counts: array<atomic<u32>, 32>;     // for each bit of a key
-var<workgroup> sh_sums: array<f32, WORKGROUP_SIZE>;   // of each chunk
+var<workgroup> sh_counts: array<atomic<u32>, 32>;     // keys that reach the candidate, by bit
+var<workgroup> sh_sums: array<f32, WORKGROUP_SIZE>;   // sum of each chunk
 
-// Whole numbers in the order of the floats: −inf < .. < −0 = 0 < .. < inf < NaN of either sign.
+// Maps floats to integers in their order: −inf < .. < −0 = 0 < .. < inf < NaN of either sign.
 fn key_of(x: f32) -> u32 {
     let bits = bitcast<u32>(x);
     let magnitude = bits & 0x7fffffffu;
@@ -51,7 +52,7 @@ fn is_finite(key: u32) -> bool {
     return key > 0x00800000u && key < 0xff800000u;
 }
 
-// The weight of the logit at `at`, 0 where its key is below the lowest that may be drawn.
+// Returns the weight of the logit at `at`: 0 if its key is below the lowest that may be drawn.
 fn weight_of(at: u32, row_max: f32, lowest: u32) -> f32 {
     let x = logits[at];
     let temperature = bitcast<f32>(settings[TEMPERATURE]);
@@ -65,7 +66,7 @@ fn sample(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let tile = workgroup.x + workgroup.y * num_workgroups.x;
-    // Workgroups that folding added run along on the last row and store nothing.
+    // Workgroups that folding added repeat the last row, to reach all barriers, and store nothing.
     let in_range = tile < dims.batch;
     let b = min(tile, dims.batch - 1u);
     let first = b * dims.columns;
@@ -78,7 +79,7 @@ fn sample(
     }
     workgroupBarrier();
 
-    // The largest key, and then the first token that has it.
+    // Find the largest key, then the first token that has it.
     var lane_largest = 0u;
     var lane_likeliest = NO_TOKEN;
     for (var i = lane; i < dims.columns; i += WORKGROUP_SIZE) {
@@ -99,7 +100,7 @@ fn sample(
     let greedy = settings[TEMPERATURE] == 0u;
     let drawing = !greedy && is_finite(largest);
 
-    // The top_k-th largest key, bit by bit: the largest that at least top_k keys reach.
+    // Find the top_k-th largest key bit by bit: the largest value that at least top_k keys reach.
     let top_k = settings[TOP_K];
     let narrowed = drawing && top_k > 0u && top_k < dims.columns;
     var lowest = 0u;
@@ -132,7 +133,10 @@ fn sample(
         var chosen = NO_TOKEN;
         if drawing {
             let position = settings[FIRST_POSITION] + step_at.index;
-            let words = philox(vec4<u32>(0u, position, b, SAMPLE_SITE), vec2<u32>(settings[0], settings[1]));
+            let words = philox(
+                vec4<u32>(0u, position, b, SAMPLE_SITE),
+                vec2<u32>(settings[0], settings[1])
+            );
             chosen = draw(f32(words.x >> 8u) / 16777216.0, chunk, first, likeliest, lowest);
         } else if greedy && largest != 0xffffffffu {
             chosen = likeliest;
@@ -142,13 +146,13 @@ fn sample(
     }
 }
 
-// The token at which the running sum of the weights passes `share` (0 <= share < 1) of the total.
+// Returns the token at which the running sum of weights passes a share in [0, 1) of the total.
 fn draw(share: f32, chunk: u32, first: u32, likeliest: u32, lowest: u32) -> u32 {
     var total = 0.0;
     for (var c = 0u; c < WORKGROUP_SIZE; c++) {
         total += sh_sums[c];
     }
-    // Whether it is positive and finite, asked of its bits: a compiler may take NaN for impossible.
+    // Test the bits for a positive, finite total: a compiler may assume that no float is NaN.
     if bitcast<u32>(total) - 1u >= 0x7f7fffffu {
         return NO_TOKEN;
     }
@@ -162,8 +166,9 @@ fn draw(share: f32, chunk: u32, first: u32, likeliest: u32, lowest: u32) -> u32 
         }
         before = through;
     }
-    // A weight may come out otherwise than it did in the chunk's sum. Then the goal may not be passed, and it is the
-    // last token of the chunk that has a weight, or the likeliest of all.
+    // A weight may round differently here than in the chunk's sum, so that the sum may not reach
+    // the goal. The result is then the chunk's last token with a weight. Without one it is the
+    // likeliest.
     let row_max = logits[first + likeliest];
     var chosen = likeliest;
     var sum = 0.0;

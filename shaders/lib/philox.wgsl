@@ -1,7 +1,7 @@
-// Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw (2011): the same counter and key give the
-// same four words on every device, in any order of calls.
+// Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw (2011). The same
+// counter and key give the same four words on every device, in any order of calls.
 
-// The high word of a 64-bit product, from products of 16-bit halves; no sum here exceeds 32 bits.
+// Returns the high word of a 64-bit product, from products of 16-bit halves. No sum overflows.
 fn multiply_high(a: u32, b: u32) -> u32 {
     let a_low = a & 0xffffu;
     let a_high = a >> 16u;

@@ -1,12 +1,13 @@
-// What the schedules of a linear layer share: sizes, bindings, reading and writing.
+// Sizes, bindings, loads and stores of a linear layer, for all its schedules.
 //
-// Rows are (step, batch row) pairs in the order in which a direction visits them: the forward direction reads the
-// segment from its start, the reverse direction reads the mirrored segment from its end. The output of a bidirectional
-// layer has two parts, each stored in its own direction's order; a part is read in step where directions agree and
-// mirrored where they differ.
+// A row is a (step, batch row) pair, in the order in which a direction visits the steps. The
+// forward direction reads the segment from its start. The reverse direction reads the mirrored
+// segment from its end. The output of a bidirectional layer has two halves, each in its own
+// direction's order. A row is read at its own place where directions agree, and at the mirrored
+// place where they differ.
 //
-// A row's sum is made of tiles of TILE_QUADS quads, each summed on its own and then added, whichever schedule runs: two
-// short chains round less than one long one, and a row comes out the same alone and among many.
+// Every schedule sums each tile of TILE_QUADS quads first and then adds up the tiles. Two short
+// chains round less than a long one, and a row has the same bits alone and among many.
 
 struct LinearDims {
     steps: u32,
@@ -20,22 +21,22 @@ struct LinearDims {
     y_offset: u32,
     row_tiles: u32,
     column_tiles: u32,
-    weight_base: u32,               // of the first direction in weight and bias
+    weight_base: u32,        // of direction 0 in weight and bias; direction d follows at + d
     x_first_row: u32,
-    x_direction_rows: u32,   // 0 where all directions read the same rows
+    x_direction_rows: u32,   // 0 if all directions read the same rows
     pad0: u32,
     pad1: u32,
 }
 
-// Applied to the sums: 0 nothing, 1 sigmoid.
+// Function applied to the sums: 0 none, 1 sigmoid.
 override ACTIVATION: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> dims: LinearDims;
-@group(0) @binding(1) var<storage, read> x_same: array<vec4<f32>>;       // [S, B, P, Q]  part of the same direction
-@group(0) @binding(2) var<storage, read> x_mirrored: array<vec4<f32>>;   // [S, B, P, Q]  the mirrored segment
-//        @binding(3)                    weight                             [.., N, P·Q]  weight/*.wgsl, slot + d
-@group(0) @binding(4) var<storage, read> bias: array<f32>;               // [.., N]       slot + d
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;            // [S, B, D, ·]  columns y_offset..
+@group(0) @binding(1) var<storage, read> x_same: array<vec4<f32>>;      // [S, B, P, Q]  segment
+@group(0) @binding(2) var<storage, read> x_mirrored: array<vec4<f32>>;  // [S, B, P, Q]  mirrored
+//        @binding(3)                    weight                            [.., N, P·Q]  weight/
+@group(0) @binding(4) var<storage, read> bias: array<f32>;              // [.., N]
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;           // [S, B, D, ·]  at y_offset
 
 const TILE_QUADS = 4u;     // quads of features in a tile
 

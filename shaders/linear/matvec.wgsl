@@ -1,7 +1,7 @@
-// y = x · Wᵀ + b for few rows, every direction in the same dispatch; see shared/linear.wgsl.
+// y = x · Wᵀ + b for few rows, all directions in one dispatch; see linear/io.wgsl.
 //
-// An invocation computes one column of up to ROWS rows: nothing is shared between invocations, so that nothing is staged
-// for them. It reads whole tiles of its weight row, 64 bytes at a time.
+// An invocation computes one column of up to ROWS rows. Invocations share no values, so that
+// nothing needs staging. Each reads whole tiles of its weight row, 64 bytes at a time.
 
 override ROWS: u32 = 1u;   // at most MAX_ROWS
 
@@ -17,7 +17,7 @@ fn matvec(
     let tile = workgroup.x + workgroup.y * num_workgroups.x;
     let column = (tile % dims.column_tiles) * WORKGROUP_SIZE + local_index;
     let first_row = ((tile / dims.column_tiles) % dims.row_tiles) * ROWS;
-    // Past the last direction in workgroups that folding added.
+    // Workgroups that folding added are past the last direction.
     let d = tile / (dims.column_tiles * dims.row_tiles);
     if d >= dims.directions || column >= dims.columns {
         return;

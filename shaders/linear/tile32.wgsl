@@ -1,14 +1,15 @@
-// y = x · Wᵀ + b for all time steps of a segment, every direction in the same dispatch; see shared/linear.wgsl.
+// y = x · Wᵀ + b for all time steps of a segment, all directions in one dispatch;
+// see linear/io.wgsl.
 //
 // A workgroup of 8 × 8 invocations computes 32 rows × 32 columns, each invocation 4 × 4.
 
 const TILE = 32u;          // rows and columns of a workgroup
-const TILE_STRIDE = 5u;    // one more than TILE_QUADS, so that columns of a tile fall into different banks
+const TILE_STRIDE = 5u;    // TILE_QUADS + 1, so that a tile's columns fall into different banks
 
 var<workgroup> sh_x: array<vec4<f32>, 160>;   // [TILE, TILE_STRIDE]
 var<workgroup> sh_w: array<vec4<f32>, 160>;   // [TILE, TILE_STRIDE]
 
-// Four columns of one row: the quad's four products, each summed pairwise.
+// Returns a row's quad times the quads of four columns.
 fn products(x: vec4<f32>, w0: vec4<f32>, w1: vec4<f32>, w2: vec4<f32>, w3: vec4<f32>) -> vec4<f32> {
     return vec4<f32>(dot(x, w0), dot(x, w1), dot(x, w2), dot(x, w3));
 }
@@ -23,7 +24,7 @@ fn tile32(
     let tile = workgroup.x + workgroup.y * num_workgroups.x;
     let column_tile = tile % dims.column_tiles;
     let row_tile = (tile / dims.column_tiles) % dims.row_tiles;
-    // Past the last direction in workgroups that folding added: they load and store nothing.
+    // Workgroups that folding added are past the last direction. They load and store nothing.
     let d = tile / (dims.column_tiles * dims.row_tiles);
     let in_range = d < dims.directions;
     let first_row = row_tile * TILE;

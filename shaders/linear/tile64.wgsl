@@ -1,16 +1,16 @@
-// y = x · Wᵀ + b for many rows and columns, every direction in the same dispatch; see shared/linear.wgsl.
+// y = x · Wᵀ + b for many rows and columns, all directions in one dispatch; see linear/io.wgsl.
 //
-// As linear.wgsl, with 64 rows × 64 columns to a workgroup and 8 × 8 to an invocation: each value that is read from
-// workgroup memory serves eight products in place of four, for twice the registers. A matrix holds four rows of four
-// columns, one row in each of its columns.
+// As tile32.wgsl, with 64 rows × 64 columns to a workgroup and 8 × 8 to an invocation. Each value
+// read from workgroup memory serves eight products instead of four, at the cost of registers. A
+// matrix holds four rows of four columns, one row in each of its columns.
 
 const TILE = 64u;          // rows and columns of a workgroup
-const TILE_STRIDE = 5u;    // one more than TILE_QUADS, so that columns of a tile fall into different banks
+const TILE_STRIDE = 5u;    // TILE_QUADS + 1, so that a tile's columns fall into different banks
 
 var<workgroup> sh_x: array<vec4<f32>, 320>;   // [TILE, TILE_STRIDE]
 var<workgroup> sh_w: array<vec4<f32>, 320>;   // [TILE, TILE_STRIDE]
 
-// Four quads, a row or column each.
+// One quad of each of four rows or columns.
 struct Quads {
     a: vec4<f32>,
     b: vec4<f32>,
@@ -19,20 +19,35 @@ struct Quads {
 }
 
 fn rows_at(at: u32) -> Quads {
-    return Quads(sh_x[at], sh_x[at + TILE_STRIDE], sh_x[at + 2u * TILE_STRIDE], sh_x[at + 3u * TILE_STRIDE]);
+    return Quads(
+        sh_x[at],
+        sh_x[at + TILE_STRIDE],
+        sh_x[at + 2u * TILE_STRIDE],
+        sh_x[at + 3u * TILE_STRIDE]
+    );
 }
 
 fn columns_at(at: u32) -> Quads {
-    return Quads(sh_w[at], sh_w[at + TILE_STRIDE], sh_w[at + 2u * TILE_STRIDE], sh_w[at + 3u * TILE_STRIDE]);
+    return Quads(
+        sh_w[at],
+        sh_w[at + TILE_STRIDE],
+        sh_w[at + 2u * TILE_STRIDE],
+        sh_w[at + 3u * TILE_STRIDE]
+    );
 }
 
-// Four columns of one row.
+// Returns a row's quad times the quads of four columns.
 fn row_products(x: vec4<f32>, w: Quads) -> vec4<f32> {
     return vec4<f32>(dot(x, w.a), dot(x, w.b), dot(x, w.c), dot(x, w.d));
 }
 
 fn products(x: Quads, w: Quads) -> mat4x4<f32> {
-    return mat4x4<f32>(row_products(x.a, w), row_products(x.b, w), row_products(x.c, w), row_products(x.d, w));
+    return mat4x4<f32>(
+        row_products(x.a, w),
+        row_products(x.b, w),
+        row_products(x.c, w),
+        row_products(x.d, w)
+    );
 }
 
 @compute @workgroup_size(8, 8)
@@ -45,13 +60,13 @@ fn tile64(
     let tile = workgroup.x + workgroup.y * num_workgroups.x;
     let column_tile = tile % dims.column_tiles;
     let row_tile = (tile / dims.column_tiles) % dims.row_tiles;
-    // Past the last direction in workgroups that folding added: they load and store nothing.
+    // Workgroups that folding added are past the last direction. They load and store nothing.
     let d = tile / (dims.column_tiles * dims.row_tiles);
     let in_range = d < dims.directions;
     let first_row = row_tile * TILE;
     let first_column = column_tile * TILE;
 
-    // The first or last four rows, of the first or last four columns.
+    // First digit: the first or last four rows. Second digit: the first or last four columns.
     var sum00 = mat4x4<f32>();
     var sum01 = mat4x4<f32>();
     var sum10 = mat4x4<f32>();

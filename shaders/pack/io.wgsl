@@ -1,8 +1,8 @@
-// Between a tensor of the caller and a buffer of a plan: sizes, and where a value is on the other side.
+// Copies between a caller's strided tensor and a plan's buffer: sizes and the index map.
 //
-// A plan's buffers have rows padded to quads and each direction in its order of time; the caller's tensor has time where
-// PyTorch has it, the directions side by side in a row, and rows as far apart as the caller keeps them. Values are
-// words, of which no bit may change.
+// A plan's buffer has rows padded to quads and each direction in its order of time. The caller's
+// tensor has PyTorch's order of time, the directions adjacent in a row, and strides between rows.
+// Values are copied as words, so that no bit changes.
 
 struct PackDims {
     steps: u32,
@@ -12,8 +12,8 @@ struct PackDims {
     width: u32,         // W
     first_step: u32,
     seq_len: u32,
-    offset: u32,        // the caller's first value, and from one step and one row to the next
-    step_stride: u32,
+    offset: u32,        // of the caller's first value
+    step_stride: u32,   // in the caller's tensor, in values, as are all strides
     row_stride: u32,
     pad0: u32,
     pad1: u32,
@@ -23,17 +23,17 @@ struct PackDims {
 
 const WORKGROUP_SIZE = 64u;
 
-// Values of the plan's buffer.
+// Returns the number of values in the plan's buffer.
 fn own_count() -> u32 {
     return dims.steps * dims.batch * dims.directions * dims.width;
 }
 
-// Whether a value of the plan's buffer is padding.
+// Returns whether a value of the plan's buffer is padding.
 fn is_padding(at: u32) -> bool {
     return at % dims.width >= dims.features;
 }
 
-// Where a value of the plan's buffer is in the caller's.
+// Returns the index in the caller's tensor of a value of the plan's buffer.
 fn callers_place(at: u32) -> u32 {
     let f = at % dims.width;
     let d = (at / dims.width) % dims.directions;

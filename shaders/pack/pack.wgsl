@@ -1,9 +1,9 @@
-// A tensor of the caller into a buffer of a plan, whose padding becomes 0.
+// Copies a caller's tensor into a plan's buffer, whose padding becomes 0; see pack/io.wgsl.
 //
 // Each invocation writes one value.
 
-@group(0) @binding(1) var<storage, read> x: array<u32>;          // [T, B, D·F]   the caller's, with its strides
-@group(0) @binding(2) var<storage, read_write> y: array<u32>;    // [S, B, D, W]  each direction in its order
+@group(0) @binding(1) var<storage, read> x: array<u32>;         // [T, B, D·F]   caller's strides
+@group(0) @binding(2) var<storage, read_write> y: array<u32>;   // [S, B, D, W]  rows of quads
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn pack(

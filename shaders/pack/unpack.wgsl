@@ -1,9 +1,10 @@
-// A buffer of a plan into a tensor of the caller, without the padding. What lies between the tensor's rows stays.
+// Copies a plan's buffer into a caller's tensor, without the padding; see pack/io.wgsl. Values
+// between the tensor's rows stay.
 //
 // Each invocation writes one value or, for padding, none.
 
-@group(0) @binding(1) var<storage, read> x: array<u32>;          // [S, B, D, W]  each direction in its order
-@group(0) @binding(2) var<storage, read_write> y: array<u32>;    // [T, B, D·F]   the caller's, with its strides
+@group(0) @binding(1) var<storage, read> x: array<u32>;         // [S, B, D, W]  rows of quads
+@group(0) @binding(2) var<storage, read_write> y: array<u32>;   // [T, B, D·F]   caller's strides
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn unpack(

@@ -1,6 +1,6 @@
-// The state of a layer out of the slots of a tick; see shared/slots.wgsl.
+// Gathers the state of a layer from the slots of a tick; see pool/io.wgsl.
 //
-// Each invocation copies one value.
+// Each invocation copies one value. Rows without a slot become 0.
 
 @group(0) @binding(2) var<storage, read> store: array<f32>;           // [N, ·]   the slots
 @group(0) @binding(3) var<storage, read_write> state: array<f32>;     // [B, W]   h or c of a layer

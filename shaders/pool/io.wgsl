@@ -1,7 +1,7 @@
-// What load_slots and store_slots share: where the state of a row lies in the store of a pool.
+// Sizes of gather and scatter, and the place of a row's state in the store of a pool.
 //
-// A slot keeps the state of one sequence: h and, of an LSTM, c of every layer, side by side. Each dispatch moves one of
-// these for all rows of a tick.
+// A slot stores the state of one sequence: h and, for an LSTM, c of every layer, side by side. A
+// dispatch moves one of these for all rows of a tick.
 
 struct SlotsDims {
     rows: u32,
@@ -11,7 +11,8 @@ struct SlotsDims {
 }
 
 @group(0) @binding(0) var<uniform> dims: SlotsDims;
-@group(0) @binding(1) var<storage, read> slots: array<u32>;   // [B]   the slot of each row, NO_SLOT for rows that fill up
+// The slot of each row, NO_SLOT for rows that only fill up the batch.
+@group(0) @binding(1) var<storage, read> slots: array<u32>;   // [B]
 
 const NO_SLOT = 0xffffffffu;
 const WORKGROUP_SIZE = 64u;
@@ -20,7 +21,7 @@ fn has_slot(at: u32) -> bool {
     return slots[at / dims.width] != NO_SLOT;
 }
 
-// The place in the store of value `at` of [B, W].
+// Returns the index in the store of value `at` of [B, W].
 fn place(at: u32) -> u32 {
     return slots[at / dims.width] * dims.stride + dims.offset + at % dims.width;
 }

@@ -1,4 +1,4 @@
-// The state of a layer back into the slots of a tick; see shared/slots.wgsl.
+// Scatters the state of a layer into the slots of a tick; see pool/io.wgsl.
 //
 // Each invocation copies one value. No two rows of a tick have the same slot.
 

@@ -1,6 +1,8 @@
-// Reads a buffer over and over: each iteration of a workgroup sums a block of four tiles, one quad of each for every
-// invocation. Blocks are dealt out in turn, shifted by one each time the buffer has been read, so that what a core has
-// read last time is now another core's, as the state and the weights of a time step are.
+// Measures bandwidth: reads a buffer repeatedly.
+//
+// Each iteration of a workgroup sums a block of four tiles, of which each invocation reads one
+// quad. Workgroups take blocks in turn, shifted by one each time the buffer has been read. A core
+// thus reads blocks that another core read last, as with the state and the weights of a time step.
 
 struct ProbeDims {
     iterations: u32,
@@ -9,8 +11,8 @@ struct ProbeDims {
 }
 
 @group(0) @binding(0) var<uniform> dims: ProbeDims;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;      // [dims.tiles or more, WORKGROUP_SIZE]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;      // [workgroups, WORKGROUP_SIZE]
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;   // [dims.tiles.., WORKGROUP_SIZE]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;   // [workgroups, WORKGROUP_SIZE]
 
 const WORKGROUP_SIZE = 256u;
 const BLOCK_TILES = 4u;
@@ -35,5 +37,6 @@ fn bandwidth(
         sum2 += x[at + 2u * WORKGROUP_SIZE];
         sum3 += x[at + 3u * WORKGROUP_SIZE];
     }
-    y[workgroup.x * WORKGROUP_SIZE + local_index] = dot(sum0 + sum1 + (sum2 + sum3), vec4<f32>(1.0));
+    y[workgroup.x * WORKGROUP_SIZE + local_index] =
+        dot(sum0 + sum1 + (sum2 + sum3), vec4<f32>(1.0));
 }

@@ -1,4 +1,4 @@
-// Two barriers for each iteration: the values of a workgroup move on by one invocation.
+// Measures barriers, two an iteration: the values of a workgroup move on by one invocation.
 
 struct ProbeDims {
     iterations: u32,

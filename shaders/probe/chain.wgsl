@@ -1,4 +1,5 @@
-// The shortest dispatch that has to wait for the one before it: adds the step's index to what that one wrote.
+// The shortest dispatch that must wait for the previous one: adds a multiple of the step's index to
+// the previous result.
 
 struct ProbeDims {
     iterations: u32,
@@ -14,9 +15,9 @@ struct Step {
 }
 
 @group(0) @binding(0) var<uniform> dims: ProbeDims;
-@group(0) @binding(1) var<uniform> step_at: Step;                  // dynamic offset: one entry per step
-@group(0) @binding(2) var<storage, read> x: array<f32>;            // [WORKGROUP_SIZE]
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;      // [WORKGROUP_SIZE]
+@group(0) @binding(1) var<uniform> step_at: Step;               // dynamic offset: one entry a step
+@group(0) @binding(2) var<storage, read> x: array<f32>;         // [WORKGROUP_SIZE]
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;   // [WORKGROUP_SIZE]
 
 const WORKGROUP_SIZE = 64u;
 

@@ -1,5 +1,5 @@
-// Multiply-adds in eight independent chains of quads, 128 for each iteration of an invocation. With two tiles every
-// chain halves its value and adds one, and so comes to rest at 2.
+// Multiply-adds in eight independent chains of quads, 128 an iteration of an invocation. With two
+// tiles every chain halves its value and adds one, and so converges to 2.
 
 struct ProbeDims {
     iterations: u32,
@@ -8,7 +8,7 @@ struct ProbeDims {
 }
 
 @group(0) @binding(0) var<uniform> dims: ProbeDims;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;   // [workgroups, WORKGROUP_SIZE]
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;  // [workgroups, WORKGROUP_SIZE]
 
 const WORKGROUP_SIZE = 64u;
 
@@ -29,7 +29,7 @@ fn multiply_add(
     var g = f + term;
     var h = g + term;
     for (var i = 0u; i < dims.iterations; i++) {
-        // Four of each, so that the loop itself costs little.
+        // Four steps of each chain, so that the loop itself costs little.
         a = (((a * factor + term) * factor + term) * factor + term) * factor + term;
         b = (((b * factor + term) * factor + term) * factor + term) * factor + term;
         c = (((c * factor + term) * factor + term) * factor + term) * factor + term;

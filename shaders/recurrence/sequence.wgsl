@@ -1,25 +1,28 @@
-// Several time steps of one layer, all directions, in one dispatch: workgroups that walk time by themselves.
+// Several time steps of one layer, all directions, in one dispatch: workgroups iterate over time.
 //
-// A workgroup owns ROWS batch rows of one direction with all hidden units, so that nothing has to wait for another
-// workgroup: the state lives in workgroup memory, in two halves that change places at each step, and a step costs
-// barriers in place of a dispatch. The weights stream from the cache, each read once a step for all ROWS rows; where they
-// are few each lane loads its own once and holds them. An
-// invocation has the same units of the same rows at every step, so that a cell's own state may stay where it is. A cell
-// fragment (cell/*.wgsl) gives Gates, GateWeights, gate_weights, gate_products and advance; see shared/sequence.wgsl.
+// A workgroup owns ROWS batch rows of one direction with all hidden units, so that it never waits
+// for another workgroup. The state lives in workgroup memory, in two halves that swap roles at each
+// step. A step costs barriers instead of a dispatch. The weights stream from the cache, each read
+// once a step for all ROWS rows. With IN_REGISTERS each lane loads its weights once and keeps them.
+//
+// An invocation has the same units of the same rows at every step. A cell's own state therefore
+// needs no barrier. A cell fragment (cell/*.wgsl) defines Gates, GateWeights, gate_weights,
+// gate_products and advance. recurrence/sequence_io.wgsl defines update and time_step.
 
 override WORKGROUP_SIZE: u32 = 64u;
 override LANES: u32 = 1u;       // a power of two that divides WORKGROUP_SIZE
 override ROWS: u32 = 1u;        // at most MAX_ROWS
 override STATE: u32 = 1024u;    // at least 2 · ROWS · R
-override IN_REGISTERS: bool = false;    // for at most MAX_REGISTER_QUADS quads to a lane, and all units at a time
-// Named, because naga 30 loses count of overrides when an array's size is an expression without a name.
+// Requires at most MAX_REGISTER_QUADS quads to a lane, and at most one unit to an invocation.
+override IN_REGISTERS: bool = false;
+// Named, because naga 30 miscounts overrides if the size of an array is an unnamed expression.
 override SUMS: u32 = WORKGROUP_SIZE * ROWS;
 
 const MAX_ROWS = 8u;
 const MAX_REGISTER_QUADS = 4u;
 
-// Single values, since a store to one component of a vector may touch the others; quads' components lie apart, so that
-// neighbouring lanes find theirs in different banks.
+// Scalars, since a store to one component of a vector may touch the others. The components of a
+// quad lie apart, so that neighbouring lanes read from different banks.
 var<workgroup> sh_h: array<f32, STATE>;       // [2, ROWS, 4, R/4]
 var<workgroup> sh_sums: array<Gates, SUMS>;   // [units at a time, ROWS, LANES]
 
@@ -34,12 +37,12 @@ fn sequence(
     let tile = workgroup.x + workgroup.y * num_workgroups.x;
     let b0 = (tile % dims.row_tiles) * ROWS;
     let d = tile / dims.row_tiles;
-    // Workgroups that folding added run along and store nothing.
+    // Workgroups that folding added reach every barrier and store nothing.
     let in_range = d < dims.directions;
     let state_size = dims.state_quads * 4u;
     let half = ROWS * state_size;
 
-    // Both halves, since nobody writes the padding again.
+    // Fill both halves, since no step writes the padding.
     for (var i = local_index; i < half; i += WORKGROUP_SIZE) {
         let b = min(b0 + i / state_size, dims.batch - 1u);
         let h = h_in[(d * dims.batch + b) * state_size + i % state_size];
@@ -51,10 +54,11 @@ fn sequence(
     for (var r = 0u; r < ROWS; r++) {
         longest = max(longest, lengths[min(b0 + r, dims.batch - 1u)]);
     }
-    // Of the one unit that this invocation has where all have one; a loop over constants, so that drivers take it apart.
+    // The weights of the invocation's only unit. Constant loop bounds let drivers unroll the loops.
     var held: array<GateWeights, MAX_REGISTER_QUADS>;
     if IN_REGISTERS && in_range && unit_in_tile < dims.hidden_size {
-        let first_quad = ((dims.weight_base + d) * dims.hidden_size + unit_in_tile) * GATE_COUNT * dims.state_quads;
+        let first_quad = ((dims.weight_base + d) * dims.hidden_size + unit_in_tile)
+            * GATE_COUNT * dims.state_quads;
         for (var i = 0u; i < MAX_REGISTER_QUADS; i++) {
             if lane + i * LANES < dims.state_quads {
                 held[i] = gate_weights(first_quad + lane + i * LANES);
@@ -71,19 +75,21 @@ fn sequence(
             let j = u0 + unit_in_tile;
             let here = in_range && j < dims.hidden_size;
             var sums: array<Gates, MAX_ROWS>;
-            // Where no row's sequence reaches this step there is nothing to sum.
+            // If no row's sequence reaches this step, there is nothing to sum.
             if IN_REGISTERS && here && t < longest {
                 for (var i = 0u; i < MAX_REGISTER_QUADS; i++) {
                     let q = lane + i * LANES;
                     if q < dims.state_quads {
                         for (var r = 0u; r < ROWS; r++) {
-                            sums[r] += gate_products(held[i], state_quad(from_half + r * state_size + q));
+                            sums[r] +=
+                                gate_products(held[i], state_quad(from_half + r * state_size + q));
                         }
                     }
                 }
             }
             if !IN_REGISTERS && here && t < longest {
-                let first_quad = ((dims.weight_base + d) * dims.hidden_size + j) * GATE_COUNT * dims.state_quads;
+                let first_quad = ((dims.weight_base + d) * dims.hidden_size + j)
+                    * GATE_COUNT * dims.state_quads;
                 for (var q = lane; q < dims.state_quads; q += LANES) {
                     let w = gate_weights(first_quad + q);
                     for (var r = 0u; r < ROWS; r++) {
@@ -95,18 +101,22 @@ fn sequence(
             for (var r = 0u; r < ROWS; r++) {
                 sh_sums[first_sum + r * LANES + lane] = sums[r];
             }
-            // A barrier where there are several lanes: an invocation needs none to see what it wrote itself.
+            // A barrier only for several lanes: an invocation sees its own writes without one.
             for (var several = LANES; several > 1u; several = 1u) {
                 workgroupBarrier();
             }
             if here {
                 for (var r = lane; r < ROWS; r += LANES) {
                     let at = place(r, j);
-                    let next = update(d, b0 + r, j, s, t, joined(first_sum + r * LANES), sh_h[from_half + at]);
+                    let next = update(
+                        d, b0 + r, j, s, t,
+                        joined(first_sum + r * LANES),
+                        sh_h[from_half + at]
+                    );
                     sh_h[to_half + at] = next;
                 }
             }
-            // Before the next units overwrite the sums.
+            // Wait before the next units overwrite the sums.
             for (var several = LANES; several > 1u; several = 1u) {
                 workgroupBarrier();
             }
@@ -123,18 +133,18 @@ fn sequence(
     }
 }
 
-// Unit j of the tile's row r, in a half of sh_h.
+// Returns the index of unit j of the tile's row r in a half of sh_h.
 fn place(r: u32, j: u32) -> u32 {
     return (r * 4u + j % 4u) * dims.state_quads + j / 4u;
 }
 
-// The quad of which sh_h[at] is the first value.
+// Returns the quad whose first value is sh_h[at].
 fn state_quad(at: u32) -> vec4<f32> {
     let n = dims.state_quads;
     return vec4<f32>(sh_h[at], sh_h[at + n], sh_h[at + 2u * n], sh_h[at + 3u * n]);
 }
 
-// The sum of the lanes' partial sums, halves added to halves as in `step`.
+// Returns the total of the lanes' partial sums, adding halves to halves as `step` does.
 fn joined(first: u32) -> Gates {
     for (var half = LANES / 2u; half > 0u; half /= 2u) {
         for (var lane = 0u; lane < half; lane++) {

@@ -1,4 +1,4 @@
-// What the schedules that walk time share: sizes, bindings, and what becomes of one unit at one step.
+// Sizes, bindings and the update of one unit at one step, for schedules that iterate over time.
 
 struct SequenceDims {
     seq_len: u32,
@@ -16,15 +16,15 @@ struct SequenceDims {
 }
 
 @group(0) @binding(0) var<uniform> dims: SequenceDims;
-@group(0) @binding(2) var<storage, read> gates_x: array<f32>;        // [S, B, D, H, G]  input projections and biases
-//        @binding(3)                    weight                         [.., H, G, R/4]  weight_hh, weight/*.wgsl
-@group(0) @binding(4) var<storage, read> h_in: array<f32>;           // [D, B, R]        state before the first step
-@group(0) @binding(5) var<storage, read_write> h_out: array<f32>;    // [D, B, R]        state after the last step
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;        // [S, B, D, R]     the layer's output
-@group(0) @binding(7) var<storage, read> lengths: array<u32>;        // [B]              valid steps of each row
-//        @binding(8)                    the cell's own                                  cell/*.wgsl
+@group(0) @binding(2) var<storage, read> gates_x: array<f32>;      // [S, B, D, H, G]  W_ih x + b
+//        @binding(3)                    weight                       [.., H, G, R/4]  weight/*.wgsl
+@group(0) @binding(4) var<storage, read> h_in: array<f32>;         // [D, B, R]        state before
+@group(0) @binding(5) var<storage, read_write> h_out: array<f32>;  // [D, B, R]        state after
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;      // [S, B, D, R]     output
+@group(0) @binding(7) var<storage, read> lengths: array<u32>;      // [B]              valid steps
+//        @binding(8)                    the cell's own                                cell/*.wgsl
 
-// Unit j of row b after step s, which stays as it is where the row's sequence does not reach t.
+// Returns unit j of row b after step s. A row whose sequence does not reach t keeps its state.
 fn update(d: u32, b: u32, j: u32, s: u32, t: u32, sums: Gates, h: f32) -> f32 {
     if b >= dims.batch {
         return h;
@@ -33,13 +33,14 @@ fn update(d: u32, b: u32, j: u32, s: u32, t: u32, sums: Gates, h: f32) -> f32 {
     let valid = t < lengths[b];
     var next = h;
     if valid {
-        next = advance(sums, (y_row * dims.hidden_size + j) * GATE_COUNT, d, d * dims.batch + b, j, h);
+        next =
+            advance(sums, (y_row * dims.hidden_size + j) * GATE_COUNT, d, d * dims.batch + b, j, h);
     }
     y[y_row * dims.state_quads * 4u + j] = select(0.0, next, valid);
     return next;
 }
 
-// The time step that direction d visits s steps after the first one.
+// Returns the time step that direction d visits s steps after the first one.
 fn time_step(d: u32, s: u32) -> u32 {
     let elapsed = dims.first_step + dims.first_index + s;
     return select(elapsed, dims.seq_len - 1u - elapsed, d == 1u);

@@ -1,16 +1,19 @@
-// One time step of one layer, all directions: the recurrent product, the gates and the state update.
+// One time step of one layer, all directions: recurrent product, gates and state update.
 //
-// A workgroup owns WORKGROUP_SIZE / LANES hidden units with all their gates, and ROWS batch rows. The LANES invocations
-// of a unit split the sum over the state: neighbouring lanes read neighbouring quads of the same weight row, and each
-// weight is read once for all ROWS rows. The partial sums meet in workgroup memory in an order that depends on LANES
-// alone. A cell fragment (cell/*.wgsl) gives Gates, GateWeights, gate_weights, gate_products and advance; an update
-// fragment (update/*.wgsl) gives update, which stores what becomes of one unit. shared/directions.wgsl gives time_step, or
-// update/wave.wgsl does, with layers in place of directions.
+// A workgroup owns WORKGROUP_SIZE / LANES hidden units with all their gates, and ROWS batch rows.
+// The LANES invocations of a unit split the sum over the state. Neighbouring lanes read
+// neighbouring quads of the same weight row, and each weight is read once for all ROWS rows.
+// Workgroup memory joins the partial sums in an order that depends on LANES alone.
+//
+// A cell fragment (cell/*.wgsl) defines Gates, GateWeights, gate_weights, gate_products and
+// advance. An update fragment (update/*.wgsl) defines update, which stores the result of one unit.
+// recurrence/directions.wgsl defines time_step and is_valid. For a wave, update/wave.wgsl defines
+// them, with layers instead of directions. cell/projection.wgsl defines update, and no advance.
 
 override WORKGROUP_SIZE: u32 = 64u;
 override LANES: u32 = 8u;   // a power of two that divides WORKGROUP_SIZE
 override ROWS: u32 = 1u;    // at most MAX_ROWS
-// Named, because naga 30 loses count of overrides when an array's size is an expression without a name.
+// Named, because naga 30 miscounts overrides if the size of an array is an unnamed expression.
 override SUMS: u32 = WORKGROUP_SIZE * ROWS;
 
 const MAX_ROWS = 8u;
@@ -29,17 +32,19 @@ fn step(
     let unit = (tile % dims.unit_tiles) * (WORKGROUP_SIZE / LANES) + unit_in_tile;
     let b0 = ((tile / dims.unit_tiles) % dims.row_tiles) * ROWS;
     let d = tile / (dims.unit_tiles * dims.row_tiles);
-    // Units and rows past the end, and workgroups that folding added, run along and store nothing.
+    // Units and rows past the end, and workgroups that folding added, reach every barrier but store
+    // nothing.
     let in_range = unit < dims.units && d < dims.directions;
 
-    // Where no row's sequence reaches this step there is nothing to sum.
+    // If no row's sequence reaches this step, there is nothing to sum.
     var longest = 0u;
     for (var r = 0u; r < ROWS; r++) {
         longest = max(longest, lengths[min(b0 + r, dims.batch - 1u)]);
     }
     var sums: array<Gates, MAX_ROWS>;
     if in_range && time_step(d) < longest {
-        let first_quad = ((dims.weight_base + d) * dims.units + unit) * GATE_COUNT * dims.state_quads;
+        let first_quad =
+            ((dims.weight_base + d) * dims.units + unit) * GATE_COUNT * dims.state_quads;
         for (var q = lane; q < dims.state_quads; q += LANES) {
             let w = gate_weights(first_quad + q);
             for (var r = 0u; r < ROWS; r++) {
@@ -52,7 +57,7 @@ fn step(
     for (var r = 0u; r < ROWS; r++) {
         sh_sums[first_sum + r * LANES + lane] = sums[r];
     }
-    // Halve the number of partial sums until one is left; the last round is the barrier that publishes it.
+    // Halve the number of partial sums until one is left. The last round's barrier publishes it.
     for (var span = LANES; span > 0u && LANES > 1u; span /= 2u) {
         workgroupBarrier();
         let half = span / 2u;

@@ -1,4 +1,4 @@
-// Sizes and bindings of the schedules that run one time step in a dispatch.
+// Sizes and bindings of the schedules that run one time step in each dispatch.
 
 struct StepDims {
     seq_len: u32,
@@ -11,8 +11,8 @@ struct StepDims {
     unit_offset: u32,
     unit_tiles: u32,
     row_tiles: u32,
-    weight_base: u32,          // of the first direction in the weights
-    first_index: u32,   // this and the next two: of a wave
+    weight_base: u32,   // of the first direction in the weights
+    first_index: u32,   // for waves only, as are the next two
     layer_delay: u32,
     steps: u32,
     pad: vec2<u32>,
@@ -26,10 +26,10 @@ struct Step {
 }
 
 @group(0) @binding(0) var<uniform> dims: StepDims;
-@group(0) @binding(1) var<uniform> step_at: Step;                    // dynamic offset: one entry per step
-//        @binding(2)                    gates_x                        [S, B, D, H, G]  update/*.wgsl
-//        @binding(3)                    weight                         [.., U, G, R/4]  weight_hh, weight/*.wgsl
-@group(0) @binding(4) var<storage, read> h_in: array<vec4<f32>>;     // [D, B, R/4]      state before the step
-//        @binding(5), @binding(6)       h_out, y                       [D, B, R], ..    update/*.wgsl
-@group(0) @binding(7) var<storage, read> lengths: array<u32>;        // [B]              valid steps of each row
-//        @binding(8)                    the cell's own                                  cell/*.wgsl
+@group(0) @binding(1) var<uniform> step_at: Step;                  // dynamic offset: one a step
+//        @binding(2)                    gates_x                      [S, B, D, H, G]  update/*.wgsl
+//        @binding(3)                    weight                       [.., U, G, R/4]  weight/*.wgsl
+@group(0) @binding(4) var<storage, read> h_in: array<vec4<f32>>;   // [D, B, R/4]      state before
+//        @binding(5), @binding(6)       h_out, y                     [D, B, R], ..    update/*.wgsl
+@group(0) @binding(7) var<storage, read> lengths: array<u32>;      // [B]              valid steps
+//        @binding(8)                    the cell's own                                cell/*.wgsl

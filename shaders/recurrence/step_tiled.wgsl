@@ -1,14 +1,18 @@
-// One time step of one layer, all directions, for many rows: a matrix product in tiles, the gates in its epilogue.
+// One time step of one layer, all directions, for many rows: a matrix product in tiles, with the
+// gates in its epilogue.
 //
-// A workgroup of 8 × 8 invocations owns 8 hidden units with all their gates and 32 batch rows, each invocation one unit
-// of 4 rows. The state and the weights pass through workgroup memory in tiles, so that each value read from further away
-// serves 32 rows, or 8 units. An invocation sums alone, quad after quad: the order depends on the state's size only. A cell
-// fragment (cell/*.wgsl) gives Gates, GateWeights, gate_weights, gate_products and advance; update/state.wgsl gives update.
+// A workgroup of 8 × 8 invocations owns 8 hidden units with all their gates and 32 batch rows. Each
+// invocation owns one unit of 4 rows. The state and the weights pass through workgroup memory in
+// tiles. A weight read from outside serves 32 rows; a state value serves 8 units. An invocation
+// sums alone, quad after quad, so that the order depends only on the state's size.
+//
+// A cell fragment (cell/*.wgsl) defines Gates, GateWeights, gate_weights, gate_products and
+// advance. update/state.wgsl defines update.
 
 const TILE_UNITS = 8u;     // units of a workgroup
 const TILE_ROWS = 32u;     // rows of a workgroup
 const TILE_QUADS = 4u;     // quads of the state in a tile
-const TILE_STRIDE = 5u;    // one more, so that rows of a tile fall into different banks
+const TILE_STRIDE = 5u;    // TILE_QUADS + 1, so that a tile's rows fall into different banks
 
 var<workgroup> sh_h: array<vec4<f32>, TILE_ROWS * TILE_STRIDE>;      // [TILE_ROWS, TILE_STRIDE]
 var<workgroup> sh_w: array<GateWeights, TILE_UNITS * TILE_STRIDE>;   // [TILE_UNITS, TILE_STRIDE]
@@ -23,7 +27,7 @@ fn step_tiled(
     let tile = workgroup.x + workgroup.y * num_workgroups.x;
     let first_unit = (tile % dims.unit_tiles) * TILE_UNITS;
     let first_row = ((tile / dims.unit_tiles) % dims.row_tiles) * TILE_ROWS;
-    // Past the last direction in workgroups that folding added: they store nothing.
+    // Workgroups that folding added are past the last direction. They store nothing.
     let d = tile / (dims.unit_tiles * dims.row_tiles);
 
     var sums0: Gates;
@@ -32,7 +36,8 @@ fn step_tiled(
     var sums3: Gates;
     for (var q0 = 0u; q0 < dims.state_quads; q0 += TILE_QUADS) {
         for (var i = local_index; i < TILE_ROWS * TILE_QUADS; i += 64u) {
-            sh_h[i / TILE_QUADS * TILE_STRIDE + i % TILE_QUADS] = load_h(first_row + i / TILE_QUADS, d, q0 + i % TILE_QUADS);
+            sh_h[i / TILE_QUADS * TILE_STRIDE + i % TILE_QUADS] =
+                load_h(first_row + i / TILE_QUADS, d, q0 + i % TILE_QUADS);
         }
         if local_index < TILE_UNITS * TILE_QUADS {
             let unit = local_index / TILE_QUADS;
@@ -60,7 +65,7 @@ fn step_tiled(
     }
 }
 
-// Rows, units and quads past the end are zeros, which change no sum.
+// Rows, units and quads past the end read as zeros, which change no sum.
 fn load_h(b: u32, d: u32, quad: u32) -> vec4<f32> {
     if b >= dims.batch || quad >= dims.state_quads {
         return vec4<f32>(0.0);
@@ -72,7 +77,9 @@ fn load_w(unit: u32, d: u32, quad: u32) -> GateWeights {
     if unit >= dims.units || quad >= dims.state_quads {
         return GateWeights();
     }
-    return gate_weights(((dims.weight_base + d) * dims.units + unit) * GATE_COUNT * dims.state_quads + quad);
+    return gate_weights(
+        ((dims.weight_base + d) * dims.units + unit) * GATE_COUNT * dims.state_quads + quad
+    );
 }
 
 fn store(d: u32, b: u32, unit: u32, sums: Gates) {

@@ -1,10 +1,11 @@
 // The cell's result is the new state and the output.
 
-@group(0) @binding(2) var<storage, read> gates_x: array<f32>;        // [S, B, D, H, G]  input projections and biases
-@group(0) @binding(5) var<storage, read_write> h_out: array<f32>;    // [D, B, R]        state after the step
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;        // [S, B, D, R]     the layer's output
+@group(0) @binding(2) var<storage, read> gates_x: array<f32>;       // [S, B, D, H, G]  W_ih x + b
+@group(0) @binding(5) var<storage, read_write> h_out: array<f32>;   // [D, B, R]        state after
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;       // [S, B, D, R]     output
 
-// Advances unit j of row b, or leaves it as it is where the row's sequence does not reach this step.
+// Advances unit j of row b. A row whose sequence does not reach this step keeps its state and
+// outputs 0.
 fn update(d: u32, b: u32, j: u32, sums: Gates) {
     let state_size = dims.state_quads * 4u;
     let row = d * dims.batch + b;

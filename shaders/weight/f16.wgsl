@@ -1,7 +1,7 @@
-// Weights stored as f16, two to a word, and widened as they are read: half the bytes, arithmetic in f32. Needs no feature
-// of the device.
+// Weights stored as f16, two to a word: half the bytes. Reading widens them, and arithmetic is f32.
+// This needs no device feature.
 
-@group(0) @binding(3) var<storage, read> weight: array<vec2<u32>>;   // the kernel's shape, rows padded to quads
+@group(0) @binding(3) var<storage, read> weight: array<vec2<u32>>;  // kernel's shape, rows of quads
 
 fn weight_quad(quad: u32) -> vec4<f32> {
     let halves = weight[quad];

@@ -1,8 +1,9 @@
-//! Every invocation of a workgroup reaches every barrier, which WGSL demands and naga does not check.
+//! Every invocation of a workgroup reaches every barrier. WGSL requires it; naga does not check it.
 //!
-//! The rule is stricter than WGSL's, so that it stays simple. A barrier may stand in no branch and after no return, in
-//! the entry point or in a function that it calls. It may stand in a loop whose exits depend on nothing but constants,
-//! overrides, uniforms and variables that are computed from these alone.
+//! The rule is stricter than WGSL's, to stay simple. It applies to the entry point and to the
+//! functions that it calls. No barrier stands in a branch or after a return. A barrier may stand in
+//! a loop whose exits depend only on constants, overrides, uniforms and variables computed from
+//! these.
 
 use std::collections::HashSet;
 
@@ -13,21 +14,21 @@ use crate::{
     Subject, Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_passage,
 };
 
-/// Where a statement stands.
+/// The place of a statement.
 #[derive(Clone, Copy)]
 struct Place {
-    /// The branch that it stands in.
+    /// The branch around the statement.
     branch: Option<&'static str>,
-    /// Whether all loops around it are uniform.
+    /// Whether all loops around the statement are uniform.
     uniform_loops: bool,
 }
 
-/// Looks for barriers in one function.
+/// A search for misplaced barriers in one function.
 struct Walk<'a> {
     uniformity: Uniformity<'a>,
     /// Functions that hold a barrier, or call one that does.
     synchronising: &'a HashSet<Handle<Function>>,
-    /// Whether a return has been passed.
+    /// Whether the search has seen a return.
     returned: bool,
 }
 
@@ -79,7 +80,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a block holds a barrier at any depth.
+/// Returns whether a block holds a barrier at any depth.
 fn synchronises(block: &Block, synchronising: &HashSet<Handle<Function>>) -> bool {
     block.iter().any(|statement| match statement {
         Statement::ControlBarrier(_) | Statement::WorkGroupUniformLoad { .. } => true,
@@ -98,10 +99,10 @@ fn synchronises(block: &Block, synchronising: &HashSet<Handle<Function>>) -> boo
     })
 }
 
-/// Every barrier of the kernel is reached by all invocations.
+/// All invocations reach every barrier of the kernel.
 fn barriers_are_uniform(kernel: &Subject) -> Verdict {
     let module = parse(&kernel.wgsl)?.module;
-    // Functions come after those that they call.
+    // naga orders functions after the ones that they call.
     let mut synchronising = HashSet::new();
     for (handle, function) in module.functions.iter() {
         if synchronises(&function.body, &synchronising) {
@@ -124,7 +125,8 @@ fn barriers_are_reached_by_all_invocations() {
     assert_all_accepted(barriers_are_uniform);
 }
 
-/// A kernel whose entry point has this body, besides whatever else the body's text declares behind it.
+/// Returns a kernel whose entry point has this body. The body may also close the
+/// function and declare more after it.
 fn kernel_of(body: &str) -> Subject {
     let text = format!(
         "override LANES: u32 = 8u;
@@ -189,9 +191,9 @@ fn barriers_that_all_invocations_reach_are_accepted() {
             "loop { workgroupBarrier(); for (var j = 0u; j < 9u; j++) { if i > j { continue; } } break; }",
         ),
         ("a varying loop before", "for (var k = 0u; k < i; k++) { y[k] = k; } workgroupBarrier();"),
-        ("a return behind", "workgroupBarrier(); if i > 3u { return; } y[i] = 1u;"),
+        ("a return after", "workgroupBarrier(); if i > 3u { return; } y[i] = 1u;"),
         (
-            "a return behind a loop",
+            "a return after a loop",
             "for (var k = 0u; k < 9u; k++) { workgroupBarrier(); } if i > 3u { return; } y[i] = 1u;",
         ),
     ];
@@ -341,7 +343,7 @@ fn barriers_that_some_invocations_miss_are_refused() {
             LOOP,
         ),
         (
-            "a varying break behind",
+            "a varying break after",
             "for (var k = 0u; k < 9u; k++) { workgroupBarrier(); if i == k { break; } }",
             LOOP,
         ),

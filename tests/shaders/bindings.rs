@@ -1,4 +1,4 @@
-//! Bindings in WGSL are those of the table, from which bind group layouts are made.
+//! Bindings in WGSL equal those of the table, which bind group layouts come from.
 
 use naga::{AddressSpace, Module, StorageAccess};
 use wgpu_rnn::internals::kernel::{Access, Binding};
@@ -8,20 +8,20 @@ use crate::{
     with_passage,
 };
 
-/// How a binding is declared.
+/// The address space and access of a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Space {
     Uniform,
     Read,
     ReadWrite,
-    /// Nothing that the table can express.
+    /// A space that the table cannot express.
     Other,
 }
 
 /// Group, binding, name and address space.
 type Declared = (u32, u32, String, Space);
 
-/// What the module declares.
+/// Returns the bindings that the module declares.
 fn reflected(module: &Module) -> Vec<Declared> {
     let mut all: Vec<Declared> = module
         .global_variables
@@ -45,7 +45,7 @@ fn reflected(module: &Module) -> Vec<Declared> {
     all
 }
 
-/// What the table declares.
+/// Returns the bindings that the table declares.
 fn listed(kernel: &Subject) -> Vec<Declared> {
     let mut all = vec![(0, 0, "dims".to_owned(), Space::Uniform)];
     if kernel.stepped {
@@ -58,12 +58,13 @@ fn listed(kernel: &Subject) -> Vec<Declared> {
         };
         (0, index, name.to_owned(), space)
     }));
-    // A row lists its bindings in the order of a dispatch's buffers, which need not be that of their numbers.
+    // A row lists bindings in the order of a dispatch's buffers, not by number.
     all.sort_by_key(|&(group, binding, ..)| (binding, group));
     all
 }
 
-/// The two agree. A fragment's variables keep their numbers in every kernel, so that some kernels have gaps.
+/// Module and table agree. Numbers may have gaps, since a fragment's variables keep theirs in every
+/// kernel.
 fn bindings_agree(kernel: &Subject) -> Verdict {
     let (got, want) = (reflected(&parse(&kernel.wgsl)?.module), listed(kernel));
     if let Some((got, want)) = got.iter().zip(&want).find(|(got, want)| got != want) {

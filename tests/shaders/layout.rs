@@ -1,4 +1,5 @@
-//! Uniforms on the host have the layout of their WGSL structs, and constants written on both sides are equal.
+//! Uniforms on the host have the layout of their WGSL structs. Constants written on both sides are
+//! equal.
 
 use std::mem::{offset_of, size_of};
 
@@ -15,18 +16,19 @@ use crate::{
     with_every_passage, with_passage,
 };
 
-/// A struct: its name, its members except padding, where padding starts, and the size of all.
+/// The layout of a struct: its name, its members except padding, the start of padding, its size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Layout {
     name: String,
     members: Vec<(String, u32)>,
-    /// Padding may be one array on one side and several members on the other; what counts is where it starts.
+    /// The offset of the padding. Only this counts: one side may declare an array, the other
+    /// several members.
     padding: Option<u32>,
     span: u32,
 }
 
-/// The layout of a struct whose members, all but `pad`, are `u32`, or `f32` where they are listed as such; those have it
-/// in their name. The compiler refuses a list that is not complete.
+/// The layout of a struct whose members, except `pad`, are `u32`, or `f32` if listed as such. An
+/// `f32` member has its type in its name. The compiler refuses an incomplete list.
 macro_rules! layout_of {
     ($name:ident { $($member:ident),* } $(f32 { $($float:ident),* })?) => {
         layout_of!($name { $($member),* } $(f32 { $($float),* })? padding { pad })
@@ -49,7 +51,7 @@ macro_rules! layout_of {
     }};
 }
 
-/// Every struct of `uniforms.rs`.
+/// Returns the layout of every struct in `uniforms.rs`.
 fn host_layouts() -> [Layout; 11] {
     [
         layout_of!(LinearDims {
@@ -127,14 +129,14 @@ fn host_layouts() -> [Layout; 11] {
     ]
 }
 
-/// `pad`, or `pad` and a number.
+/// Returns whether the name is `pad`, or `pad` and a number.
 fn is_padding(member: &str) -> bool {
     member
         .strip_prefix("pad")
         .is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// The layouts of a module's uniforms, whose members must be `u32` or `f32`.
+/// Returns the layouts of a module's uniforms, whose members must be `u32` or `f32`.
 fn reflected(module: &Module) -> Result<Vec<Layout>, String> {
     let mut layouts = Vec::new();
     for (_, variable) in module
@@ -166,7 +168,7 @@ fn reflected(module: &Module) -> Result<Vec<Layout>, String> {
     Ok(layouts)
 }
 
-/// Every uniform of the kernel is a struct of `uniforms.rs`.
+/// Every uniform of the kernel equals a struct in `uniforms.rs`.
 fn layouts_agree(kernel: &Subject) -> Verdict {
     for got in reflected(&parse(&kernel.wgsl)?.module)? {
         let hosts = host_layouts();
@@ -179,7 +181,7 @@ fn layouts_agree(kernel: &Subject) -> Verdict {
     Ok(())
 }
 
-/// The value of a `const` of type `u32`.
+/// Returns the value of a `const` of type `u32`.
 fn constant(module: &Module, name: &str) -> Option<u32> {
     let (_, constant) =
         module.constants.iter().find(|(_, constant)| constant.name.as_deref() == Some(name))?;
@@ -190,7 +192,7 @@ fn constant(module: &Module, name: &str) -> Option<u32> {
     }
 }
 
-/// Constants that the kernel and its planning share.
+/// Constants that the kernel shares with planning are equal on both sides.
 fn constants_agree(kernel: &Subject) -> Verdict {
     let step_rows = ("MAX_ROWS", STEP_MAX_ROWS as usize);
     let gates = ("GATE_COUNT", kernel.kernel.cell.map_or(1, |cell| cell.gates()));

@@ -1,10 +1,10 @@
-//! The WGSL against the kernel table, the host's structs and every shading language that wgpu
-//! translates it to.
+//! Checks of the WGSL against the kernel table, the host's structs and every shading language that
+//! wgpu translates to.
 //!
 //! No GPU is needed. A function states each rule and reports how a kernel breaks it. One test
-//! applies the rule to the whole table; the next applies it to kernels that are broken on purpose,
-//! and wants the refusal with its reason. wgpu and naga check little of this: an override escapes
-//! the limits, a barrier may stand in a branch, and a member of a struct may be anywhere.
+//! applies the rule to the whole table. The next test breaks kernels on purpose and expects a
+//! refusal with its reason. wgpu and naga check little of this. They accept overrides beyond the
+//! limits, a barrier in a branch, and a struct member at any offset.
 
 mod barriers;
 mod bindings;
@@ -20,7 +20,7 @@ use naga::front::wgsl;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use wgpu_rnn::internals::kernel::{Binding, Kernel, Override, Overrides, WorkgroupUse};
 
-/// What a rule found: nothing, or what is wrong.
+/// The result of a rule: success, or the reason of a refusal.
 type Verdict = Result<(), String>;
 
 /// A kernel's WGSL, parsed and valid.
@@ -29,7 +29,7 @@ struct Shader {
     info: ModuleInfo,
 }
 
-/// Parses and validates with no capability beyond WGSL's core, to which `unpack2x16float` belongs.
+/// Parses and validates WGSL with only the core's capabilities, which include `unpack2x16float`.
 fn parse(text: &str) -> Result<Shader, String> {
     parse_with(text, Capabilities::SHADER_FLOAT16_IN_FLOAT32)
 }
@@ -46,7 +46,7 @@ fn parse_with(text: &str, capabilities: Capabilities) -> Result<Shader, String> 
     Ok(Shader { module, info })
 }
 
-/// A kernel as the rules see it: its row and its WGSL, both of which a test may break.
+/// A kernel as the rules see it: its row and its WGSL. A test may break either.
 #[derive(Debug, Clone)]
 struct Subject {
     kernel: Kernel,
@@ -56,12 +56,12 @@ struct Subject {
     stepped: bool,
     bindings: Vec<Binding>,
     overrides: Vec<Override>,
-    /// The workgroup use that a test states in place of the row's.
+    /// A workgroup use that a test states instead of the row's.
     stated_use: Option<WorkgroupUse>,
 }
 
 impl Subject {
-    /// A kernel as it is.
+    /// Returns an unbroken kernel.
     fn new(kernel: Kernel) -> Self {
         Self {
             kernel,
@@ -75,12 +75,12 @@ impl Subject {
         }
     }
 
-    /// Workgroup size and memory under some override values.
+    /// Returns workgroup size and memory under some override values.
     fn workgroup(&self, values: &[(&'static str, u32)]) -> WorkgroupUse {
         self.stated_use.unwrap_or_else(|| self.kernel.workgroup(&self.typed(values)))
     }
 
-    /// Override values as plans hold them.
+    /// Returns override values as plans hold them.
     fn typed(&self, values: &[(&'static str, u32)]) -> Overrides {
         let mut typed = Overrides::default();
         for entry in &self.overrides {
@@ -93,34 +93,34 @@ impl Subject {
     }
 }
 
-/// An override that no plan knows.
+/// Returns an override that no plan knows.
 fn unknown_override(name: &'static str, values: &'static [u32]) -> Override {
     Override { name, get: |_| 0, set: |_, _| (), values }
 }
 
-/// Every kernel.
+/// Returns every kernel.
 fn all_kernels() -> Vec<Subject> {
     Kernel::all().map(Subject::new).collect()
 }
 
-/// The kernel of this name.
+/// Returns the kernel of this name.
 fn kernel_named(name: &str) -> Subject {
     let found = Kernel::all().find(|kernel| kernel.name() == name);
     Subject::new(found.unwrap_or_else(|| panic!("no kernel {name} in the table")))
 }
 
-/// A kernel with another text.
+/// Returns a kernel with another text.
 fn with_text(kernel: &Subject, wgsl: String) -> Subject {
     Subject { wgsl, ..kernel.clone() }
 }
 
-/// A kernel with one passage of its text replaced.
+/// Returns a kernel with the first occurrence of a passage replaced.
 fn with_passage(kernel: &Subject, passage: &str, replacement: &str) -> Subject {
     assert!(kernel.wgsl.contains(passage), "{}: there is no '{passage}' to replace", kernel.name);
     with_text(kernel, kernel.wgsl.replacen(passage, replacement, 1))
 }
 
-/// A kernel with a name changed wherever its text has it.
+/// Returns a kernel with every occurrence of a passage replaced.
 fn with_every_passage(kernel: &Subject, passage: &str, replacement: &str) -> Subject {
     assert!(kernel.wgsl.contains(passage), "{}: there is no '{passage}' to replace", kernel.name);
     with_text(kernel, kernel.wgsl.replace(passage, replacement))
@@ -135,7 +135,7 @@ fn assert_all_accepted(rule: impl Fn(&Subject) -> Verdict) {
     assert!(refused.is_empty(), "{}", refused.join("\n"));
 }
 
-/// Asserts that a rule found what was broken, and says so.
+/// Asserts that a rule refuses the broken kernel for this reason.
 fn assert_refused(broken: &str, verdict: Verdict, reason: &str) {
     match verdict {
         Ok(()) => panic!("{broken}: accepted, want a refusal with '{reason}'"),

@@ -1,4 +1,4 @@
-//! The WGSL uses nothing that some platform lacks or computes wrongly.
+//! The WGSL avoids features that some platform lacks or computes wrongly.
 
 use naga::valid::Capabilities;
 use naga::{Arena, Expression, MathFunction};
@@ -8,19 +8,19 @@ use crate::{
     with_passage, with_text,
 };
 
-/// Built-in functions that overflow inside on some drivers and give NaN; `shaders/shared/activation.wgsl` is safe.
+/// Built-in functions that overflow internally on some drivers and return NaN.
+/// `shaders/lib/activation.wgsl` is the safe alternative.
 const UNSAFE_FUNCTIONS: [MathFunction; 3] =
     [MathFunction::Tanh, MathFunction::Sinh, MathFunction::Cosh];
 
-/// The text is valid with no capability, except one where weights are stored as f16, which OpenGL before 4.2
-/// lacks.
+/// The text is valid with no capability. f16 weights need one, which OpenGL before 4.2 lacks.
 fn smallest_capabilities(kernel: &Subject) -> Verdict {
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SHADER_FLOAT16_IN_FLOAT32, kernel.name.ends_with("_f16"));
     parse_with(&kernel.wgsl, capabilities).map(|_| ())
 }
 
-/// The text asks for no extension. Directives come before all declarations, each ended by a semicolon.
+/// The text requests no extension. Directives precede all declarations, each ended by a semicolon.
 fn no_directives(kernel: &Subject) -> Verdict {
     let code: Vec<&str> = kernel
         .wgsl
@@ -41,7 +41,7 @@ fn no_directives(kernel: &Subject) -> Verdict {
     Ok(())
 }
 
-/// No function calls one that is unsafe.
+/// No function calls an unsafe built-in.
 fn no_unsafe_functions(kernel: &Subject) -> Verdict {
     let module = parse(&kernel.wgsl)?.module;
     let find = |expressions: &Arena<Expression>| {

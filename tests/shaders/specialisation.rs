@@ -1,7 +1,7 @@
-//! Every combination of override values that a plan may choose: what wgpu does not check, at its real values.
+//! Checks of every combination of override values that a plan may choose. wgpu does not check them.
 //!
-//! The grid also keeps kernels clear of a defect of naga 30: an array size that is an expression without a name,
-//! declared before a named override, makes specialising panic.
+//! The grid also guards against a defect of naga 30. Specialising panics if an unnamed expression
+//! is an array's size and stands before a named override.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ use crate::{
     unknown_override, with_passage,
 };
 
-/// WebGPU's default limits of a workgroup: its size along x, y and z, its invocations and its bytes of memory.
+/// WebGPU's default limits of a workgroup: size along x, y and z, invocations, bytes of memory.
 const DEFAULTS: [(&str, u32); 5] = [
     ("max_compute_workgroup_size_x", 256),
     ("max_compute_workgroup_size_y", 256),
@@ -40,7 +40,7 @@ pub(crate) struct Specialised {
     pub info: ModuleInfo,
 }
 
-/// Every combination of the legal values.
+/// Returns every combination of the legal values.
 pub(crate) fn grid(kernel: &Subject) -> Vec<Values> {
     kernel.overrides.iter().fold(vec![Vec::new()], |points, Override { name, values, .. }| {
         let with_value =
@@ -52,7 +52,7 @@ pub(crate) fn grid(kernel: &Subject) -> Vec<Values> {
     })
 }
 
-/// What wgpu does when it builds a pipeline.
+/// Specialises a module as wgpu does when it builds a pipeline.
 pub(crate) fn specialise(
     shader: &Shader,
     kernel: &Subject,
@@ -65,7 +65,7 @@ pub(crate) fn specialise(
     Ok(Specialised { module: module.into_owned(), info: info.into_owned() })
 }
 
-/// Workgroup size and memory, as WebGPU counts them: each variable takes a multiple of 16 bytes.
+/// Returns workgroup size and memory. As in WebGPU, each variable takes a multiple of 16 bytes.
 fn reflected(module: &Module) -> Result<WorkgroupUse, String> {
     let mut layouter = Layouter::default();
     layouter.update(module.to_ctx()).map_err(|error| error.to_string())?;
@@ -78,7 +78,7 @@ fn reflected(module: &Module) -> Result<WorkgroupUse, String> {
     Ok(WorkgroupUse { size: module.entry_points[0].workgroup_size, storage })
 }
 
-/// The default limits that this use exceeds.
+/// Returns the default limits that this use exceeds.
 fn exceeded(needs: &WorkgroupUse) -> Vec<&'static str> {
     let [x, y, z] = needs.size;
     let needed = [x, y, z, x * y * z, needs.storage];
@@ -90,9 +90,9 @@ fn exceeded(needs: &WorkgroupUse) -> Vec<&'static str> {
         .collect()
 }
 
-/// What plans check of a point, with sizes of nothing, so that loops take no iterations.
+/// Returns the needs that plans check for a point. All sizes are 0, so that loops do not iterate.
 fn needs(kernel: &Subject, values: &Values) -> Needs {
-    // A row takes the dims of another family for nothing to do.
+    // A row treats the dims of another family as no work.
     let dims = if kernel.kernel.family == Family::Tile32 {
         Dims::Step(Zeroable::zeroed())
     } else {
@@ -105,8 +105,8 @@ fn needs(kernel: &Subject, values: &Values) -> Needs {
     }
 }
 
-/// Every point of the grid specialises, needs what the table says, and stays within WebGPU's default limits; where it
-/// does not, plans refuse it by the name of the limit.
+/// Every point of the grid specialises, needs the resources that the table states, and stays within
+/// WebGPU's default limits. Plans refuse other points by the name of the limit.
 fn grid_agrees(kernel: &Subject) -> Verdict {
     let shader = parse(&kernel.wgsl)?;
     let limits = Limits::of(&wgpu::Limits::defaults(), false);
@@ -130,7 +130,7 @@ fn grid_agrees(kernel: &Subject) -> Verdict {
     Ok(())
 }
 
-/// The table lists every override of the text, except those that are computed from others.
+/// The table lists every override of the text, except overrides computed from others.
 fn overrides_are_listed(kernel: &Subject) -> Verdict {
     let module = parse(&kernel.wgsl)?.module;
     let mut chosen = BTreeSet::new();
@@ -271,7 +271,7 @@ fn overrides_that_the_table_lacks_are_refused() {
 
 #[test]
 fn specialisations_beyond_the_limits_are_refused_by_name() {
-    // Plans refuse what exceeds the limits: the grid accepts that.
+    // The grid accepts points that plans refuse.
     let step = &kernel_named("step_lstm");
     let large = [
         ("WORKGROUP_SIZE", 512, "max_compute_invocations_per_workgroup"),
@@ -299,7 +299,7 @@ fn specialisations_beyond_the_limits_are_refused_by_name() {
             other => panic!("{name} {value}: want a refusal by {want}, got {other:?}"),
         }
     }
-    // Plans that see less than there is accept it: the grid refuses that.
+    // The grid refuses a kernel whose real needs exceed the limits while its stated needs do not.
     let linear = &kernel_named("tile32");
     let deep = with_passage(linear, "@workgroup_size(8, 8)", "@workgroup_size(1, 1, 65)");
     let stated_use = Some(WorkgroupUse { size: [1, 1, 65], storage: 5120 });
@@ -310,7 +310,7 @@ fn specialisations_beyond_the_limits_are_refused_by_name() {
         verdict,
         r#"accept what exceeds ["max_compute_workgroup_size_z"]"#,
     );
-    // Nor may plans refuse what stays within them.
+    // The grid also refuses a kernel that plans refuse although it stays within the limits.
     let bindings = linear.bindings.iter().chain(&linear.bindings).copied().collect();
     let wide = Subject { bindings, ..linear.clone() };
     assert_refused("too many bindings", grid_agrees(&wide), "max_storage_buffers_per_shader_stage");

@@ -1,21 +1,24 @@
-//! Values that all invocations of a workgroup share, as far as they depend on constants, overrides and uniforms alone.
+//! Values that all invocations of a workgroup share because they depend only on constants,
+//! overrides and uniforms.
 
 use std::collections::HashSet;
 
 use naga::{AddressSpace, Block, Expression, Function, Handle, LocalVariable, Module, Statement};
 
-/// Which values of a function are the same in all invocations of a workgroup.
+/// The values of a function that are the same in all invocations of a workgroup.
 pub(crate) struct Uniformity<'a> {
     module: &'a Module,
     function: &'a Function,
     /// Variables that may differ between invocations.
     varying: HashSet<Handle<LocalVariable>>,
-    /// By expression: a value or pointer that is the same everywhere, and where it points to a variable, its value too.
+    /// By expression: whether the value or pointer is the same in all invocations. For a pointer to
+    /// a variable this includes the variable's value.
     uniform: Vec<bool>,
 }
 
 impl<'a> Uniformity<'a> {
-    /// Takes every variable for uniform until a store says otherwise, and starts again until nothing more is found.
+    /// Assumes that every variable is uniform, marks the ones with varying stores, and repeats
+    /// until nothing changes.
     pub fn of(module: &'a Module, function: &'a Function) -> Self {
         let mut uniformity =
             Self { module, function, varying: HashSet::new(), uniform: Vec::new() };
@@ -29,7 +32,7 @@ impl<'a> Uniformity<'a> {
         }
     }
 
-    /// Expressions refer to earlier ones only.
+    /// Relies on expressions referring only to earlier ones.
     fn expressions(&mut self) {
         self.uniform.clear();
         for (_, expression) in self.function.expressions.iter() {
@@ -58,7 +61,7 @@ impl<'a> Uniformity<'a> {
                 Expression::Math { arg, arg1, arg2, arg3, .. } => {
                     is(arg) && [arg1, arg2, arg3].into_iter().flatten().all(is)
                 }
-                // Arguments (the ids of an invocation are among them), results of calls, atomics, subgroups.
+                // Arguments (such as an invocation's ids), results of calls, atomics, subgroups.
                 _ => false,
             };
             self.uniform.push(uniform);
@@ -69,7 +72,7 @@ impl<'a> Uniformity<'a> {
         self.uniform[expression.index()]
     }
 
-    /// The variable that a pointer points into.
+    /// Returns the variable that a pointer points into.
     fn variable(&self, pointer: Handle<Expression>) -> Option<Handle<LocalVariable>> {
         match self.function.expressions[pointer] {
             Expression::LocalVariable(variable) => Some(variable),
@@ -80,8 +83,8 @@ impl<'a> Uniformity<'a> {
         }
     }
 
-    /// Finds the variables to which some invocations store and others do not, or to which they store different values.
-    /// Returns need no care here: no barrier may follow one, so that nothing asks about what is stored after it.
+    /// Finds variables that only some invocations store to, or that receive different values.
+    /// Ignores returns: no barrier may follow one, so that stores after it do not matter.
     fn stores(&mut self, block: &Block, divergent: bool) {
         for statement in block {
             match statement {
@@ -118,14 +121,15 @@ impl<'a> Uniformity<'a> {
         }
     }
 
-    /// Whether all invocations go round a loop equally often, and together.
+    /// Returns whether all invocations iterate a loop equally often and together.
     pub fn loop_is_uniform(&self, body: &Block, break_if: Option<Handle<Expression>>) -> bool {
         break_if.is_none_or(|condition| self.is(condition))
             && self.jumps_are_uniform(body, true, true, true)
     }
 
-    /// Whether every jump out of a loop's iteration stands under uniform conditions. `breaks` and `continues` say
-    /// whether those found here belong to that loop, or to a switch or another loop inside.
+    /// Returns whether every jump out of a loop's iteration has uniform conditions. `breaks` and
+    /// `continues` state whether such jumps in this block belong to that loop. Otherwise they
+    /// belong to a switch or to an inner loop.
     fn jumps_are_uniform(
         &self,
         block: &Block,

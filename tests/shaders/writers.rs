@@ -1,7 +1,7 @@
-//! Every specialisation translates to the languages of the platforms that are not at hand.
+//! Every specialisation translates to the languages of all platforms.
 //!
-//! Options are those with which wgpu calls the writers; bindings are made from the table, as a pipeline layout makes
-//! them. The whole grid is written.
+//! The options are the ones that wgpu gives the writers. The bindings come from the table, as in a
+//! pipeline layout. The test writes the whole grid.
 
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
@@ -13,10 +13,10 @@ use crate::{
     Subject, Verdict, all_kernels, assert_all_accepted, assert_refused, kernel_named, parse,
 };
 
-/// Translates a specialised kernel, or says why not.
+/// Translates a specialised kernel. Fails with the writer's message.
 type Writer = fn(&Subject, &Specialised) -> Result<String, String>;
 
-/// Each language at the lowest version that has what wgpu needs, and at a recent one.
+/// Each language, at the lowest version that wgpu supports and at a recent one.
 const WRITERS: [(&str, Writer); 10] = [
     ("SPIR-V 1.3", |kernel, specialised| spir_v((1, 3), kernel, specialised)),
     ("SPIR-V 1.6", |kernel, specialised| spir_v((1, 6), kernel, specialised)),
@@ -37,7 +37,7 @@ const RESTRICTED: BoundsCheckPolicies = BoundsCheckPolicies {
     binding_array: BoundsCheckPolicy::Unchecked,
 };
 
-/// The bindings of the table, and whether each is written.
+/// Returns the bindings of the table, and whether each is written.
 fn bindings(kernel: &Subject) -> Vec<(ResourceBinding, bool)> {
     let uniforms = (0..=u32::from(kernel.stepped)).map(|index| (index, false));
     let storage =
@@ -48,7 +48,7 @@ fn bindings(kernel: &Subject) -> Vec<(ResourceBinding, bool)> {
         .collect()
 }
 
-/// Vulkan without any optional feature.
+/// Translates for Vulkan without any optional feature.
 fn spir_v(
     lang_version: (u8, u8),
     kernel: &Subject,
@@ -76,7 +76,7 @@ fn spir_v(
         .collect())
 }
 
-/// Metal: the table's buffers, and behind them the buffer of their sizes.
+/// Translates for Metal: the table's buffers, then the buffer of their sizes.
 fn msl(
     lang_version: (u8, u8),
     kernel: &Subject,
@@ -114,7 +114,7 @@ fn msl(
     Ok(text)
 }
 
-/// Direct3D 12.
+/// Translates for Direct3D 12.
 fn hlsl(
     shader_model: hlsl::ShaderModel,
     kernel: &Subject,
@@ -145,7 +145,7 @@ fn hlsl(
     Ok(text)
 }
 
-/// OpenGL, where wgpu leaves bounds to the driver.
+/// Translates for OpenGL, where wgpu leaves bounds to the driver.
 fn glsl(
     version: glsl::Version,
     kernel: &Subject,
@@ -177,7 +177,7 @@ fn glsl(
     Ok(text)
 }
 
-/// Every writer takes every point of the grid.
+/// Every writer accepts every point of the grid.
 fn all_are_written(kernel: &Subject) -> Verdict {
     let shader = parse(&kernel.wgsl)?;
     for values in grid(kernel) {
@@ -187,9 +187,10 @@ fn all_are_written(kernel: &Subject) -> Verdict {
         for (language, write) in WRITERS {
             let text = write(kernel, &specialised)
                 .map_err(|error| format!("{language}, {values:?}: {error}"))?;
-            // Metal is told the size with each dispatch.
+            // Metal receives the size with each dispatch.
             let size = match language.split(' ').next() {
-                Some("SPIR-V") => format!("00000011 {x:08x} {y:08x} {z:08x} "), // ExecutionMode LocalSize
+                // ExecutionMode LocalSize.
+                Some("SPIR-V") => format!("00000011 {x:08x} {y:08x} {z:08x} "),
                 Some("MSL") => "kernel void".to_owned(),
                 Some("HLSL") => format!("[numthreads({x}, {y}, {z})]"),
                 _ => format!("local_size_x = {x}, local_size_y = {y}, local_size_z = {z}"),
