@@ -6,7 +6,7 @@ use wgpu_rnn::{Config, Device, Kind, Params, Rnn, Tensor};
 
 use crate::{Target, ensure};
 
-/// Magnitudes where drivers' own functions fail, and everything around them.
+/// Returns magnitudes at which drivers' functions fail, and a sweep of all others.
 fn sweep() -> Vec<f32> {
     let fine = (0..800).map(|i| i as f32 * 0.025);
     let risky = (4300..4500).chain(8600..9000).map(|i| i as f32 * 0.01);
@@ -16,7 +16,7 @@ fn sweep() -> Vec<f32> {
     x
 }
 
-/// A module of size 1 whose gates see the input itself.
+/// Returns a module of size 1 whose gates receive the input unchanged.
 fn identity(device: &Device, kind: Kind) -> Result<(Rnn, Params), Failed> {
     let params = Params::from_fn(&Config::new(kind, 1, 1).bias(false), |name, shape| {
         let value = if name.starts_with("weight_ih") { 1.0 } else { 0.0 };
@@ -30,7 +30,7 @@ pub fn saturates(target: &Target) -> Result<(), Failed> {
     let x = sweep();
     for &kind in Kind::ALL {
         let (rnn, params) = identity(&device, kind)?;
-        // Every value is a row of its own, so that no state passes from one to the next.
+        // Every value is a separate row, so that no state carries over.
         let (output, _) = rnn.forward(&Tensor::new([1, x.len(), 1], x.clone())?, None)?;
         let want = reference::forward(&params, 1, x.len(), &x, None, None, None);
         for ((&x, &got), &want) in x.iter().zip(output.data()).zip(&want.output) {
@@ -45,7 +45,7 @@ pub fn saturates(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A NaN in one row: from its step on that row is NaN, the other rows keep their bits.
+/// A NaN in one row makes that row NaN from its step on. The other rows keep their bits.
 pub fn nan_stays_in_its_row(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (seq_len, batch, features) = (5, 4, 3);

@@ -12,7 +12,7 @@ use wgpu_rnn::{Config, Device, Error, Params, Rnn, Tensor};
 use crate::by_hand::same_bits;
 use crate::{Machine, Target, ensure, seeded};
 
-/// What an adapter gives for a descriptor.
+/// Requests a device from the target's adapter.
 pub fn request(
     target: &Target,
     change: impl FnOnce(&mut wgpu::DeviceDescriptor<'static>),
@@ -30,7 +30,7 @@ pub fn example() -> Result<(Params, Tensor), Failed> {
     Ok((Params::init(&config, 7)?, input))
 }
 
-/// The numbers are those of a device of our own, and options do what they do there.
+/// Results and options are the same as on a device that the crate opens.
 pub fn same_numbers(target: &Target) -> Result<(), Failed> {
     let (params, input) = example()?;
     let own = target.device()?;
@@ -41,7 +41,7 @@ pub fn same_numbers(target: &Target) -> Result<(), Failed> {
         ensure(brought.to_string() == own.to_string(), format!("{brought} is {own}"))?;
         ensure(
             brought.is_software_adapter() == own.is_software_adapter(),
-            "told by the device alone",
+            "the device alone shows that it is software",
         )?;
         ensure(brought.limits() == own.limits(), "the adapter's limits were asked for")?;
         ensure(brought.wgpu() == Some((&device, &queue)), "the same device")?;
@@ -62,7 +62,7 @@ pub fn same_numbers(target: &Target) -> Result<(), Failed> {
     ensure(Device::cpu().wgpu().is_none(), "the CPU has no device of wgpu")
 }
 
-/// The program's callbacks get the program's faults, and none of this crate's.
+/// The program's callbacks receive the program's faults, and none of this crate's.
 pub fn callbacks(target: &Target) -> Result<(), Failed> {
     let (device, queue) = request(target, |_| {})?;
     let (errors, losses) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -95,7 +95,7 @@ pub fn callbacks(target: &Target) -> Result<(), Failed> {
     ensure(counted() == (1, 1), format!("the program's own loss, but {:?}", counted()))
 }
 
-/// Plans obey what the device was opened with, not what its adapter offers.
+/// Plans obey the limits of the device, not those of its adapter.
 pub fn limits(target: &Target) -> Result<(), Failed> {
     let (params, input) = example()?;
     let (want, _) = Rnn::new(&target.device()?, &params)?.forward(&input, None)?;
@@ -107,10 +107,10 @@ pub fn limits(target: &Target) -> Result<(), Failed> {
     let allowed = brought.limits().max_storage_buffer_binding_size;
     ensure(allowed == 16_384, format!("the device's limit and not {allowed}"))?;
     let (got, _) = Rnn::new(&brought, &params)?.forward(&input, None)?;
-    // In shards, some of which other kernels may run: not the same bits.
+    // The layers have shards, which other kernels may run: the bits may differ.
     let off = got.data().iter().zip(want.data()).map(|(g, w)| (g - w).abs()).fold(0.0, f32::max);
     ensure(off < 1e-5, format!("off by {off}"))?;
-    // What a device cannot bind is refused by name, the self-test's network included.
+    // The error names the limit of bindings, even if the self-test's network exceeds it.
     let (device, queue) =
         request(target, |d| d.required_limits = wgpu::Limits::downlevel_defaults())?;
     let refused = Device::from_wgpu(device, queue, &OpenOptions::default());
@@ -119,11 +119,11 @@ pub fn limits(target: &Target) -> Result<(), Failed> {
     ensure(named, format!("{refused:?}"))
 }
 
-/// A device that is gone is told as such by every call, and nothing panics.
+/// Every call on a lost device reports the loss, and nothing panics.
 pub fn lost(target: &Target) -> Result<(), Failed> {
     let (params, input) = example()?;
     let (device, queue) = request(target, |_| {})?;
-    // A device of our own, which has callbacks, and one without any.
+    // A device that the crate opened, with callbacks, and a borrowed one, without any.
     let own = target.device()?;
     let brought = Device::from_wgpu(device.clone(), queue.clone(), &OpenOptions::default())?;
     for gone in [own, brought] {

@@ -15,7 +15,7 @@ use wgpu_rnn::{Device, WeightType};
 use crate::bits::difference;
 use crate::ensure;
 
-/// A recording and what its buffers hold at first.
+/// A recording and the initial contents of its buffers.
 #[derive(Default)]
 pub struct ByHand {
     recording: Recording,
@@ -23,7 +23,7 @@ pub struct ByHand {
 }
 
 impl ByHand {
-    /// A buffer that holds `values` before the run.
+    /// Adds a buffer that holds `values` before the run.
     pub fn buffer(&mut self, values: impl Into<Vec<f32>>) -> BufferId {
         let values = values.into();
         let axes = vec![(Axis::Feature, values.len())];
@@ -31,12 +31,12 @@ impl ByHand {
         self.recording.buffer(BufferSpec { label: "by hand".to_owned(), axes, role: Role::State })
     }
 
-    /// A buffer of whole numbers.
+    /// Adds a buffer of integers.
     pub fn words(&mut self, values: &[u32]) -> BufferId {
         self.buffer(from_words(values))
     }
 
-    /// A dispatch of `workgroups` workgroups, once for each of `steps`.
+    /// Adds a dispatch of `workgroups` workgroups, once for each of `steps`.
     pub fn dispatch(
         &mut self,
         (family, overrides): (Family, Overrides),
@@ -58,7 +58,7 @@ impl ByHand {
         self.recording.commands.push(Command::Steps { count: steps, first_step: 0, by_parity });
     }
 
-    /// What `results` hold after a run on `device`.
+    /// Returns the contents of `results` after a run on `device`.
     pub fn run<const N: usize>(
         &self,
         device: &Device,
@@ -82,16 +82,16 @@ impl ByHand {
         session
             .run(&results, &[])?
             .try_into()
-            .map_err(|_| Failed::from("as many buffers as were asked for"))
+            .map_err(|_| Failed::from("one result for each requested buffer"))
     }
 }
 
-/// Words as the buffers of both engines hold them.
+/// Returns words as the floats that buffers of both engines hold.
 pub fn from_words(words: &[u32]) -> Vec<f32> {
     words.iter().map(|&word| f32::from_bits(word)).collect()
 }
 
-/// The words of a buffer.
+/// Returns the words of a buffer.
 pub fn to_words(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
@@ -124,7 +124,7 @@ pub fn close(what: &str, got: &[f32], want: &[f64], tolerance: f64) -> Result<()
     }
 }
 
-/// Fails unless `count` of `draws` is what probability `p` gives, within four standard deviations.
+/// Fails unless `count` of `draws` matches probability `p` within four standard deviations.
 pub fn as_often_as(what: &str, count: usize, draws: usize, p: f64) -> Result<(), Failed> {
     let (mean, deviation) = (draws as f64 * p, (draws as f64 * p * (1.0 - p)).sqrt());
     let off = (count as f64 - mean).abs();
@@ -134,7 +134,7 @@ pub fn as_often_as(what: &str, count: usize, draws: usize, p: f64) -> Result<(),
     )
 }
 
-/// The comparisons of this file refuse what they are there to refuse.
+/// Asserts that the comparisons of this file refuse wrong values.
 pub fn comparisons_can_fail() -> Result<(), Failed> {
     let accepts = |verdict: Result<(), Failed>| verdict.is_ok();
     let bits = |got: &[f32]| accepts(same_bits("", got, &[1.0, f32::NAN, 0.0]));
@@ -165,15 +165,15 @@ pub fn comparisons_can_fail() -> Result<(), Failed> {
     )?;
     ensure(
         !accepts(as_often_as("", 71, 100, 0.5)) && !accepts(as_often_as("", 29, 100, 0.5)),
-        "more are not",
+        "more deviations are refused",
     )?;
     ensure(
         !accepts(as_often_as("", 1, 100, 0.0)) && !accepts(as_often_as("", 99, 100, 1.0)),
-        "what cannot be is not",
+        "impossible counts are refused",
     )
 }
 
-/// Runs WGSL whose entry point is `main` and whose one binding, 0, holds `values`, on a GPU.
+/// Runs WGSL on a GPU. Its entry point is `main`; its only binding, 0, holds `values`.
 pub fn run_text(
     device: &Device,
     wgsl: &str,

@@ -1,4 +1,4 @@
-//! Measuring: every figure is possible. No test compares a figure with a clock.
+//! Measuring: every figure is plausible. No test compares a figure with a clock.
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
@@ -74,14 +74,14 @@ pub fn rows(target: &Target) -> Result<(), Failed> {
     let adapter = matches!(target.machine, Machine::Adapter(_));
     ensure((row.encode_us > 0.0) == adapter, format!("adapters alone encode: {row:?}"))?;
     ensure(adapter || row.gpu_us.is_none(), format!("a CPU has no clock of a GPU: {row:?}"))?;
-    // The weights are such that f16 holds them, so that its results are as close.
+    // The weights are exact in f16, so that the results are as close.
     let half = options.clone().module(options.module.clone().weights(WeightType::F16));
     let outcome = Workload::new(&shape, WeightType::F16)?.measure(&device, &calibration, &half)?;
     let Attempt::Measured(stored) = outcome else {
         return Err(Failed::from(format!("{outcome:?}")));
     };
     ensure(stored.agrees == Some(true) && stored.dtype == "f16", format!("{stored:?}"))?;
-    // Without timestamps there is no time of the device's own, and the numbers are the same.
+    // Without timestamps the device's time is absent, and the numbers are the same.
     let outcome = Workload::new(&shape, WeightType::F32)?.measure(
         &target.device()?,
         &calibration,
@@ -96,7 +96,7 @@ pub fn rows(target: &Target) -> Result<(), Failed> {
     )
 }
 
-/// Runs the same by hand on the adapter and on the CPU.
+/// Runs the same commands on the adapter and on the CPU, and compares the results.
 fn alike(what: &str, device: &Device, by_hand: &ByHand, result: BufferId) -> Result<(), Failed> {
     let [got] = by_hand.run(device, [result])?;
     let [want] = by_hand.run(&Device::cpu(), [result])?;
@@ -127,7 +127,7 @@ pub fn twins(target: &Target) -> Result<(), Failed> {
         );
         alike(&format!("barrier {iterations}"), &device, &by_hand, y)?;
     }
-    // Fewer and more workgroups than blocks, and visits that go round.
+    // Fewer and more workgroups than blocks, with wrapping visits.
     for (blocks, groups, iterations) in [(1, 1, 3), (4, 3, 7), (5, 2, 11), (3, 16, 2)] {
         let mut by_hand = ByHand::default();
         let x = by_hand.buffer(random(3, blocks * BLOCK_TILES * TILE_QUADS * 4));

@@ -36,8 +36,8 @@ fn all_pass(target: &Target, folders: &[PathBuf], least: usize) -> Result<(), Fa
     ensure(passed >= least, format!("only {passed} cases passed, expected at least {least}"))
 }
 
-/// The number of cases that a schedule must pass: all, those without projections, or those of
-/// unidirectional stacks.
+/// Returns the number of cases that a schedule must pass: all cases, all without projections, or
+/// all with unidirectional stacks.
 fn least(target: &Target, [all, unprojected, stacks]: [usize; 3]) -> usize {
     match target.schedule {
         Schedule::Wavefront => stacks,
@@ -50,7 +50,7 @@ pub fn fixtures(target: &Target) -> Result<(), Failed> {
     all_pass(target, &[fixtures_folder()], least(target, [122, 110, 20]))
 }
 
-/// All folders of the collection but those that hold no cases.
+/// Returns all folders of the collection that hold cases.
 pub fn conformance(target: &Target) -> Result<(), Failed> {
     let mut folders: Vec<PathBuf> = std::fs::read_dir(conformance::part(""))?
         .map(|entry| entry.map(|e| e.path()))
@@ -62,7 +62,7 @@ pub fn conformance(target: &Target) -> Result<(), Failed> {
     all_pass(target, &folders, least(target, [205, 190, 23]))
 }
 
-/// The comparison can fail: each expected tensor is altered in turn.
+/// Alters each expected tensor in turn: the comparison must fail.
 pub fn a_wrong_expectation_fails(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let paths = find(&[fixtures_folder()])?;

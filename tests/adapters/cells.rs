@@ -1,4 +1,5 @@
-//! Cells: a loop over a cell is the layer. The caller passes the state, or it stays on the device.
+//! Cells: a loop over a cell equals the layer. The caller passes the state, or it stays on the
+//! device.
 
 use libtest_mimic::Failed;
 use wgpu_rnn::{Cell, Config, Error, Kind, Params, Rnn, State, Tensor};
@@ -10,7 +11,7 @@ use crate::{Target, ensure, seeded};
 const SIZES: [[usize; 4]; 5] =
     [[1, 1, 1, 1], [3, 4, 5, 2], [8, 16, 3, 1], [5, 13, 7, 3], [16, 33, 4, 8]];
 
-/// Step t of `[T, B, features]`, as `[B, features]`.
+/// Returns step t of `[T, B, features]`, as `[B, features]`.
 fn step(tensor: &Tensor, t: usize) -> Result<Tensor, Failed> {
     let &[_, batch, features] = tensor.shape() else {
         return Err("not a tensor of three axes".into());
@@ -19,7 +20,7 @@ fn step(tensor: &Tensor, t: usize) -> Result<Tensor, Failed> {
     Ok(Tensor::new([batch, features], tensor.data()[t * size..(t + 1) * size].to_vec())?)
 }
 
-/// A state of a layer as that of a cell.
+/// Converts the state of a layer to that of a cell.
 fn of_cell(state: &State) -> Result<State, Failed> {
     Ok(State { h: step(&state.h, 0)?, c: state.c.as_ref().map(|c| step(c, 0)).transpose()? })
 }

@@ -1,4 +1,4 @@
-//! The kernel `dropout`: which values it keeps, how it scales them, and that nothing more decides.
+//! The kernel `dropout`: the values that it keeps, their scale, and their dependencies.
 
 use libtest_mimic::Failed;
 use wgpu_rnn::Device;
@@ -64,7 +64,7 @@ impl Segment {
         self.sizes.iter().product::<u32>() as usize * 4
     }
 
-    /// What each value is to be multiplied by, value by value.
+    /// Returns the factor of each value.
     fn factors(&self) -> Vec<f32> {
         let [_, batch, directions, quads] = self.sizes;
         let (threshold, scale) = dropout_constants(self.p);
@@ -80,11 +80,11 @@ impl Segment {
     }
 }
 
-/// Bits are those of the definition, whatever the sizes, the segment and the pass.
+/// Bits equal the definition's for all sizes, segments and passes.
 pub fn masks(target: &Target) -> Result<(), Failed> {
     comparisons_can_fail()?;
     let device = target.device()?;
-    // The threshold is the very word that the first value draws, which is kept.
+    // The threshold equals the word of the first value, which is kept.
     let border = f64::from(philox4x32([0, FIRST_TIME + 2, 9, SITE], KEY)[0]) / 4_294_967_296.0;
     for sizes in [[1, 1, 1, 1], [3, 1, 2, 5], [5, 3, 1, 65], [2, 3, 2, 17], [7, 5, 2, 9]] {
         for p in [0.0, 0.3, 0.5, 0.99, 1.0, border] {
@@ -128,13 +128,13 @@ pub fn masks_are_those_of_the_whole(target: &Target) -> Result<(), Failed> {
     ensure(other != want, "other rows draw other numbers")
 }
 
-/// The kernel keeps as many values as the probability says, and scales them to keep the mean. 0 and
-/// 1 are exact; NaN stays NaN.
+/// The fraction of kept values matches the probability, and their scale preserves the mean. 0 and 1
+/// are exact. NaN stays NaN.
 pub fn fractions(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let sizes = [25, 10, 2, 50];
     let ones = vec![1.0; Segment::whole(sizes, 0.0).len()];
-    ensure(ones.len() == 100_000, "as many draws as the bound supposes")?;
+    ensure(ones.len() == 100_000, "the number of draws that the bound assumes")?;
     for p in [0.1, 0.5, 0.8] {
         let y = Segment::whole(sizes, p).run(&device, &ones)?;
         let kept: Vec<f32> = y.iter().copied().filter(|&value| value != 0.0).collect();
@@ -144,7 +144,7 @@ pub fn fractions(target: &Target) -> Result<(), Failed> {
             kept.iter().all(|&value| value == scale),
             format!("p = {p}: kept values are {scale}"),
         )?;
-        // Neighbours in a quad, directions and steps do not draw the same.
+        // Neighbours in a quad, directions and steps draw differently.
         for distance in [1, 200, 400, 4000] {
             let pairs: Vec<_> =
                 y.chunks_exact(2 * distance).flat_map(|c| c.iter().zip(&c[distance..])).collect();

@@ -10,7 +10,7 @@ use wgpu_rnn::{Embedding, Error, StateDict};
 use crate::by_hand::{ByHand, comparisons_can_fail, same_bits};
 use crate::{Target, ensure, seeded};
 
-/// A token of one shard writes its row, another leaves what is there.
+/// A token in the shard writes its row. A token outside leaves its row unchanged.
 pub fn shards(target: &Target) -> Result<(), Failed> {
     comparisons_can_fail()?;
     let device = target.device()?;
@@ -19,7 +19,7 @@ pub fn shards(target: &Target) -> Result<(), Failed> {
     {
         let width = quads as usize * 4;
         let weight = Mt19937::new(1).uniform_vec(vocabulary as usize * width, -1.0, 1.0);
-        // One token in the vocabulary's number beyond its end.
+        // One token is just past the vocabulary's end.
         let tokens: Vec<u32> = (0..rows).map(|row| (row * 7919 + 3) % (vocabulary + 1)).collect();
         for first_token in [0, 2, vocabulary - 1] {
             let shard = first_token..vocabulary;
@@ -52,7 +52,7 @@ pub fn shards(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Rows come out as they went in, in one binding or many, call after call.
+/// The rows of the table come out unchanged, from one binding or many, call after call.
 pub fn lookups(target: &Target) -> Result<(), Failed> {
     let whole = target.device()?;
     // 1 KiB binds 12 rows of 17 values: 65 rows are in 6 shards, and 35 indices take 3 passes.
@@ -87,7 +87,7 @@ pub fn lookups(target: &Target) -> Result<(), Failed> {
     ensure(named, format!("a row of 80 bytes in a binding of 64: {error:?}"))
 }
 
-/// What PyTorch's module gives, to the last bit.
+/// Results equal those of PyTorch's module to the last bit.
 pub fn fixtures(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/embedding");
@@ -113,7 +113,7 @@ pub fn fixtures(target: &Target) -> Result<(), Failed> {
             let other = embedding.forward(&indices, &shape)?;
             ensure(
                 same_bits(&name, other.data(), want.data()).is_err(),
-                format!("{name}: another index is told"),
+                format!("{name}: another index gives another result"),
             )?;
         }
         count += 1;

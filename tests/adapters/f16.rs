@@ -1,4 +1,4 @@
-//! Weights stored as f16 give the bits that the rounded weights give.
+//! Weights stored as f16 give the same bits as f32 weights rounded to f16.
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
@@ -9,7 +9,7 @@ use wgpu_rnn::{Config, Error, Kind, LoadOptions, Params, Rnn, WeightType};
 use crate::bits::{alike, states_alike};
 use crate::{Target, ensure, seeded};
 
-/// Parameters whose weights are those that f16 holds; biases are as they were.
+/// Returns parameters with weights rounded to f16 and with unchanged biases.
 fn rounded(params: &Params) -> Result<Params, Failed> {
     let mut values = params.values();
     let round = |name: &str, values: &[f32]| match name.contains("bias") {
@@ -58,7 +58,7 @@ pub fn rounded_weights(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Values beyond f16 are refused by the tensor's name; infinities and NaN are stored as they are.
+/// Values beyond f16 are refused by the tensor's name. Infinities and NaN are stored unchanged.
 pub fn values_beyond(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let params = |value: f32| {

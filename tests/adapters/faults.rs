@@ -1,4 +1,4 @@
-//! Refusals by drivers: an error names the cause, and the device works on.
+//! Refusals by drivers: an error names the cause, and the device still works.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use wgpu_rnn::{Config, Device, Error, Params, Rnn, Tensor};
 use crate::memory::{Own, allocated};
 use crate::{Target, ensure, seeded};
 
-/// SwiftShader gives no allocation of 1 GiB. The caller gets an error, nothing stays allocated, and
-/// module, stream and device work on.
+/// SwiftShader refuses an allocation of 1 GiB. The caller gets an error, nothing stays allocated,
+/// and module, stream and device still work.
 pub fn out_of_memory(target: &Target) -> Result<(), Failed> {
     let own = Own::new(target)?;
     let device = Device::from_adapter(&own.entry, &OpenOptions::default())?;
@@ -42,7 +42,7 @@ pub fn out_of_memory(target: &Target) -> Result<(), Failed> {
     let after = (own.alive()?, allocated(&device)?);
     ensure(after == before, format!("{after:?} is left, and before it was {before:?}"))?;
     ensure(rnn.forward(&small, None)? == want, "the module works on")?;
-    // The stream is where it was.
+    // The stream's state is unchanged.
     let second = stream.forward(&small)?;
     let mut whole = rnn.stream(64)?;
     ensure(
@@ -51,7 +51,7 @@ pub fn out_of_memory(target: &Target) -> Result<(), Failed> {
     )
 }
 
-/// A refusal that plans cannot foresee names the adapter, the work under way and the driver's
+/// A refusal that plans cannot foresee names the adapter, the current work and the driver's
 /// message.
 pub fn refused_by_the_driver(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;

@@ -28,7 +28,7 @@ fn greedy() -> GenerateOptions {
     options().temperature(0.0)
 }
 
-/// The next `count` tokens of each row: `[row][step]`.
+/// Returns the next `count` tokens of each row: `[row][step]`.
 fn take(generator: &mut Generator<'_>, count: usize) -> Result<Vec<Vec<u32>>, Failed> {
     let steps = generator.take(count).collect::<Result<Vec<_>, _>>()?;
     ensure(steps.len() == count, format!("{} steps of {count}", steps.len()))?;
@@ -44,14 +44,14 @@ fn generated(
     take(&mut model.generate(prompts, options)?, count)
 }
 
-/// The first of the largest logits.
+/// Returns the index of the first largest logit.
 fn likeliest(logits: &[f32]) -> u32 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     logits.iter().position(|&logit| logit == largest).unwrap_or_default() as u32
 }
 
-/// The token that the definition draws (`shaders/head/sample.wgsl`), and its margin: how far in
-/// probability the random number is from the nearest other token.
+/// Returns the token that the definition draws (`shaders/head/sample.wgsl`), and its margin: the
+/// distance in probability from the random number to the nearest other token.
 fn drawn(logits: &[f32], options: &GenerateOptions, position: usize, row: usize) -> (u32, f64) {
     let mut sorted = logits.to_vec();
     sorted.sort_by(|a, b| b.total_cmp(a));
@@ -75,11 +75,11 @@ fn drawn(logits: &[f32], options: &GenerateOptions, position: usize, row: usize)
     found
 }
 
-/// What sums in f32 may move a border between two tokens by.
+/// The most that rounding of f32 sums moves the border between two tokens.
 const ROUNDING: f64 = 1e-5;
 
 /// Fails unless the definition draws `text` after `prompt`, from the logits of one forward pass
-/// over both. Returns how many tokens are not the likeliest ones.
+/// over both. Returns the number of tokens that are not the likeliest.
 fn ensure_drawn(
     what: &str,
     model: &LanguageModel,
@@ -150,7 +150,7 @@ pub fn sampling_is_forward_and_the_definition(target: &Target) -> Result<(), Fai
             let mut surprises = 0;
             for (row, (prompt, text)) in prompts.iter().zip(&texts).enumerate() {
                 surprises += ensure_drawn(&what, &model, &options, (prompt, text, row))?;
-                // The check sees a wrong seed and a wrong row.
+                // The check detects a wrong seed and a wrong row.
                 for wrong in [options.seed(0), options.seed(options.seed ^ (1 << 40))] {
                     let accepted = ensure_drawn(&what, &model, &wrong, (prompt, text, row)).is_ok();
                     ensure(!accepted, format!("{what}: another seed would do"))?;
@@ -181,7 +181,7 @@ pub fn rows_and_chunks(target: &Target) -> Result<(), Failed> {
                 format!("{kind}, {prompt:?}: {alone:?} alone, {text:?} with others"),
             )?;
         }
-        // What the first row draws does not depend on the others either.
+        // The draws of the first row do not depend on the other rows either.
         let first = generated(&model, &prompts, &options(), 9)?;
         let alone = generated(&model, &prompts[..1], &options(), 9)?;
         ensure(
@@ -202,7 +202,7 @@ pub fn rows_and_chunks(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A device whose bindings are small, or that may do little at a time, generates the same.
+/// A device with small bindings or short submissions generates the same text.
 pub fn limits(target: &Target) -> Result<(), Failed> {
     let params = params(&LanguageModelConfig::new(Kind::Gru, 65, 8, 8, 2).tie_weights(true))?;
     let whole = LanguageModel::new(&target.device()?, &params)?;
@@ -236,7 +236,7 @@ pub fn limits(target: &Target) -> Result<(), Failed> {
 
 // --- state ---------------------------------------------------------------------------------------
 
-/// Generators of one model, and forward passes beside them, do not influence each other.
+/// Generators of one model do not influence each other or the model's forward passes.
 pub fn generators_are_independent(target: &Target) -> Result<(), Failed> {
     let model = model(&target.device()?, Kind::Lstm)?;
     let [first, second]: [&[&[u32]]; 2] = [&[&[1, 2, 3], &[4]], &[&[5, 6], &[7, 8, 9]]];
@@ -255,7 +255,7 @@ pub fn generators_are_independent(target: &Target) -> Result<(), Failed> {
     ensure(got == want, format!("got {got:?}, want {want:?}"))
 }
 
-/// Rows of several states, along the batch.
+/// Concatenates states along the batch.
 fn beside(states: &[State]) -> State {
     let rows = |of: &dyn Fn(&State) -> Option<Tensor>| {
         let swapped: Vec<Tensor> =
@@ -284,7 +284,7 @@ pub fn states(target: &Target) -> Result<(), Failed> {
                 }
             }
             let state = generator.state()?;
-            // After the first token the device is three ahead.
+            // After the first token of a chunk the device is three tokens ahead.
             if texts[1].len() % 4 != 1 {
                 continue;
             }
@@ -311,11 +311,11 @@ pub fn states(target: &Target) -> Result<(), Failed> {
 
 // --- refusals ------------------------------------------------------------------------------------
 
-/// Where nothing can be drawn there is one error that tells the place, and then no more.
+/// A row that cannot be drawn gives one error, which names the place. The generator then ends.
 pub fn nothing_to_draw_from(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let config = LanguageModelConfig::new(Kind::Gru, 5, 3, 4, 1);
-    // Whatever the state is, token 3 is the likeliest; it has no embedding.
+    // Token 3 is the likeliest in every state, and its embedding is NaN.
     let poisoned = LanguageModelParams::from_fn(&config, |name, shape| {
         let mut values = vec![0.0; shape.iter().product()];
         match name {
@@ -349,12 +349,12 @@ pub fn nothing_to_draw_from(target: &Target) -> Result<(), Failed> {
             }
         }
     }
-    // Read in the prompt, before the last token: the state is NaN.
+    // A NaN embedding early in the prompt turns the state into NaN.
     let mut generator = model.generate(&[&[3, 0]], &greedy())?;
     ensure(generator.next().is_some_and(|step| step.is_err()), "a state of NaN")
 }
 
-/// Prompts and options out of range.
+/// Prompts and options out of range are refused.
 pub fn refusals(target: &Target) -> Result<(), Failed> {
     let model = model(&target.device()?, Kind::Gru)?;
     let refused = |prompts: &[&[u32]], options: GenerateOptions, want: &str| {
@@ -387,7 +387,7 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
             &format!("chunk should be 1 to 4096, got {chunk}"),
         )?;
     }
-    // At the ends of the ranges.
+    // The ends of the ranges are accepted.
     let mut text = model.generate(&[&[16]], &options().top_k(usize::MAX).seed(u64::MAX))?;
     ensure(text.next().is_some_and(|step| step.is_ok()), "all tokens, the largest seed")?;
     for temperature in [f32::MIN_POSITIVE, 1e-40, 1e-45] {

@@ -1,8 +1,8 @@
-//! Changes that must not change a bit: where time is cut, which rows share the batch, which values
-//! the padding has, which direction is called the reverse one.
+//! Changes that must not change a bit: the cuts of time, the other rows of the batch, the values of
+//! the padding, the exchange of both directions.
 //!
-//! The order of a sum depends on the number of its terms alone. So the tests hold on every device,
-//! exactly. Each comparison must also refuse a wrong result.
+//! The order of a sum depends only on the number of its terms. Therefore the tests hold exactly on
+//! every device. Each comparison must also refuse a wrong result.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ use crate::{Target, ensure, seeded};
 
 const HIDDEN_SIZES: [usize; 4] = [1, 5, 37, 128];
 
-/// An initial state for `batch` rows.
+/// Returns an initial state for `batch` rows.
 fn initial(config: &Config, batch: usize, seed: u64) -> State {
     let shape = [config.num_layers * config.num_directions(), batch, config.hidden_size];
     State {
@@ -48,7 +48,7 @@ fn in_pieces(
     Ok((joined(&outputs), last.ok_or("there was no piece")?))
 }
 
-/// A sequence may arrive in pieces, the state carried from each to the next.
+/// A sequence may arrive in pieces if the caller carries the state from each to the next.
 pub fn pieces_of_time(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     for &kind in Kind::ALL {
@@ -79,7 +79,7 @@ pub fn pieces_of_time(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A row by itself, or among any number of others, is what it is in the whole batch.
+/// A row gives the same bits alone, among any number of rows, and in the whole batch.
 pub fn rows_of_a_batch(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (seq_len, batch, features) = (6, 33, 5);
@@ -102,7 +102,7 @@ pub fn rows_of_a_batch(target: &Target) -> Result<(), Failed> {
                     };
                 let whole = run(&input, &state, 0..batch)?;
                 for size in (1..=9).chain([17]) {
-                    // Not always at the same place of the batch.
+                    // The row's place in the batch varies.
                     let first = (size * 7) % (batch - size + 1);
                     let rows = first..first + size;
                     let part = |t: &Tensor| along_second(t, rows.clone());
@@ -121,7 +121,7 @@ pub fn rows_of_a_batch(target: &Target) -> Result<(), Failed> {
                         |t: &Tensor| along_second(t, rows.clone().map(|row| (row + 1) % batch));
                     // A single unit with relu may be 0 in every row.
                     let differ = hidden_size == 1 || got != outcome_part(&whole, next);
-                    ensure(differ, format!("{what}: the rows beside these must differ"))?;
+                    ensure(differ, format!("{what}: the neighbouring rows must differ"))?;
                 }
             }
         }
@@ -129,11 +129,11 @@ pub fn rows_of_a_batch(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What the input holds beyond a row's end does not matter, be it NaN.
+/// Input values past a row's end do not matter, even if they are NaN.
 pub fn padding(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (seq_len, batch, features) = (7, 9, 5);
-    // The longest row does not fill the input either.
+    // Even the longest row is shorter than the input.
     let lengths: Vec<usize> = (0..batch).map(|row| (row * 5 + 3) % seq_len).collect();
     let input = seeded::tensor(31, &[seq_len, batch, features], 2.0);
     let filled = |value: f32, missing: usize| {
@@ -173,8 +173,8 @@ pub fn padding(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The same network with its directions exchanged. The layers above the first then read the two
-/// halves of their features in the other order.
+/// Returns the same network with its directions exchanged. The layers above the first then read the
+/// two halves of their features in the other order.
 fn directions_swapped(params: &Params) -> Result<Params, Failed> {
     let config = params.config();
     let names = expected_parameters(config).into_iter().map(|(name, _)| name);
@@ -191,7 +191,7 @@ fn directions_swapped(params: &Params) -> Result<Params, Failed> {
     Ok(swapped)
 }
 
-/// The two halves of each row in each other's place.
+/// Swaps the two halves of each row.
 fn halves_exchanged(tensor: &Tensor) -> Tensor {
     let features = tensor.shape()[tensor.shape().len() - 1];
     let rows = tensor.data().len() / features;
@@ -217,7 +217,7 @@ pub fn time_reversed(target: &Target) -> Result<(), Failed> {
             let params = Params::init(&config, 14)?;
             let input = seeded::tensor(41, &[seq_len, batch, features], 2.0);
             let state = initial(&config, batch, 42);
-            // Index layer · 2 + direction of the states.
+            // States have the index layer · 2 + direction.
             let exchanged = |t: &Tensor| along_first(t, (0..2 * num_layers).map(|at| at ^ 1));
             let forwards = target.rnn(&device, &params)?.forward(&input, Some(&state))?;
             let want =
@@ -253,7 +253,7 @@ pub fn time_reversed(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// As close as another order of summation leaves two results.
+/// Fails unless two results are equal up to rounding by another order of summation.
 fn close(what: &str, got: &Outcome, want: &Outcome) -> Result<(), Failed> {
     let mut comparison = Comparison::default();
     let mut add = |name: &str, got: &Tensor, want: &Tensor| {

@@ -25,7 +25,7 @@ const SHAPES: [(usize, usize, usize, bool); 10] = [
 
 pub fn lockstep(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    // A binding this small cuts time and weights: lockstep sees segments and shards.
+    // A binding this small cuts time and weights, so that lockstep covers segments and shards.
     let small =
         target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 16_384))?;
     for (kind, projected) in Kind::ALL
@@ -35,7 +35,7 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
     {
         for (hidden_size, batch, num_layers, bidirectional) in SHAPES {
             let (seq_len, input_size) = (3, hidden_size % 7 + 1);
-            // All but one unit, or about half of them: as many quads as the state has, and fewer.
+            // All units but one, or about half of them: the quads of the state, or fewer quads.
             let proj_size =
                 if projected { hidden_size - 1 - batch % 2 * (hidden_size / 2) } else { 0 };
             if projected && proj_size == 0 {
@@ -70,8 +70,7 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
                     Tolerance::F32,
                     &LoadOptions::new().schedule(target.schedule),
                 )?;
-                // A wave projects another number of rows than a segment has, maybe by another
-                // kernel.
+                // A wave does not project the rows of a whole segment, and may use another kernel.
                 let kernels = 2 + usize::from(projected);
                 let more = usize::from(target.schedule == Schedule::Wavefront);
                 ensure(
@@ -91,12 +90,12 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Sums of as many terms as plans allow one invocation on this adapter. A driver that stops a loop
+/// The longest sums that plans allow one invocation on this adapter. A driver that stops a loop
 /// early, as Mesa's software driver does after 65,535 iterations, makes every result too small.
 pub fn loop_canary(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    // 65,536 input features are 4,096 tiles of `linear` and 28,688 counted iterations. 32,768 units
-    // are as many for `step`.
+    // 65,536 input features are 4,096 tiles of a linear kernel and 28,688 counted iterations.
+    // 32,768 units are the same number for `step`.
     let input_size = 65_536;
     let params =
         Params::from_fn(&Config::new(Kind::RnnRelu, input_size, 2).bias(false), |name, shape| {
@@ -114,7 +113,7 @@ pub fn loop_canary(target: &Target) -> Result<(), Failed> {
     let hidden_size = 8_192;
     let params =
         Params::from_fn(&Config::new(Kind::RnnRelu, 1, hidden_size).bias(false), |name, shape| {
-            // One row of ones is enough: the first unit sums the whole state.
+            // One row of ones suffices: the first unit sums the whole state.
             let mut values = vec![0.0; shape.iter().product()];
             if name.starts_with("weight_hh") {
                 values[..hidden_size].fill(1.0);

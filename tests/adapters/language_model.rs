@@ -13,13 +13,13 @@ use crate::language_models::{self, metadata};
 use crate::parts::{Outcome, along_first, along_second, joined, state_part};
 use crate::{Target, ensure, seeded};
 
-/// So many tokens below `ntoken`.
+/// Returns `count` tokens below `ntoken`.
 pub fn tokens(seed: u64, count: usize, ntoken: usize) -> Vec<u32> {
     let mut random = Mt19937::new(seed);
     (0..count).map(|_| random.next_u32() % ntoken as u32).collect()
 }
 
-/// Parameters whose logits differ as those of a trained model do.
+/// Returns parameters whose logits spread like those of a trained model.
 pub fn params(config: &LanguageModelConfig) -> Result<LanguageModelParams, Failed> {
     let mut seed = 0;
     let params = LanguageModelParams::from_fn(config, |name, shape| {
@@ -30,7 +30,7 @@ pub fn params(config: &LanguageModelConfig) -> Result<LanguageModelParams, Faile
     Ok(params?)
 }
 
-/// An initial state for `batch` rows.
+/// Returns an initial state for `batch` rows.
 pub fn initial(config: &LanguageModelConfig, batch: usize) -> State {
     let of = |seed| seeded::tensor(seed, &[config.nlayers, batch, config.nhid], 1.0);
     State { h: of(31), c: (config.rnn_type == Kind::Lstm).then(|| of(32)) }
@@ -38,7 +38,7 @@ pub fn initial(config: &LanguageModelConfig, batch: usize) -> State {
 
 // --- PyTorch -------------------------------------------------------------------------------------
 
-/// What a fixture expects, by name.
+/// The expected tensors of a fixture, by name.
 fn expected(file: &StateDict) -> Result<Vec<(&'static str, Tensor)>, Failed> {
     let names = ["logits", "hn", "cn"].into_iter().filter(|name| file.get(name).is_some());
     Ok(names
@@ -46,7 +46,7 @@ fn expected(file: &StateDict) -> Result<Vec<(&'static str, Tensor)>, Failed> {
         .collect::<Result<_, _>>()?)
 }
 
-/// Whether a forward pass gave what was expected, within the fixture's tolerance.
+/// Compares a forward pass with the expected tensors, within the fixture's tolerance.
 fn judge(file: &StateDict, (logits, state): &Outcome, expected: &[(&str, Tensor)]) -> Comparison {
     let tolerance = Tolerance::new(metadata(file, "atol"), metadata(file, "rtol"));
     let mut comparison = Comparison::default();
@@ -64,7 +64,7 @@ fn judge(file: &StateDict, (logits, state): &Outcome, expected: &[(&str, Tensor)
     comparison
 }
 
-/// Logits and states are PyTorch's within each fixture's tolerance, and nothing else would be.
+/// Logits and states equal PyTorch's within each fixture's tolerance. Altered ones do not.
 pub fn fixtures(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let mut compared = 0;
@@ -88,7 +88,7 @@ pub fn fixtures(target: &Target) -> Result<(), Failed> {
             let off = 2.0 * metadata::<f32>(file, "atol") + 1e-6;
             for wrong in [off, f32::NAN, f32::INFINITY] {
                 let last = right.data().len() - 1;
-                // Away from what was found, which may be on either side.
+                // Move away from the result, which may be on either side.
                 let side =
                     if got_value(&got, which, last) > right.data()[last] { -wrong } else { wrong };
                 expected[which].1.data_mut()[last] += side;
@@ -143,7 +143,7 @@ pub fn losses(target: &Target) -> Result<(), Failed> {
 
 // --- pieces of time, passes, shards --------------------------------------------------------------
 
-/// 23 steps of three rows: a linear layer gets more than eight rows at once, or fewer.
+/// 23 steps of three rows: a linear layer runs on more than eight rows at once, or on fewer.
 const STEPS: usize = 23;
 const BATCH: usize = 3;
 
@@ -151,7 +151,7 @@ fn config(kind: Kind) -> LanguageModelConfig {
     LanguageModelConfig::new(kind, 19, 6, 11, 2)
 }
 
-/// A text may arrive in pieces, the state carried from each to the next.
+/// A text may arrive in pieces if the caller carries the state from each to the next.
 pub fn pieces(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     for &kind in Kind::ALL {
@@ -175,7 +175,7 @@ pub fn pieces(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Dispatches of a kernel in a plan.
+/// Returns the number of a kernel's dispatches in a plan.
 fn dispatches(plan: &LanguageModelPlan, kernel: &str) -> usize {
     let commands = plan.layers.recording.commands.iter();
     commands
@@ -213,7 +213,7 @@ pub fn passes(target: &Target) -> Result<(), Failed> {
                 &model.forward_with(&tokens, BATCH, &training)?,
                 &trained,
             );
-            // The same losses, added up in another order.
+            // `score` adds up the same losses in another order.
             let cut = model.score(&tokens, BATCH)?.loss;
             ensure(
                 (cut - loss).abs() < 1e-12 * loss,
@@ -224,7 +224,7 @@ pub fn passes(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Tables in several shards give what whole ones give, tied or not.
+/// Sharded tables give the results of whole ones, tied or not.
 pub fn shards(target: &Target) -> Result<(), Failed> {
     // 1 KiB binds 32 rows of 8 values: 65 tokens are in 3 shards.
     let small =
@@ -263,7 +263,7 @@ pub fn shards(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What cannot fit is refused before anything runs, by the name of the limit.
+/// Plans that cannot fit are refused before anything runs, by the name of the limit.
 pub fn refusals(target: &Target) -> Result<(), Failed> {
     fn named<T>(what: &str, limit: &'static str, result: Result<T, Error>) -> Result<(), Failed> {
         let error = result.map(drop);
@@ -314,8 +314,8 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
 
 // --- rows ----------------------------------------------------------------------------------------
 
-/// A row of another length gives the results that it gives alone. Beyond its end its logits are
-/// those of an output of 0.
+/// A row of another length gives the same results as alone. Past its end its logits are those of an
+/// output of 0.
 pub fn lengths(target: &Target) -> Result<(), Failed> {
     let whole = target.device()?;
     let cut =
@@ -368,7 +368,7 @@ pub fn lengths(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Calls of changing sizes and kinds, on kept buffers, give what a fresh model gives.
+/// Calls of changing sizes and kinds reuse buffers and give the results of a fresh model.
 pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let config = config(Kind::Lstm).dropout(0.5);
@@ -403,7 +403,7 @@ pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What is refused, in PyTorch's words where it has them.
+/// Refusals use PyTorch's words if it has any.
 pub fn arguments(target: &Target) -> Result<(), Failed> {
     let config = config(Kind::Gru);
     let model = LanguageModel::new(&target.device()?, &params(&config)?)?;
@@ -448,7 +448,7 @@ pub fn arguments(target: &Target) -> Result<(), Failed> {
         let message = model.score(text, streams).map_err(|error| error.to_string());
         ensure(message == Err(want.to_owned()), format!("{message:?}, want {want}"))?;
     }
-    // More streams than there is to predict.
+    // More streams than tokens to predict.
     let [many, few] = [usize::MAX, 2].map(|streams| model.score(&[3, 1, 2], streams));
     ensure(many? == few?, "two predictions are at most two streams")
 }

@@ -17,7 +17,7 @@ fn segments(plan: &Plan) -> usize {
     plan.segments.len()
 }
 
-/// Time in chunks, by a small binding and by a memory budget, gives what one chunk gives.
+/// Cutting time into segments, by a small binding or a memory budget, does not change results.
 pub fn chunks(target: &Target) -> Result<(), Failed> {
     for (kind, proj_size) in
         Kind::ALL.iter().map(|&kind| (kind, 0)).chain(target.projects().then_some((Kind::Lstm, 9)))
@@ -33,11 +33,11 @@ pub fn chunks(target: &Target) -> Result<(), Failed> {
             let whole = target.rnn(&target.device()?, &params)?;
             let want = whole.forward(&input, None)?;
             ensure(segments(&whole.plan(23, 3)?) == 1, "a small sequence is one segment")?;
-            // Half of what the projections of all steps take has to do.
+            // The budget has room for half of the projections of all steps.
             let plan = whole.plan(23, 3)?;
             let gates_x = plan.recording.buffers.iter().find(|buffer| buffer.label == "gates_x");
             let budget = plan.size() - gates_x.ok_or("there is no gates_x")?.size() / 2;
-            // Weights in one binding, as `sequence` and `wavefront` need them, or not even that.
+            // The weights fit one binding, as `sequence` and `wavefront` require, or not even that.
             let weights =
                 plan.recording.buffers.iter().filter(|buffer| buffer.role == Role::Weight);
             let largest = weights.map(BufferSpec::size).max().unwrap_or(0);
@@ -69,7 +69,7 @@ pub fn chunks(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Cutting time at other places than segments changes no bit either.
+/// Limiting the steps of a dispatch changes no bit.
 pub fn steps_per_dispatch(target: &Target) -> Result<(), Failed> {
     let (seq_len, batch) = (13, 3);
     for &kind in Kind::ALL {
@@ -108,7 +108,7 @@ pub fn steps_per_dispatch(target: &Target) -> Result<(), Failed> {
 }
 
 pub fn shards_and_passes(target: &Target) -> Result<(), Failed> {
-    // 8 KiB bind 2,048 values: a layer of 40 units has shards, 64 rows of 40 units have passes.
+    // 8 KiB bind 2,048 values, so that a layer of 40 units has shards and 64 rows have passes.
     let small =
         target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 8192))?;
     for (kind, proj_size) in Kind::ALL.iter().map(|&kind| (kind, 0)).chain([(Kind::Lstm, 39)]) {
@@ -144,7 +144,7 @@ pub fn shards_and_passes(target: &Target) -> Result<(), Failed> {
     )
 }
 
-/// Over 65,535 rows, and over the workgroups of one axis when that limit is low.
+/// More than 65,535 rows, and more workgroups than a low limit allows on one axis.
 pub fn many_rows(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     check(target, &device, &Config::gru(2, 3), 2, 70_000)?;
@@ -163,7 +163,7 @@ pub fn long_sequences(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A layer too wide for the loops of a software adapter is refused before it could be wrong.
+/// A layer too wide for the loops of a software adapter is refused.
 pub fn wide_layers(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let params = Params::from_fn(&Config::rnn(1 << 20, 1), |_, shape| {

@@ -61,14 +61,14 @@ use wgpu_rnn::{Config, Device, LoadOptions, Params, Rnn, Schedule};
 /// A test of one device. It opens the device itself, since some need other options.
 type Test = fn(&Target) -> Result<(), Failed>;
 
-/// What a test runs on.
+/// The machine of a test.
 #[derive(Clone)]
 enum Machine {
     Cpu,
     Adapter(Box<AdapterEntry>),
 }
 
-/// A machine, and how the recurrence is laid on it.
+/// A machine and a schedule.
 #[derive(Clone)]
 struct Target {
     machine: Machine,
@@ -87,17 +87,18 @@ impl Target {
         LoadOptions::new().schedule(self.schedule)
     }
 
-    /// A module as the target's schedule runs it.
+    /// Returns a module that runs the target's schedule.
     fn rnn(&self, device: &Device, params: &Params) -> Result<Rnn, Failed> {
         Ok(Rnn::with_options(device, params, &self.options())?)
     }
 
-    /// Whether the schedule has projections.
+    /// Returns whether the schedule supports projections.
     fn projects(&self) -> bool {
         matches!(self.schedule, Schedule::Auto | Schedule::Step)
     }
 
-    /// A module like this one that the schedule has: a wavefront is of layers of one direction.
+    /// Returns the configuration that is closest to this one and that the schedule supports. A
+    /// wavefront has at least two layers, of one direction.
     fn suited(&self, config: Config) -> Config {
         if self.schedule == Schedule::Wavefront {
             let num_layers = config.num_layers.max(2);
@@ -116,47 +117,47 @@ fn ensure(condition: bool, message: impl Into<String>) -> Result<(), Failed> {
     if condition { Ok(()) } else { Err(Failed::from(message.into())) }
 }
 
-/// What a test needs besides a device.
+/// A test's requirement besides a device.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Need {
     Nothing,
-    /// The collection of cases, which is no part of this repository.
+    /// The collection of cases, which is not in this repository.
     Conformance,
     /// A backend whose memory wgpu counts.
     CountedMemory,
     /// Limits that only software adapters have.
     SoftwareAdapter,
-    /// A driver that gives no allocation of 1 GiB. Other adapters have no such trial.
+    /// A driver that refuses allocations of 1 GiB. Other adapters skip the trial.
     SwiftShader,
-    /// Two directions, which a wavefront has not: it has no such trial.
+    /// Two directions, which a wavefront does not support: it skips the trial.
     TwoDirections,
 }
 
-/// A row of the table: a test, where it runs, and what it needs.
+/// A row of the table: a test, its machines and schedules, and its requirement.
 struct Row {
     name: &'static str,
     run: Test,
-    /// On the CPU's engine too, which otherwise is only what adapters are compared with.
+    /// Whether the test also runs on the CPU's engine, and not only compares adapters with it.
     cpu: bool,
-    /// With the schedule that the library chooses.
+    /// Whether the test runs with the schedule that the library chooses.
     auto: bool,
-    /// With each schedule by its name.
+    /// Whether the test runs with each schedule by name.
     by_schedule: bool,
     need: Need,
 }
 
-/// A test of every device, with the schedule that the library chooses.
+/// Returns a test of every device, with the schedule that the library chooses.
 const fn everywhere(name: &'static str, run: Test) -> Row {
     Row { name, run, cpu: true, auto: true, by_schedule: false, need: Need::Nothing }
 }
 
-/// A test of adapters alone.
+/// Returns a test of adapters only.
 const fn on_adapters(name: &'static str, run: Test) -> Row {
     Row { cpu: false, ..everywhere(name, run) }
 }
 
 impl Row {
-    /// With each schedule by its name too.
+    /// Also runs the test with each schedule by name.
     const fn by_schedule(self) -> Self {
         Self { by_schedule: true, ..self }
     }
@@ -292,7 +293,7 @@ const TABLE: &[Row] = &[
     on_adapters("out_of_memory", faults::out_of_memory).needs(Need::SwiftShader),
 ];
 
-/// An adapter or the CPU by its name. Without a machine every trial fails or is ignored.
+/// An adapter or the CPU, by name. Without a machine every trial fails or is ignored.
 struct Place {
     name: String,
     machine: Option<Machine>,
@@ -306,7 +307,7 @@ impl Place {
         }
     }
 
-    /// Whether there is a trial of this row here.
+    /// Returns whether this place has a trial of this row.
     fn has(&self, row: &Row, schedule: Schedule) -> bool {
         let here = row.cpu || !matches!(self.machine, Some(Machine::Cpu));
         let scheduled = if schedule == Schedule::Auto { row.auto } else { row.by_schedule };
@@ -318,7 +319,7 @@ impl Place {
         here && scheduled && suited
     }
 
-    /// Whether a trial is reported as ignored.
+    /// Returns whether a trial is reported as ignored.
     fn ignores(&self, row: &Row) -> bool {
         let unmet = match row.need {
             Need::Conformance => conformance::is_absent(),

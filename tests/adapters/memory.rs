@@ -1,5 +1,5 @@
-//! The memory that models take of a device: as much as plans say, no more from call to call, and
-//! all of it comes back.
+//! The device memory of models: it equals the plans' figures, does not grow from call to call, and
+//! is all returned.
 //!
 //! wgpu counts the objects of an instance, so these tests have their own instances. The device's
 //! allocator counts the driver's memory.
@@ -21,12 +21,12 @@ use wgpu_rnn::{
 
 use crate::{Machine, Target, ensure, language_model, seeded};
 
-/// The most that a driver rounds a buffer up by.
+/// The largest rounding of a buffer's size by a driver.
 fn rounding(device: &Device) -> u64 {
     if device.backend() == wgpu::Backend::Dx12.to_string() { 64 << 10 } else { 256 }
 }
 
-/// Whether wgpu counts the memory of this backend's devices.
+/// Returns whether wgpu counts the memory of this backend's devices.
 pub fn is_counted(entry: &AdapterEntry) -> bool {
     matches!(entry.info.backend, wgpu::Backend::Vulkan | wgpu::Backend::Dx12)
 }
@@ -72,8 +72,8 @@ impl Own {
     }
 }
 
-/// Bytes and number of the driver's allocations once the device is idle. `None` where wgpu does not
-/// count them.
+/// Returns bytes and number of the driver's allocations once the device is idle, `None` if wgpu
+/// does not count them.
 pub fn allocated(device: &Device) -> Result<Option<(u64, usize)>, Failed> {
     let (device, _) = device.wgpu().ok_or("an adapter")?;
     device.poll(wgpu::PollType::wait_indefinitely())?;
@@ -81,12 +81,12 @@ pub fn allocated(device: &Device) -> Result<Option<(u64, usize)>, Failed> {
     Ok(report.map(|report| (report.total_allocated_bytes, report.allocations.len())))
 }
 
-/// The same where they are counted.
+/// Returns the figures of `allocated`. Fails if wgpu does not count them.
 fn counted(device: &Device) -> Result<(u64, usize), Failed> {
     allocated(device)?.ok_or_else(|| "wgpu does not count the memory of this backend".into())
 }
 
-/// Bytes of the uniforms: one for each dispatch that is unlike the others.
+/// Returns the bytes of the uniforms: one for each distinct dispatch.
 fn uniforms(recording: &Recording) -> u64 {
     let parities = recording
         .commands
@@ -98,7 +98,7 @@ fn uniforms(recording: &Recording) -> u64 {
     dims.collect::<HashSet<_>>().len() as u64 * 256
 }
 
-/// Bytes of the weights, which a model has once.
+/// Returns the bytes of the weights, which a model stores once.
 fn weights(recording: &Recording) -> u64 {
     recording
         .buffers
@@ -198,7 +198,7 @@ fn everything(
     let params = language_model::params(&LanguageModelConfig::new(Kind::Gru, 9, 4, 8, 2))?;
     let model = LanguageModel::new(device, &params)?;
     let mut text = model.generate(&[&[1, 2]], &GenerateOptions::default().chunk(2))?;
-    // 100 calls of each, after the first few, which make what is kept.
+    // 100 calls of each, after the first few, which create the objects that stay.
     for call in 0..104 {
         let many = slots.iter().map(|slot| (*slot, &step[..])).collect::<Vec<_>>();
         rnn.forward(&input, None)?;
@@ -217,7 +217,7 @@ fn everything(
     Ok(())
 }
 
-/// In steady state a call makes no object, neither in this crate nor in wgpu, that stays alive.
+/// In steady state no object that a call creates, in this crate or in wgpu, stays alive.
 pub fn steady(target: &Target) -> Result<(), Failed> {
     let own = Own::new(target)?;
     let device = Device::from_adapter(&own.entry, &OpenOptions::default())?;
@@ -231,7 +231,7 @@ pub fn steady(target: &Target) -> Result<(), Failed> {
         ensure(found == want, format!("{call}: {found:?}, and before {want:?}"))
     })?;
     ensure(calls == 101, "100 calls after the first")?;
-    // That it can fail: another length is another plan.
+    // The check can fail: another length needs another plan.
     let made = gpu.resources_made();
     let rnn = Rnn::new(&device, &Params::init(&Config::gru(3, 5), 0)?)?;
     let mut more = Vec::new();
@@ -245,14 +245,14 @@ pub fn steady(target: &Target) -> Result<(), Failed> {
     )
 }
 
-/// A dropped module gives back its memory, but for pipelines, which stay with the device. A dropped
-/// device gives back everything.
+/// A dropped module returns its memory, except pipelines, which stay with the device. A dropped
+/// device returns everything.
 pub fn given_back(target: &Target) -> Result<(), Failed> {
     let own = Own::new(target)?;
     let nothing = own.alive()?;
-    ensure(nothing == Alive::default(), format!("an instance of its own: {nothing:?}"))?;
+    ensure(nothing == Alive::default(), format!("the test's instance is empty: {nothing:?}"))?;
     let device = Device::from_adapter(&own.entry, &OpenOptions::default().timestamps())?;
-    // The self-test's network is gone, but for its pipelines.
+    // Only the pipelines of the self-test's network are left.
     let with_device = (own.alive()?, allocated(&device)?);
     ensure(
         with_device.0[0] == 1 && with_device.0[1] == 0,
@@ -274,7 +274,7 @@ pub fn given_back(target: &Target) -> Result<(), Failed> {
     ensure(memory == memory_before, format!("{memory:?} and before {memory_before:?}"))?;
     drop(device);
     ensure(own.alive()? == nothing, format!("after the device: {:?}", own.alive()?))?;
-    // The same where the device was lost before.
+    // The same holds for a lost device.
     let device = Device::from_adapter(&own.entry, &OpenOptions::default())?;
     let rnn = Rnn::new(&device, &Params::init(&Config::gru(3, 5), 0)?)?;
     let mut stream = rnn.stream(1)?;
@@ -311,7 +311,7 @@ pub fn budget(target: &Target) -> Result<(), Failed> {
     refused("the weights", few, Rnn::new(&device, &params).map(drop))?;
     ensure((own.alive()?, allocated(&device)?) == before, "nothing was allocated for the weights")?;
     drop(device);
-    // So much that one row has room, and sixteen do not.
+    // This budget has room for one row, but not for sixteen.
     let device =
         Device::from_adapter(&own.entry, &OpenOptions::default().memory_budget(needed - 4))?;
     let rnn = Rnn::new(&device, &params)?;

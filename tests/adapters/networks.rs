@@ -108,7 +108,7 @@ pub fn same_bits(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Calls of changing sizes, on kept buffers, give what a fresh module gives.
+/// Calls of changing sizes reuse buffers and give the results of a fresh module.
 pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     for (kind, proj_size) in [(Kind::Lstm, 0), (Kind::Gru, 0), (Kind::Lstm, 6)] {
@@ -126,7 +126,7 @@ pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
                 .enumerate()
         {
             let input = seeded::tensor(call as u64, &[seq_len, batch, 5], 1.0);
-            // A state of NaN in between must leave no trace in buffers that are used again.
+            // A NaN state in between must leave no trace in reused buffers.
             let nan = |units: usize| {
                 Tensor::new([layers, batch, units], vec![f32::NAN; layers * batch * units])
             };
@@ -144,8 +144,8 @@ pub fn calls_are_independent(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Rows of different length: each gives its own result, values beyond its end do not matter, and
-/// length 0 keeps the state.
+/// Rows of different length give the results that they give alone. Values past a row's end do not
+/// matter, and length 0 keeps the state.
 pub fn lengths(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (seq_len, batch, features) = (8, 6, 5);

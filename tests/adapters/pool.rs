@@ -11,7 +11,7 @@ use wgpu_rnn::{Config, Error, Kind, Params, Rnn, Schedule, State, Tensor};
 use crate::bits::{alike, bits};
 use crate::{Target, ensure, seeded};
 
-/// A sequence that is in a slot, and the stream that it has to be.
+/// A sequence in a slot, and a stream that must give the same results.
 struct Session<'a> {
     slot: Slot,
     stream: Stream<'a>,
@@ -69,7 +69,7 @@ fn play(rnn: &Rnn, options: &PoolOptions, ticks: usize, seed: u64) -> Result<(),
                     sessions[at].stream.reset();
                 }
                 2 => {
-                    // Out and in again changes nothing.
+                    // Saving and restoring changes nothing.
                     let snapshot = pool.snapshot(sessions[at].slot)?;
                     pool.reset(sessions[at].slot)?;
                     pool.restore(sessions[at].slot, &snapshot)?;
@@ -84,7 +84,7 @@ fn play(rnn: &Rnn, options: &PoolOptions, ticks: usize, seed: u64) -> Result<(),
                 inputs.push((at, session.slot, dice.values(steps * rnn.config().input_size)));
             }
         }
-        // The order of a tick is the caller's.
+        // The caller chooses the order of a tick.
         if dice.below(2) == 0 {
             inputs.reverse();
         }
@@ -166,7 +166,7 @@ pub fn threads(target: &Target) -> Result<(), Failed> {
     ensure(ticks.into_inner() == 80 && pool.open_count() == 0, "every thread ended")
 }
 
-/// A snapshot goes on on another device, and what is no snapshot changes nothing.
+/// A snapshot continues on another device. Restoring other bytes fails and changes nothing.
 pub fn snapshots(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     for config in [Config::lstm(3, 5).num_layers(2), Config::gru(3, 6)] {
@@ -180,7 +180,7 @@ pub fn snapshots(target: &Target) -> Result<(), Failed> {
         pool.restore(other, &snapshot)?;
         let outputs = pool.tick(&[(one, input.data()), (other, input.data())])?;
         ensure(bits(&outputs[0]) == bits(&outputs[1]), format!("{config:?}: both go on alike"))?;
-        // Where there is a state, it is the layer's.
+        // A present state is the layer's.
         let (_, want) = rnn.forward(&input, None)?;
         let twice = rnn.forward(&input, Some(&want))?.1;
         let State { h, .. } = pool.state(one)?;
@@ -211,7 +211,7 @@ pub fn snapshots(target: &Target) -> Result<(), Failed> {
             (&[][..], &option as &dyn Fn(&Error) -> bool),
             (b"not safetensors", &option),
             (&snapshot[..snapshot.len() - 1], &option),
-            // Of an LSTM the sizes are others, of a GRU the kind.
+            // The foreign LSTM has other sizes, the foreign GRU another kind.
             (&foreign, if is_lstm { &shape } else { &option }),
         ] {
             let refused = pool.restore(one, bytes).is_err_and(|error| variant(&error));
@@ -264,7 +264,7 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
         "slot 1 of the pool is not open",
     )?;
     refused("closing twice", pool.close(b), "not open")?;
-    // Nothing of it has touched the state.
+    // No refusal has changed the state.
     let b = pool.open()?;
     ensure(bits(&pool.tick(&[(b, &step)])?[0]) == bits(&first[1]), "a slot begins with zeros")?;
     let stream = &mut rnn.stream(1)?;

@@ -11,15 +11,15 @@ use crate::brought::request;
 use crate::by_hand::same_bits;
 use crate::{Machine, Target, ensure, render_loop, seeded};
 
-/// What the program has on its device.
+/// A program with a device that it opened.
 struct Program {
     device: wgpu::Device,
     queue: wgpu::Queue,
-    /// The same device as models see it.
+    /// The same device, as models use it.
     rnn: Device,
 }
 
-/// What a buffer holds where nothing was written.
+/// The value of a buffer's unwritten places.
 const UNTOUCHED: f32 = -77.0;
 
 impl Program {
@@ -30,7 +30,7 @@ impl Program {
         Ok(Self { device, queue, rnn })
     }
 
-    /// A buffer that holds `values`, to be bound and read back.
+    /// Returns a buffer with these values, to bind and to read back.
     fn buffer(&self, values: &[f32]) -> wgpu::Buffer {
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
@@ -54,7 +54,7 @@ impl Program {
         self.queue.submit([encoder.finish()]);
     }
 
-    /// Records one pass by itself and submits it.
+    /// Records one pass alone and submits it.
     fn run(&self, recorder: &Recorder, bindings: &PassBindings<'_>) -> Result<(), Failed> {
         let mut encoder = self.encoder();
         recorder.bind(bindings)?.record(&mut encoder)?;
@@ -83,7 +83,8 @@ fn three([a, b, c]: [usize; 3]) -> impl Fn(&Tensor) -> bool {
     move |tensor| tensor.shape() == [a, b, c]
 }
 
-/// The bits of `forward`, for every kind of module, with states and lengths and without them.
+/// A recorded pass gives the bits of `forward`, for every kind, with and without states and
+/// lengths.
 pub fn as_forward(target: &Target) -> Result<(), Failed> {
     let program = Program::open(target, &OpenOptions::default())?;
     let configs = [
@@ -121,7 +122,8 @@ pub fn as_forward(target: &Target) -> Result<(), Failed> {
                 let c = recorder.c_shape().map(|shape| program.untouched(shape));
                 let h_given = program.buffer(h_0.data());
                 let c_given = c_0.as_ref().map(|c_0| program.buffer(c_0.data()));
-                // A length beyond T is T, and a word that would be a NaN stays what it is.
+                // A length beyond T counts as T, and a word that is a NaN as a float stays
+                // unchanged.
                 let word =
                     |&length: &usize| if length == seq_len { u32::MAX } else { length as u32 };
                 let words: Vec<f32> = lengths.iter().map(word).map(f32::from_bits).collect();
@@ -147,8 +149,7 @@ pub fn as_forward(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Tensors at any place of a buffer, with any strides, several in one buffer. Values between them
-/// stay.
+/// Tensors may have any offset and strides, and share a buffer. Values between them stay unchanged.
 pub fn layouts(target: &Target) -> Result<(), Failed> {
     let program = Program::open(target, &OpenOptions::default())?;
     let config = Config::gru(5, 6).bidirectional(true);
@@ -157,7 +158,7 @@ pub fn layouts(target: &Target) -> Result<(), Failed> {
     let recorder = rnn.recorder(seq_len, batch)?;
     let input = seeded::tensor(2, &recorder.input_shape(), 1.0);
     let (want, want_state) = rnn.forward(&input, None)?;
-    // Offsets and strides in values: the input at 5, the output at 331, both among other things.
+    // Offsets and strides in values: the input starts at 5, the output at 331.
     for (in_strides, out_strides) in
         [([15, 5, 1], [36, 12, 1]), ([24, 8, 1], [48, 13, 1]), ([5, 20, 1], [12, 50, 1])]
     {
@@ -181,7 +182,7 @@ pub fn layouts(target: &Target) -> Result<(), Failed> {
         program.run(&recorder, &bindings)?;
         same_bits(&format!("{in_strides:?}, {out_strides:?}"), &program.read(&buffer)?, &all)?;
     }
-    // Windows of 5 samples that are 2 apart, as a signal is cut into frames.
+    // Windows of 5 samples, 2 apart, as in a signal cut into frames.
     let signal = seeded::tensor(3, &[1, 1, 32], 1.0);
     let one = rnn.recorder(seq_len, 1)?;
     let frames: Vec<f32> =
@@ -191,7 +192,7 @@ pub fn layouts(target: &Target) -> Result<(), Failed> {
     let windows = TensorBinding::from(samples.slice(12..)).strides([2, 0, 1]);
     program.run(&one, &PassBindings::new(windows).output(&output))?;
     same_bits("windows", &program.read(&output)?, want.data())?;
-    // Over the input, which has been read by then.
+    // The output overwrites the input, which the pass has read by then.
     let same = Rnn::new(&program.rnn, &Params::init(&Config::gru(6, 6), 1)?)?;
     let x = seeded::tensor(4, &[seq_len, batch, 6], 1.0);
     let (want, _) = same.forward(&x, None)?;
@@ -213,7 +214,7 @@ pub fn one_after_the_other(target: &Target) -> Result<(), Failed> {
     let y = program.untouched([pieces * steps, batch, 20]);
     let h = program.untouched(recorder.h_shape());
     let c = program.untouched([2, batch, 20]);
-    // In between, what has lengths, a state of its own and nothing to do with it.
+    // An unrelated pass in between, with lengths and without the state.
     let other = seeded::tensor(6, &recorder.input_shape(), 1.0);
     let (x_other, y_other) =
         (program.buffer(other.data()), program.untouched(recorder.output_shape()));
@@ -237,7 +238,7 @@ pub fn one_after_the_other(target: &Target) -> Result<(), Failed> {
     same_bits("c_n", &program.read(&c)?, want_state.c.ok_or("an LSTM")?.data())?;
     let (want, _) = rnn.forward_lengths(&other, &[1, 0], None)?;
     same_bits("in between", &program.read(&y_other)?, want.data())?;
-    // A pass outlives its recorder and its module, and the program's own handles of the buffers.
+    // A pass outlives its recorder, its module and the program's handles of the buffers.
     let last = Rnn::new(&program.rnn, &Params::init(&Config::gru(5, 6), 1)?)?;
     let (want, _) = last.forward(&other, None)?;
     let out = program.untouched([steps, batch, 6]);
@@ -250,7 +251,7 @@ pub fn one_after_the_other(target: &Target) -> Result<(), Failed> {
     same_bits("the last one", &program.read(&out)?, want.data())
 }
 
-/// Several segments in one pass, and passes of several parts.
+/// Passes of several segments and of several parts.
 pub fn cut(target: &Target) -> Result<(), Failed> {
     let config = Config::lstm(5, 33).num_layers(2).bidirectional(true);
     let params = Params::init(&config, 3)?;
@@ -267,7 +268,7 @@ pub fn cut(target: &Target) -> Result<(), Failed> {
 
     let program =
         Program::open(target, &OpenOptions::default().limit("max_work_per_submission", 8_000_000))?;
-    // Steps are what a run can be cut between.
+    // A run can be cut between steps.
     let rnn =
         Rnn::with_options(&program.rnn, &params, &LoadOptions::new().schedule(Schedule::Step))?;
     let recorder = rnn.recorder(10, 2)?;
@@ -294,7 +295,7 @@ pub fn cut(target: &Target) -> Result<(), Failed> {
     same_bits("parts", &program.read(&y)?, want.data())
 }
 
-/// What a call refuses, by its message.
+/// Asserts that a call fails with this message.
 fn refused<T>(what: &str, outcome: wgpu_rnn::Result<T>, message: &str) -> Result<(), Failed> {
     match outcome {
         Ok(_) => Err(Failed::from(format!("{what}: accepted, want '{message}'"))),
@@ -304,7 +305,7 @@ fn refused<T>(what: &str, outcome: wgpu_rnn::Result<T>, message: &str) -> Result
     }
 }
 
-/// Everything that can be told before the work is submitted is told by name.
+/// Every error that can be found before submission names its cause.
 pub fn refusals(target: &Target) -> Result<(), Failed> {
     let program = Program::open(target, &OpenOptions::default())?;
     let lstm = Rnn::new(&program.rnn, &Params::init(&Config::lstm(3, 4), 0)?)?;
@@ -408,7 +409,7 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     ensure(matches!(gone, Err(Error::DeviceLost { .. })), format!("a lost device: {gone:?}"))
 }
 
-/// The example does on every adapter what it says.
+/// The example works on every adapter.
 pub fn example(target: &Target) -> Result<(), Failed> {
     let Machine::Adapter(entry) = &target.machine else { return Err("a test of adapters".into()) };
     render_loop::compare(&entry.adapter).map(drop).map_err(|error| Failed::from(error.to_string()))

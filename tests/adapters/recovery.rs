@@ -1,4 +1,4 @@
-//! Devices that are lost at work: another device goes on from the saved state, and no result is
+//! Devices that are lost at work: another device continues from the saved state, and no result is
 //! missing.
 
 use std::pin::pin;
@@ -17,19 +17,19 @@ const STEPS: usize = 12;
 const ROWS: usize = 3;
 const SLOTS: usize = 5;
 const FEATURES: usize = 4;
-/// After so many steps everything is saved.
+/// The number of steps before the program saves everything.
 const SAVED: usize = 5;
-/// After so many steps the device goes away.
+/// The number of steps before the device is lost.
 const GONE: usize = 8;
 
-/// The weights and the inputs: what a program has at hand whatever becomes of its device.
+/// The weights and the inputs, which a program keeps if it loses its device.
 struct Program {
     params: Params,
-    /// `[T, B, I]`, of the stream; its rows, and two more, are also those of the slots.
+    /// The stream's input, `[T, B, I]`. The slots use its rows and two more.
     input: Tensor,
 }
 
-/// What a program saves from time to time.
+/// The states that a program saves from time to time.
 struct Saved {
     stream: State,
     slots: Vec<Vec<u8>>,
@@ -65,7 +65,7 @@ impl Program {
 }
 
 impl Running<'_> {
-    /// A step of the stream and of every slot: what they give, one after the other.
+    /// Runs a step of the stream and of every slot. Returns their results, concatenated.
     fn step(&mut self, program: &Program, step: usize) -> wgpu_rnn::Result<Vec<f32>> {
         let input = along_first(&program.input, std::iter::once(step));
         let rows = |count: usize| input.data()[..count * FEATURES].to_vec();
@@ -87,7 +87,7 @@ impl Running<'_> {
     }
 }
 
-/// Whether an outcome is a lost device of this name.
+/// Checks that an outcome is the loss of a device of this name.
 fn names<T>(device: &Device, outcome: wgpu_rnn::Result<T>) -> Result<(), String> {
     match outcome {
         Err(error @ Error::DeviceLost { .. }) if error.to_string().contains(device.name()) => {
@@ -122,8 +122,7 @@ pub fn elsewhere(target: &Target) -> Result<(), Failed> {
             device.is_lost() && device.clone().is_lost(),
             "the device is gone, for its clones too",
         )?;
-        // Once more, since the first failure has lost states: the error names the cause, not the
-        // consequence.
+        // Call twice: after the first failure has lost states, errors still name the lost device.
         for call in 0..2 {
             let what = |outcome: Result<(), String>, which: &str| {
                 outcome.map_err(|found| Failed::from(format!("{which}, call {call}: {found}")))
@@ -171,7 +170,7 @@ pub fn elsewhere(target: &Target) -> Result<(), Failed> {
 }
 
 /// The program loses the device during a step. The step completes or reports the loss, and the
-/// saved state goes on.
+/// saved state continues.
 pub fn under_way(target: &Target) -> Result<(), Failed> {
     let params = Params::init(&Config::lstm(16, 100), 33)?;
     let input = seeded::tensor(34, &[200, 8, 16], 1.0);
@@ -191,7 +190,7 @@ pub fn under_way(target: &Target) -> Result<(), Failed> {
     }
     names(&device, stream.forward(&input))?;
     ensure(device.is_lost(), "the device is gone")?;
-    // Another device of the adapter works on, and gives what one call of all steps gives there.
+    // Another device of the adapter still works, and gives the results of one call of all steps.
     ensure(!reopened.is_lost(), "only the one that was destroyed")?;
     let rnn = target.rnn(&reopened, &params)?;
     let mut stream = rnn.stream(8)?;
@@ -202,7 +201,7 @@ pub fn under_way(target: &Target) -> Result<(), Failed> {
     ensure(got == whole.forward(&input)?, "the same bits from the state that was saved")
 }
 
-/// A lost text goes on after the tokens that came back: the tokens are those of an unbroken text.
+/// A lost text continues after its last returned token, with the tokens of an uninterrupted text.
 pub fn generation(target: &Target) -> Result<(), Failed> {
     let params = language_model::params(&LanguageModelConfig::new(Kind::Lstm, 17, 5, 12, 2))?;
     let prompts: [&[u32]; 2] = [&[3, 1, 4], &[15]];
@@ -236,7 +235,7 @@ pub fn generation(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The example does on every adapter what it says.
+/// The example works on every adapter.
 pub fn example(target: &Target) -> Result<(), Failed> {
     let gone = target.device()?;
     let mut told = Vec::new();
@@ -245,7 +244,7 @@ pub fn example(target: &Target) -> Result<(), Failed> {
     })?;
     ensure(gone.is_lost(), "the first device was lost")?;
     let named = told.iter().all(|line| line.contains(gone.name()) && line.contains("device lost"));
-    ensure(told.len() == 2 && named, format!("both losses are told: {told:?}"))?;
+    ensure(told.len() == 2 && named, format!("the example reports both losses: {told:?}"))?;
     let want = recovery_example::run(&[Device::cpu()], |line| told.push(line))?;
     ensure(told.len() == 2, "nothing happens on the CPU")?;
     ensure(

@@ -1,4 +1,4 @@
-//! The kernel `sample` against the definition in f64 and against chance.
+//! The kernel `sample` against the definition in f64 and against expected frequencies.
 
 use libtest_mimic::Failed;
 use wgpu_rnn::internals::kernel::families::{NO_TOKEN, SAMPLE_SITE};
@@ -14,7 +14,7 @@ const COLUMNS: [usize; 6] = [1, 3, 5, 65, 257, 5000];
 
 const KEY: [u32; 2] = [0xfeed_5eed, 0x0bad_cafe];
 
-/// How to draw; a temperature of 0 is greedy, a `top_k` of 0 is all.
+/// Options of drawing. A temperature of 0 is greedy; a `top_k` of 0 allows all tokens.
 #[derive(Debug, Clone, Copy)]
 struct Sampler {
     workgroup_size: u32,
@@ -27,8 +27,8 @@ const GREEDY: Sampler =
     Sampler { workgroup_size: 32, temperature: 0.0, top_k: 0, first_position: 0 };
 
 impl Sampler {
-    /// The tokens of each step and row, `[steps, batch]`, drawn from the same logits, `[batch,
-    /// columns]`.
+    /// Returns the tokens of each step and row, `[steps, batch]`. All steps draw from the same
+    /// logits, `[batch, columns]`.
     fn run(
         &self,
         device: &Device,
@@ -60,7 +60,7 @@ impl Sampler {
         Ok(tokens)
     }
 
-    /// The probability of each token of a row.
+    /// Returns the probability of each token of a row.
     fn probabilities(&self, row: &[f32]) -> Vec<f64> {
         let mut sorted = row.to_vec();
         sorted.sort_by(|a, b| b.total_cmp(a));
@@ -74,8 +74,8 @@ impl Sampler {
         weights.iter().map(|weight| weight / total).collect()
     }
 
-    /// Whether a step of a row may draw `token`: the token's share of the unit interval holds the
-    /// random number, or misses it by less than sums in f32 round.
+    /// Returns whether a step of a row may draw `token`. The token's share of the unit interval
+    /// must hold the random number, or miss it by less than the rounding of f32 sums.
     fn may_draw(&self, probabilities: &[f64], step: u32, b: u32, token: u32) -> bool {
         let word = philox4x32([0, self.first_position + step, b, SAMPLE_SITE], KEY)[0];
         let u = f64::from(word >> 8) / 16_777_216.0;
@@ -85,7 +85,7 @@ impl Sampler {
     }
 }
 
-/// What running sums of f32 may be off by, in proportion to the total.
+/// The largest error of running f32 sums, relative to the total.
 const ROUNDING: f64 = 3e-6;
 
 /// Each drawn token is the definition's, and a later call starts at the next position.
@@ -167,11 +167,11 @@ pub fn draws_are_those_of_the_cpu(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Greedy takes the first of the largest.
+/// Greedy drawing takes the first of the largest logits.
 pub fn greedy(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     for columns in COLUMNS {
-        // Few values, so that many tokens share the largest.
+        // Logits have few values, so that many tokens share the largest.
         let values = Mt19937::new(columns as u64 + 1).uniform_vec(3 * columns, -3.0, 3.0);
         let logits: Vec<f32> = values.iter().map(|value| value.round()).collect();
         let first = |row: &[f32]| {
@@ -202,7 +202,7 @@ pub fn greedy(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A row cannot draw where a logit is NaN or the largest is infinite; other rows still draw.
+/// A row with a NaN logit or an infinite largest logit draws nothing. Other rows still draw.
 pub fn nothing_to_draw_from(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (inf, nan) = (f32::INFINITY, f32::NAN);
@@ -214,17 +214,17 @@ pub fn nothing_to_draw_from(target: &Target) -> Result<(), Failed> {
             ensure(got == [1, NO_TOKEN, 0], format!("{bad:?}, top {top_k}: {got:?}"))?;
         }
     }
-    // A temperature that cannot be divided by.
+    // A temperature of NaN leaves nothing to draw from.
     let got = Sampler { temperature: nan, ..sampler }.run(&device, &[0.0, 1.0], 1, 1)?;
     ensure(got == [NO_TOKEN], format!("a temperature of NaN: {got:?}"))
 }
 
-/// No token is drawn but the k best and those equal to the last of them.
+/// Only the k best tokens are drawn, and tokens equal to the last of them.
 pub fn top_k(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let columns = 257;
     let values = Mt19937::new(6).uniform_vec(columns, -1.0, 1.0);
-    // Rounded, so that several tokens are equal to the last one.
+    // Logits are rounded, so that several tokens equal the last one.
     let logits: Vec<f32> = values.iter().map(|value| (value * 20.0).round() / 20.0).collect();
     for k in [1, 2, 5, 100] {
         let sampler = Sampler { temperature: 5.0, top_k: k, ..GREEDY };
@@ -258,7 +258,7 @@ pub fn frequencies(target: &Target) -> Result<(), Failed> {
             let count = tokens.iter().filter(|&&drawn| drawn == token).count();
             as_often_as(&format!("token {token} of {sampler:?}"), count, tokens.len(), p)?;
         }
-        // Rows and steps do not follow each other.
+        // Rows and steps are not correlated.
         let p = sampler.probabilities(&row)[2];
         for distance in [1, 50] {
             let pairs: Vec<_> = tokens
@@ -272,7 +272,7 @@ pub fn frequencies(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// As many columns as plans allow on software adapters: a loop that stops early misses the last
+/// The most columns that plans allow on software adapters. A loop that stops early misses the last
 /// token.
 pub fn canary(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;

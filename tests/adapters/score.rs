@@ -1,4 +1,4 @@
-//! The kernel `score` and its logarithm, against the definition in f64.
+//! The kernel `nll` and its logarithm, against the definition in f64.
 
 use std::f32::consts::SQRT_2;
 
@@ -11,7 +11,7 @@ use wgpu_rnn::{Device, WeightType};
 use crate::by_hand::{ByHand, close, comparisons_can_fail, run_text, same_bits};
 use crate::{Target, ensure};
 
-/// Logits of a row; ugly numbers besides powers of two.
+/// The number of logits in a row: most are not multiples of a workgroup's size.
 const COLUMNS: [usize; 6] = [1, 3, 5, 65, 257, 5000];
 
 const NO_TARGET: u32 = u32::MAX;
@@ -89,7 +89,7 @@ pub fn sure_and_odd_rows(target: &Target) -> Result<(), Failed> {
     ensure(run(&[0.0, f32::NEG_INFINITY], 1)? == f32::INFINITY, "a target that is masked out")?;
     for distance in [2.0_f32, 6.0, 9.0, 12.0] {
         let (got, want) = (run(&[distance, 0.0], 0)?, (-f64::from(distance)).exp().ln_1p());
-        // The sum is rounded to 2^-23 beside 1.
+        // The sum is near 1 and rounds to 2^-23.
         ensure(
             (f64::from(got) - want).abs() <= 1.3e-7,
             format!("log(1 + e^-{distance}) is {got}, want {want}"),
@@ -110,8 +110,8 @@ pub fn sure_and_odd_rows(target: &Target) -> Result<(), Failed> {
     ensure(run(&[f32::NAN, 0.0], NO_TARGET)? == 0.0, "a row without a target has no loss")
 }
 
-/// As many columns as plans allow on software adapters: a loop that stops early makes the sum too
-/// small.
+/// The most columns that plans allow on software adapters. A loop that stops early makes the sum
+/// too small.
 pub fn canary(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let columns = 32 * 29_990;
@@ -131,7 +131,7 @@ pub fn canary(target: &Target) -> Result<(), Failed> {
     close("the loss of a long row", &got, &[definition(&logits, 0)], 1e-4)
 }
 
-/// A kernel of this test alone: the logarithm of every value.
+/// A kernel of this test only: the logarithm of every value.
 const LOG: &str = concat!(
     "@group(0) @binding(0) var<storage, read_write> y: array<f32>;
     @compute @workgroup_size(64)
@@ -141,7 +141,7 @@ const LOG: &str = concat!(
     include_str!("../../shaders/lib/log.wgsl"),
 );
 
-/// The logarithm on this adapter is within 2 ulp at every magnitude, near 1 above all.
+/// The logarithm on this adapter is within 2 ulp at every magnitude, especially near 1.
 pub fn logarithms(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let near_1 = (0..2000)

@@ -14,7 +14,7 @@ const A: BufferId = BufferId(1);
 const B: BufferId = BufferId(2);
 const SHORT: BufferId = BufferId(3);
 
-/// A session of a weight, two buffers like it and a shorter one, and nothing to run.
+/// Returns a session with a weight, two buffers of its size, a shorter one, and no commands.
 fn session(device: &Device) -> Result<Session, Failed> {
     let buffer = |label: &str, len, role| BufferSpec {
         label: label.to_owned(),
@@ -28,7 +28,7 @@ fn session(device: &Device) -> Result<Session, Failed> {
     Ok(Session::new(Arc::new(Recording { buffers, ..Recording::default() }), &weights)?)
 }
 
-/// Parts of one buffer are buffers of their own to a host.
+/// The host reads and writes each part of a buffer as a separate buffer.
 pub fn parts(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let buffer = |len| BufferSpec {

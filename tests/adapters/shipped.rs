@@ -21,7 +21,7 @@ fn shipped() -> Result<(LanguageModelParams, Vocabulary), Failed> {
     Ok((LanguageModelParams::from_state_dict(&file, "", None)?, vocabulary))
 }
 
-/// It knows 65 characters and predicts Shakespeare as the definition in f64 does.
+/// The model knows 65 characters and predicts Shakespeare as the definition in f64 does.
 pub fn predicts(target: &Target) -> Result<(), Failed> {
     let (params, vocabulary) = shipped()?;
     ensure(
@@ -39,7 +39,7 @@ pub fn predicts(target: &Target) -> Result<(), Failed> {
             near,
             format!("{streams} streams: {got} nats per character, the definition gives {want}"),
         )?;
-        // Its validation loss is 1.48; guessing takes ln 65, which is 4.17.
+        // The model's validation loss is 1.48. The loss of guessing is ln 65, or 4.17.
         ensure((0.5..2.5).contains(&got), format!("{streams} streams: {got} nats per character"))?;
     }
     let reversed: Vec<u32> = text.iter().rev().copied().collect();

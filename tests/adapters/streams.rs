@@ -1,4 +1,4 @@
-//! Streams: a sequence in pieces gives the results of the whole, and nothing more changes the
+//! Streams: a sequence in pieces gives the results of the whole, and only its steps change the
 //! state.
 
 use std::ops::Range;
@@ -17,13 +17,13 @@ const CHUNKS: [&[usize]; 6] = [
     &[1; SEQ_LEN],
     &[2; SEQ_LEN / 2],
     &[5, 5, 5, 1],
-    // Equal neighbours odd and even, and changes between all of them.
+    // Odd and even lengths, repeated and changing.
     &[3, 3, 2, 2, 1, 1, 4],
     &[1, 7, 1, 7],
     &[SEQ_LEN],
 ];
 
-/// Some steps of `[T, B, features]`, or `[B, T, features]`.
+/// Returns some steps of `[T, B, features]`, or `[B, T, features]`.
 fn piece(tensor: &Tensor, steps: Range<usize>, batch_first: bool) -> Result<Tensor, Failed> {
     let &[outer, inner, features] = tensor.shape() else {
         return Err("not a tensor of three axes".into());
@@ -49,7 +49,7 @@ fn state_of(config: &Config, batch: usize, seed: u64) -> Result<State, Failed> {
     Ok(State { h: seeded::tensor(seed, &shape, 1.0), c })
 }
 
-/// Pieces of one stream are the same steps of a run over everything.
+/// The pieces of a stream equal the same steps of one call.
 pub fn pieces_are_the_whole(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     for &kind in Kind::ALL {
@@ -79,7 +79,7 @@ pub fn pieces_are_the_whole(target: &Target) -> Result<(), Failed> {
                     for &count in chunks {
                         let input = piece(&input, start..start + count, batch_first)?;
                         let want = piece(&output, start..start + count, batch_first)?;
-                        // By turns into a tensor that is there, whatever it holds.
+                        // Every other call writes into an existing tensor with other contents.
                         let got = if start % 2 == 0 {
                             stream.forward(&input)?
                         } else {
@@ -116,7 +116,7 @@ pub fn states(target: &Target) -> Result<(), Failed> {
             zero.h.shape() == [2, 2, 6] && zero.h.data().iter().all(|&v| v == 0.0),
             format!("{kind}: not zeros"),
         )?;
-        // Lengths that cross: both streams and forward() take and leave the same plans.
+        // Alternating lengths: both streams and forward() use and return the same plans.
         let mut wanted: [Option<State>; 2] = [None, None];
         for (call, lengths) in [[1, 2], [2, 1], [1, 1], [3, 1], [1, 3]].into_iter().enumerate() {
             for (which, steps) in lengths.into_iter().enumerate() {
@@ -138,7 +138,7 @@ pub fn states(target: &Target) -> Result<(), Failed> {
             bits(a.forward(&input)?.data()) == bits(b.forward(&input)?.data()),
             format!("{kind}: a state put into another stream"),
         )?;
-        // A state of NaN is gone after a reset, wherever the buffers come from.
+        // A reset removes a NaN state, even if buffers are reused.
         let nan = |shape: &[usize]| Tensor::new(shape, vec![f32::NAN; shape.iter().product()]);
         let poison = State {
             h: nan(zero.h.shape())?,
@@ -219,7 +219,7 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     ensure(none.forward(&Tensor::zeros([4, 0, 3])?)?.shape() == [4, 0, 4], "no rows")?;
     ensure(none.state()?.h.shape() == [1, 0, 4], "the state of no rows")?;
 
-    // What 20 steps of two rows take is enough for them and for one step of a few more rows.
+    // The memory of 20 steps of two rows is enough for them and for one step of a few more rows.
     let budget = rnn.plan(20, 2)?.size();
     let small = Rnn::new(&target.open(&OpenOptions::default().memory_budget(budget))?, &params)?;
     let over = |result: Result<(), Error>| {

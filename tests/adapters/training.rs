@@ -16,7 +16,7 @@ use crate::{Target, ensure, seeded};
 
 const SEED: u64 = 0x0123_4567_89ab_cdef;
 
-/// What dropout makes of `x` (`[T, B, D·F]`) by the definition in `shaders/dropout.wgsl`.
+/// Applies dropout to `x` (`[T, B, D·F]`) by the definition in `shaders/head/dropout.wgsl`.
 fn dropped(x: &Tensor, directions: usize, p: f64, seed: u64, site: u32) -> Tensor {
     let (threshold, scale) = dropout_constants(p);
     let &[_, batch, features] = x.shape() else { panic!("[T, B, D·F]") };
@@ -32,7 +32,7 @@ fn dropped(x: &Tensor, directions: usize, p: f64, seed: u64, site: u32) -> Tenso
     y
 }
 
-/// The parameters of one layer as a module of their own, without dropout.
+/// Returns the parameters of one layer as a separate module, without dropout.
 fn only_layer(params: &Params, layer: usize) -> Result<Params, Failed> {
     let config = params.config();
     let mut alone = config.clone().num_layers(1).dropout(0.0);
@@ -50,7 +50,7 @@ fn only_layer(params: &Params, layer: usize) -> Result<Params, Failed> {
     })?)
 }
 
-/// A forward pass layer by layer, dropped by hand between them; time first.
+/// Runs a forward pass layer by layer, with dropout by hand between layers; time first.
 fn by_layers(
     device: &Device,
     params: &Params,
@@ -73,7 +73,7 @@ fn by_layers(
     Ok((x, State { h: joined(&h), c: (!c.is_empty()).then(|| joined(&c)) }))
 }
 
-/// How far two outcomes are apart.
+/// Returns the comparison of two outcomes.
 fn compared(got: &Outcome, want: &Outcome) -> Comparison {
     let mut comparison = Comparison::default();
     let mut add = |name: &str, got: &Tensor, want: &Tensor| {
@@ -97,7 +97,7 @@ fn ensure_close(what: &str, got: &Outcome, want: &Outcome) -> Result<(), Failed>
 }
 
 const SEQ_LEN: usize = 7;
-/// One step of so many rows exceeds a binding that holds the weights of any unit.
+/// One step of this many rows exceeds a binding that holds the weights of any unit.
 const BATCH: usize = 17;
 
 /// A stack with dropout equals single layers with the documented masks between them: both
@@ -178,7 +178,7 @@ pub fn without_dropout(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The same seed gives the same bits call after call, another one others.
+/// The same seed gives the same bits call after call. Another seed gives other bits.
 pub fn seeds(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let with = |seed| ForwardOptions::new().training(seed);
@@ -207,11 +207,11 @@ pub fn seeds(target: &Target) -> Result<(), Failed> {
 
 // --- language models -----------------------------------------------------------------------------
 
-/// Where a language model drops, beside the sites of its layers.
+/// The dropout sites of a language model outside its layers.
 const EMBEDDING: u32 = 0x8000_0000;
 const DECODER: u32 = 0x8000_0001;
 
-/// A forward pass of a language model module by module, dropped by hand between them.
+/// Runs a language model module by module, with dropout by hand between modules.
 fn by_modules(
     device: &Device,
     params: &LanguageModelParams,
@@ -267,7 +267,8 @@ pub fn language_models(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Inference drops nothing; p = 0 is inference; p = 1 leaves the decoder's bias, as in PyTorch.
+/// Inference drops nothing. With p = 0 training equals inference. With p = 1 only the decoder's
+/// bias is left, as in PyTorch.
 pub fn language_models_without_dropout(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let training = ForwardOptions::new().training(SEED);

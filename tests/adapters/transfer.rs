@@ -1,4 +1,4 @@
-//! The kernels `gather` and `scatter`.
+//! The kernels `pack` and `unpack`.
 
 use libtest_mimic::Failed;
 use wgpu_rnn::internals::kernel::uniforms::{Dims, PackDims};
@@ -7,7 +7,7 @@ use wgpu_rnn::internals::kernel::{Family, Overrides};
 use crate::by_hand::{ByHand, to_words};
 use crate::{Target, ensure};
 
-/// Words of which some are NaNs and subnormals, no two of them alike, whatever they begin with.
+/// Returns distinct words, some of which are NaNs and subnormals.
 fn words(first: u32, count: usize) -> Vec<u32> {
     (first..first + count as u32).map(|i| i.wrapping_mul(0x9E37_79B1) ^ 0x7F80_0001).collect()
 }
@@ -16,15 +16,15 @@ fn words(first: u32, count: usize) -> Vec<u32> {
 /// values between the caller's rows stay.
 pub fn words_find_their_place(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    // Steps, T, first step, B, D, F and W; then the offset, and by how much steps and rows are
-    // further apart than they must be.
+    // Steps, T, first step, B, D, F and W; then the offset, and the gaps between steps and between
+    // rows.
     for (sizes, [offset, more, apart]) in [
         ([1, 1, 0, 1, 1, 1, 4], [0, 0, 0]),
         ([5, 5, 0, 3, 2, 7, 8], [3, 0, 0]),
         ([4, 9, 3, 2, 2, 5, 8], [0, 11, 2]),
         ([2, 2, 0, 3, 1, 33, 33], [1, 5, 0]),
         ([300, 300, 0, 7, 1, 3, 4], [0, 0, 1]),
-        // A state that is not there.
+        // An absent state.
         ([2, 2, 0, 3, 1, 0, 12], [0, 0, 0]),
     ] {
         let [steps, seq_len, first_step, batch, directions, features, width] = sizes;

@@ -18,7 +18,7 @@ use wgpu_rnn::{
 use crate::brought::{example, request};
 use crate::{Machine, Target, ensure, language_model, seeded};
 
-/// A waker that says whether it was called.
+/// A waker that records whether it was called.
 #[derive(Default)]
 struct Flag(AtomicBool);
 
@@ -33,7 +33,7 @@ pub fn poll_once<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// An executor of its own: one thread, which sleeps until it is woken.
+/// A minimal executor: one thread, which sleeps until woken.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Sleeper(std::thread::Thread);
     impl Wake for Sleeper {
@@ -55,7 +55,7 @@ fn tokio() -> Result<tokio::runtime::Runtime, Failed> {
     Ok(tokio::runtime::Builder::new_current_thread().build()?)
 }
 
-/// Who awaits a future.
+/// The executor that awaits a future.
 #[derive(Debug, Clone, Copy)]
 enum Executor {
     Own,
@@ -71,7 +71,7 @@ impl Executor {
     }
 }
 
-/// A device as `open_async` and its siblings give it.
+/// Opens a device with `open_async` or one of its siblings.
 async fn open(target: &Target, options: &OpenOptions) -> wgpu_rnn::Result<Device> {
     match &target.machine {
         Machine::Cpu => Device::open_with_async("cpu", options).await,
@@ -79,7 +79,7 @@ async fn open(target: &Target, options: &OpenOptions) -> wgpu_rnn::Result<Device
     }
 }
 
-/// What the asynchronous functions give is what the blocking ones give, whoever awaits them.
+/// Asynchronous functions give the results of the blocking ones, on every executor.
 pub fn futures(target: &Target) -> Result<(), Failed> {
     let (params, input) = example()?;
     for executor in [Executor::Own, Executor::Tokio] {
@@ -98,7 +98,7 @@ pub fn futures(target: &Target) -> Result<(), Failed> {
         ensure(got == want, format!("{executor:?}: forward_async"))?;
         ensure(got_lengths == want_lengths, format!("{executor:?}: forward_with_async"))?;
     }
-    // Tasks that wait side by side, on one thread, with a model of their own and one in common.
+    // Concurrent tasks on one thread, each with its own model and with a shared one.
     let device = target.device()?;
     let rnn = Arc::new(Rnn::new(&device, &params)?);
     let want = rnn.forward(&input, None)?;
@@ -168,23 +168,20 @@ pub fn modules(target: &Target) -> Result<(), Failed> {
     ensure(block_on(generator.state_async())? == generator.state()?, "Generator::state_async")
 }
 
-/// A future does not block, and one that is dropped leaves the module as it was.
+/// A future does not block. Dropping it leaves the module unchanged.
 pub fn dropped(target: &Target) -> Result<(), Failed> {
     let on_cpu = matches!(target.machine, Machine::Cpu);
-    // Long enough that no device is done with it before it is asked once.
+    // Long enough that no device finishes before the first poll.
     let (steps, rows) = if on_cpu { (4, 1) } else { (200, 8) };
     let device = target.device()?;
     let rnn = Rnn::new(&device, &Params::init(&Config::lstm(16, 100), 0)?)?;
     let input = seeded::tensor(3, &[steps, rows, 16], 1.0);
     let want = rnn.forward(&input, None)?;
     for _ in 0..3 {
-        // Before it began, and while the device is at it.
+        // Drop one future before its first poll, and one while the device works on it.
         drop(rnn.forward_async(&input, None));
         let first = poll_once(pin!(rnn.forward_async(&input, None)));
-        ensure(
-            first.is_ready() == on_cpu,
-            "the CPU computes in the first poll, and nobody else blocks there",
-        )?;
+        ensure(first.is_ready() == on_cpu, "only the CPU computes in the first poll")?;
         ensure(rnn.forward(&input, None)? == want, "a module whose future was dropped")?;
         ensure(block_on(rnn.forward_async(&input, None))? == want, "the same, awaited")?;
     }
@@ -204,7 +201,7 @@ pub fn dropped(target: &Target) -> Result<(), Failed> {
     ensure(stream.state()? == want.1, "a stream whose state was not waited for")
 }
 
-/// Eight threads run one module and modules of their own at once, waiting in both ways, to the bit.
+/// Eight threads run a shared module and their own at once, blocking and awaiting, with equal bits.
 pub fn threads(target: &Target) -> Result<(), Failed> {
     let (params, input) = example()?;
     let device = target.device()?;
@@ -237,7 +234,7 @@ pub fn threads(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Where the program polls its device, a future is woken by that.
+/// If the program polls its device, that wakes the future.
 pub fn program_polls(target: &Target) -> Result<(), Failed> {
     let (device, queue) = request(target, |_| {})?;
     let options = OpenOptions::default().polling(Polling::Program);
@@ -263,7 +260,7 @@ pub fn program_polls(target: &Target) -> Result<(), Failed> {
     ensure(polls == 1, format!("pending {polls} times: woken once, when it is ready"))
 }
 
-/// A future whose device is lost meanwhile ends.
+/// A future ends if its device is lost meanwhile.
 pub fn lost(target: &Target) -> Result<(), Failed> {
     let (device, queue) = request(target, |_| {})?;
     let brought = Device::from_wgpu(device.clone(), queue, &OpenOptions::default())?;

@@ -16,8 +16,8 @@ use wgpu_rnn::{
 use crate::bits::{assert_same, assert_same_tensor};
 use crate::{Target, ensure, seeded};
 
-/// Layers, T, B, input and hidden size: chunks that divide T and others, one step, fewer steps than
-/// layers.
+/// Layers, T, B, input and hidden size. Some chunks divide T, some do not. Some sequences have one
+/// step, or fewer steps than layers.
 const SHAPES: [(usize, usize, usize, usize, usize); 9] = [
     (2, 1, 1, 3, 5),
     (2, 3, 2, 7, 16),
@@ -47,8 +47,8 @@ fn state_of(config: &Config, batch: usize) -> Result<State, Failed> {
     })
 }
 
-/// With rows of equal and of different length, from zero and from a state, with weights of both
-/// types, in short submissions and in several segments.
+/// Covers rows of equal and of different length, zero and given states, both weight types, short
+/// submissions and several segments.
 pub fn is_step(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let submissions =
@@ -94,8 +94,8 @@ pub fn is_step(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A device with the least memory that gives a wavefront several segments; `None` for sizes that
-/// always have one.
+/// Returns a device with so little memory that a wavefront has several segments. Returns `None` for
+/// sizes that always have one segment.
 fn segmented(
     target: &Target,
     device: &Device,
@@ -128,8 +128,7 @@ fn segmented(
     Ok(Some(small))
 }
 
-/// A state goes from a plan of one schedule to a plan of the other: a stream whose calls vary in
-/// length does that.
+/// A state moves between plans of both schedules, in a stream whose calls vary in length.
 pub fn between_schedules(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let (batch, input_size) = (3, 8);
@@ -209,7 +208,7 @@ pub fn between_schedules(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What it cannot run is refused when the module is made, training when it is asked for.
+/// Creating a module fails for networks that a wavefront cannot run. A call in training fails.
 pub fn refusals(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let stack = Config::gru(4, 8).num_layers(2).dropout(0.5);

@@ -23,13 +23,14 @@ use crate::soundness::{About, Checker, bound};
 use crate::walk::Walk;
 use crate::{assert_names_a_limit, webgpu, with};
 
-// --- what must hold ------------------------------------------------------------------------------------------------
+// --- what must hold ------------------------------------------------------------------------------
 
 fn padded(features: usize) -> usize {
     features.next_multiple_of(4)
 }
 
-/// What is around the layers: its buffers are as large as its dims say, and so many workgroups cover it.
+/// Checks a dispatch outside the layers. Its buffers have the size that its dims state, and its
+/// workgroups cover them.
 fn around(
     checker: &Checker<'_>,
     config: &LanguageModelConfig,
@@ -83,7 +84,7 @@ fn around(
     checker.workgroups(what, dispatch, wanted);
 }
 
-/// Every value that is read was given or written before, in the order of the commands.
+/// Asserts that commands only read values that are inputs or that earlier commands wrote.
 fn assert_written_before_read(what: &str, recording: &Recording) {
     let given = |id: &BufferId| {
         matches!(recording.spec(*id).role, Role::Weight | Role::Input | Role::State)
@@ -107,16 +108,17 @@ fn assert_written_before_read(what: &str, recording: &Recording) {
     }
 }
 
-/// Ranges that follow each other from 0 to `end`.
+/// Asserts that consecutive ranges cover 0 to `end`.
 fn assert_covers(what: &str, ranges: impl Iterator<Item = Range<usize>>, end: usize) {
     let last = ranges.fold(0, |next, range| {
-        assert!(range.start == next && !range.is_empty(), "{what}: {range:?} behind {next}");
+        assert!(range.start == next && !range.is_empty(), "{what}: {range:?} after {next}");
         range.end
     });
     assert_eq!(last, end, "{what}: all of them");
 }
 
-/// The shards of both tables among the dispatches of one step or pass: all of the vocabulary, each token once.
+/// Asserts that the shards of both tables cover the vocabulary, each token once, among the
+/// dispatches of one step or pass.
 fn assert_tables(what: &str, dispatches: &[&Dispatch], logits: Option<BufferId>, ntoken: usize) {
     let shards = dispatches.iter().filter_map(|dispatch| match &dispatch.dims {
         Dims::Embed(dims) => {
@@ -136,14 +138,14 @@ fn assert_tables(what: &str, dispatches: &[&Dispatch], logits: Option<BufferId>,
     assert_covers(&format!("{what}: decoder"), shards, ntoken);
 }
 
-/// A GPU of typical speed with these limits.
+/// Returns a GPU of typical speed with these limits.
 fn profile(limits: &Limits) -> Profile<'_> {
     static TYPICAL: LazyLock<Calibration> =
         LazyLock::new(|| Calibration::typical_of(Some(wgpu::DeviceType::DiscreteGpu)));
     Profile { limits, calibration: &TYPICAL, target: Target::Gpu }
 }
 
-/// A model and the limits that it is planned under.
+/// A model and the limits of its plans.
 struct Planned<'a> {
     config: &'a LanguageModelConfig,
     layout: LanguageModelLayout,
@@ -155,7 +157,7 @@ impl<'a> Planned<'a> {
         Ok(Self { config, layout: LanguageModelLayout::new(config, limits)?, limits })
     }
 
-    /// Plans the longest pass that fits and checks it. Returns its steps.
+    /// Plans the longest pass that fits, checks it and returns its steps.
     fn check_pass(&self, sizes: Sizes, wanted: Wanted, training: bool) -> Result<usize, Error> {
         let Self { config, ref layout, limits } = *self;
         let what = format!("{config:?}, {sizes:?}, {wanted:?}, training {training}");
@@ -176,7 +178,7 @@ impl<'a> Planned<'a> {
         assert_tables(&what, &dispatches, logits, config.ntoken);
         let dropped =
             dispatches.iter().filter(|dispatch| dispatch.kernel.family == Family::Dropout).count();
-        // The embedding, between layers, and what the decoder reads.
+        // The embedding's output, the outputs between layers, and the decoder's input.
         let sites = config.nlayers + usize::from(wanted != Wanted::State);
         let drops = training && config.dropout > 0.0;
         assert_eq!(dropped, if drops { sites } else { 0 }, "{what}: sites of dropout");
@@ -190,7 +192,7 @@ impl<'a> Planned<'a> {
         let weights = WeightLayout::new(&rnn, limits)?;
         let mut checker = Checker { what, config: &rnn, weights: &weights, limits, plan: layers };
         checker.check(layout.buffers(), |what, dispatch| around(&checker, config, what, dispatch));
-        // The layers alone are a forward pass whose input is the embedding.
+        // The layers alone form a forward pass whose input is the embedding.
         let of_layers = |command: &Command| match command {
             Command::Dispatch(dispatch) => match bound(dispatch, "weight") {
                 Some(weight) => {
@@ -239,7 +241,7 @@ impl<'a> Planned<'a> {
                 (Some(token), Some(tokens)),
                 "{what}: tokens"
             );
-            // Only the tokens have a place for each step.
+            // Only the tokens have one entry for each step.
             assert!(
                 all.iter().all(|dispatch| dispatch.in_place != (dispatch.kernel.family == Family::Sample)),
                 "{what}"
@@ -266,7 +268,7 @@ impl<'a> Planned<'a> {
     }
 }
 
-// --- sizes ---------------------------------------------------------------------------------------------------------
+// --- sizes ---------------------------------------------------------------------------------------
 
 #[test]
 fn plans_of_language_models_are_sound_or_refused_by_the_name_of_a_limit() {
@@ -333,10 +335,10 @@ fn plans_of_language_models_are_sound_or_refused_by_the_name_of_a_limit() {
     );
 }
 
-/// Passes are as long as the binding, the work of a submission and the table of steps allow.
+/// The binding, the work of a submission and the table of steps limit the length of passes.
 #[test]
 fn passes_end_where_a_limit_does() {
-    // For each step and row 64 logits or, without them, 24 gates, sums of 8 products.
+    // Each step and row has 64 logits or, without logits, 24 gates: sums of 8 products.
     let config = LanguageModelConfig::new(Kind::Gru, 64, 8, 8, 1);
     let sizes = Sizes { seq_len: 6000, batch: 4 };
     for (limits, logits, state) in [
@@ -353,7 +355,7 @@ fn passes_end_where_a_limit_does() {
             assert_eq!(steps, want, "{wanted:?}: steps of a pass");
         }
     }
-    // 64 MiB of logits are a pass, and one step where it takes more.
+    // A pass has at most 64 MiB of logits, or one step if a step has more.
     for (ntoken, batch, want) in
         [(1 << 20, 1, 16), (1 << 20, 2, 8), (1 << 24, 1, 1), (1 << 24, 2, 1)]
     {
@@ -371,7 +373,7 @@ fn passes_end_where_a_limit_does() {
     }
 }
 
-/// The budget holds a pass, and a smaller one a shorter pass, until not even one step fits.
+/// A smaller budget gives a shorter pass, until not even one step fits.
 #[test]
 fn a_memory_budget_is_met_by_shorter_passes() {
     let config = LanguageModelConfig::new(Kind::Lstm, 300, 16, 32, 2).dropout(0.2);
@@ -420,9 +422,9 @@ fn a_memory_budget_is_met_by_shorter_passes() {
     }
 }
 
-// --- before it runs ------------------------------------------------------------------------------------------------
+// --- before it runs ------------------------------------------------------------------------------
 
-/// What a user asks: which steps a call makes at once, and how many bytes it takes.
+/// The steps that a call makes at once, and the bytes that it takes, as users query them.
 #[test]
 fn a_model_tells_what_it_will_take() {
     let params = LanguageModelParams::init(&LanguageModelConfig::new(Kind::Lstm, 65, 8, 16, 2), 0);

@@ -1,6 +1,6 @@
-//! Plans without a device, for sizes that no test can run: every buffer is inside the limits, every
-//! unit has each step exactly once, every value is written before it is read. An error names the
-//! limit that forbids a plan.
+//! Plans without a device, for sizes that no test can run. Every buffer is within the limits, every
+//! unit has each step exactly once, and every value is written before it is read. An error names
+//! the limit that forbids a plan.
 
 mod language_model;
 mod soundness;
@@ -21,11 +21,11 @@ use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, Schedule};
 
 use wgpu::DeviceType;
 
-/// The device types whose typical speed schedules are chosen by.
+/// The device types whose typical speeds decide the schedule.
 const GPU: DeviceType = DeviceType::DiscreteGpu;
 const SOFTWARE: DeviceType = DeviceType::Cpu;
 
-/// Plans a forward pass, as `module.eval()` computes it, for a device of some type.
+/// Plans a forward pass in evaluation mode for a device of this type.
 fn planned(
     config: &Config,
     weights: &WeightLayout,
@@ -39,7 +39,7 @@ fn planned(
     plan(&request, &Profile { limits, calibration, target: Target::Gpu }, schedule)
 }
 
-/// The rows of a pass.
+/// Returns the rows of a pass.
 fn rows(
     config: &Config,
     weights: &WeightLayout,
@@ -49,19 +49,19 @@ fn rows(
     rows_per_pass(&Request { config, weights, sizes, training: false }, limits)
 }
 
-/// WebGPU's default limits: 128 MiB to a binding, 65,535 workgroups along an axis.
+/// Returns WebGPU's default limits: 128 MiB a binding, 65,535 workgroups along an axis.
 fn webgpu() -> Limits {
     Limits::of(&wgpu::Limits::defaults(), false)
 }
 
-/// WebGPU's limits with one of them lowered.
+/// Returns WebGPU's default limits with one of them lowered.
 fn with(name: &str, value: u64) -> Limits {
     let mut limits = webgpu();
     limits.set(name, value).unwrap_or_else(|error| panic!("{error}"));
     limits
 }
 
-/// What a refusal must say: a limit by its name, and more needed than allowed.
+/// Asserts that a refusal names a limit and states a need above it.
 fn assert_names_a_limit(what: &str, error: &Error) {
     let Error::Limit { limit, needed, allowed, .. } = error else { panic!("{what}: {error}") };
     assert!(Limits::NAMES.contains(limit), "{what}: '{limit}' is no limit's name: {error}");
@@ -69,10 +69,10 @@ fn assert_names_a_limit(what: &str, error: &Error) {
     assert!(error.to_string().contains(limit), "{what}: the message lacks '{limit}': {error}");
 }
 
-// --- sizes ---------------------------------------------------------------------------------------------------------
+// --- sizes ---------------------------------------------------------------------------------------
 
-/// Plans the whole batch or, where that is refused, the largest part of it that is not, and checks what comes out.
-/// Returns the rows of a pass.
+/// Plans the whole batch, or the largest part of it that fits, and checks the plan. Returns the
+/// rows of a pass.
 fn check_sizes(
     config: &Config,
     sizes: Sizes,
@@ -178,7 +178,7 @@ fn plans_of_every_size_are_sound_or_refused_by_the_name_of_a_limit() {
     assert!(projected > 200, "{projected} plans with a projection");
 }
 
-/// Sizes that reach what small ones do not: watchdogs, workgroup counts, bindings.
+/// Sizes that reach the limits of watchdogs, workgroup counts and bindings.
 #[test]
 fn large_sizes_are_planned_within_webgpus_default_limits() {
     let lstm = |input_size, hidden_size| Config::lstm(input_size, hidden_size);
@@ -208,7 +208,7 @@ fn large_sizes_are_planned_within_webgpus_default_limits() {
     assert!(weights.size() >= 512 << 20, "both matrices: {} bytes", weights.size());
 }
 
-/// The table of step indices has so many rows and no more.
+/// No segment has more steps than the table of step indices has rows.
 #[test]
 fn a_segment_has_at_most_as_many_steps_as_the_table() {
     let (config, limits) = (Config::rnn(1, 1), webgpu());
@@ -224,7 +224,7 @@ fn a_segment_has_at_most_as_many_steps_as_the_table() {
     }
 }
 
-/// Units of all shards: each once, in order.
+/// The shards hold each unit once, in order.
 #[test]
 fn shards_divide_the_units() {
     for binding in [1 << 12, 1 << 14, 1 << 20] {
@@ -271,7 +271,8 @@ fn shards_divide_the_units() {
     }
 }
 
-/// Time is cut where one buffer would exceed the binding, no finer than need be, and the parity goes on across the cut.
+/// Plans cut time if one buffer would exceed the binding, into as few segments as possible. The
+/// parity of the state buffers continues across the cut.
 #[test]
 fn time_is_cut_where_a_binding_ends() {
     let config = Config::lstm(8, 16); // 64 gates: 256 bytes for each row and step
@@ -283,7 +284,7 @@ fn time_is_cut_where_a_binding_ends() {
         let sizes = Sizes { seq_len: steps, batch: 4 };
         let checker = checked(&config, &weights, sizes, &limits, GPU, Schedule::Step)
             .unwrap_or_else(|error| panic!("{sizes:?}: {error}"));
-        // An even number of segments cannot halve an odd number of steps.
+        // An odd number of steps does not divide into an even number of equal segments.
         assert_eq!(checker.plan.segments.len(), segments, "{steps} steps in segments of at most 8");
         Walk::start(&checker).run();
         let shards = weights.layer(0).len() as u64;
@@ -296,9 +297,9 @@ fn time_is_cut_where_a_binding_ends() {
     }
 }
 
-// --- refusals ------------------------------------------------------------------------------------------------------
+// --- refusals ------------------------------------------------------------------------------------
 
-/// The refusal of a plan for this configuration, as a limit's name.
+/// Returns the name of the limit that refuses a plan for this configuration.
 fn refusal(config: &Config, sizes: Sizes, limits: &Limits) -> &'static str {
     let error = WeightLayout::new(config, limits)
         .and_then(|weights| {
@@ -320,7 +321,7 @@ fn what_cannot_be_planned_is_refused_by_the_name_of_its_limit() {
     let small = Config::lstm(3, 5);
     let sizes = Sizes { seq_len: 4, batch: 3 };
     for (name, value) in [
-        // One unit's weights are 4 gates of two quads of 16 bytes.
+        // The weights of one unit are 4 gates of two quads of 16 bytes.
         ("max_storage_buffer_binding_size", 127),
         ("max_buffer_size", 127),
         ("memory_budget", 1500),
@@ -371,7 +372,7 @@ fn what_cannot_be_planned_is_refused_by_the_name_of_its_limit() {
     );
 }
 
-/// Sizes that a forward call refuses or answers without a plan.
+/// Sizes that a forward call refuses, or answers without a plan.
 #[test]
 fn a_plan_needs_steps_and_rows_that_kernels_can_count() {
     let config = Config::gru(3, 5);
@@ -391,7 +392,7 @@ fn a_plan_needs_steps_and_rows_that_kernels_can_count() {
         let message = rnn.plan(seq_len, batch).expect_err("no such plan").to_string();
         assert_eq!(message, want, "T = {seq_len}, B = {batch}");
     }
-    // A batch beyond all memory is cut into passes, each of which fits.
+    // Passes of a batch beyond all memory fit one by one.
     let plan = rnn.plan(2, usize::MAX).expect("a pass fits");
     assert!(plan.sizes.batch < 1 << 30, "{} rows to a pass", plan.sizes.batch);
     let plan = rnn.plan(7, 2).expect("a small plan");
@@ -402,7 +403,8 @@ fn a_plan_needs_steps_and_rows_that_kernels_can_count() {
     );
 }
 
-/// The budget counts everything: what a plan says it takes is at most what was allowed, and less is enough for less.
+/// The memory budget counts everything. A plan's stated need is at most the budget, and smaller
+/// plans fit smaller budgets.
 #[test]
 fn a_memory_budget_is_met_by_shorter_segments_and_then_by_fewer_rows() {
     let plain = Config::lstm(16, 32).num_layers(3).bidirectional(true);
@@ -413,7 +415,7 @@ fn a_memory_budget_is_met_by_shorter_segments_and_then_by_fewer_rows() {
             .expect("no budget")
             .size();
         let (mut last, mut seen) = ((1, sizes.batch), Vec::new());
-        // All of it, a byte too few, and less and less.
+        // The exact need, one byte less, and then less and less.
         for budget in [whole, whole - 1].into_iter().chain((1..40).rev().map(|i| whole * i / 40)) {
             let limits = with("memory_budget", budget);
             match check_sizes(&config, sizes, &limits, GPU, Schedule::Step) {

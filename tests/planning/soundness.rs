@@ -1,4 +1,4 @@
-//! What must hold of every plan, whatever the order of its steps: buffers, bindings, workgroups.
+//! Checks of every plan that do not depend on the order of steps: buffers, bindings, workgroups.
 
 use wgpu::DeviceType;
 use wgpu_rnn::internals::kernel::families::{TILE32, TILE64};
@@ -12,7 +12,7 @@ use wgpu_rnn::{Config, Error, Schedule};
 
 use crate::{planned, wavefront};
 
-/// A plan with all that it was made from, to be checked.
+/// A plan to check, with the inputs of planning.
 pub struct Checker<'a> {
     pub what: String,
     pub config: &'a Config,
@@ -21,7 +21,7 @@ pub struct Checker<'a> {
     pub plan: Plan,
 }
 
-/// What a failed check was about: the plan and, of it, a kernel's dispatch. Written out only then.
+/// The subject of a check: a plan and a kernel dispatched in it. Formatted only on failure.
 #[derive(Clone, Copy)]
 pub struct About<'a>(&'a str, Kernel);
 
@@ -31,7 +31,7 @@ impl std::fmt::Display for About<'_> {
     }
 }
 
-/// Plans and checks everything but the order of the steps.
+/// Plans, and checks everything except the order of the steps.
 pub fn checked<'a>(
     config: &'a Config,
     weights: &'a WeightLayout,
@@ -49,8 +49,8 @@ pub fn checked<'a>(
 }
 
 impl Checker<'_> {
-    /// Checks everything but the order of the steps. The model's weights are `weights`; what is no part of a recurrent
-    /// layer is for `other` to check.
+    /// Checks everything except the order of the steps. `weights` are the model's weights. `other`
+    /// checks dispatches that are not part of a recurrent layer.
     pub fn check(&self, weights: &[BufferSpec], other: impl Fn(About<'_>, &Dispatch)) {
         self.buffers(weights);
         for command in &self.plan.recording.commands {
@@ -60,7 +60,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The values that a buffer holds.
+    /// Returns the number of values in a buffer.
     pub fn size_of(&self, id: BufferId) -> usize {
         self.plan.recording.spec(id).len()
     }
@@ -97,7 +97,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether a kernel is one that steps of this network are made of.
+    /// Returns whether steps of this network use the kernel.
     fn is_step_kernel(&self, kernel: Kernel) -> bool {
         let families: &[Family] = match self.plan.schedule.schedule {
             Schedule::Sequence => &[Family::Sequence],
@@ -175,7 +175,7 @@ impl Checker<'_> {
         );
     }
 
-    /// Workgroups on both axes: as many as wanted, none of a whole row for nothing.
+    /// Checks the workgroups on both axes: they cover `wanted`, without a whole idle row.
     pub fn workgroups(&self, what: About<'_>, dispatch: &Dispatch, wanted: u64) {
         let max = self.limits.max_compute_workgroups_per_dimension;
         assert!(
@@ -259,7 +259,7 @@ impl Checker<'_> {
         let config = self.config;
         let quads = |size: usize| size.next_multiple_of(4);
         let (hidden, state) = (config.hidden_size, config.state_size());
-        // What is multiplied, the units that it makes, and their weights' rows.
+        // The size of the multiplied vector, the units of the result, and their rows of weights.
         let (summed, units, gates) = match dispatch.kernel.family {
             Family::StepProjection => (hidden, state, 1),
             _ => (state, hidden, config.gate_count()),
@@ -279,7 +279,8 @@ impl Checker<'_> {
         dims.directions
     }
 
-    /// Steps that one dispatch walks through: they are in the segment, and short enough for every watchdog.
+    /// Checks the steps that one dispatch iterates over: they are in the segment and short enough
+    /// for every watchdog.
     fn walked(&self, what: About<'_>, dispatch: &Dispatch, dims: &SequenceDims) -> u32 {
         let overrides = &dispatch.overrides;
         let (limits, hidden) = (self.limits, self.config.hidden_size);
@@ -309,7 +310,8 @@ impl Checker<'_> {
         dims.directions
     }
 
-    /// The size of every buffer of a step; `weight` values to a direction, which multiply `summed` values.
+    /// Checks the size of every buffer of a step. A direction has `weight` weights, which multiply
+    /// `summed` values.
     fn sizes(
         &self,
         what: About<'_>,
@@ -333,9 +335,9 @@ impl Checker<'_> {
                 "c" => directions * batch * hidden,
                 "bias_hn" => slots * hidden,
                 "lengths" => batch,
-                // Whole steps, those of a segment; the dims do not say how many.
+                // Whole steps of a segment. The dims do not state their number.
                 "y" => self.steps_of(size) * directions * batch * quads(state),
-                // As many as the longest segment has.
+                // The steps of the longest segment.
                 "gates_x" => self.longest() * directions * batch * hidden * config.gate_count(),
                 other => panic!("{what}: an unknown binding {other}"),
             };
@@ -343,7 +345,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The steps of a layer output of so many values.
+    /// Returns the steps of a layer output with this number of values.
     fn steps_of(&self, size: usize) -> usize {
         let state = self.config.state_size().next_multiple_of(4);
         let steps = size / (self.config.num_directions() * self.plan.sizes.batch * state);
@@ -361,7 +363,7 @@ impl Checker<'_> {
     }
 }
 
-/// The buffer that a kernel knows by this name.
+/// Returns the buffer that the kernel binds under this name.
 pub fn bound(dispatch: &Dispatch, name: &str) -> Option<BufferId> {
     let at = dispatch.kernel.bindings().position(|binding| binding.name == name)?;
     Some(dispatch.bindings[at])

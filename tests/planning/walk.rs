@@ -1,4 +1,4 @@
-//! The order of the steps: a recording is walked through, every value replaced by what it stands for.
+//! Checks of the order of steps. A symbolic run of a recording replaces every value by its meaning.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -9,7 +9,8 @@ use wgpu_rnn::internals::plan::recording::{BufferId, Command, Dispatch};
 
 use crate::soundness::{Checker, bound};
 
-/// What a buffer holds while a recording is walked: the value of a layer after so many steps, for the units so far.
+/// The content of a buffer during the run: the value of a layer after `steps` steps, for the first
+/// `units` units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Holds {
     layer: usize,
@@ -17,7 +18,7 @@ struct Holds {
     units: usize,
 }
 
-/// What a failed check was about. Written out only then.
+/// The subject of a check. Formatted only on failure.
 struct StepOf<'a> {
     what: &'a str,
     s: usize,
@@ -30,16 +31,16 @@ impl std::fmt::Display for StepOf<'_> {
     }
 }
 
-/// A recording as it runs, every value replaced by what it stands for.
+/// A symbolic run of a recording.
 pub struct Walk<'a> {
     checker: &'a Checker<'a>,
-    /// Layer and units of each weight, by its buffer and its place there.
+    /// The layer and units of each weight, by its buffer and its offset there.
     shards: HashMap<(BufferId, usize), (usize, Range<usize>)>,
-    /// `h` buffers; for an LSTM `c`, and with a projection `m`, what the steps hand to it.
+    /// Buffers of `h`; for an LSTM also `c`; with a projection also its input, `m`.
     states: HashMap<BufferId, Holds>,
-    /// `gates_x`: the layer and the steps that it was projected for, and how many units.
+    /// The layer, the steps and the number of units in `gates_x`.
     gates_x: Option<(usize, Range<usize>, usize)>,
-    /// Inputs and outputs of layers: which layer reads them, and the steps that are complete.
+    /// Inputs and outputs of layers: the layer that reads them and the steps that are complete.
     sequences: HashMap<BufferId, (usize, Range<usize>)>,
 }
 
@@ -147,7 +148,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A projection reads a segment and its mirror image, both complete, and adds its units to `gates_x`.
+    /// Runs a projection. It reads a segment and its mirror image, both complete, and adds its
+    /// units to `gates_x`.
     fn project(&mut self, dispatch: &Dispatch) {
         let (what, segments) = (&self.checker.what, &self.checker.plan.segments);
         let Dims::Linear(dims) = &dispatch.dims else {
@@ -187,7 +189,8 @@ impl<'a> Walk<'a> {
         self.gates_x = Some((layer, same.1.clone(), units.end));
     }
 
-    /// Steps `s..end` read the state after s steps of every unit, and write that after `end` of their own.
+    /// Runs steps `s..end`. They read the state of every unit after `s` steps, and write the state
+    /// of their own units after `end`.
     fn step(
         &mut self,
         dispatch: &Dispatch,
@@ -227,13 +230,13 @@ impl<'a> Walk<'a> {
             );
             assert_eq!(holds(of("h_in")), before(state_size), "{about}: h that it reads");
         }
-        // A first shard overwrites what the buffer held, the others add to it.
+        // The first shard overwrites the buffer, and the others add to it.
         let started = Holds { layer, steps: end, units: units.start };
         for written in ["h_out", "m"].into_iter().filter_map(|name| bound(dispatch, name)) {
             assert!(units.start == 0 || holds(written) == Some(started), "{about}: shards in turn");
         }
         if let Some(c) = bound(dispatch, "c") {
-            // In place: units before this shard's are a step ahead.
+            // In place: the units before this shard's are one step ahead.
             let want = if units.start == 0 { before(hidden_size) } else { Some(started) };
             assert_eq!(holds(c), want, "{about}: c that it updates");
         }

@@ -1,4 +1,4 @@
-//! Plans of the schedule `wavefront`: a recording is walked through, step by step of each layer.
+//! Plans of the schedule `wavefront`, in a symbolic run of each layer's steps.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use wgpu_rnn::{Config, Error, Kind, Schedule};
 use crate::soundness::{About, Checker, bound, checked};
 use crate::{GPU, webgpu, with};
 
-/// What a dispatch needs beside what every dispatch does.
+/// The checks of a wavefront's dispatch, on top of the checks of every dispatch.
 pub fn check(checker: &Checker<'_>, what: About<'_>, dispatch: &Dispatch) {
     let (config, plan) = (checker.config, &checker.plan);
     let (layers, batch, hidden) = (config.num_layers, plan.sizes.batch, config.hidden_size);
@@ -103,19 +103,19 @@ pub fn check(checker: &Checker<'_>, what: About<'_>, dispatch: &Dispatch) {
     }
 }
 
-/// A recording as it runs, every value replaced by what it stands for.
+/// A symbolic run of a recording.
 struct Walk<'a> {
     checker: &'a Checker<'a>,
-    /// Steps that each layer is after, in each of the two `h` and in `c`.
+    /// The number of steps of each layer that each of the two `h` buffers, and `c`, are after.
     states: HashMap<BufferId, Vec<usize>>,
-    /// What is there of the segment: projections and outputs, by layer and step.
+    /// Whether the segment's projections and outputs are complete, by layer and step.
     gates_x: Vec<Vec<bool>>,
     y: Vec<Vec<bool>>,
-    /// Which one it is.
+    /// Index of the segment.
     segment: usize,
 }
 
-/// Walks through a plan.
+/// Runs a plan symbolically and checks each step.
 pub fn walk(checker: &Checker<'_>) {
     let (plan, layers) = (&checker.plan, checker.config.num_layers);
     let (mut states, units) = (HashMap::new(), checker.config.hidden_size);
@@ -176,7 +176,7 @@ impl Walk<'_> {
         assert!(config.num_layers > 1, "{what}: a stack");
     }
 
-    /// Every step of every layer was made.
+    /// Asserts that every step of every layer ran.
     fn end_of_segment(&self) {
         let (what, plan) = (&self.checker.what, &self.checker.plan);
         let steps = plan.segments[self.segment].len();
@@ -209,7 +209,7 @@ impl Walk<'_> {
                 (steps, 0, 1),
                 "{what}: all steps"
             );
-            // Of other layers as many as whole chunks have, which the first step tells.
+            // Other layers have whole chunks. The dims of the first step give the chunk.
             self.gates_x = vec![vec![false; 2 * steps]; config.num_layers];
             self.gates_x[0][..steps].fill(true);
             self.y = vec![vec![false; 2 * steps]; config.num_layers];
@@ -249,7 +249,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Layer and steps of rows that begin at `start` where each layer has so many steps.
+    /// Returns the layer and the steps of rows from `start` on, if each layer has `steps` steps.
     fn range(&self, dims: &LinearDims, start: usize, steps: usize) -> (usize, Range<usize>) {
         let first = start % steps;
         assert!(first + dims.steps as usize <= steps, "{}: steps of one layer", self.checker.what);
@@ -279,7 +279,7 @@ impl Walk<'_> {
                 .checked_sub(layer as u32 * layer_delay)
                 .filter(|s| *s < steps);
             let s = s.map(|s| s as usize);
-            // Steps that fill the last chunk up are behind every row's end.
+            // Steps that fill up the last chunk are past every row's end.
             let begun = s.filter(|s| *s < segment.len());
             self.states.get_mut(&h_out).expect("both are there")[layer] =
                 before + usize::from(begun.is_some());
@@ -344,7 +344,7 @@ fn waves_of_every_size_are_sound() {
     assert!(walked > 1000 && cut > 100, "{walked} walked, {cut} of them in segments");
 }
 
-/// Fewer dispatches than one layer after the other, by the formula.
+/// A wavefront has fewer dispatches than one layer after the other, by the formula.
 #[test]
 fn waves_make_fewer_dispatches() {
     let config = Config::lstm(32, 32).num_layers(3);
@@ -356,7 +356,7 @@ fn waves_make_fewer_dispatches() {
             checked(&config, &weights, sizes, &limits, GPU, schedule).expect("small sizes");
         checker.plan.recording.dispatch_count()
     };
-    // Chunks of 8: 13 of them, and two layers behind.
+    // 13 chunks of 8, and two more for the layers that start later.
     assert_eq!(
         (count(Schedule::Step), count(Schedule::Wavefront)),
         (3 * 101, 100 + 2 * 8 + 13 + 2)
