@@ -243,7 +243,9 @@ impl<'a> Planned<'a> {
             );
             // Only the tokens have one entry for each step.
             assert!(
-                all.iter().all(|dispatch| dispatch.in_place != (dispatch.kernel.family == Family::Sample)),
+                all.iter().all(|dispatch| {
+                    dispatch.in_place != (dispatch.kernel.family == Family::Sample)
+                }),
                 "{what}"
             );
             assert_tables(&what, &all, bound(last, "logits"), config.ntoken);

@@ -140,7 +140,10 @@ fn kernel_of(body: &str) -> Subject {
          fn three() -> u32 {{ return 3u; }}
          fn bump(p: ptr<function, u32>, by: u32) {{ *p += by; }}
          @compute @workgroup_size(64)
-         fn tile32(@builtin(local_invocation_index) i: u32, @builtin(workgroup_id) workgroup: vec3<u32>) {{ {body} }}"
+         fn tile32(
+             @builtin(local_invocation_index) i: u32,
+             @builtin(workgroup_id) workgroup: vec3<u32>
+         ) {{ {body} }}"
     );
     crate::with_text(&kernel_named("tile32"), text)
 }
@@ -167,7 +170,8 @@ fn barriers_that_all_invocations_reach_are_accepted() {
         ),
         (
             "a loop in a loop",
-            "for (var k = 0u; k < 9u; k++) { for (var j = k; j < 9u; j++) { workgroupBarrier(); } }",
+            "for (var k = 0u; k < 9u; k++) { for (var j = k; j < 9u; j++) { workgroupBarrier(); } \
+             }",
         ),
         ("a uniform break", "loop { if dims.n > 3u { break; } workgroupBarrier(); }"),
         (
@@ -184,17 +188,20 @@ fn barriers_that_all_invocations_reach_are_accepted() {
         ),
         (
             "a break out of a switch",
-            "for (var k = 0u; k < 9u; k++) { workgroupBarrier(); switch i { case 1u: { break; } default: {} } }",
+            "for (var k = 0u; k < 9u; k++) { workgroupBarrier(); switch i { case 1u: { break; } \
+             default: {} } }",
         ),
         (
             "a continue of an inner loop",
-            "loop { workgroupBarrier(); for (var j = 0u; j < 9u; j++) { if i > j { continue; } } break; }",
+            "loop { workgroupBarrier(); for (var j = 0u; j < 9u; j++) { if i > j { continue; } } \
+             break; }",
         ),
         ("a varying loop before", "for (var k = 0u; k < i; k++) { y[k] = k; } workgroupBarrier();"),
         ("a return after", "workgroupBarrier(); if i > 3u { return; } y[i] = 1u;"),
         (
             "a return after a loop",
-            "for (var k = 0u; k < 9u; k++) { workgroupBarrier(); } if i > 3u { return; } y[i] = 1u;",
+            "for (var k = 0u; k < 9u; k++) { workgroupBarrier(); } if i > 3u { return; } \
+             y[i] = 1u;",
         ),
     ];
     for (accepted, body) in cases {
@@ -286,12 +293,14 @@ fn barriers_that_some_invocations_miss_are_refused() {
         ),
         (
             "a counter set in a varying switch",
-            "var k = 0u; while k < 9u { workgroupBarrier(); switch i { case 1u: { k = 9u; } default: {} } }",
+            "var k = 0u; while k < 9u { workgroupBarrier(); switch i { case 1u: { k = 9u; } \
+             default: {} } }",
             LOOP,
         ),
         (
             "a counter set in a varying loop",
-            "var k = 0u; for (var j = 0u; j < i; j++) { k++; } while k < 9u { workgroupBarrier(); k++; }",
+            "var k = 0u; for (var j = 0u; j < i; j++) { k++; } while k < 9u { workgroupBarrier(); \
+             k++; }",
             LOOP,
         ),
         ("a loop over storage", "for (var k = 0u; k < x[0]; k++) { workgroupBarrier(); }", LOOP),
@@ -354,7 +363,8 @@ fn barriers_that_some_invocations_miss_are_refused() {
         ),
         (
             "a varying continue of a switch",
-            "for (var k = 0u; k < 9u; k++) { switch i { case 1u: { continue; } default: {} } workgroupBarrier(); }",
+            "for (var k = 0u; k < 9u; k++) { switch i { case 1u: { continue; } default: {} } \
+             workgroupBarrier(); }",
             LOOP,
         ),
         (
@@ -369,7 +379,8 @@ fn barriers_that_some_invocations_miss_are_refused() {
         ),
         (
             "a uniform loop in a varying one",
-            "for (var j = 0u; j < i; j++) { for (var k = 0u; k < 9u; k++) { workgroupBarrier(); } }",
+            "for (var j = 0u; j < i; j++) { for (var k = 0u; k < 9u; k++) { workgroupBarrier(); } \
+             }",
             LOOP,
         ),
         (

@@ -33,7 +33,10 @@ macro_rules! layout_of {
     ($name:ident { $($member:ident),* } $(f32 { $($float:ident),* })?) => {
         layout_of!($name { $($member),* } $(f32 { $($float),* })? padding { pad })
     };
-    ($name:ident { $($member:ident),* } $(f32 { $($float:ident),* })? padding { $($pad:ident)? }) => {{
+    (
+        $name:ident { $($member:ident),* } $(f32 { $($float:ident),* })?
+        padding { $($pad:ident)? }
+    ) => {{
         fn _members_are_words(
             $name { $($member,)* $($($float,)*)? $($pad: _)? }: &$name
         ) -> (Vec<&u32>, Vec<&f32>) {
@@ -43,7 +46,10 @@ macro_rules! layout_of {
             name: stringify!($name).to_owned(),
             members: vec![
                 $((stringify!($member).to_owned(), offset_of!($name, $member) as u32),)*
-                $($((concat!(stringify!($float), ": f32").to_owned(), offset_of!($name, $float) as u32),)*)?
+                $($((
+                    concat!(stringify!($float), ": f32").to_owned(),
+                    offset_of!($name, $float) as u32,
+                ),)*)?
             ],
             padding: [$(offset_of!($name, $pad) as u32)?].first().copied(),
             span: size_of::<$name>() as u32,
