@@ -10,6 +10,7 @@
 //! `tests/shaders` walks [`Kernel::all`] and holds every row against its WGSL.
 
 pub mod families;
+mod probes;
 mod rows;
 mod schedule;
 pub mod uniforms;

@@ -2,6 +2,7 @@
 
 use super::Access::{Read, ReadWrite};
 use super::families::*;
+use super::probes::*;
 use super::uniforms::{Dims, LinearDims, SequenceDims};
 use super::{Binding, Cell, Override, Overrides, WorkgroupUse};
 
@@ -56,15 +57,15 @@ macro_rules! constant {
     };
 }
 
-const fn read(index: u32, name: &'static str) -> Binding {
+pub(super) const fn read(index: u32, name: &'static str) -> Binding {
     Binding { index, name, access: Read }
 }
 
-const fn write(index: u32, name: &'static str) -> Binding {
+pub(super) const fn write(index: u32, name: &'static str) -> Binding {
     Binding { index, name, access: ReadWrite }
 }
 
-const fn flat(invocations: u32, storage: u32) -> WorkgroupUse {
+pub(super) const fn flat(invocations: u32, storage: u32) -> WorkgroupUse {
     WorkgroupUse { size: [invocations, 1, 1], storage }
 }
 
@@ -272,7 +273,7 @@ pub(super) const SEQUENCE: Row = Row {
 };
 
 /// A family without cells, weights, overrides and loops, whose invocations do one thing each.
-const COPY: Row = Row {
+pub(super) const COPY: Row = Row {
     name: "",
     entry: "",
     source: "",
@@ -371,49 +372,3 @@ pub(super) const PACK: Row = Row {
 
 pub(super) const UNPACK: Row =
     Row { name: "unpack", entry: "unpack", source: shader!("pack/unpack"), ..PACK };
-
-/// A family that measures a device.
-const PROBE: Row = Row {
-    workgroup: |_, _| flat(PROBE_WORKGROUP as u32, 0),
-    loop_iterations: |dims, _| {
-        let Dims::Probe(dims) = dims else { return 0 };
-        u64::from(dims.iterations)
-    },
-    ..COPY
-};
-
-pub(super) const CHAIN: Row = Row {
-    name: "chain",
-    entry: "chain",
-    source: shader!("probe/chain"),
-    stepped: true,
-    bindings: &[read(2, "x"), write(3, "y")],
-    loop_iterations: |_, _| 0,
-    ..PROBE
-};
-
-pub(super) const BARRIER: Row = Row {
-    name: "barrier",
-    entry: "barrier",
-    source: shader!("probe/barrier"),
-    bindings: &[write(1, "y")],
-    workgroup: |_, _| flat(PROBE_WORKGROUP as u32, PROBE_WORKGROUP as u32 * 4),
-    ..PROBE
-};
-
-pub(super) const BANDWIDTH: Row = Row {
-    name: "bandwidth",
-    entry: "bandwidth",
-    source: shader!("probe/bandwidth"),
-    bindings: &[read(1, "x"), write(2, "y")],
-    workgroup: |_, _| flat(BANDWIDTH_TILE_QUADS as u32, 0),
-    ..PROBE
-};
-
-pub(super) const MULTIPLY_ADD: Row = Row {
-    name: "multiply_add",
-    entry: "multiply_add",
-    source: shader!("probe/multiply_add"),
-    bindings: &[write(1, "y")],
-    ..PROBE
-};

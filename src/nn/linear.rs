@@ -8,24 +8,13 @@ use crate::engine::session::Weights;
 use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::kernel::families::activation;
-use crate::nn::options::LoadOptions;
+use crate::nn::options::{Activation, LoadOptions};
 use crate::nn::runner::{RowPlan, Runner};
 use crate::params::load_linear;
 use crate::params::state_dict::StateDict;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
 use crate::plan::{self, Storage};
 use crate::tensor::{Tensor, padded};
-
-/// The function applied to a linear layer's output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Activation {
-    /// No function.
-    #[default]
-    None,
-    /// 1 / (1 + exp(−x)).
-    Sigmoid,
-}
 
 /// `y = x · Wᵀ + b`, optionally followed by an activation.
 ///

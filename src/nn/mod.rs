@@ -3,7 +3,6 @@
 pub mod cell;
 pub mod embedding;
 pub mod explain;
-pub(crate) mod forward;
 pub mod language_model;
 pub mod linear;
 pub mod options;

@@ -3,10 +3,20 @@
 use crate::dtype::WeightType;
 use crate::error::{Error, Result};
 use crate::kernel::Schedule;
-use crate::nn::linear::Activation;
 use crate::params::Params;
 use crate::params::config::{Config, Kind, Nonlinearity};
 use crate::tensor::State;
+
+/// The function applied to a linear layer's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Activation {
+    /// No function.
+    #[default]
+    None,
+    /// 1 / (1 + exp(−x)).
+    Sigmoid,
+}
 
 /// Options of loading a module onto a device.
 ///

@@ -4,9 +4,9 @@ use std::mem;
 
 use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
-use crate::nn::forward::PreparedForward;
 use crate::nn::pack::{Inputs, Packer, output_shape, zero_state};
 use crate::nn::rnn::Rnn;
+use crate::nn::rnn::forward::PreparedForward;
 use crate::nn::runner::Prepared;
 use crate::params::validate::{self, Checked, Sizes};
 use crate::tensor::{State, Tensor};

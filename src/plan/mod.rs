@@ -187,13 +187,13 @@ fn run_size(recording: &Recording, states: &[LayerState]) -> u64 {
 /// [`Error::Shape`] when there is no step or no row; [`Error::Unsupported`] for more than
 /// [`MAX_SEQ_LEN`] steps and for a schedule that cannot run this module on this device.
 pub fn plan(request: &Request<'_>, profile: &Profile<'_>, asked: Schedule) -> Result<Plan> {
-    segments::check_sizes(request.sizes)?;
+    let longest = segments::max_steps(request, profile.limits)?;
     let resolved = schedule::resolve(asked, request, profile)?;
     let resolved = match asked {
         Schedule::Auto => schedule::side_by_side(resolved, request, profile),
         _ => resolved,
     };
-    record(request, profile, &resolved)
+    record(request, profile, &resolved, longest)
 }
 
 /// Plans a forward pass whose layers run one after the other, for callers that hand the states of
@@ -207,17 +207,23 @@ pub fn plan_layered(
     asked: Schedule,
     what: &str,
 ) -> Result<Plan> {
-    segments::check_sizes(request.sizes)?;
-    record(request, profile, &schedule::resolve_layered(asked, request, profile, what)?)
+    let longest = segments::max_steps(request, profile.limits)?;
+    let resolved = schedule::resolve_layered(asked, request, profile, what)?;
+    record(request, profile, &resolved, longest)
 }
 
-/// Records a forward pass by a schedule that has been resolved.
-fn record(request: &Request<'_>, profile: &Profile<'_>, resolved: &Resolved) -> Result<Plan> {
+/// Records a forward pass by a schedule that has been resolved, in segments of at most `longest`
+/// steps.
+fn record(
+    request: &Request<'_>,
+    profile: &Profile<'_>,
+    resolved: &Resolved,
+    longest: usize,
+) -> Result<Plan> {
     if let Shape::Wavefront(shape) = resolved.shape {
         return wavefront::record(request, profile, shape, resolved.decision.clone());
     }
     let config = request.config;
-    let longest = segments::max_steps(request, profile.limits)?;
     let segments = segments::cut(request.sizes.seq_len, longest);
     let mut layers = Layers::new(request, profile);
     let axes = [(Axis::Feature, padded(config.input_size))];
@@ -259,11 +265,10 @@ fn record(request: &Request<'_>, profile: &Profile<'_>, resolved: &Resolved) -> 
 /// # Errors
 /// [`Error::Limit`] when not even one row fits; for the sizes alone as [`plan()`].
 pub fn rows_per_pass(request: &Request<'_>, limits: &Limits) -> Result<usize> {
-    segments::check_sizes(request.sizes)?;
     let fits = |batch| segments::max_steps(&request.with_batch(batch), limits);
     match largest(halvings(request.sizes.batch), |&batch| fits(batch).is_ok()) {
         Some(batch) => Ok(batch),
-        None => fits(1),
+        None => fits(request.sizes.batch.min(1)),
     }
 }
 

@@ -15,6 +15,7 @@ const GATES_X_SIZE: u64 = 256 << 20;
 /// The most steps of a segment that the limits allow, at least 1.
 pub(super) fn max_steps(request: &Request<'_>, limits: &Limits) -> Result<usize> {
     let &Request { config, weights, sizes, .. } = request;
+    check_sizes(sizes)?;
     let directions = config.num_directions() as u64;
     let (batch, seq_len) = (sizes.batch as u64, sizes.seq_len as u64);
     // Bytes of one time step. Overflow would need more rows than there are addresses: saturate, then refuse.
@@ -82,7 +83,7 @@ pub(super) fn max_steps(request: &Request<'_>, limits: &Limits) -> Result<usize>
 }
 
 /// Refuses what has no steps to plan, and more steps than kernels count.
-pub(super) fn check_sizes(sizes: Sizes) -> Result<()> {
+fn check_sizes(sizes: Sizes) -> Result<()> {
     if sizes.seq_len == 0 {
         return Err(Error::Shape("Expected sequence length to be larger than 0 in RNN".to_owned()));
     }

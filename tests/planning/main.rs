@@ -360,9 +360,9 @@ fn what_cannot_be_planned_is_refused_by_the_name_of_its_limit() {
         true,
     );
     assert_eq!(
-        refusal(&Config::rnn(1, 1 << 17), sizes, &software),
+        refusal(&Config::rnn(1 << 18, 1), sizes, &software),
         "max_loop_iterations",
-        "sums of 131,072 terms"
+        "sums of 262,144 terms"
     );
     let endless = Sizes { seq_len: 1 << 20, batch: 1 };
     assert_eq!(

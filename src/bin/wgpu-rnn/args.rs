@@ -1,63 +1,13 @@
-//! The command line, and the arguments that commands share.
+//! Arguments that commands share.
 
 use std::path::PathBuf;
 
+use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
 use wgpu_rnn::device::{OpenOptions, Selection};
 use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::{Device, Error, LoadOptions, Schedule, WeightType};
-
-use crate::bench::BenchArgs;
-use crate::calibrate::CalibrateArgs;
-use crate::compare::CompareArgs;
-use crate::devices::DevicesArgs;
-use crate::generate::GenerateArgs;
-use crate::inspect::InspectArgs;
-use crate::perplexity::PerplexityArgs;
-use crate::run::RunArgs;
-use crate::verify::VerifyArgs;
-
-/// Run PyTorch's RNN, LSTM and GRU on any GPU.
-///
-/// Without a command, run a demonstration on the best device of this machine.
-#[derive(Debug, Parser)]
-#[command(name = "wgpu-rnn", version, after_help = AFTER_HELP)]
-pub struct Cli {
-    #[command(subcommand)]
-    pub command: Option<Command>,
-}
-
-const AFTER_HELP: &str = "\
-Exit status: 0 done and agreed, 1 disagreed, 2 error.
-Environment:
-  WGPU_BACKEND       select adapters by backend: vulkan, metal, dx12 or gl
-  WGPU_ADAPTER_NAME  select the adapter for `auto` by part of its name
-  WGPU_RNN_CACHE     keep calibrations in this folder instead of the user's cache folder
-  NO_COLOR           turn colours off";
-
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// List the devices of this machine with their limits.
-    Devices(DevicesArgs),
-    /// Run a network on an input file and write its output.
-    Run(RunArgs),
-    /// Verify that a device passes case files: networks with input and expected output.
-    Verify(VerifyArgs),
-    /// Compare a device with the f64 reference, or each kernel with the CPU.
-    Compare(CompareArgs),
-    /// Benchmark forward passes and compare them with the roofline.
-    Bench(BenchArgs),
-    /// Calibrate devices: measure the constants of the roofline and keep them for other commands.
-    Calibrate(CalibrateArgs),
-    /// Inspect a safetensors file: list its modules, tensors and metadata.
-    Inspect(InspectArgs),
-    /// Generate text with a language model.
-    Generate(GenerateArgs),
-    /// Compute the perplexity of a language model on a text.
-    Perplexity(PerplexityArgs),
-}
 
 /// Arguments for opening a device.
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::diagnostics::compare::Tolerance;
 use crate::error::{Error, Result};
-use crate::nn::linear::Activation;
+use crate::nn::options::Activation;
 use crate::params::Params;
 use crate::params::config::{Config, Kind};
 use crate::params::state_dict::StateDict;

@@ -3,7 +3,7 @@
 use crate::diagnostics::case::{Case, Head, Quantity};
 use crate::dtype::WeightType;
 use crate::error::Result;
-use crate::nn::linear::Activation;
+use crate::nn::options::Activation;
 use crate::params::Params;
 use crate::reference::{self, Outputs};
 use crate::tensor::Tensor;

@@ -7,7 +7,7 @@ use super::context::{Gpu, UNIFORM_STRIDE};
 use super::pipeline::Pipeline;
 use crate::error::Result;
 use crate::kernel::uniforms::Step;
-use crate::plan::recording::{BufferId, Dispatch};
+use crate::plan::recording::{BufferId, Dispatch, Recording};
 
 /// A dispatch with its pipeline and bind group.
 #[derive(Debug)]
@@ -90,6 +90,17 @@ pub(super) struct Uniforms {
 }
 
 impl Uniforms {
+    /// The dims of all dispatches of a recording.
+    pub fn of(recording: &Recording) -> Self {
+        let mut uniforms = Self::default();
+        for command in &recording.commands {
+            let parities = 0..command.count().min(2);
+            let dispatches = parities.flat_map(|parity| command.dispatches(parity));
+            dispatches.for_each(|dispatch| _ = uniforms.add(dispatch));
+        }
+        uniforms
+    }
+
     /// Adds the dims of a dispatch and returns their offset in bytes.
     pub fn add(&mut self, dispatch: &Dispatch) -> u64 {
         let bytes = dispatch.dims.bytes();

@@ -55,12 +55,7 @@ impl Engine {
                 None => gpu.storage(&spec.label, spec.size())?,
             });
         }
-        let mut uniforms = Uniforms::default();
-        for command in &recording.commands {
-            let parities = 0..command.count().min(2);
-            let dispatches = parities.flat_map(|parity| command.dispatches(parity));
-            dispatches.for_each(|dispatch| _ = uniforms.add(dispatch));
-        }
+        let mut uniforms = Uniforms::of(&recording);
         let uniform = uniforms.upload(&gpu)?;
         let own = |id: BufferId| buffers[id.0].as_entire_buffer_binding();
         let mut bound = Vec::with_capacity(recording.commands.len());

@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
+use super::model::passes::{PassInputs, PreparedPass};
 use super::model::{LanguageModel, check_tokens};
-use super::passes::{PassInputs, PreparedPass};
 use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::kernel::families::NO_TOKEN;

@@ -3,7 +3,6 @@
 
 mod generate;
 mod model;
-mod passes;
 mod vocabulary;
 
 pub use generate::{GenerateOptions, Generator};

@@ -1,6 +1,7 @@
 //! A language model on a device.
 
-use super::passes::{PassInputs, PassKey};
+pub(super) mod passes;
+
 use crate::engine::device::Device;
 use crate::engine::session::Weights;
 use crate::engine::wait::Waiting;
@@ -14,6 +15,7 @@ use crate::params::state_dict::StateDict;
 use crate::params::validate::{self, Sizes};
 use crate::plan::{self, GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted};
 use crate::tensor::{State, Tensor};
+use passes::{PassInputs, PassKey};
 
 /// The target of a step that predicts nothing; no token has this number.
 const NO_TARGET: u32 = u32::MAX;

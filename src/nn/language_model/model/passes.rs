@@ -1,6 +1,6 @@
 //! Passes over a text, each small enough for the device. The state stays there from pass to pass.
 
-use super::model::LanguageModel;
+use super::LanguageModel;
 use crate::engine::wait::Waiting;
 use crate::error::Result;
 use crate::nn::options::ForwardOptions;
@@ -11,25 +11,25 @@ use crate::plan::recording::BufferId;
 use crate::plan::{self, LanguageModelPlan, Wanted};
 
 /// The key of a pass's plan: its sizes, its results, and whether dropout draws.
-pub(super) type PassKey = (Sizes, Wanted, bool);
+pub(in crate::nn::language_model) type PassKey = (Sizes, Wanted, bool);
 
 /// A pass that is ready to run.
-pub(super) type PreparedPass = Prepared<PassKey, LanguageModelPlan>;
+pub(in crate::nn::language_model) type PreparedPass = Prepared<PassKey, LanguageModelPlan>;
 
 /// The inputs of all passes, time first.
-pub(super) struct PassInputs<'a> {
+pub(in crate::nn::language_model) struct PassInputs<'a> {
     /// Tokens, `[T, B]`.
-    pub(super) tokens: &'a [u32],
+    pub(in crate::nn::language_model) tokens: &'a [u32],
     /// Targets, `[T, B]`.
-    pub(super) targets: Option<&'a [u32]>,
-    pub(super) sizes: Sizes,
-    pub(super) options: ForwardOptions<'a>,
+    pub(in crate::nn::language_model) targets: Option<&'a [u32]>,
+    pub(in crate::nn::language_model) sizes: Sizes,
+    pub(in crate::nn::language_model) options: ForwardOptions<'a>,
 }
 
 impl LanguageModel {
     /// Runs `inputs` in passes and hands the results of each to `take`. Returns the last pass,
     /// whose buffers hold the state; `None` when there are no steps.
-    pub(super) async fn run_passes(
+    pub(in crate::nn::language_model) async fn run_passes(
         &self,
         inputs: &PassInputs<'_>,
         wanted: Wanted,

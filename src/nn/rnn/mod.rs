@@ -1,11 +1,13 @@
 //! `nn.RNN`, `nn.LSTM` and `nn.GRU` on a device.
 
+pub(crate) mod forward;
+
 use crate::engine::device::Device;
 use crate::engine::session::Weights;
 use crate::engine::wait::Waiting;
 use crate::error::Result;
-use crate::nn::forward::{ForwardKey, ForwardPlan};
 use crate::nn::options::{ForwardOptions, LoadOptions};
+use crate::nn::rnn::forward::{ForwardKey, ForwardPlan};
 use crate::nn::runner::Runner;
 use crate::params::Params;
 use crate::params::config::Config;

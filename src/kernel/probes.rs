@@ -1,0 +1,51 @@
+//! The rows of the kernels that measure a device.
+
+use super::families::*;
+use super::rows::{COPY, flat, read, write};
+use super::uniforms::Dims;
+
+/// A family that measures a device.
+const PROBE: Row = Row {
+    workgroup: |_, _| flat(PROBE_WORKGROUP as u32, 0),
+    loop_iterations: |dims, _| {
+        let Dims::Probe(dims) = dims else { return 0 };
+        u64::from(dims.iterations)
+    },
+    ..COPY
+};
+
+pub(super) const CHAIN: Row = Row {
+    name: "chain",
+    entry: "chain",
+    source: include_str!("../../shaders/probe/chain.wgsl"),
+    stepped: true,
+    bindings: &[read(2, "x"), write(3, "y")],
+    loop_iterations: |_, _| 0,
+    ..PROBE
+};
+
+pub(super) const BARRIER: Row = Row {
+    name: "barrier",
+    entry: "barrier",
+    source: include_str!("../../shaders/probe/barrier.wgsl"),
+    bindings: &[write(1, "y")],
+    workgroup: |_, _| flat(PROBE_WORKGROUP as u32, PROBE_WORKGROUP as u32 * 4),
+    ..PROBE
+};
+
+pub(super) const BANDWIDTH: Row = Row {
+    name: "bandwidth",
+    entry: "bandwidth",
+    source: include_str!("../../shaders/probe/bandwidth.wgsl"),
+    bindings: &[read(1, "x"), write(2, "y")],
+    workgroup: |_, _| flat(BANDWIDTH_TILE_QUADS as u32, 0),
+    ..PROBE
+};
+
+pub(super) const MULTIPLY_ADD: Row = Row {
+    name: "multiply_add",
+    entry: "multiply_add",
+    source: include_str!("../../shaders/probe/multiply_add.wgsl"),
+    bindings: &[write(1, "y")],
+    ..PROBE
+};
