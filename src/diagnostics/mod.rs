@@ -6,8 +6,8 @@
 //! * [`bench`](mod@bench) checks forward passes, times them, and compares them with the roofline.
 //! * [`calibrate`] measures the constants of the roofline and keeps them in a cache folder.
 //!
-//! [`reference()`](fn@reference) returns the results by definition, in f64. [`Explanation`] gives the
-//! reason for a schedule, and whether the CPU is faster.
+//! [`reference()`](fn@reference) returns the results by definition, in f64. [`Explanation`] gives
+//! the reason for a schedule, and whether the CPU is faster.
 //!
 //! The commands of the program `wgpu-rnn` print their results.
 

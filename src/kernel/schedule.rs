@@ -4,22 +4,25 @@ use crate::error::{Error, Result};
 
 /// How the recurrence is laid on the machine.
 ///
-/// Schedules compute the same equations. They differ in speed and, on a GPU, in the order of their sums, so in the last
-/// bits.
+/// Schedules compute the same equations. They differ in speed and, on a GPU, in the order of their
+/// sums, so in the last bits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Schedule {
-    /// The one whose step should be the shortest by what is known of the device; [`Plan::schedule`](crate::plan::Plan::schedule)
-    /// says which and why.
+    /// The one whose step should be the shortest by what is known of the device;
+    /// [`Plan::schedule`](crate::plan::Plan::schedule) says which and why.
     #[default]
     Auto,
-    /// One dispatch per time step; a workgroup owns some hidden units, and several invocations split each sum.
+    /// One dispatch per time step; a workgroup owns some hidden units, and several invocations
+    /// split each sum.
     Step,
     /// One dispatch per time step; each invocation owns several rows and units, for large batches.
     StepTiled,
-    /// Workgroups that own batch rows walk time by themselves, many steps to a dispatch, for small hidden sizes.
+    /// Workgroups that own batch rows walk time by themselves, many steps to a dispatch, for small
+    /// hidden sizes.
     Sequence,
-    /// The layers of a stack side by side, each some steps behind the one below it: fewer dispatches, the same bits as `step`.
+    /// The layers of a stack side by side, each some steps behind the one below it: fewer
+    /// dispatches, the same bits as `step`.
     Wavefront,
 }
 
@@ -72,7 +75,8 @@ mod tests {
         let message = "exchange".parse::<Schedule>().expect_err("no such schedule").to_string();
         assert_eq!(
             message,
-            "unknown schedule 'exchange': expected one of auto, step, step_tiled, sequence, wavefront"
+            "unknown schedule 'exchange': expected one of auto, step, step_tiled, sequence, \
+             wavefront"
         );
     }
 }

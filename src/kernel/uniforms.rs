@@ -1,4 +1,5 @@
-//! The uniforms of the kernels: each struct is the doppelganger of the WGSL struct of the same name.
+//! The uniforms of the kernels: each struct is the doppelganger of the WGSL struct of the same
+//! name.
 //!
 //! `tests/shaders.rs` reflects the shaders and compares every member's offset with these.
 
@@ -12,7 +13,8 @@ pub struct LinearDims {
     pub steps: u32,
     /// Batch rows B.
     pub batch: u32,
-    /// Directions D: each multiplies the same features with its own weight, in its own order of time.
+    /// Directions D: each multiplies the same features with its own weight, in its own order of
+    /// time.
     pub directions: u32,
     /// Output columns N of each direction in this dispatch.
     pub columns: u32,
@@ -30,7 +32,8 @@ pub struct LinearDims {
     pub row_tiles: u32,
     /// Workgroups along the columns N.
     pub column_tiles: u32,
-    /// How many others come before the first direction in `weight` and `bias`, which the layers of a stack share.
+    /// How many others come before the first direction in `weight` and `bias`, which the layers of
+    /// a stack share.
     pub weight_base: u32,
     /// The first row of `x`.
     pub x_first_row: u32,
@@ -64,9 +67,11 @@ pub struct StepDims {
     pub unit_tiles: u32,
     /// Workgroups along the batch rows B.
     pub row_tiles: u32,
-    /// How many others come before the first direction in the weights, which the layers of a stack share.
+    /// How many others come before the first direction in the weights, which the layers of a stack
+    /// share.
     pub weight_base: u32,
-    /// Of a wave, where layers take the place of directions: where in the segment the first layer is at index 0.
+    /// Of a wave, where layers take the place of directions: where in the segment the first layer
+    /// is at index 0.
     pub first_index: u32,
     /// Of a wave: steps by which each layer is behind the one below it; 0 elsewhere.
     pub layer_delay: u32,
@@ -98,13 +103,15 @@ pub struct SequenceDims {
     pub state_quads: u32,
     /// Workgroups along the batch rows B.
     pub row_tiles: u32,
-    /// How many others come before the first direction in the weights, which the layers of a stack share.
+    /// How many others come before the first direction in the weights, which the layers of a stack
+    /// share.
     pub weight_base: u32,
     /// Unused; a uniform's size is a multiple of 16.
     pub pad: [u32; 2],
 }
 
-/// Which time step a `step` dispatch computes; bound with a dynamic offset into a table of all of them.
+/// Which time step a `step` dispatch computes; bound with a dynamic offset into a table of all of
+/// them.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct Step {
@@ -144,7 +151,8 @@ pub struct DropoutDims {
     pub directions: u32,
     /// Quads (four values) of one direction, padding included.
     pub quads: u32,
-    /// Which dropout of the network this is; its forward direction has this number, its reverse direction the next one.
+    /// Which dropout of the network this is; its forward direction has this number, its reverse
+    /// direction the next one.
     pub site: u32,
     /// A value is kept where its random word is not below.
     pub threshold: u32,
@@ -178,7 +186,8 @@ pub struct SampleDims {
     pub pad: [u32; 2],
 }
 
-/// The sizes of one `load_slots` or `store_slots` dispatch (`SlotsDims` in `shaders/shared/slots.wgsl`).
+/// The sizes of one `load_slots` or `store_slots` dispatch (`SlotsDims` in
+/// `shaders/shared/slots.wgsl`).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct SlotsDims {
@@ -192,7 +201,8 @@ pub struct SlotsDims {
     pub offset: u32,
 }
 
-/// The sizes of one `gather` or `scatter` dispatch: where a plan's buffer has its values, and where the caller has them.
+/// The sizes of one `gather` or `scatter` dispatch: where a plan's buffer has its values, and where
+/// the caller has them.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct PackDims {
@@ -200,7 +210,8 @@ pub struct PackDims {
     pub steps: u32,
     /// Batch rows B.
     pub batch: u32,
-    /// Directions D side by side in the caller's rows, the second of which the plan has in reverse order.
+    /// Directions D side by side in the caller's rows, the second of which the plan has in reverse
+    /// order.
     pub directions: u32,
     /// Values F of each direction.
     pub features: u32,

@@ -58,12 +58,13 @@ pub struct Calibration {
     pub bandwidth: Vec<Bandwidth>,
     /// Arithmetic in f32, a multiply-add counting as two.
     pub gflops: f64,
-    /// What the host takes to encode and submit a dispatch; 0 for the CPU, whose dispatches are calls.
+    /// What the host takes to encode and submit a dispatch; 0 for the CPU, whose dispatches are
+    /// calls.
     pub encode_us: f64,
     /// From calling to having the result of a dispatch of no work; 0 for the CPU.
     pub read_back_us: f64,
-    /// A step of the schedule `sequence` with next to nothing to do: its barriers, and waiting for what it reads; `None`
-    /// where that does not run.
+    /// A step of the schedule `sequence` with next to nothing to do: its barriers, and waiting for
+    /// what it reads; `None` where that does not run.
     pub walk_us: Option<f64>,
     /// What the kernels of recurrent layers reach, by growing rows for each part.
     #[doc(hidden)]
@@ -133,8 +134,8 @@ impl Calibration {
         DeviceId { device, backend, driver }
     }
 
-    /// Bytes that can be read in a microsecond from a buffer of this size, between the sizes that were measured in
-    /// proportion to the logarithm.
+    /// Bytes that can be read in a microsecond from a buffer of this size, between the sizes that
+    /// were measured in proportion to the logarithm.
     pub fn bytes_per_us(&self, bytes: f64) -> f64 {
         // What fits into one core's cache may come faster from there than from all of them.
         let rate = |b: &Bandwidth| b.all_gb_per_s.max(b.one_gb_per_s.unwrap_or(0.0)) * 1e3;
@@ -157,7 +158,8 @@ impl Calibration {
         self.gflops * 1e3 / 2.0
     }
 
-    /// Bytes that one workgroup can read in a microsecond from a buffer of this size; `None` where that is not known.
+    /// Bytes that one workgroup can read in a microsecond from a buffer of this size; `None` where
+    /// that is not known.
     pub fn bytes_per_us_of_one(&self, bytes: f64) -> Option<f64> {
         let known = || self.bandwidth.iter().filter_map(|b| Some((b.bytes, b.one_gb_per_s? * 1e3)));
         known()
@@ -166,13 +168,15 @@ impl Calibration {
             .map(|(_, rate)| rate)
     }
 
-    /// Multiply-adds that the kernels of a part do in a microsecond with so many rows; `None` where they do not run.
+    /// Multiply-adds that the kernels of a part do in a microsecond with so many rows; `None` where
+    /// they do not run.
     pub fn rate(&self, part: KernelClass, rows: usize) -> Option<f64> {
         rates::rate(&self.rates, part, rows)
     }
 
-    /// Multiply-adds that a microsecond of a layer has at least: those of the slowest rows, by the kernel that suits them
-    /// best, and no more than of a single row with weights that no cache holds.
+    /// Multiply-adds that a microsecond of a layer has at least: those of the slowest rows, by the
+    /// kernel that suits them best, and no more than of a single row with weights that no cache
+    /// holds.
     pub(crate) fn slowest_multiply_adds_per_us(&self) -> f64 {
         let by_memory = self.bytes_per_us(f64::MAX) / size_of::<f32>() as f64;
         let rows = |rate: &Rate| {

@@ -1,7 +1,8 @@
-//! What forward passes should take on a device, schedule by schedule, from what is known of the device.
+//! What forward passes should take on a device, schedule by schedule, from what is known of the
+//! device.
 //!
-//! Where [`model`](crate::perf::roofline) says what nothing can beat, this says what the kernels reach. A step of a layer waits
-//! for its turn and then works:
+//! Where [`model`](crate::perf::roofline) says what nothing can beat, this says what the kernels
+//! reach. A step of a layer waits for its turn and then works:
 //!
 //! ```text
 //! t_step  = t_wait + max(multiply-adds / rate(rows), W · tiles / BW(W))
@@ -10,8 +11,10 @@
 //! t       = Σ over layers (input projection + T · t_step) + t_read_back
 //! ```
 //!
-//! rate(rows) is measured for each kernel, of `sequence` apart for one that holds the weights, which it need not read; W are the weights of a step in bytes, which every tile of rows reads anew:
-//! from a buffer of that size all cores together read BW(W), and a workgroup of `sequence` what one core can.
+//! rate(rows) is measured for each kernel, of `sequence` apart for one that holds the weights,
+//! which it need not read; W are the weights of a step in bytes, which every tile of rows reads
+//! anew: from a buffer of that size all cores together read BW(W), and a workgroup of `sequence`
+//! what one core can.
 
 use crate::dtype::WeightType;
 use crate::kernel::Schedule;
@@ -82,7 +85,8 @@ pub fn step(
     let work = step_work(config, batch, stored);
     let directions = config.num_directions();
     let weights = work.weights as f64;
-    // Those that work at the same time: rows of one weight matrix, or for workgroups on their own of any.
+    // Those that work at the same time: rows of one weight matrix, or for workgroups on their own
+    // of any.
     let rows = if schedule == Schedule::Sequence { batch * directions } else { batch };
     let rate = calibration.rate(KernelClass::of(schedule, per_dispatch.in_registers), rows);
     // What holds its weights does no less than what reads them.
@@ -110,7 +114,8 @@ pub fn step(
     })
 }
 
-/// Predicts the input projection of so many (step, row) pairs of a layer, in microseconds; `None` where its rate is not known.
+/// Predicts the input projection of so many (step, row) pairs of a layer, in microseconds; `None`
+/// where its rate is not known.
 pub fn projection(
     calibration: &Calibration,
     config: &Config,
@@ -124,8 +129,9 @@ pub fn projection(
     Some(arithmetic_us.max(weights / calibration.bytes_per_us(weights)))
 }
 
-/// Predicts a forward pass whose steps take what `step` says, from call to result in microseconds; `None` where the rate
-/// of the input projection is not known. Copying input and output to the device and back is not counted.
+/// Predicts a forward pass whose steps take what `step` says, from call to result in microseconds;
+/// `None` where the rate of the input projection is not known. Copying input and output to the
+/// device and back is not counted.
 pub fn forward(
     calibration: &Calibration,
     config: &Config,
@@ -163,8 +169,9 @@ mod tests {
     const TEN: PerDispatch = PerDispatch { steps: 10, in_registers: false };
     const HOLDING: PerDispatch = PerDispatch { steps: 10, in_registers: true };
 
-    /// A microsecond from dispatch to dispatch, a tenth for each step of `sequence`; 1000 bytes in a microsecond, 100 by
-    /// one workgroup; `step` 100 multiply-adds in a microsecond, `sequence` 10 for each row.
+    /// A microsecond from dispatch to dispatch, a tenth for each step of `sequence`; 1000 bytes in
+    /// a microsecond, 100 by one workgroup; `step` 100 multiply-adds in a microsecond, `sequence`
+    /// 10 for each row.
     fn device() -> Calibration {
         let rate = |part, rows, multiply_adds_per_us| Rate { part, rows, multiply_adds_per_us };
         Calibration {

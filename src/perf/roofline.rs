@@ -1,16 +1,17 @@
 //! The least that a forward pass can take on a device of known constants, and what bounds it.
 //!
-//! A time step of one layer reads every weight of the recurrence once, multiplies each with every row of the batch, and
-//! reads the gates' inputs and writes the state; these overlap, so that the longest of them counts. Then the next step
-//! has to see what this one wrote:
+//! A time step of one layer reads every weight of the recurrence once, multiplies each with every
+//! row of the batch, and reads the gates' inputs and writes the state; these overlap, so that the
+//! longest of them counts. Then the next step has to see what this one wrote:
 //!
 //! ```text
 //! t_step    = max(W / BW(W), multiply-adds / F, io / BW(io)) + t_sync
 //! t_forward = Σ over layers (input projection + T · t_step)
 //! ```
 //!
-//! BW(n) is what the device reads from a buffer of n bytes, F its arithmetic, t_sync the time from dispatch to
-//! dispatch; the input projection of all steps is a product of its own, for which the same maximum holds.
+//! BW(n) is what the device reads from a buffer of n bytes, F its arithmetic, t_sync the time from
+//! dispatch to dispatch; the input projection of all steps is a product of its own, for which the
+//! same maximum holds.
 
 use crate::dtype::WeightType;
 use crate::params::config::{Config, Kind};
@@ -59,7 +60,8 @@ pub fn step_work(config: &Config, batch: usize, stored: WeightType) -> Work {
     let projection = if config.proj_size > 0 { hidden * state } else { 0 };
     let weights = config.kind.gate_count() * hidden * state + projection;
     let cells = if config.kind == Kind::Lstm { 2 * hidden } else { 0 };
-    // The gates' inputs and the cell state; the state is read, and written to itself and to the output.
+    // The gates' inputs and the cell state; the state is read, and written to itself and to the
+    // output.
     let io = config.kind.gate_count() * hidden + 3 * state + cells;
     let directions = config.num_directions() as u64;
     Work {
@@ -90,7 +92,8 @@ fn bytes_of(stored: WeightType) -> u64 {
 }
 
 impl Work {
-    /// The least that it takes, and what that is spent on. `io_footprint` is the size of what activations come from.
+    /// The least that it takes, and what that is spent on. `io_footprint` is the size of what
+    /// activations come from.
     fn floor(&self, calibration: &Calibration, io_footprint: u64) -> (f64, Bound) {
         let weights = self.weights as f64 / calibration.bytes_per_us(self.weights as f64);
         let arithmetic = self.multiply_adds as f64 / calibration.multiply_adds_per_us();
@@ -106,7 +109,8 @@ impl Work {
 pub struct Floor {
     /// On the device, in microseconds.
     pub device_us: f64,
-    /// From calling to having the results, in microseconds: encoding that takes longer than the work, and reading back.
+    /// From calling to having the results, in microseconds: encoding that takes longer than the
+    /// work, and reading back.
     pub wall_us: f64,
     /// What most of `device_us` is spent on.
     pub bound: Bound,
@@ -199,8 +203,8 @@ mod tests {
         let floor = |calibration: &Calibration, batch, dispatches| {
             forward(calibration, &config, Sizes { seq_len: 100, batch }, F32, dispatches)
         };
-        // A step of one row: 1.6 µs of weights, 0.4 of arithmetic, 0.36 of io. The projection: 4.1 µs of arithmetic
-        // or 16.4 of io (100 · 41 · 4 bytes).
+        // A step of one row: 1.6 µs of weights, 0.4 of arithmetic, 0.36 of io. The projection: 4.1
+        // µs of arithmetic or 16.4 of io (100 · 41 · 4 bytes).
         let alone = floor(&device(), 1, 0);
         assert!((alone.device_us - (160.0 + 16.4)).abs() < 1e-9, "{alone:?}");
         assert_eq!(alone.bound, Bound::Weights);

@@ -155,8 +155,8 @@ impl<'a> Layers<'a> {
         (0..self.request.config.num_layers).map(|layer| self.state(layer)).collect()
     }
 
-    /// Where layers write to: two sets of buffers, one per segment, in turns. The last layer's set is the output, with
-    /// `role`.
+    /// Where layers write to: two sets of buffers, one per segment, in turns. The last layer's set
+    /// is the output, with `role`.
     pub(super) fn outputs(&mut self, segments: &[Range<usize>], role: Role) -> Outputs {
         let config = self.request.config;
         let axes =
@@ -232,7 +232,8 @@ impl<'a> Layers<'a> {
         self.buffer("dropout settings", vec![(Axis::Word, 4)], Role::Input)
     }
 
-    /// Dropout of a segment of what each direction has for each step, in place; the reverse direction's site is the next.
+    /// Dropout of a segment of what each direction has for each step, in place; the reverse
+    /// direction's site is the next.
     pub(super) fn dropout(
         &self,
         place: Place,

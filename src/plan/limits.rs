@@ -4,8 +4,9 @@ use crate::error::{Error, Result};
 
 /// The limits that plans obey, under WebGPU's names, and four of our own.
 ///
-/// They start from the adapter ([`Limits::of`]) or the host ([`Limits::host`]) and can be lowered with
-/// [`set`](Self::set): a plan for a small GPU can so be tried on a large one, and chunking with small data.
+/// They start from the adapter ([`Limits::of`]) or the host ([`Limits::host`]) and can be lowered
+/// with [`set`](Self::set): a plan for a small GPU can so be tried on a large one, and chunking
+/// with small data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -23,23 +24,26 @@ pub struct Limits {
     pub max_compute_workgroup_storage_size: u32,
     /// Storage bindings of one pipeline.
     pub max_storage_buffers_per_shader_stage: u32,
-    /// Bytes that weights, activations and read-back buffers of one model may take together; `u64::MAX` for no bound.
+    /// Bytes that weights, activations and read-back buffers of one model may take together;
+    /// `u64::MAX` for no bound.
     pub memory_budget: u64,
-    /// Loop iterations of one invocation, all loops together. Mesa's lavapipe stops a shader silently after 65,535;
-    /// `u64::MAX` elsewhere.
+    /// Loop iterations of one invocation, all loops together. Mesa's lavapipe stops a shader
+    /// silently after 65,535; `u64::MAX` elsewhere.
     pub max_loop_iterations: u64,
-    /// Multiply-adds of one submission, so that no watchdog (2 s on Windows) meets one that takes so long. Every
-    /// dispatch counts for a million more, since small ones cost time too. Of an opened device these are at most what
-    /// a layer of few rows has in a second, by what is known of the device's speed
-    /// ([`Device::calibration`](crate::Device::calibration)) and with the schedule that suits it; one that is slower and was
-    /// asked for by name takes longer.
+    /// Multiply-adds of one submission, so that no watchdog (2 s on Windows) meets one that takes
+    /// so long. Every dispatch counts for a million more, since small ones cost time too. Of an
+    /// opened device these are at most what a layer of few rows has in a second, by what is known
+    /// of the device's speed ([`Device::calibration`](crate::Device::calibration)) and with the
+    /// schedule that suits it; one that is slower and was asked for by name takes longer.
     pub max_work_per_submission: u64,
-    /// Time steps of one dispatch of the schedule `sequence`: long dispatches meet watchdogs, and nothing else gets a turn.
+    /// Time steps of one dispatch of the schedule `sequence`: long dispatches meet watchdogs, and
+    /// nothing else gets a turn.
     pub max_steps_per_dispatch: u32,
 }
 
 impl Limits {
-    /// Adapters of type CPU must stay below lavapipe's 65,535 with room for the compiler's own loops.
+    /// Adapters of type CPU must stay below lavapipe's 65,535 with room for the compiler's own
+    /// loops.
     const SOFTWARE_LOOP_ITERATIONS: u64 = 60_000;
 
     /// A second or less on an integrated GPU that reaches 50 billion multiply-adds per second.
@@ -66,7 +70,8 @@ impl Limits {
     /// The limits of an adapter.
     pub fn of(limits: &wgpu::Limits, software: bool) -> Self {
         Self {
-            // Some drivers report 2^31 - 1, and binding sizes are multiples of 4: round down, never up.
+            // Some drivers report 2^31 - 1, and binding sizes are multiples of 4: round down, never
+            // up.
             max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size & !3,
             max_buffer_size: limits.max_buffer_size & !3,
             max_compute_workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
@@ -81,7 +86,8 @@ impl Limits {
         }
     }
 
-    /// The limits of the host as a device: memory alone, in blocks that a kernel's 32-bit indices reach.
+    /// The limits of the host as a device: memory alone, in blocks that a kernel's 32-bit indices
+    /// reach.
     pub fn host() -> Self {
         Self {
             max_storage_buffer_binding_size: 1 << 30,
@@ -90,7 +96,8 @@ impl Limits {
         }
     }
 
-    /// Lowers the work of a submission to a second of a device that does so many multiply-adds in a microsecond at worst.
+    /// Lowers the work of a submission to a second of a device that does so many multiply-adds in a
+    /// microsecond at worst.
     pub(crate) fn slow_down(&mut self, multiply_adds_per_us: f64) {
         let second = (multiply_adds_per_us * 1e6).max(1.0) as u64;
         self.max_work_per_submission = self.max_work_per_submission.min(second);
@@ -160,7 +167,8 @@ impl Limits {
         }
     }
 
-    /// Folds `count` workgroups into the x and y axes; shaders compute `x + y · num_workgroups.x` and guard the rest.
+    /// Folds `count` workgroups into the x and y axes; shaders compute `x + y · num_workgroups.x`
+    /// and guard the rest.
     ///
     /// # Errors
     /// [`Error::Limit`] when two axes do not reach.

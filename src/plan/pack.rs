@@ -14,7 +14,8 @@ use crate::plan::limits::Limits;
 use crate::plan::recording::{BufferId, Dispatch};
 use crate::tensor::padded;
 
-/// A tensor of the caller: the buffer that has it and where its values are in there. Features lie side by side.
+/// A tensor of the caller: the buffer that has it and where its values are in there. Features lie
+/// side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Strided {
     /// The buffer's number, beyond those of the plan.
@@ -58,10 +59,12 @@ pub(crate) struct Transfers {
     pub scatters: Vec<Transfer>,
 }
 
-/// Plans the transfers of a pass. Strides have been checked: every value of every tensor is within 32 bits.
+/// Plans the transfers of a pass. Strides have been checked: every value of every tensor is within
+/// 32 bits.
 ///
 /// # Errors
-/// [`Error::Limit`](crate::Error::Limit) when there are more values than workgroups along two axes reach.
+/// [`Error::Limit`](crate::Error::Limit) when there are more values than workgroups along two axes
+/// reach.
 pub(crate) fn transfers(
     plan: &Plan,
     config: &Config,
@@ -206,7 +209,8 @@ impl Planner<'_> {
     }
 }
 
-/// The sizes of what has no time: the outer axis is that of the directions, none of which is reversed.
+/// The sizes of what has no time: the outer axis is that of the directions, none of which is
+/// reversed.
 fn state_dims(tensor: Strided, [directions, batch, features, width]: [u32; 4]) -> PackDims {
     PackDims {
         steps: directions,

@@ -108,7 +108,8 @@ pub struct Place {
 pub struct Dispatch {
     /// The kernel.
     pub kernel: Kernel,
-    /// The layer that it works for, and the step of the sequence at which its segment starts: for reports.
+    /// The layer that it works for, and the step of the sequence at which its segment starts: for
+    /// reports.
     pub place: Place,
     /// Values of the pipeline's overrides.
     pub overrides: Overrides,
@@ -118,7 +119,8 @@ pub struct Dispatch {
     pub bindings: Vec<BufferId>,
     /// Workgroups along x, y and z.
     pub workgroups: [u32; 3],
-    /// Whether the dispatch works at index 0 at every step: buffers hold one step, each of which overwrites the one before.
+    /// Whether the dispatch works at index 0 at every step: buffers hold one step, each of which
+    /// overwrites the one before.
     pub in_place: bool,
 }
 
@@ -128,7 +130,8 @@ impl Dispatch {
         if self.in_place { 0 } else { index }
     }
 
-    /// What the dispatch counts for against `max_work_per_submission`: its multiply-adds, and a million for being one.
+    /// What the dispatch counts for against `max_work_per_submission`: its multiply-adds, and a
+    /// million for being one.
     pub fn work(&self) -> u64 {
         self.multiply_adds().saturating_add(1_000_000)
     }
@@ -170,7 +173,8 @@ pub enum Command {
     Steps {
         /// Steps of the segment: the step index runs over `0..count`.
         count: u32,
-        /// The step of the whole sequence that index 0 is; its parity decides which set comes first.
+        /// The step of the whole sequence that index 0 is; its parity decides which set comes
+        /// first.
         first_step: u32,
         /// The dispatches of an even and of an odd step. They differ in the state buffers alone.
         by_parity: [Vec<Dispatch>; 2],
@@ -202,8 +206,8 @@ impl Command {
 pub struct Recording {
     /// Every buffer; the model's weights come first.
     pub buffers: Vec<BufferSpec>,
-    /// Buffers that are parts of others: the buffer, the one that it is part of, and where in it the part begins. Hosts
-    /// write, read and copy them as any other; kernels bind the whole.
+    /// Buffers that are parts of others: the buffer, the one that it is part of, and where in it
+    /// the part begins. Hosts write, read and copy them as any other; kernels bind the whole.
     pub parts: Vec<(BufferId, BufferId, usize)>,
     /// What to run, in order. Each dispatch sees all writes of those before it.
     pub commands: Vec<Command>,
@@ -232,7 +236,8 @@ impl Recording {
         part
     }
 
-    /// The buffer that has a buffer's values, and where they begin in it: for a part its whole, else itself.
+    /// The buffer that has a buffer's values, and where they begin in it: for a part its whole,
+    /// else itself.
     pub fn whole(&self, id: BufferId) -> (BufferId, usize) {
         let part = self.parts.iter().find(|(part, ..)| *part == id);
         part.map_or((id, 0), |&(_, whole, start)| (whole, start))

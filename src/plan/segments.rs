@@ -9,7 +9,8 @@ use crate::params::validate::Sizes;
 use crate::plan::limits::Limits;
 use crate::tensor::padded;
 
-/// Bytes of projections beyond which longer segments bring nothing: a GPU with gigabytes to bind is long busy by then.
+/// Bytes of projections beyond which longer segments bring nothing: a GPU with gigabytes to bind is
+/// long busy by then.
 const GATES_X_SIZE: u64 = 256 << 20;
 
 /// The most steps of a segment that the limits allow, at least 1.
@@ -18,7 +19,8 @@ pub(super) fn max_steps(request: &Request<'_>, limits: &Limits) -> Result<usize>
     check_sizes(sizes)?;
     let directions = config.num_directions() as u64;
     let (batch, seq_len) = (sizes.batch as u64, sizes.seq_len as u64);
-    // Bytes of one time step. Overflow would need more rows than there are addresses: saturate, then refuse.
+    // Bytes of one time step. Overflow would need more rows than there are addresses: saturate,
+    // then refuse.
     let bytes = |values: u64| batch.saturating_mul(values).saturating_mul(4);
     let gates_x = bytes(directions * (config.hidden_size * config.gate_count()) as u64);
     let input = bytes(padded(config.input_size) as u64);
@@ -50,7 +52,8 @@ pub(super) fn max_steps(request: &Request<'_>, limits: &Limits) -> Result<usize>
     let by_size = GATES_X_SIZE / gates_x.max(1);
     let steps = by_binding.min(by_work).min(by_size).min(MAX_SEGMENT_STEPS as u64).min(seq_len);
 
-    // Whatever is left of the budget once the parts that no cutting makes smaller are there goes to gates_x.
+    // Whatever is left of the budget once the parts that no cutting makes smaller are there goes to
+    // gates_x.
     let layers = config.num_layers as u64;
     let states_per_layer = if config.kind == Kind::Lstm { 3 } else { 2 };
     let fixed = [
@@ -101,8 +104,8 @@ fn check_sizes(sizes: Sizes) -> Result<()> {
     Ok(())
 }
 
-/// Cuts `seq_len` steps into the fewest segments of at most `max_steps`, as even as can be and symmetric: segment c is
-/// as long as segment n−1−c.
+/// Cuts `seq_len` steps into the fewest segments of at most `max_steps`, as even as can be and
+/// symmetric: segment c is as long as segment n−1−c.
 pub(super) fn cut(seq_len: usize, max_steps: usize) -> Vec<Range<usize>> {
     let mut count = seq_len.div_ceil(max_steps);
     // An odd length cannot be cut symmetrically into an even number of segments.

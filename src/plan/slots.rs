@@ -23,14 +23,16 @@ pub struct Class {
     pub commands: Range<usize>,
 }
 
-/// A recording that holds the commands of several numbers of rows, all on the buffers of the largest.
+/// A recording that holds the commands of several numbers of rows, all on the buffers of the
+/// largest.
 #[derive(Debug, Clone)]
 pub struct PoolPlan {
     /// The plan of the largest class. Its recording has the commands of all.
     pub layers: Plan,
     /// By growing rows: powers of two, and the most rows of a tick.
     pub classes: Vec<Class>,
-    /// The slot of each row of a tick, [`NO_SLOT`](crate::kernel::families::NO_SLOT) for rows that fill up: `[B]`, u32.
+    /// The slot of each row of a tick, [`NO_SLOT`](crate::kernel::families::NO_SLOT) for rows that
+    /// fill up: `[B]`, u32.
     pub slots: BufferId,
     /// The slots: `[N, W]`. A slot has for each layer h (R padded to quads) and, of an LSTM, c (H).
     pub store: BufferId,
@@ -39,8 +41,9 @@ pub struct PoolPlan {
 }
 
 impl PoolPlan {
-    /// Bytes that the pool takes on the device, weights included: all buffers, and the copy through which outputs are read
-    /// back. Reading or writing the state of a slot takes those of one slot more while it lasts.
+    /// Bytes that the pool takes on the device, weights included: all buffers, and the copy through
+    /// which outputs are read back. Reading or writing the state of a slot takes those of one slot
+    /// more while it lasts.
     pub fn size(&self) -> u64 {
         let Recording { buffers, .. } = &self.layers.recording;
         let read_back =
@@ -55,8 +58,8 @@ impl PoolPlan {
     }
 }
 
-/// Plans the ticks of a pool of `slots` slots, each of up to `sizes.seq_len` steps of up to `sizes.batch` rows; of fewer
-/// rows where more do not fit.
+/// Plans the ticks of a pool of `slots` slots, each of up to `sizes.seq_len` steps of up to
+/// `sizes.batch` rows; of fewer rows where more do not fit.
 ///
 /// # Errors
 /// [`Error::Limit`] naming the limit that the slots, or one row, would exceed; [`Error::Option`]

@@ -1,9 +1,10 @@
 //! How weights are packed into buffers.
 //!
-//! Rows are interleaved by gate (`unit · G + gate`), so that one workgroup finds all gates of its units side by side,
-//! and padded to whole quads, so that neighbouring invocations read neighbouring 16 bytes. A layer whose weights exceed
-//! one binding is cut into shards of hidden units; each shard is projected and stepped by a dispatch of its own. Where they
-//! fit, unidirectional layers share their buffers, so that one dispatch finds the weights of them all.
+//! Rows are interleaved by gate (`unit · G + gate`), so that one workgroup finds all gates of its
+//! units side by side, and padded to whole quads, so that neighbouring invocations read
+//! neighbouring 16 bytes. A layer whose weights exceed one binding is cut into shards of hidden
+//! units; each shard is projected and stepped by a dispatch of its own. Where they fit,
+//! unidirectional layers share their buffers, so that one dispatch finds the weights of them all.
 
 use std::ops::Range;
 
@@ -17,12 +18,14 @@ use crate::tensor::padded;
 
 /// The buffers of some hidden units of one layer, both directions in each buffer.
 ///
-/// Layers of a stack share buffers ([`WeightLayout::is_stack`]); shapes are those of the layer's own part.
+/// Layers of a stack share buffers ([`WeightLayout::is_stack`]); shapes are those of the layer's
+/// own part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerShard {
     /// Which units.
     pub units: Range<usize>,
-    /// `[D, U, G, P·Q]`: the features of a bidirectional layer's input are padded in each of their two parts.
+    /// `[D, U, G, P·Q]`: the features of a bidirectional layer's input are padded in each of their
+    /// two parts.
     pub weight_ih: BufferId,
     /// `[D, U, G]`: `b_ih + b_hh`; for a GRU's n only `b_in`.
     pub bias: BufferId,
@@ -30,8 +33,8 @@ pub struct LayerShard {
     pub weight_hh: BufferId,
     /// `[D, H]`, the whole layer's in its every shard; for a GRU.
     pub bias_hn: Option<BufferId>,
-    /// How many parts of lower layers come before this one's in `weight_ih` and `bias`: layer 0's input is of another
-    /// width than the others', so that it has these for itself.
+    /// How many parts of lower layers come before this one's in `weight_ih` and `bias`: layer 0's
+    /// input is of another width than the others', so that it has these for itself.
     pub input_base: usize,
     /// How many parts of lower layers come before this one's in `weight_hh` and `bias_hn`.
     pub state_base: usize,
@@ -232,7 +235,8 @@ impl WeightLayout {
         &self.buffers
     }
 
-    /// Whether the layers share their buffers: unidirectional ones without projection, where one binding holds them all.
+    /// Whether the layers share their buffers: unidirectional ones without projection, where one
+    /// binding holds them all.
     pub fn is_stack(&self) -> bool {
         matches!(&self.layers[..], [lower, upper, ..] if lower[0].weight_hh == upper[0].weight_hh)
     }

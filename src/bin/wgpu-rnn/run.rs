@@ -37,7 +37,8 @@ pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
     let params = Params::from_state_dict(&state_dict, &args.prefix)?;
     if state_dict.get(&format!("{}weight_ih_l0", args.prefix)).is_none() {
         anstream::eprintln!(
-            "note: {} holds {}'s weights, run here as a layer: a 2-D input is [T, I], a loop over single rows",
+            "note: {} holds {}'s weights, run here as a layer: a 2-D input is [T, I], \
+             a loop over single rows",
             args.weights.display(),
             params.config().kind.cell()
         );

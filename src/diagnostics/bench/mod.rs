@@ -117,7 +117,8 @@ impl Workload {
         let values = [b, features].iter().try_fold(t, |product, &size| product.checked_mul(size));
         if values.is_none_or(|values| values == 0 || values > MAX_VALUES) {
             return Err(Error::Shape(format!(
-                "an input of shape {:?} cannot be measured: it has to have 1 to {MAX_VALUES} values",
+                "an input of shape {:?} cannot be measured: it has to have 1 to {MAX_VALUES} \
+                 values",
                 [t, b, features]
             )));
         }

@@ -366,7 +366,7 @@ mod tests {
                 "unit {unit} of output row {row}"
             );
             if row >= 6 && !value.is_nan() {
-                // WrittenRows of y are [S, B, D], rows of the state are [D, B]. BatchRow 1 does not reach this
+                // Rows of y are [S, B, D]; rows of the state are [D, B]. Row 1 does not reach this
                 // step.
                 let (d, b) = (row % 2, row / 2 % 3);
                 let want = if b == 1 { 0.0 } else { next[(d * 3 + b) * 72 + unit] };

@@ -24,10 +24,12 @@ pub struct LanguageModelLayout {
 }
 
 impl LanguageModelLayout {
-    /// Lays out the weights of `config`, as they are, in buffers that `limits` allow. Tied weights are one.
+    /// Lays out the weights of `config`, as they are, in buffers that `limits` allow. Tied weights
+    /// are one.
     ///
     /// # Errors
-    /// [`Error::Limit`](crate::Error::Limit) when a single row exceeds one binding; as [`WeightLayout::new`].
+    /// [`Error::Limit`](crate::Error::Limit) when a single row exceeds one binding; as
+    /// [`WeightLayout::new`].
     pub fn new(config: &LanguageModelConfig, limits: &Limits) -> Result<Self> {
         Self::stored(config, Storage::default(), limits)
     }

@@ -1,4 +1,5 @@
-//! A language model as one recording: embedding, recurrent layers, decoder, and what is made of the logits.
+//! A language model as one recording: embedding, recurrent layers, decoder, and what is made of the
+//! logits.
 
 mod layout;
 mod network;
@@ -141,8 +142,8 @@ pub fn plan_pass(
     Ok(LanguageModelPlan { layers: model.finish(network, sizes), wanted, tokens, targets, result })
 }
 
-/// Plans the generation of `steps` tokens for each of `batch` rows. After an even number of steps the state is where
-/// it was.
+/// Plans the generation of `steps` tokens for each of `batch` rows. After an even number of steps
+/// the state is where it was.
 ///
 /// # Errors
 /// As [`plan_pass`]; [`Error::Limit`] when the memory budget is exceeded.
@@ -276,8 +277,8 @@ fn check_sizes(sizes: Sizes, widths: &[(&str, usize)], limits: &Limits) -> Resul
     let Sizes { seq_len, batch } = sizes;
     if batch == 0 || !(1..=MAX_SEGMENT_STEPS).contains(&seq_len) {
         return Err(Error::Shape(format!(
-            "a plan is made for at least one row and for 1 to {MAX_SEGMENT_STEPS} steps, but got {batch} rows and \
-             {seq_len} steps"
+            "a plan is made for at least one row and for 1 to {MAX_SEGMENT_STEPS} steps, but got \
+             {batch} rows and {seq_len} steps"
         )));
     }
     let allowed = limits.max_binding();

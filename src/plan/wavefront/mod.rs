@@ -1,11 +1,11 @@
 //! The schedule `wavefront`: the layers of a stack run side by side, each a chunk of steps later
 //! than the layer below it.
 //!
-//! Time is cut into chunks of K steps. In wave w layer l is at chunk w − l. A wave is one projection
-//! of the input of the layers above the first, and then K dispatches, each a step of every layer.
-//! Layer 0's projections are made for the whole segment at once. T·L dispatches that wait for each
-//! other become (T/K + L − 1)(K + 1), fewest at K ≈ √(T/(L − 1)). Every sum is that of `step`, in its
-//! order, so that the bits are the same.
+//! Time is cut into chunks of K steps. In wave w layer l is at chunk w − l. A wave is one
+//! projection of the input of the layers above the first, and then K dispatches, each a step of
+//! every layer. Layer 0's projections are made for the whole segment at once. T·L dispatches that
+//! wait for each other become (T/K + L − 1)(K + 1), fewest at K ≈ √(T/(L − 1)). Every sum is that
+//! of `step`, in its order, so that the bits are the same.
 
 mod waves;
 
@@ -35,11 +35,13 @@ pub(super) fn check(request: &Request<'_>) -> Result<()> {
     let why = if config.proj_size > 0 {
         "has no projection (proj_size)"
     } else if config.bidirectional {
-        "runs one direction: a layer's reverse direction begins with the last step of the one below it"
+        "runs one direction: a layer's reverse direction begins with the last step of the one \
+         below it"
     } else if config.num_layers < 2 {
         "needs at least two layers"
     } else if !request.weights.is_stack() {
-        "needs the weights of all layers in one binding, which this device or its limits cut into several"
+        "needs the weights of all layers in one binding, which this device or its limits cut into \
+         several"
     } else {
         return Ok(());
     };
@@ -126,16 +128,16 @@ pub(super) fn record(
     Ok(wavefront.into_plan(decision))
 }
 
-/// The chunk with which a wavefront over so many layers and steps makes the fewest dispatches; `None` where it makes no fewer
-/// than one layer after the other does.
+/// The chunk with which a wavefront over so many layers and steps makes the fewest dispatches;
+/// `None` where it makes no fewer than one layer after the other does.
 pub(super) fn chunk(layers: usize, steps: usize) -> Option<usize> {
     // Of several the longest, whose projections read the weights less often.
     let best = (1..=steps).rev().min_by_key(|&chunk| dispatches(layers, steps, chunk))?;
     (dispatches(layers, steps, best) < layers * (steps + 1)).then_some(best)
 }
 
-/// Dispatches of a wavefront: the steps of the first layer and those by which the last one is behind, the waves' projections
-/// and layer 0's.
+/// Dispatches of a wavefront: the steps of the first layer and those by which the last one is
+/// behind, the waves' projections and layer 0's.
 fn dispatches(layers: usize, steps: usize, chunk: usize) -> usize {
     steps + (layers - 1) * chunk + steps.div_ceil(chunk) + layers - 1
 }

@@ -59,7 +59,8 @@ impl Wave {
         self.chunks * self.chunk
     }
 
-    /// Where in the segments of all layers, one after the other, a layer's steps of this wave begin.
+    /// Where in the segments of all layers, one after the other, a layer's steps of this wave
+    /// begin.
     fn start(self, layer: usize) -> usize {
         layer * self.steps() + (self.index - layer) * self.chunk
     }
