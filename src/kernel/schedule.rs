@@ -2,36 +2,36 @@
 
 use crate::error::{Error, Result};
 
-/// How the recurrence is laid on the machine.
+/// The mapping of time steps to dispatches.
 ///
-/// Schedules compute the same equations. They differ in speed and, on a GPU, in the order of their
-/// sums, so in the last bits.
+/// All schedules compute the same equations. They differ in speed. On a GPU they also differ in the
+/// order of their sums, and so in the last bits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Schedule {
-    /// The one whose step should be the shortest by what is known of the device;
-    /// [`Plan::schedule`](crate::plan::Plan::schedule) says which and why.
+    /// The schedule with the shortest predicted step on the device.
+    /// [`Plan::schedule`](crate::plan::Plan::schedule) names the choice and its reason.
     #[default]
     Auto,
-    /// One dispatch per time step; a workgroup owns some hidden units, and several invocations
+    /// One dispatch per time step. A workgroup owns some hidden units, and several invocations
     /// split each sum.
     Step,
-    /// One dispatch per time step; each invocation owns several rows and units, for large batches.
+    /// One dispatch per time step, for large batches. Each invocation owns several rows and units.
     StepTiled,
-    /// Workgroups that own batch rows walk time by themselves, many steps to a dispatch, for small
-    /// hidden sizes.
+    /// One dispatch for many time steps, for small hidden sizes. Each workgroup owns batch rows and
+    /// iterates over time.
     Sequence,
-    /// The layers of a stack side by side, each some steps behind the one below it: fewer
-    /// dispatches, the same bits as `step`.
+    /// All layers of a stack in one dispatch, each some steps later than the layer below it. It
+    /// makes fewer dispatches than `step` and gives the same bits.
     Wavefront,
 }
 
 impl Schedule {
-    /// All, `auto` first.
+    /// Every schedule, `auto` first.
     pub const ALL: &'static [Self] =
         &[Self::Auto, Self::Step, Self::StepTiled, Self::Sequence, Self::Wavefront];
 
-    /// The name on the command line and in reports.
+    /// Returns the name on the command line and in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",

@@ -1,11 +1,10 @@
-//! The uniforms of the kernels: each struct is the doppelganger of the WGSL struct of the same
-//! name.
+//! The uniforms of the kernels: each struct mirrors the WGSL struct of the same name.
 //!
-//! `tests/shaders.rs` reflects the shaders and compares every member's offset with these.
+//! `tests/shaders` reflects the shaders and compares every member's offset with these structs.
 
 use bytemuck::{Pod, Zeroable};
 
-/// The sizes of one `linear` dispatch.
+/// The sizes of one dispatch of a linear layer (`matvec`, `tile32`, `tile64`).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct LinearDims {
@@ -13,8 +12,7 @@ pub struct LinearDims {
     pub steps: u32,
     /// Batch rows B.
     pub batch: u32,
-    /// Directions D: each multiplies the same features with its own weight, in its own order of
-    /// time.
+    /// Directions D. Each multiplies the same features with its weight, in its order of time.
     pub directions: u32,
     /// Output columns N of each direction in this dispatch.
     pub columns: u32,
@@ -22,7 +20,7 @@ pub struct LinearDims {
     pub halves: u32,
     /// Quads (four values) of one part, padding included.
     pub half_quads: u32,
-    /// Output values of one row, all directions: the distance from one (step, row) to the next.
+    /// Output values of one row, all directions: the stride from one (step, row) pair to the next.
     pub y_row_stride: u32,
     /// Output values from one direction to the next.
     pub y_direction_stride: u32,
@@ -32,12 +30,13 @@ pub struct LinearDims {
     pub row_tiles: u32,
     /// Workgroups along the columns N.
     pub column_tiles: u32,
-    /// How many others come before the first direction in `weight` and `bias`, which the layers of
-    /// a stack share.
+    /// Weight blocks before the first direction's block in `weight` and `bias`. The layers of a
+    /// stack share both buffers.
     pub weight_base: u32,
     /// The first row of `x`.
     pub x_first_row: u32,
-    /// Rows of `x` from one direction's to the next's; 0 where all directions read the same rows.
+    /// Rows of `x` from one direction's first row to the next direction's; 0 if all directions read
+    /// the same rows.
     pub x_direction_rows: u32,
     /// Unused; a uniform's size is a multiple of 16.
     pub pad: [u32; 2],
@@ -67,15 +66,15 @@ pub struct StepDims {
     pub unit_tiles: u32,
     /// Workgroups along the batch rows B.
     pub row_tiles: u32,
-    /// How many others come before the first direction in the weights, which the layers of a stack
-    /// share.
+    /// Weight blocks before the first direction's block. The layers of a stack share the weight
+    /// buffers.
     pub weight_base: u32,
-    /// Of a wave, where layers take the place of directions: where in the segment the first layer
-    /// is at index 0.
+    /// In a wave, the index in the segment that the first layer computes at step index 0. In a
+    /// wave, layers replace directions.
     pub first_index: u32,
-    /// Of a wave: steps by which each layer is behind the one below it; 0 elsewhere.
+    /// In a wave, the delay in steps from each layer to the layer above it; 0 elsewhere.
     pub layer_delay: u32,
-    /// Of a wave: steps S of the segment, rounded up to whole chunks.
+    /// In a wave, the steps S of the segment, rounded up to whole chunks.
     pub steps: u32,
     /// Unused; a uniform's size is a multiple of 16.
     pub pad: [u32; 2],
@@ -89,7 +88,7 @@ pub struct SequenceDims {
     pub seq_len: u32,
     /// The step that this segment starts with.
     pub first_step: u32,
-    /// Where in the segment this dispatch starts.
+    /// The index in the segment at which this dispatch starts.
     pub first_index: u32,
     /// Steps of this dispatch.
     pub steps: u32,
@@ -103,15 +102,15 @@ pub struct SequenceDims {
     pub state_quads: u32,
     /// Workgroups along the batch rows B.
     pub row_tiles: u32,
-    /// How many others come before the first direction in the weights, which the layers of a stack
-    /// share.
+    /// Weight blocks before the first direction's block. The layers of a stack share the weight
+    /// buffers.
     pub weight_base: u32,
     /// Unused; a uniform's size is a multiple of 16.
     pub pad: [u32; 2],
 }
 
-/// Which time step a `step` dispatch computes; bound with a dynamic offset into a table of all of
-/// them.
+/// The time step that a `step` dispatch computes. A dynamic offset selects it from a table of all
+/// steps.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct Step {
@@ -127,7 +126,7 @@ pub struct Step {
 pub struct EmbedDims {
     /// Rows S·B.
     pub rows: u32,
-    /// The token that the first row of this dispatch's weight belongs to.
+    /// The token of the first row in this dispatch's weight.
     pub first_token: u32,
     /// Rows of this dispatch's weight.
     pub tokens: u32,
@@ -151,18 +150,18 @@ pub struct DropoutDims {
     pub directions: u32,
     /// Quads (four values) of one direction, padding included.
     pub quads: u32,
-    /// Which dropout of the network this is; its forward direction has this number, its reverse
-    /// direction the next one.
+    /// The number of this dropout site in the network. The forward direction uses it; the reverse
+    /// direction uses the next number.
     pub site: u32,
-    /// A value is kept where its random word is not below.
+    /// The dropout threshold: a value is kept if its random word is not below it.
     pub threshold: u32,
-    /// What kept values are multiplied by.
+    /// The factor of kept values.
     pub scale: f32,
     /// Unused; a uniform's size is a multiple of 16.
     pub pad: [u32; 3],
 }
 
-/// The sizes of one `score` dispatch.
+/// The sizes of one `nll` dispatch.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct NllDims {
@@ -186,8 +185,7 @@ pub struct SampleDims {
     pub pad: [u32; 2],
 }
 
-/// The sizes of one `load_slots` or `store_slots` dispatch (`SlotsDims` in
-/// `shaders/shared/slots.wgsl`).
+/// The sizes of one `gather` or `scatter` dispatch (`SlotsDims` in `shaders/pool/io.wgsl`).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct SlotsDims {
@@ -197,20 +195,20 @@ pub struct SlotsDims {
     pub width: u32,
     /// Values of a slot.
     pub stride: u32,
-    /// Where in a slot the values are.
+    /// The offset of the values in a slot.
     pub offset: u32,
 }
 
-/// The sizes of one `gather` or `scatter` dispatch: where a plan's buffer has its values, and where
-/// the caller has them.
+/// The sizes of one `pack` or `unpack` dispatch: the layout of the plan's buffer and of the
+/// caller's tensor.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct PackDims {
-    /// Time steps S of the segment; for a state its directions.
+    /// Time steps S of the segment. For a state, its directions.
     pub steps: u32,
     /// Batch rows B.
     pub batch: u32,
-    /// Directions D side by side in the caller's rows, the second of which the plan has in reverse
+    /// Directions D, adjacent in the caller's rows. The plan's buffer has the second in reverse
     /// order.
     pub directions: u32,
     /// Values F of each direction.
@@ -221,23 +219,23 @@ pub struct PackDims {
     pub first_step: u32,
     /// Time steps T of the whole sequence.
     pub seq_len: u32,
-    /// The caller's first value.
+    /// The offset of the caller's first value.
     pub offset: u32,
-    /// The caller's values from one step to the next.
+    /// The caller's stride from one step to the next.
     pub step_stride: u32,
-    /// The caller's values from one row to the next.
+    /// The caller's stride from one row to the next.
     pub row_stride: u32,
     /// Unused; a uniform's size is a multiple of 16.
     pub pad: [u32; 2],
 }
 
-/// Uniform of the kernels that measure a device (`ProbeDims` in `shaders/calibrate/*.wgsl`).
+/// The sizes of one dispatch that measures a device (`ProbeDims` in `shaders/probe/*.wgsl`).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct ProbeDims {
-    /// Rounds of what is measured, in each invocation.
+    /// Rounds of the measured operation in each invocation.
     pub iterations: u32,
-    /// Tiles of what is read; 2 where nothing is.
+    /// Tiles of the buffer that is read; 2 if the kernel reads none.
     pub tiles: u32,
     /// Unused; a uniform's size is a multiple of 16.
     pub pad: [u32; 2],
@@ -246,30 +244,30 @@ pub struct ProbeDims {
 /// The uniform of a dispatch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Dims {
-    /// Of a `linear` dispatch.
+    /// The uniform of a linear layer's dispatch.
     Linear(LinearDims),
-    /// Of a `step` dispatch.
+    /// The uniform of a `step` dispatch.
     Step(StepDims),
-    /// Of a `sequence` dispatch.
+    /// The uniform of a `sequence` dispatch.
     Sequence(SequenceDims),
-    /// Of an `embed` dispatch.
+    /// The uniform of an `embed` dispatch.
     Embed(EmbedDims),
-    /// Of a `dropout` dispatch.
+    /// The uniform of a `dropout` dispatch.
     Dropout(DropoutDims),
-    /// Of a `score` dispatch.
+    /// The uniform of an `nll` dispatch.
     Nll(NllDims),
-    /// Of a `sample` dispatch.
+    /// The uniform of a `sample` dispatch.
     Sample(SampleDims),
-    /// Of a `load_slots` or `store_slots` dispatch.
+    /// The uniform of a `gather` or `scatter` dispatch.
     Slots(SlotsDims),
-    /// Of a `gather` or `scatter` dispatch.
+    /// The uniform of a `pack` or `unpack` dispatch.
     Pack(PackDims),
-    /// Of a dispatch that measures a device.
+    /// The uniform of a dispatch that measures a device.
     Probe(ProbeDims),
 }
 
 impl Dims {
-    /// The bytes to upload.
+    /// Returns the bytes to upload.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Linear(dims) => bytemuck::bytes_of(dims),

@@ -1,4 +1,4 @@
-//! The figures that describe a device's speed: data alone. `diagnostics::calibrate` measures them.
+//! The measured constants of a device, as plain data. `diagnostics::calibrate` measures them.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use super::rates::{self};
 use crate::perf::rates::{KernelClass, Rate};
 use crate::wgpu::DeviceType;
 
-/// Identifies a device among those of all machines that keep calibrations in one folder.
+/// The identity of a device among those of all machines that keep calibrations in one folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeviceId {
@@ -14,7 +14,7 @@ pub struct DeviceId {
     pub device: String,
     /// Backend, as wgpu names it, or `cpu`.
     pub backend: String,
-    /// Driver and its version; for the CPU the processor and its number of threads.
+    /// Driver and its version. For the CPU, the processor and its number of threads.
     pub driver: String,
 }
 
@@ -24,15 +24,15 @@ impl std::fmt::Display for DeviceId {
     }
 }
 
-/// How fast a device reads, from a buffer of one size over and over.
+/// The bandwidth of a device that reads a buffer of one size repeatedly.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Bandwidth {
-    /// The buffer's size, which decides from which cache it is read.
+    /// The buffer's size, which decides the cache that serves the reads.
     pub bytes: u64,
-    /// By all cores together.
+    /// Bandwidth of all cores together.
     pub all_gb_per_s: f64,
-    /// By one workgroup, or one thread of the CPU; measured for small buffers only.
+    /// Bandwidth of one workgroup, or of one thread of the CPU; measured for small buffers only.
     pub one_gb_per_s: Option<f64>,
 }
 
@@ -44,35 +44,37 @@ pub struct Calibration {
     pub device: String,
     /// Backend of the adapter, or `cpu`.
     pub backend: String,
-    /// Driver and its version; for the CPU the processor.
+    /// Driver and its version. For the CPU, the processor.
     pub driver: String,
-    /// Whether these are figures of this device rather than of its type.
+    /// Whether these are figures of this device, not typical figures of its type.
     pub measured: bool,
     /// Whether the device's own clock measured them.
     pub timestamps: bool,
-    /// From the start of a dispatch to the start of one that depends on it.
+    /// Time from the start of a dispatch to the start of one that depends on it.
     pub dispatch_us: f64,
-    /// A barrier of a workgroup of 64; the CPU has none.
+    /// Time of a barrier in a workgroup of 64 invocations; `None` for the CPU, which has no
+    /// barriers.
     pub barrier_us: Option<f64>,
-    /// By growing size of the buffer.
+    /// Bandwidths by increasing size of the buffer.
     pub bandwidth: Vec<Bandwidth>,
-    /// Arithmetic in f32, a multiply-add counting as two.
+    /// Arithmetic rate in f32. A multiply-add counts as two operations.
     pub gflops: f64,
-    /// What the host takes to encode and submit a dispatch; 0 for the CPU, whose dispatches are
+    /// Time in which the host encodes and submits a dispatch; 0 for the CPU, whose dispatches are
     /// calls.
     pub encode_us: f64,
-    /// From calling to having the result of a dispatch of no work; 0 for the CPU.
+    /// Time from a call to its result, for a dispatch without work; 0 for the CPU.
     pub read_back_us: f64,
-    /// A step of the schedule `sequence` with next to nothing to do: its barriers, and waiting for
-    /// what it reads; `None` where that does not run.
+    /// Time of a `sequence` step with almost no work: its barriers and the latency of its reads.
+    /// `None` if the device does not run `sequence`.
     pub walk_us: Option<f64>,
-    /// What the kernels of recurrent layers reach, by growing rows for each part.
+    /// Rates of the kernels of recurrent layers, by increasing rows for each class.
     #[doc(hidden)]
     pub rates: Vec<Rate>,
 }
 
 impl Calibration {
-    /// The figures of a type of device, `None` being the host. It has no name.
+    /// Returns typical figures of a type of device; `None` is the host. The result has no device
+    /// name.
     pub fn typical_of(device_type: Option<DeviceType>) -> Self {
         let (dispatch_us, barrier_us, cached, memory, gflops, encode_us, read_back_us) =
             match device_type {
@@ -93,7 +95,7 @@ impl Calibration {
             gflops,
             encode_us,
             read_back_us,
-            // Three barriers, and twice the way to a cache.
+            // Three barriers, and two reads from a cache.
             walk_us: barrier_us.map(|us| 5.0 * us),
             rates: rates::typical(device_type),
             device: String::new(),
@@ -102,7 +104,7 @@ impl Calibration {
         }
     }
 
-    /// A calibration without figures, to be filled in, of the device `id`.
+    /// Returns a calibration of the device `id` without figures, for the caller to fill in.
     pub(crate) fn empty(id: DeviceId) -> Self {
         let DeviceId { device, backend, driver } = id;
         Self {
@@ -122,22 +124,22 @@ impl Calibration {
         }
     }
 
-    /// The same figures under the name of a device.
+    /// Returns the same figures under the name of a device.
     pub(crate) fn named(self, id: DeviceId) -> Self {
         let DeviceId { device, backend, driver } = id;
         Self { device, backend, driver, ..self }
     }
 
-    /// The device that the figures belong to.
+    /// Returns the device that the figures belong to.
     pub fn id(&self) -> DeviceId {
         let Self { device, backend, driver, .. } = self.clone();
         DeviceId { device, backend, driver }
     }
 
-    /// Bytes that can be read in a microsecond from a buffer of this size, between the sizes that
-    /// were measured in proportion to the logarithm.
+    /// Returns the bytes per microsecond that the device reads from a buffer of this size. Between
+    /// measured sizes, it interpolates over the logarithm of the size.
     pub fn bytes_per_us(&self, bytes: f64) -> f64 {
-        // What fits into one core's cache may come faster from there than from all of them.
+        // One core may read its cache faster than all cores together read theirs.
         let rate = |b: &Bandwidth| b.all_gb_per_s.max(b.one_gb_per_s.unwrap_or(0.0)) * 1e3;
         let above = self.bandwidth.partition_point(|b| (b.bytes as f64) < bytes);
         match (
@@ -153,13 +155,13 @@ impl Calibration {
         }
     }
 
-    /// Multiply-adds in a microsecond.
+    /// Returns the multiply-adds per microsecond.
     pub fn multiply_adds_per_us(&self) -> f64 {
         self.gflops * 1e3 / 2.0
     }
 
-    /// Bytes that one workgroup can read in a microsecond from a buffer of this size; `None` where
-    /// that is not known.
+    /// Returns the bytes per microsecond that one workgroup reads from a buffer of this size;
+    /// `None` if unknown.
     pub fn bytes_per_us_of_one(&self, bytes: f64) -> Option<f64> {
         let known = || self.bandwidth.iter().filter_map(|b| Some((b.bytes, b.one_gb_per_s? * 1e3)));
         known()
@@ -168,15 +170,15 @@ impl Calibration {
             .map(|(_, rate)| rate)
     }
 
-    /// Multiply-adds that the kernels of a part do in a microsecond with so many rows; `None` where
-    /// they do not run.
+    /// Returns the multiply-adds per microsecond of a class of kernels over `rows` rows; `None` if
+    /// it has no rate.
     pub fn rate(&self, part: KernelClass, rows: usize) -> Option<f64> {
         rates::rate(&self.rates, part, rows)
     }
 
-    /// Multiply-adds that a microsecond of a layer has at least: those of the slowest rows, by the
-    /// kernel that suits them best, and no more than of a single row with weights that no cache
-    /// holds.
+    /// Returns a lower bound of the multiply-adds per microsecond in a layer. It is the rate of the
+    /// slowest row count with the fastest step kernel, or of the slowest projection. It is at most
+    /// the rate of a single row whose weights come from memory.
     pub(crate) fn slowest_multiply_adds_per_us(&self) -> f64 {
         let by_memory = self.bytes_per_us(f64::MAX) / size_of::<f32>() as f64;
         let rows = |rate: &Rate| {
@@ -187,7 +189,7 @@ impl Calibration {
         self.rates.iter().map(rows).fold(by_memory, f64::min)
     }
 
-    /// Whether every figure is one that a device can have.
+    /// Returns whether every figure is possible for a device.
     pub(crate) fn is_plausible(&self) -> bool {
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let bandwidth = |b: &Bandwidth| {

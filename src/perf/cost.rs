@@ -1,8 +1,7 @@
-//! What forward passes should take on a device, schedule by schedule, from what is known of the
-//! device.
+//! The cost model: predicted times of forward passes for each schedule, from measured rates.
 //!
-//! Where [`model`](crate::perf::roofline) says what nothing can beat, this says what the kernels
-//! reach. A step of a layer waits for its turn and then works:
+//! The [roofline](crate::perf::roofline) is a lower bound. This model predicts the times that the
+//! kernels reach. A step of a layer waits for its turn and then works:
 //!
 //! ```text
 //! t_step  = t_wait + max(multiply-adds / rate(rows), W · tiles / BW(W))
@@ -11,10 +10,10 @@
 //! t       = Σ over layers (input projection + T · t_step) + t_read_back
 //! ```
 //!
-//! rate(rows) is measured for each kernel, of `sequence` apart for one that holds the weights,
-//! which it need not read; W are the weights of a step in bytes, which every tile of rows reads
-//! anew: from a buffer of that size all cores together read BW(W), and a workgroup of `sequence`
-//! what one core can.
+//! rate(rows) is measured for each kernel. A `sequence` kernel with weights in registers has a
+//! separate rate, because it does not read them. W is the size of a step's weights in bytes, and
+//! every tile of rows reads them again. BW(W) is the bandwidth of a buffer of that size. All cores
+//! together reach it, but a workgroup of `sequence` reaches the bandwidth of one core.
 
 use crate::dtype::WeightType;
 use crate::kernel::Schedule;
@@ -25,21 +24,21 @@ use crate::perf::calibration::Calibration;
 use crate::perf::rates::KernelClass;
 use crate::perf::roofline::{Bound, projection_work, step_work};
 
-/// A time step of one layer, all directions.
+/// The predicted time of one time step of one layer, all directions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prediction {
-    /// By which schedule.
+    /// The schedule that runs the step.
     pub schedule: Schedule,
-    /// Until it can begin, in microseconds.
+    /// Wait before the step can begin, in microseconds.
     pub wait_us: f64,
-    /// What it takes then.
+    /// Time of the step's work after the wait, in microseconds.
     pub work_us: f64,
-    /// What most of the time is spent on.
+    /// The term that takes most of the time.
     pub bound: Bound,
 }
 
 impl Prediction {
-    /// From the start of a step to the start of the next, in microseconds.
+    /// Returns the time from the start of a step to the start of the next, in microseconds.
     pub fn step_us(&self) -> f64 {
         self.wait_us + self.work_us
     }
@@ -59,21 +58,21 @@ impl Prediction {
     }
 }
 
-/// What a dispatch of a step's schedule does.
+/// The work of one dispatch of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PerDispatch {
     /// Time steps.
     pub steps: usize,
-    /// Whether its invocations hold the weights from step to step.
+    /// Whether its invocations keep the weights in registers from step to step.
     pub in_registers: bool,
 }
 
 impl PerDispatch {
-    /// A single step, as of all schedules but [`Schedule::Sequence`].
+    /// A single step, as in all schedules except [`Schedule::Sequence`].
     pub const ONE_STEP: Self = Self { steps: 1, in_registers: false };
 }
 
-/// Predicts a step by a schedule; `None` where no rate of it is known.
+/// Predicts a step of a schedule; `None` if its rate is unknown.
 pub fn step(
     calibration: &Calibration,
     config: &Config,
@@ -85,11 +84,11 @@ pub fn step(
     let work = step_work(config, batch, stored);
     let directions = config.num_directions();
     let weights = work.weights as f64;
-    // Those that work at the same time: rows of one weight matrix, or for workgroups on their own
-    // of any.
+    // The rows that work at the same time. In `sequence`, workgroups work alone, so the rows of all
+    // directions count.
     let rows = if schedule == Schedule::Sequence { batch * directions } else { batch };
     let rate = calibration.rate(KernelClass::of(schedule, per_dispatch.in_registers), rows);
-    // What holds its weights does no less than what reads them.
+    // Kernels with weights in registers are at least as fast as kernels that read them.
     let rate = rate.or_else(|| calibration.rate(KernelClass::of(schedule, false), rows))?;
     let arithmetic_us = work.multiply_adds as f64 / rate;
     let by_all = |tiles: usize| weights * tiles as f64 / calibration.bytes_per_us(weights);
@@ -114,8 +113,8 @@ pub fn step(
     })
 }
 
-/// Predicts the input projection of so many (step, row) pairs of a layer, in microseconds; `None`
-/// where its rate is not known.
+/// Predicts the input projection of `rows` (step, row) pairs of a layer, in microseconds; `None` if
+/// its rate is unknown.
 pub fn projection(
     calibration: &Calibration,
     config: &Config,
@@ -129,9 +128,9 @@ pub fn projection(
     Some(arithmetic_us.max(weights / calibration.bytes_per_us(weights)))
 }
 
-/// Predicts a forward pass whose steps take what `step` says, from call to result in microseconds;
-/// `None` where the rate of the input projection is not known. Copying input and output to the
-/// device and back is not counted.
+/// Predicts a forward pass whose steps take the time of `step`. The result is the time from call to
+/// result in microseconds, without the transfers of input and output. Returns `None` if the rate of
+/// the input projection is unknown.
 pub fn forward(
     calibration: &Calibration,
     config: &Config,
@@ -169,9 +168,9 @@ mod tests {
     const TEN: PerDispatch = PerDispatch { steps: 10, in_registers: false };
     const HOLDING: PerDispatch = PerDispatch { steps: 10, in_registers: true };
 
-    /// A microsecond from dispatch to dispatch, a tenth for each step of `sequence`; 1000 bytes in
-    /// a microsecond, 100 by one workgroup; `step` 100 multiply-adds in a microsecond, `sequence`
-    /// 10 for each row.
+    /// A device for the tests. A dispatch takes a microsecond, and a step of `sequence` waits a
+    /// tenth of one. Reads reach 1000 bytes per microsecond, and 100 from one workgroup. `step`
+    /// does 100 multiply-adds per microsecond, and `sequence` 10 for each row.
     fn device() -> Calibration {
         let rate = |part, rows, multiply_adds_per_us| Rate { part, rows, multiply_adds_per_us };
         Calibration {

@@ -1,4 +1,4 @@
-//! What forward passes cost on a device: its measured figures, a lower bound and a prediction.
+//! The cost of forward passes on a device: measured constants, roofline and cost model.
 
 pub mod calibration;
 pub mod cost;

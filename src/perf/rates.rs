@@ -1,28 +1,28 @@
-//! How fast the kernels of recurrent layers work, by the rows that they have.
+//! The rates of the kernels of recurrent layers, by their number of rows.
 
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::Schedule;
 use crate::wgpu::DeviceType;
 
-/// What has a rate of its own: the input projection, and a step by each of the schedules.
+/// A class of kernels with a separate rate: the input projection, or a step of one schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KernelClass {
     /// The kernels of linear layers.
     Linear,
-    /// A step by [`Schedule::Step`].
+    /// A step of [`Schedule::Step`].
     Step,
-    /// A step by [`Schedule::StepTiled`].
+    /// A step of [`Schedule::StepTiled`].
     StepTiled,
-    /// A step by [`Schedule::Sequence`].
+    /// A step of [`Schedule::Sequence`].
     Sequence,
-    /// A step by [`Schedule::Sequence`] with weights that are held from step to step.
+    /// A step of [`Schedule::Sequence`] with weights in registers.
     SequenceHeld,
 }
 
 impl KernelClass {
-    /// As it stands in reports.
+    /// Returns the name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Linear => "linear",
@@ -33,16 +33,16 @@ impl KernelClass {
         }
     }
 
-    /// In the order of reports.
+    /// Every class, in the order of reports.
     pub const ALL: [Self; 5] =
         [Self::Linear, Self::Step, Self::StepTiled, Self::Sequence, Self::SequenceHeld];
 
-    /// Whether a dispatch does many steps.
+    /// Returns whether one dispatch computes many steps.
     pub(crate) fn walks(self) -> bool {
         matches!(self, Self::Sequence | Self::SequenceHeld)
     }
 
-    /// What runs a step of a schedule.
+    /// Returns the class of kernels that runs a step of `schedule`.
     pub(crate) fn of(schedule: Schedule, in_registers: bool) -> Self {
         match schedule {
             Schedule::Sequence if in_registers => Self::SequenceHeld,
@@ -53,20 +53,20 @@ impl KernelClass {
     }
 }
 
-/// What a kernel reaches with some rows, waiting for its turn apart.
+/// The measured rate of a class of kernels for one number of rows, without the wait before a step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
-    /// What does the work.
+    /// The class of kernels.
     pub part: KernelClass,
-    /// Batch rows; for the input projection rows of all time steps.
+    /// Batch rows. For the input projection, the rows of all time steps.
     pub rows: usize,
-    /// How much of it in a microsecond.
+    /// Multiply-adds per microsecond.
     pub multiply_adds_per_us: f64,
 }
 
-/// What `part` reaches with `rows` rows: between those of `rates` in proportion to the logarithms,
-/// beyond them as with the most, and with fewer in the time that the fewest take. `None` where none
-/// is of that part.
+/// Returns the rate of `part` with `rows` rows; `None` if `rates` has no entry of that class.
+/// Between two entries, it interpolates over the logarithms. Beyond the last entry, it returns the
+/// last rate. Before the first entry, it assumes that fewer rows take the same time.
 pub(super) fn rate(rates: &[Rate], part: KernelClass, rows: usize) -> Option<f64> {
     let mut of_part = rates.iter().filter(|rate| rate.part == part);
     let mut below = *of_part.next()?;
@@ -85,7 +85,7 @@ pub(super) fn rate(rates: &[Rate], part: KernelClass, rows: usize) -> Option<f64
     Some(below.multiply_adds_per_us)
 }
 
-/// Whether rates are positive and in the order of their rows.
+/// Returns whether the rates are positive and ordered by rows.
 pub(super) fn are_plausible(rates: &[Rate]) -> bool {
     let positive =
         |rate: &Rate| rate.multiply_adds_per_us.is_finite() && rate.multiply_adds_per_us > 0.0;
@@ -97,7 +97,7 @@ pub(super) fn are_plausible(rates: &[Rate]) -> bool {
         })
 }
 
-/// Rates of a type of device, `None` being the host: the order of what such devices reach.
+/// Returns typical rates of a type of device; `None` is the host. They give the order of magnitude.
 pub(super) fn typical(device: Option<DeviceType>) -> Vec<Rate> {
     use KernelClass::{Linear, Sequence, Step, StepTiled};
     let table: &[(KernelClass, usize, f64)] = match device {
@@ -116,7 +116,7 @@ pub(super) fn typical(device: Option<DeviceType>) -> Vec<Rate> {
             (Step, 8, 1e6),
             (StepTiled, 32, 1.5e6),
             (StepTiled, 512, 5e6),
-            // One of many cores reads 100 GB/s from the cache that all share.
+            // One of many cores reads 100 GB/s from the shared cache.
             (Sequence, 1, 2.7e4),
             (Sequence, 64, 1.2e6),
             (Sequence, 1024, 3.5e6),

@@ -1,24 +1,24 @@
-//! The least that a forward pass can take on a device of known constants, and what bounds it.
+//! The roofline: the least time of a forward pass that the device's constants allow, and its bound.
 //!
-//! A time step of one layer reads every weight of the recurrence once, multiplies each with every
-//! row of the batch, and reads the gates' inputs and writes the state; these overlap, so that the
-//! longest of them counts. Then the next step has to see what this one wrote:
+//! A time step of one layer reads every recurrent weight once and multiplies it with every batch
+//! row. It also reads the gates' inputs and writes the state. These overlap, so the longest of them
+//! counts. The next step can start once it sees the results of this one:
 //!
 //! ```text
 //! t_step    = max(W / BW(W), multiply-adds / F, io / BW(io)) + t_sync
 //! t_forward = Σ over layers (input projection + T · t_step)
 //! ```
 //!
-//! BW(n) is what the device reads from a buffer of n bytes, F its arithmetic, t_sync the time from
-//! dispatch to dispatch; the input projection of all steps is a product of its own, for which the
-//! same maximum holds.
+//! BW(n) is the bandwidth for a buffer of n bytes, F the arithmetic rate, and t_sync the time from
+//! dispatch to dispatch. The input projection of all steps is a separate product with the same
+//! maximum.
 
 use crate::dtype::WeightType;
 use crate::params::config::{Config, Kind};
 use crate::params::validate::Sizes;
 use crate::perf::calibration::Calibration;
 
-/// What a time is spent on.
+/// The term that bounds a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
     /// Reading weights.
@@ -27,12 +27,12 @@ pub enum Bound {
     Arithmetic,
     /// Reading the gates' inputs and writing states and outputs.
     Io,
-    /// From dispatch to dispatch.
+    /// Waiting from dispatch to dispatch.
     Sync,
 }
 
 impl Bound {
-    /// As it stands in reports.
+    /// Returns the name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Weights => "weights",
@@ -43,25 +43,25 @@ impl Bound {
     }
 }
 
-/// Bytes and multiply-adds of a piece of work.
+/// Bytes and multiply-adds of a unit of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Work {
     /// Bytes of weights.
     pub weights: u64,
     /// Multiply-adds.
     pub multiply_adds: u64,
-    /// Bytes of activations read and written.
+    /// Bytes of activations, read and written.
     pub io: u64,
 }
 
-/// One time step of a layer, all directions.
+/// Returns the work of one time step of a layer, all directions.
 pub fn step_work(config: &Config, batch: usize, stored: WeightType) -> Work {
     let (hidden, state) = (config.hidden_size, config.state_size());
     let projection = if config.proj_size > 0 { hidden * state } else { 0 };
     let weights = config.kind.gate_count() * hidden * state + projection;
     let cells = if config.kind == Kind::Lstm { 2 * hidden } else { 0 };
-    // The gates' inputs and the cell state; the state is read, and written to itself and to the
-    // output.
+    // The gates' inputs, the state and the cell state. The state is read, and written to its buffer
+    // and to the output.
     let io = config.kind.gate_count() * hidden + 3 * state + cells;
     let directions = config.num_directions() as u64;
     Work {
@@ -71,7 +71,7 @@ pub fn step_work(config: &Config, batch: usize, stored: WeightType) -> Work {
     }
 }
 
-/// The input projection of all time steps of a layer, all directions.
+/// Returns the work of the input projection of a layer: all time steps, all directions.
 pub fn projection_work(config: &Config, layer: usize, sizes: Sizes, stored: WeightType) -> Work {
     let (features, rows) =
         (config.layer_input_size(layer) as u64, (sizes.seq_len * sizes.batch) as u64);
@@ -83,7 +83,7 @@ pub fn projection_work(config: &Config, layer: usize, sizes: Sizes, stored: Weig
     }
 }
 
-/// Bytes of a weight.
+/// Returns the bytes of one weight.
 fn bytes_of(stored: WeightType) -> u64 {
     match stored {
         WeightType::F32 => 4,
@@ -92,8 +92,8 @@ fn bytes_of(stored: WeightType) -> u64 {
 }
 
 impl Work {
-    /// The least that it takes, and what that is spent on. `io_footprint` is the size of what
-    /// activations come from.
+    /// Returns the least time of the work in microseconds, and its bound. `io_footprint` is the
+    /// size of the memory that holds the activations.
     fn floor(&self, calibration: &Calibration, io_footprint: u64) -> (f64, Bound) {
         let weights = self.weights as f64 / calibration.bytes_per_us(self.weights as f64);
         let arithmetic = self.multiply_adds as f64 / calibration.multiply_adds_per_us();
@@ -104,19 +104,19 @@ impl Work {
     }
 }
 
-/// The least that a forward pass takes.
+/// The least time of a forward pass.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Floor {
-    /// On the device, in microseconds.
+    /// Time on the device, in microseconds.
     pub device_us: f64,
-    /// From calling to having the results, in microseconds: encoding that takes longer than the
-    /// work, and reading back.
+    /// Time from a call to its results, in microseconds. It includes the read-back, and the
+    /// encoding if that takes longer than the work.
     pub wall_us: f64,
-    /// What most of `device_us` is spent on.
+    /// The term that takes most of `device_us`.
     pub bound: Bound,
 }
 
-/// The floor of a forward pass that reads weights of this type and makes so many dispatches.
+/// Returns the roofline of a forward pass with weights of this type and `dispatches` dispatches.
 pub fn forward(
     calibration: &Calibration,
     config: &Config,
@@ -155,7 +155,8 @@ mod tests {
 
     const F32: WeightType = WeightType::F32;
 
-    /// 1000 bytes and 1000 multiply-adds in a microsecond, a microsecond from dispatch to dispatch.
+    /// A device for the tests: 1000 bytes and 1000 multiply-adds per microsecond, and a microsecond
+    /// from dispatch to dispatch.
     fn device() -> Calibration {
         let bandwidth = vec![Bandwidth { bytes: 1, all_gb_per_s: 1.0, one_gb_per_s: None }];
         let typical = Calibration::typical_of(None);
@@ -203,8 +204,8 @@ mod tests {
         let floor = |calibration: &Calibration, batch, dispatches| {
             forward(calibration, &config, Sizes { seq_len: 100, batch }, F32, dispatches)
         };
-        // A step of one row: 1.6 µs of weights, 0.4 of arithmetic, 0.36 of io. The projection: 4.1
-        // µs of arithmetic or 16.4 of io (100 · 41 · 4 bytes).
+        // A step of one row takes 1.6 µs for weights, 0.4 for arithmetic and 0.36 for io. The
+        // projection takes 4.1 µs for arithmetic, or 16.4 for io (100 · 41 · 4 bytes).
         let alone = floor(&device(), 1, 0);
         assert!((alone.device_us - (160.0 + 16.4)).abs() < 1e-9, "{alone:?}");
         assert_eq!(alone.bound, Bound::Weights);
