@@ -1,29 +1,29 @@
-//! Decisions about schedules, and refusals.
+//! The decision for a schedule, and the refusal of one.
 
 use crate::error::Error;
 use crate::kernel::Schedule;
 use crate::perf::cost::Prediction;
 
-/// A schedule and why it was taken.
+/// A schedule and the reason for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
-    /// Never [`Schedule::Auto`].
+    /// The schedule that runs; never [`Schedule::Auto`].
     pub schedule: Schedule,
     /// A phrase for reports, such as `asked for`.
     pub reason: String,
-    /// The predicted time of a step by every schedule that runs and whose speed is known, fastest
-    /// first. Of a schedule that was asked for only its own, if that.
+    /// The predicted time of a step, fastest first, for every schedule that runs and has a known
+    /// speed. A schedule that the caller asked for has only its own prediction, or none.
     pub predictions: Vec<Prediction>,
 }
 
 impl Decision {
-    /// A schedule that was asked for.
+    /// Returns the decision for a schedule that the caller asked for.
     pub fn asked(schedule: Schedule) -> Self {
         Self { schedule, reason: "asked for".to_owned(), predictions: Vec::new() }
     }
 }
 
-/// The refusal of a schedule.
+/// Returns the error that refuses a schedule.
 pub(super) fn refuse(schedule: Schedule, why: &str) -> Error {
     Error::Unsupported(format!("the schedule '{schedule}' {why}; use 'step', or 'auto'"))
 }

@@ -1,4 +1,4 @@
-//! The buffers and dispatches of recurrent layers that run one after the other.
+//! The buffers and dispatches of recurrent layers that run one after another.
 
 use std::ops::Range;
 
@@ -16,23 +16,23 @@ use crate::plan::recording::{
 };
 use crate::tensor::padded;
 
-/// What all layers use in turn.
+/// The scratch buffers that all layers share in turn.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scratch {
     /// `[S, B, D, H, G]`: the input projections of one segment.
     pub(super) gates_x: BufferId,
-    /// `[D, B, H]`, for an LSTM with projection: the vector that is projected.
+    /// The vector before the projection: `[D, B, H]`; only for an LSTM with projection.
     pub(super) m: Option<BufferId>,
-    /// `[B]`.
+    /// The rows' lengths: `[B]`.
     pub(super) lengths: BufferId,
-    /// `[4]`, while training.
+    /// The settings of dropout: `[4]`; only in training.
     pub(super) dropout: Option<BufferId>,
 }
 
 /// The buffers of one layer for one segment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Segment {
-    /// The input, of the segment and of the mirrored one.
+    /// The input of the segment and of the mirrored segment.
     pub(super) x: [BufferId; 2],
     /// The output.
     pub(super) y: BufferId,
@@ -40,32 +40,32 @@ pub(super) struct Segment {
     pub(super) scratch: Scratch,
 }
 
-/// Two sets of buffers, one for each segment, that layers write to in turns.
+/// Two sets of buffers that layers write alternately; each set has one buffer per segment.
 pub(super) struct Outputs(Vec<Vec<BufferId>>);
 
 impl Outputs {
-    /// What a layer writes.
+    /// Returns the buffers that a layer writes.
     pub(super) fn of(&self, layer: usize) -> &[BufferId] {
         &self.0[layer % 2]
     }
 }
 
-/// Adds to a recording what recurrent layers need.
+/// Records the buffers and dispatches of recurrent layers.
 pub(super) struct Layers<'a> {
     pub(super) request: Request<'a>,
     pub(super) profile: Profile<'a>,
-    /// See [`Plan::turns`](super::Plan::turns): those of the layer that is being planned.
+    /// The turns of the current layer; see [`Plan::turns`](super::Plan::turns).
     pub(super) turns: usize,
     pub(super) recording: Recording,
 }
 
 impl<'a> Layers<'a> {
-    /// A recording that has the weight buffers and no commands yet.
+    /// Starts a recording with the weight buffers and no commands.
     pub(super) fn new(request: &Request<'a>, profile: &Profile<'a>) -> Self {
         Self::over(request, profile, request.weights.buffers().to_vec())
     }
 
-    /// A recording that has these buffers, of which the layers' weights are the first.
+    /// Starts a recording with these buffers. The layers' weights come first.
     pub(super) fn over(
         request: &Request<'a>,
         profile: &Profile<'a>,
@@ -84,7 +84,7 @@ impl<'a> Layers<'a> {
         self.recording.buffer(BufferSpec { label: label.to_owned(), axes, role })
     }
 
-    /// One buffer per segment of something that every (step, row) has.
+    /// Adds one buffer per segment, with `axes` for every (step, row) pair.
     pub(super) fn sequence(
         &mut self,
         label: &str,
@@ -103,7 +103,7 @@ impl<'a> Layers<'a> {
             .collect()
     }
 
-    /// The state of a layer.
+    /// Adds the state of a layer.
     pub(super) fn state(&mut self, layer: usize) -> LayerState {
         let (h, c) = (
             self.per_row(padded(self.request.config.state_size())),
@@ -118,7 +118,7 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// What layers use in turn, for segments of at most `steps`.
+    /// Adds the buffers that layers share in turn, for segments of at most `steps` steps.
     pub(super) fn scratch(
         &mut self,
         steps: usize,
@@ -150,13 +150,13 @@ impl<'a> Layers<'a> {
         ]
     }
 
-    /// The state of every layer.
+    /// Adds the state of every layer.
     pub(super) fn states(&mut self) -> Vec<LayerState> {
         (0..self.request.config.num_layers).map(|layer| self.state(layer)).collect()
     }
 
-    /// Where layers write to: two sets of buffers, one per segment, in turns. The last layer's set
-    /// is the output, with `role`.
+    /// Adds the buffers that layers write: two sets, used alternately, with one buffer per segment.
+    /// The last layer's set is the output and has the role `role`.
     pub(super) fn outputs(&mut self, segments: &[Range<usize>], role: Role) -> Outputs {
         let config = self.request.config;
         let axes =
@@ -170,7 +170,8 @@ impl<'a> Layers<'a> {
         Outputs(sets.collect())
     }
 
-    /// The projection of a segment's input, all directions at once; one dispatch for each shard.
+    /// Returns the dispatches of a segment's input projection, one for each shard. Each computes
+    /// all directions.
     pub(super) fn input_projection(
         &self,
         place: Place,
@@ -227,13 +228,13 @@ impl<'a> Layers<'a> {
         )
     }
 
-    /// The buffer of [`Plan::dropout`](super::Plan::dropout).
+    /// Adds the buffer of [`Plan::dropout`](super::Plan::dropout).
     pub(super) fn dropout_settings(&mut self) -> BufferId {
         self.buffer("dropout settings", vec![(Axis::Word, 4)], Role::Input)
     }
 
-    /// Dropout of a segment of what each direction has for each step, in place; the reverse
-    /// direction's site is the next.
+    /// Returns the dispatch of dropout over a segment of `y`, in place. The reverse direction uses
+    /// the site after `site`.
     pub(super) fn dropout(
         &self,
         place: Place,
@@ -270,7 +271,8 @@ impl<'a> Layers<'a> {
         )
     }
 
-    /// A dispatch of `workgroups` workgroups, after the checks that wgpu leaves to its callers.
+    /// Returns a dispatch of `workgroups` workgroups, after the checks that wgpu leaves to its
+    /// callers.
     pub(super) fn dispatch(
         &self,
         kernel: Kernel,

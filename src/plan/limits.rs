@@ -1,11 +1,11 @@
-//! What a device allows, and the arithmetic of staying inside it.
+//! The limits of a device, and the arithmetic to stay within them.
 
 use crate::error::{Error, Result};
 
-/// The limits that plans obey, under WebGPU's names, and four of our own.
+/// The limits that plans obey: WebGPU's, under their names, and four of this crate.
 ///
-/// They start from the adapter ([`Limits::of`]) or the host ([`Limits::host`]) and can be lowered
-/// with [`set`](Self::set): a plan for a small GPU can so be tried on a large one, and chunking
+/// They start from the adapter ([`Limits::of`]) or the host ([`Limits::host`]), and
+/// [`set`](Self::set) lowers them. Lower limits try a small GPU's plan on a large GPU, or chunking
 /// with small data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -24,35 +24,38 @@ pub struct Limits {
     pub max_compute_workgroup_storage_size: u32,
     /// Storage bindings of one pipeline.
     pub max_storage_buffers_per_shader_stage: u32,
-    /// Bytes that weights, activations and read-back buffers of one model may take together;
-    /// `u64::MAX` for no bound.
+    /// Total bytes of weights, activations and read-back buffers of one model; `u64::MAX` for no
+    /// bound.
     pub memory_budget: u64,
     /// Loop iterations of one invocation, all loops together. Mesa's lavapipe stops a shader
-    /// silently after 65,535; `u64::MAX` elsewhere.
+    /// silently after 65,535. `u64::MAX` elsewhere.
     pub max_loop_iterations: u64,
-    /// Multiply-adds of one submission, so that no watchdog (2 s on Windows) meets one that takes
-    /// so long. Every dispatch counts for a million more, since small ones cost time too. Of an
-    /// opened device these are at most what a layer of few rows has in a second, by what is known
-    /// of the device's speed ([`Device::calibration`](crate::Device::calibration)) and with the
-    /// schedule that suits it; one that is slower and was asked for by name takes longer.
+    /// Multiply-adds of one submission. The limit keeps submissions short enough for watchdogs (2 s
+    /// on Windows). Every dispatch counts for a million more, because small dispatches also cost
+    /// time.
+    ///
+    /// An opened device allows at most the work of one second. The estimate takes the device's
+    /// known speed ([`Device::calibration`](crate::Device::calibration)), a layer of few rows and
+    /// the schedule that suits it. A slower schedule that the caller asks for takes longer.
     pub max_work_per_submission: u64,
-    /// Time steps of one dispatch of the schedule `sequence`: long dispatches meet watchdogs, and
-    /// nothing else gets a turn.
+    /// Time steps of one `sequence` dispatch. A long dispatch can trigger a watchdog, and it delays
+    /// all other work.
     pub max_steps_per_dispatch: u32,
 }
 
 impl Limits {
-    /// Adapters of type CPU must stay below lavapipe's 65,535 with room for the compiler's own
+    /// The loop limit of adapters of type CPU: lavapipe's 65,535, less room for the compiler's
     /// loops.
     const SOFTWARE_LOOP_ITERATIONS: u64 = 60_000;
 
-    /// A second or less on an integrated GPU that reaches 50 billion multiply-adds per second.
+    /// At most a second of work on an integrated GPU with 50 billion multiply-adds per second.
     const WORK_PER_SUBMISSION: u64 = 50_000_000_000;
 
-    /// A dispatch costs what a step or two do: beyond this many steps nothing is left to save.
+    /// The steps per dispatch above which longer dispatches save nothing. A dispatch costs about
+    /// one or two steps.
     const STEPS_PER_DISPATCH: u32 = 64;
 
-    /// Names that [`set`](Self::set) takes.
+    /// The names that [`set`](Self::set) accepts.
     pub const NAMES: &'static [&'static str] = &[
         "max_storage_buffer_binding_size",
         "max_buffer_size",
@@ -67,11 +70,10 @@ impl Limits {
         "max_steps_per_dispatch",
     ];
 
-    /// The limits of an adapter.
+    /// Returns the limits of an adapter; `software` marks an adapter of type CPU.
     pub fn of(limits: &wgpu::Limits, software: bool) -> Self {
         Self {
-            // Some drivers report 2^31 - 1, and binding sizes are multiples of 4: round down, never
-            // up.
+            // Some drivers report 2^31 - 1, and binding sizes are multiples of 4: round down.
             max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size & !3,
             max_buffer_size: limits.max_buffer_size & !3,
             max_compute_workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
@@ -86,8 +88,8 @@ impl Limits {
         }
     }
 
-    /// The limits of the host as a device: memory alone, in blocks that a kernel's 32-bit indices
-    /// reach.
+    /// Returns the limits of the host as a device. It is limited by memory alone, in blocks within
+    /// the range of a kernel's 32-bit indices.
     pub fn host() -> Self {
         Self {
             max_storage_buffer_binding_size: 1 << 30,
@@ -96,8 +98,7 @@ impl Limits {
         }
     }
 
-    /// Lowers the work of a submission to a second of a device that does so many multiply-adds in a
-    /// microsecond at worst.
+    /// Lowers the work of a submission to one second of a device with this worst-case rate.
     pub(crate) fn slow_down(&mut self, multiply_adds_per_us: f64) {
         let second = (multiply_adds_per_us * 1e6).max(1.0) as u64;
         self.max_work_per_submission = self.max_work_per_submission.min(second);
@@ -107,7 +108,7 @@ impl Limits {
     ///
     /// # Errors
     /// [`Error::UnknownName`] for an unknown name; [`Error::Option`] for zero and for a value above
-    /// the device's.
+    /// the current limit.
     pub fn set(&mut self, name: &str, value: u64) -> Result<()> {
         let mut small = 0_u32;
         let mut large = 0_u64;
@@ -148,17 +149,17 @@ impl Limits {
             )));
         }
         *wide.unwrap_or(&mut large) = value;
-        // The value is below a u32 here whenever `narrow` is the target.
+        // The value fits a u32 whenever `narrow` is the target.
         *narrow.unwrap_or(&mut small) = u32::try_from(value).unwrap_or(u32::MAX);
         Ok(())
     }
 
-    /// The most bytes one bound buffer may have.
+    /// Returns the most bytes of one bound buffer.
     pub fn max_binding(&self) -> u64 {
         self.max_storage_buffer_binding_size.min(self.max_buffer_size) & !3
     }
 
-    /// The name of the limit that [`max_binding`](Self::max_binding) comes from.
+    /// Returns the name of the limit that [`max_binding`](Self::max_binding) comes from.
     pub fn max_binding_name(&self) -> &'static str {
         if self.max_buffer_size < self.max_storage_buffer_binding_size {
             "max_buffer_size"
@@ -167,11 +168,11 @@ impl Limits {
         }
     }
 
-    /// Folds `count` workgroups into the x and y axes; shaders compute `x + y · num_workgroups.x`
-    /// and guard the rest.
+    /// Folds `count` workgroups into the x and y axes. Shaders compute the index `x + y ·
+    /// num_workgroups.x` and skip the excess.
     ///
     /// # Errors
-    /// [`Error::Limit`] when two axes do not reach.
+    /// [`Error::Limit`] if two axes cannot hold `count` workgroups.
     pub fn fold_workgroups(&self, what: &str, count: u64) -> Result<[u32; 3]> {
         let max = u64::from(self.max_compute_workgroups_per_dimension);
         if count <= max {
@@ -187,7 +188,7 @@ impl Limits {
                 advice: "use a smaller batch",
             });
         }
-        // The narrowest x that y rows of workgroups need wastes less than one row.
+        // The smallest x for y rows of workgroups wastes less than one row.
         Ok([count.div_ceil(y) as u32, y as u32, 1])
     }
 }

@@ -1,4 +1,4 @@
-//! Dispatches around recurrent layers: embedding before them, linear layers after them.
+//! The dispatches around recurrent layers: embeddings before them, linear layers after them.
 
 use std::ops::Range;
 
@@ -14,10 +14,11 @@ use crate::plan::limits::Limits;
 use crate::plan::recording::{BufferId, Dispatch};
 use crate::tensor::padded;
 
-/// Looks up those of `rows` tokens that are in `shard`, in a table of `width` features.
+/// Returns the dispatch that looks up `rows` tokens in a table of `width` features. It handles the
+/// tokens in `shard` and skips the others.
 ///
-/// Buffers are the tokens (`[rows]`, u32), the shard's weight and `y` (`[rows, width]`), both
-/// padded to quads.
+/// The buffers are the tokens (`[rows]`, u32), the shard's weight, and `y` (`[rows, width]`). Both
+/// rows of features are padded to quads.
 pub(crate) fn embed(
     rows: usize,
     width: usize,
@@ -44,10 +45,11 @@ pub(crate) fn embed(
     )
 }
 
-/// Some columns of a linear layer over rows: sizes are (rows, in_features, out_features).
+/// Returns the dispatch of some columns of a linear layer. The sizes are (rows, in_features,
+/// out_features).
 ///
-/// Buffers are `x` (`[rows, in_features]`, padded to quads), the columns' weight (padded likewise)
-/// and bias, and `y` (`[rows, out_features]`).
+/// The buffers are `x` (`[rows, in_features]`, padded to quads), the columns' weight (padded in the
+/// same way) and bias, and `y` (`[rows, out_features]`).
 pub(crate) fn linear(
     (rows, in_features, out_features): (usize, usize, usize),
     columns: Range<usize>,
@@ -87,10 +89,10 @@ pub(crate) fn linear(
     )
 }
 
-/// Workgroups that occupy a large GPU, four to each of its cores.
+/// The workgroups that occupy a large GPU: four for each of its cores.
 const MANY_TILES: usize = 512;
 
-/// The kernel of a linear layer, and what one of its workgroups covers.
+/// The kernel of a linear layer, and the rows and columns of one of its workgroups.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LinearShape {
     pub(super) kernel: Kernel,
@@ -100,10 +102,11 @@ pub(super) struct LinearShape {
 }
 
 impl LinearShape {
-    /// The kernel for some rows and columns in some directions. All of them sum in the same order.
+    /// Chooses the kernel for some rows and columns in some directions. All kernels sum in the same
+    /// order.
     ///
-    /// Tiles of 32 rows would leave most of their work undone for few rows. Tiles of 64 rows read
-    /// less, and a GPU needs enough of them to be occupied.
+    /// For few rows, tiles of 32 rows would waste most of their work. Tiles of 64 rows read less,
+    /// but a GPU needs enough of them to stay busy.
     pub(super) fn choose(
         [rows, columns, directions]: [usize; 3],
         weights: WeightType,

@@ -1,4 +1,4 @@
-//! What kernels need of a device, checked before a dispatch is planned.
+//! The needs of kernels, checked against a device's limits before a dispatch is planned.
 
 use crate::error::{Error, Result};
 use crate::kernel::uniforms::Dims;
@@ -6,7 +6,7 @@ use crate::kernel::{Kernel, Overrides, WorkgroupUse};
 use crate::plan::limits::Limits;
 use crate::plan::recording::{BufferId, Dispatch, Place};
 
-/// A dispatch of `workgroups` workgroups, after the checks that wgpu leaves to its callers.
+/// Returns a dispatch of `workgroups` workgroups, after the checks that wgpu leaves to its callers.
 pub(crate) fn planned(
     kernel: Kernel,
     overrides: Overrides,
@@ -24,7 +24,7 @@ pub(crate) fn planned(
 /// Checks a specialised kernel against the limits.
 ///
 /// # Errors
-/// [`Error::Limit`].
+/// [`Error::Limit`] names the limit that the kernel exceeds.
 pub fn check_kernel(
     kernel: Kernel,
     overrides: &Overrides,
@@ -51,12 +51,12 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Checks the needs of the kernel `name` against the limits. wgpu validates neither workgroup
-    /// sizes that come from overrides nor workgroup memory, and lavapipe stops a shader with too
-    /// many loop iterations without an error.
+    /// Checks the needs of the kernel `name` against the limits. wgpu does not validate workgroup
+    /// sizes from overrides, or workgroup memory. lavapipe stops a shader with too many loop
+    /// iterations without an error.
     ///
     /// # Errors
-    /// [`Error::Limit`].
+    /// [`Error::Limit`] names the limit that the kernel exceeds.
     pub fn check(&self, name: &str, limits: &Limits) -> Result<()> {
         let WorkgroupUse { size, storage } = self.workgroup;
         let other_device = "use another device or the CPU";

@@ -1,4 +1,4 @@
-//! The dispatches between the buffers of a plan and tensors that the caller has on the device.
+//! The dispatches that copy between a plan's buffers and the caller's tensors on the device.
 
 use std::ops::Range;
 
@@ -14,17 +14,17 @@ use crate::plan::limits::Limits;
 use crate::plan::recording::{BufferId, Dispatch};
 use crate::tensor::padded;
 
-/// A tensor of the caller: the buffer that has it and where its values are in there. Features lie
-/// side by side.
+/// A tensor of the caller: its buffer and its strides in values. Features are contiguous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Strided {
-    /// The buffer's number, beyond those of the plan.
+    /// The buffer's id, after those of the plan.
     pub buffer: BufferId,
-    /// The first value.
+    /// The offset of the first value.
     pub offset: u32,
-    /// Values from one time step to the next; in a state from one layer and direction to the next.
+    /// The stride from one time step to the next; in a state, from one layer and direction to the
+    /// next.
     pub step_stride: u32,
-    /// Values from one row to the next.
+    /// The stride from one row to the next.
     pub row_stride: u32,
 }
 
@@ -35,9 +35,9 @@ pub(crate) struct Tensors {
     pub input: Strided,
     /// `[B]`.
     pub lengths: Strided,
-    /// `[L·D, B, R]`; zeros without it.
+    /// `[L·D, B, R]`; `None` means zeros.
     pub h_0: Option<Strided>,
-    /// `[L·D, B, H]`; zeros without it.
+    /// `[L·D, B, H]`; `None` means zeros.
     pub c_0: Option<Strided>,
     /// `[T, B, D·R]`.
     pub output: Option<Strided>,
@@ -47,24 +47,23 @@ pub(crate) struct Tensors {
     pub c_n: Option<Strided>,
 }
 
-/// A dispatch and the tensor that it transfers.
+/// A dispatch and the name of the tensor that it transfers.
 pub(crate) type Transfer = (&'static str, Dispatch);
 
-/// What to run before the plan's commands, and what after them.
+/// The transfers that run before and after the plan's commands.
 #[derive(Debug, Clone)]
 pub(crate) struct Transfers {
-    /// Everything that is read of the caller's.
+    /// The transfers that read the caller's tensors, before the plan's commands.
     pub gathers: Vec<Transfer>,
-    /// Everything that is written.
+    /// The transfers that write the caller's tensors, after the plan's commands.
     pub scatters: Vec<Transfer>,
 }
 
-/// Plans the transfers of a pass. Strides have been checked: every value of every tensor is within
-/// 32 bits.
+/// Plans the transfers of a pass. The caller has checked the strides: every value of every tensor
+/// is within 32 bits.
 ///
 /// # Errors
-/// [`Error::Limit`](crate::Error::Limit) when there are more values than workgroups along two axes
-/// reach.
+/// [`Error::Limit`](crate::Error::Limit) if the values need more workgroups than two axes hold.
 pub(crate) fn transfers(
     plan: &Plan,
     config: &Config,
@@ -81,7 +80,8 @@ pub(crate) fn transfers(
         [1, config.input_size],
     )?;
     gathers.push(planner.lengths(tensors.lengths)?);
-    // Where there is no state a tensor without features stands for it, all of which is padding.
+    // A tensor without features replaces a missing state: all of its values are padding, which is
+    // zero.
     let or_nothing = |state: Option<Strided>, row: StateRow| match state {
         Some(state) => (state, row),
         None => (tensors.lengths, StateRow { features: 0, ..row }),
@@ -116,7 +116,7 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// The transfers of the input or the output, one for each segment.
+    /// Returns the transfers of the input or the output, one for each segment.
     fn segments(
         &self,
         family: Family,
@@ -145,7 +145,7 @@ impl Planner<'_> {
         self.plan.segments.iter().zip(own).map(transfer).collect()
     }
 
-    /// The transfer of the rows' lengths, which are one row.
+    /// Returns the transfer of the rows' lengths, packed as a single row.
     fn lengths(&self, tensor: Strided) -> Result<Transfer> {
         let rows = self.plan.sizes.batch as u32;
         self.transfer(
@@ -157,7 +157,7 @@ impl Planner<'_> {
         )
     }
 
-    /// The transfers of h or c, one for each layer that has it.
+    /// Returns the transfers of h or c, one for each layer that has it.
     fn states(
         &self,
         family: Family,
@@ -209,8 +209,8 @@ impl Planner<'_> {
     }
 }
 
-/// The sizes of what has no time: the outer axis is that of the directions, none of which is
-/// reversed.
+/// Returns the sizes for a tensor without a time axis. Directions take the outer axis, and none of
+/// them is reversed.
 fn state_dims(tensor: Strided, [directions, batch, features, width]: [u32; 4]) -> PackDims {
     PackDims {
         steps: directions,

@@ -1,4 +1,4 @@
-//! A recording: buffers and dispatches as plain data, made by a plan and executed by an engine.
+//! A recording: buffers and dispatches as plain data. A plan makes it and an engine executes it.
 
 use crate::kernel::uniforms::Dims;
 use crate::kernel::{Kernel, Overrides};
@@ -7,10 +7,11 @@ use crate::kernel::{Kernel, Overrides};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BufferId(pub usize);
 
-/// A buffer to copy from, and one of the same length to copy to.
+/// A buffer to copy from, and a buffer of the same length to copy to.
 pub type CopyPair = (BufferId, BufferId);
 
-/// What an axis of a buffer counts, outermost first in [`BufferSpec::axes`].
+/// The quantity that an axis of a buffer counts. [`BufferSpec::axes`] lists the outermost axis
+/// first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Axis {
     /// Time steps in the order in which each direction visits them.
@@ -35,7 +36,7 @@ pub enum Axis {
     Slot,
 }
 
-/// How a buffer is used, which decides who owns it and what happens to it between runs.
+/// The use of a buffer, which decides its owner and its life between runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Filled once at load and shared by all plans of a model.
@@ -50,34 +51,34 @@ pub enum Role {
     Output,
 }
 
-/// A buffer of 32-bit values: its label, what its axes count, and its role.
+/// A buffer of 32-bit values: its label, its axes and its role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BufferSpec {
     /// Name for messages and GPU debuggers, such as `gates_x` or `layer 1 h`.
     pub label: String,
     /// Kind and extent of each axis, outermost first, padding included.
     pub axes: Vec<(Axis, usize)>,
-    /// Owner and life.
+    /// Owner and life of the buffer.
     pub role: Role,
 }
 
 impl BufferSpec {
-    /// Number of 32-bit values.
+    /// Returns the number of 32-bit values.
     pub fn len(&self) -> usize {
         self.axes.iter().map(|&(_, extent)| extent).product()
     }
 
-    /// Whether the buffer holds nothing; plans make no such buffer.
+    /// Returns whether the buffer is empty; plans make no empty buffer.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes.
+    /// Returns the size in bytes.
     pub fn size(&self) -> u64 {
         self.len() as u64 * 4
     }
 
-    /// The index along each axis of the value at `offset`.
+    /// Returns the index along each axis of the value at `offset`.
     pub fn unravel(&self, mut offset: usize) -> Vec<(Axis, usize)> {
         let mut index: Vec<(Axis, usize)> = self
             .axes
@@ -94,7 +95,7 @@ impl BufferSpec {
     }
 }
 
-/// What a dispatch works on.
+/// The part of the network that a dispatch computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Place {
     /// The layer.
@@ -108,7 +109,7 @@ pub struct Place {
 pub struct Dispatch {
     /// The kernel.
     pub kernel: Kernel,
-    /// The layer that it works for, and the step of the sequence at which its segment starts: for
+    /// The layer of the dispatch, and the step of the sequence at which its segment starts; for
     /// reports.
     pub place: Place,
     /// Values of the pipeline's overrides.
@@ -119,24 +120,24 @@ pub struct Dispatch {
     pub bindings: Vec<BufferId>,
     /// Workgroups along x, y and z.
     pub workgroups: [u32; 3],
-    /// Whether the dispatch works at index 0 at every step: buffers hold one step, each of which
-    /// overwrites the one before.
+    /// Whether the dispatch uses index 0 at every step. Its buffers hold one step, and each step
+    /// overwrites the one before it.
     pub in_place: bool,
 }
 
 impl Dispatch {
-    /// The index at which the dispatch works in step `index` of its command.
+    /// Returns the index at which the dispatch works in step `index` of its command.
     pub fn index(&self, index: u32) -> u32 {
         if self.in_place { 0 } else { index }
     }
 
-    /// What the dispatch counts for against `max_work_per_submission`: its multiply-adds, and a
-    /// million for being one.
+    /// Returns the work that counts against `max_work_per_submission`: the multiply-adds, and a
+    /// million for the dispatch.
     pub fn work(&self) -> u64 {
         self.multiply_adds().saturating_add(1_000_000)
     }
 
-    /// Its multiply-adds, or what takes about as long.
+    /// Returns the multiply-adds, or a number that takes about the same time.
     pub fn multiply_adds(&self) -> u64 {
         let product =
             |sizes: &[u32]| sizes.iter().fold(1_u64, |p, &size| p.saturating_mul(u64::from(size)));
@@ -152,9 +153,9 @@ impl Dispatch {
             Dims::Embed(d) => product(&[d.rows, d.quads, 4]),
             // Ten rounds of eight products.
             Dims::Dropout(d) => product(&[d.steps, d.batch, d.directions, d.quads, 80]),
-            // Once for the maximum and once for the sum, which takes a power.
+            // One pass for the maximum and one for the sum, which takes an exponential.
             Dims::Nll(d) => product(&[d.rows, d.columns, 16]),
-            // At most 35 times: the maximum, each bit of a key, the sum and the token.
+            // At most 35 passes: the maximum, each bit of a key, the sum and the token.
             Dims::Sample(d) => product(&[d.batch, d.columns, 64]),
             Dims::Slots(d) => product(&[d.rows, d.width]),
             Dims::Pack(d) => product(&[d.steps, d.batch, d.directions, d.width]),
@@ -167,22 +168,21 @@ impl Dispatch {
 /// One entry of a recording.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Run once.
+    /// A dispatch that runs once.
     Dispatch(Dispatch),
-    /// Run for every step of a segment, the state alternating between two buffers.
+    /// Dispatches that run for every step of a segment. The state alternates between two buffers.
     Steps {
         /// Steps of the segment: the step index runs over `0..count`.
         count: u32,
-        /// The step of the whole sequence that index 0 is; its parity decides which set comes
-        /// first.
+        /// The step of the whole sequence at index 0. Its parity decides which set comes first.
         first_step: u32,
-        /// The dispatches of an even and of an odd step. They differ in the state buffers alone.
+        /// The dispatches of an even and of an odd step. Only their state buffers differ.
         by_parity: [Vec<Dispatch>; 2],
     },
 }
 
 impl Command {
-    /// The dispatches of step `index` (of `0..1` for a plain dispatch).
+    /// Returns the dispatches of step `index`; for a plain dispatch, `index` is 0.
     pub fn dispatches(&self, index: u32) -> &[Dispatch] {
         match self {
             Self::Dispatch(dispatch) => std::slice::from_ref(dispatch),
@@ -192,7 +192,7 @@ impl Command {
         }
     }
 
-    /// How often [`dispatches`](Self::dispatches) are run.
+    /// Returns the number of times that [`dispatches`](Self::dispatches) run.
     pub fn count(&self) -> u32 {
         match self {
             Self::Dispatch(_) => 1,
@@ -206,10 +206,10 @@ impl Command {
 pub struct Recording {
     /// Every buffer; the model's weights come first.
     pub buffers: Vec<BufferSpec>,
-    /// Buffers that are parts of others: the buffer, the one that it is part of, and where in it
-    /// the part begins. Hosts write, read and copy them as any other; kernels bind the whole.
+    /// Buffers that are parts of others: the part, its whole, and the offset of the part in the
+    /// whole. Hosts write, read and copy a part like any buffer; kernels bind the whole.
     pub parts: Vec<(BufferId, BufferId, usize)>,
-    /// What to run, in order. Each dispatch sees all writes of those before it.
+    /// The commands in order. Each dispatch sees all writes of the dispatches before it.
     pub commands: Vec<Command>,
 }
 
@@ -220,10 +220,11 @@ impl Recording {
         BufferId(self.buffers.len() - 1)
     }
 
-    /// Adds a buffer that is a part of `whole`, which is none itself, from the value `start` on.
+    /// Adds a buffer that is a part of `whole`, from the value `start` on. `whole` is not a part
+    /// itself.
     ///
     /// # Panics
-    /// When the part ends behind the whole.
+    /// If the part ends after the whole.
     pub fn part(&mut self, whole: BufferId, start: usize, spec: BufferSpec) -> BufferId {
         assert!(
             start + spec.len() <= self.spec(whole).len(),
@@ -236,19 +237,19 @@ impl Recording {
         part
     }
 
-    /// The buffer that has a buffer's values, and where they begin in it: for a part its whole,
-    /// else itself.
+    /// Returns the buffer with a buffer's values, and their offset in it. A part returns its whole;
+    /// another buffer returns itself.
     pub fn whole(&self, id: BufferId) -> (BufferId, usize) {
         let part = self.parts.iter().find(|(part, ..)| *part == id);
         part.map_or((id, 0), |&(_, whole, start)| (whole, start))
     }
 
-    /// The spec of a buffer.
+    /// Returns the spec of a buffer.
     pub fn spec(&self, id: BufferId) -> &BufferSpec {
         &self.buffers[id.0]
     }
 
-    /// Dispatches that a run makes.
+    /// Returns the number of dispatches of a run.
     pub fn dispatch_count(&self) -> u64 {
         self.commands
             .iter()
@@ -256,7 +257,7 @@ impl Recording {
             .sum()
     }
 
-    /// Bytes of all buffers, parts counted once.
+    /// Returns the bytes of all buffers; parts count once.
     pub fn size(&self) -> u64 {
         let parts = self.parts.iter().map(|&(part, ..)| self.spec(part).size());
         self.buffers.iter().map(BufferSpec::size).sum::<u64>() - parts.sum::<u64>()

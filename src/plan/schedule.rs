@@ -1,4 +1,4 @@
-//! Resolving a schedule: which one runs the recurrence, in which shape, and why.
+//! The resolution of a schedule: its choice, its shape and its reason.
 
 use super::decision::Decision;
 use super::layers::{Layers, Segment};
@@ -13,7 +13,7 @@ use crate::params::validate::Sizes;
 use crate::perf::cost::{self, PerDispatch, Prediction};
 use crate::plan::recording::{Command, Place};
 
-/// Kernels, override values and tiles of a schedule.
+/// The kernels, override values and tiles of a schedule.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Shape {
     /// `step` and `step_tiled`.
@@ -25,7 +25,7 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// The steps of a dispatch, and whether it keeps weights in registers.
+    /// Returns the steps of a dispatch, and whether it keeps weights in registers.
     fn per_dispatch(&self) -> PerDispatch {
         match self {
             Self::Step(_) | Self::Wavefront(_) => PerDispatch::ONE_STEP,
@@ -43,16 +43,16 @@ pub(super) struct Resolved {
     pub(super) shape: Shape,
 }
 
-/// Decides which schedule runs a request, without the layers of a stack side by side. The number of
-/// steps is no part of the decision, so that the pieces of a sequence run as the whole does.
+/// Decides which schedule runs a request, apart from `wavefront`. The decision ignores the number
+/// of steps, so the pieces of a sequence run as the whole does.
 ///
 /// # Errors
-/// [`Error::Unsupported`] saying why a schedule that was asked for cannot run.
+/// [`Error::Unsupported`] with the reason, if a schedule that the caller asked for cannot run.
 pub fn decide(asked: Schedule, request: &Request<'_>, profile: &Profile<'_>) -> Result<Decision> {
     resolve(asked, request, profile).map(|resolved| resolved.decision)
 }
 
-/// As [`decide`], with the shape of the schedule.
+/// Decides as [`decide`] does, and returns the shape of the schedule too.
 pub(super) fn resolve(
     asked: Schedule,
     request: &Request<'_>,
@@ -106,7 +106,7 @@ pub(super) fn resolve(
     Ok(Resolved { decision: Decision { schedule: best.schedule, reason, predictions }, shape })
 }
 
-/// Replaces `step` by a wavefront where the layers of a stack should run side by side.
+/// Replaces `step` with a wavefront if the layers of a stack should run side by side.
 pub(super) fn side_by_side(
     resolved: Resolved,
     request: &Request<'_>,
@@ -114,7 +114,7 @@ pub(super) fn side_by_side(
 ) -> Resolved {
     match wavefront::saves(&resolved.decision, request, profile) {
         None => resolved,
-        // Where the limits have no room for all layers at once, they run one after the other.
+        // If the limits have no room for all layers at once, the layers run one after another.
         Some(decision) => match wavefront::shape(request, profile) {
             Ok(shape) => Resolved { decision, shape: Shape::Wavefront(shape) },
             Err(_) => resolved,
@@ -122,10 +122,10 @@ pub(super) fn side_by_side(
     }
 }
 
-/// Records one layer for one segment: projection, steps, and between layers dropout.
+/// Records one layer for one segment: the projection, the steps, and dropout between layers.
 ///
 /// # Errors
-/// [`Error::Limit`] where a dispatch exceeds the limits.
+/// [`Error::Limit`] if a dispatch exceeds the limits.
 pub(super) fn record_layer(
     layers: &mut Layers<'_>,
     shape: &Shape,
@@ -154,10 +154,11 @@ pub(super) fn record_layer(
     Ok(())
 }
 
-/// As [`resolve`], for callers that hand the states of single layers to kernels of their own.
+/// Resolves as [`resolve`] does, for callers whose kernels read the states of single layers.
 ///
 /// # Errors
-/// As [`resolve`]; [`Error::Unsupported`] for `wavefront`, whose layers share buffers.
+/// The errors of [`resolve`], and [`Error::Unsupported`] for `wavefront`, whose layers share
+/// buffers.
 pub(super) fn resolve_layered(
     asked: Schedule,
     request: &Request<'_>,
@@ -172,7 +173,7 @@ pub(super) fn resolve_layered(
     resolve(asked, request, profile)
 }
 
-/// The shape of a schedule for a request.
+/// Returns the shape of a schedule for a request.
 fn shape(schedule: Schedule, request: &Request<'_>, profile: &Profile<'_>) -> Result<Shape> {
     match schedule {
         Schedule::Auto | Schedule::Step => step::shape(request, profile).map(Shape::Step),
@@ -182,10 +183,10 @@ fn shape(schedule: Schedule, request: &Request<'_>, profile: &Profile<'_>) -> Re
     }
 }
 
-/// Whether a schedule can run a module on a device, whatever the sizes.
+/// Checks that a schedule can run a module on a device, for any sizes.
 ///
 /// # Errors
-/// [`Error::Unsupported`] saying why not.
+/// [`Error::Unsupported`] with the reason.
 pub fn check(
     schedule: Schedule,
     config: &Config,
@@ -215,7 +216,7 @@ mod tests {
     use crate::plan::{Profile, Request, Target, WeightLayout};
     use crate::wgpu::DeviceType;
 
-    /// The device types of the profiles that are tried: a GPU, a software adapter, the host.
+    /// The device types of the tested profiles: a GPU, a software adapter, the host.
     const PROFILES: [Option<DeviceType>; 3] =
         [Some(DeviceType::DiscreteGpu), Some(DeviceType::Cpu), None];
     const GPU: Option<DeviceType> = PROFILES[0];

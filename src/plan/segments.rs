@@ -1,4 +1,4 @@
-//! How long segments may be, and where a sequence is cut.
+//! The length of segments, and the cuts of a sequence.
 
 use std::ops::Range;
 
@@ -9,18 +9,18 @@ use crate::params::validate::Sizes;
 use crate::plan::limits::Limits;
 use crate::tensor::padded;
 
-/// Bytes of projections beyond which longer segments bring nothing: a GPU with gigabytes to bind is
-/// long busy by then.
+/// The size of projections in bytes above which longer segments gain nothing. A GPU with gigabytes
+/// to bind is fully busy at this size.
 const GATES_X_SIZE: u64 = 256 << 20;
 
-/// The most steps of a segment that the limits allow, at least 1.
+/// Returns the most steps of a segment that the limits allow, at least 1.
 pub(super) fn max_steps(request: &Request<'_>, limits: &Limits) -> Result<usize> {
     let &Request { config, weights, sizes, .. } = request;
     check_sizes(sizes)?;
     let directions = config.num_directions() as u64;
     let (batch, seq_len) = (sizes.batch as u64, sizes.seq_len as u64);
-    // Bytes of one time step. Overflow would need more rows than there are addresses: saturate,
-    // then refuse.
+    // The bytes of one time step. An overflow needs more rows than there are addresses, so saturate
+    // and report the limit.
     let bytes = |values: u64| batch.saturating_mul(values).saturating_mul(4);
     let gates_x = bytes(directions * (config.hidden_size * config.gate_count()) as u64);
     let input = bytes(padded(config.input_size) as u64);
@@ -45,25 +45,24 @@ pub(super) fn max_steps(request: &Request<'_>, limits: &Limits) -> Result<usize>
     }
     let by_binding =
         [gates_x, input, output].map(|bytes| binding / bytes.max(1)).into_iter().min().unwrap_or(1);
-    // One input projection is one dispatch, which no submission boundary can divide.
+    // An input projection is one dispatch, which no submission boundary can divide.
     let features =
         padded(config.input_size).max(config.num_directions() * padded(config.state_size())) as u64;
     let by_work = limits.max_work_per_submission / (gates_x / 4).saturating_mul(features).max(1);
     let by_size = GATES_X_SIZE / gates_x.max(1);
     let steps = by_binding.min(by_work).min(by_size).min(MAX_SEGMENT_STEPS as u64).min(seq_len);
 
-    // Whatever is left of the budget once the parts that no cutting makes smaller are there goes to
-    // gates_x.
+    // The parts that no cut makes smaller come first. The rest of the budget goes to gates_x.
     let layers = config.num_layers as u64;
     let states_per_layer = if config.kind == Kind::Lstm { 3 } else { 2 };
     let fixed = [
         weights.size(),
         seq_len.saturating_mul(input),
-        // Two sets of layer outputs, and the copy through which the last one is read back.
+        // Two sets of layer outputs, and the copy that reads back the last one.
         seq_len.saturating_mul(output).saturating_mul(layers.min(2) + 1),
-        // The states, and the copies through which one h and c are read back.
+        // The states, and the copies that read back one h and c.
         layers.saturating_mul(2 * states_per_layer - 1).saturating_mul(state),
-        // What a projection reads.
+        // The unprojected state.
         if config.proj_size > 0 { state } else { 0 },
         bytes(1),
         // The settings of dropout.
@@ -85,7 +84,7 @@ pub(super) fn max_steps(request: &Request<'_>, limits: &Limits) -> Result<usize>
     Ok(steps.min(by_budget).max(1) as usize)
 }
 
-/// Refuses what has no steps to plan, and more steps than kernels count.
+/// Rejects empty sizes, and more steps than kernels can count.
 fn check_sizes(sizes: Sizes) -> Result<()> {
     if sizes.seq_len == 0 {
         return Err(Error::Shape("Expected sequence length to be larger than 0 in RNN".to_owned()));
@@ -104,8 +103,9 @@ fn check_sizes(sizes: Sizes) -> Result<()> {
     Ok(())
 }
 
-/// Cuts `seq_len` steps into the fewest segments of at most `max_steps`, as even as can be and
-/// symmetric: segment c is as long as segment n−1−c.
+/// Cuts `seq_len` steps into the fewest segments of at most `max_steps` steps. The cut is
+/// symmetric: segment c is as long as segment n−1−c. Within that, the lengths differ as little as
+/// possible.
 pub(super) fn cut(seq_len: usize, max_steps: usize) -> Vec<Range<usize>> {
     let mut count = seq_len.div_ceil(max_steps);
     // An odd length cannot be cut symmetrically into an even number of segments.
@@ -115,7 +115,7 @@ pub(super) fn cut(seq_len: usize, max_steps: usize) -> Vec<Range<usize>> {
     let (short, mut longer) = (seq_len / count, seq_len % count);
     let mut lengths = vec![short; count];
     if longer % 2 == 1 {
-        // Then the count is odd, and there is a middle.
+        // The count is odd here, so there is a middle segment.
         lengths[count / 2] += 1;
         longer -= 1;
     }

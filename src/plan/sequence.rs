@@ -1,4 +1,4 @@
-//! The schedule `sequence`: workgroups own batch rows and iterate over time, many steps to a
+//! The schedule `sequence`: workgroups own batch rows and iterate over time, many steps per
 //! dispatch.
 
 use super::decision::refuse;
@@ -12,35 +12,35 @@ use crate::kernel::{Family, Kernel, Overrides, Schedule};
 use crate::plan::recording::{BufferId, Command, Place};
 use crate::tensor::padded;
 
-/// A specialised kernel and what one of its dispatches covers.
+/// A specialised kernel and the extent of one of its dispatches.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SequenceShape {
     kernel: Kernel,
     overrides: Overrides,
-    /// The sizes of a dispatch of one step of the first layer.
+    /// The sizes of a dispatch for one step of the first layer.
     dims: SequenceDims,
     /// The most steps of a dispatch.
     pub(super) steps: usize,
 }
 
-/// Rows for this many workgroups come before several rows to a workgroup: one for each core.
+/// The workgroups to fill before a workgroup takes several rows: one for each core.
 const WORKGROUPS: usize = 64;
 
-/// Workgroup sizes, from small to large.
+/// Workgroup sizes in increasing order.
 const WORKGROUP_SIZES: [u32; 3] = [8, 64, 256];
 
-/// Whether the schedule can run a module on a device.
+/// Checks that the schedule can run a module on a device.
 ///
 /// # Errors
-/// [`Error::Unsupported`](crate::Error::Unsupported) saying why not.
+/// [`Error::Unsupported`](crate::Error::Unsupported) with the reason.
 pub(super) fn check(request: &Request<'_>, profile: &Profile<'_>) -> Result<()> {
     shape(request, profile).map(drop)
 }
 
-/// The kernel for a request.
+/// Returns the kernel for a request.
 ///
 /// # Errors
-/// As [`check`].
+/// The errors of [`check`].
 pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<SequenceShape> {
     let (config, weights, limits) = (request.config, request.weights, profile.limits);
     let no = |why: &str| Err(refuse(Schedule::Sequence, why));
@@ -54,8 +54,8 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<Sequ
     let kernel = kernel(Family::Sequence, request);
     let (batch, directions) = (request.sizes.batch, config.num_directions());
     let state_quads = padded(config.hidden_size) / 4;
-    // LANES decides the order of the sums, so that it depends on the state's size alone. Four lanes
-    // read a cache sector of a weight row; more would only have more to join.
+    // LANES decides the order of the sums, so it depends on the state's size alone. Four lanes read
+    // a cache sector of a weight row; more lanes would only add partial sums.
     let lanes = (state_quads / 2).checked_ilog2().map_or(1, |pairs| 1 << pairs.min(2));
     let Some(workgroup_size) = workgroup_size(request, profile, lanes) else {
         return no(
@@ -78,7 +78,7 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<Sequ
         pad: [0; 2],
     };
     let overrides = |rows: usize| {
-        // Two halves, which change places at each step.
+        // Two halves, which swap at each step.
         let values = 2 * rows * state_quads * 4;
         let state = SEQUENCE_STATES.iter().copied().find(|&state| state as usize >= values);
         Overrides {
@@ -98,7 +98,7 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<Sequ
     let storage_fits = |rows| {
         kernel.workgroup(&overrides(rows)).storage <= limits.max_compute_workgroup_storage_size
     };
-    // As many rows as workgroup memory and loops allow.
+    // The most rows that workgroup memory and loops allow.
     let wanted = (batch.saturating_mul(directions) / WORKGROUPS).clamp(1, batch);
     let wanted = wanted.next_power_of_two().min(STEP_MAX_ROWS as usize);
     let fits =
@@ -133,7 +133,7 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<Sequ
     })
 }
 
-/// The smallest workgroup that has all units, or the largest that the limits allow.
+/// Returns the smallest workgroup size that covers all units, or the largest that the limits allow.
 fn workgroup_size(request: &Request<'_>, profile: &Profile<'_>, lanes: u32) -> Option<u32> {
     let limits = profile.limits;
     let most =
@@ -144,17 +144,17 @@ fn workgroup_size(request: &Request<'_>, profile: &Profile<'_>, lanes: u32) -> O
 }
 
 impl SequenceShape {
-    /// Whether invocations keep their weights in registers from step to step.
+    /// Returns whether invocations keep their weights in registers from step to step.
     pub(super) fn in_registers(&self) -> bool {
         self.overrides.in_registers == 1
     }
 }
 
-/// Records the steps of a segment of one layer. Each dispatch leaves the state in the buffer that
-/// it does not find it in.
+/// Records the steps of a segment of one layer. Each dispatch reads the state from one buffer and
+/// leaves it in the other.
 ///
 /// # Errors
-/// [`Error::Limit`](crate::Error::Limit) where a dispatch exceeds the limits.
+/// [`Error::Limit`](crate::Error::Limit) if a dispatch exceeds the limits.
 pub(super) fn record(
     layers: &mut Layers<'_>,
     shape: &SequenceShape,

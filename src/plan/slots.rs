@@ -1,4 +1,4 @@
-//! The ticks of a pool: state out of slots, the layers, state back into slots.
+//! The ticks of a pool: gather states from slots, run the layers, scatter states to slots.
 
 use std::ops::Range;
 
@@ -14,36 +14,37 @@ use crate::kernel::{Family, Kernel, Overrides, Schedule};
 use crate::plan::limits::Limits;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
 
-/// The commands of ticks of up to so many rows.
+/// The commands of ticks up to a number of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Class {
-    /// B of its dispatches.
+    /// Batch rows B of its dispatches.
     pub rows: usize,
-    /// Which of the recording's commands it runs.
+    /// The range of its commands in the recording.
     pub commands: Range<usize>,
 }
 
-/// A recording that holds the commands of several numbers of rows, all on the buffers of the
+/// A recording with the commands of several numbers of rows. All of them use the buffers of the
 /// largest.
 #[derive(Debug, Clone)]
 pub struct PoolPlan {
-    /// The plan of the largest class. Its recording has the commands of all.
+    /// The plan of the largest class. Its recording holds the commands of all classes.
     pub layers: Plan,
-    /// By growing rows: powers of two, and the most rows of a tick.
+    /// The classes by increasing rows: powers of two, and the most rows of a tick.
     pub classes: Vec<Class>,
-    /// The slot of each row of a tick, [`NO_SLOT`](crate::kernel::families::NO_SLOT) for rows that
-    /// fill up: `[B]`, u32.
+    /// The slot of each row of a tick: `[B]`, u32. Padding rows have
+    /// [`NO_SLOT`](crate::kernel::families::NO_SLOT).
     pub slots: BufferId,
-    /// The slots: `[N, W]`. A slot has for each layer h (R padded to quads) and, of an LSTM, c (H).
+    /// The slots: `[N, W]`. For each layer, a slot holds h (R padded to quads) and, in an LSTM, c
+    /// (H).
     pub store: BufferId,
-    /// W, the values of a slot.
+    /// Values W of a slot.
     pub width: usize,
 }
 
 impl PoolPlan {
-    /// Bytes that the pool takes on the device, weights included: all buffers, and the copy through
-    /// which outputs are read back. Reading or writing the state of a slot takes those of one slot
-    /// more while it lasts.
+    /// Returns the bytes of the pool on the device: all buffers, with the weights, and the copy
+    /// that reads back outputs. A read or write of a slot's state needs the bytes of one more slot
+    /// while it lasts.
     pub fn size(&self) -> u64 {
         let Recording { buffers, .. } = &self.layers.recording;
         let read_back =
@@ -51,20 +52,20 @@ impl PoolPlan {
         self.layers.recording.size() + read_back.sum::<u64>()
     }
 
-    /// The smallest class for so many rows, the largest for more.
+    /// Returns the smallest class that holds `rows` rows, or the largest class if none does.
     pub fn class(&self, rows: usize) -> &Class {
         let at = self.classes.partition_point(|class| class.rows < rows);
         &self.classes[at.min(self.classes.len() - 1)]
     }
 }
 
-/// Plans the ticks of a pool of `slots` slots, each of up to `sizes.seq_len` steps of up to
-/// `sizes.batch` rows; of fewer rows where more do not fit.
+/// Plans the ticks of a pool of `slots` slots. A tick has up to `sizes.seq_len` steps of up to
+/// `sizes.batch` rows. It has fewer rows if the limits allow no more.
 ///
 /// # Errors
-/// [`Error::Limit`] naming the limit that the slots, or one row, would exceed; [`Error::Option`]
-/// when there is no slot or a tick has too many steps, [`Error::Shape`] when there is no row or no
-/// step; [`Error::Unsupported`] as [`plan`](super::plan()).
+/// [`Error::Limit`] names the limit that the slots, or one row, exceed. [`Error::Option`] if there
+/// is no slot, or if a tick has too many steps. [`Error::Shape`] if there is no row or no step.
+/// [`Error::Unsupported`] as [`plan`](super::plan()) returns it.
 pub fn plan_pool(
     request: &Request<'_>,
     slots: usize,
@@ -76,7 +77,7 @@ pub fn plan_pool(
         return Err(Error::Option("a pool needs at least one slot".to_owned()));
     }
     let most = request.sizes.batch.min(slots);
-    // One decision for ticks of all sizes, so that a row's bits do not depend on its tick.
+    // All tick sizes share one decision, so a row's bits do not depend on its tick.
     let decision = resolve_layered(asked, &request.with_batch(most), profile, "a pool")?.decision;
     let plan_rows = |batch| -> Result<Plan> {
         let plan = plan_layered(&request.with_batch(batch), profile, decision.schedule, "a pool")?;
@@ -111,7 +112,7 @@ pub fn plan_pool(
     let mut classes = Vec::new();
     for batch in sizes_of_classes(rows) {
         let part = plan_rows(batch)?;
-        // Plans of other sizes have the same buffers, of other lengths.
+        // Plans of other sizes have the same buffers with other lengths.
         debug_assert_eq!(
             (part.lengths, &part.states),
             (lengths, &layers.states),
@@ -129,14 +130,15 @@ pub fn plan_pool(
     Ok(plan)
 }
 
-/// Whether states come out of slots or go into them.
+/// The direction of a move: states out of slots, or into slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Load,
     Store,
 }
 
-/// What a slot keeps: where a plan has it before or after its run, and the values of a row.
+/// Returns the contents of a slot: the plan's buffers, before or after its run, and the values of a
+/// row in each.
 fn states(plan: &Plan, way: Way) -> impl Iterator<Item = (BufferId, usize)> {
     let of_layer = move |(layer, ids): (usize, &LayerState)| {
         let h = if way == Way::Load { ids.h[0] } else { plan.final_h(layer) };
@@ -146,7 +148,7 @@ fn states(plan: &Plan, way: Way) -> impl Iterator<Item = (BufferId, usize)> {
     ids.map(|id| (id, plan.recording.spec(id).len() / plan.sizes.batch))
 }
 
-/// Moves the states of all rows of a plan.
+/// Returns the dispatches that move the states of all rows of a plan.
 fn move_states(
     plan: &Plan,
     way: Way,
@@ -177,7 +179,7 @@ fn move_states(
     Ok(commands)
 }
 
-/// Powers of two, and `rows`.
+/// Returns the powers of two below `rows`, and `rows`.
 fn sizes_of_classes(rows: usize) -> impl Iterator<Item = usize> {
     (0..).map(|i| 1 << i).take_while(move |&size| size < rows).chain([rows])
 }

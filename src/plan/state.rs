@@ -1,4 +1,4 @@
-//! The state of layers in the buffers of a plan, and the copies that carry it from run to run.
+//! The state of layers in a plan's buffers, and the copies that carry it from run to run.
 
 use super::{GenerationPlan, LanguageModelPlan, Plan};
 use crate::params::config::Config;
@@ -15,27 +15,26 @@ pub(crate) struct StateRow {
 }
 
 impl StateRow {
-    /// A row of h: R values, padded to quads.
+    /// Returns a row of h: R values, padded to quads.
     pub const fn h(config: &Config) -> Self {
         Self { features: config.state_size(), stride: padded(config.state_size()) }
     }
 
-    /// A row of c: H values.
+    /// Returns a row of c: H values.
     pub const fn c(config: &Config) -> Self {
         Self { features: config.hidden_size, stride: config.hidden_size }
     }
 }
 
 impl Plan {
-    /// The copies from the buffers where a run leaves h to the buffers where the next run of this
-    /// plan reads it. Kernels update c in place.
+    /// Returns the copies of h from the buffers that a run of this plan writes last to the buffers
+    /// that its next run reads. Kernels update c in place.
     pub fn carried(&self) -> Vec<CopyPair> {
         let pair = |(layer, ids): (usize, &super::LayerState)| (self.final_h(layer), ids.h[0]);
         self.states.iter().enumerate().map(pair).collect()
     }
 
-    /// The copies from the buffers where a run of this plan would read the state to the buffers
-    /// where a run of `next` does.
+    /// Returns the copies from this plan's initial state buffers to those of `next`.
     pub fn carried_to(&self, next: &Self) -> Vec<CopyPair> {
         let both = self.states.iter().zip(&next.states);
         both.flat_map(|(from, to)| std::iter::once((from.h[0], to.h[0])).chain(from.c.zip(to.c)))

@@ -1,4 +1,4 @@
-//! The schedule `step`: a dispatch for each time step, for few rows; lanes split each sum.
+//! The schedule `step`: one dispatch for each time step, for few rows. Lanes split each sum.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use crate::params::config::Kind;
 use crate::plan::recording::{BufferId, Command, Dispatch, Place};
 use crate::tensor::padded;
 
-/// A specialised kernel of a time step, and what a workgroup covers.
+/// A specialised kernel of a time step, and the extent of one workgroup.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Specialised {
     pub(super) kernel: Kernel,
@@ -28,14 +28,14 @@ pub(super) struct Specialised {
 pub(super) struct StepShape {
     /// The step itself.
     pub(super) step: Specialised,
-    /// The projection after it, of an LSTM with `proj_size`.
+    /// The projection after the step; only for an LSTM with `proj_size`.
     pub(super) projection: Option<Specialised>,
 }
 
-/// The kernels for a request; every module runs by them.
+/// Returns the kernels for a request. Every module can run by them.
 ///
 /// # Errors
-/// None yet; other schedules refuse modules here.
+/// None yet; other schedules reject modules here.
 pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<StepShape> {
     let config = request.config;
     let quads = |width| padded(width) / 4;
@@ -51,9 +51,9 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<Step
     })
 }
 
-/// A kernel that sums over `quads` quads.
+/// Returns a kernel that sums over `quads` quads.
 ///
-/// LANES decides the order of the sums, so that it depends on the state's size alone, never on the
+/// LANES decides the order of the sums, so it depends on the state's size alone, never on the
 /// batch.
 pub(super) fn specialise(
     family: Family,
@@ -66,7 +66,7 @@ pub(super) fn specialise(
     let invocations =
         limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
     let workgroup_size = if invocations < 64 { 32 } else { 64 };
-    // At least two quads for each lane: shorter sums cost more to join than they save.
+    // Each lane gets at least two quads. Shorter sums cost more to join than they save.
     let lanes = (quads / 2).checked_ilog2().map_or(1, |pairs| 1 << pairs.min(5));
     let overrides = |rows| Overrides {
         workgroup_size,
@@ -80,13 +80,13 @@ pub(super) fn specialise(
         let storage = kernel.workgroup(&overrides(*rows as u32)).storage;
         storage <= limits.max_compute_workgroup_storage_size
     };
-    // Where not even one row fits, the checks of the dispatch name the limit.
+    // If not even one row fits, the checks of the dispatch name the limit.
     let rows = largest(halvings(wanted), fits).unwrap_or(1);
     let units = (workgroup_size / lanes) as usize;
     Specialised { kernel, overrides: overrides(rows as u32), units, rows }
 }
 
-/// The kernel of a family for a request's cell and weights.
+/// Returns the kernel of a family for a request's cell and weights.
 pub(super) fn kernel(family: Family, request: &Request<'_>) -> Kernel {
     let weights = request.weights.storage().read_as();
     if family.row().cells.is_empty() {
@@ -95,7 +95,7 @@ pub(super) fn kernel(family: Family, request: &Request<'_>) -> Kernel {
     Kernel::with_cell(family, Cell::from(request.config.kind), weights)
 }
 
-/// RELU, which only the kernels of a plain RNN read.
+/// Returns the override RELU, which only the kernels of a plain RNN read.
 pub(super) fn relu(request: &Request<'_>) -> u32 {
     u32::from(request.config.kind == Kind::RnnRelu)
 }
@@ -103,7 +103,7 @@ pub(super) fn relu(request: &Request<'_>) -> u32 {
 /// Records the steps of a segment of one layer.
 ///
 /// # Errors
-/// [`Error::Limit`](crate::Error::Limit) where a dispatch exceeds the limits.
+/// [`Error::Limit`](crate::Error::Limit) if a dispatch exceeds the limits.
 pub(super) fn record(
     layers: &mut Layers<'_>,
     shape: &StepShape,
@@ -123,8 +123,8 @@ pub(super) fn record(
     Ok(())
 }
 
-/// The dispatches of a step whose index has the given parity: one for each shard of the layer, and
-/// with a projection one for each of its shards.
+/// Returns the dispatches of a step whose index has the given parity: one for each shard of the
+/// layer. A projection adds one for each of its shards.
 ///
 /// # Errors
 /// As [`record`].
@@ -165,7 +165,8 @@ pub(super) fn dispatches(
     Ok(dispatches)
 }
 
-/// The vector that a kernel of a time step multiplies, and the units that it computes.
+/// The length of the vector that a kernel of a time step multiplies, and the units that it
+/// computes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sums {
     /// Values of the vector.
@@ -174,7 +175,7 @@ pub(super) struct Sums {
     pub(super) units: usize,
 }
 
-/// The sizes of a step of some units, without its tiles.
+/// Returns the sizes of a step of some units, without its tiles.
 pub(super) fn step_dims(
     layers: &Layers<'_>,
     place: Place,
@@ -201,7 +202,7 @@ pub(super) fn step_dims(
     }
 }
 
-/// A dispatch of a specialised kernel, whose tiles are counted here.
+/// Returns a dispatch of a specialised kernel, and counts its tiles.
 ///
 /// # Errors
 /// As [`record`].

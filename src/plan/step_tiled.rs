@@ -1,5 +1,5 @@
-//! The schedule `step_tiled`: a dispatch for each time step, for many rows; a matrix product in
-//! tiles with the gates in its epilogue. Its dispatches are recorded as those of `step` are.
+//! The schedule `step_tiled`: one dispatch for each time step, for many rows. It is a matrix
+//! product in tiles with the gates in its epilogue. The module `step` records its dispatches.
 
 use super::decision::refuse;
 use super::step::{Specialised, StepShape, kernel, relu};
@@ -8,10 +8,10 @@ use crate::error::Result;
 use crate::kernel::families::{STEP_TILE_ROWS, STEP_TILE_UNITS};
 use crate::kernel::{Family, Overrides, Schedule, WorkgroupUse};
 
-/// Whether the schedule can run a module on a device.
+/// Checks that the schedule can run a module on a device.
 ///
 /// # Errors
-/// [`Error::Unsupported`](crate::Error::Unsupported) saying why not.
+/// [`Error::Unsupported`](crate::Error::Unsupported) with the reason.
 pub(super) fn check(request: &Request<'_>, profile: &Profile<'_>) -> Result<()> {
     if request.config.proj_size > 0 {
         return Err(refuse(Schedule::StepTiled, "has no projection (proj_size)"));
@@ -32,10 +32,10 @@ pub(super) fn check(request: &Request<'_>, profile: &Profile<'_>) -> Result<()> 
     Ok(())
 }
 
-/// The kernel for a request.
+/// Returns the kernel for a request.
 ///
 /// # Errors
-/// As [`check`].
+/// The errors of [`check`].
 pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<StepShape> {
     check(request, profile)?;
     let step = Specialised {

@@ -1,23 +1,23 @@
-//! How weights are stored where they run.
+//! The storage of weights on the device that runs them.
 
 use crate::dtype::WeightType;
 
-/// How the weights of a model are stored where they run.
+/// The storage of a model's weights on the device that runs them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Storage {
-    /// What values are rounded to.
+    /// The type that values are rounded to.
     pub weights: WeightType,
-    /// Whether they are kept as f32 all the same, as on the CPU, whose vectors are f32.
+    /// Whether the rounded values are stored as f32. The CPU does so, because its vectors are f32.
     pub widened: bool,
 }
 
 impl Storage {
-    /// The type that kernels read.
+    /// Returns the type that kernels read.
     pub fn read_as(self) -> WeightType {
         if self.widened { WeightType::F32 } else { self.weights }
     }
 
-    /// The 32-bit words that `values` take, an even number.
+    /// Returns the 32-bit words that `values` values take. `values` is even.
     pub(crate) fn words(self, values: usize) -> usize {
         match self.read_as() {
             WeightType::F32 => values,
@@ -25,7 +25,7 @@ impl Storage {
         }
     }
 
-    /// Values as they are stored, an even number of them.
+    /// Returns the stored form of `values`, an even number of values.
     pub(crate) fn store(self, values: Vec<f32>) -> Vec<f32> {
         let half = |value: f32| half::f16::from_f32(value);
         match (self.weights, self.widened) {

@@ -1,10 +1,12 @@
-//! How weights are packed into buffers.
+//! The packing of weights into buffers.
 //!
-//! Rows are interleaved by gate (`unit · G + gate`), so that one workgroup finds all gates of its
-//! units side by side, and padded to whole quads, so that neighbouring invocations read
-//! neighbouring 16 bytes. A layer whose weights exceed one binding is cut into shards of hidden
-//! units; each shard is projected and stepped by a dispatch of its own. Where they fit,
-//! unidirectional layers share their buffers, so that one dispatch finds the weights of them all.
+//! Rows are interleaved by gate (`unit · G + gate`), so a workgroup finds all gates of its units in
+//! adjacent rows. Rows are padded to whole quads, so neighbouring invocations read neighbouring 16
+//! bytes.
+//!
+//! A layer whose weights exceed one binding is cut into shards of hidden units. Each shard has
+//! separate dispatches for its projection and its steps. Unidirectional layers share their buffers
+//! if these fit one binding, so one dispatch finds the weights of all layers.
 
 use std::ops::Range;
 
@@ -16,40 +18,40 @@ use crate::plan::limits::Limits;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Role};
 use crate::tensor::padded;
 
-/// The buffers of some hidden units of one layer, both directions in each buffer.
+/// The weight buffers of some hidden units of one layer. Each buffer holds both directions.
 ///
-/// Layers of a stack share buffers ([`WeightLayout::is_stack`]); shapes are those of the layer's
-/// own part.
+/// The layers of a stack share buffers ([`WeightLayout::is_stack`]). The shapes are those of this
+/// layer's part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerShard {
-    /// Which units.
+    /// The hidden units of the shard.
     pub units: Range<usize>,
-    /// `[D, U, G, P·Q]`: the features of a bidirectional layer's input are padded in each of their
-    /// two parts.
+    /// `[D, U, G, P·Q]`. A bidirectional layer's input has two parts, and the features of each are
+    /// padded.
     pub weight_ih: BufferId,
-    /// `[D, U, G]`: `b_ih + b_hh`; for a GRU's n only `b_in`.
+    /// `[D, U, G]`: `b_ih + b_hh`. For a GRU's n, only `b_in`.
     pub bias: BufferId,
     /// `[D, U, G, R]`.
     pub weight_hh: BufferId,
-    /// `[D, H]`, the whole layer's in its every shard; for a GRU.
+    /// `[D, H]`, for a GRU. Every shard has the bias of the whole layer.
     pub bias_hn: Option<BufferId>,
-    /// How many parts of lower layers come before this one's in `weight_ih` and `bias`: layer 0's
-    /// input is of another width than the others', so that it has these for itself.
+    /// Parts of lower layers before this layer's part in `weight_ih` and `bias`. Layer 0's input
+    /// has another width, so layer 0 has separate buffers for these.
     pub input_base: usize,
-    /// How many parts of lower layers come before this one's in `weight_hh` and `bias_hn`.
+    /// Parts of lower layers before this layer's part in `weight_hh` and `bias_hn`.
     pub state_base: usize,
 }
 
-/// The buffer of some units of one layer's projected state, both directions in it.
+/// The weight buffer of some units of one layer's projected state, with both directions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectionShard {
-    /// Which units of the R.
+    /// The units among the R of the projected state.
     pub units: Range<usize>,
     /// `[D, U, H]`.
     pub weight_hr: BufferId,
 }
 
-/// The weight buffers of a model: what is where, without the values.
+/// The weight buffers of a model, without their values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeightLayout {
     config: LayoutConfig,
@@ -68,10 +70,10 @@ struct LayoutConfig {
     hidden_size: usize,
 }
 
-/// What a weight buffer holds.
+/// The contents of a weight buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct BufferContent {
-    /// Several, one after the other, or one with all of its directions.
+    /// Several layers one after another, or one layer with all of its directions.
     layers: Range<usize>,
     units: Range<usize>,
     part: Packed,
@@ -79,7 +81,7 @@ struct BufferContent {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Packed {
-    /// With the number of parts of the input's features and the features of each.
+    /// The number of parts of the input's features, and the features of each part.
     WeightIh {
         parts: usize,
         features: usize,
@@ -95,18 +97,18 @@ enum Packed {
 }
 
 impl WeightLayout {
-    /// Lays out the weights of `config`, as they are, in buffers that `limits` allow.
+    /// Lays out the weights of `config` as f32, in buffers that `limits` allow.
     ///
     /// # Errors
-    /// [`Error::Limit`] when the weights of a single hidden unit exceed one binding.
+    /// [`Error::Limit`] if the weights of a single hidden unit exceed one binding.
     pub fn new(config: &Config, limits: &Limits) -> Result<Self> {
         Self::stored(config, Storage::default(), limits)
     }
 
-    /// Lays out the weights of `config` in buffers that `limits` allow.
+    /// Lays out the weights of `config` with this storage, in buffers that `limits` allow.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// The errors of [`new`](Self::new).
     pub fn stored(config: &Config, storage: Storage, limits: &Limits) -> Result<Self> {
         let (directions, gates) = (config.num_directions(), config.gate_count());
         let mut layout = Self {
@@ -230,38 +232,38 @@ impl WeightLayout {
         BufferId(self.buffers.len() - 1)
     }
 
-    /// The weight buffers, which are the first buffers of every recording.
+    /// Returns the weight buffers. Every recording starts with them.
     pub fn buffers(&self) -> &[BufferSpec] {
         &self.buffers
     }
 
-    /// Whether the layers share their buffers: unidirectional ones without projection, where one
-    /// binding holds them all.
+    /// Returns whether the layers share their buffers. They do if they are unidirectional without
+    /// projection and one binding holds them all.
     pub fn is_stack(&self) -> bool {
         matches!(&self.layers[..], [lower, upper, ..] if lower[0].weight_hh == upper[0].weight_hh)
     }
 
-    /// The shards of a layer.
+    /// Returns the shards of a layer.
     pub fn layer(&self, layer: usize) -> &[LayerShard] {
         &self.layers[layer]
     }
 
-    /// The shards of a layer's projection; none without one.
+    /// Returns the shards of a layer's projection; empty without a projection.
     pub fn projection(&self, layer: usize) -> &[ProjectionShard] {
         self.projections.get(layer).map_or(&[], Vec::as_slice)
     }
 
-    /// How weights are stored. Biases are f32 in any case.
+    /// Returns the storage of the weights. Biases are always f32.
     pub fn storage(&self) -> Storage {
         self.config.storage
     }
 
-    /// Bytes of all weight buffers.
+    /// Returns the bytes of all weight buffers.
     pub fn size(&self) -> u64 {
         self.buffers.iter().map(BufferSpec::size).sum()
     }
 
-    /// The values of weight buffer `index`.
+    /// Returns the values of weight buffer `index`.
     pub fn pack(&self, index: usize, params: &Params) -> Vec<f32> {
         let content = &self.contents[index];
         let (gates, hidden_size) = (self.config.gates, self.config.hidden_size);
@@ -273,7 +275,7 @@ impl WeightLayout {
         for (layer, d) in directions {
             let direction = params.direction(layer, d);
             for j in content.units.clone() {
-                // What has one row for each unit, then what has one for each gate.
+                // These parts have one row per unit; the others have one per gate.
                 if content.part == Packed::BiasHn {
                     // Row n of b_hh.
                     packed.push(direction.bias_hh.get(2 * hidden_size + j).copied().unwrap_or(0.0));
@@ -284,7 +286,7 @@ impl WeightLayout {
                     continue;
                 }
                 for gate in 0..gates {
-                    // Of the cells, only a GRU has three gates; its third is n.
+                    // Only a GRU has three gates; its third gate is n.
                     let gru_n = gates == 3 && gate == 2;
                     pack_row(&mut packed, content.part, direction, gate * hidden_size + j, gru_n);
                 }
@@ -299,12 +301,12 @@ impl WeightLayout {
     }
 }
 
-/// Whether the layers of `config` can share their buffers.
+/// Returns whether the layers of `config` can share their buffers.
 fn stacks(config: &Config, storage: Storage, limits: &Limits) -> bool {
     let row = |features: usize| {
         storage.words(config.gate_count() * config.hidden_size * padded(features)) as u64
     };
-    // Of the buffers that are shared, weight_hh is the largest.
+    // Among the shared buffers, weight_hh is the largest.
     let largest = row(config.input_size)
         .max(row(config.hidden_size).saturating_mul(config.num_layers as u64));
     let plain = !config.bidirectional && config.proj_size == 0 && config.num_layers > 1;
@@ -317,7 +319,7 @@ fn pad(packed: &mut Vec<f32>, values: &[f32]) {
     packed.resize(packed.len() + padded(values.len()) - values.len(), 0.0);
 }
 
-/// Appends what `part` holds for one row (PyTorch's row `gate · H + unit`) of one direction.
+/// Appends the values of `part` for one row (PyTorch's row `gate · H + unit`) of one direction.
 fn pack_row(
     packed: &mut Vec<f32>,
     part: Packed,
@@ -346,11 +348,11 @@ fn pack_row(
     }
 }
 
-/// Cuts `count` rows of `words` 32-bit words each into the fewest shards that one binding holds, as
-/// even as can be. `what` names a row in the error.
+/// Cuts `count` rows of `words` 32-bit words into the fewest shards that one binding holds, of
+/// nearly equal length. `what` names a row in the error.
 ///
 /// # Errors
-/// [`Error::Limit`] when a single row exceeds one binding.
+/// [`Error::Limit`] if a single row exceeds one binding.
 pub(crate) fn cut_shards(
     count: usize,
     words: usize,
@@ -365,10 +367,10 @@ pub(crate) fn cut_shards(
     Ok((0..count).step_by(size).map(|start| start..(start + size).min(count)).collect())
 }
 
-/// Refuses `what`, of `needed` bytes, where one binding does not hold it.
+/// Checks that one binding holds `what`, of `needed` bytes.
 ///
 /// # Errors
-/// [`Error::Limit`].
+/// [`Error::Limit`] if it does not.
 pub(crate) fn check_binding(needed: u64, what: &str, limits: &Limits) -> Result<()> {
     let allowed = limits.max_binding();
     if needed <= allowed {

@@ -1,4 +1,4 @@
-//! Where the weights of a language model are.
+//! The layout of a language model's weights in buffers.
 
 use std::ops::Range;
 
@@ -10,34 +10,34 @@ use crate::plan::recording::{Axis, BufferId, BufferSpec, Role};
 use crate::plan::{Storage, WeightLayout, weights};
 use crate::tensor::padded;
 
-/// The weight buffers of a language model: what is where, without the values.
+/// The weight buffers of a language model, without their values.
 #[derive(Debug, Clone)]
 pub struct LanguageModelLayout {
     pub(super) config: LanguageModelConfig,
     pub(super) rnn_config: Config,
     pub(super) rnn: WeightLayout,
     pub(super) buffers: Vec<BufferSpec>,
-    /// Tokens and weight: `[N, ninp]`.
+    /// Tokens and weight of each shard: `[N, ninp]`.
     pub(super) encoder: Vec<(Range<usize>, BufferId)>,
-    /// Tokens, weight and bias: `[N, nhid]`, `[N]`.
+    /// Tokens, weight and bias of each shard: `[N, nhid]`, `[N]`.
     pub(super) decoder: Vec<(Range<usize>, BufferId, BufferId)>,
 }
 
 impl LanguageModelLayout {
-    /// Lays out the weights of `config`, as they are, in buffers that `limits` allow. Tied weights
-    /// are one.
+    /// Lays out the weights of `config` as f32, in buffers that `limits` allow. Tied weights share
+    /// one buffer.
     ///
     /// # Errors
-    /// [`Error::Limit`](crate::Error::Limit) when a single row exceeds one binding; as
+    /// [`Error::Limit`](crate::Error::Limit) if a single row exceeds one binding, and the errors of
     /// [`WeightLayout::new`].
     pub fn new(config: &LanguageModelConfig, limits: &Limits) -> Result<Self> {
         Self::stored(config, Storage::default(), limits)
     }
 
-    /// Lays out the weights of `config` in buffers that `limits` allow.
+    /// Lays out the weights of `config` with this storage, in buffers that `limits` allow.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// The errors of [`new`](Self::new).
     pub fn stored(config: &LanguageModelConfig, storage: Storage, limits: &Limits) -> Result<Self> {
         let rnn_config = config.rnn();
         let rnn = WeightLayout::stored(&rnn_config, storage, limits)?;
@@ -73,22 +73,22 @@ impl LanguageModelLayout {
         Ok(Self { config: config.clone(), rnn_config, rnn, buffers, encoder, decoder })
     }
 
-    /// The weight buffers, which are the first buffers of every recording.
+    /// Returns the weight buffers. Every recording starts with them.
     pub fn buffers(&self) -> &[BufferSpec] {
         &self.buffers
     }
 
-    /// How weights are stored. Biases are f32 in any case.
+    /// Returns the storage of the weights. Biases are always f32.
     pub fn storage(&self) -> Storage {
         self.rnn.storage()
     }
 
-    /// Bytes of all weight buffers.
+    /// Returns the bytes of all weight buffers.
     pub fn size(&self) -> u64 {
         self.buffers.iter().map(BufferSpec::size).sum()
     }
 
-    /// The values of weight buffer `index`.
+    /// Returns the values of weight buffer `index`.
     pub fn pack(&self, index: usize, params: &LanguageModelParams) -> Vec<f32> {
         if index < self.rnn.buffers().len() {
             return self.rnn.pack(index, params.rnn());

@@ -1,4 +1,4 @@
-//! A language model as one recording: embedding, recurrent layers, decoder, and what is made of the
+//! A language model as one recording: embedding, recurrent layers, decoder, and the use of the
 //! logits.
 
 mod layout;
@@ -22,17 +22,17 @@ use crate::plan::limits::Limits;
 use crate::plan::recording::{Axis, BufferId, Command, Dispatch, Place, Role};
 use crate::tensor::padded;
 
-/// Where dropout draws for the embedding, and for what the decoder reads; layers count from 0.
+/// The dropout sites of the embedding and of the decoder's input. The sites of layers count from 0.
 const EMBEDDING_SITE: u32 = 0x8000_0000;
 const DECODER_SITE: u32 = 0x8000_0001;
 
-/// Bytes of logits beyond which longer passes bring nothing.
+/// The size of the logits in bytes above which longer passes gain nothing.
 const LOGITS_SIZE: u64 = 64 << 20;
 
-/// What a pass computes beside the state after its last step.
+/// The result of a pass, apart from the state after its last step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// Nothing.
+    /// No result.
     State,
     /// The logits of every step: `[S, B, ntoken]`.
     Logits,
@@ -40,40 +40,40 @@ pub enum Wanted {
     Losses,
 }
 
-/// A recording of a language model and where its inputs and outputs are.
+/// A recording of a language model, with its inputs and outputs.
 #[derive(Debug, Clone)]
 pub struct LanguageModelPlan {
-    /// The recurrent layers, with the recording of the whole. Their input is the embedding.
+    /// The recurrent layers, with the recording of the whole model. Their input is the embedding.
     pub layers: Plan,
-    /// What was planned for.
+    /// The result that the pass computes.
     pub wanted: Wanted,
-    /// `[S, B]`, u32.
+    /// Tokens: `[S, B]`, u32.
     pub tokens: BufferId,
-    /// `[S, B]`, u32, for losses.
+    /// Targets: `[S, B]`, u32; only for losses.
     pub targets: Option<BufferId>,
     /// Logits or losses.
     pub result: Option<BufferId>,
 }
 
-/// A recording that generates tokens, each step's from the one before.
+/// A recording that generates tokens. Each step reads the token of the step before it.
 #[derive(Debug, Clone)]
 pub struct GenerationPlan {
-    /// The recurrent layers, of one step, with the recording of the whole.
+    /// The recurrent layers for one step, with the recording of the whole model.
     pub layers: Plan,
-    /// `[B]`, u32: what the next step reads.
+    /// The tokens that the next step reads: `[B]`, u32.
     pub token: BufferId,
-    /// `[8]`, u32: see `shaders/sample.wgsl`.
+    /// The settings of sampling: `[8]`, u32; see `shaders/head/sample.wgsl`.
     pub settings: BufferId,
-    /// `[S, B]`, u32: what was generated.
+    /// The generated tokens: `[S, B]`, u32.
     pub tokens: BufferId,
 }
 
-/// Plans a pass over `sizes`, all in one piece; with dropout if `training`.
+/// Plans a pass over `sizes` in one piece. If `training`, the pass applies dropout.
 ///
 /// # Errors
-/// [`Error::Limit`] naming what would be exceeded, but for the memory budget, which is
-/// [`steps_per_pass`]'s; [`Error::Shape`] when there is no row, no step or more than
-/// [`MAX_SEGMENT_STEPS`].
+/// [`Error::Limit`] names the limit that the pass exceeds. It ignores the memory budget, which
+/// [`steps_per_pass`] checks. [`Error::Shape`] if there is no row, no step, or more than
+/// [`MAX_SEGMENT_STEPS`] steps.
 pub fn plan_pass(
     layout: &LanguageModelLayout,
     sizes: Sizes,
@@ -142,11 +142,11 @@ pub fn plan_pass(
     Ok(LanguageModelPlan { layers: model.finish(network, sizes), wanted, tokens, targets, result })
 }
 
-/// Plans the generation of `steps` tokens for each of `batch` rows. After an even number of steps
-/// the state is where it was.
+/// Plans the generation of `steps` tokens for each of `batch` rows. After an even number of steps,
+/// the state is in the buffers that it started in.
 ///
 /// # Errors
-/// As [`plan_pass`]; [`Error::Limit`] when the memory budget is exceeded.
+/// The errors of [`plan_pass`], and [`Error::Limit`] if the plan exceeds the memory budget.
 pub fn plan_generation(
     layout: &LanguageModelLayout,
     batch: usize,
@@ -217,11 +217,11 @@ pub fn plan_generation(
     Ok(GenerationPlan { layers, token, settings, tokens })
 }
 
-/// The most steps of one pass that the limits allow, at least 1.
+/// Returns the most steps of one pass that the limits allow, at least 1.
 ///
 /// # Errors
-/// [`Error::Limit`] naming what one step of the whole batch would exceed; [`Error::Shape`] when
-/// there is no row.
+/// [`Error::Limit`] if one step of the whole batch exceeds a limit; [`Error::Shape`] if there is no
+/// row.
 pub fn steps_per_pass(
     layout: &LanguageModelLayout,
     sizes: Sizes,
@@ -256,7 +256,7 @@ pub fn steps_per_pass(
     }
 }
 
-/// What the widest buffers hold, and how many values of it each step of each row has.
+/// Returns the contents of the widest buffers, and their values for each step of each row.
 fn widths(layout: &LanguageModelLayout, wanted: Wanted) -> [(&'static str, usize); 4] {
     let LanguageModelConfig { ntoken, ninp, nhid, .. } = layout.config;
     [
@@ -267,12 +267,12 @@ fn widths(layout: &LanguageModelLayout, wanted: Wanted) -> [(&'static str, usize
     ]
 }
 
-/// Bytes of so many values for each step of each row.
+/// Returns the bytes of `values` values for each step of each row.
 fn bytes(Sizes { seq_len, batch }: Sizes, values: usize) -> u64 {
     [batch as u64, values as u64, 4].into_iter().fold(seq_len as u64, u64::saturating_mul)
 }
 
-/// Refuses sizes that make no plan, before anything is multiplied that could overflow.
+/// Rejects sizes without a plan, before any multiplication that could overflow.
 fn check_sizes(sizes: Sizes, widths: &[(&str, usize)], limits: &Limits) -> Result<()> {
     let Sizes { seq_len, batch } = sizes;
     if batch == 0 || !(1..=MAX_SEGMENT_STEPS).contains(&seq_len) {

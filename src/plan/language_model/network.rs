@@ -129,7 +129,7 @@ impl<'a> Model<'a> {
         self.layout.decoder.iter().map(shard).collect()
     }
 
-    /// The overrides of the kernels that own a row of logits each.
+    /// Returns the overrides of the kernels in which a workgroup owns a row of logits.
     pub(super) fn row_overrides(&self) -> Overrides {
         let limits = self.layers.profile.limits;
         let most =

@@ -1,11 +1,13 @@
 //! The schedule `wavefront`: the layers of a stack run side by side, each a chunk of steps later
 //! than the layer below it.
 //!
-//! Time is cut into chunks of K steps. In wave w layer l is at chunk w − l. A wave is one
-//! projection of the input of the layers above the first, and then K dispatches, each a step of
-//! every layer. Layer 0's projections are made for the whole segment at once. T·L dispatches that
-//! wait for each other become (T/K + L − 1)(K + 1), fewest at K ≈ √(T/(L − 1)). Every sum is that
-//! of `step`, in its order, so that the bits are the same.
+//! Time is cut into chunks of K steps. In wave w, layer l computes chunk w − l. A wave is one
+//! projection for the layers above the first, and then K dispatches. Each of these computes a step
+//! of every layer. Layer 0's projections run for the whole segment at once.
+//!
+//! One layer after another needs T·L dispatches that wait for each other. A wavefront needs (T/K +
+//! L − 1)(K + 1), fewest at K ≈ √(T/(L − 1)). Every sum is that of `step`, in its order, so the
+//! bits are the same.
 
 mod waves;
 
@@ -18,7 +20,7 @@ use crate::perf::cost;
 use crate::tensor::padded;
 use waves::Wavefront;
 
-/// The kernel of a step of all layers, and how time is cut.
+/// The kernel of a step of all layers, and the cut of time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WavefrontShape {
     step: Specialised,
@@ -26,10 +28,10 @@ pub(super) struct WavefrontShape {
     steps: usize,
 }
 
-/// Whether the schedule can run a module, whatever the sizes.
+/// Checks that the schedule can run a module, for any sizes.
 ///
 /// # Errors
-/// [`Error::Unsupported`](crate::error::Error::Unsupported) saying why not.
+/// [`Error::Unsupported`](crate::error::Error::Unsupported) with the reason.
 pub(super) fn check(request: &Request<'_>) -> Result<()> {
     let config = request.config;
     let why = if config.proj_size > 0 {
@@ -48,12 +50,12 @@ pub(super) fn check(request: &Request<'_>) -> Result<()> {
     Err(refuse(Schedule::Wavefront, why))
 }
 
-/// The kernel and the segments for a request.
+/// Returns the kernel and the segments for a request.
 ///
 /// # Errors
-/// As [`check`]; [`Error::Unsupported`](crate::Error::Unsupported) also for dropout, and where the
-/// limits have no room for one step of all layers;
-/// [`Error::Limit`](crate::Error::Limit) as [`plan`](super::plan()).
+/// The errors of [`check`]. [`Error::Unsupported`](crate::Error::Unsupported) also for dropout, and
+/// if the limits have no room for one step of all layers. [`Error::Limit`](crate::Error::Limit) as
+/// [`plan`](super::plan()) returns it.
 pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<WavefrontShape> {
     check(request)?;
     if request.has_dropout() {
@@ -75,8 +77,8 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<Wave
     }
 }
 
-/// The decision for a wavefront where a stack would otherwise run by `step` and that takes longer
-/// by the profile's calibration. Both give the same bits, so that the number of steps may decide.
+/// Returns the decision for a wavefront if a stack would run by `step` and the cost model predicts
+/// a shorter time. Both schedules give the same bits, so the number of steps may decide.
 pub(super) fn saves(
     decision: &Decision,
     request: &Request<'_>,
@@ -92,8 +94,8 @@ pub(super) fn saves(
     let stored = request.weights.storage().read_as();
     let calibration = profile.calibration;
     let projected = |rows| cost::projection(calibration, config, 1, rows, stored);
-    // The difference: all waiting, and the projections of the layers above the first, in one piece
-    // or a chunk at a time.
+    // The schedules differ in waiting, and in the projections of the layers above the first. These
+    // run in one piece or a chunk at a time.
     let (above, waves) = ((layers - 1) as f64, (steps.div_ceil(chunk) + layers - 1) as f64);
     let wait_us = calibration.dispatch_us;
     let one_by_one =
@@ -116,7 +118,7 @@ pub(super) fn saves(
 /// Records all layers.
 ///
 /// # Errors
-/// [`Error::Limit`](crate::Error::Limit) where a dispatch exceeds the limits.
+/// [`Error::Limit`](crate::Error::Limit) if a dispatch exceeds the limits.
 pub(super) fn record(
     request: &Request<'_>,
     profile: &Profile<'_>,
@@ -128,16 +130,16 @@ pub(super) fn record(
     Ok(wavefront.into_plan(decision))
 }
 
-/// The chunk with which a wavefront over so many layers and steps makes the fewest dispatches;
-/// `None` where it makes no fewer than one layer after the other does.
+/// Returns the chunk for which a wavefront over `layers` and `steps` makes the fewest dispatches.
+/// Returns `None` if it makes no fewer than one layer after another.
 pub(super) fn chunk(layers: usize, steps: usize) -> Option<usize> {
-    // Of several the longest, whose projections read the weights less often.
+    // Among equal chunks, take the longest: its projections read the weights less often.
     let best = (1..=steps).rev().min_by_key(|&chunk| dispatches(layers, steps, chunk))?;
     (dispatches(layers, steps, best) < layers * (steps + 1)).then_some(best)
 }
 
-/// Dispatches of a wavefront: the steps of the first layer and those by which the last one is
-/// behind, the waves' projections and layer 0's.
+/// Returns the dispatches of a wavefront. They are the steps of the first layer, the delay of the
+/// last layer, the waves' projections and layer 0's projection.
 fn dispatches(layers: usize, steps: usize, chunk: usize) -> usize {
     steps + (layers - 1) * chunk + steps.div_ceil(chunk) + layers - 1
 }
@@ -153,7 +155,8 @@ mod tests {
     use crate::plan::{Decision, Profile, Request, Target, WeightLayout, plan};
     use crate::wgpu::DeviceType;
 
-    /// The decision for a stack of LSTMs of 256 units on a discrete GPU, if it is a wavefront.
+    /// Returns the decision for a stack of LSTMs of 256 units on a discrete GPU, if it is a
+    /// wavefront.
     fn taken(num_layers: usize, seq_len: usize, dispatch_us: f64) -> Option<Decision> {
         let config = Config::lstm(256, 256).num_layers(num_layers);
         let limits = Limits::of(&wgpu::Limits::defaults(), false);
@@ -203,7 +206,7 @@ mod tests {
             let least = (1..=steps).map(|chunk| dispatches(layers, steps, chunk)).min();
             assert_eq!(best, least, "{layers} layers, {steps} steps");
         }
-        // 3 · 101 otherwise.
+        // One layer after another takes 3 · 101.
         assert_eq!(dispatches(3, 100, 8), 100 + 16 + 13 + 2);
     }
 }

@@ -1,4 +1,4 @@
-//! The buffers of a stack and the waves of its dispatches.
+//! The buffers of a stack, and the waves of its dispatches.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::plan::step::{self, Specialised, Sums};
 use crate::plan::{Decision, LayerState, Plan, Profile, Request, run_size};
 use crate::tensor::padded;
 
-/// A plan in the making.
+/// A wavefront plan under construction.
 pub(super) struct Wavefront<'a> {
     layers: Layers<'a>,
     /// The most steps K of a layer in a wave.
@@ -24,7 +24,7 @@ pub(super) struct Wavefront<'a> {
     input: Vec<BufferId>,
     /// `[L, S, B, H, G]` for the longest segment.
     gates_x: BufferId,
-    /// `[L, B, H]`, read and written in turns.
+    /// `[L, B, H]`, read and written alternately.
     h: [BufferId; 2],
     /// `[L, B, H]`, for an LSTM.
     c: Option<BufferId>,
@@ -37,43 +37,43 @@ pub(super) struct Wavefront<'a> {
     lengths: BufferId,
 }
 
-/// A wave: which one of a segment, and where the segment is.
+/// A wave: its index in a segment, and the segment's position.
 #[derive(Clone, Copy)]
 struct Wave {
     index: usize,
     /// The first step of the segment.
     first_step: usize,
-    /// Chunks of the segment, and steps K of each.
+    /// Chunks of the segment, and the steps K of each chunk.
     chunks: usize,
     chunk: usize,
 }
 
 impl Wave {
-    /// The layers that are within the segment.
+    /// Returns the layers that have a chunk in this wave.
     fn layers(self, num_layers: usize) -> Range<usize> {
         (self.index + 1).saturating_sub(self.chunks)..num_layers.min(self.index + 1)
     }
 
-    /// Steps of the segment, in whole chunks.
+    /// Returns the steps of the segment, rounded up to whole chunks.
     fn steps(self) -> usize {
         self.chunks * self.chunk
     }
 
-    /// Where in the segments of all layers, one after the other, a layer's steps of this wave
-    /// begin.
+    /// Returns the index of a layer's first step in this wave, in a buffer with the segments of all
+    /// layers one after another.
     fn start(self, layer: usize) -> usize {
         layer * self.steps() + (self.index - layer) * self.chunk
     }
 }
 
 impl<'a> Wavefront<'a> {
-    /// The buffers for segments of at most `shape.steps` steps.
+    /// Adds the buffers for segments of at most `shape.steps` steps.
     pub(super) fn new(request: &Request<'a>, profile: &Profile<'a>, shape: WavefrontShape) -> Self {
         let (mut recorder, steps) = (Layers::new(request, profile), shape.steps);
         let (config, Sizes { seq_len, batch }) = (request.config, request.sizes);
         let layers = config.num_layers;
         let chunk = chunk(layers, steps).unwrap_or(1);
-        // Whole chunks, but for the last segment.
+        // Every segment except the last is a whole number of chunks.
         let longest = if steps == seq_len { steps } else { steps / chunk * chunk };
         let segments: Vec<_> = (0..seq_len)
             .step_by(longest)
@@ -129,7 +129,8 @@ impl<'a> Wavefront<'a> {
         Self { layers: recorder, chunk, segments, input, gates_x, h, c, y, output, states, lengths }
     }
 
-    /// Whether the limits hold the buffers, and a submission the projection of a wave.
+    /// Returns whether the buffers fit the limits, and the projection of a wave fits one
+    /// submission.
     pub(super) fn fits(&self) -> bool {
         let Layers { request, profile, recording, .. } = &self.layers;
         let (config, batch, limits) = (request.config, request.sizes.batch, profile.limits);
@@ -143,7 +144,7 @@ impl<'a> Wavefront<'a> {
             && (steps == 1 || work <= limits.max_work_per_submission)
     }
 
-    /// All commands.
+    /// Records all commands.
     pub(super) fn record(&mut self, kernel: &Specialised) -> Result<()> {
         let num_layers = self.layers.request.config.num_layers;
         for (segment, range) in self.segments.clone().into_iter().enumerate() {
@@ -162,7 +163,7 @@ impl<'a> Wavefront<'a> {
                     let projection = self.projection(wave, self.y[segment])?;
                     self.layers.push(Command::Dispatch(projection));
                 }
-                // In the last wave only the last layer is left, with the steps that remain.
+                // The last wave has only the last layer, with the remaining steps.
                 let count = if index + 1 < waves { chunk } else { steps - (chunks - 1) * chunk };
                 let by_parity = [
                     vec![self.step(kernel, wave, 0, self.y[segment])?],
@@ -176,8 +177,8 @@ impl<'a> Wavefront<'a> {
         Ok(())
     }
 
-    /// The projection of the input of the layers above the first in a wave: what the layer below
-    /// wrote in the wave before.
+    /// Returns the projection of a wave, for the layers above the first. Its input is the output of
+    /// the layer below in the previous wave.
     fn projection(&self, wave: Wave, y: BufferId) -> Result<Dispatch> {
         let Layers { request, profile, .. } = &self.layers;
         let (config, batch) = (request.config, request.sizes.batch);
@@ -187,7 +188,7 @@ impl<'a> Wavefront<'a> {
         let rows = wave.chunk * batch;
         let weights = request.weights.storage().read_as();
         let shape = LinearShape::choose([rows, columns, layers.len()], weights, profile.limits);
-        // From a layer's steps of this wave to those of the next layer.
+        // The distance from a layer's steps in this wave to those of the next layer.
         let distance = (wave.steps() - wave.chunk) * batch;
         let [shard] = request.weights.layer(layers.start) else {
             unreachable!("layers of a stack have one shard")
@@ -221,7 +222,7 @@ impl<'a> Wavefront<'a> {
         )
     }
 
-    /// A step of all layers in a wave, where `h` has the given parity.
+    /// Returns a step of all layers in a wave, for the given parity of `h`.
     fn step(
         &self,
         kernel: &Specialised,
