@@ -1,4 +1,4 @@
-//! The decision for a schedule, and the refusal of one.
+//! The decision for a schedule, and the error for a schedule that cannot run.
 
 use crate::error::Error;
 use crate::kernel::Schedule;
@@ -23,7 +23,7 @@ impl Decision {
     }
 }
 
-/// Returns the error that refuses a schedule.
+/// Returns the error for a schedule that cannot run.
 pub(super) fn refuse(schedule: Schedule, why: &str) -> Error {
     Error::Unsupported(format!("the schedule '{schedule}' {why}; use 'step', or 'auto'"))
 }

@@ -16,7 +16,7 @@ use crate::plan::recording::{
 };
 use crate::tensor::padded;
 
-/// The scratch buffers that all layers share in turn.
+/// The scratch buffers that layers share, one layer after another.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scratch {
     /// `[S, B, D, H, G]`: the input projections of one segment.
@@ -118,7 +118,7 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// Adds the buffers that layers share in turn, for segments of at most `steps` steps.
+    /// Adds the buffers that layers share one after another, for segments of at most `steps` steps.
     pub(super) fn scratch(
         &mut self,
         steps: usize,

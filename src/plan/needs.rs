@@ -39,7 +39,7 @@ pub fn check_kernel(
     needs.check(&kernel.name(), limits)
 }
 
-/// The needs of a specialised kernel that a device's limits may refuse.
+/// The needs of a specialised kernel that may exceed a device's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
     /// Workgroup size and memory.

@@ -127,7 +127,7 @@ pub(super) fn record(
 /// layer. A projection adds one for each of its shards.
 ///
 /// # Errors
-/// As [`record`].
+/// The errors of [`record`].
 pub(super) fn dispatches(
     layers: &Layers<'_>,
     shape: &StepShape,
@@ -205,7 +205,7 @@ pub(super) fn step_dims(
 /// Returns a dispatch of a specialised kernel, and counts its tiles.
 ///
 /// # Errors
-/// As [`record`].
+/// The errors of [`record`].
 pub(super) fn dispatch(
     layers: &Layers<'_>,
     specialised: &Specialised,
