@@ -1,4 +1,5 @@
-//! Planning: from configuration, sizes and limits to a recording. Pure arithmetic, no device needed.
+//! Planning: from configuration, sizes and limits to a recording. Planning is pure arithmetic and
+//! needs no device.
 //!
 //! A plan takes two structs. A [`Request`] says what to run: configuration, weights, sizes. A
 //! [`Profile`] says where: limits, measured speed, target. [`plan()`] resolves the schedule with its
@@ -138,13 +139,16 @@ pub struct Plan {
     pub input: Vec<BufferId>,
     /// Valid steps of each row: `[B]`, u32.
     pub lengths: BufferId,
-    /// What dropout draws by, for training: key low, key high, first time step, first row: `[4]`, u32.
+    /// The counter of dropout, for training: key low, key high, first time step, first row: `[4]`,
+    /// u32.
     pub dropout: Option<BufferId>,
     /// Per layer.
     pub states: Vec<LayerState>,
-    /// How often the two `h` buffers of a layer change places: at each step, or at each dispatch of several.
+    /// How often the two `h` buffers of a layer change places: at each step, or at each dispatch of
+    /// several steps.
     pub turns: usize,
-    /// The last layer's output, one buffer per segment: `[S, B, D, R]`, R padded to quads, each direction in its order.
+    /// The last layer's output, one buffer per segment: `[S, B, D, R]`, R padded to quads, each
+    /// direction in its order.
     pub output: Vec<BufferId>,
 }
 
@@ -154,12 +158,13 @@ impl Plan {
         self.states[layer].h[self.turns % 2]
     }
 
-    /// Bytes that a forward pass takes on the device, weights included: all buffers, and the copies through which the output
-    /// and the last state are read back. This is what the memory budget bounds.
+    /// Bytes that a forward pass takes on the device, weights included: all buffers, and the copies
+    /// through which the output and the last state are read back. The memory budget bounds this.
     ///
-    /// Not among them is what does not grow with the model: 256 bytes of uniforms for each dispatch that is unlike the
-    /// others, what the driver rounds a buffer up by, and a table of 1 MiB for each device. wgpu has a copy of what is
-    /// uploaded until the device has taken it, and asks the driver for memory in blocks of many MiB.
+    /// Some memory does not grow with the model and is not counted: 256 bytes of uniforms for each
+    /// different dispatch, the driver's rounding of a buffer, and a table of 1 MiB for each device.
+    /// wgpu keeps a copy of an upload until the device has taken it, and asks the driver for memory
+    /// in blocks of many MiB.
     pub fn size(&self) -> u64 {
         run_size(&self.recording, &self.states)
     }
