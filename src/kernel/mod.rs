@@ -212,10 +212,11 @@ impl Kernel {
     pub fn wgsl(self) -> String {
         let row = self.row();
         let cell = self.cell.map(Cell::text);
-        let weight = row.weights.then(|| match self.weights {
+        let weight = match self.weights {
             WeightType::F32 => include_str!("../../shaders/weight/f32.wgsl"),
             WeightType::F16 => include_str!("../../shaders/weight/f16.wgsl"),
-        });
+        };
+        let weight = row.weights.then_some(weight);
         [row.source]
             .into_iter()
             .chain(cell)
