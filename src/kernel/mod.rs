@@ -20,6 +20,8 @@ pub use schedule::Schedule;
 
 use crate::dtype::WeightType;
 use crate::params::Kind;
+use probes::*;
+use rows::*;
 use uniforms::Dims;
 
 /// How a kernel uses a storage binding.
@@ -135,7 +137,7 @@ impl Cell {
 
     /// The override that only this cell has.
     fn override_(self) -> Option<Override> {
-        (self == Self::Rnn).then_some(rows::RELU)
+        (self == Self::Rnn).then_some(RELU)
     }
 
     const fn text(self) -> &'static str {
@@ -244,5 +246,34 @@ impl Kernel {
     /// An upper bound of the loop iterations of one invocation.
     pub fn loop_iterations(self, dims: &Dims, overrides: &Overrides) -> u64 {
         (self.row().loop_iterations)(dims, overrides)
+    }
+}
+
+impl Family {
+    /// The family's row.
+    pub const fn row(self) -> &'static Row {
+        match self {
+            Self::Matvec => &MATVEC,
+            Self::Tile32 => &TILE_32,
+            Self::Tile64 => &TILE_64,
+            Self::Step => &STEP,
+            Self::StepUnprojected => &STEP_UNPROJECTED,
+            Self::StepProjection => &STEP_PROJECTION,
+            Self::StepWave => &STEP_WAVE,
+            Self::StepTiled => &STEP_TILED,
+            Self::Sequence => &SEQUENCE,
+            Self::Embed => &EMBED,
+            Self::Dropout => &DROPOUT,
+            Self::Nll => &NLL,
+            Self::Sample => &SAMPLE,
+            Self::Gather => &GATHER,
+            Self::Scatter => &SCATTER,
+            Self::Pack => &PACK,
+            Self::Unpack => &UNPACK,
+            Self::Chain => &CHAIN,
+            Self::Barrier => &BARRIER,
+            Self::Bandwidth => &BANDWIDTH,
+            Self::MultiplyAdd => &MULTIPLY_ADD,
+        }
     }
 }

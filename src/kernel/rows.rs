@@ -2,41 +2,11 @@
 
 use super::Access::{Read, ReadWrite};
 use super::families::*;
-use super::probes::*;
 use super::uniforms::{Dims, LinearDims, SequenceDims};
 use super::{Binding, Cell, Override, Overrides, WorkgroupUse};
 
 /// Rounds of `philox`.
 const PHILOX_ROUNDS: u64 = 10;
-
-impl Family {
-    /// The family's row.
-    pub const fn row(self) -> &'static Row {
-        match self {
-            Self::Matvec => &MATVEC,
-            Self::Tile32 => &TILE_32,
-            Self::Tile64 => &TILE_64,
-            Self::Step => &STEP,
-            Self::StepUnprojected => &STEP_UNPROJECTED,
-            Self::StepProjection => &STEP_PROJECTION,
-            Self::StepWave => &STEP_WAVE,
-            Self::StepTiled => &STEP_TILED,
-            Self::Sequence => &SEQUENCE,
-            Self::Embed => &EMBED,
-            Self::Dropout => &DROPOUT,
-            Self::Nll => &NLL,
-            Self::Sample => &SAMPLE,
-            Self::Gather => &GATHER,
-            Self::Scatter => &SCATTER,
-            Self::Pack => &PACK,
-            Self::Unpack => &UNPACK,
-            Self::Chain => &CHAIN,
-            Self::Barrier => &BARRIER,
-            Self::Bandwidth => &BANDWIDTH,
-            Self::MultiplyAdd => &MULTIPLY_ADD,
-        }
-    }
-}
 
 /// A fragment or a family's file.
 macro_rules! shader {

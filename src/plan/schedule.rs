@@ -245,8 +245,8 @@ mod tests {
     fn auto_chooses_by_sizes_and_adapter() {
         use Schedule::{Sequence, Step, StepTiled};
         for (hidden_size, bidirectional, batch, gpu, software) in [
-            (20, false, 1, Sequence, Sequence),
-            (20, false, 6, Sequence, Sequence),
+            (20, false, 1, Sequence, Step),
+            (20, false, 6, Sequence, Step),
             (128, true, 1, Sequence, Step),
             (256, false, 1, Step, Step),
             (256, true, 15, Step, Step),
