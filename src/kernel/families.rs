@@ -3,7 +3,7 @@
 use super::uniforms::Dims;
 use super::{Binding, Cell, Override, Overrides, WorkgroupUse};
 
-/// What a kernel does.
+/// The purpose of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Family {
     /// A linear layer over few rows.
@@ -77,7 +77,7 @@ impl Family {
     ];
 }
 
-/// What all kernels of a family have in common.
+/// The facts that all kernels of a family share.
 #[derive(Debug)]
 pub struct Row {
     /// The family's name.

@@ -1,4 +1,4 @@
-//! What can be dispatched: kernels as data.
+//! Kernels as data.
 //!
 //! A [`Kernel`] is one compute entry point: a [`Family`] (what it does), a [`Cell`] (what a step
 //! computes, where the family has cells) and a [`WeightType`] (how the weights that it reads are
@@ -44,7 +44,7 @@ pub struct Binding {
     pub access: Access,
 }
 
-/// What a specialised kernel needs of a workgroup.
+/// The workgroup size and memory of a specialised kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkgroupUse {
     /// Invocations along x, y and z.
@@ -68,7 +68,7 @@ pub struct Overrides {
     pub in_registers: u32,
     /// 1 where a plain RNN's nonlinearity is relu.
     pub relu: u32,
-    /// What a linear layer applies to its sums; see [`families::activation`].
+    /// The function that a linear layer applies to its sums; see [`families::activation`].
     pub activation: u32,
 }
 
@@ -85,7 +85,7 @@ pub struct Override {
     pub values: &'static [u32],
 }
 
-/// What one step of a recurrent layer computes.
+/// The computation of one step of a recurrent layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cell {
     /// `nn.RNN`.
@@ -162,9 +162,9 @@ impl From<Kind> for Cell {
 /// One compute entry point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Kernel {
-    /// What it does.
+    /// The family.
     pub family: Family,
-    /// What a step computes; `None` for families without a cell.
+    /// The cell; `None` for families without one.
     pub cell: Option<Cell>,
     /// How the weights that it reads are stored; f32 for families without weights.
     pub weights: WeightType,

@@ -70,12 +70,12 @@ pub const MAX_SEGMENT_STEPS: usize = 4096;
 /// The most steps of a sequence: kernels count them in 32 bits.
 pub const MAX_SEQ_LEN: usize = 1 << 30;
 
-/// What is to be run.
+/// The forward pass to plan.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// The module.
     pub config: &'a Config,
-    /// Where its weights lie.
+    /// The layout of its weights.
     pub weights: &'a WeightLayout,
     /// T and B.
     pub sizes: Sizes,
@@ -95,10 +95,10 @@ impl Request<'_> {
     }
 }
 
-/// Where it is to be run.
+/// The device to plan for.
 #[derive(Debug, Clone, Copy)]
 pub struct Profile<'a> {
-    /// What the plan obeys.
+    /// The limits that the plan obeys.
     pub limits: &'a Limits,
     /// The speed by which schedules are chosen.
     pub calibration: &'a Calibration,
@@ -131,7 +131,7 @@ pub struct Plan {
     pub sizes: Sizes,
     /// The schedule and the reason for it.
     pub schedule: Decision,
-    /// What to execute.
+    /// The buffers and dispatches.
     pub recording: Recording,
     /// The steps of each segment.
     pub segments: Vec<std::ops::Range<usize>>,

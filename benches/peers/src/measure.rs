@@ -75,7 +75,6 @@ fn warm_up(forward: &mut Forward, budget: Duration) -> Result<bool, Box<dyn Erro
         let start = Instant::now();
         forward()?;
         let took = start.elapsed().as_secs_f64();
-        eprintln!("TRACE {took}");
         alike = if took < 0.8 * shortest { 0 } else { alike + 1 };
         shortest = shortest.min(took);
         if begin.elapsed() > budget * PATIENCE {
