@@ -1,9 +1,9 @@
 //! Planning: from configuration, sizes and limits to a recording. Planning is pure arithmetic and
 //! needs no device.
 //!
-//! A plan takes two structs. A [`Request`] says what to run: configuration, weights, sizes. A
-//! [`Profile`] says where: limits, measured speed, target. [`plan()`] resolves the schedule with its
-//! shape once and then records the dispatches.
+//! A plan takes two structs. A [`Request`] holds the forward pass: configuration, weights, sizes. A
+//! [`Profile`] holds the device: limits, measured speed, target. [`plan()`] resolves the schedule
+//! with its shape once and then records the dispatches.
 //!
 //! # Segments
 //!
