@@ -176,7 +176,7 @@ pub(super) fn resolve_layered(
 /// Returns the shape of a schedule for a request.
 fn shape(schedule: Schedule, request: &Request<'_>, profile: &Profile<'_>) -> Result<Shape> {
     match schedule {
-        Schedule::Auto | Schedule::Step => step::shape(request, profile).map(Shape::Step),
+        Schedule::Auto | Schedule::Step => Ok(Shape::Step(step::shape(request, profile))),
         Schedule::StepTiled => step_tiled::shape(request, profile).map(Shape::Step),
         Schedule::Sequence => sequence::shape(request, profile).map(Shape::Sequence),
         Schedule::Wavefront => wavefront::shape(request, profile).map(Shape::Wavefront),

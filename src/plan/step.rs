@@ -33,22 +33,19 @@ pub(super) struct StepShape {
 }
 
 /// Returns the kernels for a request. Every module can run by them.
-///
-/// # Errors
-/// None yet; other schedules reject modules here.
-pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<StepShape> {
+pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> StepShape {
     let config = request.config;
     let quads = |width| padded(width) / 4;
     let state_quads = quads(config.state_size());
     if config.proj_size == 0 {
         let step = specialise(Family::Step, request, profile, state_quads);
-        return Ok(StepShape { step, projection: None });
+        return StepShape { step, projection: None };
     }
     let (up_to, projection) = (Family::StepUnprojected, Family::StepProjection);
-    Ok(StepShape {
+    StepShape {
         step: specialise(up_to, request, profile, state_quads),
         projection: Some(specialise(projection, request, profile, quads(config.hidden_size))),
-    })
+    }
 }
 
 /// Returns a kernel that sums over `quads` quads.

@@ -48,7 +48,7 @@ impl<'a> Model<'a> {
         profile: &Profile<'a>,
     ) -> Result<Self> {
         let request = Request { config, weights: &layout.rnn, sizes, training: true };
-        let shape = step::shape(&request, profile)?;
+        let shape = step::shape(&request, profile);
         let layers = Layers::over(&request, profile, layout.buffers.clone());
         Ok(Self { layout, shape, layers })
     }
