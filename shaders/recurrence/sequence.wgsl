@@ -45,7 +45,9 @@ fn sequence(
     // Fill both halves, since no step writes the padding.
     for (var i = local_index; i < half; i += WORKGROUP_SIZE) {
         let b = min(b0 + i / state_size, dims.batch - 1u);
-        let h = h_in[(d * dims.batch + b) * state_size + i % state_size];
+        // Workgroups that folding added read the last direction.
+        let read_d = min(d, dims.directions - 1u);
+        let h = h_in[(read_d * dims.batch + b) * state_size + i % state_size];
         let at = place(i / state_size, i % state_size);
         sh_h[at] = h;
         sh_h[half + at] = h;

@@ -27,7 +27,7 @@ fn step_tiled(
     let tile = workgroup.x + workgroup.y * num_workgroups.x;
     let first_unit = (tile % dims.unit_tiles) * TILE_UNITS;
     let first_row = ((tile / dims.unit_tiles) % dims.row_tiles) * TILE_ROWS;
-    // Workgroups that folding added are past the last direction. They store nothing.
+    // Workgroups that folding added are past the last direction. They load and store nothing.
     let d = tile / (dims.unit_tiles * dims.row_tiles);
 
     var sums0: Gates;
@@ -65,16 +65,16 @@ fn step_tiled(
     }
 }
 
-// Rows, units and quads past the end read as zeros, which change no sum.
+// Rows, units, quads and directions past the end read as zeros, which change no sum.
 fn load_h(b: u32, d: u32, quad: u32) -> vec4<f32> {
-    if b >= dims.batch || quad >= dims.state_quads {
+    if d >= dims.directions || b >= dims.batch || quad >= dims.state_quads {
         return vec4<f32>(0.0);
     }
     return h_in[(d * dims.batch + b) * dims.state_quads + quad];
 }
 
 fn load_w(unit: u32, d: u32, quad: u32) -> GateWeights {
-    if unit >= dims.units || quad >= dims.state_quads {
+    if d >= dims.directions || unit >= dims.units || quad >= dims.state_quads {
         return GateWeights();
     }
     return gate_weights(

@@ -81,12 +81,7 @@ impl Device {
         options: &OpenOptions,
         waiting: Waiting,
     ) -> Result<Self> {
-        Self::from_gpu(
-            Gpu::open(entry, options.timestamps, options.polling).await?,
-            options,
-            waiting,
-        )
-        .await
+        Self::from_gpu(Gpu::open(entry, options).await?, options, waiting).await
     }
 
     /// Runs models on a device that the program opened; `queue` is the queue of that device.
@@ -146,12 +141,7 @@ impl Device {
         options: &OpenOptions,
         waiting: Waiting,
     ) -> Result<Self> {
-        Self::from_gpu(
-            Gpu::adopt(device, queue, options.timestamps, options.polling)?,
-            options,
-            waiting,
-        )
-        .await
+        Self::from_gpu(Gpu::adopt(device, queue, options)?, options, waiting).await
     }
 
     /// Returns a descriptor for a program that opens the device itself.
@@ -229,6 +219,15 @@ impl Device {
     /// Whether kernels run on a software adapter: good for tests, not for speed.
     pub fn is_software_adapter(&self) -> bool {
         matches!(&self.inner, Inner::Gpu(gpu) if gpu.info().device_type == wgpu::DeviceType::Cpu)
+    }
+
+    /// Whether shaders have wgpu's run-time checks: by [option](OpenOptions::runtime_checks), and
+    /// always in browsers. `true` for the CPU, which runs no shaders: Rust checks its indices.
+    pub fn runtime_checks(&self) -> bool {
+        match &self.inner {
+            Inner::Cpu(_) => true,
+            Inner::Gpu(gpu) => gpu.runtime_checks(),
+        }
     }
 
     /// Probes the driver and returns whether the device is lost: removed, destroyed, or stopped by

@@ -15,6 +15,8 @@ pub struct OpenOptions {
     pub self_test: bool,
     /// Whether to time runs by the device's own clock, if it has one.
     pub timestamps: bool,
+    /// Whether shaders are made with wgpu's run-time checks.
+    pub runtime_checks: bool,
     /// The calibration that schedules are chosen by. `None` uses typical figures of the device's
     /// type.
     pub calibration: Option<Calibration>,
@@ -28,6 +30,7 @@ impl Default for OpenOptions {
             limits: Vec::new(),
             self_test: true,
             timestamps: false,
+            runtime_checks: false,
             calibration: None,
             polling: Polling::default(),
         }
@@ -59,6 +62,15 @@ impl OpenOptions {
     #[must_use]
     pub fn timestamps(mut self) -> Self {
         self.timestamps = true;
+        self
+    }
+
+    /// Sets whether shaders are made with wgpu's run-time checks, which clamp each index and count
+    /// the iterations of each loop. Off by default: the kernels stay in bounds by themselves, and
+    /// are faster without. Browsers always check.
+    #[must_use]
+    pub fn runtime_checks(mut self, on: bool) -> Self {
+        self.runtime_checks = on;
         self
     }
 

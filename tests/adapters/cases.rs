@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::Failed;
+use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::diagnostics::case::{CaseFile, Content};
 use wgpu_rnn::internals::diagnostics::verify::{Status, find, run_file, run_with};
-use wgpu_rnn::{Schedule, Tensor};
+use wgpu_rnn::{Device, Schedule, Tensor};
 
 use crate::{Target, conformance, ensure};
 
@@ -15,10 +16,18 @@ fn fixtures_folder() -> PathBuf {
 
 /// Runs every case under `folders`; at least `least` must pass, none may fail or be unreadable.
 fn all_pass(target: &Target, folders: &[PathBuf], least: usize) -> Result<(), Failed> {
-    let device = target.device()?;
+    all_pass_on(&target.device()?, target, folders, least)
+}
+
+fn all_pass_on(
+    device: &Device,
+    target: &Target,
+    folders: &[PathBuf],
+    least: usize,
+) -> Result<(), Failed> {
     let (mut passed, mut bad) = (0, Vec::new());
     for path in find(folders)? {
-        let report = run_with(&device, &path, &target.options());
+        let report = run_with(device, &path, &target.options());
         match report.status {
             Status::Pass => passed += 1,
             Status::Unsupported => {
@@ -48,6 +57,13 @@ fn least(target: &Target, [all, unprojected, stacks]: [usize; 3]) -> usize {
 
 pub fn fixtures(target: &Target) -> Result<(), Failed> {
     all_pass(target, &[fixtures_folder()], least(target, [122, 110, 20]))
+}
+
+/// The kernels with wgpu's run-time checks of indices and loops.
+pub fn fixtures_with_runtime_checks(target: &Target) -> Result<(), Failed> {
+    let device = target.open(&OpenOptions::default().runtime_checks(true))?;
+    ensure(device.runtime_checks(), "the checks are on")?;
+    all_pass_on(&device, target, &[fixtures_folder()], least(target, [122, 110, 20]))
 }
 
 /// Returns all folders of the collection that hold cases.

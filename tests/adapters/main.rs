@@ -24,6 +24,7 @@ mod render_loop;
 mod seeded;
 
 mod activation;
+mod bounds;
 mod brought;
 mod by_hand;
 mod calibrate;
@@ -264,6 +265,11 @@ const TABLE: &[Row] = &[
     on_adapters("callbacks_stay_the_programs", brought::callbacks),
     on_adapters("limits_of_a_device_that_was_brought", brought::limits),
     on_adapters("devices_that_are_lost", brought::lost),
+    on_adapters("fixtures_with_runtime_checks", cases::fixtures_with_runtime_checks).by_schedule(),
+    on_adapters("indices_stay_in_bounds", bounds::indices),
+    on_adapters("indices_beyond_a_buffer_are_found", bounds::indices_beyond),
+    on_adapters("runtime_checks_change_nothing", bounds::checked_and_unchecked),
+    on_adapters("runtime_checks_by_option", bounds::option),
     on_adapters("what_drivers_refuse", faults::refused_by_the_driver),
     on_adapters("memory_planned_is_taken", memory::planned_is_taken).needs(Need::CountedMemory),
     on_adapters("memory_in_steady_state", memory::steady),

@@ -56,6 +56,24 @@ fn modules_form_no_cycle() {
     assert!(found.is_empty(), "{} cycles:\n{}", found.len(), found.join("\n"));
 }
 
+/// The files that have `unsafe` code, once for each place.
+fn unsafe_places(files: &[(String, String)]) -> Vec<&str> {
+    let mut found = Vec::new();
+    for (file, text) in files {
+        let places = tokens::tokens(text).iter().filter(|token| token.text == "unsafe").count();
+        found.extend(std::iter::repeat_n(file.as_str(), places));
+    }
+    found
+}
+
+#[test]
+fn one_place_is_unsafe() {
+    let found = files(&["src"], &[".rs"]);
+    assert_eq!(unsafe_places(&found), ["src/engine/gpu/pipeline.rs"], "see ARCHITECTURE.md");
+    let text = "// unsafe\nfn f() { unsafe { g(\"unsafe\") } unsafe { unsafe_h() } }".to_owned();
+    assert_eq!(unsafe_places(&[("src/f.rs".to_owned(), text)]), ["src/f.rs"; 2], "two places");
+}
+
 /// Every way to write an import is read, and comments, texts and tests are not.
 #[test]
 fn a_wrong_arrow_is_refused() {

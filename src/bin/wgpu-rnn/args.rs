@@ -19,6 +19,9 @@ pub struct OpenArgs {
     /// Use the device even if its self-test fails.
     #[arg(long)]
     pub skip_self_test: bool,
+    /// Make shaders with run-time checks of indices and loops. Slower; for finding faults.
+    #[arg(long)]
+    pub runtime_checks: bool,
 }
 
 fn parse_limit(text: &str) -> Result<(String, u64), String> {
@@ -63,7 +66,7 @@ impl OpenArgs {
     }
 
     pub fn options(&self) -> OpenOptions {
-        let mut options = OpenOptions::default();
+        let mut options = OpenOptions::default().runtime_checks(self.runtime_checks);
         for (name, value) in &self.limits {
             options = options.limit(name, *value);
         }

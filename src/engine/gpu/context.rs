@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use super::adapter::{AdapterEntry, title};
 use super::faults::Faults;
 use super::pipeline::Pipeline;
-use super::poller::{Poller, Polling};
+use super::poller::Poller;
 use super::progress::Progress;
+use crate::engine::options::OpenOptions;
 use crate::engine::wait::lock;
 use crate::error::{Error, Result};
 use crate::kernel::uniforms::Step;
@@ -38,6 +39,8 @@ pub struct Gpu {
     faults: Arc<Faults>,
     poller: Arc<Poller>,
     timestamps: bool,
+    /// Whether shaders have wgpu's run-time checks.
+    runtime_checks: bool,
     made: Arc<AtomicU64>,
 }
 
@@ -55,15 +58,15 @@ pub(crate) fn descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'sta
 }
 
 impl Gpu {
-    /// Opens `entry` with the adapter's own limits. `timestamps` times runs if the adapter has a
-    /// clock for it.
+    /// Opens `entry` with the adapter's own limits. With [`OpenOptions::timestamps`] runs are timed
+    /// if the adapter has a clock for it.
     ///
     /// # Errors
     /// [`Error::RequestDevice`] when the driver refuses a device; [`Error::Limit`] when the device
     /// cannot hold the step table; the errors of the device.
-    pub async fn open(entry: &AdapterEntry, timestamps: bool, polling: Polling) -> Result<Self> {
+    pub async fn open(entry: &AdapterEntry, options: &OpenOptions) -> Result<Self> {
         let mut descriptor = descriptor(&entry.adapter);
-        if !timestamps {
+        if !options.timestamps {
             descriptor.required_features.remove(wgpu::Features::TIMESTAMP_QUERY);
         }
         let requested = entry.adapter.request_device(&descriptor).await;
@@ -71,29 +74,23 @@ impl Gpu {
             requested.map_err(|source| Error::RequestDevice { adapter: entry.title(), source })?;
         let faults = Faults::new(entry.title());
         faults.watch(&device);
-        Self::new(device, queue, faults, timestamps, polling)
+        Self::new(device, queue, faults, options)
     }
 
     /// Uses a device that the program opened, and leaves its callbacks alone.
     ///
     /// # Errors
     /// [`Error::Limit`] when the device cannot hold the step table; the errors of the device.
-    pub fn adopt(
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        timestamps: bool,
-        polling: Polling,
-    ) -> Result<Self> {
+    pub fn adopt(device: wgpu::Device, queue: wgpu::Queue, options: &OpenOptions) -> Result<Self> {
         let faults = Faults::new(title(&device.adapter_info()));
-        Self::new(device, queue, faults, timestamps, polling)
+        Self::new(device, queue, faults, options)
     }
 
     fn new(
         device: wgpu::Device,
         queue: wgpu::Queue,
         faults: Arc<Faults>,
-        timestamps: bool,
-        polling: Polling,
+        options: &OpenOptions,
     ) -> Result<Self> {
         faults.ask(&device)?;
         let info = device.adapter_info();
@@ -103,8 +100,11 @@ impl Gpu {
             unpacks_halves: unpacks_halves(&device, &faults)?,
             pipelines: Mutex::default(),
             steps: step_table(&device, &queue, &faults)?,
-            timestamps: timestamps && device.features().contains(wgpu::Features::TIMESTAMP_QUERY),
-            poller: Arc::new(Poller::new(polling)),
+            timestamps: options.timestamps
+                && device.features().contains(wgpu::Features::TIMESTAMP_QUERY),
+            // Browsers check in any case.
+            runtime_checks: options.runtime_checks || info.backend == wgpu::Backend::BrowserWebGpu,
+            poller: Arc::new(Poller::new(options.polling)),
             made: Arc::default(),
             info,
             faults,
@@ -127,6 +127,7 @@ impl Gpu {
             poller: Arc::clone(&self.poller),
             made: Arc::clone(&self.made),
             timestamps: self.timestamps,
+            runtime_checks: self.runtime_checks,
         }
     }
 
@@ -165,6 +166,11 @@ impl Gpu {
         self.timestamps
     }
 
+    /// Whether shaders have wgpu's run-time checks.
+    pub fn runtime_checks(&self) -> bool {
+        self.runtime_checks
+    }
+
     /// The number of buffers, bind groups and pipelines made so far. A call that reuses a plan
     /// makes none.
     pub fn resources_made(&self) -> u64 {
@@ -185,10 +191,9 @@ impl Gpu {
         self.note_made();
         // Built outside the lock: a driver may take long, and building a pipeline twice is
         // harmless.
-        let built =
-            Arc::new(self.scoped("building a pipeline", || {
-                Pipeline::new(&self.device, kernel, overrides)
-            })?);
+        let built = Arc::new(self.scoped("building a pipeline", || {
+            Pipeline::new(&self.device, kernel, overrides, self.runtime_checks)
+        })?);
         Ok(Arc::clone(lock(&self.pipelines).entry(key).or_insert(built)))
     }
 

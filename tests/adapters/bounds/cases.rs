@@ -1,0 +1,361 @@
+//! Recordings of random modules, and what their buffers hold before a run.
+
+use wgpu_rnn::internals::kernel::families::NO_SLOT;
+use wgpu_rnn::internals::kernel::uniforms::{Dims, PackDims, ProbeDims};
+use wgpu_rnn::internals::kernel::{Family, Kernel, Overrides};
+use wgpu_rnn::internals::params::language_model::LanguageModelConfig;
+use wgpu_rnn::internals::params::random::Mt19937;
+use wgpu_rnn::internals::params::validate::Sizes;
+use wgpu_rnn::internals::plan::limits::Limits;
+use wgpu_rnn::internals::plan::recording::{
+    Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role,
+};
+use wgpu_rnn::internals::plan::{
+    LanguageModelLayout, Plan, Profile, Request, Wanted, WeightLayout, plan, plan_generation,
+    plan_pass, plan_pool,
+};
+use wgpu_rnn::language_model::LanguageModelParams;
+use wgpu_rnn::{Config, Device, Error, Kind, Params, Schedule, WeightType};
+
+use crate::by_hand::to_words;
+
+/// What buffers that kernels write hold at first: a value that no kernel computes.
+pub const UNWRITTEN: u32 = 0x3f9e_07a5;
+
+/// A recording with the words of its buffers before the run. Its weights come first.
+#[derive(Clone)]
+pub struct Case {
+    pub what: String,
+    pub recording: Recording,
+    pub weights: usize,
+    pub contents: Vec<Vec<u32>>,
+}
+
+impl Case {
+    /// The kernels that it runs.
+    pub fn kernels(&self) -> impl Iterator<Item = Kernel> {
+        let of_command = |command: &Command| {
+            let dispatches = (0..command.count().min(2)).flat_map(|at| command.dispatches(at));
+            dispatches.map(|dispatch| dispatch.kernel).collect::<Vec<_>>()
+        };
+        self.recording.commands.iter().flat_map(of_command)
+    }
+}
+
+/// A source of cases for one device.
+pub struct Cases<'a> {
+    device: &'a Device,
+    limits: Vec<Limits>,
+    random: Mt19937,
+}
+
+impl<'a> Cases<'a> {
+    pub fn new(device: &'a Device) -> Result<Self, Error> {
+        let lowered = [
+            // Workgroups in two dimensions, some of which have nothing to do.
+            ("max_compute_workgroups_per_dimension", 7),
+            ("max_compute_workgroups_per_dimension", 3),
+            // Segments of time, and shards of weights.
+            ("max_storage_buffer_binding_size", 16_384),
+            ("max_storage_buffer_binding_size", 5_000),
+            ("max_steps_per_dispatch", 3),
+        ];
+        let with = |(name, value)| {
+            let mut limits = device.limits().clone();
+            limits.set(name, value).map(|()| limits)
+        };
+        let mut limits: Vec<_> = lowered.into_iter().map(with).collect::<Result<_, _>>()?;
+        limits.push(device.limits().clone());
+        Ok(Self { device, limits, random: Mt19937::new(12) })
+    }
+
+    fn pick(&mut self, from: &[usize]) -> usize {
+        from[self.random.next_u32() as usize % from.len()]
+    }
+
+    fn config(&mut self) -> Config {
+        let kind = Kind::ALL[self.pick(&[0, 1, 2, 2, 3, 3])];
+        let hidden_size = self.pick(&[1, 2, 5, 16, 31, 33, 64, 130]);
+        let proj_size = if kind == Kind::Lstm { self.pick(&[0, 0, 1, 4, 30]) } else { 0 };
+        Config::new(kind, self.pick(&[1, 3, 4, 17, 40]), hidden_size)
+            .num_layers(self.pick(&[1, 2, 2, 3]))
+            .bidirectional(self.pick(&[0, 1]) == 1)
+            .bias(self.pick(&[0, 1, 1]) == 1)
+            .proj_size(proj_size.min(hidden_size - 1))
+    }
+
+    fn weight_type(&mut self) -> WeightType {
+        match self.pick(&[0, 1]) {
+            1 if self.device.storage(WeightType::F16).is_ok() => WeightType::F16,
+            _ => WeightType::F32,
+        }
+    }
+
+    fn limits(&mut self) -> Limits {
+        let at = self.random.next_u32() as usize % self.limits.len();
+        self.limits[at].clone()
+    }
+
+    /// A forward pass by a schedule; `None` where the schedule or a limit refuses it.
+    pub fn network(&mut self, schedule: Schedule) -> Result<Option<Case>, Error> {
+        let training = schedule != Schedule::Wavefront && self.pick(&[0, 0, 1]) == 1;
+        let mut config = self.config().dropout(if training { 0.5 } else { 0.0 });
+        if schedule == Schedule::Wavefront {
+            let layers = config.num_layers.max(2);
+            config = config.num_layers(layers).bidirectional(false).proj_size(0);
+        } else if !matches!(schedule, Schedule::Auto | Schedule::Step) {
+            config = config.proj_size(0);
+        }
+        let sizes = Sizes {
+            seq_len: self.pick(&[1, 2, 3, 7, 16]),
+            batch: self.pick(&[1, 2, 3, 8, 9, 33, 70]),
+        };
+        self.planned(schedule, config, sizes, training)
+    }
+
+    fn planned(
+        &mut self,
+        schedule: Schedule,
+        config: Config,
+        sizes: Sizes,
+        training: bool,
+    ) -> Result<Option<Case>, Error> {
+        let (limits, storage) = (self.limits(), self.device.storage(self.weight_type())?);
+        let profile = Profile { limits: &limits, ..self.device.profile() };
+        let Some(weights) = possible(WeightLayout::stored(&config, storage, &limits))? else {
+            return Ok(None);
+        };
+        let request = Request { config: &config, weights: &weights, sizes, training };
+        let Some(plan) = possible(plan(&request, &profile, schedule))? else { return Ok(None) };
+        let params = Params::init(&config, 1)?;
+        let given = self.of_layers(&plan, sizes.seq_len);
+        let what = format!("{schedule}: {config:?}, {sizes:?}, {storage:?}");
+        let pack = |index| weights.pack(index, &params);
+        Ok(Some(self.case(what, plan.recording, weights.buffers().len(), pack, given)))
+    }
+
+    /// Networks whose every buffer is used to its end.
+    pub fn whole(&mut self) -> Result<Vec<Case>, Error> {
+        let full = self.device.limits().clone();
+        self.limits = vec![full];
+        let wholes = [
+            (Schedule::Step, Config::gru(8, 12).num_layers(2).bidirectional(true)),
+            (Schedule::Step, Config::lstm(8, 12).proj_size(8)),
+            (Schedule::StepTiled, Config::lstm(4, 8).bidirectional(true)),
+            (Schedule::Sequence, Config::rnn(4, 8)),
+            (Schedule::Wavefront, Config::gru(8, 8).num_layers(2)),
+        ];
+        let mut cases = Vec::new();
+        for (schedule, config) in wholes {
+            let sizes = Sizes { seq_len: 4, batch: 4 };
+            let mut case = self.planned(schedule, config, sizes, false)?.expect("a small network");
+            // All rows have all steps.
+            let lengths = |spec: &BufferSpec| spec.label == "lengths";
+            let at = case.recording.buffers.iter().position(lengths).expect("lengths");
+            case.contents[at].fill(4);
+            cases.push(case);
+        }
+        Ok(cases)
+    }
+
+    /// Lengths from 0 to T, and the settings of dropout.
+    fn of_layers(&mut self, plan: &Plan, seq_len: usize) -> Vec<(BufferId, Vec<u32>)> {
+        let lengths = self.words(&plan.recording, plan.lengths, seq_len as u32 + 1);
+        let dropout = plan.dropout.map(|id| self.words(&plan.recording, id, u32::MAX));
+        [Some(lengths), dropout].into_iter().flatten().collect()
+    }
+
+    /// Random words below `end` for a buffer.
+    fn words(&mut self, recording: &Recording, id: BufferId, end: u32) -> (BufferId, Vec<u32>) {
+        (id, (0..recording.spec(id).len()).map(|_| self.random.next_u32() % end).collect())
+    }
+
+    fn case(
+        &mut self,
+        what: String,
+        recording: Recording,
+        weights: usize,
+        pack: impl Fn(usize) -> Vec<f32>,
+        given: Vec<(BufferId, Vec<u32>)>,
+    ) -> Case {
+        let mut contents: Vec<Vec<u32>> = Vec::new();
+        for (index, spec) in recording.buffers.iter().enumerate() {
+            contents.push(match spec.role {
+                Role::Weight => to_words(&pack(index)),
+                Role::Input | Role::State => {
+                    to_words(&self.random.uniform_vec(spec.len(), -1.0, 1.0))
+                }
+                Role::Scratch | Role::Output => vec![UNWRITTEN; spec.len()],
+            });
+        }
+        given.into_iter().for_each(|(id, words)| contents[id.0] = words);
+        Case { what, recording, weights, contents }
+    }
+
+    /// Ticks of a pool, of all numbers of rows.
+    pub fn pool(&mut self, schedule: Schedule) -> Result<Option<Case>, Error> {
+        let config = self.config().bidirectional(false).proj_size(0);
+        let (limits, storage) = (self.limits(), self.device.storage(self.weight_type())?);
+        let sizes = Sizes { seq_len: self.pick(&[1, 2, 3]), batch: self.pick(&[1, 3, 8, 33]) };
+        let slots = self.pick(&[1, 5, 40]);
+        let profile = Profile { limits: &limits, ..self.device.profile() };
+        let Some(weights) = possible(WeightLayout::stored(&config, storage, &limits))? else {
+            return Ok(None);
+        };
+        let request = Request { config: &config, weights: &weights, sizes, training: false };
+        let Some(pool) = possible(plan_pool(&request, slots, &profile, schedule))? else {
+            return Ok(None);
+        };
+        let recording = pool.layers.recording.clone();
+        let mut given = self.of_layers(&pool.layers, sizes.seq_len);
+        // Slots from the last one on; rows without a slot in between and after them.
+        let mut free = (0..slots as u32).rev();
+        let rows = 0..recording.spec(pool.slots).len();
+        let of_row = |row| if row % 3 == 1 { NO_SLOT } else { free.next().unwrap_or(NO_SLOT) };
+        given.push((pool.slots, rows.map(of_row).collect()));
+        let params = Params::init(&config, 1)?;
+        let what = format!("a pool of {slots} by {schedule}: {config:?}, {sizes:?}, {storage:?}");
+        let pack = |index| weights.pack(index, &params);
+        Ok(Some(self.case(what, recording, weights.buffers().len(), pack, given)))
+    }
+
+    /// A pass of a language model, or a generation.
+    pub fn language_model(&mut self) -> Result<Option<Case>, Error> {
+        let kind = Kind::ALL[self.pick(&[0, 1, 2, 3])];
+        let (ntoken, nhid) = (self.pick(&[1, 7, 65, 300]), self.pick(&[4, 9, 33]));
+        let tied = self.pick(&[0, 1]) == 1;
+        let ninp = if tied { nhid } else { self.pick(&[3, 8, 20]) };
+        let config = LanguageModelConfig::new(kind, ntoken, ninp, nhid, self.pick(&[1, 2]));
+        let config = config.tie_weights(tied).dropout(0.25);
+        let (limits, storage) = (self.limits(), self.device.storage(self.weight_type())?);
+        let sizes = Sizes { seq_len: self.pick(&[1, 2, 5]), batch: self.pick(&[1, 3, 20]) };
+        let profile = Profile { limits: &limits, ..self.device.profile() };
+        let Some(layout) = possible(LanguageModelLayout::stored(&config, storage, &limits))? else {
+            return Ok(None);
+        };
+        let params = LanguageModelParams::init(&config, 1)?;
+        let weights = layout.buffers().len();
+        let what = format!("{config:?}, {sizes:?}, {storage:?}");
+        let pack = |index| layout.pack(index, &params);
+        let training = self.pick(&[0, 1]) == 1;
+        let wanted = match self.pick(&[0, 1, 2, 3, 3]) {
+            0 => Wanted::State,
+            1 => Wanted::Logits,
+            2 => Wanted::Losses,
+            _ => {
+                let plan = plan_generation(&layout, sizes.batch, sizes.seq_len, &profile);
+                let Some(plan) = possible(plan)? else { return Ok(None) };
+                let recording = plan.layers.recording.clone();
+                let mut given = self.of_layers(&plan.layers, 1);
+                given.push(self.words(&recording, plan.token, ntoken as u32));
+                let temperature = [0.0_f32, 0.8][self.pick(&[0, 1])].to_bits();
+                let top_k = self.pick(&[0, 1, 5, 1000]) as u32;
+                given.push((plan.settings, vec![1, 2, temperature, top_k, 3, 0, 0, 0]));
+                let what = format!("generation: {what}");
+                return Ok(Some(self.case(what, recording, weights, pack, given)));
+            }
+        };
+        let plan = plan_pass(&layout, sizes, wanted, training, &profile);
+        let Some(plan) = possible(plan)? else { return Ok(None) };
+        let recording = plan.layers.recording.clone();
+        let mut given = self.of_layers(&plan.layers, sizes.seq_len);
+        given.push(self.words(&recording, plan.tokens, ntoken as u32));
+        // Targets that are no token, too.
+        given.extend(plan.targets.map(|id| self.words(&recording, id, 2 * ntoken as u32)));
+        Ok(Some(self.case(format!("{wanted:?}: {what}"), recording, weights, pack, given)))
+    }
+
+    /// Logits of so many tokens that the decoder runs in large tiles.
+    pub fn many_tokens(&mut self, weight_type: WeightType) -> Result<Case, Error> {
+        let config = LanguageModelConfig::new(Kind::RnnTanh, 4_100, 4, 4, 1);
+        let storage = self.device.storage(weight_type)?;
+        let sizes = Sizes { seq_len: 8, batch: 64 };
+        let layout = LanguageModelLayout::stored(&config, storage, self.device.limits())?;
+        let plan = plan_pass(&layout, sizes, Wanted::Logits, false, &self.device.profile())?;
+        let params = LanguageModelParams::init(&config, 1)?;
+        let recording = plan.layers.recording.clone();
+        let mut given = self.of_layers(&plan.layers, sizes.seq_len);
+        given.push(self.words(&recording, plan.tokens, config.ntoken as u32));
+        let what = format!("{config:?}, {sizes:?}, {storage:?}");
+        let pack = |index| layout.pack(index, &params);
+        Ok(self.case(what, recording, layout.buffers().len(), pack, given))
+    }
+
+    /// A tensor of a caller into a plan's buffer, or back; the tensor ends where its buffer does.
+    pub fn transfer(&mut self, family: Family) -> Result<Case, Error> {
+        let [steps, more, first_step, batch, directions, features, padding] =
+            [&[1, 4, 30], &[0, 5, 9], &[0, 3, 2], &[1, 2, 3], &[1, 2, 2], &[0, 5, 33], &[0, 3, 2]]
+                .map(|from| self.pick(from) as u32);
+        let width = (features + padding).max(1);
+        let seq_len = steps + first_step + more;
+        let row_stride = directions * features + self.pick(&[0, 2]) as u32;
+        let step_stride = batch * row_stride + self.pick(&[0, 11]) as u32;
+        let offset = self.pick(&[0, 3]) as u32;
+        let dims = PackDims {
+            steps,
+            batch,
+            directions,
+            features,
+            width,
+            first_step,
+            seq_len,
+            offset,
+            step_stride,
+            row_stride,
+            pad: [0; 2],
+        };
+        let last = (seq_len - 1) * step_stride + (batch - 1) * row_stride + directions * features;
+        let own = (steps * batch * directions * width) as usize;
+        let theirs = (offset + last).max(1) as usize;
+        let sizes = if family == Family::Pack { [theirs, own] } else { [own, theirs] };
+        let limits = self.limits();
+        let workgroups = limits.fold_workgroups("transfer", (own as u64).div_ceil(64))?;
+        Ok(self.by_hand(family, Dims::Pack(dims), &sizes, workgroups))
+    }
+
+    /// A kernel that measures a device, on buffers of the least size.
+    pub fn probe(&mut self, family: Family) -> Case {
+        let dims = ProbeDims { iterations: 5, tiles: 8, pad: [0; 2] };
+        let (groups, sizes): (_, &[usize]) = match family {
+            Family::Bandwidth => (3, &[8 * 256 * 4, 3 * 256]),
+            Family::MultiplyAdd => (3, &[3 * 64 * 4]),
+            Family::Chain => (1, &[64, 64]),
+            _ => (1, &[64]),
+        };
+        self.by_hand(family, Dims::Probe(dims), sizes, [groups, 1, 1])
+    }
+
+    fn by_hand(
+        &mut self,
+        family: Family,
+        dims: Dims,
+        sizes: &[usize],
+        workgroups: [u32; 3],
+    ) -> Case {
+        let mut recording = Recording::default();
+        let bindings = sizes.iter().map(|&size| {
+            let axes = vec![(Axis::Word, size)];
+            recording.buffer(BufferSpec { label: format!("{family:?}"), axes, role: Role::State })
+        });
+        let dispatch = Dispatch {
+            bindings: bindings.collect(),
+            kernel: Kernel::new(family, WeightType::F32),
+            place: Place::default(),
+            overrides: Overrides::default(),
+            dims,
+            workgroups,
+            in_place: false,
+        };
+        recording.commands.push(Command::Dispatch(dispatch));
+        self.case(format!("{dims:?}"), recording, 0, |_| Vec::new(), Vec::new())
+    }
+}
+
+/// `None` where a limit or a schedule refuses a plan.
+fn possible<T>(planned: Result<T, Error>) -> Result<Option<T>, Error> {
+    match planned {
+        Ok(planned) => Ok(Some(planned)),
+        Err(Error::Limit { .. } | Error::Unsupported(_) | Error::Option(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
