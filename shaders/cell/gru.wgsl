@@ -9,6 +9,7 @@ struct GateWeights {
     n: vec4<f32>,
 }
 
+@group(0) @binding(2) var<storage, read> gates_x: array<f32>;   // [S, B, D, H, G]  W_ih x + b
 // Multiplied by r, so that it cannot be folded into the bias of gates_x.
 @group(0) @binding(8) var<storage, read> bias_hn: array<f32>;   // [.., H]
 
@@ -21,11 +22,26 @@ fn gate_products(w: GateWeights, h: vec4<f32>) -> Gates {
     return Gates(dot(w.r, h), dot(w.z, h), dot(w.n, h));
 }
 
-fn advance(sums: Gates, x: u32, d: u32, row: u32, j: u32, h: f32) -> f32 {
-    let r = sigmoid(sums.x + gates_x[x]);
-    let z = sigmoid(sums.y + gates_x[x + 1u]);
-    let n = tanh_exact(
-        gates_x[x + 2u] + r * (sums.z + bias_hn[(dims.weight_base + d) * dims.hidden_size + j])
-    );
+// The gates among four sums, of which the fourth is the third again.
+fn gates_of(sums: vec4<f32>) -> Gates {
+    return sums.xyz;
+}
+
+// What unit x of [S, B, D, H] needs besides its sums.
+struct Inputs {
+    gates: vec3<f32>,
+    bias_hn: f32,
+}
+
+fn inputs(x: u32, d: u32, row: u32, j: u32) -> Inputs {
+    let at = x * GATE_COUNT;
+    let gates = vec3<f32>(gates_x[at], gates_x[at + 1u], gates_x[at + 2u]);
+    return Inputs(gates, bias_hn[(dims.weight_base + d) * dims.hidden_size + j]);
+}
+
+fn advance(sums: Gates, own: Inputs, row: u32, j: u32, h: f32) -> f32 {
+    let r = sigmoid(sums.x + own.gates.x);
+    let z = sigmoid(sums.y + own.gates.y);
+    let n = tanh_exact(own.gates.z + r * (sums.z + own.bias_hn));
     return (1.0 - z) * n + z * h;
 }

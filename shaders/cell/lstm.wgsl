@@ -10,7 +10,8 @@ struct GateWeights {
     o: vec4<f32>,
 }
 
-@group(0) @binding(8) var<storage, read_write> c: array<f32>;   // [D, B, H]  cell state, in place
+@group(0) @binding(2) var<storage, read> gates_x: array<vec4<f32>>;   // [S, B, D, H, 1]  W_ih x+b
+@group(0) @binding(8) var<storage, read_write> c: array<f32>;         // [D, B, H]        in place
 
 fn gate_weights(quad: u32) -> GateWeights {
     let n = dims.state_quads;
@@ -26,13 +27,28 @@ fn gate_products(w: GateWeights, h: vec4<f32>) -> Gates {
     return Gates(dot(w.i, h), dot(w.f, h), dot(w.g, h), dot(w.o, h));
 }
 
-fn advance(sums: Gates, x: u32, d: u32, row: u32, j: u32, h: f32) -> f32 {
-    let i = sigmoid(sums.x + gates_x[x]);
-    let f = sigmoid(sums.y + gates_x[x + 1u]);
-    let g = tanh_exact(sums.z + gates_x[x + 2u]);
-    let o = sigmoid(sums.w + gates_x[x + 3u]);
-    let at = row * dims.hidden_size + j;
-    let cell = f * c[at] + i * g;
-    c[at] = cell;
+// The gates among four sums.
+fn gates_of(sums: vec4<f32>) -> Gates {
+    return sums;
+}
+
+// What unit x of [S, B, D, H] needs besides its sums.
+struct Inputs {
+    gates: vec4<f32>,
+    c: f32,
+}
+
+fn inputs(x: u32, d: u32, row: u32, j: u32) -> Inputs {
+    return Inputs(gates_x[x], c[row * dims.hidden_size + j]);
+}
+
+fn advance(sums: Gates, own: Inputs, row: u32, j: u32, h: f32) -> f32 {
+    let z = sums + own.gates;
+    let i = sigmoid(z.x);
+    let f = sigmoid(z.y);
+    let g = tanh_exact(z.z);
+    let o = sigmoid(z.w);
+    let cell = f * own.c + i * g;
+    c[row * dims.hidden_size + j] = cell;
     return o * tanh_exact(cell);
 }

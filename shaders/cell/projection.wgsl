@@ -22,13 +22,24 @@ fn gate_products(w: GateWeights, m: vec4<f32>) -> Gates {
     return dot(w.r, m);
 }
 
+// What a unit needs besides its sum.
+struct Unit {
+    h: f32,
+    valid: bool,
+}
+
+fn load_unit(d: u32, b: u32, j: u32) -> Unit {
+    return Unit(h_before[(d * dims.batch + b) * state_size() + j], is_valid(d, b));
+}
+
 // Stores unit j of row b. A row whose sequence does not reach this step keeps its state and
 // outputs 0.
-fn update(d: u32, b: u32, j: u32, sum: Gates) {
-    let state_size = (dims.hidden_size + 3u) / 4u * 4u;
-    let at = (d * dims.batch + b) * state_size + j;
+fn store_unit(d: u32, b: u32, j: u32, sum: Gates, unit: Unit) {
     let y_row = (step_at.index * dims.batch + b) * dims.directions + d;
-    let valid = is_valid(d, b);
-    h_out[at] = select(h_before[at], sum, valid);
-    y[y_row * state_size + j] = select(0.0, sum, valid);
+    h_out[(d * dims.batch + b) * state_size() + j] = select(unit.h, sum, unit.valid);
+    y[y_row * state_size() + j] = select(0.0, sum, unit.valid);
+}
+
+fn state_size() -> u32 {
+    return (dims.hidden_size + 3u) / 4u * 4u;
 }

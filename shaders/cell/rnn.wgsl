@@ -5,6 +5,8 @@ const GATE_COUNT = 1u;
 
 override RELU: bool = false;
 
+@group(0) @binding(2) var<storage, read> gates_x: array<f32>;   // [S, B, D, H, G]  W_ih x + b
+
 struct GateWeights {
     h: vec4<f32>,
 }
@@ -17,8 +19,22 @@ fn gate_products(w: GateWeights, h: vec4<f32>) -> Gates {
     return dot(w.h, h);
 }
 
-fn advance(sums: Gates, x: u32, d: u32, row: u32, j: u32, h: f32) -> f32 {
-    let z = sums + gates_x[x];
+// The gate that four equal sums are.
+fn gates_of(sums: vec4<f32>) -> Gates {
+    return sums.x;
+}
+
+// What unit x of [S, B, D, H] needs besides its sum.
+struct Inputs {
+    gate: f32,
+}
+
+fn inputs(x: u32, d: u32, row: u32, j: u32) -> Inputs {
+    return Inputs(gates_x[x]);
+}
+
+fn advance(sums: Gates, own: Inputs, row: u32, j: u32, h: f32) -> f32 {
+    let z = sums + own.gate;
     // max(z, 0) may turn NaN into 0. A comparison with NaN is false, so that z stays NaN.
     let relu = select(z, 0.0, z < 0.0);
     return select(tanh_exact(z), relu, RELU);

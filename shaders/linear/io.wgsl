@@ -1,4 +1,4 @@
-// Sizes, bindings, loads and stores of a linear layer, for all its schedules.
+// Sizes, bindings, loads and stores of `tile` and `matvec`.
 //
 // A row is a (step, batch row) pair, in the order in which a direction visits the steps. The
 // forward direction reads the segment from its start. The reverse direction reads the mirrored
@@ -6,8 +6,8 @@
 // direction's order. A row is read at its own place where directions agree, and at the mirrored
 // place where they differ.
 //
-// Every schedule sums each tile of TILE_QUADS quads first and then adds up the tiles. Two short
-// chains round less than a long one, and a row has the same bits alone and among many.
+// The order of a sum depends on the number of features alone, and is the same in `tile` and in
+// `matvec`: see lib/product.wgsl. A row has the same bits alone and among many.
 
 struct LinearDims {
     steps: u32,
@@ -38,32 +38,65 @@ override ACTIVATION: u32 = 0u;
 @group(0) @binding(4) var<storage, read> bias: array<f32>;              // [.., N]
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;           // [S, B, D, ·]  at y_offset
 
-const TILE_QUADS = 4u;     // quads of features in a tile
-
-fn load_x(row: u32, d: u32, quad: u32) -> vec4<f32> {
-    let quads = dims.halves * dims.half_quads;
-    if row >= dims.steps * dims.batch || quad >= quads {
-        return vec4<f32>(0.0);
-    }
-    if quad / dims.half_quads == d || dims.x_direction_rows > 0u {
-        return x_same[(dims.x_first_row + d * dims.x_direction_rows + row) * quads + quad];
-    }
-    let step = row / dims.batch;
-    let b = row % dims.batch;
-    return x_mirrored[((dims.steps - 1u - step) * dims.batch + b) * quads + quad];
+// The first quads of four rows, or columns, that follow each other. Those past the end are the
+// last one again: they are summed and not stored.
+struct Source {
+    at: vec4<u32>,
+    mirrored_at: vec4<u32>,
+    of_columns: bool,
+    d: u32,
 }
 
-fn load_w(column: u32, d: u32, quad: u32) -> vec4<f32> {
+fn row_source(row: u32, d: u32) -> Source {
     let quads = dims.halves * dims.half_quads;
-    if column >= dims.columns || quad >= quads {
-        return vec4<f32>(0.0);
-    }
-    return weight_quad(((dims.weight_base + d) * dims.columns + column) * quads + quad);
+    let last = dims.steps * dims.batch - 1u;
+    let rows = min(vec4<u32>(row, row + 1u, row + 2u, row + 3u), vec4<u32>(last));
+    let steps = rows / dims.batch;
+    let mirrored = (dims.steps - 1u - steps) * dims.batch + (rows - steps * dims.batch);
+    let at = (rows + (dims.x_first_row + d * dims.x_direction_rows)) * quads;
+    return Source(at, mirrored * quads, false, d);
 }
 
-fn store(row: u32, column: u32, d: u32, sum: f32) {
+fn column_source(column: u32, d: u32) -> Source {
+    let quads = dims.halves * dims.half_quads;
+    return Source((columns_from(column) + first_column_of(d)) * quads, vec4<u32>(), true, d);
+}
+
+// Four columns that follow each other; those past the end are the last one again.
+fn columns_from(column: u32) -> vec4<u32> {
+    let columns = vec4<u32>(column, column + 1u, column + 2u, column + 3u);
+    return min(columns, vec4<u32>(dims.columns - 1u));
+}
+
+// The first column of a direction, in weight and bias.
+fn first_column_of(d: u32) -> u32 {
+    return (dims.weight_base + d) * dims.columns;
+}
+
+fn fetch_columns(source: Source, quad: u32) -> Block {
+    let at = source.at + quad;
+    return Block(weight_quad(at.x), weight_quad(at.y), weight_quad(at.z), weight_quad(at.w));
+}
+
+fn fetch_rows(source: Source, quad: u32) -> Block {
+    // There are two parts at most, one for each direction.
+    let half = select(0u, 1u, quad >= dims.half_quads);
+    if half == source.d || dims.x_direction_rows > 0u {
+        let at = source.at + quad;
+        return Block(x_same[at.x], x_same[at.y], x_same[at.z], x_same[at.w]);
+    }
+    let at = source.mirrored_at + quad;
+    return Block(x_mirrored[at.x], x_mirrored[at.y], x_mirrored[at.z], x_mirrored[at.w]);
+}
+
+// The biases of four columns.
+fn bias_quad(column: u32, d: u32) -> vec4<f32> {
+    let at = columns_from(column) + first_column_of(d);
+    return vec4<f32>(bias[at.x], bias[at.y], bias[at.z], bias[at.w]);
+}
+
+fn store(row: u32, column: u32, d: u32, z: f32) {
     if row < dims.steps * dims.batch && column < dims.columns {
-        let z = sum + bias[(dims.weight_base + d) * dims.columns + column];
         let at = row * dims.y_row_stride + d * dims.y_direction_stride + dims.y_offset + column;
         y[at] = select(z, sigmoid(z), ACTIVATION == 1u);
     }

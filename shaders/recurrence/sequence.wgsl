@@ -7,7 +7,7 @@
 //
 // An invocation has the same units of the same rows at every step. A cell's own state therefore
 // needs no barrier. A cell fragment (cell/*.wgsl) defines Gates, GateWeights, gate_weights,
-// gate_products and advance. recurrence/sequence_io.wgsl defines update and time_step.
+// gate_products, inputs and advance. recurrence/sequence_io.wgsl defines update and time_step.
 
 override WORKGROUP_SIZE: u32 = 64u;
 override LANES: u32 = 1u;       // a power of two that divides WORKGROUP_SIZE

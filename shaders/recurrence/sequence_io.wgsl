@@ -16,7 +16,7 @@ struct SequenceDims {
 }
 
 @group(0) @binding(0) var<uniform> dims: SequenceDims;
-@group(0) @binding(2) var<storage, read> gates_x: array<f32>;      // [S, B, D, H, G]  W_ih x + b
+//        @binding(2)                    gates_x                      [S, B, D, H, G]  cell/*.wgsl
 //        @binding(3)                    weight                       [.., H, G, R/4]  weight/*.wgsl
 @group(0) @binding(4) var<storage, read> h_in: array<f32>;         // [D, B, R]        state before
 @group(0) @binding(5) var<storage, read_write> h_out: array<f32>;  // [D, B, R]        state after
@@ -33,8 +33,8 @@ fn update(d: u32, b: u32, j: u32, s: u32, t: u32, sums: Gates, h: f32) -> f32 {
     let valid = t < lengths[b];
     var next = h;
     if valid {
-        next =
-            advance(sums, (y_row * dims.hidden_size + j) * GATE_COUNT, d, d * dims.batch + b, j, h);
+        let row = d * dims.batch + b;
+        next = advance(sums, inputs(y_row * dims.hidden_size + j, d, row, j), row, j, h);
     }
     y[y_row * dims.state_quads * 4u + j] = select(0.0, next, valid);
     return next;

@@ -5,10 +5,11 @@
 // neighbouring quads of the same weight row, and each weight is read once for all ROWS rows.
 // Workgroup memory joins the partial sums in an order that depends on LANES alone.
 //
-// A cell fragment (cell/*.wgsl) defines Gates, GateWeights, gate_weights, gate_products and
-// advance. An update fragment (update/*.wgsl) defines update, which stores the result of one unit.
-// recurrence/directions.wgsl defines time_step and is_valid. For a wave, update/wave.wgsl defines
-// them, with layers instead of directions. cell/projection.wgsl defines update, and no advance.
+// A cell fragment (cell/*.wgsl) defines Gates, GateWeights, gate_weights, gate_products, inputs and
+// advance. An update fragment (update/*.wgsl) defines Unit, load_unit and store_unit, which stores
+// the result of one unit. recurrence/directions.wgsl defines time_step and is_valid. For a wave,
+// update/wave.wgsl defines them, with layers instead of directions. cell/projection.wgsl defines
+// Unit, load_unit and store_unit, and no advance.
 
 override WORKGROUP_SIZE: u32 = 64u;
 override LANES: u32 = 8u;   // a power of two that divides WORKGROUP_SIZE
@@ -72,7 +73,8 @@ fn step(
         let j = dims.unit_offset + unit;
         for (var r = lane; r < ROWS; r += LANES) {
             if b0 + r < dims.batch {
-                update(d, b0 + r, j, sh_sums[first_sum + r * LANES]);
+                let own = load_unit(d, b0 + r, j);
+                store_unit(d, b0 + r, j, sh_sums[first_sum + r * LANES], own);
             }
         }
     }

@@ -27,7 +27,7 @@ struct Step {
 
 @group(0) @binding(0) var<uniform> dims: StepDims;
 @group(0) @binding(1) var<uniform> step_at: Step;                  // dynamic offset: one a step
-//        @binding(2)                    gates_x                      [S, B, D, H, G]  update/*.wgsl
+//        @binding(2)                    gates_x                      [S, B, D, H, G]  cell/*.wgsl
 //        @binding(3)                    weight                       [.., U, G, R/4]  weight/*.wgsl
 @group(0) @binding(4) var<storage, read> h_in: array<vec4<f32>>;   // [D, B, R/4]      state before
 //        @binding(5), @binding(6)       h_out, y                     [D, B, R], ..    update/*.wgsl

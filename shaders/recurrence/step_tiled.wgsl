@@ -1,89 +1,118 @@
 // One time step of one layer, all directions, for many rows: a matrix product in tiles, with the
 // gates in its epilogue.
 //
-// A workgroup of 8 × 8 invocations owns 8 hidden units with all their gates and 32 batch rows. Each
-// invocation owns one unit of 4 rows. The state and the weights pass through workgroup memory in
-// tiles. A weight read from outside serves 32 rows; a state value serves 8 units. An invocation
-// sums alone, quad after quad, so that the order depends only on the state's size.
-//
-// A cell fragment (cell/*.wgsl) defines Gates, GateWeights, gate_weights, gate_products and
-// advance. update/state.wgsl defines update.
+// lib/product.wgsl has the product and the order of its sums. Its rows are batch rows, and its
+// columns are the units' gates in the order of the weights. lib/gates.wgsl makes an invocation's
+// four columns the gates of one unit; lib/units.wgsl makes them four units of one gate. What the
+// gates need besides the sums is loaded before the product, so that it arrives while the product
+// runs. A cell fragment (cell/*.wgsl) and update/state.wgsl give Unit, load_unit and store_unit.
 
-const TILE_UNITS = 8u;     // units of a workgroup
-const TILE_ROWS = 32u;     // rows of a workgroup
-const TILE_QUADS = 4u;     // quads of the state in a tile
-const TILE_STRIDE = 5u;    // TILE_QUADS + 1, so that a tile's rows fall into different banks
+// The first quads of four rows of the state, or of the weights.
+struct Source {
+    at: vec4<u32>,
+    of_columns: bool,
+}
 
-var<workgroup> sh_h: array<vec4<f32>, TILE_ROWS * TILE_STRIDE>;      // [TILE_ROWS, TILE_STRIDE]
-var<workgroup> sh_w: array<GateWeights, TILE_UNITS * TILE_STRIDE>;   // [TILE_UNITS, TILE_STRIDE]
-
-@compute @workgroup_size(8, 8)
+@compute @workgroup_size(WORKGROUP_SIZE)
 fn step_tiled(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) num_workgroups: vec3<u32>,
-    @builtin(local_invocation_id) local: vec3<u32>,
     @builtin(local_invocation_index) local_index: u32,
 ) {
-    let tile = workgroup.x + workgroup.y * num_workgroups.x;
-    let first_unit = (tile % dims.unit_tiles) * TILE_UNITS;
-    let first_row = ((tile / dims.unit_tiles) % dims.row_tiles) * TILE_ROWS;
-    // Workgroups that folding added are past the last direction. They load and store nothing.
-    let d = tile / (dims.unit_tiles * dims.row_tiles);
+    let index = workgroup.x + workgroup.y * num_workgroups.x;
+    let first_unit = index % dims.unit_tiles * (TILE_QUADS * UNITS);
+    let first_row = index / dims.unit_tiles % dims.row_tiles * TILE;
+    // Workgroups that folding added run along and store nothing.
+    let in_range = index / (dims.unit_tiles * dims.row_tiles) < dims.directions;
+    let d = min(index / (dims.unit_tiles * dims.row_tiles), dims.directions - 1u);
 
-    var sums0: Gates;
-    var sums1: Gates;
-    var sums2: Gates;
-    var sums3: Gates;
-    for (var q0 = 0u; q0 < dims.state_quads; q0 += TILE_QUADS) {
-        for (var i = local_index; i < TILE_ROWS * TILE_QUADS; i += 64u) {
-            sh_h[i / TILE_QUADS * TILE_STRIDE + i % TILE_QUADS] =
-                load_h(first_row + i / TILE_QUADS, d, q0 + i % TILE_QUADS);
-        }
-        if local_index < TILE_UNITS * TILE_QUADS {
-            let unit = local_index / TILE_QUADS;
-            let q = local_index % TILE_QUADS;
-            sh_w[unit * TILE_STRIDE + q] = load_w(first_unit + unit, d, q0 + q);
-        }
-        workgroupBarrier();
-        for (var q = 0u; q < TILE_QUADS; q++) {
-            let w = sh_w[local.x * TILE_STRIDE + q];
-            let h_at = local.y * 4u * TILE_STRIDE + q;
-            sums0 += gate_products(w, sh_h[h_at]);
-            sums1 += gate_products(w, sh_h[h_at + TILE_STRIDE]);
-            sums2 += gate_products(w, sh_h[h_at + 2u * TILE_STRIDE]);
-            sums3 += gate_products(w, sh_h[h_at + 3u * TILE_STRIDE]);
-        }
-        workgroupBarrier();
+    // Rows and units past the end are the last ones again: they are summed and not stored.
+    let part = part_of(local_index);
+    let row = first_row + part.group * 4u;
+    let rows = min(vec4<u32>(row, row + 1u, row + 2u, row + 3u), vec4<u32>(dims.batch - 1u));
+    var source = Source((rows + d * dims.batch) * dims.state_quads, false);
+    if part.of_columns {
+        let first_weight_row = (dims.weight_base + d) * dims.units * GATE_COUNT;
+        let columns = weight_rows(first_unit + part.group * UNITS) + first_weight_row;
+        source = Source(columns * dims.state_quads, true);
     }
-    let unit = first_unit + local.x;
-    if d < dims.directions && unit < dims.units {
-        let row = first_row + local.y * 4u;
-        store(d, row, unit, sums0);
-        store(d, row + 1u, unit, sums1);
-        store(d, row + 2u, unit, sums2);
-        store(d, row + 3u, unit, sums3);
+
+    let unit = first_unit + part.column * UNITS;
+    let held = hold_rows(d, first_row, part, unit);
+    let sums = product(source, part, dims.state_quads);
+    if !in_range {
+        return;
+    }
+    store_row(d, first_row + own_row(part, 0u), unit, sums.a, held.a);
+    if OWN_ROWS > 1u {
+        store_row(d, first_row + own_row(part, 1u), unit, sums.b, held.b);
+    }
+    if OWN_ROWS > 2u {
+        store_row(d, first_row + own_row(part, 2u), unit, sums.c, held.c);
+        store_row(d, first_row + own_row(part, 3u), unit, sums.d, held.d);
+    }
+    if OWN_ROWS > 4u {
+        store_row(d, first_row + own_row(part, 4u), unit, sums.e, held.e);
+        store_row(d, first_row + own_row(part, 5u), unit, sums.f, held.f);
+        store_row(d, first_row + own_row(part, 6u), unit, sums.g, held.g);
+        store_row(d, first_row + own_row(part, 7u), unit, sums.h, held.h);
     }
 }
 
-// Rows, units, quads and directions past the end read as zeros, which change no sum.
-fn load_h(b: u32, d: u32, quad: u32) -> vec4<f32> {
-    if d >= dims.directions || b >= dims.batch || quad >= dims.state_quads {
-        return vec4<f32>(0.0);
-    }
-    return h_in[(d * dims.batch + b) * dims.state_quads + quad];
+// What the rows of an invocation need besides their sums.
+struct HeldRows {
+    a: Held,
+    b: Held,
+    c: Held,
+    d: Held,
+    e: Held,
+    f: Held,
+    g: Held,
+    h: Held,
 }
 
-fn load_w(unit: u32, d: u32, quad: u32) -> GateWeights {
-    if d >= dims.directions || unit >= dims.units || quad >= dims.state_quads {
-        return GateWeights();
+fn hold_rows(d: u32, first_row: u32, part: Part, unit: u32) -> HeldRows {
+    var held = HeldRows();
+    held.a = hold(d, first_row + own_row(part, 0u), unit);
+    if OWN_ROWS > 1u {
+        held.b = hold(d, first_row + own_row(part, 1u), unit);
     }
-    return gate_weights(
-        ((dims.weight_base + d) * dims.units + unit) * GATE_COUNT * dims.state_quads + quad
-    );
+    if OWN_ROWS > 2u {
+        held.c = hold(d, first_row + own_row(part, 2u), unit);
+        held.d = hold(d, first_row + own_row(part, 3u), unit);
+    }
+    if OWN_ROWS > 4u {
+        held.e = hold(d, first_row + own_row(part, 4u), unit);
+        held.f = hold(d, first_row + own_row(part, 5u), unit);
+        held.g = hold(d, first_row + own_row(part, 6u), unit);
+        held.h = hold(d, first_row + own_row(part, 7u), unit);
+    }
+    return held;
 }
 
-fn store(d: u32, b: u32, unit: u32, sums: Gates) {
+fn fetch(source: Source, quad: u32) -> Block {
+    let at = source.at + quad;
+    if source.of_columns {
+        return Block(weight_quad(at.x), weight_quad(at.y), weight_quad(at.z), weight_quad(at.w));
+    }
+    return Block(h_in[at.x], h_in[at.y], h_in[at.z], h_in[at.w]);
+}
+
+// What a unit of the dispatch needs besides its sums; of rows and units past the end, the last
+// one's.
+fn held_unit(d: u32, b: u32, unit: u32) -> Unit {
+    let j = dims.unit_offset + min(unit, dims.units - 1u);
+    return load_unit(d, min(b, dims.batch - 1u), j);
+}
+
+fn store_row(d: u32, b: u32, unit: u32, sums: vec4<f32>, held: Held) {
     if b < dims.batch {
-        update(d, b, dims.unit_offset + unit, sums);
+        release(d, b, unit, sums, held);
+    }
+}
+
+fn release_unit(d: u32, b: u32, unit: u32, sums: vec4<f32>, held: Unit) {
+    if unit < dims.units {
+        store_unit(d, b, dims.unit_offset + unit, gates_of(sums), held);
     }
 }

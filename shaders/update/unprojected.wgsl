@@ -1,16 +1,26 @@
 // The cell's result is m, which cell/projection.wgsl projects to the new state. Rows of m are
 // padded to quads.
 
-@group(0) @binding(2) var<storage, read> gates_x: array<f32>;   // [S, B, D, H, G]  W_ih x + b
-@group(0) @binding(5) var<storage, read_write> m: array<f32>;   // [D, B, H]        o∘tanh(c')
+@group(0) @binding(5) var<storage, read_write> m: array<f32>;   // [D, B, H]  o∘tanh(c')
+
+// What a unit needs besides its sums.
+struct Unit {
+    own: Inputs,
+    valid: bool,
+}
+
+fn load_unit(d: u32, b: u32, j: u32) -> Unit {
+    let y_row = (step_at.index * dims.batch + b) * dims.directions + d;
+    let own = inputs(y_row * dims.hidden_size + j, d, d * dims.batch + b, j);
+    return Unit(own, is_valid(d, b));
+}
 
 // Advances unit j of row b if the row's sequence reaches this step. The projection ignores other
 // rows.
-fn update(d: u32, b: u32, j: u32, sums: Gates) {
-    if is_valid(d, b) {
+fn store_unit(d: u32, b: u32, j: u32, sums: Gates, unit: Unit) {
+    if unit.valid {
         let row = d * dims.batch + b;
-        let x = (((step_at.index * dims.batch + b) * dims.directions + d) * dims.hidden_size + j)
-            * GATE_COUNT;
-        m[row * ((dims.hidden_size + 3u) / 4u * 4u) + j] = advance(sums, x, d, row, j, 0.0);
+        let m_size = (dims.hidden_size + 3u) / 4u * 4u;
+        m[row * m_size + j] = advance(sums, unit.own, row, j, 0.0);
     }
 }

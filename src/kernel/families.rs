@@ -8,10 +8,8 @@ use super::{Binding, Cell, Override, Overrides, WorkgroupUse};
 pub enum Family {
     /// A linear layer over few rows.
     Matvec,
-    /// A linear layer in tiles of 32 rows and 32 columns.
-    Tile32,
-    /// A linear layer in tiles of 64 rows and 64 columns.
-    Tile64,
+    /// A linear layer over many rows, in register tiles.
+    Tile,
     /// One time step, few rows.
     Step,
     /// One time step of an LSTM with `proj_size`, up to the vector that is projected.
@@ -52,10 +50,9 @@ pub enum Family {
 
 impl Family {
     /// Every family, in the order of the data through a network; then those that measure.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 20] = [
         Self::Matvec,
-        Self::Tile32,
-        Self::Tile64,
+        Self::Tile,
         Self::Step,
         Self::StepUnprojected,
         Self::StepProjection,
@@ -88,6 +85,8 @@ pub struct Row {
     pub source: &'static str,
     /// The fragments that every kernel of the family needs.
     pub fragments: &'static [&'static str],
+    /// The fragment that depends on the cell, besides the cell's own.
+    pub fragment_of: fn(Option<Cell>) -> Option<&'static str>,
     /// The cells that the family is composed with.
     pub cells: &'static [Cell],
     /// Whether the family reads weights through a fragment of `shaders/weight`.
@@ -112,20 +111,12 @@ pub mod activation {
     pub const SIGMOID: u32 = 1;
 }
 
-/// Most rows that one invocation of `matvec` sums at a time.
+/// Most rows of a `matvec` workgroup.
 pub const MATVEC_MAX_ROWS: usize = 8;
-/// Invocations, and so columns, of a `matvec` workgroup.
-pub const MATVEC_COLUMNS: usize = 32;
-/// Rows and columns of a `tile32` workgroup.
-pub const TILE32: usize = 32;
-/// Rows and columns of a `tile64` workgroup.
-pub const TILE64: usize = 64;
+/// Groups of a `matvec` workgroup, each of which has the columns of an invocation.
+pub const MATVEC_GROUPS: usize = 8;
 /// Most rows that one invocation of `step` sums at a time.
 pub const STEP_MAX_ROWS: u32 = 8;
-/// Units of a `step_tiled` workgroup.
-pub const STEP_TILE_UNITS: usize = 8;
-/// Rows of a `step_tiled` workgroup.
-pub const STEP_TILE_ROWS: usize = 32;
 /// Values of STATE: 4, 12 and 32 KiB of workgroup memory. With the middle one and the sums of most
 /// specialisations 16 KiB, which every device has, are enough.
 pub const SEQUENCE_STATES: &[u32] = &[1024, 3072, 8192];

@@ -13,6 +13,7 @@ pub mod families;
 mod probes;
 mod rows;
 mod schedule;
+pub mod tiles;
 pub mod uniforms;
 
 pub use families::{Family, Row};
@@ -66,6 +67,14 @@ pub struct Overrides {
     pub state: u32,
     /// 1 where invocations keep their weights in registers from step to step.
     pub in_registers: u32,
+    /// Rows and columns of a register tile, as the next two are of one.
+    pub tile: u32,
+    /// Features of a stage.
+    pub depth: u32,
+    /// Groups of invocations that split each sum.
+    pub slices: u32,
+    /// Columns of an invocation.
+    pub columns: u32,
     /// 1 where a plain RNN's nonlinearity is relu.
     pub relu: u32,
     /// The function that a linear layer applies to its sums; see [`families::activation`].
@@ -116,6 +125,11 @@ impl Cell {
             Self::Lstm => 4,
             Self::Gru => 3,
         }
+    }
+
+    /// Units that four columns of a tile hold: the gates of one, or one gate each.
+    pub const fn units_of_quad(self) -> usize {
+        if self.gates() == 1 { 4 } else { 1 }
     }
 
     /// Bytes of `Gates` in an array; `vec3<f32>` has the stride of `vec4<f32>`.
@@ -223,6 +237,7 @@ impl Kernel {
             .into_iter()
             .chain(cell)
             .chain(row.fragments.iter().copied())
+            .chain((row.fragment_of)(self.cell))
             .chain(weight)
             .collect()
     }
@@ -254,8 +269,7 @@ impl Family {
     pub const fn row(self) -> &'static Row {
         match self {
             Self::Matvec => &MATVEC,
-            Self::Tile32 => &TILE_32,
-            Self::Tile64 => &TILE_64,
+            Self::Tile => &TILE,
             Self::Step => &STEP,
             Self::StepUnprojected => &STEP_UNPROJECTED,
             Self::StepProjection => &STEP_PROJECTION,

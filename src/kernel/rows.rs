@@ -2,6 +2,7 @@
 
 use super::Access::{Read, ReadWrite};
 use super::families::*;
+use super::tiles::{TILE_SIZES, Tile, quarter};
 use super::uniforms::{Dims, LinearDims, SequenceDims};
 use super::{Binding, Cell, Override, Overrides, WorkgroupUse};
 
@@ -43,6 +44,10 @@ const ACTIVATION: Override =
     constant!("ACTIVATION", activation, &[activation::NONE, activation::SIGMOID]);
 pub(super) const RELU: Override = constant!("RELU", relu, &[0, 1]);
 const STEP_ROWS: Override = constant!("ROWS", rows, &[1, 2, 4, STEP_MAX_ROWS]);
+const TILE_SIZE: Override = constant!("TILE", tile, TILE_SIZES);
+const TILE_DEPTH: Override = constant!("DEPTH", depth, &[8, 16]);
+const TILE_ROWS: Override = constant!("ROWS", rows, &[4, 8]);
+const TILE_SLICES: Override = constant!("SLICES", slices, &[1, 4]);
 const ROW_OVERRIDES: &[Override] = &[constant!("WORKGROUP_SIZE", workgroup_size, &[32, 64, 256])];
 
 /// A linear layer: `y = x · Wᵀ + b` over all steps of a segment, every direction in one dispatch.
@@ -51,6 +56,7 @@ const LINEAR: Row = Row {
     entry: "",
     source: "",
     fragments: &[shader!("linear/io"), shader!("lib/activation")],
+    fragment_of: |_| None,
     cells: &[],
     weights: true,
     stepped: false,
@@ -62,7 +68,7 @@ const LINEAR: Row = Row {
         write(5, "y"),
     ],
     overrides: &[ACTIVATION],
-    workgroup: |_, _| WorkgroupUse { size: [8, 8, 1], storage: 0 },
+    workgroup: |_, _| flat(0, 0),
     loop_iterations: |_, _| 0,
 };
 
@@ -70,32 +76,28 @@ pub(super) const MATVEC: Row = Row {
     name: "matvec",
     entry: "matvec",
     source: shader!("linear/matvec"),
-    overrides: &[ACTIVATION, constant!("ROWS", rows, &[1, 2, 4, MATVEC_MAX_ROWS as u32])],
-    workgroup: |_, _| flat(MATVEC_COLUMNS as u32, 0),
-    loop_iterations: |dims, overrides| {
-        let (rows, quads) = (u64::from(overrides.rows), linear_quads(dims));
-        quads.div_ceil(4) * (1 + rows) + quads * (1 + rows) + rows
+    overrides: &[
+        ACTIVATION,
+        constant!("ROWS", rows, &[1, 2, 4, MATVEC_MAX_ROWS as u32]),
+        constant!("COLUMNS", columns, &[1, 2, 4]),
+    ],
+    // A quad of sums for each quarter of each group and row.
+    workgroup: |_, o| flat(4 * MATVEC_GROUPS as u32, 4 * MATVEC_GROUPS as u32 * o.rows * 16),
+    loop_iterations: |dims, o| {
+        // Quads in fours and the rest of them; then the rows whose sums an invocation joins.
+        quarter(linear_quads(dims)).div_ceil(4) + 3 + u64::from(o.rows.div_ceil(4))
     },
     ..LINEAR
 };
 
-pub(super) const TILE_32: Row = Row {
-    name: "tile32",
-    entry: "tile32",
-    source: shader!("linear/tile32"),
-    workgroup: |_, _| WorkgroupUse { size: [8, 8, 1], storage: 2 * 160 * 16 },
-    // For each tile of 4 quads: the tile, two loads, four quads; then four stores of four columns.
-    loop_iterations: |dims, _| linear_quads(dims).div_ceil(4) * 7 + 16,
-    ..LINEAR
-};
-
-pub(super) const TILE_64: Row = Row {
-    name: "tile64",
-    entry: "tile64",
-    source: shader!("linear/tile64"),
-    workgroup: |_, _| WorkgroupUse { size: [8, 8, 1], storage: 2 * 320 * 16 },
-    // For each tile of 4 quads: the tile, four loads, four quads.
-    loop_iterations: |dims, _| linear_quads(dims).div_ceil(4) * 9,
+pub(super) const TILE: Row = Row {
+    name: "tile",
+    entry: "tile",
+    source: shader!("linear/tile"),
+    fragments: &[shader!("lib/product"), shader!("linear/io"), shader!("lib/activation")],
+    overrides: &[ACTIVATION, TILE_SIZE, TILE_DEPTH, TILE_ROWS, TILE_SLICES],
+    workgroup: |_, o| Tile::of(o).workgroup(),
+    loop_iterations: |dims, o| Tile::of(o).loop_iterations(linear_quads(dims)),
     ..LINEAR
 };
 
@@ -115,6 +117,7 @@ pub(super) const STEP: Row = Row {
         shader!("update/state"),
         shader!("lib/activation"),
     ],
+    fragment_of: |_| None,
     cells: &Cell::ALL,
     weights: true,
     stepped: true,
@@ -196,16 +199,22 @@ pub(super) const STEP_TILED: Row = Row {
     name: "step_tiled",
     entry: "step_tiled",
     source: shader!("recurrence/step_tiled"),
-    overrides: &[],
-    // Tiles of four quads and one more for each row, and for each unit's every gate.
-    workgroup: |cell, _| WorkgroupUse {
-        size: [8, 8, 1],
-        storage: (32 + 8 * cell.map_or(1, Cell::gates) as u32) * 5 * 16,
+    fragments: &[
+        shader!("lib/product"),
+        shader!("recurrence/step_io"),
+        shader!("recurrence/directions"),
+        shader!("update/state"),
+        shader!("lib/activation"),
+    ],
+    fragment_of: |cell| {
+        let one_gate = cell.is_none_or(|cell| cell.gates() == 1);
+        Some(if one_gate { shader!("lib/units") } else { shader!("lib/gates") })
     },
-    loop_iterations: |dims, _| {
+    overrides: &[TILE_SIZE, TILE_DEPTH, TILE_ROWS, TILE_SLICES],
+    workgroup: |_, o| Tile::of(o).workgroup(),
+    loop_iterations: |dims, o| {
         let Dims::Step(dims) = dims else { return 0 };
-        // For each tile of 4 quads: the tile, two loads, four quads.
-        u64::from(dims.state_quads.div_ceil(4)) * 7
+        Tile::of(o).loop_iterations(u64::from(dims.state_quads))
     },
     ..STEP
 };
@@ -248,6 +257,7 @@ pub(super) const COPY: Row = Row {
     entry: "",
     source: "",
     fragments: &[],
+    fragment_of: |_| None,
     cells: &[],
     weights: false,
     stepped: false,

@@ -17,7 +17,8 @@
 
 use crate::dtype::WeightType;
 use crate::kernel::Schedule;
-use crate::kernel::families::{STEP_MAX_ROWS, STEP_TILE_ROWS};
+use crate::kernel::families::STEP_MAX_ROWS;
+use crate::kernel::tiles::TILE_SIZES;
 use crate::params::config::Config;
 use crate::params::validate::Sizes;
 use crate::perf::calibration::Calibration;
@@ -98,7 +99,7 @@ pub fn step(
             Prediction::new(Schedule::Step, calibration.dispatch_us, arithmetic_us, weights_us)
         }
         Schedule::StepTiled => {
-            let weights_us = by_all(batch.div_ceil(STEP_TILE_ROWS));
+            let weights_us = by_all(batch.div_ceil(TILE_SIZES[0] as usize));
             Prediction::new(schedule, calibration.dispatch_us, arithmetic_us, weights_us)
         }
         Schedule::Sequence => {

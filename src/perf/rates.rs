@@ -1,28 +1,28 @@
-//! The rates of the kernels of recurrent layers, by their number of rows.
+//! How fast the kernels of recurrent layers work, by the rows that they have.
 
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::Schedule;
 use crate::wgpu::DeviceType;
 
-/// A class of kernels with a separate rate: the input projection, or a step of one schedule.
+/// What has a rate of its own: the input projection, and a step by each of the schedules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KernelClass {
     /// The kernels of linear layers.
     Linear,
-    /// A step of [`Schedule::Step`].
+    /// A step by [`Schedule::Step`].
     Step,
-    /// A step of [`Schedule::StepTiled`].
+    /// A step by [`Schedule::StepTiled`].
     StepTiled,
-    /// A step of [`Schedule::Sequence`].
+    /// A step by [`Schedule::Sequence`].
     Sequence,
-    /// A step of [`Schedule::Sequence`] with weights in registers.
+    /// A step by [`Schedule::Sequence`] with weights that are held from step to step.
     SequenceHeld,
 }
 
 impl KernelClass {
-    /// Returns the name in reports.
+    /// As it stands in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Linear => "linear",
@@ -33,16 +33,16 @@ impl KernelClass {
         }
     }
 
-    /// Every class, in the order of reports.
+    /// In the order of reports.
     pub const ALL: [Self; 5] =
         [Self::Linear, Self::Step, Self::StepTiled, Self::Sequence, Self::SequenceHeld];
 
-    /// Returns whether one dispatch computes many steps.
+    /// Whether a dispatch does many steps.
     pub(crate) fn walks(self) -> bool {
         matches!(self, Self::Sequence | Self::SequenceHeld)
     }
 
-    /// Returns the class of kernels that runs a step of `schedule`.
+    /// What runs a step of a schedule.
     pub(crate) fn of(schedule: Schedule, in_registers: bool) -> Self {
         match schedule {
             Schedule::Sequence if in_registers => Self::SequenceHeld,
@@ -53,20 +53,19 @@ impl KernelClass {
     }
 }
 
-/// The measured rate of a class of kernels for one number of rows, without the wait before a step.
+/// What a kernel reaches with some rows, waiting for its turn apart.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
-    /// The class of kernels.
+    /// What does the work.
     pub part: KernelClass,
-    /// Batch rows. For the input projection, the rows of all time steps.
+    /// Batch rows; for the input projection rows of all time steps.
     pub rows: usize,
-    /// Multiply-adds per microsecond.
+    /// How much of it in a microsecond.
     pub multiply_adds_per_us: f64,
 }
 
-/// Returns the rate of `part` with `rows` rows; `None` if `rates` has no entry of that class.
-/// Between two entries, it interpolates over the logarithms. Beyond the last entry, it returns the
-/// last rate. Before the first entry, it assumes that fewer rows take the same time.
+/// What `part` reaches with `rows` rows: between those of `rates` in proportion to the logarithms, beyond them as with the
+/// most, and with fewer in the time that the fewest take. `None` where none is of that part.
 pub(super) fn rate(rates: &[Rate], part: KernelClass, rows: usize) -> Option<f64> {
     let mut of_part = rates.iter().filter(|rate| rate.part == part);
     let mut below = *of_part.next()?;
@@ -85,7 +84,7 @@ pub(super) fn rate(rates: &[Rate], part: KernelClass, rows: usize) -> Option<f64
     Some(below.multiply_adds_per_us)
 }
 
-/// Returns whether the rates are positive and ordered by rows.
+/// Whether rates are positive and in the order of their rows.
 pub(super) fn are_plausible(rates: &[Rate]) -> bool {
     let positive =
         |rate: &Rate| rate.multiply_adds_per_us.is_finite() && rate.multiply_adds_per_us > 0.0;
@@ -97,7 +96,7 @@ pub(super) fn are_plausible(rates: &[Rate]) -> bool {
         })
 }
 
-/// Returns typical rates of a type of device; `None` is the host. They give the order of magnitude.
+/// Rates of a type of device, `None` being the host: the order of what such devices reach.
 pub(super) fn typical(device: Option<DeviceType>) -> Vec<Rate> {
     use KernelClass::{Linear, Sequence, Step, StepTiled};
     let table: &[(KernelClass, usize, f64)] = match device {
@@ -110,13 +109,17 @@ pub(super) fn typical(device: Option<DeviceType>) -> Vec<Rate> {
             (StepTiled, 32, 2e3),
         ],
         Some(DeviceType::DiscreteGpu) => &[
-            (Linear, 1, 2e5),
-            (Linear, 512, 3e6),
+            // Linear, StepTiled and the last of Step were measured on an H200.
+            (Linear, 1, 3e5),
+            (Linear, 32, 5e6),
+            (Linear, 1024, 1e7),
             (Step, 1, 2e5),
             (Step, 8, 1e6),
-            (StepTiled, 32, 1.5e6),
-            (StepTiled, 512, 5e6),
-            // One of many cores reads 100 GB/s from the shared cache.
+            (Step, 32, 2.5e6),
+            (StepTiled, 32, 2.2e6),
+            (StepTiled, 256, 8e6),
+            (StepTiled, 1024, 9e6),
+            // One of many cores reads 100 GB/s from the cache that all share.
             (Sequence, 1, 2.7e4),
             (Sequence, 64, 1.2e6),
             (Sequence, 1024, 3.5e6),

@@ -1,24 +1,21 @@
-//! The dispatches around recurrent layers: embeddings before them, linear layers after them.
+//! Dispatches around recurrent layers: embedding before them, linear layers after them.
 
 use std::ops::Range;
 
-use super::planned;
+use super::{halvings, largest, planned};
 use crate::dtype::WeightType;
 use crate::error::Result;
-use crate::kernel::families::{
-    COPIES_PER_WORKGROUP, MATVEC_COLUMNS, MATVEC_MAX_ROWS, TILE32, TILE64,
-};
+use crate::kernel::families::{COPIES_PER_WORKGROUP, MATVEC_GROUPS, MATVEC_MAX_ROWS};
+use crate::kernel::tiles::Tile;
 use crate::kernel::uniforms::{Dims, EmbedDims, LinearDims};
-use crate::kernel::{Family, Kernel, Overrides};
+use crate::kernel::{Family, Kernel, Overrides, WorkgroupUse};
 use crate::plan::limits::Limits;
 use crate::plan::recording::{BufferId, Dispatch};
 use crate::tensor::padded;
 
-/// Returns the dispatch that looks up `rows` tokens in a table of `width` features. It handles the
-/// tokens in `shard` and skips the others.
+/// Looks up those of `rows` tokens that are in `shard`, in a table of `width` features.
 ///
-/// The buffers are the tokens (`[rows]`, u32), the shard's weight, and `y` (`[rows, width]`). Both
-/// rows of features are padded to quads.
+/// Buffers are the tokens (`[rows]`, u32), the shard's weight and `y` (`[rows, width]`), both padded to quads.
 pub(crate) fn embed(
     rows: usize,
     width: usize,
@@ -45,11 +42,10 @@ pub(crate) fn embed(
     )
 }
 
-/// Returns the dispatch of some columns of a linear layer. The sizes are (rows, in_features,
-/// out_features).
+/// Some columns of a linear layer over rows: sizes are (rows, in_features, out_features).
 ///
-/// The buffers are `x` (`[rows, in_features]`, padded to quads), the columns' weight (padded in the
-/// same way) and bias, and `y` (`[rows, out_features]`).
+/// Buffers are `x` (`[rows, in_features]`, padded to quads), the columns' weight (padded likewise) and bias, and `y`
+/// (`[rows, out_features]`).
 pub(crate) fn linear(
     (rows, in_features, out_features): (usize, usize, usize),
     columns: Range<usize>,
@@ -89,10 +85,31 @@ pub(crate) fn linear(
     )
 }
 
-/// The workgroups that occupy a large GPU: four for each of its cores.
-const MANY_TILES: usize = 512;
+/// Most rows of a `matvec` dispatch. A workgroup sums 8 rows, so that more rows read the weights
+/// again.
+const MATVEC_ROWS: usize = 32;
 
-/// The kernel of a linear layer, and the rows and columns of one of its workgroups.
+/// Tiles that occupy a large GPU. They are about as many as its cores: 132 of an H200.
+pub(super) const MANY_TILES: usize = 128;
+
+/// The tile of many rows and columns, which reads least for each sum.
+const LARGE: Tile = Tile { size: 64, depth: 16, rows: 8, slices: 1 };
+
+/// The tile of fewer rows and columns, whose workgroups are more, and split each sum in four.
+pub(super) const SPLIT: Tile = Tile { size: 32, depth: 8, rows: 4, slices: 4 };
+
+/// The tile that needs least of a workgroup.
+pub(super) const LEAST: Tile = Tile { size: 32, depth: 8, rows: 4, slices: 1 };
+
+/// Whether a kernel with these overrides runs within the limits.
+pub(super) fn fits(kernel: Kernel, overrides: &Overrides, limits: &Limits) -> bool {
+    let WorkgroupUse { size, storage } = kernel.workgroup(overrides);
+    size[0] <= limits.max_compute_workgroup_size_x
+        && size[0] <= limits.max_compute_invocations_per_workgroup
+        && storage <= limits.max_compute_workgroup_storage_size
+}
+
+/// The kernel of a linear layer, and what one of its workgroups covers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LinearShape {
     pub(super) kernel: Kernel,
@@ -102,34 +119,56 @@ pub(super) struct LinearShape {
 }
 
 impl LinearShape {
-    /// Chooses the kernel for some rows and columns in some directions. All kernels sum in the same
-    /// order.
+    /// The kernel for some rows and columns in some directions. All of them sum in the same order.
     ///
-    /// For few rows, tiles of 32 rows would waste most of their work. Tiles of 64 rows read less,
-    /// but a GPU needs enough of them to stay busy.
+    /// | rows | tiles of 64 | kernel |
+    /// |---|---|---|
+    /// | 1 to 32 | any | `matvec` |
+    /// | more | fewer than 128 | `tile` of 32 rows and columns, each sum split in four |
+    /// | more | 128 and more | `tile` of 64 rows and columns |
+    ///
+    /// Measured on an H200. Limits may not allow a tile: then the next smaller one runs, and in the
+    /// end `matvec`.
     pub(super) fn choose(
         [rows, columns, directions]: [usize; 3],
         weights: WeightType,
         limits: &Limits,
     ) -> Self {
-        let kernel = |family| Kernel::new(family, weights);
-        let shape = |family, rows, columns| Self {
-            kernel: kernel(family),
-            overrides: Overrides::default(),
-            rows,
-            columns,
+        let size = LARGE.size as usize;
+        let tiles = rows.div_ceil(size) * columns.div_ceil(size) * directions;
+        let tiled = if rows <= MATVEC_ROWS {
+            &[][..]
+        } else if tiles < MANY_TILES {
+            &[SPLIT, LEAST][..]
+        } else {
+            &[LARGE, LEAST][..]
         };
-        if rows <= MATVEC_MAX_ROWS {
-            let rows = rows.next_power_of_two();
-            let overrides = Overrides { rows: rows as u32, ..Overrides::default() };
-            return Self { overrides, ..shape(Family::Matvec, rows, MATVEC_COLUMNS) };
+        let kernel = Kernel::new(Family::Tile, weights);
+        let tile = tiled.iter().find(|tile| fits(kernel, &tile.overrides(), limits));
+        if let Some(tile) = tile {
+            let size = tile.size as usize;
+            return Self { kernel, overrides: tile.overrides(), rows: size, columns: size };
         }
-        let tiles = rows.div_ceil(TILE64) * columns.div_ceil(TILE64) * directions;
-        let storage = kernel(Family::Tile64).workgroup(&Overrides::default()).storage;
-        let fits = storage <= limits.max_compute_workgroup_storage_size;
-        if rows.min(columns) > TILE32 && tiles >= MANY_TILES && fits {
-            return shape(Family::Tile64, TILE64, TILE64);
-        }
-        shape(Family::Tile32, TILE32, TILE32)
+        Self::matvec(rows, columns, weights, limits)
+    }
+
+    /// `matvec`, with as many columns to an invocation as leave enough workgroups.
+    fn matvec(rows: usize, columns: usize, weights: WeightType, limits: &Limits) -> Self {
+        let kernel = Kernel::new(Family::Matvec, weights);
+        let columns = match columns / (MATVEC_GROUPS * MANY_TILES) {
+            0 | 1 => 1,
+            2 | 3 => 2,
+            _ => 4,
+        };
+        let overrides = |rows: usize| Overrides {
+            rows: rows as u32,
+            columns: columns as u32,
+            ..Overrides::default()
+        };
+        let wanted = rows.next_power_of_two().min(MATVEC_MAX_ROWS);
+        // Where not even one row fits, the checks of the dispatch name the limit.
+        let rows = largest(halvings(wanted), |&rows| fits(kernel, &overrides(rows), limits));
+        let rows = rows.unwrap_or(1);
+        Self { kernel, overrides: overrides(rows), rows, columns: columns * MATVEC_GROUPS }
     }
 }

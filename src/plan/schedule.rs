@@ -353,8 +353,8 @@ mod tests {
             (
                 Schedule::StepTiled,
                 &small,
-                lower("max_compute_workgroup_storage_size", 5119),
-                "5120 bytes",
+                lower("max_compute_workgroup_storage_size", 4095),
+                "4096 bytes",
             ),
         ] {
             let message =

@@ -166,12 +166,12 @@ pub fn long_sequences(target: &Target) -> Result<(), Failed> {
 /// A layer too wide for the loops of a software adapter is refused.
 pub fn wide_layers(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    let params = Params::from_fn(&Config::rnn(1 << 20, 1), |_, shape| {
+    let params = Params::from_fn(&Config::rnn(1 << 22, 1), |_, shape| {
         Ok(vec![0.0; shape.iter().product()])
     })?;
-    let error = Rnn::new(&device, &params)?.forward(&Tensor::zeros([1, 1, 1 << 20])?, None);
+    let error = Rnn::new(&device, &params)?.forward(&Tensor::zeros([1, 1, 1 << 22])?, None);
     ensure(
         matches!(&error, Err(Error::Limit { limit: "max_loop_iterations", .. })),
-        format!("over a million features: {:?}", error.map(|_| "ran")),
+        format!("over four million features: {:?}", error.map(|_| "ran")),
     )
 }

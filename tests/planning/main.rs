@@ -327,7 +327,7 @@ fn what_cannot_be_planned_is_refused_by_the_name_of_its_limit() {
         ("memory_budget", 1500),
         ("max_compute_invocations_per_workgroup", 31),
         ("max_compute_workgroup_size_x", 7),
-        ("max_compute_workgroup_storage_size", 5119),
+        ("max_compute_workgroup_storage_size", 511),
         ("max_storage_buffers_per_shader_stage", 6),
         ("max_loop_iterations", 8),
     ] {
@@ -349,7 +349,7 @@ fn what_cannot_be_planned_is_refused_by_the_name_of_its_limit() {
     assert_eq!(
         refusal(&Config::rnn(3, 64), many, &few),
         "max_compute_workgroups_per_dimension",
-        "128 tiles of 32 x 32"
+        "256 tiles of 32 x 32"
     );
     let software = Limits::of(
         &wgpu::Limits {
@@ -360,9 +360,9 @@ fn what_cannot_be_planned_is_refused_by_the_name_of_its_limit() {
         true,
     );
     assert_eq!(
-        refusal(&Config::rnn(1 << 18, 1), sizes, &software),
+        refusal(&Config::rnn(1 << 22, 1), sizes, &software),
         "max_loop_iterations",
-        "sums of 262,144 terms"
+        "sums of 4,194,304 terms"
     );
     let endless = Sizes { seq_len: 1 << 20, batch: 1 };
     assert_eq!(

@@ -1,7 +1,8 @@
 //! Checks of every plan that do not depend on the order of steps: buffers, bindings, workgroups.
 
 use wgpu::DeviceType;
-use wgpu_rnn::internals::kernel::families::{TILE32, TILE64};
+use wgpu_rnn::internals::kernel::families::MATVEC_GROUPS;
+use wgpu_rnn::internals::kernel::tiles::Tile;
 use wgpu_rnn::internals::kernel::uniforms::{Dims, LinearDims, SequenceDims, StepDims};
 use wgpu_rnn::internals::kernel::{Access, Cell, Family, Kernel};
 use wgpu_rnn::internals::params::validate::Sizes;
@@ -119,6 +120,9 @@ impl Checker<'_> {
             let legal = entry.values;
             assert!(legal.contains(&value), "{what}: {name} is {value}, legal are {legal:?}");
         }
+        let tiled = matches!(kernel.family, Family::Tile | Family::StepTiled);
+        let tile = Tile::of(&dispatch.overrides);
+        assert!(!tiled || tile.is_legal(), "{what}: {tile:?}");
         let needs = kernel.workgroup(&dispatch.overrides);
         let invocations = needs.size.iter().product::<u32>();
         assert!(
@@ -191,10 +195,14 @@ impl Checker<'_> {
     }
 
     fn linear(&self, what: About<'_>, dispatch: &Dispatch, dims: &LinearDims) -> u32 {
-        let tile = if dispatch.kernel.family == Family::Tile64 { TILE64 } else { TILE32 };
+        let overrides = &dispatch.overrides;
+        let (tile_rows, tile_columns) = match dispatch.kernel.family {
+            Family::Matvec => (overrides.rows, overrides.columns * MATVEC_GROUPS as u32),
+            _ => (overrides.tile, overrides.tile),
+        };
         let rows = dims.steps * dims.batch;
-        let [row_tiles, column_tiles] =
-            [rows, dims.columns].map(|count| count.div_ceil(tile as u32));
+        let (row_tiles, column_tiles) =
+            (rows.div_ceil(tile_rows), dims.columns.div_ceil(tile_columns));
         assert_eq!(
             (dims.row_tiles, dims.column_tiles),
             (row_tiles, column_tiles),
@@ -245,7 +253,10 @@ impl Checker<'_> {
     fn step(&self, what: About<'_>, dispatch: &Dispatch, dims: &StepDims) -> u32 {
         let overrides = &dispatch.overrides;
         let (units, rows) = match self.plan.schedule.schedule {
-            Schedule::StepTiled => (8, 32),
+            Schedule::StepTiled => {
+                let units = if self.config.gate_count() == 1 { 1 } else { 4 };
+                (overrides.tile / units, overrides.tile)
+            }
             _ => (overrides.workgroup_size / overrides.lanes, overrides.rows),
         };
         let (unit_tiles, row_tiles) = (dims.units.div_ceil(units), dims.batch.div_ceil(rows));

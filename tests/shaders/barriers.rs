@@ -3,9 +3,9 @@
 //! The rule is stricter than WGSL's, to stay simple. It applies to the entry point and to the
 //! functions that it calls. No barrier stands in a branch or after a return. A barrier may stand in
 //! a loop whose exits depend only on constants, overrides, uniforms and variables computed from
-//! these.
+//! these. An argument counts among these if every caller passes such a value.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use naga::{Block, Function, Handle, Statement};
 
@@ -109,9 +109,14 @@ fn barriers_are_uniform(kernel: &Subject) -> Verdict {
             synchronising.insert(handle);
         }
     }
-    let functions = module.functions.iter().map(|(_, function)| function);
-    for function in functions.chain(module.entry_points.iter().map(|entry| &entry.function)) {
-        let uniformity = Uniformity::of(&module, function);
+    // Callers come before the functions that they call, so that arguments are known.
+    let mut arguments: HashMap<Handle<Function>, Vec<bool>> = HashMap::new();
+    let entries = module.entry_points.iter().map(|entry| (None, &entry.function));
+    let functions = module.functions.iter().rev().map(|(handle, f)| (Some(handle), f));
+    for (handle, function) in entries.chain(functions) {
+        let own = handle.and_then(|handle| arguments.remove(&handle)).unwrap_or_default();
+        let uniformity = Uniformity::of(&module, function, &own);
+        uniformity.calls(&function.body, &mut arguments);
         let mut walk = Walk { uniformity, synchronising: &synchronising, returned: false };
         walk.block(&function.body, Place { branch: None, uniform_loops: true }).map_err(
             |error| format!("{}: {error}", function.name.as_deref().unwrap_or(kernel.entry)),
@@ -140,12 +145,12 @@ fn kernel_of(body: &str) -> Subject {
          fn three() -> u32 {{ return 3u; }}
          fn bump(p: ptr<function, u32>, by: u32) {{ *p += by; }}
          @compute @workgroup_size(64)
-         fn tile32(
+         fn tile(
              @builtin(local_invocation_index) i: u32,
              @builtin(workgroup_id) workgroup: vec3<u32>
          ) {{ {body} }}"
     );
-    crate::with_text(&kernel_named("tile32"), text)
+    crate::with_text(&kernel_named("tile"), text)
 }
 
 #[test]
@@ -196,6 +201,11 @@ fn barriers_that_all_invocations_reach_are_accepted() {
             "loop { workgroupBarrier(); for (var j = 0u; j < 9u; j++) { if i > j { continue; } } \
              break; }",
         ),
+        (
+            "a bound that all callers give alike",
+            "rounds(dims.n); through(9u); } fn through(n: u32) { rounds(n); } \
+             fn rounds(n: u32) { for (var k = 0u; k < n; k++) { workgroupBarrier(); }",
+        ),
         ("a varying loop before", "for (var k = 0u; k < i; k++) { y[k] = k; } workgroupBarrier();"),
         ("a return after", "workgroupBarrier(); if i > 3u { return; } y[i] = 1u;"),
         (
@@ -212,9 +222,9 @@ fn barriers_that_all_invocations_reach_are_accepted() {
 
 #[test]
 fn barriers_that_some_invocations_miss_are_refused() {
-    const LOOP: &str = "tile32: a barrier in a loop that is not uniform";
+    const LOOP: &str = "tile: a barrier in a loop that is not uniform";
     let cases = [
-        ("in an if", "if i < 3u { workgroupBarrier(); }", "tile32: a barrier in an if"),
+        ("in an if", "if i < 3u { workgroupBarrier(); }", "tile: a barrier in an if"),
         (
             "in an else",
             "if i < 3u { y[i] = 1u; } else { workgroupBarrier(); }",
@@ -238,7 +248,7 @@ fn barriers_that_some_invocations_miss_are_refused() {
             "if i < 3u { y[i] = workgroupUniformLoad(&sh[3]); }",
             "a barrier in an if",
         ),
-        ("a call in an if", "if i < 3u { nested(); }", "tile32: a barrier in an if"),
+        ("a call in an if", "if i < 3u { nested(); }", "tile: a barrier in an if"),
         ("after a return", "if i > 3u { return; } workgroupBarrier();", "a barrier after a return"),
         ("a call after a return", "if i > 3u { return; } nested();", "a barrier after a return"),
         (
@@ -393,6 +403,25 @@ fn barriers_that_some_invocations_miss_are_refused() {
     for (broken, body, reason) in cases {
         assert_refused(broken, barriers_are_uniform(&kernel_of(body)), reason);
     }
+    let rounds = "fn rounds(n: u32) { for (var k = 0u; k < n; k++) { workgroupBarrier(); }";
+    let through = "fn through(n: u32) { rounds(n);";
+    let points =
+        "fn points(p: ptr<function, u32>) { while *p < 9u { workgroupBarrier(); *p += y[0]; }";
+    let calls = [
+        ("a varying argument", format!("rounds(i); }} {rounds}")),
+        ("an argument that one caller varies", format!("rounds(9u); rounds(i); }} {rounds}")),
+        ("an argument of a call's result", format!("rounds(three()); }} {rounds}")),
+        ("an argument that is passed on", format!("through(i); }} {through} }} {rounds}")),
+        ("a function that nobody calls", format!("}} {rounds}")),
+        ("an argument that points to a counter", format!("var k = 0u; points(&k); }} {points}")),
+    ];
+    for (broken, body) in calls {
+        assert_refused(
+            broken,
+            barriers_are_uniform(&kernel_of(&body)),
+            "a barrier in a loop that is not uniform",
+        );
+    }
     let function = "barrier(); } fn sometimes(i: u32) { if i < 3u { workgroupBarrier(); }";
     let sometimes = with_passage(&kernel_of("sometimes(i);"), "barrier();", function);
     assert_refused(
@@ -404,32 +433,42 @@ fn barriers_that_some_invocations_miss_are_refused() {
 
 #[test]
 fn kernels_with_misplaced_barriers_are_refused() {
-    let (linear, step) = (&kernel_named("tile32"), &kernel_named("step_gru"));
+    let (linear, step) = (&kernel_named("tile"), &kernel_named("step_gru"));
     let live = with_passage(
         linear,
         "        workgroupBarrier();\n",
-        "        if in_range { workgroupBarrier(); }\n",
+        "        if more { workgroupBarrier(); }\n",
     );
     assert_refused(
         "linear with a barrier in a branch",
         barriers_are_uniform(&live),
-        "tile32: a barrier in an if",
+        "product: a barrier in an if",
     );
     let early = with_passage(
         linear,
-        "    let first_row =",
-        "    if !in_range { return; }\n    let first_row =",
+        "    let part = part_of(local_index);",
+        "    if !in_range { return; }\n    let part = part_of(local_index);",
     );
     assert_refused(
         "linear with an early return",
         barriers_are_uniform(&early),
-        "tile32: a barrier after a return",
+        "tile: a barrier after a return",
     );
-    let bound = with_passage(linear, "q0 < quads;", "q0 < quads + local_index;");
+    let bound = with_passage(linear, "done < span;", "done < span + part.lane;");
     assert_refused(
         "linear with a varying bound",
         barriers_are_uniform(&bound),
         "in a loop that is not uniform",
+    );
+    let argument = with_passage(
+        linear,
+        "dims.halves * dims.half_quads);\n    if !in_range",
+        "dims.halves * dims.half_quads + local_index);\n    if !in_range",
+    );
+    assert_refused(
+        "linear with a varying argument",
+        barriers_are_uniform(&argument),
+        "product: a barrier in a loop that is not uniform",
     );
     let span = with_passage(step, "var span = LANES;", "var span = LANES - lane;");
     assert_refused(

@@ -83,7 +83,7 @@ fn bindings_are_those_of_the_table() {
 
 #[test]
 fn bindings_that_differ_from_the_table_are_refused() {
-    let linear = &kernel_named("tile32");
+    let linear = &kernel_named("tile");
     let y = "@binding(5) var<storage, read_write> y";
     let bias = "@group(0) @binding(4) var<storage, read> bias";
     let group = "@group(1) @binding(4) var<storage, read> bias";
@@ -129,7 +129,7 @@ fn bindings_that_differ_from_the_table_are_refused() {
 
 #[test]
 fn a_table_that_differs_from_the_bindings_is_refused() {
-    let (linear, step) = (kernel_named("tile32"), kernel_named("step_rnn"));
+    let (linear, step) = (kernel_named("tile"), kernel_named("step_rnn"));
     let fewer = Subject { bindings: linear.bindings[..4].to_vec(), ..linear.clone() };
     assert_refused(
         "a row with a binding less",

@@ -233,33 +233,33 @@ fn incomplete_tables_are_refused() {
     let unlisted = families_are_listed(&extra("pool/orphan"), &all_kernels());
     assert_refused("a family that the table lacks", unlisted, r#""nll", "orphan", "pack""#);
     let rest: Vec<Subject> =
-        all_kernels().into_iter().filter(|kernel| kernel.entry != "tile32").collect();
+        all_kernels().into_iter().filter(|kernel| kernel.entry != "tile").collect();
     assert_refused(
         "a kernel less",
         families_are_listed(&files, &rest),
-        r#""step", "step_tiled", "tile64", "unpack"}"#,
+        r#""step", "step_tiled", "unpack"}"#,
     );
     let gone: Vec<SourceFile> =
-        files.iter().filter(|file| file.path != "linear/tile32").cloned().collect();
+        files.iter().filter(|file| file.path != "linear/tile").cloned().collect();
     assert_refused(
         "a file less",
         families_are_listed(&gone, &all_kernels()),
-        r#""step", "step_tiled", "tile64", "unpack"}, the table's"#,
+        r#""step", "step_tiled", "unpack"}, the table's"#,
     );
     let unused = files_are_used(&extra("cell/orphan"), &all_kernels());
     assert_refused("a fragment that no kernel uses", unused, r#"no kernel uses {"cell/orphan"}"#);
-    let twice = ["tile32", "tile64", "tile32"].map(kernel_named);
+    let twice = ["tile", "matvec", "tile"].map(kernel_named);
     assert_refused(
         "a kernel listed twice",
         names_are_unique(&twice),
-        "two kernels are called tile32",
+        "two kernels are called tile",
     );
 }
 
 #[test]
 fn kernels_that_are_composed_wrongly_are_refused() {
     let files = source_files();
-    let linear = &kernel_named("tile32");
+    let linear = &kernel_named("tile");
     let text_of =
         |path: &str| &files.iter().find(|file| file.path == path).expect("the file exists").text;
     let cases = [
@@ -292,25 +292,21 @@ fn kernels_that_are_composed_wrongly_are_refused() {
 
 #[test]
 fn a_second_or_misnamed_entry_point_is_refused() {
-    let linear = &kernel_named("tile32");
+    let linear = &kernel_named("tile");
     let second =
         with_text(linear, format!("{}@compute @workgroup_size(1) fn more() {{}}\n", linear.wgsl));
     assert_refused(
         "two entry points",
         one_entry_point(&second),
-        r#"[(Compute, "tile32"), (Compute, "more")]"#,
+        r#"[(Compute, "tile"), (Compute, "more")]"#,
     );
-    let misnamed = with_passage(linear, "fn tile32(", "fn main(");
-    assert_refused(
-        "an entry point called main",
-        one_entry_point(&misnamed),
-        "the table's is tile32",
-    );
+    let misnamed = with_passage(linear, "fn tile(", "fn main(");
+    assert_refused("an entry point called main", one_entry_point(&misnamed), "the table's is tile");
 }
 
 #[test]
 fn a_binding_without_a_shape_is_refused() {
-    let linear = &kernel_named("tile32");
+    let linear = &kernel_named("tile");
     let unstated = with_passage(linear, "// [.., N]\n", "// the bias\n");
     assert_refused(
         "no shape on the line",
@@ -368,7 +364,7 @@ fn kernels_that_read_weights_have_a_form_for_f16() {
         files.iter().filter(|file| file.path != "weight/f16").cloned().collect();
     assert_refused(
         "a fragment less",
-        weights_are_a_fragment(&kernel_named("tile32"), &other),
-        "is not tile32 with",
+        weights_are_a_fragment(&kernel_named("tile"), &other),
+        "is not tile with",
     );
 }

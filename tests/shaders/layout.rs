@@ -6,6 +6,7 @@ use std::mem::{offset_of, size_of};
 use naga::proc::GlobalCtx;
 use naga::{AddressSpace, Expression, Literal, Module, Scalar, TypeInner};
 use wgpu_rnn::internals::kernel::families::*;
+use wgpu_rnn::internals::kernel::tiles::QUARTER_QUADS;
 use wgpu_rnn::internals::kernel::uniforms::{
     DropoutDims, EmbedDims, LinearDims, NllDims, PackDims, ProbeDims, SampleDims, SequenceDims,
     SlotsDims, Step, StepDims,
@@ -202,17 +203,20 @@ fn constant(module: &Module, name: &str) -> Option<u32> {
 fn constants_agree(kernel: &Subject) -> Verdict {
     let step_rows = ("MAX_ROWS", STEP_MAX_ROWS as usize);
     let gates = ("GATE_COUNT", kernel.kernel.cell.map_or(1, |cell| cell.gates()));
+    let quarter = ("QUARTER_STEP", QUARTER_QUADS);
     let copies = ("WORKGROUP_SIZE", COPIES_PER_WORKGROUP);
     let probe = ("WORKGROUP_SIZE", PROBE_WORKGROUP);
     let want = match kernel.kernel.family {
-        Family::Tile32 => vec![("TILE", TILE32)],
-        Family::Tile64 => vec![("TILE", TILE64)],
-        Family::Matvec => vec![("MAX_ROWS", MATVEC_MAX_ROWS), ("WORKGROUP_SIZE", MATVEC_COLUMNS)],
+        Family::Tile => vec![quarter],
+        Family::Matvec => {
+            vec![quarter, ("GROUPS", MATVEC_GROUPS), ("WORKGROUP_SIZE", 4 * MATVEC_GROUPS)]
+        }
         Family::Step | Family::StepWave | Family::StepUnprojected | Family::StepProjection => {
             vec![step_rows, gates]
         }
         Family::StepTiled => {
-            vec![("TILE_UNITS", STEP_TILE_UNITS), ("TILE_ROWS", STEP_TILE_ROWS), gates]
+            let units = kernel.kernel.cell.map_or(4, |cell| cell.units_of_quad());
+            vec![quarter, gates, ("UNITS", units)]
         }
         Family::Sequence => {
             vec![step_rows, gates, ("MAX_REGISTER_QUADS", SEQUENCE_REGISTER_QUADS)]
@@ -307,11 +311,12 @@ fn structs_that_differ_from_the_host_are_refused() {
 
 #[test]
 fn constants_that_differ_from_the_host_are_refused() {
-    let tile = with_passage(&kernel_named("tile32"), "const TILE = 32u;", "const TILE = 16u;");
+    let quarter =
+        with_passage(&kernel_named("tile"), "const QUARTER_STEP = 8u;", "const QUARTER_STEP = 4u;");
     assert_refused(
-        "another tile",
-        constants_agree(&tile),
-        "TILE is Some(16) in WGSL, 32 on the host",
+        "another quarter",
+        constants_agree(&quarter),
+        "QUARTER_STEP is Some(4) in WGSL, 8 on the host",
     );
     let rows =
         with_passage(&kernel_named("step_gru"), "const MAX_ROWS = 8u;", "const MAX_ROWS = 4u;");
@@ -327,7 +332,11 @@ fn constants_that_differ_from_the_host_are_refused() {
         constants_agree(&gates),
         "GATE_COUNT is Some(4) in WGSL, 3 on the host",
     );
-    let tile = kernel_named("tile32");
+    let tile = kernel_named("tile");
     let gone = Subject { wgsl: kernel_named("step_rnn").wgsl, ..tile };
-    assert_refused("a constant that is gone", constants_agree(&gone), "TILE is None in WGSL");
+    assert_refused(
+        "a constant that is gone",
+        constants_agree(&gone),
+        "QUARTER_STEP is None in WGSL",
+    );
 }

@@ -79,23 +79,33 @@ fn kernels_call_no_unsafe_function() {
 
 #[test]
 fn capabilities_and_invalid_texts_are_refused() {
-    let linear = &kernel_named("tile32");
+    let linear = &kernel_named("tile");
     let cases = [
-        ("half precision", "let z = sum", "let z = f32(f16(1.0)) * sum", "f16"),
-        ("double precision", "let z = sum", "let z = f32(f64(1.0)) * sum", "f64"),
-        ("subgroups", "let z = sum", "let z = subgroupAdd(sum)", "SUBGROUP"),
+        ("half precision", "let bias = bias_quad", "let bias = f32(f16(1.0)) * bias_quad", "f16"),
+        ("double precision", "let bias = bias_quad", "let bias = f32(f64(1.0)) * bias_quad", "f64"),
+        (
+            "subgroups",
+            "let bias = bias_quad(",
+            "let bias = subgroupAdd(bias[0]) + bias_quad(",
+            "SUBGROUP",
+        ),
         (
             "a write to a read-only binding",
-            "let z = sum",
-            "bias[0] = 0.0;\n        let z = sum",
+            "let bias = bias_quad",
+            "bias[0] = 0.0;\n    let bias = bias_quad",
             "bias",
         ),
-        ("a name declared twice", "fn load_w(", "fn load_x(", "redefinition of `load_x`"),
-        ("a syntax error", "fn load_w(", "fn load_w[", "expected"),
+        (
+            "a name declared twice",
+            "fn row_source(",
+            "fn column_source(",
+            "redefinition of `column_source`",
+        ),
+        ("a syntax error", "fn row_source(", "fn row_source[", "expected"),
         (
             "halves in a kernel without them",
-            "let z = sum",
-            "let z = unpack2x16float(1u).x * sum",
+            "let bias = bias_quad",
+            "let bias = unpack2x16float(1u).x * bias_quad",
             "FLOAT16_IN_FLOAT32",
         ),
         ("immediate data", "var<uniform> dims", "var<immediate> dims", "IMMEDIATES"),
@@ -111,7 +121,7 @@ fn capabilities_and_invalid_texts_are_refused() {
 
 #[test]
 fn directives_are_refused() {
-    let linear = &kernel_named("tile32");
+    let linear = &kernel_named("tile");
     for directive in [
         "enable f16;",
         "requires readonly_and_readwrite_storage_textures;",

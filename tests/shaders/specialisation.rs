@@ -93,7 +93,7 @@ fn exceeded(needs: &WorkgroupUse) -> Vec<&'static str> {
 /// Returns the needs that plans check for a point. All sizes are 0, so that loops do not iterate.
 fn needs(kernel: &Subject, values: &Values) -> Needs {
     // A row treats the dims of another family as no work.
-    let dims = if kernel.kernel.family == Family::Tile32 {
+    let dims = if kernel.kernel.family == Family::Tile {
         Dims::Step(Zeroable::zeroed())
     } else {
         Dims::Linear(Zeroable::zeroed())
@@ -171,7 +171,7 @@ fn the_grid_is_complete() {
     assert_eq!(points.len(), 2 * 6 * 4 * 2, "every combination of the four overrides of step_rnn");
     assert_eq!(points.iter().collect::<BTreeSet<_>>().len(), points.len(), "no combination twice");
     assert_eq!(
-        grid(&Subject { overrides: Vec::new(), ..kernel_named("tile32") }),
+        grid(&Subject { overrides: Vec::new(), ..kernel_named("tile") }),
         [[]],
         "one pipeline without overrides"
     );
@@ -211,15 +211,23 @@ fn empty_workgroups_are_errors() {
 
 #[test]
 fn tables_that_differ_from_the_text_are_refused() {
-    let (linear, step) = (&kernel_named("tile32"), &kernel_named("step_lstm"));
-    let size = with_passage(linear, "@workgroup_size(8, 8)", "@workgroup_size(8, 4)");
+    let (linear, step) = (&kernel_named("tile"), &kernel_named("step_lstm"));
+    let size = with_passage(
+        linear,
+        "@workgroup_size(WORKGROUP_SIZE)",
+        "@workgroup_size(WORKGROUP_SIZE, 2)",
+    );
     assert_refused(
         "another size",
         grid_agrees(&size),
-        "WGSL needs WorkgroupUse { size: [8, 4, 1], storage: 5120 }",
+        "WGSL needs WorkgroupUse { size: [64, 2, 1], storage: 4096 }",
     );
-    let more = with_passage(linear, "sh_w: array<vec4<f32>, 160>", "sh_w: array<vec4<f32>, 161>");
-    assert_refused("16 bytes more", grid_agrees(&more), "storage: 5136 }, the table says");
+    let more = with_passage(
+        linear,
+        "u32 = 4u * SLICES * HALF_STAGE;",
+        "u32 = 4u * SLICES * HALF_STAGE + 1u;",
+    );
+    assert_refused("16 bytes more", grid_agrees(&more), "storage: 4112 }, the table says");
     let sums =
         with_passage(step, "u32 = WORKGROUP_SIZE * ROWS;", "u32 = WORKGROUP_SIZE * (ROWS + 1u);");
     assert_refused(
@@ -240,7 +248,7 @@ fn tables_that_differ_from_the_text_are_refused() {
 
 #[test]
 fn overrides_that_the_table_lacks_are_refused() {
-    let linear = &kernel_named("tile32");
+    let linear = &kernel_named("tile");
     let more = with_passage(
         linear,
         "override ACTIVATION",
@@ -249,19 +257,19 @@ fn overrides_that_the_table_lacks_are_refused() {
     assert_refused(
         "an override more",
         overrides_are_listed(&more),
-        r#"{"ACTIVATION", "TILES"}, the table's"#,
+        r#""TILE", "TILES"}, the table's"#,
     );
     let required =
         with_passage(linear, "override ACTIVATION", "override TILES: u32;\noverride ACTIVATION");
     assert_refused(
         "an override without a default",
         overrides_are_listed(&required),
-        r#"{"ACTIVATION", "TILES"}"#,
+        r#""TILE", "TILES"}"#,
     );
     let fewer = Subject { overrides: Vec::new(), ..linear.clone() };
     assert_refused("a row without the override", overrides_are_listed(&fewer), "the table's {}");
-    let valueless =
-        Subject { overrides: vec![unknown_override("ACTIVATION", &[])], ..linear.clone() };
+    let none = linear.overrides.iter().map(|o| Override { values: &[], ..*o });
+    let valueless = Subject { overrides: none.collect(), ..linear.clone() };
     assert_refused(
         "an override that cannot be chosen",
         overrides_are_listed(&valueless),
@@ -300,10 +308,12 @@ fn specialisations_beyond_the_limits_are_refused_by_name() {
         }
     }
     // The grid refuses a kernel whose real needs exceed the limits while its stated needs do not.
-    let linear = &kernel_named("tile32");
-    let deep = with_passage(linear, "@workgroup_size(8, 8)", "@workgroup_size(1, 1, 65)");
-    let stated_use = Some(WorkgroupUse { size: [1, 1, 65], storage: 5120 });
-    let deep = Subject { stated_use, ..deep };
+    let linear = &kernel_named("tile");
+    let deep = with_passage(linear, "@workgroup_size(WORKGROUP_SIZE)", "@workgroup_size(1, 1, 65)");
+    let stated_use = Some(WorkgroupUse { size: [1, 1, 65], storage: 4096 });
+    // The least of every override.
+    let least = linear.overrides.iter().map(|o| Override { values: &o.values[..1], ..*o });
+    let deep = Subject { stated_use, overrides: least.collect(), ..deep };
     let verdict = grid_agrees(&deep);
     assert_refused(
         "a workgroup that is too deep",

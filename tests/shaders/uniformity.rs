@@ -1,7 +1,8 @@
 //! Values that all invocations of a workgroup share because they depend only on constants,
-//! overrides and uniforms.
+//! overrides and uniforms. An argument counts as such a value if every caller passes one.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use naga::{AddressSpace, Block, Expression, Function, Handle, LocalVariable, Module, Statement};
 
@@ -9,6 +10,8 @@ use naga::{AddressSpace, Block, Expression, Function, Handle, LocalVariable, Mod
 pub(crate) struct Uniformity<'a> {
     module: &'a Module,
     function: &'a Function,
+    /// By argument: whether all callers give a value that is the same in all invocations.
+    arguments: &'a [bool],
     /// Variables that may differ between invocations.
     varying: HashSet<Handle<LocalVariable>>,
     /// By expression: whether the value or pointer is the same in all invocations. For a pointer to
@@ -19,9 +22,9 @@ pub(crate) struct Uniformity<'a> {
 impl<'a> Uniformity<'a> {
     /// Assumes that every variable is uniform, marks the ones with varying stores, and repeats
     /// until nothing changes.
-    pub fn of(module: &'a Module, function: &'a Function) -> Self {
-        let mut uniformity =
-            Self { module, function, varying: HashSet::new(), uniform: Vec::new() };
+    pub fn of(module: &'a Module, function: &'a Function, arguments: &'a [bool]) -> Self {
+        let (varying, uniform) = (HashSet::new(), Vec::new());
+        let mut uniformity = Self { module, function, arguments, varying, uniform };
         loop {
             uniformity.expressions();
             let before = uniformity.varying.len();
@@ -61,7 +64,13 @@ impl<'a> Uniformity<'a> {
                 Expression::Math { arg, arg1, arg2, arg3, .. } => {
                     is(arg) && [arg1, arg2, arg3].into_iter().flatten().all(is)
                 }
-                // Arguments (such as an invocation's ids), results of calls, atomics, subgroups.
+                // Stores through a pointer are not tracked here.
+                Expression::FunctionArgument(index) => {
+                    let argument = &self.function.arguments[*index as usize];
+                    let pointer = self.module.types[argument.ty].inner.pointer_space().is_some();
+                    !pointer && self.arguments.get(*index as usize) == Some(&true)
+                }
+                // Results of calls, atomics, subgroups.
                 _ => false,
             };
             self.uniform.push(uniform);
@@ -115,6 +124,39 @@ impl<'a> Uniformity<'a> {
                     let divergent = divergent || !self.loop_is_uniform(body, *break_if);
                     self.stores(body, divergent);
                     self.stores(continuing, divergent);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Notes in `callees` which arguments of each called function are uniform in all calls.
+    pub fn calls(&self, block: &Block, callees: &mut HashMap<Handle<Function>, Vec<bool>>) {
+        for statement in block {
+            match statement {
+                Statement::Call { function, arguments, .. } => {
+                    let uniform = arguments.iter().map(|&argument| self.is(argument));
+                    match callees.entry(*function) {
+                        Entry::Vacant(entry) => {
+                            entry.insert(uniform.collect());
+                        }
+                        Entry::Occupied(mut entry) => {
+                            let both = entry.get_mut().iter_mut().zip(uniform);
+                            both.for_each(|(so_far, here)| *so_far &= here);
+                        }
+                    }
+                }
+                Statement::Block(block) => self.calls(block, callees),
+                Statement::If { accept, reject, .. } => {
+                    self.calls(accept, callees);
+                    self.calls(reject, callees);
+                }
+                Statement::Switch { cases, .. } => {
+                    cases.iter().for_each(|case| self.calls(&case.body, callees));
+                }
+                Statement::Loop { body, continuing, .. } => {
+                    self.calls(body, callees);
+                    self.calls(continuing, callees);
                 }
                 _ => {}
             }

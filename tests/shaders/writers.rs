@@ -232,9 +232,9 @@ fn specialisations_differ_in_every_language() {
 
 #[test]
 fn kernels_that_a_writer_cannot_take_are_refused() {
-    let linear = &kernel_named("tile32");
+    let linear = &kernel_named("tile");
     let shader = parse(&linear.wgsl).expect("the kernel is valid");
-    let specialised = specialise(&shader, linear, &[("ACTIVATION", 1)]).expect("a legal value");
+    let specialised = specialise(&shader, linear, &grid(linear)[0]).expect("legal values");
     // OpenGL finds an unmapped binding by its name.
     let unmapped = Subject { bindings: linear.bindings[1..].to_vec(), ..linear.clone() };
     for (language, write) in
@@ -262,13 +262,13 @@ fn kernels_that_a_writer_cannot_take_are_refused() {
 #[test]
 fn a_size_that_was_not_written_is_refused() {
     let smaller = crate::with_passage(
-        &kernel_named("tile32"),
-        "@workgroup_size(8, 8)",
-        "@workgroup_size(8, 4)",
+        &kernel_named("tile"),
+        "@workgroup_size(WORKGROUP_SIZE)",
+        "@workgroup_size(WORKGROUP_SIZE / 2u)",
     );
     assert_refused(
         "another size than the table's",
         all_are_written(&smaller),
-        "there is no '00000011 00000008 00000008",
+        "there is no '00000011 00000040 00000001",
     );
 }

@@ -1,4 +1,4 @@
-//! Twin of `shaders/linear/matvec.wgsl`, `tile32.wgsl` and `tile64.wgsl`.
+//! Twin of `shaders/linear/matvec.wgsl` and `tile.wgsl`.
 
 use super::TwinBuffer::{self, Matrix as Weight, Read, ReadWrite};
 use super::cell::{Sigmoids, run};

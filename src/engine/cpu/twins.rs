@@ -16,7 +16,7 @@ pub fn twin(kernel: Kernel) -> Twin {
         return widened;
     }
     match (kernel.family, kernel.cell) {
-        (Family::Matvec | Family::Tile32 | Family::Tile64, _) => linear::linear,
+        (Family::Matvec | Family::Tile, _) => linear::linear,
         (Family::Step | Family::StepTiled | Family::StepWave, Some(Cell::Rnn)) => step::step_rnn,
         (Family::Step | Family::StepTiled | Family::StepWave, Some(Cell::Lstm)) => step::step_lstm,
         (Family::Step | Family::StepTiled | Family::StepWave, Some(Cell::Gru)) => step::step_gru,
