@@ -41,7 +41,7 @@ impl Tile {
         WorkgroupUse { size: [slice * self.slices, 1, 1], storage }
     }
 
-    /// The loop iterations of an invocation for sums over `quads` quads: stages, and their features.
+    /// The loop iterations of an invocation for sums over `quads` quads: stages and their features.
     pub fn loop_iterations(self, quads: u64) -> u64 {
         let span = if self.slices > 1 { quarter(quads) } else { quads };
         let depth = u64::from(self.depth.max(4));

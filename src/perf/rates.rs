@@ -64,8 +64,9 @@ pub struct Rate {
     pub multiply_adds_per_us: f64,
 }
 
-/// What `part` reaches with `rows` rows: between those of `rates` in proportion to the logarithms, beyond them as with the
-/// most, and with fewer in the time that the fewest take. `None` where none is of that part.
+/// Returns the rate of `part` with `rows` rows: between those of `rates` in proportion to the
+/// logarithms, beyond them as with the most, and with fewer in the time that the fewest take.
+/// `None` if no rate is of that part.
 pub(super) fn rate(rates: &[Rate], part: KernelClass, rows: usize) -> Option<f64> {
     let mut of_part = rates.iter().filter(|rate| rate.part == part);
     let mut below = *of_part.next()?;

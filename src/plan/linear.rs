@@ -15,7 +15,8 @@ use crate::tensor::padded;
 
 /// Looks up those of `rows` tokens that are in `shard`, in a table of `width` features.
 ///
-/// Buffers are the tokens (`[rows]`, u32), the shard's weight and `y` (`[rows, width]`), both padded to quads.
+/// Buffers are the tokens (`[rows]`, u32), the shard's weight and `y` (`[rows, width]`), both
+/// padded to quads.
 pub(crate) fn embed(
     rows: usize,
     width: usize,
@@ -44,8 +45,8 @@ pub(crate) fn embed(
 
 /// Some columns of a linear layer over rows: sizes are (rows, in_features, out_features).
 ///
-/// Buffers are `x` (`[rows, in_features]`, padded to quads), the columns' weight (padded likewise) and bias, and `y`
-/// (`[rows, out_features]`).
+/// Buffers are `x` (`[rows, in_features]`, padded to quads), the columns' weight (padded likewise)
+/// and bias, and `y` (`[rows, out_features]`).
 pub(crate) fn linear(
     (rows, in_features, out_features): (usize, usize, usize),
     columns: Range<usize>,

@@ -1,5 +1,5 @@
 //! The schedule `step_tiled`: a dispatch for each time step, for many rows. It is a matrix product
-//! in register tiles with the gates in its epilogue. Its dispatches are recorded as those of `step`.
+//! in register tiles with the gates in its epilogue. The recording is that of `step`.
 
 use super::decision::refuse;
 use super::linear::{LEAST, MANY_TILES, SPLIT, fits};

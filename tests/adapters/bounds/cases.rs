@@ -282,7 +282,8 @@ impl<'a> Cases<'a> {
     }
 
     /// A tensor of a caller into a plan's buffer, or back; the tensor ends where its buffer does.
-    pub fn transfer(&mut self, family: Family) -> Result<Case, Error> {
+    /// `None` where a limit refuses it.
+    pub fn transfer(&mut self, family: Family) -> Result<Option<Case>, Error> {
         let [steps, more, first_step, batch, directions, features, padding] =
             [&[1, 4, 30], &[0, 5, 9], &[0, 3, 2], &[1, 2, 3], &[1, 2, 2], &[0, 5, 33], &[0, 3, 2]]
                 .map(|from| self.pick(from) as u32);
@@ -309,8 +310,9 @@ impl<'a> Cases<'a> {
         let theirs = (offset + last).max(1) as usize;
         let sizes = if family == Family::Pack { [theirs, own] } else { [own, theirs] };
         let limits = self.limits();
-        let workgroups = limits.fold_workgroups("transfer", (own as u64).div_ceil(64))?;
-        Ok(self.by_hand(family, Dims::Pack(dims), &sizes, workgroups))
+        let folded = limits.fold_workgroups("transfer", (own as u64).div_ceil(64));
+        let by_hand = |workgroups| self.by_hand(family, Dims::Pack(dims), &sizes, workgroups);
+        Ok(possible(folded)?.map(by_hand))
     }
 
     /// A kernel that measures a device, on buffers of the least size.
