@@ -22,6 +22,11 @@ fn gate_products(w: GateWeights, m: vec4<f32>) -> Gates {
     return dot(w.r, m);
 }
 
+// The sum among four equal ones.
+fn gates_of(sums: vec4<f32>) -> Gates {
+    return sums.x;
+}
+
 // What a unit needs besides its sum.
 struct Unit {
     h: f32,

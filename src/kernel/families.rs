@@ -20,6 +20,12 @@ pub enum Family {
     StepWave,
     /// One time step, many rows.
     StepTiled,
+    /// As [`StepUnprojected`](Self::StepUnprojected), many rows.
+    StepTiledUnprojected,
+    /// As [`StepProjection`](Self::StepProjection), many rows.
+    StepTiledProjection,
+    /// As [`StepWave`](Self::StepWave), many rows.
+    StepTiledWave,
     /// Several time steps.
     Sequence,
     /// `nn.Embedding`: rows of a table by their tokens.
@@ -50,7 +56,7 @@ pub enum Family {
 
 impl Family {
     /// Every family, in the order of the data through a network; then those that measure.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Matvec,
         Self::Tile,
         Self::Step,
@@ -58,6 +64,9 @@ impl Family {
         Self::StepProjection,
         Self::StepWave,
         Self::StepTiled,
+        Self::StepTiledUnprojected,
+        Self::StepTiledProjection,
+        Self::StepTiledWave,
         Self::Sequence,
         Self::Embed,
         Self::Dropout,

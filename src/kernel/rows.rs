@@ -219,6 +219,44 @@ pub(super) const STEP_TILED: Row = Row {
     ..STEP
 };
 
+pub(super) const STEP_TILED_UNPROJECTED: Row = Row {
+    name: "step_tiled_unprojected",
+    fragments: &[
+        shader!("lib/product"),
+        shader!("recurrence/step_io"),
+        shader!("recurrence/directions"),
+        shader!("update/unprojected"),
+        shader!("lib/activation"),
+    ],
+    cells: STEP_UNPROJECTED.cells,
+    bindings: STEP_UNPROJECTED.bindings,
+    ..STEP_TILED
+};
+
+pub(super) const STEP_TILED_PROJECTION: Row = Row {
+    name: "step_tiled_projection",
+    fragments: &[
+        shader!("lib/product"),
+        shader!("recurrence/step_io"),
+        shader!("recurrence/directions"),
+        shader!("cell/projection"),
+    ],
+    cells: STEP_PROJECTION.cells,
+    bindings: STEP_PROJECTION.bindings,
+    ..STEP_TILED
+};
+
+pub(super) const STEP_TILED_WAVE: Row = Row {
+    name: "step_tiled_wave",
+    fragments: &[
+        shader!("lib/product"),
+        shader!("recurrence/step_io"),
+        shader!("update/wave"),
+        shader!("lib/activation"),
+    ],
+    ..STEP_TILED
+};
+
 pub(super) const SEQUENCE: Row = Row {
     name: "sequence",
     entry: "sequence",

@@ -313,7 +313,6 @@ mod tests {
         let (small, projected) = (Config::lstm(4, 64), Config::lstm(4, 64).proj_size(8));
         for (schedule, config, limits, why) in [
             (Schedule::Sequence, &projected, webgpu(), "has no projection"),
-            (Schedule::StepTiled, &projected, webgpu(), "has no projection"),
             (
                 Schedule::Sequence,
                 &small,

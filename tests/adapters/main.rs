@@ -95,7 +95,7 @@ impl Target {
 
     /// Returns whether the schedule supports projections.
     fn projects(&self) -> bool {
-        matches!(self.schedule, Schedule::Auto | Schedule::Step)
+        matches!(self.schedule, Schedule::Auto | Schedule::Step | Schedule::StepTiled)
     }
 
     /// Returns the configuration that is closest to this one and that the schedule supports. A
@@ -190,6 +190,7 @@ const TABLE: &[Row] = &[
     everywhere("more_rows_than_workgroups", limits::many_rows),
     everywhere("long_sequences", limits::long_sequences),
     everywhere("a_wavefront_is_step_to_the_last_bit", wavefront::is_step),
+    everywhere("a_wavefront_is_step_tiled_to_the_last_bit", wavefront::is_step_tiled),
     everywhere("states_go_from_schedule_to_schedule", wavefront::between_schedules),
     everywhere("a_wavefront_refuses_by_name", wavefront::refusals),
     everywhere("weights_stored_as_f16", f16::rounded_weights),

@@ -1,4 +1,4 @@
-//! The schedule `wavefront` gives the bits of `step` in fewer dispatches.
+//! The schedule `wavefront` gives the bits of `step` or of `step_tiled` in fewer dispatches.
 
 use std::sync::Arc;
 
@@ -7,6 +7,8 @@ use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::engine::session::{Session, Weights};
 use wgpu_rnn::internals::kernel::Family;
 use wgpu_rnn::internals::params::validate::Sizes;
+use wgpu_rnn::internals::perf::calibration::Calibration;
+use wgpu_rnn::internals::perf::rates::{KernelClass, Rate};
 use wgpu_rnn::internals::plan::{Plan, Request, Storage, WeightLayout, plan};
 use wgpu_rnn::{
     Config, Device, Error, ForwardOptions, Kind, LoadOptions, Params, Rnn, Schedule, State, Tensor,
@@ -47,21 +49,48 @@ fn state_of(config: &Config, batch: usize) -> Result<State, Failed> {
     })
 }
 
+/// The options of devices on which steps of this class are the fastest.
+fn fastest(class: KernelClass) -> OpenOptions {
+    let rates = [KernelClass::Step, KernelClass::StepTiled].map(|part| {
+        let multiply_adds_per_us = if part == class { 1e6 } else { 1.0 };
+        Rate { part, rows: 1, multiply_adds_per_us }
+    });
+    let mut calibration = Calibration::typical_of(None);
+    calibration.rates = rates.to_vec();
+    OpenOptions::default().calibration(calibration)
+}
+
+/// Waves of `step`.
+pub fn is_step(target: &Target) -> Result<(), Failed> {
+    is_waves_of(target, Schedule::Step, Family::StepWave, KernelClass::Step, &SHAPES)
+}
+
+/// Waves of `step_tiled`.
+pub fn is_step_tiled(target: &Target) -> Result<(), Failed> {
+    let (schedule, class) = (Schedule::StepTiled, KernelClass::StepTiled);
+    is_waves_of(target, schedule, Family::StepTiledWave, class, &SHAPES[4..])
+}
+
 /// Covers rows of equal and of different length, zero and given states, both weight types, short
 /// submissions and several segments.
-pub fn is_step(target: &Target) -> Result<(), Failed> {
-    let device = target.device()?;
-    let submissions =
-        target.open(&OpenOptions::default().limit("max_work_per_submission", 9_000_000))?;
+fn is_waves_of(
+    target: &Target,
+    schedule: Schedule,
+    family: Family,
+    class: KernelClass,
+    shapes: &[(usize, usize, usize, usize, usize)],
+) -> Result<(), Failed> {
+    let device = target.open(&fastest(class))?;
+    let submissions = target.open(&fastest(class).limit("max_work_per_submission", 9_000_000))?;
     for &kind in Kind::ALL {
-        for (num_layers, seq_len, batch, input_size, hidden_size) in SHAPES {
+        for &(num_layers, seq_len, batch, input_size, hidden_size) in shapes {
             let config = Config::new(kind, input_size, hidden_size).num_layers(num_layers);
             let params = Params::init(&config, 3)?;
             let input = seeded::tensor(4, &[seq_len, batch, input_size], 1.0);
             let state = state_of(&config, batch)?;
             let lengths: Vec<usize> =
                 (0..batch).map(|row| seq_len - row * 5 % (seq_len + 1)).collect();
-            let cut = segmented(target, &device, &params, seq_len, batch)?;
+            let cut = segmented(target, &device, (family, class), &params, seq_len, batch)?;
             let from = ForwardOptions::new().state(&state);
             let shorter = from.lengths(&lengths);
             for (weights, options) in [
@@ -70,8 +99,8 @@ pub fn is_step(target: &Target) -> Result<(), Failed> {
                 (WeightType::F32, shorter),
                 (WeightType::F16, shorter),
             ] {
-                let want = module(&device, &params, Schedule::Step, weights)?
-                    .forward_with(&input, &options)?;
+                let want =
+                    module(&device, &params, schedule, weights)?.forward_with(&input, &options)?;
                 for (which, device) in
                     [Some(&device), Some(&submissions), cut.as_ref()].into_iter().enumerate()
                 {
@@ -99,6 +128,7 @@ pub fn is_step(target: &Target) -> Result<(), Failed> {
 fn segmented(
     target: &Target,
     device: &Device,
+    (family, class): (Family, KernelClass),
     params: &Params,
     seq_len: usize,
     batch: usize,
@@ -107,7 +137,7 @@ fn segmented(
         module(device, params, Schedule::Wavefront, WeightType::F32)?.plan(seq_len, batch)?;
     let dispatches = || plan.recording.commands.iter().flat_map(|command| command.dispatches(0));
     ensure(
-        dispatches().any(|dispatch| dispatch.kernel.family == Family::StepWave),
+        dispatches().any(|dispatch| dispatch.kernel.family == family),
         "the waves' kernels run",
     )?;
     ensure(
@@ -119,7 +149,7 @@ fn segmented(
     }
     let gates_x = plan.recording.buffers.iter().find(|buffer| buffer.label == "gates_x");
     let budget = plan.size() - gates_x.ok_or("there is no gates_x")?.size() / 3;
-    let small = target.open(&OpenOptions::default().memory_budget(budget))?;
+    let small = target.open(&fastest(class).memory_budget(budget))?;
     let segments = module(&small, params, Schedule::Wavefront, WeightType::F32)?
         .plan(seq_len, batch)?
         .segments

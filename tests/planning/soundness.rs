@@ -102,12 +102,16 @@ impl Checker<'_> {
     fn is_step_kernel(&self, kernel: Kernel) -> bool {
         let families: &[Family] = match self.plan.schedule.schedule {
             Schedule::Sequence => &[Family::Sequence],
-            Schedule::Wavefront => &[Family::StepWave],
+            Schedule::Wavefront => &[Family::StepWave, Family::StepTiledWave],
+            Schedule::StepTiled if self.config.proj_size > 0 => {
+                &[Family::StepTiledUnprojected, Family::StepTiledProjection]
+            }
             Schedule::StepTiled => &[Family::StepTiled],
             _ if self.config.proj_size > 0 => &[Family::StepUnprojected, Family::StepProjection],
             _ => &[Family::Step],
         };
-        let projection = kernel.family == Family::StepProjection;
+        let projection =
+            matches!(kernel.family, Family::StepProjection | Family::StepTiledProjection);
         let cell = (!projection).then_some(Cell::from(self.config.kind));
         families.contains(&kernel.family) && kernel.cell == cell
     }
@@ -120,7 +124,14 @@ impl Checker<'_> {
             let legal = entry.values;
             assert!(legal.contains(&value), "{what}: {name} is {value}, legal are {legal:?}");
         }
-        let tiled = matches!(kernel.family, Family::Tile | Family::StepTiled);
+        let tiled = matches!(
+            kernel.family,
+            Family::Tile
+                | Family::StepTiled
+                | Family::StepTiledUnprojected
+                | Family::StepTiledProjection
+                | Family::StepTiledWave
+        );
         let tile = Tile::of(&dispatch.overrides);
         assert!(!tiled || tile.is_legal(), "{what}: {tile:?}");
         let needs = kernel.workgroup(&dispatch.overrides);
@@ -251,14 +262,7 @@ impl Checker<'_> {
     }
 
     fn step(&self, what: About<'_>, dispatch: &Dispatch, dims: &StepDims) -> u32 {
-        let overrides = &dispatch.overrides;
-        let (units, rows) = match self.plan.schedule.schedule {
-            Schedule::StepTiled => {
-                let units = if self.config.gate_count() == 1 { 1 } else { 4 };
-                (overrides.tile / units, overrides.tile)
-            }
-            _ => (overrides.workgroup_size / overrides.lanes, overrides.rows),
-        };
+        let (units, rows) = extent(dispatch);
         let (unit_tiles, row_tiles) = (dims.units.div_ceil(units), dims.batch.div_ceil(rows));
         assert_eq!((dims.unit_tiles, dims.row_tiles), (unit_tiles, row_tiles), "{what}: tiles");
         self.workgroups(
@@ -272,7 +276,7 @@ impl Checker<'_> {
         let (hidden, state) = (config.hidden_size, config.state_size());
         // The size of the multiplied vector, the units of the result, and their rows of weights.
         let (summed, units, gates) = match dispatch.kernel.family {
-            Family::StepProjection => (hidden, state, 1),
+            Family::StepProjection | Family::StepTiledProjection => (hidden, state, 1),
             _ => (state, hidden, config.gate_count()),
         };
         assert_eq!(dims.state_quads as usize * 4, quads(summed), "{what}: quads of what is summed");
@@ -378,4 +382,14 @@ impl Checker<'_> {
 pub fn bound(dispatch: &Dispatch, name: &str) -> Option<BufferId> {
     let at = dispatch.kernel.bindings().position(|binding| binding.name == name)?;
     Some(dispatch.bindings[at])
+}
+
+/// Returns the units and the rows of a workgroup of a time step.
+pub fn extent(dispatch: &Dispatch) -> (u32, u32) {
+    let overrides = &dispatch.overrides;
+    match overrides.tile {
+        0 => (overrides.workgroup_size / overrides.lanes, overrides.rows),
+        tile if dispatch.kernel.cell.map_or(1, Cell::gates) == 1 => (tile, tile),
+        tile => (tile / 4, tile),
+    }
 }

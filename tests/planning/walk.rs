@@ -210,7 +210,8 @@ impl<'a> Walk<'a> {
         let (hidden_size, state_size) = (config.hidden_size, config.state_size());
         let before = |units| Some(Holds { layer, steps: s, units });
         let holds = |id: BufferId| self.states.get(&id).copied();
-        if dispatch.kernel.family == Family::StepProjection {
+        let family = dispatch.kernel.family;
+        if matches!(family, Family::StepProjection | Family::StepTiledProjection) {
             let complete = Some(Holds { layer, steps: end, units: hidden_size });
             assert_eq!(
                 holds(of("h_in")),

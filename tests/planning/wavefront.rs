@@ -11,7 +11,7 @@ use wgpu_rnn::internals::plan::recording::{BufferId, Command, Dispatch};
 use wgpu_rnn::internals::plan::{LayerState, Profile, Request, Target, WeightLayout, plan};
 use wgpu_rnn::{Config, Error, Kind, Schedule};
 
-use crate::soundness::{About, Checker, bound, checked};
+use crate::soundness::{About, Checker, bound, checked, extent};
 use crate::{GPU, webgpu, with};
 
 /// The checks of a wavefront's dispatch, on top of the checks of every dispatch.
@@ -62,9 +62,8 @@ pub fn check(checker: &Checker<'_>, what: About<'_>, dispatch: &Dispatch) {
             );
         }
         Dims::Step(dims) => {
-            let overrides = &dispatch.overrides;
-            let units_of_tile = overrides.workgroup_size / overrides.lanes;
-            let tiles = (dims.units.div_ceil(units_of_tile), dims.batch.div_ceil(overrides.rows));
+            let of_tile = extent(dispatch);
+            let tiles = (dims.units.div_ceil(of_tile.0), dims.batch.div_ceil(of_tile.1));
             assert_eq!((dims.unit_tiles, dims.row_tiles), tiles, "{what}: tiles");
             let directions = u64::from(dims.directions);
             checker.workgroups(

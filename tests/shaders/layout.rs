@@ -214,7 +214,10 @@ fn constants_agree(kernel: &Subject) -> Verdict {
         Family::Step | Family::StepWave | Family::StepUnprojected | Family::StepProjection => {
             vec![step_rows, gates]
         }
-        Family::StepTiled => {
+        Family::StepTiled
+        | Family::StepTiledUnprojected
+        | Family::StepTiledProjection
+        | Family::StepTiledWave => {
             let units = kernel.kernel.cell.map_or(4, |cell| cell.units_of_quad());
             vec![quarter, gates, ("UNITS", units)]
         }

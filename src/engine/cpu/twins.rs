@@ -17,17 +17,27 @@ pub fn twin(kernel: Kernel) -> Twin {
     }
     match (kernel.family, kernel.cell) {
         (Family::Matvec | Family::Tile, _) => linear::linear,
-        (Family::Step | Family::StepTiled | Family::StepWave, Some(Cell::Rnn)) => step::step_rnn,
-        (Family::Step | Family::StepTiled | Family::StepWave, Some(Cell::Lstm)) => step::step_lstm,
-        (Family::Step | Family::StepTiled | Family::StepWave, Some(Cell::Gru)) => step::step_gru,
-        (Family::StepUnprojected, _) => step::step_lstm_unprojected,
-        (Family::StepProjection, _) => step::step_projection,
+        (
+            Family::Step | Family::StepTiled | Family::StepWave | Family::StepTiledWave,
+            Some(cell),
+        ) => match cell {
+            Cell::Rnn => step::step_rnn,
+            Cell::Lstm => step::step_lstm,
+            Cell::Gru => step::step_gru,
+        },
+        (Family::StepUnprojected | Family::StepTiledUnprojected, _) => step::step_lstm_unprojected,
+        (Family::StepProjection | Family::StepTiledProjection, _) => step::step_projection,
         (Family::Sequence, Some(Cell::Rnn)) => sequence::sequence_rnn,
         (Family::Sequence, Some(Cell::Lstm)) => sequence::sequence_lstm,
         (Family::Sequence, Some(Cell::Gru)) => sequence::sequence_gru,
-        (Family::Step | Family::StepTiled | Family::StepWave | Family::Sequence, None) => {
-            unreachable!("{} has a cell", kernel.name())
-        }
+        (
+            Family::Step
+            | Family::StepTiled
+            | Family::StepWave
+            | Family::StepTiledWave
+            | Family::Sequence,
+            None,
+        ) => unreachable!("{} has a cell", kernel.name()),
         (Family::Embed, _) => embed::embed,
         (Family::Dropout, _) => dropout::dropout,
         (Family::Nll, _) => nll::nll,

@@ -6,17 +6,17 @@
 //! of every layer. Layer 0's projections run for the whole segment at once.
 //!
 //! One layer after another needs T·L dispatches that wait for each other. A wavefront needs (T/K +
-//! L − 1)(K + 1), fewest at K ≈ √(T/(L − 1)). Every sum is that of `step`, in its order, so the
-//! bits are the same.
+//! L − 1)(K + 1), fewest at K ≈ √(T/(L − 1)). Every sum is that of `step` or of `step_tiled`, in
+//! its order, so the bits are the same.
 
 mod waves;
 
 use super::decision::{Decision, refuse};
 use super::step::{self, Specialised};
-use super::{Plan, Profile, Request, Target, halvings, largest, segments};
+use super::{Plan, Profile, Request, Target, halvings, largest, segments, step_tiled};
 use crate::error::Result;
 use crate::kernel::{Family, Schedule};
-use crate::perf::cost;
+use crate::perf::cost::{self, PerDispatch};
 use crate::tensor::padded;
 use waves::Wavefront;
 
@@ -62,8 +62,15 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<Wave
         let why = "has no dropout between layers, which training asks for";
         return Err(refuse(Schedule::Wavefront, why));
     }
-    let quads = padded(request.config.hidden_size) / 4;
-    let step = step::specialise(Family::StepWave, request, profile, quads);
+    let config = request.config;
+    let quads = padded(config.hidden_size) / 4;
+    let step = match faster_step(request, profile) {
+        Schedule::StepTiled => {
+            let (units, layers) = (config.hidden_size, config.num_layers);
+            step_tiled::specialise(Family::StepTiledWave, request, profile, units, layers)
+        }
+        _ => step::specialise(Family::StepWave, request, profile, quads),
+    };
     let longest = segments::max_steps(request, profile.limits)?;
     let fits =
         |&steps: &usize| Wavefront::new(request, profile, WavefrontShape { step, steps }).fits();
@@ -77,16 +84,37 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<Wave
     }
 }
 
-/// Returns the decision for a wavefront if a stack would run by `step` and the cost model predicts
-/// a shorter time. Both schedules give the same bits, so the number of steps may decide.
+/// Returns the schedule of one layer whose kernel computes a step of all layers, and whose bits the
+/// wavefront gives: `step`, or `step_tiled` if the cost model predicts a shorter step. The number
+/// of steps plays no part.
+fn faster_step(request: &Request<'_>, profile: &Profile<'_>) -> Schedule {
+    let (config, batch) = (request.config, request.sizes.batch);
+    let stored = request.weights.storage().read_as();
+    let predict = |schedule| {
+        cost::step(profile.calibration, config, batch, stored, schedule, PerDispatch::ONE_STEP)
+    };
+    match (predict(Schedule::Step), predict(Schedule::StepTiled)) {
+        (Some(step), Some(tiled))
+            if tiled.step_us() < step.step_us() && step_tiled::check(request, profile).is_ok() =>
+        {
+            Schedule::StepTiled
+        }
+        _ => Schedule::Step,
+    }
+}
+
+/// Returns the decision for a wavefront if a stack would run by `step` or `step_tiled` and the cost
+/// model predicts a shorter time. Both ways give the same bits, so the number of steps may decide.
 pub(super) fn saves(
     decision: &Decision,
     request: &Request<'_>,
     profile: &Profile<'_>,
 ) -> Option<Decision> {
     let (config, sizes) = (request.config, request.sizes);
-    let by_step = decision.schedule == Schedule::Step && profile.target == Target::Gpu;
-    if !by_step || decision.predictions.is_empty() || check(request).is_err() {
+    let by_step = matches!(decision.schedule, Schedule::Step | Schedule::StepTiled)
+        && decision.schedule == faster_step(request, profile);
+    let on_gpu = profile.target == Target::Gpu;
+    if !by_step || !on_gpu || decision.predictions.is_empty() || check(request).is_err() {
         return None;
     }
     let (layers, steps) = (config.num_layers, sizes.seq_len);
@@ -95,13 +123,23 @@ pub(super) fn saves(
     let calibration = profile.calibration;
     let projected = |rows| cost::projection(calibration, config, 1, rows, stored);
     // The schedules differ in waiting, and in the projections of the layers above the first. These
-    // run in one piece or a chunk at a time.
+    // run in one piece or a chunk at a time. The tiles of all layers also occupy more of a GPU than
+    // those of one.
+    let work_us = |rows| match decision.schedule {
+        Schedule::StepTiled => {
+            let (tiled, one) = (Schedule::StepTiled, PerDispatch::ONE_STEP);
+            cost::step(calibration, config, rows, stored, tiled, one).map(|step| step.work_us)
+        }
+        _ => Some(0.0),
+    };
     let (above, waves) = ((layers - 1) as f64, (steps.div_ceil(chunk) + layers - 1) as f64);
     let wait_us = calibration.dispatch_us;
-    let one_by_one =
-        (layers * (steps + 1)) as f64 * wait_us + above * projected(steps * sizes.batch)?;
+    let one_by_one = (layers * (steps + 1)) as f64 * wait_us
+        + above * projected(steps * sizes.batch)?
+        + (layers * steps) as f64 * work_us(sizes.batch)?;
     let side_by_side = dispatches(layers, steps, chunk) as f64 * wait_us
-        + waves * above * projected(chunk * sizes.batch)?;
+        + waves * above * projected(chunk * sizes.batch)?
+        + (steps + (layers - 1) * chunk) as f64 * work_us(layers * sizes.batch)?;
     if side_by_side >= one_by_one {
         return None;
     }

@@ -103,7 +103,7 @@ impl<'a> Cases<'a> {
         if schedule == Schedule::Wavefront {
             let layers = config.num_layers.max(2);
             config = config.num_layers(layers).bidirectional(false).proj_size(0);
-        } else if !matches!(schedule, Schedule::Auto | Schedule::Step) {
+        } else if schedule == Schedule::Sequence {
             config = config.proj_size(0);
         }
         let sizes = Sizes {
