@@ -251,7 +251,7 @@ fn what_cannot_be_measured_is_refused_before_anything_runs() {
     let missing = folder.path("missing/rows.json");
     let bad = folder.write("bad.json", r#"{"rows": [{"system": "x"}]}"#);
     let here = folder.path("");
-    let rows: [(&[&str], &[&str]); 9] = [
+    let rows: [(&[&str], &[&str]); 11] = [
         (&["--json", &missing], &["missing", "does not exist"]),
         (&["--html", &here], &["is a folder"]),
         (&["--with", &missing], &["rows.json"]),
@@ -261,6 +261,8 @@ fn what_cannot_be_measured_is_refused_before_anything_runs() {
         (&["--suite", "quick"], &["--suite", "cannot be used with"]),
         (&["--device", "no such adapter"], &["no such adapter"]),
         (&["--seconds", "many"], &["many"]),
+        (&["--seconds", "-1"], &["-1"]),
+        (&["--each-schedule", "--schedule", "step"], &["--schedule", "cannot be used with"]),
     ];
     for (more, parts) in rows {
         let args: Vec<&str> =
@@ -277,4 +279,44 @@ fn what_cannot_be_measured_is_refused_before_anything_runs() {
     ] {
         wgpu_rnn(&["bench", "--device", "cpu", flag, size]).refused(&[]);
     }
+}
+
+#[test]
+fn each_schedule_has_a_row_or_a_refusal() {
+    let folder = Folder::new();
+    let json = folder.path("rows.json");
+    // A bidirectional layer: `wavefront` refuses it, which is no error.
+    let args = [&TINY[..], &["--each-schedule", "--repetitions=2", "--json", &json]].concat();
+    with_cache(&folder, &args).ended(0).says(&["wavefront", "skipped"]);
+    let report = report(&json);
+    let list = |key: &str| report[key].as_array().expect("a list").clone();
+    let mut options: Vec<Value> = ["rows", "skipped"]
+        .map(list)
+        .concat()
+        .iter()
+        .map(|r| r["schedule_option"].clone())
+        .collect();
+    options.sort_by_key(ToString::to_string);
+    let listed = wgpu_rnn(&["devices", "--json"]).ended(0).json();
+    let mut schedules = listed["schedules"].as_array().expect("a list").clone();
+    schedules.sort_by_key(ToString::to_string);
+    assert_eq!(options, schedules, "a row or a refusal for each schedule");
+    for row in list("rows") {
+        assert!(row["repetitions"].as_u64().is_some_and(|n| (1..=2).contains(&n)), "{row:#}");
+    }
+}
+
+#[test]
+fn a_soak_compares_bits_and_counts_steps() {
+    let folder = Folder::new();
+    let json = folder.path("soak.json");
+    // Two layers of four steps: eight steps a pass.
+    let args = [&TINY[..], &["--soak", "17", "--json", &json]].concat();
+    with_cache(&folder, &args).ended(0).says(&["3 passes, 24 steps", "equal bits"]);
+    let soak = &report(&json)["soaks"][0];
+    for (key, want) in [("passes", json!(3)), ("steps", json!(24)), ("changed", json!(0))] {
+        assert_eq!(soak[key], want, "{key}: {soak:#}");
+    }
+    let refused = [&TINY[..], &["--soak", "17", "--schedule", "wavefront"]].concat();
+    with_cache(&folder, &refused).ended(2).says(&["wavefront", "skipped"]);
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 use wgpu_rnn::device::Selection;
 use wgpu_rnn::internals::engine::gpu::{AdapterEntry, adapters};
-use wgpu_rnn::{Error, wgpu};
+use wgpu_rnn::{Error, Schedule, wgpu};
 
 use crate::Outcome;
 use crate::terminal::{FAINT, STRONG, line, print_json};
@@ -92,7 +92,8 @@ pub fn devices(args: &DevicesArgs) -> Result<Outcome, Error> {
         device.auto = true;
     }
     if args.json {
-        print_json(&serde_json::json!({ "devices": devices }))?;
+        let schedules: Vec<&str> = Schedule::ALL.iter().map(|schedule| schedule.name()).collect();
+        print_json(&serde_json::json!({ "devices": devices, "schedules": schedules }))?;
         return Ok(Outcome::Agreed);
     }
     for device in &devices {

@@ -56,9 +56,12 @@ pub struct Measurement {
     pub batch: usize,
     /// The type of the stored weights.
     pub dtype: String,
-    /// The name of the schedule.
+    /// The name of the schedule that ran.
     #[serde(default)]
     pub schedule: String,
+    /// The schedule of the module's options: `auto`, or the name that was asked for.
+    #[serde(default)]
+    pub schedule_option: String,
     /// Wall time, from the input in host memory to the output in host memory.
     pub wall_us: Quantiles,
     /// Time on the device alone, by the device's clock.

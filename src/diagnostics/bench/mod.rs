@@ -1,11 +1,14 @@
 //! Benchmarks of forward passes: check the output, time the pass, compare it with the roofline.
 
 mod measurement;
+mod soak;
 mod suite;
 
 use std::time::{Duration, Instant};
 
 pub use measurement::{Measurement, Quantiles};
+#[doc(hidden)]
+pub use soak::Soak;
 pub use suite::Shape;
 #[doc(hidden)]
 pub use suite::Suite;
@@ -213,6 +216,7 @@ impl Workload {
             batch: sizes.batch,
             dtype: options.module.weights.name().to_owned(),
             schedule: schedule(&plan).to_owned(),
+            schedule_option: options.module.schedule.to_string(),
             us_per_step: times.gpu.unwrap_or(times.wall).median / steps,
             wall_us: times.wall,
             gpu_us: times.gpu,

@@ -49,15 +49,18 @@ pub enum Suite {
     Scaling,
     /// The shapes for comparisons with other systems.
     Peers,
+    /// Pairs of shapes whose difference is the time of one part of a pass.
+    Kernels,
 }
 
 impl Suite {
     /// The names that [`parse`](Self::parse) accepts.
-    pub const NAMES: &'static [&'static str] = &["quick", "standard", "scaling", "peers"];
+    pub const NAMES: &'static [&'static str] =
+        &["quick", "standard", "scaling", "peers", "kernels"];
 
     /// Returns the suite called `name`; `None` for an unknown name.
     pub fn parse(name: &str) -> Option<Self> {
-        let all = [Self::Quick, Self::Standard, Self::Scaling, Self::Peers];
+        let all = [Self::Quick, Self::Standard, Self::Scaling, Self::Peers, Self::Kernels];
         Self::NAMES.iter().position(|known| *known == name).map(|at| all[at])
     }
 
@@ -70,6 +73,7 @@ impl Suite {
             Self::Standard => standard().into_iter().map(|(_, shape)| shape).collect(),
             Self::Scaling => scaling(),
             Self::Peers => peers(),
+            Self::Kernels => kernels(),
         }
     }
 }
@@ -131,9 +135,57 @@ fn peers() -> Vec<Shape> {
     .to_vec()
 }
 
+/// Pairs of shapes that differ in one size, the smaller shape first.
+///
+/// Two numbers of steps give the time of a recurrent step: with four input features the input
+/// projection is small. Two numbers of input features, K and 3K, over one step give the time of a
+/// matrix product of `[B, 2K]` and `[4H, 2K]`.
+fn kernels() -> Vec<Shape> {
+    let steps = [
+        (1, 128, 128),
+        (1, 256, 128),
+        (1, 512, 128),
+        (1, 1024, 128),
+        (8, 256, 128),
+        (8, 512, 128),
+        (8, 1024, 128),
+        (32, 512, 32),
+        (64, 1024, 32),
+        (256, 512, 16),
+        (1024, 256, 16),
+    ];
+    let products = [(100, 1024, 1024), (1600, 1024, 1024), (3200, 512, 512)];
+    let pair_of_steps = |(b, h, t)| [[t, b, 4, h, 1, 1], [5 * t, b, 4, h, 1, 1]];
+    let pair_of_products = |(b, h, k)| [[1, b, k, h, 1, 1], [1, b, 3 * k, h, 1, 1]];
+    let pairs =
+        steps.into_iter().map(pair_of_steps).chain(products.into_iter().map(pair_of_products));
+    let named = |dims: [usize; 6]| {
+        let [t, b, i, h, ..] = dims;
+        Shape::from_dims(&format!("T={t} B={b} I={i} H={h}"), Kind::Lstm, dims)
+    };
+    pairs.flatten().map(named).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::Suite;
+
+    #[test]
+    fn kernels_come_in_pairs_that_differ_in_one_size() {
+        let shapes = Suite::Kernels.shapes();
+        for pair in shapes.chunks(2) {
+            let [small, large] = pair else { panic!("{} has no partner", pair[0].name) };
+            let sizes = |shape: &super::Shape| {
+                [shape.sizes.seq_len, shape.config.input_size, shape.sizes.batch]
+                    .into_iter()
+                    .chain([shape.config.hidden_size])
+                    .collect::<Vec<usize>>()
+            };
+            let changes = sizes(small).iter().zip(sizes(large)).filter(|(a, b)| **a != *b).count();
+            assert_eq!(changes, 1, "{} and {}", small.name, large.name);
+            assert!(sizes(small) < sizes(large), "{} and {}", small.name, large.name);
+        }
+    }
 
     #[test]
     fn every_suite_parses_and_its_shapes_have_distinct_names() {

@@ -2,6 +2,7 @@
 
 mod explain;
 mod report;
+mod soak;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use clap::builder::PossibleValuesParser;
 use wgpu_rnn::device::Selection;
 use wgpu_rnn::internals::diagnostics::bench::{Attempt, Options, Shape, Suite, Workload};
 use wgpu_rnn::internals::fs;
-use wgpu_rnn::{Config, Device, Error, Kind};
+use wgpu_rnn::{Config, Device, Error, Kind, Schedule};
 
 use crate::Outcome;
 use crate::args::{ModuleArgs, OpenArgs, selectors};
@@ -21,7 +22,8 @@ use report::{Report, Skipped};
 #[derive(Debug, Args)]
 pub struct BenchArgs {
     /// Measure a suite of shapes: networks in use (quick: the fast ones), a scaling of T, H and B,
-    /// or the shapes for comparisons with other systems [default: quick]
+    /// the shapes for comparisons with other systems, or pairs that differ by the work of a kernel
+    /// [default: quick]
     #[arg(long, value_parser = PossibleValuesParser::new(Suite::NAMES))]
     pub suite: Option<String>,
     /// Measure one shape instead of a suite: rnn_tanh, rnn_relu, lstm (the default) or gru.
@@ -47,6 +49,13 @@ pub struct BenchArgs {
     pub batch: Option<usize>,
     #[command(flatten)]
     pub module: ModuleArgs,
+    /// Measure with `auto`, then with each schedule by name; a refusal is no error.
+    #[arg(long, conflicts_with = "schedule")]
+    pub each_schedule: bool,
+    /// Run each shape until this number of time steps instead of timing it, and compare the bits
+    /// of every pass with those of the first.
+    #[arg(long, value_name = "STEPS", conflicts_with_all = ["explain", "html", "with"])]
+    pub soak: Option<u64>,
     /// Explain the schedule, the roofline and the expected speed of the CPU for each shape.
     #[arg(long)]
     pub explain: bool,
@@ -56,8 +65,11 @@ pub struct BenchArgs {
     pub devices: Vec<String>,
     /// Limit the time for one shape on one device: a slower shape gets fewer repetitions, or is
     /// skipped.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-    pub seconds: u64,
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = parse_seconds)]
+    pub seconds: f64,
+    /// Limit the timed runs of one shape on one device.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub repetitions: usize,
     /// Write the results to a JSON file.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -84,37 +96,40 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     let peers = report::read_peers(&args.with)?;
     let shapes = shapes(args);
     let targets = targets(args)?;
-    let budget = Duration::from_secs(args.seconds.max(1));
-    let options = Options::default().budget(budget).module(args.module.options());
+    let schedules = schedules(args);
+    if let Some(steps) = args.soak {
+        return soak::soak(args, &shapes, &targets, &schedules, steps);
+    }
+    let budget = Duration::from_secs_f64(args.seconds);
+    let options = Options::default().budget(budget).repetitions(args.repetitions.max(1));
     let (mut measurements, mut skipped) = (Vec::new(), Vec::new());
     let mut failed = false;
-    let bar = progress(shapes.len() * targets.len(), "bench");
+    let bar = progress(shapes.len() * targets.len() * schedules.len(), "bench");
     // Devices alternate, so that a disturbance of the machine affects all of them.
     for shape in &shapes {
         bar.set_message(format!("{}: reference", shape.name));
         let workload = Workload::new(shape, args.module.dtype)?;
-        for Target { title, device } in &targets {
-            bar.set_message(format!("{} on {title}", shape.name));
-            let reason = match device {
-                Err(error) => Some(error.to_string()),
-                Ok(device) => match workload.measure(device, device.calibration(), &options) {
-                    Ok(Attempt::Measured(measurement)) => {
-                        measurements.push(*measurement);
-                        None
-                    }
-                    Ok(Attempt::Skipped(reason)) => Some(reason),
-                    Ok(other) => Some(format!("{other:?}")),
-                    Err(error) => {
-                        failed = true;
-                        Some(error.to_string())
-                    }
-                },
+        for (Target { title, device }, &schedule) in pairs(&targets, &schedules) {
+            bar.set_message(format!("{} on {title} ({schedule})", shape.name));
+            let module = args.module.options().schedule(schedule);
+            let options = options.clone().module(module);
+            let attempt = match device {
+                Err(error) => Ok(Attempt::Skipped(error.to_string())),
+                Ok(device) => workload.measure(device, device.calibration(), &options),
             };
-            skipped.extend(reason.map(|reason| Skipped {
-                device: title.clone(),
-                name: shape.name.clone(),
-                reason,
-            }));
+            let reason = match attempt {
+                Ok(Attempt::Measured(measurement)) => {
+                    measurements.push(*measurement);
+                    None
+                }
+                Ok(Attempt::Skipped(reason)) => Some(reason),
+                Ok(other) => Some(format!("{other:?}")),
+                Err(error) => {
+                    failed |= !refused(args, &error);
+                    Some(error.to_string())
+                }
+            };
+            skipped.extend(reason.map(|reason| Skipped::new(title, &shape.name, schedule, reason)));
             bar.inc(1);
         }
     }
@@ -125,7 +140,7 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     let report = Report::new(calibrations, measurements, skipped, peers);
     report.print();
     if args.explain {
-        explain::print(&shapes, &targets, &options.module)?;
+        explain::print(&shapes, &targets, &args.module.options())?;
     }
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&report)
@@ -142,6 +157,34 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     } else {
         Outcome::Agreed
     })
+}
+
+/// The schedules to measure: the one of `--schedule`, or each.
+fn schedules(args: &BenchArgs) -> Vec<Schedule> {
+    if args.each_schedule { Schedule::ALL.to_vec() } else { vec![args.module.schedule] }
+}
+
+/// Each device with each schedule.
+fn pairs<'a>(
+    targets: &'a [Target],
+    schedules: &'a [Schedule],
+) -> impl Iterator<Item = (&'a Target, &'a Schedule)> {
+    targets.iter().flat_map(|target| schedules.iter().map(move |schedule| (target, schedule)))
+}
+
+/// Whether an error only says that one of all schedules does not run a shape.
+fn refused(args: &BenchArgs, error: &Error) -> bool {
+    args.each_schedule && matches!(error, Error::Unsupported(_))
+}
+
+/// Parses a time limit. The least is a millisecond.
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("'{text}' is not a number of seconds"))?;
+    if (0.0..=86_400.0).contains(&seconds) {
+        Ok(seconds.max(1e-3))
+    } else {
+        Err(format!("{text} seconds are out of range: give 0 to 86400 (a day)"))
+    }
 }
 
 /// The shapes of a suite, or the one shape that flags describe.

@@ -7,10 +7,10 @@ mod page;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use wgpu_rnn::Error;
 use wgpu_rnn::internals::diagnostics::bench::Measurement;
 use wgpu_rnn::internals::engine::cpu;
 use wgpu_rnn::internals::perf::calibration::Calibration;
+use wgpu_rnn::{Error, Schedule};
 
 use crate::terminal::{BAD, FAINT, STRONG, line};
 pub use page::page;
@@ -49,7 +49,26 @@ struct Entry {
 pub struct Skipped {
     pub device: String,
     pub name: String,
+    /// The schedule of the options, as in a measurement.
+    pub schedule_option: String,
     pub reason: String,
+}
+
+impl Skipped {
+    pub fn new(device: &str, name: &str, schedule: Schedule, reason: String) -> Self {
+        let (device, name) = (device.to_owned(), name.to_owned());
+        Self { device, name, schedule_option: schedule.to_string(), reason }
+    }
+}
+
+impl std::fmt::Display for Skipped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { device, name, schedule_option, reason } = self;
+        match schedule_option.as_str() {
+            "auto" => write!(f, "skipped  {name} on {device}: {reason}"),
+            schedule => write!(f, "skipped  {name} on {device} by {schedule}: {reason}"),
+        }
+    }
 }
 
 /// The time of another system divided by ours, for one shape.
@@ -156,8 +175,8 @@ impl Report {
             }
             means.iter().for_each(|mean| line!("  {STRONG}{mean}{STRONG:#}"));
         }
-        for Skipped { device, name, reason } in &self.skipped {
-            line!("{FAINT}skipped  {name} on {device}: {reason}{FAINT:#}");
+        for skipped in &self.skipped {
+            line!("{FAINT}{skipped}{FAINT:#}");
         }
     }
 
