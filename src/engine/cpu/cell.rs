@@ -8,6 +8,24 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::activation::{relu, sigmoid, tanh_exact};
 
+/// The most lanes of a vector of any machine.
+const MOST_LANES: usize = 16;
+
+/// Returns the number of units that fill whole vectors.
+#[inline(always)]
+const fn whole_vectors<S: Simd>(units: usize) -> usize {
+    units / S::F32_LANES * S::F32_LANES
+}
+
+/// Copies the last units into arrays that fill a vector. One by one they would take as long as
+/// several vectors.
+#[inline(always)]
+fn widened<T: Copy + Default>(units: &[T]) -> [T; MOST_LANES] {
+    let mut wide = [T::default(); MOST_LANES];
+    wide[..units.len()].copy_from_slice(units);
+    wide
+}
+
 /// `cell/lstm.wgsl`: advances c, writes o∘tanh(c') to `next`, for U units.
 pub(super) struct Lstm<'a> {
     /// `[U]`: the recurrent products of i, f, g, o.
@@ -25,6 +43,25 @@ impl WithSimd for Lstm<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
+        let Self { sums, x, c, next } = self;
+        let whole = whole_vectors::<S>(next.len());
+        let (c, last_c) = c.split_at_mut(whole);
+        let (next, last_next) = next.split_at_mut(whole);
+        Lstm { sums: &sums[..whole], x: &x[..whole], c, next }.units();
+        if !last_next.is_empty() {
+            let (sums, x) = (widened(&sums[whole..]), widened(&x[whole..]));
+            let (mut c, mut next) = (widened(last_c), [0.0; MOST_LANES]);
+            let of = ..S::F32_LANES;
+            Lstm { sums: &sums[of], x: &x[of], c: &mut c[of], next: &mut next[of] }.units();
+            last_c.copy_from_slice(&c[..last_c.len()]);
+            last_next.copy_from_slice(&next[..last_next.len()]);
+        }
+    }
+}
+
+impl Lstm<'_> {
+    #[inline(always)]
+    fn units(self) {
         for (((sums, x), c), next) in self.sums.iter().zip(self.x).zip(self.c).zip(self.next) {
             let i = sigmoid(sums[0] + x[0]);
             let f = sigmoid(sums[1] + x[1]);
@@ -55,6 +92,25 @@ impl WithSimd for Gru<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
+        let Self { sums, x, bias_hn, h, next } = self;
+        let whole = whole_vectors::<S>(next.len());
+        let (next, last_next) = next.split_at_mut(whole);
+        let of = ..whole;
+        Gru { sums: &sums[of], x: &x[of], bias_hn: &bias_hn[of], h: &h[of], next }.units();
+        if !last_next.is_empty() {
+            let (sums, x) = (widened(&sums[whole..]), widened(&x[whole..]));
+            let (bias_hn, h) = (widened(&bias_hn[whole..]), widened(&h[whole..]));
+            let (of, mut next) = (..S::F32_LANES, [0.0; MOST_LANES]);
+            let (bias_hn, h, next) = (&bias_hn[of], &h[of], &mut next[of]);
+            Gru { sums: &sums[of], x: &x[of], bias_hn, h, next }.units();
+            last_next.copy_from_slice(&next[..last_next.len()]);
+        }
+    }
+}
+
+impl Gru<'_> {
+    #[inline(always)]
+    fn units(self) {
         let inputs = self.sums.iter().zip(self.x).zip(self.bias_hn).zip(self.h);
         for ((((sums, x), bias_hn), h), next) in inputs.zip(self.next) {
             let r = sigmoid(sums[0] + x[0]);

@@ -10,6 +10,7 @@ use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterato
 
 use super::Slices;
 use super::panels::Panels;
+use super::threads::{parts_for, threads};
 use super::tile::{Product, Rows, TILE_PANELS, TILE_ROWS};
 
 /// A row-major matrix inside a slice: row r starts at `offset + r · row_stride`.
@@ -34,21 +35,6 @@ impl Matrix {
     }
 }
 
-/// The number of multiply-adds from which several threads pay for themselves.
-pub(super) const PARALLEL_FROM: usize = 1 << 20;
-
-/// Parts per thread. With several, an interrupted thread does not delay the others.
-const PARTS_PER_THREAD: usize = 4;
-
-/// Returns the number of threads for a product `[M, K] · [K, N]`: all or one.
-pub(super) fn threads(m: usize, n: usize, k: usize) -> usize {
-    if m.saturating_mul(n).saturating_mul(k) < PARALLEL_FROM {
-        1
-    } else {
-        rayon::current_num_threads()
-    }
-}
-
 /// Computes `y = x · wᵀ + bias`, and overwrites y. x is `[M, K]`, w is one direction's `[N, K]`,
 /// bias is `[N]` or empty for none, y is `[M, N]`.
 ///
@@ -61,15 +47,11 @@ pub(crate) fn multiply_transposed(
     bias: &[f32],
     y: (&mut [f32], Matrix),
 ) {
-    let threads = threads(y.1.rows, y.1.columns, x.1.columns);
-    multiply_in_parts(
-        Arch::new(),
-        if threads == 1 { 1 } else { threads * PARTS_PER_THREAD },
-        x,
-        w,
-        bias,
-        y,
-    );
+    let parts = match threads(y.1.rows, y.1.columns, x.1.columns) {
+        1 => 1,
+        threads => parts_for(threads, rayon::current_num_threads()),
+    };
+    multiply_in_parts(Arch::new(), parts, x, w, bias, y);
 }
 
 /// Computes columns of `x · wᵀ` from `column` on, where a panel begins, for the width of y's rows.

@@ -18,6 +18,7 @@ mod sequence;
 mod slots;
 mod softmax;
 mod step;
+mod threads;
 mod tile;
 mod twins;
 
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 pub(crate) use matmul::{Matrix, multiply_transposed};
+pub(crate) use threads::on_threads;
 
 use crate::kernel::Access;
 use crate::kernel::uniforms::Step;
@@ -81,12 +83,6 @@ impl Weight {
         let rows = rows.iter().map(|&(_, extent)| extent).product();
         Self::Matrix(Panels::new(&values, directions, rows, features))
     }
-}
-
-/// Calls `work` on a thread of rayon's pool. Inside the pool each product begins at once. A thread
-/// outside would sleep until the pool has woken, worked and woken it.
-pub(crate) fn on_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    rayon::scope(|_| work())
 }
 
 /// The CPU engine of a recording, with its buffers in host memory.
@@ -184,7 +180,7 @@ impl Engine {
         let mut dispatches = self.recording.commands[commands.clone()]
             .iter()
             .flat_map(|command| command.dispatches(0));
-        if dispatches.any(|dispatch| dispatch.multiply_adds() >= matmul::PARALLEL_FROM as u64) {
+        if dispatches.any(|dispatch| threads::threads_for(dispatch.multiply_adds(), 2) > 1) {
             on_threads(|| self.run_here(commands));
         } else {
             self.run_here(commands);

@@ -9,8 +9,9 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use smallvec::SmallVec;
 
 use super::Slices;
-use super::matmul::{Matrix, multiply_columns, threads};
+use super::matmul::{Matrix, multiply_columns};
 use super::panels::Panels;
+use super::threads::threads;
 use crate::kernel::uniforms::{Step, StepDims};
 use crate::tensor::padded;
 

@@ -1,0 +1,65 @@
+//! The number of threads of a product: it follows from the work. No sum depends on it.
+
+/// Calls `work` on a thread of rayon's pool. Inside the pool each product begins at once. A thread
+/// outside would sleep until the pool has woken, worked and woken it.
+pub(crate) fn on_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
+}
+
+/// The least multiply-adds of a thread. They take 25 to 80 µs. A fork with its join takes 5 to 10,
+/// so that two threads gain more than they lose.
+const WORK_OF_A_THREAD: u64 = 1 << 19;
+
+/// Parts per thread, where all threads work. With several, an interrupted thread does not delay the
+/// others. Fewer threads have one part each: an idle thread takes the part of an interrupted one.
+const PARTS_PER_THREAD: usize = 4;
+
+/// Returns the number of threads for this number of multiply-adds, at most `available`.
+///
+/// Each thread has enough work to pay for its fork. More available threads therefore never make a
+/// small product slower.
+pub(super) fn threads_for(multiply_adds: u64, available: usize) -> usize {
+    let paid = usize::try_from(multiply_adds / WORK_OF_A_THREAD).unwrap_or(usize::MAX);
+    paid.clamp(1, available.max(1))
+}
+
+/// Returns the number of threads of rayon's pool for a product `[M, K] · [K, N]`.
+pub(super) fn threads(m: usize, n: usize, k: usize) -> usize {
+    let work = (m as u64).saturating_mul(n as u64).saturating_mul(k as u64);
+    // The count of the pool costs more than a small product may.
+    if threads_for(work, 2) == 1 { 1 } else { threads_for(work, rayon::current_num_threads()) }
+}
+
+/// Returns the number of parts for a number of threads.
+pub(super) fn parts_for(threads: usize, available: usize) -> usize {
+    if threads > 1 && threads == available { threads * PARTS_PER_THREAD } else { threads }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{WORK_OF_A_THREAD, parts_for, threads_for};
+
+    #[test]
+    fn threads_follow_from_the_work() {
+        let works = (0..=40).flat_map(|power| [(1_u64 << power) - 1, 1 << power, 3 << power]);
+        for work in works.chain([u64::MAX]) {
+            let counts = (0..=200).map(|available| threads_for(work, available));
+            let counts: Vec<usize> = counts.collect();
+            assert!(counts.is_sorted(), "{work}: fewer threads of more: {counts:?}");
+            for (available, &threads) in counts.iter().enumerate() {
+                assert!((1..=available.max(1)).contains(&threads), "{work}: {threads}");
+                let each = work / threads as u64;
+                assert!(threads == 1 || each >= WORK_OF_A_THREAD, "{work}: {threads} of {each}");
+            }
+        }
+        // A step of 320 units stays on one thread; one of 512 takes two of sixteen.
+        assert_eq!(threads_for(320 * 4 * 320, 16), 1);
+        assert_eq!(threads_for(512 * 4 * 512, 16), 2);
+        assert_eq!(threads_for(1024 * 4 * 1024, 16), 8);
+        assert_eq!(threads_for(64 * 1024 * 4 * 1024, 16), 16);
+        assert_eq!(
+            [(1, 1), (1, 2), (2, 2), (2, 16), (16, 16)].map(|(t, a)| parts_for(t, a)),
+            [1, 1, 8, 2, 64]
+        );
+    }
+}
