@@ -54,6 +54,8 @@ mod transfer;
 mod waiting;
 mod wavefront;
 
+use std::time::{Duration, Instant};
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::engine::gpu::AdapterEntry;
@@ -74,10 +76,32 @@ enum Machine {
 struct Target {
     machine: Machine,
     schedule: Schedule,
+    share: Share,
+}
+
+/// A share of the case files: every `of`th file from `first` on.
+///
+/// `auto` runs all files on each device. A schedule by name runs each file on one of the software
+/// adapters, which run the same kernels. The next schedule runs it on the other one.
+#[derive(Clone, Copy)]
+struct Share {
+    first: usize,
+    of: usize,
+}
+
+impl Share {
+    const ALL: Self = Self { first: 0, of: 1 };
 }
 
 impl Target {
+    /// Opens the machine without the self-test, which has a trial. SwiftShader compiles its kernels
+    /// for more than a second.
     fn open(&self, options: &OpenOptions) -> Result<Device, Failed> {
+        self.open_tested(&options.clone().skip_self_test())
+    }
+
+    /// Opens the machine with the self-test, unless `options` skip it.
+    fn open_tested(&self, options: &OpenOptions) -> Result<Device, Failed> {
         Ok(match &self.machine {
             Machine::Cpu => Device::cpu_with(options)?,
             Machine::Adapter(entry) => Device::from_adapter(entry, options)?,
@@ -168,8 +192,21 @@ impl Row {
     }
 }
 
+/// The self-test passes with each kind of shader module, and where limits cut the plan.
+fn self_test(target: &Target) -> Result<(), Failed> {
+    for options in [
+        OpenOptions::default(),
+        OpenOptions::default().runtime_checks(true),
+        OpenOptions::default().limit("max_storage_buffer_binding_size", 16_384),
+    ] {
+        target.open_tested(&options)?;
+    }
+    Ok(())
+}
+
 /// All tests of this program.
 const TABLE: &[Row] = &[
+    everywhere("self_test_passes", self_test),
     everywhere("fixtures", cases::fixtures).by_schedule(),
     everywhere("conformance", cases::conformance).by_schedule().needs(Need::Conformance),
     everywhere("a_wrong_expectation_fails", cases::a_wrong_expectation_fails),
@@ -304,6 +341,16 @@ const TABLE: &[Row] = &[
 struct Place {
     name: String,
     machine: Option<Machine>,
+    /// The position among the software adapters, and their number.
+    software: Option<(usize, usize)>,
+}
+
+/// Counts the software adapters.
+fn count_software(places: &mut [Place]) {
+    let is_software = |place: &&mut Place| place.entry().is_some_and(AdapterEntry::is_software);
+    let all = places.iter_mut().filter(is_software).count();
+    let found = places.iter_mut().filter(is_software);
+    found.enumerate().for_each(|(at, place)| place.software = Some((at, all)));
 }
 
 impl Place {
@@ -337,33 +384,60 @@ impl Place {
         unmet || (self.machine.is_none() && !adapters::required())
     }
 
+    /// The share of the case files that this place runs by a schedule.
+    fn share(&self, schedule: Schedule) -> Share {
+        let position = Schedule::ALL.iter().position(|&other| other == schedule);
+        match (self.software, position) {
+            (Some((at, all)), Some(position)) if schedule != Schedule::Auto => {
+                Share { first: (at + position) % all, of: all }
+            }
+            _ => Share::ALL,
+        }
+    }
+
     fn trial(&self, row: &Row, schedule: Schedule) -> Trial {
         let (name, test, run) = (&self.name, row.name, row.run);
-        let target = self.machine.clone().map(|machine| Target { machine, schedule });
+        let share = self.share(schedule);
+        let target = self.machine.clone().map(|machine| Target { machine, schedule, share });
         let missing = format!("this machine has no adapter called '{name}'");
         let title = match schedule {
             Schedule::Auto => format!("{name}::{test}"),
             _ => format!("{name}::{schedule}::{test}"),
         };
+        let named = title.clone();
         let trial = Trial::test(title, move || match &target {
-            Some(target) => run(target),
+            Some(target) => timed(&named, || run(target)),
             None => Err(Failed::from(missing)),
         });
         trial.with_ignored_flag(self.ignores(row))
     }
 }
 
+/// Runs a trial, and reports one that takes long: the log shows where the time goes.
+fn timed<R>(title: &str, run: impl FnOnce() -> R) -> R {
+    let start = Instant::now();
+    let result = run();
+    if start.elapsed() > LONG {
+        eprintln!("{title} took {} s", start.elapsed().as_secs());
+    }
+    result
+}
+
+const LONG: Duration = Duration::from_secs(5);
+
 fn main() {
     let arguments = Arguments::from_args();
-    let mut places = vec![Place { name: "cpu".to_owned(), machine: Some(Machine::Cpu) }];
+    let mut places =
+        vec![Place { name: "cpu".to_owned(), machine: Some(Machine::Cpu), software: None }];
     places.extend(adapters::wanted().into_iter().map(|wanted| {
         let machine = wanted.entry.map(|entry| Machine::Adapter(Box::new(entry)));
-        Place { name: wanted.name, machine }
+        Place { name: wanted.name, machine, software: None }
     }));
     if places.len() == 1 {
         // Ignored trials show that a machine without adapters is not tested.
-        places.push(Place { name: "any adapter".to_owned(), machine: None });
+        places.push(Place { name: "any adapter".to_owned(), machine: None, software: None });
     }
+    count_software(&mut places);
     let mut trials = Vec::new();
     for place in &places {
         for &schedule in Schedule::ALL {
