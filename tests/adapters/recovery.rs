@@ -140,12 +140,11 @@ pub fn elsewhere(target: &Target) -> Result<(), Failed> {
             what(names(&device, rnn.pool(&PoolOptions::new(2))), "a new pool")?;
         }
 
-        let others =
-            adapters::wanted().into_iter().filter_map(|wanted| wanted.entry).map(|entry| Target {
-                machine: Machine::Adapter(Box::new(entry)),
-                schedule: target.schedule,
-            });
-        let again = others.chain([Target { machine: Machine::Cpu, schedule: target.schedule }]);
+        let others = adapters::wanted()
+            .into_iter()
+            .filter_map(|wanted| wanted.entry)
+            .map(|entry| Target { machine: Machine::Adapter(Box::new(entry)), ..target.clone() });
+        let again = others.chain([Target { machine: Machine::Cpu, ..target.clone() }]);
         let mut same = 0;
         for there in again {
             let new = there.device()?;
