@@ -23,7 +23,7 @@ use crate::nn::rnn::forward::ForwardPlan;
 use crate::nn::runner::Prepared;
 use crate::params::{Params, validate};
 use crate::plan::WeightLayout;
-use crate::plan::recording::{Axis, BufferId, BufferSpec, Dispatch, Recording};
+use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Recording};
 use crate::tensor::{State, Tensor};
 
 /// How a kernel's GPU results compare with its twin's, over all of its dispatches.
@@ -130,6 +130,10 @@ pub fn lockstep(
 
     let mut reports = BTreeMap::new();
     for (at, command) in recording.commands.iter().enumerate() {
+        if let &Command::Clear { buffer, start, len } = command {
+            pair.cpu.clear(buffer, start, len);
+            pair.gpu.run_clear(at)?;
+        }
         for index in 0..command.count() {
             for (which, dispatch) in command.dispatches(index).iter().enumerate() {
                 pair.cpu.dispatch(dispatch, index);

@@ -11,7 +11,7 @@ use crate::engine::{cpu, gpu, self_test};
 use crate::error::{Error, Result};
 use crate::perf::calibration::{Calibration, DeviceId};
 use crate::plan::limits::Limits;
-use crate::plan::{Profile, Storage, Target};
+use crate::plan::{Exchange, Profile, Storage, Target};
 
 /// A device that models can be loaded onto. Clones share it.
 ///
@@ -290,7 +290,12 @@ impl Device {
             Inner::Cpu(_) => Target::Host,
             Inner::Gpu(_) => Target::Gpu,
         };
-        Profile { limits: self.limits(), calibration: self.calibration(), target }
+        let exchange = if target == Target::Host || self.is_software_adapter() {
+            Exchange::OneStep
+        } else {
+            Exchange::Refused("has not shown that its workgroups run at the same time")
+        };
+        Profile { limits: self.limits(), calibration: self.calibration(), target, exchange }
     }
 
     /// The wgpu device and queue that models run on; `None` for the CPU.

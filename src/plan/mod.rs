@@ -19,6 +19,7 @@
 //! cannot run, `shape` chooses kernels, override values and tiles, and `record` adds dispatches.
 
 mod decision;
+mod exchange;
 mod language_model;
 mod layers;
 pub mod limits;
@@ -38,6 +39,7 @@ mod wavefront;
 mod weights;
 
 pub use decision::Decision;
+pub use exchange::{Exchange, Resident};
 pub use language_model::{
     GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted, plan_generation, plan_pass,
     steps_per_pass,
@@ -104,6 +106,8 @@ pub struct Profile<'a> {
     pub calibration: &'a Calibration,
     /// The engine.
     pub target: Target,
+    /// How workgroups may exchange the state of a layer.
+    pub exchange: Exchange,
 }
 
 /// The engine that runs a recording.

@@ -179,23 +179,33 @@ pub enum Command {
         /// The dispatches of an even and of an odd step. Only their state buffers differ.
         by_parity: [Vec<Dispatch>; 2],
     },
+    /// Sets the `len` values of a buffer from the value `start` on to 0.
+    Clear {
+        /// The buffer.
+        buffer: BufferId,
+        /// The first value.
+        start: usize,
+        /// The number of values.
+        len: usize,
+    },
 }
 
 impl Command {
-    /// Returns the dispatches of step `index`; for a plain dispatch, `index` is 0.
+    /// Returns the dispatches of step `index`; for other commands, `index` is 0.
     pub fn dispatches(&self, index: u32) -> &[Dispatch] {
         match self {
             Self::Dispatch(dispatch) => std::slice::from_ref(dispatch),
             Self::Steps { first_step, by_parity, .. } => {
                 &by_parity[((first_step + index) % 2) as usize]
             }
+            Self::Clear { .. } => &[],
         }
     }
 
-    /// Returns the number of times that [`dispatches`](Self::dispatches) run.
+    /// Returns the number of times that the command runs.
     pub fn count(&self) -> u32 {
         match self {
-            Self::Dispatch(_) => 1,
+            Self::Dispatch(_) | Self::Clear { .. } => 1,
             Self::Steps { count, .. } => *count,
         }
     }
@@ -211,6 +221,9 @@ pub struct Recording {
     pub parts: Vec<(BufferId, BufferId, usize)>,
     /// The commands in order. Each dispatch sees all writes of the dispatches before it.
     pub commands: Vec<Command>,
+    /// A buffer whose first word is not 0 after a run in which a workgroup waited in vain. The
+    /// results of such a run are void. `None` where no workgroup waits for another.
+    pub flag: Option<BufferId>,
 }
 
 impl Recording {

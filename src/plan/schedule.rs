@@ -213,7 +213,7 @@ mod tests {
     use crate::perf::calibration::Calibration;
     use crate::plan::Decision;
     use crate::plan::limits::Limits;
-    use crate::plan::{Profile, Request, Target, WeightLayout};
+    use crate::plan::{Exchange, Profile, Request, Target, WeightLayout};
     use crate::wgpu::DeviceType;
 
     /// The device types of the tested profiles: a GPU, a software adapter, the host.
@@ -234,7 +234,11 @@ mod tests {
         let weights = &WeightLayout::new(config, limits)?;
         let sizes = Sizes { seq_len: 1, batch };
         let request = Request { config, weights, sizes, training: false };
-        decide(asked, &request, &Profile { limits, calibration, target })
+        decide(
+            asked,
+            &request,
+            &Profile { limits, calibration, target, exchange: Exchange::OneStep },
+        )
     }
 
     fn webgpu() -> Limits {
@@ -283,7 +287,12 @@ mod tests {
         let sizes = Sizes { seq_len: 1, batch: 1 };
         let request = Request { config: &config, weights: &weights, sizes, training: false };
         let by = |calibration: &Calibration| {
-            let profile = Profile { limits: &limits, calibration, target: Target::Gpu };
+            let profile = Profile {
+                limits: &limits,
+                calibration,
+                target: Target::Gpu,
+                exchange: Exchange::OneStep,
+            };
             decide(Schedule::Auto, &request, &profile).expect("auto always runs").schedule
         };
         assert_eq!(

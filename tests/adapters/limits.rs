@@ -127,7 +127,7 @@ pub fn shards_and_passes(target: &Target) -> Result<(), Failed> {
         };
         let mut steps = plan.recording.commands.iter().filter_map(|command| match command {
             Command::Steps { by_parity, .. } => Some(&by_parity[0]),
-            Command::Dispatch(_) => None,
+            Command::Dispatch(_) | Command::Clear { .. } => None,
         });
         ensure(
             steps.any(|step| sharded(step)),

@@ -13,8 +13,8 @@ use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::internals::plan::recording::{BufferId, Command, Dispatch, Recording, Role};
 use wgpu_rnn::internals::plan::{
-    GenerationPlan, LanguageModelLayout, LanguageModelPlan, MAX_SEGMENT_STEPS, Profile, Target,
-    Wanted, WeightLayout, plan_generation, plan_pass, steps_per_pass,
+    Exchange, GenerationPlan, LanguageModelLayout, LanguageModelPlan, MAX_SEGMENT_STEPS, Profile,
+    Target, Wanted, WeightLayout, plan_generation, plan_pass, steps_per_pass,
 };
 use wgpu_rnn::language_model::{LanguageModel, LanguageModelConfig, LanguageModelParams};
 use wgpu_rnn::{Device, Error, Kind};
@@ -142,7 +142,7 @@ fn assert_tables(what: &str, dispatches: &[&Dispatch], logits: Option<BufferId>,
 fn profile(limits: &Limits) -> Profile<'_> {
     static TYPICAL: LazyLock<Calibration> =
         LazyLock::new(|| Calibration::typical_of(Some(wgpu::DeviceType::DiscreteGpu)));
-    Profile { limits, calibration: &TYPICAL, target: Target::Gpu }
+    Profile { limits, calibration: &TYPICAL, target: Target::Gpu, exchange: Exchange::OneStep }
 }
 
 /// A model and the limits of its plans.
@@ -200,7 +200,7 @@ impl<'a> Planned<'a> {
                 }
                 None => false,
             },
-            Command::Steps { .. } => true,
+            Command::Steps { .. } | Command::Clear { .. } => true,
         };
         checker.plan.recording.commands.retain(of_layers);
         if config.nlayers * steps * weights.layer(0).len() <= 60_000 {

@@ -14,7 +14,7 @@ use wgpu_rnn::internals::params::validate::Sizes;
 use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::internals::plan::{
-    MAX_SEGMENT_STEPS, MAX_SEQ_LEN, Plan, Profile, Request, Target, WeightLayout, plan,
+    Exchange, MAX_SEGMENT_STEPS, MAX_SEQ_LEN, Plan, Profile, Request, Target, WeightLayout, plan,
     rows_per_pass,
 };
 use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, Schedule};
@@ -36,7 +36,11 @@ fn planned(
 ) -> Result<Plan, Error> {
     let request = Request { config, weights, sizes, training: false };
     let calibration = &Calibration::typical_of(Some(device_type));
-    plan(&request, &Profile { limits, calibration, target: Target::Gpu }, schedule)
+    plan(
+        &request,
+        &Profile { limits, calibration, target: Target::Gpu, exchange: Exchange::OneStep },
+        schedule,
+    )
 }
 
 /// Returns the rows of a pass.

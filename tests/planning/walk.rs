@@ -103,6 +103,7 @@ impl<'a> Walk<'a> {
                     }
                     _ => self.project(dispatch),
                 },
+                Command::Clear { .. } => {}
                 Command::Steps { count, first_step, .. } => {
                     let first = *first_step as usize;
                     let segment = first..first + *count as usize;

@@ -8,7 +8,9 @@ use wgpu_rnn::internals::params::validate::Sizes;
 use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::internals::plan::recording::{BufferId, Command, Dispatch};
-use wgpu_rnn::internals::plan::{LayerState, Profile, Request, Target, WeightLayout, plan};
+use wgpu_rnn::internals::plan::{
+    Exchange, LayerState, Profile, Request, Target, WeightLayout, plan,
+};
 use wgpu_rnn::{Config, Error, Kind, Schedule};
 
 use crate::soundness::{About, Checker, bound, checked, extent};
@@ -143,6 +145,7 @@ impl Walk<'_> {
         for command in &plan.recording.commands {
             match command {
                 Command::Dispatch(dispatch) => self.project(dispatch),
+                Command::Clear { .. } => panic!("{what}: a wave clears nothing"),
                 Command::Steps { count, first_step, .. } => {
                     assert_eq!(
                         *first_step as usize, turns,
@@ -370,7 +373,8 @@ fn what_waves_cannot_run_is_refused_by_name() {
         let (sizes, schedule) = (Sizes { seq_len: 3, batch: 1 }, Schedule::Wavefront);
         let weights = &WeightLayout::new(config, limits)?;
         let calibration = &Calibration::typical_of(Some(GPU));
-        let profile = Profile { limits, calibration, target: Target::Gpu };
+        let profile =
+            Profile { limits, calibration, target: Target::Gpu, exchange: Exchange::OneStep };
         plan(&Request { config, weights, sizes, training }, &profile, schedule)
     };
     for (config, limits, training, why) in [

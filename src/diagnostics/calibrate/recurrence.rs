@@ -151,6 +151,6 @@ fn repeated(recording: &Recording, part: KernelClass) -> (u32, [Vec<Dispatch>; 2
             let same = in_place(std::slice::from_ref(dispatch));
             (steps, [same.clone(), same])
         }
-        None => (1, [Vec::new(), Vec::new()]),
+        Some(Command::Clear { .. }) | None => (1, [Vec::new(), Vec::new()]),
     }
 }

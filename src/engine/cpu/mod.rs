@@ -36,7 +36,7 @@ pub(crate) use threads::on_threads;
 
 use crate::kernel::Access;
 use crate::kernel::uniforms::Step;
-use crate::plan::recording::{Axis, BufferId, BufferSpec, Dispatch, Recording};
+use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Recording};
 
 pub use panels::Panels;
 
@@ -190,12 +190,23 @@ impl Engine {
     fn run_here(&mut self, commands: Range<usize>) {
         let recording = Arc::clone(&self.recording);
         for command in &recording.commands[commands] {
+            if let &Command::Clear { buffer, start, len } = command {
+                self.clear(buffer, start, len);
+            }
             for index in 0..command.count() {
                 for dispatch in command.dispatches(index) {
                     self.dispatch(dispatch, index);
                 }
             }
         }
+    }
+
+    /// Sets `len` values of a buffer from `start` on to 0.
+    ///
+    /// # Panics
+    /// When the buffer is a weight or has fewer values.
+    pub fn clear(&mut self, id: BufferId, start: usize, len: usize) {
+        self.buffer_mut(id)[start..start + len].fill(0.0);
     }
 
     /// Executes one dispatch at a step index.

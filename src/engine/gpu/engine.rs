@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::bound::{BoundDispatch, Uniforms};
 use super::context::Gpu;
 use super::mapping::Mapping;
-use super::parts::{ByParity, Submission, divide, work};
+use super::parts::{Around, ByParity, Submission, divide, work};
 use super::pending::{Pending, Spare};
 use super::timer::{Timer, Timing};
 use crate::engine::wait::Waiting;
@@ -69,6 +69,7 @@ impl Engine {
             bound.push(match command {
                 Command::Dispatch(dispatch) => [bind(std::slice::from_ref(dispatch))?, Vec::new()],
                 Command::Steps { by_parity: [even, odd], .. } => [bind(even)?, bind(odd)?],
+                Command::Clear { .. } => [Vec::new(), Vec::new()],
             });
         }
         let timer = gpu.timestamps().then(|| Timer::new(&gpu).map(Box::new)).transpose()?;
@@ -187,7 +188,7 @@ impl Engine {
         let size = count as u64 * 4;
         for (at, part) in parts.iter().enumerate() {
             self.submit("running a recording", |encoder| {
-                self.encode_part(&mut encoder.begin_compute_pass(&Default::default()), part);
+                self.encode_part(encoder, part, &Around::default());
                 if at + 1 == parts.len() {
                     self.encode_read(encoder, id, 0, &staging, size);
                 }
@@ -212,18 +213,6 @@ impl Engine {
     /// The duration of the last [`execute`](Self::execute).
     pub fn timing(&self) -> Timing {
         self.timing
-    }
-
-    /// Executes one dispatch of one step of one command.
-    ///
-    /// # Errors
-    /// The errors of the device.
-    pub fn run_dispatch(&self, command: usize, index: u32, dispatch: usize) -> Result<()> {
-        self.submit("running a dispatch", |encoder| {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            self.set(command, index)[dispatch].encode(&mut pass, index);
-        })
-        .map(drop)
     }
 
     /// Reads a range of a buffer's values.
@@ -251,12 +240,14 @@ impl Engine {
         Ok(values.into_iter().next().unwrap_or_default())
     }
 
-    fn set(&self, command: usize, index: u32) -> &[BoundDispatch] {
-        let parity = match &self.recording.commands[command] {
-            Command::Dispatch(_) => 0,
-            Command::Steps { first_step, .. } => ((first_step + index) % 2) as usize,
-        };
-        &self.bound[command][parity]
+    /// The bound dispatches of a command.
+    pub(super) fn bound(&self, command: usize) -> &ByParity {
+        &self.bound[command]
+    }
+
+    /// The buffer that holds a buffer's values, and their offset in bytes.
+    pub(super) fn buffer(&self, id: BufferId) -> (&wgpu::Buffer, u64) {
+        (&self.buffers[id.0], self.start(id))
     }
 
     /// The number of submissions of a run. None exceeds `max_work_per_submission`, except a single
@@ -266,18 +257,13 @@ impl Engine {
     }
 
     /// Encodes one submission of a run. Each dispatch sees the writes of those before it.
-    pub(crate) fn encode(&self, pass: &mut wgpu::ComputePass<'_>, part: usize) {
-        self.encode_part(pass, &self.parts[part]);
-    }
-
-    fn encode_part(&self, pass: &mut wgpu::ComputePass<'_>, part: &Submission) {
-        for (command, range) in part {
-            for index in range.clone() {
-                for bound in self.set(*command, index) {
-                    bound.encode(pass, index);
-                }
-            }
-        }
+    pub(crate) fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        part: usize,
+        around: &Around<'_>,
+    ) {
+        self.encode_part(encoder, &self.parts[part], around);
     }
 
     /// The work of a run, as `max_work_per_submission` counts it.
@@ -326,9 +312,8 @@ impl Engine {
     ) -> Result<Duration> {
         let (first, last) = (part == 0, part + 1 == self.parts.len());
         let (encoded, submitted) = self.submit("running a recording", |encoder| {
-            let timestamp_writes = self.timer.as_ref().and_then(|timer| timer.writes(first, last));
-            let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
-            self.encode(&mut encoder.begin_compute_pass(&descriptor), part);
+            let timer = self.timer.as_deref().map(|timer| (timer, [first, last]));
+            self.encode(encoder, part, &Around { timer, ..Around::default() });
             after(encoder);
             if let Some(timer) = self.timer.as_ref().filter(|_| last) {
                 timer.resolve(encoder);
@@ -339,7 +324,7 @@ impl Engine {
 
     /// Submits the commands that `encode` encodes. Returns the host time until the end of encoding,
     /// and until the end of submitting.
-    fn submit(
+    pub(super) fn submit(
         &self,
         doing: &str,
         encode: impl FnOnce(&mut wgpu::CommandEncoder),

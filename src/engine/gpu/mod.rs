@@ -3,6 +3,7 @@
 mod adapter;
 mod bound;
 mod context;
+mod encode;
 mod engine;
 mod faults;
 mod mapping;
@@ -20,6 +21,7 @@ pub(crate) use bound::BoundDispatch;
 pub use context::Gpu;
 pub(crate) use context::descriptor;
 pub use engine::Engine;
+pub(crate) use parts::Around;
 pub(crate) use pending::Pending;
 pub use poller::Polling;
 pub use timer::Timing;

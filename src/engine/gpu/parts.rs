@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::bound::BoundDispatch;
+use super::timer::Timer;
 use crate::plan::recording::{Command, Recording};
 
 /// The dispatches of a command's even and odd steps; a plain dispatch has only even ones.
@@ -10,6 +11,19 @@ pub(super) type ByParity = [Vec<BoundDispatch>; 2];
 
 /// One submission: ranges of steps, each with the index of its command.
 pub(super) type Submission = Vec<(usize, Range<u32>)>;
+
+/// The surroundings of a submission.
+#[derive(Debug, Default)]
+pub(crate) struct Around<'a> {
+    /// The name of the passes in GPU debuggers.
+    pub label: Option<&'a str>,
+    /// Dispatches before the submission's.
+    pub before: &'a [BoundDispatch],
+    /// Dispatches after the submission's.
+    pub after: &'a [BoundDispatch],
+    /// A timer, and whether the submission starts and ends its measurement.
+    pub timer: Option<(&'a Timer, [bool; 2])>,
+}
 
 /// The work of a whole recording, as `max_work_per_submission` counts it.
 pub(super) fn work(recording: &Recording, bound: &[ByParity]) -> u64 {

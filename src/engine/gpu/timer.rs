@@ -19,7 +19,7 @@ pub struct Timing {
 
 /// Two timestamps and their read-back buffer.
 #[derive(Debug)]
-pub(super) struct Timer {
+pub(crate) struct Timer {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     pub staging: wgpu::Buffer,

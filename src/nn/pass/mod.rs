@@ -9,7 +9,7 @@ use bindings::Bindings;
 pub use bindings::PassBindings;
 pub use tensors::TensorBinding;
 
-use crate::engine::gpu::{self, BoundDispatch};
+use crate::engine::gpu::{self, Around, BoundDispatch};
 use crate::engine::session::Weights;
 use crate::error::{Error, Result};
 use crate::nn::rnn::Rnn;
@@ -204,16 +204,13 @@ impl Pass {
                 "there is no part {part}: the pass has {parts}, counted from 0"
             )));
         }
-        let descriptor =
-            wgpu::ComputePassDescriptor { label: Some(self.label), timestamp_writes: None };
-        let mut pass = encoder.begin_compute_pass(&descriptor);
-        if part == 0 {
-            self.gathers.iter().for_each(|gather| gather.encode(&mut pass, 0));
-        }
-        self.engine.encode(&mut pass, part);
-        if part + 1 == parts {
-            self.scatters.iter().for_each(|scatter| scatter.encode(&mut pass, 0));
-        }
+        let around = Around {
+            label: Some(self.label),
+            before: if part == 0 { &self.gathers } else { &[] },
+            after: if part + 1 == parts { &self.scatters } else { &[] },
+            ..Around::default()
+        };
+        self.engine.encode(encoder, part, &around);
         Ok(())
     }
 }

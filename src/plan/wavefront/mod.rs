@@ -190,7 +190,7 @@ mod tests {
     use crate::params::validate::Sizes;
     use crate::perf::calibration::Calibration;
     use crate::plan::limits::Limits;
-    use crate::plan::{Decision, Profile, Request, Target, WeightLayout, plan};
+    use crate::plan::{Decision, Exchange, Profile, Request, Target, WeightLayout, plan};
     use crate::wgpu::DeviceType;
 
     /// Returns the decision for a stack of LSTMs of 256 units on a discrete GPU, if it is a
@@ -201,7 +201,12 @@ mod tests {
         let weights = WeightLayout::new(&config, &limits).expect("it fits");
         let typical = Calibration::typical_of(Some(DeviceType::DiscreteGpu));
         let calibration = &Calibration { dispatch_us, ..typical };
-        let profile = Profile { limits: &limits, calibration, target: Target::Gpu };
+        let profile = Profile {
+            limits: &limits,
+            calibration,
+            target: Target::Gpu,
+            exchange: Exchange::OneStep,
+        };
         let sizes = Sizes { seq_len, batch: 1 };
         let request = Request { config: &config, weights: &weights, sizes, training: false };
         let plan = plan(&request, &profile, Schedule::Auto).expect("auto always runs");

@@ -6,7 +6,7 @@ use libtest_mimic::Failed;
 use wgpu::util::{BufferInitDescriptor, DeviceExt};
 use wgpu_rnn::Device;
 use wgpu_rnn::internals::kernel::{Access, Kernel, Overrides};
-use wgpu_rnn::internals::plan::recording::{BufferId, Dispatch, Recording};
+use wgpu_rnn::internals::plan::recording::{BufferId, Command, Dispatch, Recording};
 
 use super::cases::Case;
 use super::instrument::{GUARD, divisors, instrumented};
@@ -48,7 +48,9 @@ impl Inspector {
         for (index, words) in contents.iter().enumerate() {
             let (whole, _) = recording.whole(BufferId(index));
             let guarded: Vec<u32> = words.iter().copied().chain([UNTOUCHED; GUARD]).collect();
-            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+            let usage = wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST;
             let buffer = buffers.get(whole.0).cloned();
             buffers.push(buffer.unwrap_or_else(|| self.filled(&guarded, usage)));
         }
@@ -59,6 +61,11 @@ impl Inspector {
         let table = self.filled(&table, wgpu::BufferUsages::UNIFORM);
         for command in &recording.commands {
             let mut encoder = self.device.create_command_encoder(&Default::default());
+            if let &Command::Clear { buffer, start, len } = command {
+                let (whole, first) = recording.whole(buffer);
+                let [start, len] = [first + start, len].map(|words| words as u64 * 4);
+                encoder.clear_buffer(&buffers[whole.0], start, Some(len));
+            }
             for index in 0..command.count() {
                 for dispatch in command.dispatches(index) {
                     self.prepare(what, dispatch)?;
