@@ -174,7 +174,7 @@ pub mod device {
     pub use crate::engine::gpu::{AdapterEntry, Polling, adapters, adapters_async};
     pub use crate::engine::options::OpenOptions;
     pub use crate::engine::selector::Selection;
-    pub use crate::perf::calibration::{Bandwidth, Calibration, DeviceId};
+    pub use crate::perf::calibration::{Bandwidth, Calibration, DeviceId, ExchangeTimes};
     pub use crate::plan::limits::Limits;
 }
 

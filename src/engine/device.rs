@@ -293,7 +293,7 @@ impl Device {
         let exchange = if target == Target::Host || self.is_software_adapter() {
             Exchange::OneStep
         } else {
-            Exchange::Refused("has not shown that its workgroups run at the same time")
+            Exchange::Refused("this one has not shown it")
         };
         Profile { limits: self.limits(), calibration: self.calibration(), target, exchange }
     }

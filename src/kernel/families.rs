@@ -1,7 +1,7 @@
 //! The families of kernels, and the constants that their WGSL and planning share.
 
 use super::uniforms::Dims;
-use super::{Binding, Cell, Override, Overrides, WorkgroupUse};
+use super::{Binding, Cell, Kernel, Override, Overrides, WorkgroupUse};
 
 /// The purpose of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,8 +26,10 @@ pub enum Family {
     StepTiledProjection,
     /// As [`StepWave`](Self::StepWave), many rows.
     StepTiledWave,
-    /// Several time steps.
+    /// Several time steps of some rows.
     Sequence,
+    /// Several time steps of some rows and units, which exchange the state.
+    Persistent,
     /// `nn.Embedding`: rows of a table by their tokens.
     Embed,
     /// Dropout in place.
@@ -56,7 +58,7 @@ pub enum Family {
 
 impl Family {
     /// Every family, in the order of the data through a network; then those that measure.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Matvec,
         Self::Tile,
         Self::Step,
@@ -68,6 +70,7 @@ impl Family {
         Self::StepTiledProjection,
         Self::StepTiledWave,
         Self::Sequence,
+        Self::Persistent,
         Self::Embed,
         Self::Dropout,
         Self::Nll,
@@ -94,14 +97,16 @@ pub struct Row {
     pub source: &'static str,
     /// The fragments that every kernel of the family needs.
     pub fragments: &'static [&'static str],
-    /// The fragment that depends on the cell, besides the cell's own.
-    pub fragment_of: fn(Option<Cell>) -> Option<&'static str>,
+    /// The fragments that depend on the kernel and on the override values of `choices`.
+    pub fragments_of: fn(Kernel, &Overrides) -> Vec<&'static str>,
     /// The cells that the family is composed with.
     pub cells: &'static [Cell],
     /// Whether the family reads weights through a fragment of `shaders/weight`.
     pub weights: bool,
     /// Whether binding 1 is the dynamic uniform that holds the step index.
     pub stepped: bool,
+    /// The overrides that select fragments. The WGSL does not declare them.
+    pub choices: &'static [Override],
     /// The storage bindings without the cell's own.
     pub bindings: &'static [Binding],
     /// The overrides without the cell's own.

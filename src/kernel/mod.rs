@@ -10,6 +10,7 @@
 //! `tests/shaders` walks [`Kernel::all`] and holds every row against its WGSL.
 
 pub mod families;
+pub mod persistent;
 mod probes;
 mod rows;
 mod schedule;
@@ -21,6 +22,7 @@ pub use schedule::Schedule;
 
 use crate::dtype::WeightType;
 use crate::params::Kind;
+use persistent::PERSISTENT;
 use probes::*;
 use rows::*;
 use uniforms::Dims;
@@ -32,6 +34,9 @@ pub enum Access {
     Read,
     /// `var<storage, read_write>`.
     ReadWrite,
+    /// `var<storage, read_write>` that nothing writes. From a binding that is declared as read-only
+    /// drivers load values again, instead of holding them.
+    Held,
 }
 
 /// A storage binding: its `@binding` number, its name in WGSL and its access.
@@ -75,6 +80,18 @@ pub struct Overrides {
     pub slices: u32,
     /// Columns of an invocation.
     pub columns: u32,
+    /// Quads of each gate's weights that an invocation holds.
+    pub quads: u32,
+    /// Batch rows that a workgroup advances at a time.
+    pub chunk: u32,
+    /// 1 where the state never leaves the workgroup.
+    pub alone: u32,
+    /// Units of an invocation. As the next two, it selects a fragment.
+    pub units: u32,
+    /// 1 where invocations pass values on within subgroups.
+    pub subgroups: u32,
+    /// 1 where workgroups exchange the state through volatile memory.
+    pub volatile: u32,
     /// 1 where a plain RNN's nonlinearity is relu.
     pub relu: u32,
     /// The function that a linear layer applies to its sums; see [`families::activation`].
@@ -224,21 +241,14 @@ impl Kernel {
         name
     }
 
-    /// The WGSL: the family's file and the fragments that it needs.
-    pub fn wgsl(self) -> String {
+    /// The WGSL: the family's file and the fragments that it needs. Overrides that the family's
+    /// row lists among its [`choices`](Row::choices) select fragments.
+    pub fn wgsl(self, overrides: &Overrides) -> String {
         let row = self.row();
-        let cell = self.cell.map(Cell::text);
-        let weight = match self.weights {
-            WeightType::F32 => include_str!("../../shaders/weight/f32.wgsl"),
-            WeightType::F16 => include_str!("../../shaders/weight/f16.wgsl"),
-        };
-        let weight = row.weights.then_some(weight);
         [row.source]
             .into_iter()
-            .chain(cell)
             .chain(row.fragments.iter().copied())
-            .chain((row.fragment_of)(self.cell))
-            .chain(weight)
+            .chain((row.fragments_of)(self, overrides))
             .collect()
     }
 
@@ -279,6 +289,7 @@ impl Family {
             Self::StepTiledProjection => &STEP_TILED_PROJECTION,
             Self::StepTiledWave => &STEP_TILED_WAVE,
             Self::Sequence => &SEQUENCE,
+            Self::Persistent => &PERSISTENT,
             Self::Embed => &EMBED,
             Self::Dropout => &DROPOUT,
             Self::Nll => &NLL,

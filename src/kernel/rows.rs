@@ -4,7 +4,8 @@ use super::Access::{Read, ReadWrite};
 use super::families::*;
 use super::tiles::{TILE_SIZES, Tile, quarter};
 use super::uniforms::{Dims, LinearDims, SequenceDims};
-use super::{Binding, Cell, Override, Overrides, WorkgroupUse};
+use super::{Binding, Cell, Kernel, Override, Overrides, WorkgroupUse};
+use crate::dtype::WeightType;
 
 /// Rounds of `philox`.
 const PHILOX_ROUNDS: u64 = 10;
@@ -28,6 +29,8 @@ macro_rules! constant {
     };
 }
 
+pub(super) use {constant, shader};
+
 pub(super) const fn read(index: u32, name: &'static str) -> Binding {
     Binding { index, name, access: Read }
 }
@@ -38,6 +41,16 @@ pub(super) const fn write(index: u32, name: &'static str) -> Binding {
 
 pub(super) const fn flat(invocations: u32, storage: u32) -> WorkgroupUse {
     WorkgroupUse { size: [invocations, 1, 1], storage }
+}
+
+/// The fragments of the kernel's cell and weights.
+fn shared(kernel: Kernel) -> Vec<&'static str> {
+    let weight = match kernel.weights {
+        WeightType::F32 => shader!("weight/f32"),
+        WeightType::F16 => shader!("weight/f16"),
+    };
+    let weight = kernel.row().weights.then_some(weight);
+    kernel.cell.map(Cell::text).into_iter().chain(weight).collect()
 }
 
 const ACTIVATION: Override =
@@ -56,7 +69,8 @@ const LINEAR: Row = Row {
     entry: "",
     source: "",
     fragments: &[shader!("linear/io"), shader!("lib/activation")],
-    fragment_of: |_| None,
+    fragments_of: |kernel, _| shared(kernel),
+    choices: &[],
     cells: &[],
     weights: true,
     stepped: false,
@@ -117,7 +131,8 @@ pub(super) const STEP: Row = Row {
         shader!("update/state"),
         shader!("lib/activation"),
     ],
-    fragment_of: |_| None,
+    fragments_of: |kernel, _| shared(kernel),
+    choices: &[],
     cells: &Cell::ALL,
     weights: true,
     stepped: true,
@@ -206,9 +221,10 @@ pub(super) const STEP_TILED: Row = Row {
         shader!("update/state"),
         shader!("lib/activation"),
     ],
-    fragment_of: |cell| {
-        let one_gate = cell.is_none_or(|cell| cell.gates() == 1);
-        Some(if one_gate { shader!("lib/units") } else { shader!("lib/gates") })
+    fragments_of: |kernel, _| {
+        let one_gate = kernel.cell.is_none_or(|cell| cell.gates() == 1);
+        let epilogue = if one_gate { shader!("lib/units") } else { shader!("lib/gates") };
+        [shared(kernel), vec![epilogue]].concat()
     },
     overrides: &[TILE_SIZE, TILE_DEPTH, TILE_ROWS, TILE_SLICES],
     workgroup: |_, o| Tile::of(o).workgroup(),
@@ -295,7 +311,8 @@ pub(super) const COPY: Row = Row {
     entry: "",
     source: "",
     fragments: &[],
-    fragment_of: |_| None,
+    fragments_of: |kernel, _| shared(kernel),
+    choices: &[],
     cells: &[],
     weights: false,
     stepped: false,

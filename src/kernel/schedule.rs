@@ -21,6 +21,9 @@ pub enum Schedule {
     /// One dispatch for many time steps, for small hidden sizes. Each workgroup owns batch rows and
     /// iterates over time.
     Sequence,
+    /// One dispatch for many time steps. Workgroups hold the weights in registers and exchange the
+    /// state. A GPU must run all of them at the same time.
+    Persistent,
     /// All layers of a stack in one dispatch, each some steps later than the layer below it. It
     /// makes fewer dispatches than `step` and gives the same bits.
     Wavefront,
@@ -28,8 +31,14 @@ pub enum Schedule {
 
 impl Schedule {
     /// Every schedule, `auto` first.
-    pub const ALL: &'static [Self] =
-        &[Self::Auto, Self::Step, Self::StepTiled, Self::Sequence, Self::Wavefront];
+    pub const ALL: &'static [Self] = &[
+        Self::Auto,
+        Self::Step,
+        Self::StepTiled,
+        Self::Persistent,
+        Self::Sequence,
+        Self::Wavefront,
+    ];
 
     /// Returns the name on the command line and in reports.
     pub const fn name(self) -> &'static str {
@@ -37,6 +46,7 @@ impl Schedule {
             Self::Auto => "auto",
             Self::Step => "step",
             Self::StepTiled => "step_tiled",
+            Self::Persistent => "persistent",
             Self::Sequence => "sequence",
             Self::Wavefront => "wavefront",
         }
@@ -75,8 +85,8 @@ mod tests {
         let message = "exchange".parse::<Schedule>().expect_err("no such schedule").to_string();
         assert_eq!(
             message,
-            "unknown schedule 'exchange': expected one of auto, step, step_tiled, sequence, \
-             wavefront"
+            "unknown schedule 'exchange': expected one of auto, step, step_tiled, persistent, \
+             sequence, wavefront"
         );
     }
 }

@@ -109,6 +109,37 @@ pub struct SequenceDims {
     pub pad: [u32; 2],
 }
 
+/// The sizes of one `persistent` dispatch, which computes `steps` steps of a segment.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct PersistentDims {
+    /// Time steps T of the whole sequence.
+    pub seq_len: u32,
+    /// The step that this segment starts with.
+    pub first_step: u32,
+    /// The index in the segment at which this dispatch starts.
+    pub first_index: u32,
+    /// Steps of this dispatch.
+    pub steps: u32,
+    /// Batch rows B.
+    pub batch: u32,
+    /// Directions D.
+    pub directions: u32,
+    /// Hidden units H of one direction.
+    pub hidden_size: u32,
+    /// Quads (four values) of one direction's state, padding included.
+    pub state_quads: u32,
+    /// Workgroups along the units H.
+    pub unit_tiles: u32,
+    /// Workgroups along the batch rows B.
+    pub row_tiles: u32,
+    /// Weight blocks before the first direction's block. The layers of a stack share the weight
+    /// buffers.
+    pub weight_base: u32,
+    /// Looks at a missing word before an invocation gives up.
+    pub spins: u32,
+}
+
 /// The time step that a `step` dispatch computes. A dynamic offset selects it from a table of all
 /// steps.
 #[repr(C)]
@@ -250,6 +281,8 @@ pub enum Dims {
     Step(StepDims),
     /// The uniform of a `sequence` dispatch.
     Sequence(SequenceDims),
+    /// The uniform of a `persistent` dispatch.
+    Persistent(PersistentDims),
     /// The uniform of an `embed` dispatch.
     Embed(EmbedDims),
     /// The uniform of a `dropout` dispatch.
@@ -273,6 +306,7 @@ impl Dims {
             Self::Linear(dims) => bytemuck::bytes_of(dims),
             Self::Step(dims) => bytemuck::bytes_of(dims),
             Self::Sequence(dims) => bytemuck::bytes_of(dims),
+            Self::Persistent(dims) => bytemuck::bytes_of(dims),
             Self::Embed(dims) => bytemuck::bytes_of(dims),
             Self::Dropout(dims) => bytemuck::bytes_of(dims),
             Self::Nll(dims) => bytemuck::bytes_of(dims),

@@ -36,6 +36,30 @@ pub struct Bandwidth {
     pub one_gb_per_s: Option<f64>,
 }
 
+/// The time of a step of `persistent`, whose workgroups hold their weights.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ExchangeTimes {
+    /// Time in which all workgroups exchange the state.
+    pub step_us: f64,
+    /// Time of the products of a row with a unit and a quad of its weights in each invocation.
+    pub row_us: f64,
+    /// Time that a step takes more where the weights exceed the registers.
+    pub spill_us: f64,
+}
+
+impl ExchangeTimes {
+    /// A fit of 40 shapes on an H200.
+    const TYPICAL: Self = Self { step_us: 0.6, row_us: 0.055, spill_us: 3.9 };
+
+    fn are_plausible(&self) -> bool {
+        let Self { step_us, row_us, spill_us } = *self;
+        [step_us, row_us].iter().all(|us| us.is_finite() && *us > 0.0)
+            && spill_us.is_finite()
+            && spill_us >= 0.0
+    }
+}
+
 /// The constants of a device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -67,6 +91,8 @@ pub struct Calibration {
     /// Time of a `sequence` step with almost no work: its barriers and the latency of its reads.
     /// `None` if the device does not run `sequence`.
     pub walk_us: Option<f64>,
+    /// Times of `persistent`; `None` if the device has no workgroups that wait for each other.
+    pub exchange: Option<ExchangeTimes>,
     /// Rates of the kernels of recurrent layers, by increasing rows for each class.
     #[doc(hidden)]
     pub rates: Vec<Rate>,
@@ -97,6 +123,8 @@ impl Calibration {
             read_back_us,
             // Three barriers, and two reads from a cache.
             walk_us: barrier_us.map(|us| 5.0 * us),
+            exchange: matches!(device_type, Some(device) if device != DeviceType::Cpu)
+                .then_some(ExchangeTimes::TYPICAL),
             rates: rates::typical(device_type),
             device: String::new(),
             backend: String::new(),
@@ -120,6 +148,8 @@ impl Calibration {
             encode_us: 0.0,
             read_back_us: 0.0,
             walk_us: None,
+            // Typical until it is measured.
+            exchange: Some(ExchangeTimes::TYPICAL),
             rates: Vec::new(),
         }
     }
@@ -199,6 +229,7 @@ impl Calibration {
             && positive(self.gflops)
             && self.barrier_us.is_none_or(positive)
             && self.walk_us.is_none_or(positive)
+            && self.exchange.as_ref().is_none_or(ExchangeTimes::are_plausible)
             && rates::are_plausible(&self.rates)
             && [self.encode_us, self.read_back_us].iter().all(|x| x.is_finite() && *x >= 0.0)
             && !self.bandwidth.is_empty()

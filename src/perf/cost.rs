@@ -7,6 +7,7 @@
 //! t_step  = t_wait + max(multiply-adds / rate(rows), W · tiles / BW(W))
 //! t_wait  = t_dispatch                            step, step_tiled
 //!           t_dispatch / steps + t_walk           sequence
+//!           (t_dispatch + W / BW(W)) / steps + t_exchange   persistent
 //! t       = Σ over layers (input projection + T · t_step) + t_read_back
 //! ```
 //!
@@ -66,11 +67,36 @@ pub struct PerDispatch {
     pub steps: usize,
     /// Whether its invocations keep the weights in registers from step to step.
     pub in_registers: bool,
+    /// The work of a workgroup of `persistent` at a step.
+    pub held: Option<HeldWork>,
+}
+
+/// The work of a workgroup that holds its weights, at a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldWork {
+    /// Rows of the workgroup.
+    pub rows: u32,
+    /// Units of an invocation.
+    pub units: u32,
+    /// Quads of each gate's weights that an invocation holds.
+    pub quads: u32,
+    /// Registers that hold weights.
+    pub registers: u32,
 }
 
 impl PerDispatch {
-    /// A single step, as in all schedules except [`Schedule::Sequence`].
-    pub const ONE_STEP: Self = Self { steps: 1, in_registers: false };
+    /// A single step, as in all schedules that make a dispatch for each step.
+    pub const ONE_STEP: Self = Self { steps: 1, in_registers: false, held: None };
+
+    /// Several steps of [`Schedule::Sequence`].
+    pub fn walk(steps: usize, in_registers: bool) -> Self {
+        Self { steps, in_registers, held: None }
+    }
+
+    /// Several steps of [`Schedule::Persistent`].
+    pub fn held(steps: usize, work: HeldWork) -> Self {
+        Self { steps, in_registers: true, held: Some(work) }
+    }
 }
 
 /// Predicts a step of a schedule; `None` if its rate is unknown.
@@ -85,6 +111,9 @@ pub fn step(
     let work = step_work(config, batch, stored);
     let directions = config.num_directions();
     let weights = work.weights as f64;
+    if schedule == Schedule::Persistent {
+        return persistent(calibration, weights, per_dispatch);
+    }
     // The rows that work at the same time. In `sequence`, workgroups work alone, so the rows of all
     // directions count.
     let rows = if schedule == Schedule::Sequence { batch * directions } else { batch };
@@ -94,7 +123,7 @@ pub fn step(
     let arithmetic_us = work.multiply_adds as f64 / rate;
     let by_all = |tiles: usize| weights * tiles as f64 / calibration.bytes_per_us(weights);
     Some(match schedule {
-        Schedule::Auto | Schedule::Step | Schedule::Wavefront => {
+        Schedule::Auto | Schedule::Step | Schedule::Wavefront | Schedule::Persistent => {
             let weights_us = by_all(batch.div_ceil(STEP_MAX_ROWS as usize));
             Prediction::new(Schedule::Step, calibration.dispatch_us, arithmetic_us, weights_us)
         }
@@ -113,6 +142,27 @@ pub fn step(
         }
     })
 }
+
+/// Predicts a step of `persistent`. Each dispatch loads the weights once.
+fn persistent(
+    calibration: &Calibration,
+    weights: f64,
+    per_dispatch: PerDispatch,
+) -> Option<Prediction> {
+    let held = per_dispatch.held?;
+    let exchange = calibration.exchange?;
+    let loaded_us = weights / calibration.bytes_per_us(weights);
+    let steps = per_dispatch.steps.max(1) as f64;
+    let wait_us = exchange.step_us + (calibration.dispatch_us + loaded_us) / steps;
+    let products = f64::from(held.rows * held.units * held.quads);
+    let spilled = held.registers >= SPILLING_REGISTERS && held.quads == 8 && held.rows > 1;
+    let spilled_us = if spilled { exchange.spill_us } else { 0.0 };
+    let work_us = exchange.row_us * products + spilled_us;
+    Some(Prediction::new(Schedule::Persistent, wait_us, work_us, 0.0))
+}
+
+/// Registers of weights from which compilers spill some where a workgroup has several rows.
+const SPILLING_REGISTERS: u32 = 128;
 
 /// Predicts the input projection of `rows` (step, row) pairs of a layer, in microseconds; `None` if
 /// its rate is unknown.
@@ -156,18 +206,19 @@ pub fn forward(
 
 #[cfg(test)]
 mod tests {
-    use super::{PerDispatch, forward, step};
+    use super::{HeldWork, PerDispatch, forward, step};
     use crate::Config;
     use crate::dtype::WeightType;
-    use crate::kernel::Schedule::{Sequence, Step, StepTiled};
+    use crate::kernel::Schedule::{Persistent, Sequence, Step, StepTiled};
     use crate::params::validate::Sizes;
     use crate::perf::calibration::{Bandwidth, Calibration};
     use crate::perf::rates::{KernelClass, Rate};
     use crate::perf::roofline::Bound;
+    use crate::wgpu::DeviceType;
 
     const F32: WeightType = WeightType::F32;
-    const TEN: PerDispatch = PerDispatch { steps: 10, in_registers: false };
-    const HOLDING: PerDispatch = PerDispatch { steps: 10, in_registers: true };
+    const TEN: PerDispatch = PerDispatch { steps: 10, in_registers: false, held: None };
+    const HOLDING: PerDispatch = PerDispatch { steps: 10, in_registers: true, held: None };
 
     /// A device for the tests. A dispatch takes a microsecond, and a step of `sequence` waits a
     /// tenth of one. Reads reach 1000 bytes per microsecond, and 100 from one workgroup. `step`
@@ -259,6 +310,33 @@ mod tests {
             (read.work_us, read.bound),
             (16.0, Bound::Weights),
             "each direction reads its own 1600 bytes"
+        );
+    }
+
+    #[test]
+    fn persistent_exchanges_and_loads_its_weights_once_a_dispatch() {
+        let config = Config::lstm(3, 10);
+        let held = |rows, quads, registers| {
+            let work = HeldWork { rows, units: 1, quads, registers };
+            step(&device(), &config, 1, F32, Persistent, PerDispatch::held(10, work))
+        };
+        let times = Calibration::typical_of(Some(DeviceType::DiscreteGpu)).exchange;
+        let times = times.expect("a GPU has workgroups that wait");
+        let device_times = Calibration { exchange: Some(times), ..device() };
+        assert_eq!(held(1, 1, 16), None, "its times are unknown");
+        let held = |rows, quads, registers| {
+            let work = HeldWork { rows, units: 1, quads, registers };
+            let one = PerDispatch::held(10, work);
+            step(&device_times, &config, 1, F32, Persistent, one).expect("its times")
+        };
+        let one = held(1, 4, 64);
+        // A tenth of a dispatch of 1 µs and of 1600 bytes at 1000 in a microsecond.
+        assert!((one.wait_us - times.step_us - 0.26).abs() < 1e-9, "{one:?}");
+        assert!((one.work_us - 4.0 * times.row_us).abs() < 1e-9, "{one:?}");
+        let spilled = held(8, 8, 128);
+        assert!(
+            (spilled.work_us - 64.0 * times.row_us - times.spill_us).abs() < 1e-9,
+            "{spilled:?}"
         );
     }
 

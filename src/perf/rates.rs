@@ -46,7 +46,10 @@ impl KernelClass {
     pub(crate) fn of(schedule: Schedule, in_registers: bool) -> Self {
         match schedule {
             Schedule::Sequence if in_registers => Self::SequenceHeld,
-            Schedule::Auto | Schedule::Step | Schedule::Wavefront => Self::Step,
+            // The cost of `persistent` does not follow from a rate.
+            Schedule::Auto | Schedule::Step | Schedule::Wavefront | Schedule::Persistent => {
+                Self::Step
+            }
             Schedule::StepTiled => Self::StepTiled,
             Schedule::Sequence => Self::Sequence,
         }

@@ -27,6 +27,8 @@ pub(super) struct Scratch {
     pub(super) lengths: BufferId,
     /// The settings of dropout: `[4]`; only in training.
     pub(super) dropout: Option<BufferId>,
+    /// The words that workgroups exchange: `[64 + S·D·B·R]`; only by `persistent`.
+    pub(super) exchange: Option<BufferId>,
 }
 
 /// The buffers of one layer for one segment.
@@ -119,11 +121,13 @@ impl<'a> Layers<'a> {
     }
 
     /// Adds the buffers that layers share one after another, for segments of at most `steps` steps.
+    /// `exchange` is the number of words that workgroups exchange, if they do.
     pub(super) fn scratch(
         &mut self,
         steps: usize,
         lengths: BufferId,
         dropout: Option<BufferId>,
+        exchange: Option<usize>,
     ) -> Scratch {
         let config = self.request.config;
         let gates_x = vec![
@@ -139,6 +143,8 @@ impl<'a> Layers<'a> {
             m: (config.proj_size > 0).then(|| self.buffer("unprojected h", m, Role::Scratch)),
             lengths,
             dropout,
+            exchange: exchange
+                .map(|words| self.buffer("exchange", vec![(Axis::Word, words)], Role::Scratch)),
         }
     }
 

@@ -26,10 +26,12 @@ pub mod limits;
 mod linear;
 mod needs;
 mod pack;
+mod persistent;
 pub mod recording;
 mod schedule;
 mod segments;
 mod sequence;
+mod shape;
 mod slots;
 mod state;
 mod step;
@@ -48,7 +50,8 @@ pub(crate) use linear::{embed, linear};
 pub(crate) use needs::planned;
 pub use needs::{Needs, check_kernel};
 pub(crate) use pack::{Strided, Tensors, Transfer, transfers};
-pub use schedule::{check, decide};
+pub use schedule::decide;
+pub use shape::check;
 pub use slots::{Class, PoolPlan, plan_pool};
 pub(crate) use state::StateRow;
 pub use storage::Storage;
@@ -64,7 +67,9 @@ use crate::tensor::padded;
 use layers::{Layers, Segment};
 use limits::Limits;
 use recording::{Axis, BufferId, BufferSpec, Place, Recording, Role};
-use schedule::{Resolved, Shape};
+use schedule::Resolved;
+use segments::Added;
+use shape::Shape;
 
 /// Rows of the table of step indices, and so the most steps of one segment.
 pub const MAX_SEGMENT_STEPS: usize = 4096;
@@ -196,8 +201,9 @@ fn run_size(recording: &Recording, states: &[LayerState]) -> u64 {
 /// [`Error::Shape`] when there is no step or no row; [`Error::Unsupported`] for more than
 /// [`MAX_SEQ_LEN`] steps and for a schedule that cannot run this module on this device.
 pub fn plan(request: &Request<'_>, profile: &Profile<'_>, asked: Schedule) -> Result<Plan> {
-    let longest = segments::max_steps(request, profile.limits)?;
+    segments::max_steps(request, profile.limits, Added::Nothing)?;
     let resolved = schedule::resolve(asked, request, profile)?;
+    let (resolved, longest) = schedule::with_room(asked, resolved, request, profile)?;
     let resolved = match asked {
         Schedule::Auto => schedule::side_by_side(resolved, request, profile),
         _ => resolved,
@@ -216,8 +222,9 @@ pub fn plan_layered(
     asked: Schedule,
     what: &str,
 ) -> Result<Plan> {
-    let longest = segments::max_steps(request, profile.limits)?;
+    segments::max_steps(request, profile.limits, Added::Nothing)?;
     let resolved = schedule::resolve_layered(asked, request, profile, what)?;
+    let (resolved, longest) = schedule::with_room(asked, resolved, request, profile)?;
     record(request, profile, &resolved, longest)
 }
 
@@ -242,7 +249,8 @@ fn record(
     let outputs = layers.outputs(&segments, Role::Output);
     let dropout = request.has_dropout().then(|| layers.dropout_settings());
     let longest = segments.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
-    let scratch = layers.scratch(longest, lengths, dropout);
+    let exchange = resolved.shape.exchanges().then(|| persistent::exchange_len(request, longest));
+    let scratch = layers.scratch(longest, lengths, dropout, exchange);
     for (layer, state) in states.iter().enumerate() {
         let x = if layer == 0 { &input } else { outputs.of(layer - 1) };
         for (c, segment) in segments.iter().enumerate() {
@@ -274,7 +282,7 @@ fn record(
 /// # Errors
 /// [`Error::Limit`] when not even one row fits; for the sizes alone as [`plan()`].
 pub fn rows_per_pass(request: &Request<'_>, limits: &Limits) -> Result<usize> {
-    let fits = |batch| segments::max_steps(&request.with_batch(batch), limits);
+    let fits = |batch| segments::max_steps(&request.with_batch(batch), limits, Added::Nothing);
     match largest(halvings(request.sizes.batch), |&batch| fits(batch).is_ok()) {
         Some(batch) => Ok(batch),
         None => fits(request.sizes.batch.min(1)),

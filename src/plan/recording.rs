@@ -150,6 +150,9 @@ impl Dispatch {
             Dims::Sequence(d) => {
                 product(&[d.steps, d.batch, d.directions, d.hidden_size, 4, d.state_quads, 4])
             }
+            Dims::Persistent(d) => {
+                product(&[d.steps, d.batch, d.directions, d.hidden_size, 4, d.state_quads, 4])
+            }
             Dims::Embed(d) => product(&[d.rows, d.quads, 4]),
             // Ten rounds of eight products.
             Dims::Dropout(d) => product(&[d.steps, d.batch, d.directions, d.quads, 80]),

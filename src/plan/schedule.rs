@@ -2,39 +2,13 @@
 
 use super::decision::Decision;
 use super::layers::{Layers, Segment};
-use super::sequence::{self, SequenceShape};
-use super::step::{self, StepShape};
-use super::wavefront::{self, WavefrontShape};
-use super::{Profile, Request, Target, WeightLayout, step_tiled};
+use super::segments::{self, Added};
+use super::shape::{Shape, shape};
+use super::{Exchange, Profile, Request, Target, persistent, sequence, step, wavefront};
 use crate::error::{Error, Result};
 use crate::kernel::Schedule;
-use crate::params::config::Config;
-use crate::params::validate::Sizes;
-use crate::perf::cost::{self, PerDispatch, Prediction};
+use crate::perf::cost::{self, Prediction};
 use crate::plan::recording::{Command, Place};
-
-/// The kernels, override values and tiles of a schedule.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Shape {
-    /// `step` and `step_tiled`.
-    Step(StepShape),
-    /// `sequence`.
-    Sequence(SequenceShape),
-    /// `wavefront`.
-    Wavefront(WavefrontShape),
-}
-
-impl Shape {
-    /// Returns the steps of a dispatch, and whether it keeps weights in registers.
-    fn per_dispatch(&self) -> PerDispatch {
-        match self {
-            Self::Step(_) | Self::Wavefront(_) => PerDispatch::ONE_STEP,
-            Self::Sequence(shape) => {
-                PerDispatch { steps: shape.steps, in_registers: shape.in_registers() }
-            }
-        }
-    }
-}
 
 /// A decision and its shape.
 #[derive(Debug, Clone)]
@@ -74,10 +48,13 @@ pub(super) fn resolve(
             shape,
         });
     }
-    let candidates: &[Schedule] = match profile.target {
+    let candidates: &[Schedule] = match (profile.target, profile.exchange) {
         // The twins of the other schedules do the same work in the same order.
-        Target::Host => &[Schedule::Step],
-        Target::Gpu => &[Schedule::Step, Schedule::Sequence, Schedule::StepTiled],
+        (Target::Host, _) => &[Schedule::Step],
+        (Target::Gpu, Exchange::Resident(_)) => {
+            &[Schedule::Step, Schedule::Sequence, Schedule::StepTiled, Schedule::Persistent]
+        }
+        (Target::Gpu, _) => &[Schedule::Step, Schedule::Sequence, Schedule::StepTiled],
     };
     let runs = |&schedule: &Schedule| {
         let shape = shape(schedule, request, profile).ok()?;
@@ -104,6 +81,33 @@ pub(super) fn resolve(
         best.bound.name()
     );
     Ok(Resolved { decision: Decision { schedule: best.schedule, reason, predictions }, shape })
+}
+
+/// Returns the most steps of a segment by the schedule. `auto` runs by `step` where the limits have
+/// no room for the exchange of `persistent`.
+///
+/// # Errors
+/// [`Error::Limit`] if one step by the schedule exceeds the limits.
+pub(super) fn with_room(
+    asked: Schedule,
+    resolved: Resolved,
+    request: &Request<'_>,
+    profile: &Profile<'_>,
+) -> Result<(Resolved, usize)> {
+    let longest = |added| segments::max_steps(request, profile.limits, added);
+    if !resolved.shape.exchanges() {
+        return Ok((resolved, longest(Added::Nothing)?));
+    }
+    match longest(Added::Exchange) {
+        Ok(steps) => Ok((resolved, steps)),
+        Err(_) if asked == Schedule::Auto => {
+            let reason = "the limits have no room for the exchange of 'persistent'".to_owned();
+            let Resolved { shape, .. } = resolve(Schedule::Step, request, profile)?;
+            let decision = Decision { reason, ..Decision::asked(Schedule::Step) };
+            Ok((Resolved { decision, shape }, longest(Added::Nothing)?))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Replaces `step` with a wavefront if the layers of a stack should run side by side.
@@ -143,6 +147,9 @@ pub(super) fn record_layer(
     match shape {
         Shape::Step(shape) => step::record(layers, shape, place, steps, state, y, scratch)?,
         Shape::Sequence(shape) => sequence::record(layers, shape, place, steps, state, y, scratch)?,
+        Shape::Persistent(shape) => {
+            persistent::record(layers, shape, place, steps, state, y, scratch)?
+        }
         Shape::Wavefront(_) => unreachable!("a wavefront records all layers at once"),
     }
     let between = place.layer + 1 < layers.request.config.num_layers;
@@ -171,36 +178,6 @@ pub(super) fn resolve_layered(
         )));
     }
     resolve(asked, request, profile)
-}
-
-/// Returns the shape of a schedule for a request.
-fn shape(schedule: Schedule, request: &Request<'_>, profile: &Profile<'_>) -> Result<Shape> {
-    match schedule {
-        Schedule::Auto | Schedule::Step => Ok(Shape::Step(step::shape(request, profile))),
-        Schedule::StepTiled => step_tiled::shape(request, profile).map(Shape::Step),
-        Schedule::Sequence => sequence::shape(request, profile).map(Shape::Sequence),
-        Schedule::Wavefront => wavefront::shape(request, profile).map(Shape::Wavefront),
-    }
-}
-
-/// Checks that a schedule can run a module on a device, for any sizes.
-///
-/// # Errors
-/// [`Error::Unsupported`] with the reason.
-pub fn check(
-    schedule: Schedule,
-    config: &Config,
-    weights: &WeightLayout,
-    profile: &Profile<'_>,
-) -> Result<()> {
-    let sizes = Sizes { seq_len: 1, batch: 1 };
-    let request = Request { config, weights, sizes, training: false };
-    match schedule {
-        Schedule::Auto | Schedule::Step => Ok(()),
-        Schedule::StepTiled => step_tiled::check(&request, profile),
-        Schedule::Sequence => sequence::check(&request, profile),
-        Schedule::Wavefront => wavefront::check(&request),
-    }
 }
 
 #[cfg(test)]

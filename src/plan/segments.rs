@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::{MAX_SEGMENT_STEPS, MAX_SEQ_LEN, Request};
 use crate::error::{Error, Result};
+use crate::kernel::persistent::EXCHANGE_START;
 use crate::params::config::Kind;
 use crate::params::validate::Sizes;
 use crate::plan::limits::Limits;
@@ -13,8 +14,17 @@ use crate::tensor::padded;
 /// to bind is fully busy at this size.
 const GATES_X_SIZE: u64 = 256 << 20;
 
+/// The buffers that a schedule adds for each step of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Added {
+    /// No buffer.
+    Nothing,
+    /// The exchange of `persistent`: the state after each step.
+    Exchange,
+}
+
 /// Returns the most steps of a segment that the limits allow, at least 1.
-pub(super) fn max_steps(request: &Request<'_>, limits: &Limits) -> Result<usize> {
+pub(super) fn max_steps(request: &Request<'_>, limits: &Limits, added: Added) -> Result<usize> {
     let &Request { config, weights, sizes, .. } = request;
     check_sizes(sizes)?;
     let directions = config.num_directions() as u64;
@@ -26,11 +36,16 @@ pub(super) fn max_steps(request: &Request<'_>, limits: &Limits) -> Result<usize>
     let input = bytes(padded(config.input_size) as u64);
     let output = bytes(directions * padded(config.state_size()) as u64);
     let state = bytes(directions * padded(config.state_size().max(config.hidden_size)) as u64);
+    let (exchange, flag) = match added {
+        Added::Nothing => (0, 0),
+        Added::Exchange => (output, EXCHANGE_START as u64 * 4),
+    };
     let binding = limits.max_binding();
     for (what, needed) in [
         ("the input projection of one time step (gates_x)", gates_x),
         ("the input of one time step", input),
         ("the output of one time step", output),
+        ("the exchange of one time step", exchange.saturating_add(flag)),
         ("the state of one layer", state),
     ] {
         if needed > binding {
@@ -43,8 +58,12 @@ pub(super) fn max_steps(request: &Request<'_>, limits: &Limits) -> Result<usize>
             });
         }
     }
-    let by_binding =
-        [gates_x, input, output].map(|bytes| binding / bytes.max(1)).into_iter().min().unwrap_or(1);
+    let by_binding = [gates_x, input, output]
+        .map(|bytes| binding / bytes.max(1))
+        .into_iter()
+        .chain([(binding - flag) / exchange.max(1)])
+        .min()
+        .unwrap_or(1);
     // An input projection is one dispatch, which no submission boundary can divide.
     let features =
         padded(config.input_size).max(config.num_directions() * padded(config.state_size())) as u64;
@@ -67,10 +86,12 @@ pub(super) fn max_steps(request: &Request<'_>, limits: &Limits) -> Result<usize>
         bytes(1),
         // The settings of dropout.
         if request.has_dropout() { 16 } else { 0 },
+        flag,
     ]
     .into_iter()
     .fold(0_u64, u64::saturating_add);
-    let needed = fixed.saturating_add(gates_x);
+    let each_step = gates_x.saturating_add(exchange);
+    let needed = fixed.saturating_add(each_step);
     if needed > limits.memory_budget {
         return Err(Error::Limit {
             limit: "memory_budget",
@@ -80,7 +101,7 @@ pub(super) fn max_steps(request: &Request<'_>, limits: &Limits) -> Result<usize>
             advice: "raise the budget, or use a smaller batch or shorter sequences",
         });
     }
-    let by_budget = (limits.memory_budget - fixed) / gates_x.max(1);
+    let by_budget = (limits.memory_budget - fixed) / each_step.max(1);
     Ok(steps.min(by_budget).max(1) as usize)
 }
 

@@ -57,8 +57,7 @@ pub fn lockstep(target: &Target) -> Result<(), Failed> {
             };
             // The rows end at different steps, the first one at the last.
             let lengths: Vec<usize> = (0..batch).map(|row| seq_len - row % seq_len).collect();
-            // Neither `sequence` nor `wavefront` runs layers in shards.
-            let whole = matches!(target.schedule, Schedule::Sequence | Schedule::Wavefront);
+            let whole = target.runs_whole_layers();
             let cut = hidden_size <= 65 && !whole;
             for device in if cut { vec![&device, &small] } else { vec![&device] } {
                 let reports = compare_in_lockstep(

@@ -37,12 +37,11 @@ pub fn chunks(target: &Target) -> Result<(), Failed> {
             let plan = whole.plan(23, 3)?;
             let gates_x = plan.recording.buffers.iter().find(|buffer| buffer.label == "gates_x");
             let budget = plan.size() - gates_x.ok_or("there is no gates_x")?.size() / 2;
-            // The weights fit one binding, as `sequence` and `wavefront` require, or not even that.
+            // The weights fit one binding, as some schedules require, or not even that.
             let weights =
                 plan.recording.buffers.iter().filter(|buffer| buffer.role == Role::Weight);
             let largest = weights.map(BufferSpec::size).max().unwrap_or(0);
-            let whole = matches!(target.schedule, Schedule::Sequence | Schedule::Wavefront);
-            let binding = if whole { largest } else { 1024 };
+            let binding = if target.runs_whole_layers() { largest } else { 1024 };
             for (what, options) in [
                 (
                     "binding",
@@ -90,13 +89,12 @@ pub fn steps_per_dispatch(target: &Target) -> Result<(), Failed> {
                 format!("{what}: {:?}", plan.schedule),
             )?;
             let walks = plan.recording.commands.iter().filter(|command| {
-                matches!(command, Command::Dispatch(Dispatch { dims: Dims::Sequence(_), .. }))
+                let Command::Dispatch(Dispatch { dims, .. }) = command else { return false };
+                matches!(dims, Dims::Sequence(_) | Dims::Persistent(_))
             });
-            let dispatches = if target.schedule == Schedule::Sequence {
-                2 * seq_len.div_ceil(steps as usize)
-            } else {
-                0
-            };
+            // One workgroup of `persistent` owns all ten units, so that it waits for no other.
+            let several = matches!(target.schedule, Schedule::Sequence | Schedule::Persistent);
+            let dispatches = if several { 2 * seq_len.div_ceil(steps as usize) } else { 0 };
             ensure(
                 walks.count() == dispatches,
                 format!("{what}: {dispatches} dispatches were expected"),

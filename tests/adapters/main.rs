@@ -122,6 +122,12 @@ impl Target {
         matches!(self.schedule, Schedule::Auto | Schedule::Step | Schedule::StepTiled)
     }
 
+    /// Returns whether the schedule runs no layers in shards.
+    fn runs_whole_layers(&self) -> bool {
+        let whole = [Schedule::Persistent, Schedule::Sequence, Schedule::Wavefront];
+        whole.contains(&self.schedule)
+    }
+
     /// Returns the configuration that is closest to this one and that the schedule supports. A
     /// wavefront has at least two layers, of one direction.
     fn suited(&self, config: Config) -> Config {

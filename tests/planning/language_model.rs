@@ -190,7 +190,9 @@ impl<'a> Planned<'a> {
 
         let rnn = config.rnn();
         let weights = WeightLayout::new(&rnn, limits)?;
-        let mut checker = Checker { what, config: &rnn, weights: &weights, limits, plan: layers };
+        let exchange = Exchange::OneStep;
+        let mut checker =
+            Checker { what, config: &rnn, weights: &weights, limits, exchange, plan: layers };
         checker.check(layout.buffers(), |what, dispatch| around(&checker, config, what, dispatch));
         // The layers alone form a forward pass whose input is the embedding.
         let of_layers = |command: &Command| match command {
@@ -264,7 +266,9 @@ impl<'a> Planned<'a> {
         }
         let rnn = config.rnn();
         let weights = WeightLayout::new(&rnn, limits)?;
-        let checker = Checker { what, config: &rnn, weights: &weights, limits, plan: layers };
+        let exchange = Exchange::OneStep;
+        let checker =
+            Checker { what, config: &rnn, weights: &weights, limits, exchange, plan: layers };
         checker.check(layout.buffers(), |what, dispatch| around(&checker, config, what, dispatch));
         Ok(())
     }

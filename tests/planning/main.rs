@@ -3,6 +3,7 @@
 //! the limit that forbids a plan.
 
 mod language_model;
+mod persistent;
 mod soundness;
 mod walk;
 mod wavefront;
@@ -14,8 +15,8 @@ use wgpu_rnn::internals::params::validate::Sizes;
 use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::internals::plan::{
-    Exchange, MAX_SEGMENT_STEPS, MAX_SEQ_LEN, Plan, Profile, Request, Target, WeightLayout, plan,
-    rows_per_pass,
+    Exchange, MAX_SEGMENT_STEPS, MAX_SEQ_LEN, Plan, Profile, Request, Resident, Target,
+    WeightLayout, plan, rows_per_pass,
 };
 use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, Schedule};
 
@@ -36,11 +37,21 @@ fn planned(
 ) -> Result<Plan, Error> {
     let request = Request { config, weights, sizes, training: false };
     let calibration = &Calibration::typical_of(Some(device_type));
-    plan(
-        &request,
-        &Profile { limits, calibration, target: Target::Gpu, exchange: Exchange::OneStep },
-        schedule,
-    )
+    let exchange = exchange_of(device_type);
+    plan(&request, &Profile { limits, calibration, target: Target::Gpu, exchange }, schedule)
+}
+
+/// Returns the exchange of a device of this type: a GPU's workgroups wait for each other.
+fn exchange_of(device_type: DeviceType) -> Exchange {
+    if device_type == SOFTWARE {
+        return Exchange::OneStep;
+    }
+    Exchange::Resident(Resident {
+        workgroups: 132,
+        subgroup_size: 32,
+        volatile: true,
+        spins: 1 << 17,
+    })
 }
 
 /// Returns the rows of a pass.
@@ -151,7 +162,7 @@ fn plans_of_every_size_are_sound_or_refused_by_the_name_of_a_limit() {
             seq_len: pick(&[1, 2, 3, 7, 16, 101, 300]),
             batch: pick(&[1, 2, 3, 8, 9, 33, 64, 257, 4096]),
         };
-        let schedule = Schedule::ALL[pick(&[0, 1, 2, 3, 4])];
+        let schedule = Schedule::ALL[pick(&[0, 1, 2, 3, 4, 5])];
         match check_sizes(&config, sizes, limits, [GPU, SOFTWARE][pick(&[0, 1])], schedule) {
             Ok(_) => {
                 planned += 1;

@@ -2,16 +2,19 @@
 
 use wgpu::DeviceType;
 use wgpu_rnn::internals::kernel::families::MATVEC_GROUPS;
+use wgpu_rnn::internals::kernel::persistent::{EXCHANGE_START, Persistent};
 use wgpu_rnn::internals::kernel::tiles::Tile;
-use wgpu_rnn::internals::kernel::uniforms::{Dims, LinearDims, SequenceDims, StepDims};
+use wgpu_rnn::internals::kernel::uniforms::{
+    Dims, LinearDims, PersistentDims, SequenceDims, StepDims,
+};
 use wgpu_rnn::internals::kernel::{Access, Cell, Family, Kernel};
 use wgpu_rnn::internals::params::validate::Sizes;
 use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::internals::plan::recording::{BufferId, BufferSpec, Dispatch, Role};
-use wgpu_rnn::internals::plan::{MAX_SEGMENT_STEPS, Plan, WeightLayout};
+use wgpu_rnn::internals::plan::{Exchange, MAX_SEGMENT_STEPS, Plan, WeightLayout};
 use wgpu_rnn::{Config, Error, Schedule};
 
-use crate::{planned, wavefront};
+use crate::{exchange_of, planned, wavefront};
 
 /// A plan to check, with the inputs of planning.
 pub struct Checker<'a> {
@@ -19,6 +22,7 @@ pub struct Checker<'a> {
     pub config: &'a Config,
     pub weights: &'a WeightLayout,
     pub limits: &'a Limits,
+    pub exchange: Exchange,
     pub plan: Plan,
 }
 
@@ -42,7 +46,8 @@ pub fn checked<'a>(
     schedule: Schedule,
 ) -> Result<Checker<'a>, Error> {
     let plan = planned(config, weights, sizes, limits, device_type, schedule)?;
-    let checker = Checker { what: format!("{config:?}, {sizes:?}"), config, weights, limits, plan };
+    let (what, exchange) = (format!("{config:?}, {sizes:?}"), exchange_of(device_type));
+    let checker = Checker { what, config, weights, limits, exchange, plan };
     checker.check(weights.buffers(), |what, dispatch| {
         panic!("{what}: {:?} in a forward pass", dispatch.dims)
     });
@@ -102,6 +107,7 @@ impl Checker<'_> {
     fn is_step_kernel(&self, kernel: Kernel) -> bool {
         let families: &[Family] = match self.plan.schedule.schedule {
             Schedule::Sequence => &[Family::Sequence],
+            Schedule::Persistent => &[Family::Persistent],
             Schedule::Wavefront => &[Family::StepWave, Family::StepTiledWave],
             Schedule::StepTiled if self.config.proj_size > 0 => {
                 &[Family::StepTiledUnprojected, Family::StepTiledProjection]
@@ -134,6 +140,8 @@ impl Checker<'_> {
         );
         let tile = Tile::of(&dispatch.overrides);
         assert!(!tiled || tile.is_legal(), "{what}: {tile:?}");
+        let held = Persistent::of(&dispatch.overrides);
+        assert!(kernel.family != Family::Persistent || held.is_legal(), "{what}: {held:?}");
         let needs = kernel.workgroup(&dispatch.overrides);
         let invocations = needs.size.iter().product::<u32>();
         assert!(
@@ -180,6 +188,10 @@ impl Checker<'_> {
             Dims::Sequence(dims) => {
                 assert!(self.is_step_kernel(kernel), "{what}: not one of this network's");
                 self.walked(what, dispatch, dims)
+            }
+            Dims::Persistent(dims) => {
+                assert!(self.is_step_kernel(kernel), "{what}: not one of this network's");
+                self.held(what, dispatch, dims)
             }
             _ => return other(what, dispatch),
         };
@@ -325,6 +337,44 @@ impl Checker<'_> {
         dims.directions
     }
 
+    /// Checks the steps of a dispatch whose workgroups hold their weights. Its workgroups own every
+    /// unit of every row, and a dispatch of several steps runs on workgroups that may wait.
+    fn held(&self, what: About<'_>, dispatch: &Dispatch, dims: &PersistentDims) -> u32 {
+        let shape = Persistent::of(&dispatch.overrides);
+        let (limits, hidden) = (self.limits, self.config.hidden_size);
+        assert_eq!(dims.hidden_size as usize, hidden, "{what}: units of a direction");
+        assert_eq!(dims.state_quads as usize, hidden.div_ceil(4), "{what}: quads of the state");
+        assert!(shape.lanes * shape.quads >= dims.state_quads, "{what}: lanes hold every quad");
+        let tiles = (dims.hidden_size.div_ceil(shape.tile()), dims.batch.div_ceil(shape.rows));
+        assert_eq!((dims.unit_tiles, dims.row_tiles), tiles, "{what}: tiles");
+        let workgroups = u64::from(tiles.0 * tiles.1 * dims.directions);
+        self.workgroups(what, dispatch, workgroups);
+        assert!(!shape.alone || tiles.0 == 1, "{what}: alone with every unit");
+        let waits = dims.steps > 1 && !shape.alone;
+        match self.exchange {
+            Exchange::Resident(resident) => {
+                assert!(!waits || workgroups <= u64::from(resident.workgroups), "{what}: too many");
+                assert!(!waits || self.plan.recording.flag.is_some(), "{what}: a flag");
+                assert_eq!(dims.spins, resident.spins, "{what}: patience");
+            }
+            _ => assert!(!waits && self.plan.recording.flag.is_none(), "{what}: nobody waits"),
+        }
+        assert!(
+            (1..=limits.max_steps_per_dispatch).contains(&dims.steps),
+            "{what}: {} steps",
+            dims.steps
+        );
+        let work = dispatch.work() - 1_000_000;
+        let most = limits.max_work_per_submission;
+        assert!(
+            dims.steps == 1 || work <= most,
+            "{what}: {work} multiply-adds of {most} in one submission"
+        );
+        let weight = hidden * self.config.gate_count() * (dims.state_quads * 4) as usize;
+        self.sizes(what, dispatch, (dims.weight_base, weight), hidden);
+        dims.directions
+    }
+
     /// Checks the size of every buffer of a step. A direction has `weight` weights, which multiply
     /// `summed` values.
     fn sizes(
@@ -354,6 +404,7 @@ impl Checker<'_> {
                 "y" => self.steps_of(size) * directions * batch * quads(state),
                 // The steps of the longest segment.
                 "gates_x" => self.longest() * directions * batch * hidden * config.gate_count(),
+                "exchange" => EXCHANGE_START + self.longest() * directions * batch * quads(state),
                 other => panic!("{what}: an unknown binding {other}"),
             };
             assert_eq!(size, want, "{what}: size of {}", binding.name);

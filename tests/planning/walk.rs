@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use wgpu_rnn::internals::kernel::Family;
-use wgpu_rnn::internals::kernel::uniforms::Dims;
+use wgpu_rnn::internals::kernel::persistent::EXCHANGE_START;
+use wgpu_rnn::internals::kernel::uniforms::{Dims, PersistentDims, SequenceDims};
 use wgpu_rnn::internals::plan::recording::{BufferId, Command, Dispatch};
 
 use crate::soundness::{Checker, bound};
@@ -28,6 +29,42 @@ struct StepOf<'a> {
 impl std::fmt::Display for StepOf<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: step {} of layer {}", self.what, self.s, self.layer)
+    }
+}
+
+/// The sizes of a dispatch of several steps.
+struct Walked {
+    seq_len: u32,
+    first_step: u32,
+    first_index: u32,
+    steps: u32,
+    hidden_size: u32,
+    weight_base: u32,
+}
+
+impl Walked {
+    fn of(dims: &Dims) -> Self {
+        match *dims {
+            Dims::Sequence(SequenceDims {
+                seq_len,
+                first_step,
+                first_index,
+                steps,
+                hidden_size,
+                weight_base,
+                ..
+            })
+            | Dims::Persistent(PersistentDims {
+                seq_len,
+                first_step,
+                first_index,
+                steps,
+                hidden_size,
+                weight_base,
+                ..
+            }) => Self { seq_len, first_step, first_index, steps, hidden_size, weight_base },
+            _ => panic!("no dispatch of several steps: {dims:?}"),
+        }
     }
 }
 
@@ -83,10 +120,12 @@ impl<'a> Walk<'a> {
 
     pub fn run(mut self) {
         let Checker { what, config, plan, .. } = self.checker;
+        let (mut cleared, mut clears) = (None, 0);
         for command in &plan.recording.commands {
             match command {
                 Command::Dispatch(dispatch) => match &dispatch.dims {
-                    Dims::Sequence(dims) => {
+                    Dims::Sequence(_) | Dims::Persistent(_) => {
+                        let dims = Walked::of(&dispatch.dims);
                         let first = (dims.first_step + dims.first_index) as usize;
                         let segment = plan.segments.iter().find(|segment| segment.contains(&first));
                         let segment = segment
@@ -97,13 +136,29 @@ impl<'a> Walk<'a> {
                             "{what}: the first step of the segment"
                         );
                         assert_eq!(dims.seq_len as usize, plan.sizes.seq_len, "{what}: T");
+                        if matches!(dispatch.dims, Dims::Persistent(_)) && dims.first_index == 0 {
+                            let exchange = bound(dispatch, "exchange");
+                            let state = plan.recording.spec(plan.states[0].h[0]).len();
+                            let end = EXCHANGE_START + segment.len() * state;
+                            let want = exchange.map(|exchange| (exchange, end));
+                            assert_eq!(cleared.take(), want, "{what}: words that were cleared");
+                        }
                         let units = 0..dims.hidden_size as usize;
                         let steps = first..first + dims.steps as usize;
                         self.step(dispatch, (units, dims.weight_base), steps, &segment);
                     }
                     _ => self.project(dispatch),
                 },
-                Command::Clear { .. } => {}
+                Command::Clear { buffer, start, len } => {
+                    let flag = clears == 0;
+                    assert_eq!(
+                        *start,
+                        if flag { 0 } else { EXCHANGE_START },
+                        "{what}: the flag once"
+                    );
+                    cleared = Some((*buffer, start + len));
+                    clears += 1;
+                }
                 Command::Steps { count, first_step, .. } => {
                     let first = *first_step as usize;
                     let segment = first..first + *count as usize;

@@ -1,15 +1,16 @@
 //! Every invocation of a workgroup reaches every barrier. WGSL requires it; naga does not check it.
 //!
 //! The rule is stricter than WGSL's, to stay simple. It applies to the entry point and to the
-//! functions that it calls. No barrier stands in a branch or after a return. A barrier may stand in
-//! a loop whose exits depend only on constants, overrides, uniforms and variables computed from
-//! these. An argument counts among these if every caller passes such a value.
+//! functions that it calls. No barrier stands after a return, or in a branch, except one that
+//! constants and overrides decide. A barrier may stand in a loop whose exits depend only on
+//! constants, overrides, uniforms and variables computed from these. An argument counts among these
+//! if every caller passes such a value.
 
 use std::collections::{HashMap, HashSet};
 
 use naga::{Block, Function, Handle, Statement};
 
-use crate::uniformity::Uniformity;
+use crate::uniformity::{Scope, Uniformity};
 use crate::{
     Subject, Verdict, assert_all_accepted, assert_refused, kernel_named, parse, with_passage,
 };
@@ -26,6 +27,8 @@ struct Place {
 /// A search for misplaced barriers in one function.
 struct Walk<'a> {
     uniformity: Uniformity<'a>,
+    /// What pipelines decide.
+    constants: Uniformity<'a>,
     /// Functions that hold a barrier, or call one that does.
     synchronising: &'a HashSet<Handle<Function>>,
     /// Whether the search has seen a return.
@@ -56,8 +59,10 @@ impl Walk<'_> {
             }
             match statement {
                 Statement::Block(block) => self.block(block, place)?,
-                Statement::If { accept, reject, .. } => {
-                    let place = Place { branch: Some("an if"), ..place };
+                Statement::If { condition, accept, reject } => {
+                    let branch =
+                        if self.constants.is(*condition) { place.branch } else { Some("an if") };
+                    let place = Place { branch, ..place };
                     self.block(accept, place)?;
                     self.block(reject, place)?;
                 }
@@ -111,13 +116,18 @@ fn barriers_are_uniform(kernel: &Subject) -> Verdict {
     }
     // Callers come before the functions that they call, so that arguments are known.
     let mut arguments: HashMap<Handle<Function>, Vec<bool>> = HashMap::new();
+    let mut constant_arguments = arguments.clone();
     let entries = module.entry_points.iter().map(|entry| (None, &entry.function));
     let functions = module.functions.iter().rev().map(|(handle, f)| (Some(handle), f));
     for (handle, function) in entries.chain(functions) {
         let own = handle.and_then(|handle| arguments.remove(&handle)).unwrap_or_default();
-        let uniformity = Uniformity::of(&module, function, &own);
+        let uniformity = Uniformity::of(&module, function, Scope::Workgroup, &own);
         uniformity.calls(&function.body, &mut arguments);
-        let mut walk = Walk { uniformity, synchronising: &synchronising, returned: false };
+        let own = handle.and_then(|handle| constant_arguments.remove(&handle)).unwrap_or_default();
+        let constants = Uniformity::of(&module, function, Scope::Pipeline, &own);
+        constants.calls(&function.body, &mut constant_arguments);
+        let synchronising = &synchronising;
+        let mut walk = Walk { uniformity, constants, synchronising, returned: false };
         walk.block(&function.body, Place { branch: None, uniform_loops: true }).map_err(
             |error| format!("{}: {error}", function.name.as_deref().unwrap_or(kernel.entry)),
         )?;
@@ -159,6 +169,11 @@ fn barriers_that_all_invocations_reach_are_accepted() {
         ("none", "y[i] = 1u;"),
         ("at the top", "sh[i] = i; workgroupBarrier(); y[i] = sh[0];"),
         ("in a function", "nested(); { barrier(); }"),
+        ("an if that an override decides", "if LANES > 4u { workgroupBarrier(); } y[i] = 1u;"),
+        (
+            "an if that a constant argument decides",
+            "some(2u * LANES); } fn some(n: u32) { if n > 3u { nested(); }",
+        ),
         ("a uniform load", "y[i] = workgroupUniformLoad(&sh[3]);"),
         ("a loop over a constant", "for (var k = 0u; k < 9u; k++) { workgroupBarrier(); }"),
         (
@@ -231,6 +246,16 @@ fn barriers_that_some_invocations_miss_are_refused() {
             "a barrier in an if",
         ),
         ("in a uniform if", "if dims.n < 3u { workgroupBarrier(); }", "a barrier in an if"),
+        (
+            "in an if that a uniform argument decides",
+            "some(dims.n); } fn some(n: u32) { if n > 3u { nested(); }",
+            "some: a barrier in an if",
+        ),
+        (
+            "in a varying if of an if that an override decides",
+            "if LANES > 4u { if i > 3u { workgroupBarrier(); } }",
+            "a barrier in an if",
+        ),
         (
             "in a switch",
             "switch i { case 1u: { workgroupBarrier(); } default: {} }",

@@ -54,7 +54,7 @@ fn listed(kernel: &Subject) -> Vec<Declared> {
     all.extend(kernel.bindings.iter().map(|&Binding { index, name, access }| {
         let space = match access {
             Access::Read => Space::Read,
-            Access::ReadWrite => Space::ReadWrite,
+            Access::ReadWrite | Access::Held => Space::ReadWrite,
         };
         (0, index, name.to_owned(), space)
     }));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use naga::ShaderStage;
 use wgpu_rnn::internals::dtype::WeightType;
-use wgpu_rnn::internals::kernel::Kernel;
+use wgpu_rnn::internals::kernel::{Family, Kernel};
 
 use crate::{
     Subject, Verdict, all_kernels, assert_all_accepted, assert_refused, kernel_named, parse,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Folders of fragments only. Other folders hold the fragments `io`, `*_io` and `directions`.
-const FRAGMENT_FOLDERS: [&str; 4] = ["cell", "lib", "update", "weight"];
+const FRAGMENT_FOLDERS: [&str; 5] = ["cell", "lib", "persistent", "update", "weight"];
 
 /// A file in `shaders/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,9 +124,12 @@ fn composition(kernel: &Subject, files: &[SourceFile]) -> Verdict {
     if paths.iter().collect::<BTreeSet<_>>().len() != paths.len() {
         return Err(format!("the text holds a file twice: {paths:?}"));
     }
-    let cells = paths.iter().filter_map(|path| path.strip_prefix("cell/"));
+    let cell = |path: &&str| {
+        path.strip_prefix("cell/").or(path.strip_prefix("persistent/cell_")).map(str::to_owned)
+    };
+    let cells = paths.iter().filter_map(cell);
     for cell in cells {
-        if !kernel.name.split('_').any(|word| word == cell) {
+        if !kernel.kernel.name().split('_').any(|word| word == cell) {
             return Err(format!("the name {} lacks the cell {cell}", kernel.name));
         }
     }
@@ -332,7 +335,8 @@ fn weights_are_a_fragment(kernel: &Subject, files: &[SourceFile]) -> Verdict {
     let text = |path: &str| {
         files.iter().find(|file| file.path == path).map_or("", |file| file.text.as_str())
     };
-    let f16 = Subject::new(Kernel { weights: WeightType::F16, ..kernel.kernel });
+    let f16 = Kernel { weights: WeightType::F16, ..kernel.kernel };
+    let f16 = Subject::of(f16, kernel.choices, f16.name());
     let reads = kernel.bindings.iter().any(|binding| binding.name == "weight");
     if reads != kernel.kernel.row().weights {
         return Err(format!("{}: its row does not say whether it reads weights", kernel.name));
@@ -344,8 +348,14 @@ fn weights_are_a_fragment(kernel: &Subject, files: &[SourceFile]) -> Verdict {
             Err(format!("{} has another form", kernel.name))
         };
     }
-    let want = kernel.wgsl.replace(text("weight/f32"), text("weight/f16"));
-    if f16.name != format!("{}_f16", kernel.name) || f16.wgsl != want || want == kernel.wgsl {
+    let folder =
+        if kernel.kernel.family == Family::Persistent { "persistent/weight_" } else { "weight/" };
+    let [f32_text, f16_text] = ["f32", "f16"].map(|stored| text(&format!("{folder}{stored}")));
+    let want = kernel.wgsl.replace(f32_text, f16_text);
+    if f16.name != format!("{}_f16", kernel.kernel.name())
+        || f16.wgsl != want
+        || want == kernel.wgsl
+    {
         return Err(format!("{} is not {} with weights stored as f16", f16.name, kernel.name));
     }
     Ok(())

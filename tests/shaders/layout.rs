@@ -6,10 +6,11 @@ use std::mem::{offset_of, size_of};
 use naga::proc::GlobalCtx;
 use naga::{AddressSpace, Expression, Literal, Module, Scalar, TypeInner};
 use wgpu_rnn::internals::kernel::families::*;
+use wgpu_rnn::internals::kernel::persistent::{EXCHANGE_START, PERSISTENT_WORKGROUP};
 use wgpu_rnn::internals::kernel::tiles::QUARTER_QUADS;
 use wgpu_rnn::internals::kernel::uniforms::{
-    DropoutDims, EmbedDims, LinearDims, NllDims, PackDims, ProbeDims, SampleDims, SequenceDims,
-    SlotsDims, Step, StepDims,
+    DropoutDims, EmbedDims, LinearDims, NllDims, PackDims, PersistentDims, ProbeDims, SampleDims,
+    SequenceDims, SlotsDims, Step, StepDims,
 };
 
 use crate::{
@@ -59,7 +60,7 @@ macro_rules! layout_of {
 }
 
 /// Returns the layout of every struct in `uniforms.rs`.
-fn host_layouts() -> [Layout; 11] {
+fn host_layouts() -> [Layout; 12] {
     [
         layout_of!(LinearDims {
             steps,
@@ -105,6 +106,20 @@ fn host_layouts() -> [Layout; 11] {
             row_tiles,
             weight_base
         }),
+        layout_of!(PersistentDims {
+            seq_len,
+            first_step,
+            first_index,
+            steps,
+            batch,
+            directions,
+            hidden_size,
+            state_quads,
+            unit_tiles,
+            row_tiles,
+            weight_base,
+            spins
+        } padding {}),
         layout_of!(Step { index }),
         layout_of!(EmbedDims { rows, first_token, tokens, quads } padding {}),
         layout_of!(DropoutDims {
@@ -224,6 +239,12 @@ fn constants_agree(kernel: &Subject) -> Verdict {
         Family::Sequence => {
             vec![step_rows, gates, ("MAX_REGISTER_QUADS", SEQUENCE_REGISTER_QUADS)]
         }
+        Family::Persistent => vec![
+            gates,
+            ("WORKGROUP_SIZE", PERSISTENT_WORKGROUP as usize),
+            ("EXCHANGE_START", EXCHANGE_START),
+            ("UNITS", kernel.choices.units as usize),
+        ],
         Family::Embed | Family::Dropout | Family::Pack | Family::Unpack => vec![copies],
         Family::Nll => vec![],
         Family::Gather | Family::Scatter => vec![copies, ("NO_SLOT", NO_SLOT as usize)],

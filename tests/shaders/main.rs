@@ -17,7 +17,9 @@ mod writers;
 
 use naga::Module;
 use naga::front::wgsl;
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::valid::{
+    Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator,
+};
 use wgpu_rnn::internals::kernel::{Binding, Kernel, Override, Overrides, WorkgroupUse};
 
 /// The result of a rule: success, or the reason of a refusal.
@@ -29,9 +31,14 @@ struct Shader {
     info: ModuleInfo,
 }
 
-/// Parses and validates WGSL with only the core's capabilities, which include `unpack2x16float`.
+/// Parses and validates WGSL with the core's capabilities, which include `unpack2x16float`, and
+/// with those that fragments of `persistent` need.
 fn parse(text: &str) -> Result<Shader, String> {
-    parse_with(text, Capabilities::SHADER_FLOAT16_IN_FLOAT32)
+    let all = Capabilities::SHADER_FLOAT16_IN_FLOAT32
+        | Capabilities::SUBGROUP
+        | Capabilities::MEMORY_DECORATION_COHERENT
+        | Capabilities::MEMORY_DECORATION_VOLATILE;
+    parse_with(text, all)
 }
 
 fn parse_with(text: &str, capabilities: Capabilities) -> Result<Shader, String> {
@@ -41,6 +48,8 @@ fn parse_with(text: &str, capabilities: Capabilities) -> Result<Shader, String> 
         .parse(text)
         .map_err(|error| error.emit_to_string(text))?;
     let info = Validator::new(ValidationFlags::all(), capabilities)
+        .subgroup_stages(ShaderStages::COMPUTE)
+        .subgroup_operations(SubgroupOperationSet::all())
         .validate(&module)
         .map_err(|error| error.emit_to_string(text))?;
     Ok(Shader { module, info })
@@ -50,6 +59,8 @@ fn parse_with(text: &str, capabilities: Capabilities) -> Result<Shader, String> 
 #[derive(Debug, Clone)]
 struct Subject {
     kernel: Kernel,
+    /// The overrides that select fragments.
+    choices: Overrides,
     name: String,
     entry: &'static str,
     wgsl: String,
@@ -61,13 +72,33 @@ struct Subject {
 }
 
 impl Subject {
-    /// Returns an unbroken kernel.
+    /// Returns an unbroken kernel, with the first of its texts.
     fn new(kernel: Kernel) -> Self {
+        Self::texts(kernel).remove(0)
+    }
+
+    /// Returns an unbroken kernel for each combination of the overrides that select fragments.
+    fn texts(kernel: Kernel) -> Vec<Self> {
+        let mut all = vec![(kernel.name(), Overrides::default())];
+        for choice in kernel.row().choices {
+            let with = |(name, overrides): &(String, Overrides), &value: &u32| {
+                let mut overrides = *overrides;
+                (choice.set)(&mut overrides, value);
+                (format!("{name}, {} {value}", choice.name), overrides)
+            };
+            let values = |one| choice.values.iter().map(move |value| with(one, value));
+            all = all.iter().flat_map(values).collect();
+        }
+        all.into_iter().map(|(name, choices)| Self::of(kernel, choices, name)).collect()
+    }
+
+    fn of(kernel: Kernel, choices: Overrides, name: String) -> Self {
         Self {
             kernel,
-            name: kernel.name(),
+            choices,
+            name,
             entry: kernel.row().entry,
-            wgsl: kernel.wgsl(),
+            wgsl: kernel.wgsl(&choices),
             stepped: kernel.row().stepped,
             bindings: kernel.bindings().collect(),
             overrides: kernel.overrides().collect(),
@@ -82,7 +113,7 @@ impl Subject {
 
     /// Returns override values as plans hold them.
     fn typed(&self, values: &[(&'static str, u32)]) -> Overrides {
-        let mut typed = Overrides::default();
+        let mut typed = self.choices;
         for entry in &self.overrides {
             if let Some((_, value)) = values.iter().find(|(name, _)| *name == entry.name) {
                 (entry.set)(&mut typed, *value);
@@ -98,9 +129,9 @@ fn unknown_override(name: &'static str, values: &'static [u32]) -> Override {
     Override { name, get: |_| 0, set: |_, _| (), values }
 }
 
-/// Returns every kernel.
+/// Returns every kernel, with each of its texts.
 fn all_kernels() -> Vec<Subject> {
-    Kernel::all().map(Subject::new).collect()
+    Kernel::all().flat_map(Subject::texts).collect()
 }
 
 /// Returns the kernel of this name.

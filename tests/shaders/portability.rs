@@ -2,6 +2,7 @@
 
 use naga::valid::Capabilities;
 use naga::{Arena, Expression, MathFunction};
+use wgpu_rnn::internals::dtype::WeightType;
 
 use crate::{
     Subject, Verdict, assert_all_accepted, assert_refused, kernel_named, parse, parse_with,
@@ -13,10 +14,16 @@ use crate::{
 const UNSAFE_FUNCTIONS: [MathFunction; 3] =
     [MathFunction::Tanh, MathFunction::Sinh, MathFunction::Cosh];
 
-/// The text is valid with no capability. f16 weights need one, which OpenGL before 4.2 lacks.
+/// The text is valid with no capability. f16 weights need one, which OpenGL before 4.2 lacks. Two
+/// fragments of `persistent` need those by which plans choose them.
 fn smallest_capabilities(kernel: &Subject) -> Verdict {
     let mut capabilities = Capabilities::empty();
-    capabilities.set(Capabilities::SHADER_FLOAT16_IN_FLOAT32, kernel.name.ends_with("_f16"));
+    let halves = kernel.kernel.weights == WeightType::F16;
+    capabilities.set(Capabilities::SHADER_FLOAT16_IN_FLOAT32, halves);
+    capabilities.set(Capabilities::SUBGROUP, kernel.choices.subgroups == 1);
+    let volatile = kernel.choices.volatile == 1;
+    capabilities.set(Capabilities::MEMORY_DECORATION_COHERENT, volatile);
+    capabilities.set(Capabilities::MEMORY_DECORATION_VOLATILE, volatile);
     parse_with(&kernel.wgsl, capabilities).map(|_| ())
 }
 

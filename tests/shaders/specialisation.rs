@@ -12,6 +12,7 @@ use naga::proc::Layouter;
 use naga::valid::ModuleInfo;
 use naga::{AddressSpace, Expression, Module, ShaderStage};
 use wgpu_rnn::Error;
+use wgpu_rnn::internals::kernel::persistent::Persistent;
 use wgpu_rnn::internals::kernel::uniforms::Dims;
 use wgpu_rnn::internals::kernel::{Family, Override, WorkgroupUse};
 use wgpu_rnn::internals::plan::Needs;
@@ -40,8 +41,26 @@ pub(crate) struct Specialised {
     pub info: ModuleInfo,
 }
 
-/// Returns every combination of the legal values.
+/// Returns every combination of the legal values. Of the many of `persistent` it returns legal ones
+/// that have every value.
 pub(crate) fn grid(kernel: &Subject) -> Vec<Values> {
+    let mut all = product(kernel);
+    if kernel.kernel.family != Family::Persistent {
+        return all;
+    }
+    all.retain(|values| Persistent::of(&kernel.typed(values)).is_legal());
+    let mut missing: BTreeSet<_> = all.iter().flatten().copied().collect();
+    let mut chosen: Vec<Values> = Vec::new();
+    while !missing.is_empty() {
+        let new = |values: &&Values| values.iter().filter(|value| missing.contains(value)).count();
+        let best = all.iter().max_by_key(new).expect("a point for each value").clone();
+        best.iter().for_each(|value| _ = missing.remove(value));
+        chosen.push(best);
+    }
+    chosen
+}
+
+fn product(kernel: &Subject) -> Vec<Values> {
     kernel.overrides.iter().fold(vec![Vec::new()], |points, Override { name, values, .. }| {
         let with_value =
             |point: &Values, value| point.iter().copied().chain([(*name, value)]).collect();
@@ -170,6 +189,8 @@ fn the_grid_is_complete() {
     let points = grid(&kernel_named("step_rnn"));
     assert_eq!(points.len(), 2 * 6 * 4 * 2, "every combination of the four overrides of step_rnn");
     assert_eq!(points.iter().collect::<BTreeSet<_>>().len(), points.len(), "no combination twice");
+    let held = grid(&kernel_named("persistent_gru"));
+    assert!(held.len() >= 7, "each of the seven numbers of rows: {held:?}");
     assert_eq!(
         grid(&Subject { overrides: Vec::new(), ..kernel_named("tile") }),
         [[]],

@@ -6,10 +6,20 @@ use std::collections::{HashMap, HashSet};
 
 use naga::{AddressSpace, Block, Expression, Function, Handle, LocalVariable, Module, Statement};
 
-/// The values of a function that are the same in all invocations of a workgroup.
+/// The invocations that share a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// The invocations of a workgroup: constants, overrides and uniforms.
+    Workgroup,
+    /// All invocations of a pipeline: constants and overrides.
+    Pipeline,
+}
+
+/// The values of a function that are the same in all invocations of a scope.
 pub(crate) struct Uniformity<'a> {
     module: &'a Module,
     function: &'a Function,
+    scope: Scope,
     /// By argument: whether all callers give a value that is the same in all invocations.
     arguments: &'a [bool],
     /// Variables that may differ between invocations.
@@ -22,9 +32,14 @@ pub(crate) struct Uniformity<'a> {
 impl<'a> Uniformity<'a> {
     /// Assumes that every variable is uniform, marks the ones with varying stores, and repeats
     /// until nothing changes.
-    pub fn of(module: &'a Module, function: &'a Function, arguments: &'a [bool]) -> Self {
+    pub fn of(
+        module: &'a Module,
+        function: &'a Function,
+        scope: Scope,
+        arguments: &'a [bool],
+    ) -> Self {
         let (varying, uniform) = (HashSet::new(), Vec::new());
-        let mut uniformity = Self { module, function, arguments, varying, uniform };
+        let mut uniformity = Self { module, function, scope, arguments, varying, uniform };
         loop {
             uniformity.expressions();
             let before = uniformity.varying.len();
@@ -46,7 +61,8 @@ impl<'a> Uniformity<'a> {
                 | Expression::Override(_)
                 | Expression::ZeroValue(_) => true,
                 Expression::GlobalVariable(variable) => {
-                    self.module.global_variables[*variable].space == AddressSpace::Uniform
+                    self.scope == Scope::Workgroup
+                        && self.module.global_variables[*variable].space == AddressSpace::Uniform
                 }
                 Expression::LocalVariable(variable) => !self.varying.contains(variable),
                 Expression::Load { pointer } => is(pointer),
@@ -77,7 +93,8 @@ impl<'a> Uniformity<'a> {
         }
     }
 
-    fn is(&self, expression: Handle<Expression>) -> bool {
+    /// Returns whether a value is the same in all invocations of the scope.
+    pub fn is(&self, expression: Handle<Expression>) -> bool {
         self.uniform[expression.index()]
     }
 

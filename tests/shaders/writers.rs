@@ -41,25 +41,30 @@ const RESTRICTED: BoundsCheckPolicies = BoundsCheckPolicies {
 fn bindings(kernel: &Subject) -> Vec<(ResourceBinding, bool)> {
     let uniforms = (0..=u32::from(kernel.stepped)).map(|index| (index, false));
     let storage =
-        kernel.bindings.iter().map(|binding| (binding.index, binding.access == Access::ReadWrite));
+        kernel.bindings.iter().map(|binding| (binding.index, binding.access != Access::Read));
     uniforms
         .chain(storage)
         .map(|(binding, mutable)| (ResourceBinding { group: 0, binding }, mutable))
         .collect()
 }
 
-/// Translates for Vulkan without any optional feature.
+/// Translates for Vulkan without any optional feature, except subgroups for kernels that need them.
 fn spir_v(
     lang_version: (u8, u8),
     kernel: &Subject,
     specialised: &Specialised,
 ) -> Result<String, String> {
+    let mut capabilities = vec![spv::Capability::Shader];
+    if kernel.choices.subgroups == 1 {
+        use spv::Capability::{GroupNonUniform, GroupNonUniformShuffle};
+        capabilities.extend([GroupNonUniform, GroupNonUniformShuffle]);
+    }
     let info = |binding| spv::BindingInfo { descriptor_set: 0, binding, binding_array_size: None };
     let options = spv::Options {
         lang_version,
         fake_missing_bindings: false,
         binding_map: bindings(kernel).into_iter().map(|(at, _)| (at, info(at.binding))).collect(),
-        capabilities: Some([spv::Capability::Shader].into_iter().collect()),
+        capabilities: Some(capabilities.into_iter().collect()),
         bounds_check_policies: RESTRICTED,
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
         ..spv::Options::default()
@@ -177,6 +182,16 @@ fn glsl(
     Ok(text)
 }
 
+/// Returns whether devices of a language have the features by which plans choose the fragments of a
+/// kernel.
+fn has_features(language: &str, kernel: &Subject) -> bool {
+    let subgroups = ["SPIR-V", "MSL 3", "HLSL 6", "GLSL 4.6"];
+    let volatile = ["SPIR-V"];
+    let among = |languages: &[&str]| languages.iter().any(|start| language.starts_with(start));
+    (kernel.choices.subgroups == 0 || among(&subgroups))
+        && (kernel.choices.volatile == 0 || among(&volatile))
+}
+
 /// Every writer accepts every point of the grid.
 fn all_are_written(kernel: &Subject) -> Verdict {
     let shader = parse(&kernel.wgsl)?;
@@ -185,6 +200,9 @@ fn all_are_written(kernel: &Subject) -> Verdict {
             specialise(&shader, kernel, &values).map_err(|error| format!("{values:?}: {error}"))?;
         let [x, y, z] = kernel.workgroup(&values).size;
         for (language, write) in WRITERS {
+            if !has_features(language, kernel) {
+                continue;
+            }
             let text = write(kernel, &specialised)
                 .map_err(|error| format!("{language}, {values:?}: {error}"))?;
             // Metal receives the size with each dispatch.
@@ -221,6 +239,9 @@ fn specialisations_differ_in_every_language() {
                 .unwrap_or_else(|e| panic!("{} {values:?}: {e}", kernel.name))
         });
         for (language, write) in WRITERS {
+            if !has_features(language, kernel) {
+                continue;
+            }
             let [first, last] = [&first, &last].map(|specialised| {
                 write(kernel, specialised)
                     .unwrap_or_else(|e| panic!("{} in {language}: {e}", kernel.name))

@@ -10,6 +10,7 @@ mod matmul;
 mod nll;
 mod pack;
 mod panels;
+mod persistent;
 mod probe;
 mod processor;
 mod recurrence;
@@ -223,7 +224,7 @@ impl Engine {
             let mut bindings = [const { TwinBuffer::Read(&[]) }; MAX_BINDINGS];
             for ((at, (id, binding)), buffer) in bound().zip(&mut written) {
                 bindings[at] = match binding.access {
-                    Access::Read => self.read(*id),
+                    Access::Read | Access::Held => self.read(*id),
                     Access::ReadWrite => TwinBuffer::ReadWrite(buffer),
                 };
             }

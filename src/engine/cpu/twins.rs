@@ -1,7 +1,9 @@
 //! The table of twins: the CPU function that mirrors each kernel, binding by binding.
 
 use super::TwinBuffer::{self, Matrix, Read, ReadWrite};
-use super::{Twin, dropout, embed, linear, nll, pack, probe, sample, sequence, slots, step};
+use super::{
+    Twin, dropout, embed, linear, nll, pack, persistent, probe, sample, sequence, slots, step,
+};
 use crate::dtype::WeightType;
 use crate::kernel::uniforms::Step;
 use crate::kernel::{Cell, Family, Kernel};
@@ -30,12 +32,16 @@ pub fn twin(kernel: Kernel) -> Twin {
         (Family::Sequence, Some(Cell::Rnn)) => sequence::sequence_rnn,
         (Family::Sequence, Some(Cell::Lstm)) => sequence::sequence_lstm,
         (Family::Sequence, Some(Cell::Gru)) => sequence::sequence_gru,
+        (Family::Persistent, Some(Cell::Rnn)) => persistent::persistent_rnn,
+        (Family::Persistent, Some(Cell::Lstm)) => persistent::persistent_lstm,
+        (Family::Persistent, Some(Cell::Gru)) => persistent::persistent_gru,
         (
             Family::Step
             | Family::StepTiled
             | Family::StepWave
             | Family::StepTiledWave
-            | Family::Sequence,
+            | Family::Sequence
+            | Family::Persistent,
             None,
         ) => unreachable!("{} has a cell", kernel.name()),
         (Family::Embed, _) => embed::embed,

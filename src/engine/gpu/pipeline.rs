@@ -37,7 +37,7 @@ impl Pipeline {
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
-        let module = module(device, kernel, &name, checks);
+        let module = module(device, kernel, overrides, checks);
         let constants: Vec<(&str, f64)> =
             kernel.overrides().map(|o| (o.name, f64::from((o.get)(overrides)))).collect();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -60,10 +60,16 @@ impl Pipeline {
 /// adds no code that clamps indices, counts loop iterations or guards divisions. In browsers the
 /// checks stay on.
 #[allow(unsafe_code, reason = "wgpu offers modules without run-time checks in no other way")]
-fn module(device: &wgpu::Device, kernel: Kernel, name: &str, checks: bool) -> wgpu::ShaderModule {
+fn module(
+    device: &wgpu::Device,
+    kernel: Kernel,
+    overrides: &Overrides,
+    checks: bool,
+) -> wgpu::ShaderModule {
+    let name = kernel.name();
     let descriptor = wgpu::ShaderModuleDescriptor {
-        label: Some(name),
-        source: wgpu::ShaderSource::Wgsl(kernel.wgsl().into()),
+        label: Some(name.as_str()),
+        source: wgpu::ShaderSource::Wgsl(kernel.wgsl(overrides).into()),
     };
     if checks {
         return device.create_shader_module(descriptor);

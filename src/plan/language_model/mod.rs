@@ -8,7 +8,8 @@ pub use layout::LanguageModelLayout;
 use network::Model;
 
 use super::layers::Segment;
-use super::schedule::{Shape, record_layer};
+use super::schedule::record_layer;
+use super::shape::Shape;
 use super::step;
 use super::{MAX_SEGMENT_STEPS, Plan, Profile, check_budget, halvings, largest, planned};
 use crate::dtype::WeightType;

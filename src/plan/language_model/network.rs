@@ -71,7 +71,7 @@ impl<'a> Model<'a> {
         let dropout = training.then(|| layers.dropout_settings());
         let states = layers.states();
         let outputs = layers.outputs(&whole, Role::Scratch);
-        let scratch = layers.scratch(steps, lengths, dropout);
+        let scratch = layers.scratch(steps, lengths, dropout, None);
         Network {
             x,
             y: outputs.of(config.nlayers - 1)[0],

@@ -12,6 +12,7 @@
 mod waves;
 
 use super::decision::{Decision, refuse};
+use super::segments::Added;
 use super::step::{self, Specialised};
 use super::{Plan, Profile, Request, Target, halvings, largest, segments, step_tiled};
 use crate::error::Result;
@@ -71,7 +72,7 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<Wave
         }
         _ => step::specialise(Family::StepWave, request, profile, quads),
     };
-    let longest = segments::max_steps(request, profile.limits)?;
+    let longest = segments::max_steps(request, profile.limits, Added::Nothing)?;
     let fits =
         |&steps: &usize| Wavefront::new(request, profile, WavefrontShape { step, steps }).fits();
     match largest(halvings(longest), fits) {

@@ -142,6 +142,7 @@ impl<'a> Cases<'a> {
             (Schedule::Step, Config::gru(8, 12).num_layers(2).bidirectional(true)),
             (Schedule::Step, Config::lstm(8, 12).proj_size(8)),
             (Schedule::StepTiled, Config::lstm(4, 8).bidirectional(true)),
+            (Schedule::Persistent, Config::gru(4, 8).bidirectional(true)),
             (Schedule::Sequence, Config::rnn(4, 8)),
             (Schedule::Wavefront, Config::gru(8, 8).num_layers(2)),
         ];

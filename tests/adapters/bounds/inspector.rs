@@ -93,7 +93,7 @@ impl Inspector {
     fn prepare(&mut self, what: &str, dispatch: &Dispatch) -> Result<(), Failed> {
         let (kernel, overrides) = (dispatch.kernel, dispatch.overrides);
         if !self.pipelines.contains_key(&(kernel, overrides)) {
-            let made = instrumented(kernel, self.codes.len());
+            let made = instrumented(kernel, &overrides, self.codes.len());
             let name = kernel.name();
             ensure(made.sites > 0, format!("{name}: no index is tested"))?;
             self.codes.extend(made.arrays.iter().map(|array| format!("{name}: {array}")));
@@ -113,7 +113,7 @@ impl Inspector {
                 compilation_options,
                 cache: None,
             });
-            let divisors = divisors(kernel);
+            let divisors = divisors(kernel, &overrides);
             self.pipelines.insert((kernel, overrides), Pipeline { pipeline, divisors });
         }
         let dims: &[u32] = bytemuck::cast_slice(dispatch.dims.bytes());

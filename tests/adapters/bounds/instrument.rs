@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use wgpu_rnn::internals::kernel::{Access, Kernel};
+use wgpu_rnn::internals::kernel::{Access, Kernel, Overrides};
 
 /// Words after the end of each buffer.
 pub const GUARD: usize = 64;
@@ -61,7 +61,7 @@ fn arrays(text: &str) -> BTreeMap<String, Home> {
         let inner = enclosed(&text[at + ": array<".len()..], ['<', '>']);
         let home = if statement.contains("var<storage") {
             Home::Storage(match inner {
-                "f32" | "u32" => 1,
+                "f32" | "u32" | "atomic<u32>" => 1,
                 "vec2<u32>" => 2,
                 "vec4<f32>" => 4,
                 other => panic!("{name} has elements of an unknown type {other}"),
@@ -104,9 +104,13 @@ fn rewritten(text: &str, names: &BTreeMap<String, Home>) -> (String, usize) {
 }
 
 /// Instruments the text of a kernel. The codes of its arrays start at `first_code`.
-pub fn instrumented(kernel: Kernel, first_code: usize) -> Instrumented {
+pub fn instrumented(kernel: Kernel, overrides: &Overrides, first_code: usize) -> Instrumented {
     let sink = kernel.bindings().find(|binding| binding.access == Access::ReadWrite);
-    instrument(&kernel.wgsl(), sink.expect("each kernel writes something").name, first_code)
+    instrument(
+        &kernel.wgsl(overrides),
+        sink.expect("each kernel writes something").name,
+        first_code,
+    )
 }
 
 fn instrument(text: &str, sink: &str, first_code: usize) -> Instrumented {
@@ -137,8 +141,8 @@ fn instrument(text: &str, sink: &str, first_code: usize) -> Instrumented {
 }
 
 /// The members of the uniform at binding 0 that the kernel divides by, as offsets in words.
-pub fn divisors(kernel: Kernel) -> Vec<(usize, String)> {
-    divisors_of(&stripped(&kernel.wgsl()))
+pub fn divisors(kernel: Kernel, overrides: &Overrides) -> Vec<(usize, String)> {
+    divisors_of(&stripped(&kernel.wgsl(overrides)))
 }
 
 fn divisors_of(text: &str) -> Vec<(usize, String)> {
