@@ -54,11 +54,13 @@ pub enum Family {
     Bandwidth,
     /// Measures arithmetic.
     MultiplyAdd,
+    /// Probes how many workgroups run at the same time.
+    Residence,
 }
 
 impl Family {
     /// Every family, in the order of the data through a network; then those that measure.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Matvec,
         Self::Tile,
         Self::Step,
@@ -83,6 +85,7 @@ impl Family {
         Self::Barrier,
         Self::Bandwidth,
         Self::MultiplyAdd,
+        Self::Residence,
     ];
 }
 
@@ -155,3 +158,9 @@ pub const BANDWIDTH_BLOCK_TILES: usize = 4;
 pub const BARRIERS_PER_ITERATION: u64 = 2;
 /// Multiply-adds of an iteration of one invocation of `multiply_add`.
 pub const MULTIPLY_ADDS_PER_ITERATION: u64 = 128;
+/// Invocations of a workgroup of `residence`.
+pub const RESIDENCE_WORKGROUP: usize = 256;
+/// Most workgroups of a dispatch of `residence`.
+pub const RESIDENCE_MOST: u64 = 1024;
+/// Quads that each invocation of `residence` holds from its first round to its last.
+pub const RESIDENCE_QUADS: usize = 32;

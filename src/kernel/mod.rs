@@ -302,6 +302,7 @@ impl Family {
             Self::Barrier => &BARRIER,
             Self::Bandwidth => &BANDWIDTH,
             Self::MultiplyAdd => &MULTIPLY_ADD,
+            Self::Residence => &RESIDENCE,
         }
     }
 }

@@ -49,3 +49,18 @@ pub(super) const MULTIPLY_ADD: Row = Row {
     bindings: &[write(1, "y")],
     ..PROBE
 };
+
+pub(super) const RESIDENCE: Row = Row {
+    name: "residence",
+    entry: "residence",
+    source: include_str!("../../shaders/probe/residence.wgsl"),
+    bindings: &[write(1, "values"), write(2, "arrivals"), write(3, "verdict")],
+    workgroup: |_, _| flat(RESIDENCE_WORKGROUP as u32, 0),
+    loop_iterations: |dims, _| {
+        let Dims::Residence(dims) = dims else { return 0 };
+        // A round looks once at the arrivals of several workgroups, and again while it waits.
+        u64::from(dims.rounds) * (1 + RESIDENCE_MOST.div_ceil(RESIDENCE_WORKGROUP as u64))
+            + u64::from(dims.looks)
+    },
+    ..COPY
+};

@@ -272,6 +272,20 @@ pub struct ProbeDims {
     pub pad: [u32; 2],
 }
 
+/// The sizes of one `residence` dispatch.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct ResidenceDims {
+    /// Rounds in which every workgroup waits for all others.
+    pub rounds: u32,
+    /// Looks of an invocation at words that are not there yet, over all rounds.
+    pub looks: u32,
+    /// 0. With another value the kernel writes the sums of the values that it holds.
+    pub keep: u32,
+    /// Unused; a uniform's size is a multiple of 16.
+    pub pad: u32,
+}
+
 /// The uniform of a dispatch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Dims {
@@ -297,6 +311,8 @@ pub enum Dims {
     Pack(PackDims),
     /// The uniform of a dispatch that measures a device.
     Probe(ProbeDims),
+    /// The uniform of a `residence` dispatch.
+    Residence(ResidenceDims),
 }
 
 impl Dims {
@@ -314,6 +330,7 @@ impl Dims {
             Self::Slots(dims) => bytemuck::bytes_of(dims),
             Self::Pack(dims) => bytemuck::bytes_of(dims),
             Self::Probe(dims) => bytemuck::bytes_of(dims),
+            Self::Residence(dims) => bytemuck::bytes_of(dims),
         }
     }
 }

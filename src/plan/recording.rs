@@ -164,6 +164,7 @@ impl Dispatch {
             Dims::Pack(d) => product(&[d.steps, d.batch, d.directions, d.width]),
             // At most 256 invocations, and about a hundred operations in each iteration.
             Dims::Probe(d) => product(&[self.workgroups[0], 256, d.iterations, 128]),
+            Dims::Residence(d) => product(&[self.workgroups[0], 256, d.rounds, 128]),
         }
     }
 }

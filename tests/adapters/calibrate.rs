@@ -6,16 +6,16 @@ use wgpu_rnn::internals::diagnostics::bench::{Attempt, Options, Shape, Workload}
 use wgpu_rnn::internals::diagnostics::calibrate::measure;
 use wgpu_rnn::internals::kernel::families::{
     BANDWIDTH_BLOCK_TILES as BLOCK_TILES, BANDWIDTH_TILE_QUADS as TILE_QUADS,
-    PROBE_WORKGROUP as WORKGROUP_SIZE,
+    PROBE_WORKGROUP as WORKGROUP_SIZE, RESIDENCE_QUADS, RESIDENCE_WORKGROUP,
 };
-use wgpu_rnn::internals::kernel::uniforms::{Dims, ProbeDims};
+use wgpu_rnn::internals::kernel::uniforms::{Dims, ProbeDims, ResidenceDims};
 use wgpu_rnn::internals::kernel::{Family, Overrides};
 use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::internals::perf::rates::KernelClass;
 use wgpu_rnn::internals::plan::recording::BufferId;
 use wgpu_rnn::{Config, Device, LoadOptions, Schedule, WeightType};
 
-use crate::by_hand::{ByHand, close};
+use crate::by_hand::{ByHand, close, to_words};
 use crate::{Machine, Target, ensure};
 
 pub fn figures(target: &Target) -> Result<(), Failed> {
@@ -153,6 +153,36 @@ pub fn twins(target: &Target) -> Result<(), Failed> {
             1,
         );
         alike(&format!("multiply_add {iterations}"), &device, &by_hand, y)?;
+    }
+    residence(&device)
+}
+
+/// A single workgroup of `residence` arrives, unless it has no looks; several need a GPU.
+fn residence(device: &Device) -> Result<(), Failed> {
+    for (looks, keep) in [(3, 0), (0, 0), (1, 1)] {
+        let mut by_hand = ByHand::default();
+        let held = RESIDENCE_QUADS * RESIDENCE_WORKGROUP * 4;
+        let values = by_hand.buffer(Mt19937::new(5).uniform_vec(held, -1.0, 1.0));
+        let (arrivals, verdict) = (by_hand.words(&[0; 4]), by_hand.words(&[0; 2]));
+        by_hand.dispatch(
+            (Family::Residence, Overrides::default()),
+            Dims::Residence(ResidenceDims { rounds: 4, looks, keep, pad: 0 }),
+            &[values, arrivals, verdict],
+            [1, 1, 1],
+            1,
+        );
+        let what = format!("residence {looks} {keep}");
+        let words = |device: &Device| -> Result<_, Failed> {
+            Ok(by_hand.run(device, [arrivals, verdict])?.map(|values| to_words(&values)))
+        };
+        let (got, want) = (words(device)?, words(&Device::cpu())?);
+        ensure(got == want, format!("{what}: {got:?}, want {want:?}"))?;
+        let in_vain = if looks == 0 { RESIDENCE_WORKGROUP as u32 } else { 0 };
+        ensure(got[1] == [in_vain, 1], format!("{what}: {got:?}"))?;
+        let [got] = by_hand.run(device, [values])?;
+        let [want] = by_hand.run(&Device::cpu(), [values])?;
+        let want: Vec<f64> = want.into_iter().map(f64::from).collect();
+        close(&what, &got, &want, 1e-5)?;
     }
     Ok(())
 }

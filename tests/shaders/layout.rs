@@ -9,7 +9,8 @@ use wgpu_rnn::internals::kernel::families::*;
 use wgpu_rnn::internals::kernel::persistent::{EXCHANGE_START, PERSISTENT_WORKGROUP};
 use wgpu_rnn::internals::kernel::tiles::QUARTER_QUADS;
 use wgpu_rnn::internals::kernel::uniforms::{
-    DropoutDims, EmbedDims, LinearDims, NllDims, PackDims, PersistentDims, ProbeDims, SampleDims,
+    DropoutDims, EmbedDims, LinearDims, NllDims, PackDims, PersistentDims, ProbeDims, ResidenceDims,
+    SampleDims,
     SequenceDims, SlotsDims, Step, StepDims,
 };
 
@@ -148,6 +149,7 @@ fn host_layouts() -> [Layout; 12] {
             row_stride
         }),
         layout_of!(ProbeDims { iterations, tiles }),
+        layout_of!(ResidenceDims { rounds, looks, keep }),
     ]
 }
 
@@ -252,6 +254,7 @@ fn constants_agree(kernel: &Subject) -> Verdict {
             vec![("NO_TOKEN", NO_TOKEN as usize), ("SAMPLE_SITE", SAMPLE_SITE as usize)]
         }
         Family::Chain | Family::Barrier | Family::MultiplyAdd => vec![probe],
+        Family::Residence => vec![("WORKGROUP_SIZE", RESIDENCE_WORKGROUP)],
         Family::Bandwidth => {
             vec![("WORKGROUP_SIZE", BANDWIDTH_TILE_QUADS), ("BLOCK_TILES", BANDWIDTH_BLOCK_TILES)]
         }

@@ -3,9 +3,9 @@
 use super::TwinBuffer::{self, Read, ReadWrite};
 use crate::kernel::families::{
     BANDWIDTH_BLOCK_TILES as BLOCK_TILES, BANDWIDTH_TILE_QUADS as TILE_QUADS,
-    PROBE_WORKGROUP as WORKGROUP_SIZE,
+    PROBE_WORKGROUP as WORKGROUP_SIZE, RESIDENCE_WORKGROUP,
 };
-use crate::kernel::uniforms::{Dims, ProbeDims, Step};
+use crate::kernel::uniforms::{Dims, ProbeDims, ResidenceDims, Step};
 use crate::plan::recording::Dispatch;
 
 fn dims(dispatch: &Dispatch) -> &ProbeDims {
@@ -72,5 +72,35 @@ pub(crate) fn multiply_add(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuf
         }
         let [a, b, c, d, e, f, g, h] = chains;
         *value = a + b + (c + d) + (e + f + (g + h));
+    }
+}
+
+/// Twin of `shaders/probe/residence.wgsl`: every workgroup arrives at once.
+pub(crate) fn residence(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
+    let (&Dims::Residence(dims), [ReadWrite(values), ReadWrite(arrivals), ReadWrite(verdict)]) =
+        (&dispatch.dims, bindings)
+    else {
+        unreachable!("residence is dispatched with ResidenceDims and three buffers")
+    };
+    let ResidenceDims { rounds, looks, keep, .. } = dims;
+    let workgroups = dispatch.workgroups[0];
+    arrivals[..(rounds * workgroups) as usize].fill(f32::from_bits(1));
+    let add = |word: &mut f32, count| *word = f32::from_bits(word.to_bits() + count);
+    if looks == 0 {
+        add(&mut verdict[0], workgroups * RESIDENCE_WORKGROUP as u32);
+    }
+    add(&mut verdict[1], workgroups);
+    if keep != 0 {
+        let row = RESIDENCE_WORKGROUP * 4;
+        for at in 0..row {
+            // A product is a polynomial of eight values, the highest power first.
+            let held = |first: usize| (0..8).map(move |i| (first + i) * row + at);
+            let product = |first, x: f32| held(first).fold(0.0, |sum, i| sum * x + values[i]);
+            let round = |round: u32| {
+                let x = round as f32 + 1.0;
+                product(0, x) + product(8, x) + product(16, x) + product(24, x)
+            };
+            values[at] = (0..rounds).fold(0.0, |sum, i| sum + round(i));
+        }
     }
 }

@@ -56,6 +56,7 @@ pub fn twin(kernel: Kernel) -> Twin {
         (Family::Barrier, _) => probe::barrier,
         (Family::Bandwidth, _) => probe::bandwidth,
         (Family::MultiplyAdd, _) => probe::multiply_add,
+        (Family::Residence, _) => probe::residence,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Recordings of random modules, and what their buffers hold before a run.
 
 use wgpu_rnn::internals::kernel::families::NO_SLOT;
-use wgpu_rnn::internals::kernel::uniforms::{Dims, PackDims, ProbeDims};
+use wgpu_rnn::internals::kernel::uniforms::{Dims, PackDims, ProbeDims, ResidenceDims};
 use wgpu_rnn::internals::kernel::{Family, Kernel, Overrides};
 use wgpu_rnn::internals::params::language_model::LanguageModelConfig;
 use wgpu_rnn::internals::params::random::Mt19937;
@@ -318,14 +318,21 @@ impl<'a> Cases<'a> {
 
     /// A kernel that measures a device, on buffers of the least size.
     pub fn probe(&mut self, family: Family) -> Case {
-        let dims = ProbeDims { iterations: 5, tiles: 8, pad: [0; 2] };
+        let dims = match family {
+            Family::Residence => {
+                Dims::Residence(ResidenceDims { rounds: 3, looks: 5, keep: 1, pad: 0 })
+            }
+            _ => Dims::Probe(ProbeDims { iterations: 5, tiles: 8, pad: [0; 2] }),
+        };
         let (groups, sizes): (_, &[usize]) = match family {
             Family::Bandwidth => (3, &[8 * 256 * 4, 3 * 256]),
             Family::MultiplyAdd => (3, &[3 * 64 * 4]),
             Family::Chain => (1, &[64, 64]),
+            // More workgroups than a workgroup has invocations.
+            Family::Residence => (300, &[32 * 256 * 4, 3 * 300, 2]),
             _ => (1, &[64]),
         };
-        self.by_hand(family, Dims::Probe(dims), sizes, [groups, 1, 1])
+        self.by_hand(family, dims, sizes, [groups, 1, 1])
     }
 
     fn by_hand(

@@ -24,8 +24,8 @@ use cases::{Case, Cases, UNWRITTEN};
 use inspector::{Inspector, UNTOUCHED};
 use instrument::GUARD;
 
-const PROBES: [Family; 4] =
-    [Family::Chain, Family::Barrier, Family::Bandwidth, Family::MultiplyAdd];
+const PROBES: [Family; 5] =
+    [Family::Chain, Family::Barrier, Family::Bandwidth, Family::MultiplyAdd, Family::Residence];
 
 /// Recordings of everything that the library plans.
 fn round(source: &mut Cases<'_>) -> Result<Vec<Case>, Failed> {
