@@ -7,7 +7,7 @@ use crate::engine::gpu::{AdapterEntry, Gpu};
 use crate::engine::options::OpenOptions;
 use crate::engine::session::EngineRef;
 use crate::engine::wait::Waiting;
-use crate::engine::{cpu, gpu, self_test};
+use crate::engine::{cpu, gpu, residence, self_test};
 use crate::error::{Error, Result};
 use crate::perf::calibration::{Calibration, DeviceId};
 use crate::plan::limits::Limits;
@@ -92,7 +92,8 @@ impl Device {
     /// run in fewer pieces.
     ///
     /// The self-test, unless [skipped](OpenOptions::skip_self_test), submits a small network and
-    /// waits for it. Callbacks of the program may run during that wait.
+    /// waits for it. So does the probe for the schedule [`persistent`](OpenOptions::persistent).
+    /// Callbacks of the program may run during these waits.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -147,7 +148,8 @@ impl Device {
     /// Returns a descriptor for a program that opens the device itself.
     ///
     /// The descriptor asks for the adapter's limits and for the features that this crate uses:
-    /// `timestamp-query`, for [`OpenOptions::timestamps`]. All of them are optional.
+    /// `timestamp-query`, for [`OpenOptions::timestamps`]; subgroups and decorations of memory, for
+    /// the schedule `persistent`. All of them are optional.
     ///
     /// The program adds its own needs, for example with `required_features |= ..`.
     pub fn descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
@@ -167,6 +169,7 @@ impl Device {
             // Run under the adapter's own limits: lowered ones may be too low for the self-test.
             self_test::run(whole.engine(), &whole.profile(), waiting).await?;
         }
+        gpu.trust().set_exchange(residence::exchange(&gpu, options, waiting).await);
         Ok(Self { inner: lowered, ..whole })
     }
 
@@ -290,12 +293,35 @@ impl Device {
             Inner::Cpu(_) => Target::Host,
             Inner::Gpu(_) => Target::Gpu,
         };
-        let exchange = if target == Target::Host || self.is_software_adapter() {
-            Exchange::OneStep
-        } else {
-            Exchange::Refused("this one has not shown it")
-        };
-        Profile { limits: self.limits(), calibration: self.calibration(), target, exchange }
+        let (limits, calibration) = (self.limits(), self.calibration());
+        Profile { limits, calibration, target, exchange: self.exchange() }
+    }
+
+    /// Returns how workgroups of this device exchange states.
+    fn exchange(&self) -> Exchange {
+        match &self.inner {
+            Inner::Cpu(_) => Exchange::OneStep,
+            Inner::Gpu(gpu) => gpu.trust().exchange(),
+        }
+    }
+
+    /// Sets how workgroups of this device and its clones exchange states, as if a probe had found
+    /// it. The CPU ignores it.
+    #[doc(hidden)]
+    pub fn set_exchange(&self, exchange: Exchange) {
+        if let Inner::Gpu(gpu) = &self.inner {
+            gpu.trust().set_exchange(exchange);
+        }
+    }
+
+    /// The number of runs that were abandoned on this device, because a workgroup waited in vain
+    /// for another. Each ran again by another schedule, so no result is affected. After the first,
+    /// the device no longer runs the schedule `persistent`. Always 0 on the CPU.
+    pub fn abandoned_runs(&self) -> u64 {
+        match &self.inner {
+            Inner::Cpu(_) => 0,
+            Inner::Gpu(gpu) => gpu.trust().abandoned_runs(),
+        }
     }
 
     /// The wgpu device and queue that models run on; `None` for the CPU.

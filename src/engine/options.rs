@@ -17,6 +17,8 @@ pub struct OpenOptions {
     pub timestamps: bool,
     /// Whether shaders are made with wgpu's run-time checks.
     pub runtime_checks: bool,
+    /// Whether a GPU is probed for the schedule `persistent`.
+    pub persistent: bool,
     /// The calibration that schedules are chosen by. `None` uses typical figures of the device's
     /// type.
     pub calibration: Option<Calibration>,
@@ -31,6 +33,7 @@ impl Default for OpenOptions {
             self_test: true,
             timestamps: false,
             runtime_checks: false,
+            persistent: true,
             calibration: None,
             polling: Polling::default(),
         }
@@ -71,6 +74,15 @@ impl OpenOptions {
     #[must_use]
     pub fn runtime_checks(mut self, on: bool) -> Self {
         self.runtime_checks = on;
+        self
+    }
+
+    /// Sets whether a GPU is probed for the schedule `persistent`, whose workgroups wait for each
+    /// other. On by default. Without the probe, or where it fails, the GPU never runs this
+    /// schedule. The probe takes a few milliseconds. Software adapters and the CPU need none.
+    #[must_use]
+    pub fn persistent(mut self, on: bool) -> Self {
+        self.persistent = on;
         self
     }
 

@@ -56,7 +56,7 @@ pub(super) async fn run(
     let mut session = Session::new(plan.recording.clone().into(), &weights)?;
     write_inputs(&plan, &mut session, &input)?;
 
-    session.execute::<()>(&[], &[], waiting, |(), _| ()).await?;
+    session.complete::<()>(&[], &[], waiting, |(), _| ()).await?;
     let output = read_output(&plan, &session, StateRow::h(&config), waiting).await?;
     let h = (0..LAYERS).map(|layer| plan.final_h(layer));
     let h_n = read_state(h, &session, StateRow::h(&config), waiting).await?;

@@ -3,9 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::engine::ran::Ran;
 use crate::engine::wait::Waiting;
 use crate::engine::{cpu, gpu};
 use crate::error::{Error, Result};
+use crate::plan::Exchange;
 use crate::plan::recording::{BufferId, BufferSpec, CopyPair, Recording, Role};
 
 /// The engine of a device.
@@ -36,6 +38,14 @@ pub enum Weights {
 }
 
 impl Weights {
+    /// The way in which workgroups of the device exchange states.
+    pub fn exchange(&self) -> Exchange {
+        match self {
+            Self::Cpu(_) => Exchange::OneStep,
+            Self::Gpu(gpu, _) => gpu.trust().exchange(),
+        }
+    }
+
     /// Packs the weights of a model into memory that `engine` reads. `pack` returns the values of
     /// the buffer at an index.
     ///
@@ -177,31 +187,51 @@ impl Session {
     /// Returns the values of each result, in order. On a GPU the host waits once for all of it.
     ///
     /// # Errors
-    /// The errors of [`carry`](Self::carry).
+    /// The errors of [`carry`](Self::carry); [`Error::Gpu`] for an abandoned run.
     pub fn run(&mut self, results: &[BufferId], pairs: &[CopyPair]) -> Result<Vec<Vec<f32>>> {
         let results: Vec<_> = results.iter().map(|&id| (id, ())).collect();
         let mut values = Vec::with_capacity(results.len());
         let take = |(), of_one: &[f32]| values.push(of_one.to_vec());
-        pollster::block_on(self.execute(&results, pairs, Waiting::Block, take))?;
+        pollster::block_on(self.complete(&results, pairs, Waiting::Block, take))?;
         Ok(values)
     }
 
-    /// The asynchronous core of [`run`](Self::run). `take` receives each result's values, in order,
-    /// with the caller's name for it.
+    /// The asynchronous core of [`run`](Self::run), for callers that do not run again.
+    pub(crate) async fn complete<R: Copy>(
+        &mut self,
+        results: &[(BufferId, R)],
+        pairs: &[CopyPair],
+        waiting: Waiting,
+        take: impl FnMut(R, &[f32]),
+    ) -> Result<()> {
+        match (self.execute(results, pairs, waiting, take).await?, self) {
+            (Ran::Abandoned, Self::Gpu(engine)) => Err(Error::Gpu {
+                adapter: engine.title(),
+                message: "a run was abandoned, because a workgroup waited in vain for another"
+                    .to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs as [`complete`](Self::complete) does, but a run may be abandoned. `take` receives each
+    /// result's values, in order, with the caller's name for it. After an abandoned run it received
+    /// none, and the targets of `pairs` hold their values from before the run.
     pub(crate) async fn execute<R: Copy>(
         &mut self,
         results: &[(BufferId, R)],
         pairs: &[CopyPair],
         waiting: Waiting,
         mut take: impl FnMut(R, &[f32]),
-    ) -> Result<()> {
+    ) -> Result<Ran> {
         check_pairs(self.recording(), self.recording(), pairs)?;
         match self {
             Self::Cpu(engine) => {
                 engine.run();
                 results.iter().for_each(|&(id, result)| take(result, &engine.buffer(id)));
                 pairs.iter().for_each(|&(from, to)| engine.copy(from, to));
-                Ok(())
+                // The twins never wait.
+                Ok(Ran::Done)
             }
             Self::Gpu(engine) => engine.execute(results, pairs, waiting, take).await,
         }

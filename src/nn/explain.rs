@@ -11,7 +11,7 @@ use crate::params::validate::Sizes;
 use crate::perf::cost;
 use crate::plan::{self, Decision, Request, WeightLayout};
 
-/// The result of [`Rnn::explain`]. `Display` prints it in two or three lines.
+/// The result of [`Rnn::explain`]. `Display` prints it in two to four lines.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Explanation {
@@ -34,6 +34,8 @@ pub struct Explanation {
     /// Whether all rates were measured on these devices. Otherwise some are typical of the device
     /// type.
     pub measured: bool,
+    /// The number of runs that were abandoned on the device; see [`Device::abandoned_runs`].
+    pub abandoned_runs: u64,
 }
 
 impl Explanation {
@@ -59,6 +61,14 @@ impl fmt::Display for Explanation {
         } else {
             "by rates typical of such devices; `calibrate` measures them"
         };
+        if self.abandoned_runs > 0 {
+            write!(
+                f,
+                "\n{} abandoned on this device, because workgroups waited in vain; the schedule \
+                 persistent no longer runs here",
+                counted(self.abandoned_runs, "run was", "runs were"),
+            )?;
+        }
         match (self.device_us, self.cpu_us) {
             (Some(device), Some(cpu)) => {
                 let verdict = if self.cpu_is_faster() {
@@ -139,6 +149,7 @@ impl Rnn {
             device_us,
             cpu_us,
             measured,
+            abandoned_runs: self.device().abandoned_runs(),
         })
     }
 
@@ -175,6 +186,7 @@ mod tests {
             device_us,
             cpu_us,
             measured,
+            abandoned_runs: 0,
         }
     }
 
@@ -192,5 +204,9 @@ mod tests {
         let text = explanation(Some(20.0), None, true).to_string();
         assert!(text.contains("about 20 µs") && !text.contains("CPU"), "{text}");
         assert_eq!(explanation(None, Some(1.0), true).to_string().lines().count(), 2);
+        for (runs, want) in [(1, "\n1 run was abandoned"), (2, "\n2 runs were abandoned")] {
+            let explanation = Explanation { abandoned_runs: runs, ..explanation(None, None, true) };
+            assert!(explanation.to_string().contains(want), "{explanation}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::engine::gpu::Timing;
 use crate::engine::session::{Session, Weights};
 use crate::engine::wait::{Waiting, lock};
 use crate::error::Result;
+use crate::plan::Exchange;
 use crate::plan::recording::{BufferId, Recording};
 
 /// The number of plans that a runner keeps: for calls of one size, and of a last, shorter one.
@@ -15,7 +16,7 @@ const KEPT: usize = 2;
 ///
 /// A call takes a plan out and puts it back. Calls with other keys or from other threads therefore
 /// don't wait for it. A call that fails doesn't put its plan back, and the next call makes a new
-/// one.
+/// one. Plans end when the device exchanges states in another way, such as after an abandoned run.
 #[derive(Debug)]
 pub(crate) struct Runner<K, P> {
     weights: Weights,
@@ -27,6 +28,8 @@ pub(crate) struct Runner<K, P> {
 #[derive(Debug)]
 pub(crate) struct Prepared<K, P> {
     key: K,
+    /// The way in which the device exchanged states when the plan was made.
+    exchange: Exchange,
     /// The plan, with the ids of the buffers that a caller writes and reads.
     pub plan: P,
     /// The session that runs the plan's recording.
@@ -51,19 +54,30 @@ impl<K: PartialEq, P: AsRef<Recording>> Runner<K, P> {
     /// # Errors
     /// The errors of `plan` and of the device.
     pub fn take(&self, key: K, plan: impl FnOnce() -> Result<P>) -> Result<Prepared<K, P>> {
+        // Before the plan is made: an abandoned run of another thread may change it meanwhile.
+        let exchange = self.weights.exchange();
         {
             let mut kept = lock(&self.kept);
+            kept.retain(|prepared| prepared.exchange == exchange);
             if let Some(found) = kept.iter().position(|prepared| prepared.key == key) {
                 return Ok(kept.remove(found));
             }
         }
         let plan = plan()?;
         let session = Session::new(Arc::new(plan.as_ref().clone()), &self.weights)?;
-        Ok(Prepared { key, plan, session, packed: Vec::new() })
+        Ok(Prepared { key, exchange, plan, session, packed: Vec::new() })
     }
 
-    /// Keeps a plan for a later call.
+    /// Returns whether the device exchanges states as it did when the plan was made.
+    pub fn is_current(&self, prepared: &Prepared<K, P>) -> bool {
+        prepared.exchange == self.weights.exchange()
+    }
+
+    /// Keeps a plan for a later call, if it is current.
     pub fn put(&self, prepared: Prepared<K, P>) {
+        if !self.is_current(&prepared) {
+            return;
+        }
         let mut kept = lock(&self.kept);
         kept.insert(0, prepared);
         kept.truncate(KEPT);
@@ -107,7 +121,7 @@ impl Runner<usize, RowPlan> {
         let mut prepared = self.take(rows, plan)?;
         let Prepared { plan, session, .. } = &mut prepared;
         session.write(plan.x, x)?;
-        session.execute(&[(plan.y, ())], &[], waiting, |(), y| take(y)).await?;
+        session.complete(&[(plan.y, ())], &[], waiting, |(), y| take(y)).await?;
         self.put(prepared);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::mem;
 
+use crate::engine::ran::Ran;
 use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::nn::pack::{Inputs, Packer, output_shape, zero_state};
@@ -85,7 +86,8 @@ impl Stream<'_> {
     /// Runs the next steps and returns their output, in the layout of the input.
     ///
     /// `input` is `[T, B, I]`, or `[B, T, I]` with `batch_first`, with any T. A stream of one row
-    /// also takes `[T, I]`. Calls of the same T are the fastest, since each T needs a plan.
+    /// also takes `[T, I]`. Calls of the same T are the fastest, since each T needs a plan. An
+    /// abandoned run leaves the state as it was, and the steps run again; see [`Rnn::forward`].
     ///
     /// # Errors
     /// [`Error::Shape`] when the shape does not fit, and [`Error::Limit`] when the steps exceed a
@@ -160,7 +162,9 @@ impl Stream<'_> {
         waiting: Waiting,
     ) -> Result<()> {
         let config = self.rnn.config();
-        if self.batch > 0 {
+        // After an abandoned run, which left the state as it was, another plan runs the steps.
+        let mut ran = if self.batch > 0 { Ran::Abandoned } else { Ran::Done };
+        while ran == Ran::Abandoned {
             let mut prepared = self.take(sizes)?;
             // An error or a dropped future leaves the state lost, until the plan is put back.
             let Prepared { plan, session, packed, .. } = &mut *prepared;
@@ -170,7 +174,7 @@ impl Stream<'_> {
             let take = |segment, packed: &[f32]| {
                 packer.unpack_output(segment, packed, output.data_mut());
             };
-            session.execute(&plan.outputs, &plan.carried, waiting, take).await?;
+            ran = session.execute(&plan.outputs, &plan.carried, waiting, take).await?;
             self.held = Held::Device(prepared);
         }
         Ok(())
@@ -231,7 +235,10 @@ impl Stream<'_> {
     /// Returns a plan of these sizes whose buffers hold the state. The state is lost unless the
     /// plan is put back.
     fn take(&mut self, sizes: Sizes) -> Result<Box<PreparedForward>> {
-        let fits = |prepared: &PreparedForward| prepared.plan.layers.sizes == sizes;
+        let runner = self.rnn.runner();
+        let fits = |prepared: &PreparedForward| {
+            prepared.plan.layers.sizes == sizes && runner.is_current(prepared)
+        };
         if !matches!(&self.held, Held::Device(prepared) if fits(prepared)) {
             let mut next = self.rnn.prepare(sizes, false)?;
             let Prepared { plan, session, packed, .. } = &mut next;

@@ -27,11 +27,13 @@ impl StateRow {
 }
 
 impl Plan {
-    /// Returns the copies of h from the buffers that a run of this plan writes last to the buffers
-    /// that its next run reads. Kernels update c in place.
+    /// Returns the copies of the state from the buffers that a run of this plan writes last to the
+    /// buffers that its next run reads. Kernels update c in place, so c goes to itself.
     pub fn carried(&self) -> Vec<CopyPair> {
-        let pair = |(layer, ids): (usize, &super::LayerState)| (self.final_h(layer), ids.h[0]);
-        self.states.iter().enumerate().map(pair).collect()
+        let pairs = |(layer, ids): (usize, &super::LayerState)| {
+            std::iter::once((self.final_h(layer), ids.h[0])).chain(ids.c.map(|c| (c, c)))
+        };
+        self.states.iter().enumerate().flat_map(pairs).collect()
     }
 
     /// Returns the copies from this plan's initial state buffers to those of `next`.

@@ -23,6 +23,7 @@ mod render_loop;
 #[path = "../common/seeded.rs"]
 mod seeded;
 
+mod abandoned;
 mod activation;
 mod bounds;
 mod brought;
@@ -335,6 +336,11 @@ const TABLE: &[Row] = &[
     on_adapters("f16_kernels_in_lockstep", f16::kernels),
     on_adapters("loop_canary", kernels::loop_canary),
     on_adapters("probes_do_what_their_twins_do", calibrate::twins),
+    on_adapters("abandoned_forward_passes", abandoned::forward).needs(Need::SoftwareAdapter),
+    on_adapters("abandoned_futures", abandoned::futures).needs(Need::SoftwareAdapter),
+    on_adapters("abandoned_streams", abandoned::streams).needs(Need::SoftwareAdapter),
+    on_adapters("abandoned_threads", abandoned::threads).needs(Need::SoftwareAdapter),
+    on_adapters("abandoned_pools_and_passes", abandoned::pools_and_passes),
     on_adapters("logarithms", score::logarithms),
     on_adapters("score_canary", score::canary),
     on_adapters("sample_draws_are_those_of_the_cpu", sample::draws_are_those_of_the_cpu),

@@ -25,8 +25,11 @@ const UNTOUCHED: f32 = -77.0;
 impl Program {
     fn open(target: &Target, options: &OpenOptions) -> Result<Self, Failed> {
         let (device, queue) = request(target, |_| {})?;
-        let rnn =
-            Device::from_wgpu(device.clone(), queue.clone(), &options.clone().skip_self_test())?;
+        let rnn = Device::from_wgpu(
+            device.clone(),
+            queue.clone(),
+            &options.clone().skip_self_test().persistent(false),
+        )?;
         Ok(Self { device, queue, rnn })
     }
 

@@ -9,9 +9,8 @@ use wgpu_rnn::internals::kernel::families::*;
 use wgpu_rnn::internals::kernel::persistent::{EXCHANGE_START, PERSISTENT_WORKGROUP};
 use wgpu_rnn::internals::kernel::tiles::QUARTER_QUADS;
 use wgpu_rnn::internals::kernel::uniforms::{
-    DropoutDims, EmbedDims, LinearDims, NllDims, PackDims, PersistentDims, ProbeDims, ResidenceDims,
-    SampleDims,
-    SequenceDims, SlotsDims, Step, StepDims,
+    DropoutDims, EmbedDims, LinearDims, NllDims, PackDims, PersistentDims, ProbeDims,
+    ResidenceDims, SampleDims, SequenceDims, SlotsDims, Step, StepDims,
 };
 
 use crate::{
@@ -61,7 +60,7 @@ macro_rules! layout_of {
 }
 
 /// Returns the layout of every struct in `uniforms.rs`.
-fn host_layouts() -> [Layout; 12] {
+fn host_layouts() -> [Layout; 13] {
     [
         layout_of!(LinearDims {
             steps,

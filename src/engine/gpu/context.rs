@@ -9,6 +9,7 @@ use super::faults::Faults;
 use super::pipeline::Pipeline;
 use super::poller::Poller;
 use super::progress::Progress;
+use super::trust::Trust;
 use crate::engine::options::OpenOptions;
 use crate::engine::wait::lock;
 use crate::error::{Error, Result};
@@ -42,14 +43,24 @@ pub struct Gpu {
     /// Whether shaders have wgpu's run-time checks.
     runtime_checks: bool,
     made: Arc<AtomicU64>,
+    trust: Arc<Trust>,
 }
+
+/// The features that this crate uses where an adapter has them: a clock, and what workgroups that
+/// exchange states need.
+const FEATURES: wgpu::Features =
+    wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::SUBGROUP).union(VOLATILE);
+
+/// The features with which shaders may declare memory as coherent and volatile.
+pub(crate) const VOLATILE: wgpu::Features =
+    wgpu::Features::MEMORY_DECORATION_COHERENT.union(wgpu::Features::MEMORY_DECORATION_VOLATILE);
 
 /// Returns a device descriptor with the adapter's limits, and with those of its features that this
 /// crate uses.
 pub(crate) fn descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
     wgpu::DeviceDescriptor {
         label: Some("wgpu-rnn"),
-        required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+        required_features: adapter.features() & FEATURES,
         required_limits: adapter.limits(),
         experimental_features: wgpu::ExperimentalFeatures::disabled(),
         memory_hints: wgpu::MemoryHints::Performance,
@@ -106,6 +117,7 @@ impl Gpu {
             runtime_checks: options.runtime_checks || info.backend == wgpu::Backend::BrowserWebGpu,
             poller: Arc::new(Poller::new(options.polling)),
             made: Arc::default(),
+            trust: Arc::new(Trust::new(software)),
             info,
             faults,
             device,
@@ -126,6 +138,7 @@ impl Gpu {
             faults: Arc::clone(&self.faults),
             poller: Arc::clone(&self.poller),
             made: Arc::clone(&self.made),
+            trust: Arc::clone(&self.trust),
             timestamps: self.timestamps,
             runtime_checks: self.runtime_checks,
         }
@@ -159,6 +172,11 @@ impl Gpu {
     /// The limits that plans for this device obey.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Whether workgroups of this device may wait for each other, for all plans on it.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// Whether runs are timed by the device's own clock.

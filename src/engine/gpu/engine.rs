@@ -19,24 +19,26 @@ use crate::plan::recording::{BufferId, Command, CopyPair, Dispatch, Recording};
 /// A recording on a device.
 #[derive(Debug)]
 pub struct Engine {
-    gpu: Arc<Gpu>,
-    recording: Arc<Recording>,
+    pub(super) gpu: Arc<Gpu>,
+    pub(super) recording: Arc<Recording>,
     /// Indexed by [`BufferId`]; a part of a buffer maps to its whole.
     buffers: Vec<wgpu::Buffer>,
     /// The bound dispatches of each command.
     bound: Vec<ByParity>,
     /// The submissions of a run, in order; at least one.
-    parts: Arc<Vec<Submission>>,
+    pub(super) parts: Arc<Vec<Submission>>,
     /// Cached submissions of [`start_commands`](Self::start_commands), by the start and end of the
     /// command range.
     programs: HashMap<(usize, usize), Arc<Vec<Submission>>>,
     /// Read-back buffers of results, made at first use.
-    staging: HashMap<BufferId, wgpu::Buffer>,
+    pub(super) staging: HashMap<BufferId, wgpu::Buffer>,
+    /// Copies of buffers that an abandoned run must not change, made at first use.
+    pub(super) kept: HashMap<BufferId, wgpu::Buffer>,
     /// Read-back buffers of values that callers await during other runs.
     spare: Arc<Spare>,
     /// `Some` if the device was opened with timestamps.
-    timer: Option<Box<Timer>>,
-    timing: Timing,
+    pub(super) timer: Option<Box<Timer>>,
+    pub(super) timing: Timing,
 }
 
 impl Engine {
@@ -83,6 +85,7 @@ impl Engine {
             parts,
             programs: HashMap::new(),
             staging: HashMap::new(),
+            kept: HashMap::new(),
             spare: Arc::default(),
             timer,
             timing: Timing::default(),
@@ -108,6 +111,11 @@ impl Engine {
         })
     }
 
+    /// The device's name in messages.
+    pub(crate) fn title(&self) -> String {
+        self.gpu.title()
+    }
+
     /// The recording that the engine executes.
     pub fn recording(&self) -> &Recording {
         &self.recording
@@ -128,49 +136,9 @@ impl Engine {
         self.gpu.device == other.gpu.device
     }
 
-    /// Executes the recording, reads the results, then copies the buffers of `then` within this
-    /// engine. The next run starts from the values that this one leaves. `take` receives each
-    /// result's values, in order, with the caller's name for it.
-    ///
-    /// A future that is dropped while it waits loses the results only: the run and its copies are
-    /// already submitted.
-    ///
-    /// # Errors
-    /// [`Error::DeviceLost`], [`Error::OutOfMemory`] and the other errors of the device.
-    pub(crate) async fn execute<R: Copy>(
-        &mut self,
-        results: &[(BufferId, R)],
-        then: &[CopyPair],
-        waiting: Waiting,
-        mut take: impl FnMut(R, &[f32]),
-    ) -> Result<()> {
-        self.stage(results)?;
-        let last = self.parts.len() - 1;
-        let mut encode = Duration::ZERO;
-        for part in 0..last {
-            encode += self.submit_part(part, |_| ())?;
-        }
-        encode += self.submit_part(last, |encoder| {
-            for (id, _) in results {
-                let staging = &self.staging[id];
-                self.encode_read(encoder, *id, 0, staging, staging.size());
-            }
-            self.encode_copies(encoder, self, then);
-        })?;
-        self.timing = Timing { encode, gpu: None };
-        let mut read_back: Vec<_> =
-            results.iter().map(|(id, _)| self.staging[id].slice(..)).collect();
-        read_back.extend(self.timer.as_ref().map(|timer| timer.staging.slice(..)));
-        let (timer, timing) = (&self.timer, &mut self.timing);
-        let of_any = |index: usize, values: &[f32]| match results.get(index) {
-            Some(&(_, result)) => take(result, values),
-            None => timing.gpu = timer.as_ref().and_then(|timer| timer.elapsed(values)),
-        };
-        Mapping::start(&self.gpu, read_back)?.each(waiting, of_any).await
-    }
-
     /// Starts a range of the recording's commands, and then a read of the first `count` values of a
-    /// buffer. The caller can await the values during other runs.
+    /// buffer. The caller can await the values during other runs. Nothing reads a flag, so the
+    /// recording must have none.
     ///
     /// # Errors
     /// The errors of [`execute`](Self::execute).
@@ -302,26 +270,6 @@ impl Engine {
         transfers.iter().map(bind).collect()
     }
 
-    /// Encodes one submission of a run and then `after`, and submits both. Returns the host time.
-    /// For a later submission the time excludes the submit call, in which some drivers wait for
-    /// earlier submissions.
-    fn submit_part(
-        &self,
-        part: usize,
-        after: impl FnOnce(&mut wgpu::CommandEncoder),
-    ) -> Result<Duration> {
-        let (first, last) = (part == 0, part + 1 == self.parts.len());
-        let (encoded, submitted) = self.submit("running a recording", |encoder| {
-            let timer = self.timer.as_deref().map(|timer| (timer, [first, last]));
-            self.encode(encoder, part, &Around { timer, ..Around::default() });
-            after(encoder);
-            if let Some(timer) = self.timer.as_ref().filter(|_| last) {
-                timer.resolve(encoder);
-            }
-        })?;
-        Ok(if first { submitted } else { encoded })
-    }
-
     /// Submits the commands that `encode` encodes. Returns the host time until the end of encoding,
     /// and until the end of submitting.
     pub(super) fn submit(
@@ -340,20 +288,8 @@ impl Engine {
         })
     }
 
-    /// Makes the missing read-back buffers of `results`.
-    fn stage<R>(&mut self, results: &[(BufferId, R)]) -> Result<()> {
-        for (id, _) in results {
-            if !self.staging.contains_key(id) {
-                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-                let spec = self.recording.spec(*id);
-                self.staging.insert(*id, self.gpu.buffer("read-back", spec.size(), usage)?);
-            }
-        }
-        Ok(())
-    }
-
     /// Encodes a copy of `size` bytes of a buffer, from the value `first` on, to `staging`.
-    fn encode_read(
+    pub(super) fn encode_read(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         id: BufferId,
@@ -365,7 +301,12 @@ impl Engine {
         encoder.copy_buffer_to_buffer(&self.buffers[id.0], start, staging, 0, size);
     }
 
-    fn encode_copies(&self, encoder: &mut wgpu::CommandEncoder, source: &Self, pairs: &[CopyPair]) {
+    pub(super) fn encode_copies(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        source: &Self,
+        pairs: &[CopyPair],
+    ) {
         for &(from, to) in pairs {
             let (first, start) = (source.start(from), self.start(to));
             let size = source.recording.spec(from).size().max(self.recording.spec(to).size());

@@ -12,14 +12,16 @@ mod pending;
 mod pipeline;
 mod poller;
 mod progress;
+mod run;
 mod timer;
+mod trust;
 mod weights;
 
 pub use adapter::{AdapterEntry, adapters, adapters_async};
 pub(crate) use adapter::{by_name, driver, id, why_none};
 pub(crate) use bound::BoundDispatch;
 pub use context::Gpu;
-pub(crate) use context::descriptor;
+pub(crate) use context::{VOLATILE, descriptor};
 pub use engine::Engine;
 pub(crate) use parts::Around;
 pub(crate) use pending::Pending;

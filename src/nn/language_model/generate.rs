@@ -266,8 +266,7 @@ impl Generator<'_> {
             ready.extend(tokens.chunks_exact(batch).map(<[u32]>::to_vec));
             *position += tokens.len() / batch;
         };
-        session.execute(&[(plan.tokens, ())], &[], waiting, take).await?;
-        Ok(())
+        session.complete(&[(plan.tokens, ())], &[], waiting, take).await
     }
 
     /// Returns the next token of each row. Runs a chunk when none is ready.

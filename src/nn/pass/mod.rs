@@ -72,7 +72,8 @@ impl Rnn {
     /// pass has no dropout.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] on the CPU; [`Error::Limit`] when the rows do not run all at once (an
+    /// [`Error::Unsupported`] on the CPU, and for a module that was loaded with the schedule
+    /// `wavefront` or `persistent`; [`Error::Limit`] when the rows do not run all at once (an
     /// [`Rnn::forward`] would take several passes); [`Error::Shape`] when there is nothing to run;
     /// the errors of the device.
     pub fn recorder(&self, seq_len: usize, batch: usize) -> Result<Recorder> {
@@ -84,8 +85,9 @@ impl Rnn {
             ));
         };
         let request = self.request(Sizes { seq_len, batch }, false);
-        let (profile, schedule) = (self.device().profile(), self.options().schedule);
-        let plan = plan::plan_layered(&request, &profile, schedule, "a recorded pass")?;
+        // The caller submits the pass, so nothing could run it again.
+        let profile = self.profile_without_waits("a recorded pass cannot run again");
+        let plan = plan::plan_layered(&request, &profile, self.schedule(), "a recorded pass")?;
         let engine = gpu::Engine::new(Arc::clone(gpu), Arc::new(plan.recording.clone()), weights)?;
         let whole_rows =
             gpu.filled("whole rows", wgpu::BufferUsages::STORAGE, &vec![seq_len as u32; batch])?;

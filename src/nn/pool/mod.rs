@@ -99,7 +99,8 @@ impl Rnn {
     ///
     /// # Errors
     /// [`Error::Option`] for a bidirectional module, whose reverse direction begins with the last
-    /// step, and for a pool without slots; [`Error::Shape`] for a pool without rows or steps;
+    /// step, and for a pool without slots; [`Error::Unsupported`] for a module that was loaded with
+    /// the schedule `wavefront` or `persistent`; [`Error::Shape`] for a pool without rows or steps;
     /// [`Error::Limit`] with the limit that the pool would exceed; the errors of the device.
     pub fn pool(&self, options: &PoolOptions) -> Result<Pool> {
         let plan = self.plan_pool(options)?;
@@ -127,7 +128,9 @@ impl Rnn {
         }
         let PoolOptions { slots, steps, rows } = *options;
         let request = self.request(Sizes { seq_len: steps, batch: rows }, false);
-        plan_pool(&request, slots, &self.device().profile(), self.options().schedule)
+        // Ticks may be under way while others start, so an abandoned tick could not run again.
+        let profile = self.profile_without_waits("a pool cannot run a tick again");
+        plan_pool(&request, slots, &profile, self.schedule())
     }
 }
 

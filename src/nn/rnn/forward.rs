@@ -3,8 +3,10 @@
 
 use std::ops::Range;
 
+use crate::engine::ran::Ran;
 use crate::engine::wait::Waiting;
 use crate::error::Result;
+use crate::kernel::Schedule;
 use crate::nn::options::ForwardOptions;
 use crate::nn::pack::{Inputs, Packer, output_shape};
 use crate::nn::rnn::Rnn;
@@ -12,7 +14,7 @@ use crate::nn::runner::Prepared;
 use crate::params::config::Kind;
 use crate::params::validate::{self, Sizes};
 use crate::plan::recording::{BufferId, CopyPair, Recording};
-use crate::plan::{self, Plan, Request};
+use crate::plan::{self, Exchange, Plan, Profile, Request};
 use crate::tensor::{State, Tensor};
 
 /// The key of a forward pass's plan: its sizes, and whether dropout draws.
@@ -99,13 +101,10 @@ impl Rnn {
         let sizes = checked.sizes;
         let inputs = Inputs { input, lengths, state, seed, sizes };
         let mut results = self.initial(&inputs);
-        let live = inputs.live_sizes();
-        if live.batch > 0 && live.seq_len > 0 {
-            let pass = self.pass_sizes(live, seed.is_some())?;
-            for start in (0..live.batch).step_by(pass.batch) {
-                let rows = start..(start + pass.batch).min(live.batch);
-                self.run_rows(&inputs, rows, &mut results, waiting).await?;
-            }
+        // An abandoned run ends the schedule that it ran by. All rows then run by another, so that
+        // one schedule gives all results of a call.
+        while self.run_batch(&inputs, &mut results, waiting).await? == Ran::Abandoned {
+            results = self.initial(&inputs);
         }
         let Results { output, h_n, c_n } = results;
         let layers = config.num_layers * config.num_directions();
@@ -130,14 +129,36 @@ impl Rnn {
         }
     }
 
-    /// Runs some rows of the batch and unpacks their results.
+    /// Runs all rows of the batch and unpacks their results. Ends with the first run that is
+    /// abandoned.
+    async fn run_batch(
+        &self,
+        inputs: &Inputs<'_>,
+        results: &mut Results,
+        waiting: Waiting,
+    ) -> Result<Ran> {
+        let live = inputs.live_sizes();
+        if live.batch == 0 || live.seq_len == 0 {
+            return Ok(Ran::Done);
+        }
+        let pass = self.pass_sizes(live, inputs.seed.is_some())?;
+        for start in (0..live.batch).step_by(pass.batch) {
+            let rows = start..(start + pass.batch).min(live.batch);
+            if self.run_rows(inputs, rows, results, waiting).await? == Ran::Abandoned {
+                return Ok(Ran::Abandoned);
+            }
+        }
+        Ok(Ran::Done)
+    }
+
+    /// Runs some rows of the batch and unpacks their results, unless the run is abandoned.
     async fn run_rows(
         &self,
         inputs: &Inputs<'_>,
         rows: Range<usize>,
         results: &mut Results,
         waiting: Waiting,
-    ) -> Result<()> {
+    ) -> Result<Ran> {
         let sizes = Sizes { batch: rows.len(), ..inputs.live_sizes() };
         let mut prepared = self.prepare(sizes, inputs.seed.is_some())?;
         let Prepared { plan, session, packed, .. } = &mut prepared;
@@ -145,9 +166,9 @@ impl Rnn {
             Packer { config: self.config(), plan: &plan.layers, sizes: inputs.sizes, rows };
         packer.write_inputs(inputs, packed, |id, values| session.write(id, values))?;
         let take = |piece, packed: &[f32]| results.unpack(&packer, piece, packed);
-        session.execute(&plan.results, &[], waiting, take).await?;
+        let ran = session.execute(&plan.results, &[], waiting, take).await?;
         self.runner().put(prepared);
-        Ok(())
+        Ok(ran)
     }
 
     /// Returns a plan of these sizes that no other call uses, with its buffers. Their contents are
@@ -170,9 +191,23 @@ impl Rnn {
         Ok(Sizes { batch: plan::rows_per_pass(&request, self.device().limits())?, ..sizes })
     }
 
+    /// Returns the schedule that the module was loaded with. A device that abandoned a run chooses
+    /// another for `persistent`.
+    pub(crate) fn schedule(&self) -> Schedule {
+        match self.options().schedule {
+            Schedule::Persistent if self.device().abandoned_runs() > 0 => Schedule::Auto,
+            schedule => schedule,
+        }
+    }
+
+    /// Returns the profile for plans in which no workgroup waits for another, for the reason `why`.
+    pub(crate) fn profile_without_waits(&self, why: &'static str) -> Profile<'_> {
+        Profile { exchange: Exchange::Refused(why), ..self.device().profile() }
+    }
+
     /// Plans one pass.
     pub(crate) fn plan_pass(&self, sizes: Sizes, training: bool) -> Result<Plan> {
         let request = self.request(sizes, training);
-        plan::plan(&request, &self.device().profile(), self.options().schedule)
+        plan::plan(&request, &self.device().profile(), self.schedule())
     }
 }

@@ -133,6 +133,11 @@ impl Rnn {
     /// the layout of the input. R is `proj_size`, or `hidden_size` without a projection. The
     /// reverse direction's last state is its state at t = 0.
     ///
+    /// In the schedule `persistent` workgroups wait for each other, for a limited time. A run in
+    /// which one waits in vain is abandoned. Its results are void, so the call runs again by the
+    /// schedule that `auto` then chooses, and logs a warning. From then on the device never runs
+    /// `persistent`; [`Device::abandoned_runs`] counts such runs.
+    ///
     /// # Errors
     /// In PyTorch's words: [`Error::Shape`](crate::Error::Shape) when shapes do not fit, and
     /// [`Error::Option`](crate::Error::Option) when the state lacks `c` or has a `c` that the

@@ -55,7 +55,7 @@ impl LanguageModel {
             let result = plan.result.map(|id| (id, ()));
             let carried = plan.layers.carried();
             session
-                .execute(result.as_slice(), &carried, waiting, |(), values| take(values))
+                .complete(result.as_slice(), &carried, waiting, |(), values| take(values))
                 .await?;
             last = Some(next);
         }
