@@ -215,7 +215,8 @@ fn a_submission_is_a_second_of_a_slow_device() {
     let entry = adapter(wgpu::Limits::defaults(), wgpu::Features::empty());
     let most = Limits::of(&wgpu::Limits::defaults(), false).max_work_per_submission;
     let with = |rate: f64, options: OpenOptions| {
-        let rate = Rate { part: KernelClass::Step, rows: 1, multiply_adds_per_us: rate };
+        let rate =
+            Rate { part: KernelClass::Step, rows: 1, sums: None, multiply_adds_per_us: rate };
         let mut calibration = Calibration::typical_of(Some(wgpu::DeviceType::DiscreteGpu));
         calibration.rates = vec![rate];
         let device =

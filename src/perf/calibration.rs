@@ -2,12 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rates::{self};
-use crate::perf::rates::{KernelClass, Rate};
+use crate::perf::rates::{self, Extent, KernelClass, Rate};
 use crate::wgpu::DeviceType;
 
 /// The identity of a device among those of all machines that keep calibrations in one folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct DeviceId {
     /// Name of the adapter, or `cpu`.
@@ -24,13 +23,14 @@ impl std::fmt::Display for DeviceId {
     }
 }
 
-/// The bandwidth of a device that reads a buffer of one size repeatedly.
+/// The bandwidth of a device that reads a buffer of one size repeatedly. It writes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Bandwidth {
-    /// The buffer's size, which decides the cache that serves the reads.
+    /// The buffer's size, which decides what serves the reads. On an adapter, the smallest buffer
+    /// stays in the cache that all cores share, and the largest one stays in memory.
     pub bytes: u64,
-    /// Bandwidth of all cores together.
+    /// Bandwidth of all cores together. Each byte is read once a pass.
     pub all_gb_per_s: f64,
     /// Bandwidth of one workgroup, or of one thread of the CPU; measured for small buffers only.
     pub one_gb_per_s: Option<f64>,
@@ -90,45 +90,52 @@ pub struct Calibration {
     pub read_back_us: f64,
     /// Time of a `sequence` step with almost no work: its barriers and the latency of its reads.
     /// `None` if the device does not run `sequence`.
-    pub walk_us: Option<f64>,
+    #[serde(rename = "walk_us")]
+    pub sequence_step_us: Option<f64>,
     /// Times of `persistent`; `None` if the device has no workgroups that wait for each other.
     pub exchange: Option<ExchangeTimes>,
-    /// Rates of the kernels of recurrent layers, by increasing rows for each class.
+    /// Rates of the kernels of recurrent layers, by increasing size for each class.
     #[doc(hidden)]
     pub rates: Vec<Rate>,
 }
 
 impl Calibration {
     /// Returns typical figures of a type of device; `None` is the host. The result has no device
-    /// name.
+    /// name. Those of a discrete GPU come from an NVIDIA H200.
     pub fn typical_of(device_type: Option<DeviceType>) -> Self {
-        let (dispatch_us, barrier_us, cached, memory, gflops, encode_us, read_back_us) =
-            match device_type {
-                None => (0.1, None, 60.0, 20.0, 100.0, 0.0, 0.0),
-                Some(DeviceType::DiscreteGpu) => {
-                    (2.0, Some(0.05), 2000.0, 500.0, 15_000.0, 1.0, 100.0)
-                }
-                Some(DeviceType::Cpu) => (40.0, Some(0.5), 10.0, 5.0, 50.0, 1.0, 200.0),
-                Some(_) => (3.0, Some(0.1), 200.0, 60.0, 1500.0, 1.0, 150.0),
-            };
         let at = |bytes, all| Bandwidth { bytes, all_gb_per_s: all, one_gb_per_s: None };
-        Self {
-            measured: false,
-            timestamps: false,
+        let of = |dispatch_us, barrier_us: Option<f64>, bandwidth: [Bandwidth; 2], gflops| Self {
             dispatch_us,
             barrier_us,
-            bandwidth: vec![at(1 << 20, cached), at(1 << 26, memory)],
+            bandwidth: bandwidth.to_vec(),
             gflops,
-            encode_us,
-            read_back_us,
+            encode_us: 1.0,
             // Three barriers, and two reads from a cache.
-            walk_us: barrier_us.map(|us| 5.0 * us),
+            sequence_step_us: barrier_us.map(|us| 5.0 * us),
             exchange: matches!(device_type, Some(device) if device != DeviceType::Cpu)
                 .then_some(ExchangeTimes::TYPICAL),
             rates: rates::typical(device_type),
-            device: String::new(),
-            backend: String::new(),
-            driver: String::new(),
+            measured: false,
+            ..Self::empty(DeviceId::default())
+        };
+        match device_type {
+            None => Self {
+                encode_us: 0.0,
+                ..of(0.1, None, [at(1 << 20, 60.0), at(1 << 26, 20.0)], 100.0)
+            },
+            Some(DeviceType::DiscreteGpu) => Self {
+                read_back_us: 75.0,
+                sequence_step_us: Some(0.6),
+                ..of(1.8, Some(0.035), [at(1 << 23, 5500.0), at(1 << 30, 4300.0)], 57_800.0)
+            },
+            Some(DeviceType::Cpu) => Self {
+                read_back_us: 200.0,
+                ..of(40.0, Some(0.5), [at(1 << 20, 10.0), at(1 << 26, 5.0)], 50.0)
+            },
+            Some(_) => Self {
+                read_back_us: 150.0,
+                ..of(3.0, Some(0.1), [at(1 << 20, 200.0), at(1 << 26, 60.0)], 1500.0)
+            },
         }
     }
 
@@ -147,7 +154,7 @@ impl Calibration {
             gflops: 0.0,
             encode_us: 0.0,
             read_back_us: 0.0,
-            walk_us: None,
+            sequence_step_us: None,
             // Typical until it is measured.
             exchange: Some(ExchangeTimes::TYPICAL),
             rates: Vec::new(),
@@ -200,23 +207,24 @@ impl Calibration {
             .map(|(_, rate)| rate)
     }
 
-    /// Returns the multiply-adds per microsecond of a class of kernels over `rows` rows; `None` if
-    /// it has no rate.
-    pub fn rate(&self, part: KernelClass, rows: usize) -> Option<f64> {
-        rates::rate(&self.rates, part, rows)
+    /// Returns the multiply-adds per microsecond of a class of kernels at a size; `None` if it has
+    /// no rate.
+    pub fn rate(&self, part: KernelClass, extent: Extent) -> Option<f64> {
+        rates::rate(&self.rates, part, extent)
     }
 
     /// Returns a lower bound of the multiply-adds per microsecond in a layer. It is the rate of the
-    /// slowest row count with the fastest step kernel, or of the slowest projection. It is at most
-    /// the rate of a single row whose weights come from memory.
+    /// slowest size with the fastest step kernel, or of the slowest projection. It is at most the
+    /// rate of a single row whose weights come from memory.
     pub(crate) fn slowest_multiply_adds_per_us(&self) -> f64 {
         let by_memory = self.bytes_per_us(f64::MAX) / size_of::<f32>() as f64;
-        let rows = |rate: &Rate| {
+        let reached = |rate: &Rate| {
             let steps = KernelClass::ALL.iter().filter(|&&part| part != KernelClass::Linear);
-            let fastest = steps.filter_map(|&part| self.rate(part, rate.rows)).fold(0.0, f64::max);
+            let fastest =
+                steps.filter_map(|&part| self.rate(part, rate.extent())).fold(0.0, f64::max);
             if rate.part == KernelClass::Linear { rate.multiply_adds_per_us } else { fastest }
         };
-        self.rates.iter().map(rows).fold(by_memory, f64::min)
+        self.rates.iter().map(reached).fold(by_memory, f64::min)
     }
 
     /// Returns whether every figure is possible for a device.
@@ -228,7 +236,7 @@ impl Calibration {
         positive(self.dispatch_us)
             && positive(self.gflops)
             && self.barrier_us.is_none_or(positive)
-            && self.walk_us.is_none_or(positive)
+            && self.sequence_step_us.is_none_or(positive)
             && self.exchange.as_ref().is_none_or(ExchangeTimes::are_plausible)
             && rates::are_plausible(&self.rates)
             && [self.encode_us, self.read_back_us].iter().all(|x| x.is_finite() && *x >= 0.0)

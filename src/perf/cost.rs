@@ -4,26 +4,29 @@
 //! kernels reach. A step of a layer waits for its turn and then works:
 //!
 //! ```text
-//! t_step  = t_wait + max(multiply-adds / rate(rows), W · tiles / BW(W))
+//! t_step  = t_wait + max(multiply-adds / rate(size), W · tiles / BW(W))
 //! t_wait  = t_dispatch                            step, step_tiled
-//!           t_dispatch / steps + t_walk           sequence
+//!           t_dispatch / steps + t_sequence       sequence
 //!           (t_dispatch + W / BW(W)) / steps + t_exchange   persistent
 //! t       = Σ over layers (input projection + T · t_step) + t_read_back
 //! ```
 //!
-//! rate(rows) is measured for each kernel. A `sequence` kernel with weights in registers has a
-//! separate rate, because it does not read them. W is the size of a step's weights in bytes, and
-//! every tile of rows reads them again. BW(W) is the bandwidth of a buffer of that size. All cores
-//! together reach it, but a workgroup of `sequence` reaches the bandwidth of one core.
+//! rate(size) is measured for each kernel. The size is the number of sums, or of rows for
+//! `sequence` and on the CPU ([`Rate`](crate::perf::rates::Rate)). `step_tiled` computes whole
+//! tiles, so its sums and multiply-adds include those of rows and columns that fill the tiles up. A
+//! `sequence` kernel with weights in registers has a separate rate, because it does not read them.
+//! W is the size of a step's weights in bytes, and every tile of rows reads them again. BW(W) is
+//! the bandwidth of a buffer of that size. All cores together reach it, but a workgroup of
+//! `sequence` reaches the bandwidth of one core.
 
 use crate::dtype::WeightType;
-use crate::kernel::Schedule;
 use crate::kernel::families::STEP_MAX_ROWS;
 use crate::kernel::tiles::TILE_SIZES;
+use crate::kernel::{Cell, Schedule};
 use crate::params::config::Config;
 use crate::params::validate::Sizes;
 use crate::perf::calibration::Calibration;
-use crate::perf::rates::KernelClass;
+use crate::perf::rates::{Extent, KernelClass};
 use crate::perf::roofline::{Bound, projection_work, step_work};
 
 /// The predicted time of one time step of one layer, all directions.
@@ -114,13 +117,16 @@ pub fn step(
     if schedule == Schedule::Persistent {
         return persistent(calibration, weights, per_dispatch);
     }
-    // The rows that work at the same time. In `sequence`, workgroups work alone, so the rows of all
-    // directions count.
-    let rows = if schedule == Schedule::Sequence { batch * directions } else { batch };
-    let rate = calibration.rate(KernelClass::of(schedule, per_dispatch.in_registers), rows);
+    let part = KernelClass::of(schedule, per_dispatch.in_registers);
+    let extent = extent(part, config, batch);
     // Kernels with weights in registers are at least as fast as kernels that read them.
-    let rate = rate.or_else(|| calibration.rate(KernelClass::of(schedule, false), rows))?;
-    let arithmetic_us = work.multiply_adds as f64 / rate;
+    let without = KernelClass::of(schedule, false);
+    let rate = calibration.rate(part, extent).or_else(|| calibration.rate(without, extent))?;
+    let multiply_adds = match part {
+        KernelClass::StepTiled => extent.sums as f64 * config.state_size() as f64,
+        _ => work.multiply_adds as f64,
+    };
+    let arithmetic_us = multiply_adds / rate;
     let by_all = |tiles: usize| weights * tiles as f64 / calibration.bytes_per_us(weights);
     Some(match schedule {
         Schedule::Auto | Schedule::Step | Schedule::Wavefront | Schedule::Persistent => {
@@ -137,7 +143,7 @@ pub fn step(
             let read_us = by_all(batch.div_ceil(STEP_MAX_ROWS as usize)).max(by_one);
             let weights_us = if per_dispatch.in_registers { 0.0 } else { read_us };
             let wait_us = calibration.dispatch_us / per_dispatch.steps.max(1) as f64
-                + calibration.walk_us.unwrap_or_default();
+                + calibration.sequence_step_us.unwrap_or_default();
             Prediction::new(schedule, wait_us, arithmetic_us, weights_us)
         }
     })
@@ -164,6 +170,31 @@ fn persistent(
 /// Registers of weights from which compilers spill some where a workgroup has several rows.
 const SPILLING_REGISTERS: u32 = 128;
 
+/// Returns the size of a dispatch of a layer: of a step of `rows` batch rows, or of the projection of
+/// `rows` (step, row) pairs.
+pub(crate) fn extent(part: KernelClass, config: &Config, rows: usize) -> Extent {
+    let (hidden_size, directions) = (config.hidden_size, config.num_directions());
+    let gates = config.kind.gate_count() * hidden_size;
+    match part {
+        KernelClass::Linear | KernelClass::Step => {
+            Extent { rows, sums: rows.saturating_mul(gates * directions) }
+        }
+        KernelClass::StepTiled => {
+            let tile = TILE_SIZES[0] as usize;
+            // A GRU's tiles have a fourth column for each unit.
+            let columns = hidden_size * 4 / Cell::from(config.kind).units_of_quad();
+            let columns = columns.next_multiple_of(tile) * directions;
+            let rows = rows.div_ceil(tile).saturating_mul(tile);
+            Extent { rows, sums: rows.saturating_mul(columns) }
+        }
+        // Workgroups work alone, so the rows of all directions count.
+        KernelClass::Sequence | KernelClass::SequenceInRegisters => {
+            let rows = rows.saturating_mul(directions);
+            Extent { rows, sums: rows.saturating_mul(gates) }
+        }
+    }
+}
+
 /// Predicts the input projection of `rows` (step, row) pairs of a layer, in microseconds; `None` if
 /// its rate is unknown.
 pub fn projection(
@@ -175,7 +206,9 @@ pub fn projection(
 ) -> Option<f64> {
     let work = projection_work(config, layer, Sizes { seq_len: rows, batch: 1 }, stored);
     let weights = work.weights as f64;
-    let arithmetic_us = work.multiply_adds as f64 / calibration.rate(KernelClass::Linear, rows)?;
+    let part = KernelClass::Linear;
+    let rate = calibration.rate(part, extent(part, config, rows))?;
+    let arithmetic_us = work.multiply_adds as f64 / rate;
     Some(arithmetic_us.max(weights / calibration.bytes_per_us(weights)))
 }
 
@@ -224,10 +257,15 @@ mod tests {
     /// tenth of one. Reads reach 1000 bytes per microsecond, and 100 from one workgroup. `step`
     /// does 100 multiply-adds per microsecond, and `sequence` 10 for each row.
     fn device() -> Calibration {
-        let rate = |part, rows, multiply_adds_per_us| Rate { part, rows, multiply_adds_per_us };
+        let rate = |part, rows, multiply_adds_per_us| Rate {
+            part,
+            rows,
+            sums: None,
+            multiply_adds_per_us,
+        };
         Calibration {
             dispatch_us: 1.0,
-            walk_us: Some(0.1),
+            sequence_step_us: Some(0.1),
             bandwidth: vec![Bandwidth { bytes: 1, all_gb_per_s: 1.0, one_gb_per_s: Some(0.1) }],
             rates: vec![
                 rate(KernelClass::Linear, 1, 50.0),
@@ -241,6 +279,11 @@ mod tests {
         }
     }
 
+    /// A rate so high that a kernel's work takes no time.
+    fn fast(part: KernelClass) -> Vec<Rate> {
+        vec![Rate { part, rows: 1, sums: None, multiply_adds_per_us: 1e9 }]
+    }
+
     #[test]
     fn a_step_waits_and_works() {
         // 400 weights of 4 bytes.
@@ -251,10 +294,7 @@ mod tests {
             (1.0, 4.0, Bound::Arithmetic),
             "400 / 100 against 1600 / 1000"
         );
-        let fast = Calibration {
-            rates: vec![Rate { part: KernelClass::Step, rows: 1, multiply_adds_per_us: 1e9 }],
-            ..device()
-        };
+        let fast = Calibration { rates: fast(KernelClass::Step), ..device() };
         let one = step(&fast, &config, 9, F32, Step, PerDispatch::ONE_STEP).expect("a rate");
         assert_eq!(
             (one.work_us, one.bound),
@@ -295,8 +335,7 @@ mod tests {
         let unknown = step(&device(), &config, 1, F32, Sequence, HOLDING)
             .expect("no less than with weights that are read");
         assert_eq!(unknown.work_us, 40.0);
-        let fast = |part| vec![Rate { part, rows: 1, multiply_adds_per_us: 1e9 }];
-        let held = Calibration { rates: fast(KernelClass::SequenceHeld), ..device() };
+        let held = Calibration { rates: fast(KernelClass::SequenceInRegisters), ..device() };
         let held = step(&held, &config, 1, F32, Sequence, HOLDING).expect("a rate");
         assert!(
             held.work_us < 1e-3 && held.bound == Bound::Sync,

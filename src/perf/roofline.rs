@@ -94,7 +94,7 @@ fn bytes_of(stored: WeightType) -> u64 {
 impl Work {
     /// Returns the least time of the work in microseconds, and its bound. `io_footprint` is the
     /// size of the memory that holds the activations.
-    fn floor(&self, calibration: &Calibration, io_footprint: u64) -> (f64, Bound) {
+    fn least_us(&self, calibration: &Calibration, io_footprint: u64) -> (f64, Bound) {
         let weights = self.weights as f64 / calibration.bytes_per_us(self.weights as f64);
         let arithmetic = self.multiply_adds as f64 / calibration.multiply_adds_per_us();
         let io = self.io as f64 / calibration.bytes_per_us(io_footprint as f64);
@@ -106,7 +106,7 @@ impl Work {
 
 /// The least time of a forward pass.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Floor {
+pub struct Roofline {
     /// Time on the device, in microseconds.
     pub device_us: f64,
     /// Time from a call to its results, in microseconds. It includes the read-back, and the
@@ -123,17 +123,17 @@ pub fn forward(
     sizes: Sizes,
     stored: WeightType,
     dispatches: u64,
-) -> Floor {
+) -> Roofline {
     let mut spent =
         [(Bound::Weights, 0.0), (Bound::Arithmetic, 0.0), (Bound::Io, 0.0), (Bound::Sync, 0.0)];
     let mut spend = |bound: Bound, us: f64| {
         spent.iter_mut().filter(|(known, _)| *known == bound).for_each(|(_, sum)| *sum += us);
     };
     let step = step_work(config, sizes.batch, stored);
-    let (step_us, step_bound) = step.floor(calibration, step.io * sizes.seq_len as u64);
+    let (step_us, step_bound) = step.least_us(calibration, step.io * sizes.seq_len as u64);
     for layer in 0..config.num_layers {
         let projection = projection_work(config, layer, sizes, stored);
-        let (us, bound) = projection.floor(calibration, projection.io);
+        let (us, bound) = projection.least_us(calibration, projection.io);
         spend(bound, us);
         spend(step_bound, step_us * sizes.seq_len as f64);
     }
@@ -142,7 +142,7 @@ pub fn forward(
     let most = spent.iter().fold(spent[0], |most, term| if term.1 > most.1 { *term } else { most });
     let wall_us =
         device_us.max(dispatches as f64 * calibration.encode_us) + calibration.read_back_us;
-    Floor { device_us, wall_us, bound: most.0 }
+    Roofline { device_us, wall_us, bound: most.0 }
 }
 
 #[cfg(test)]
@@ -201,37 +201,37 @@ mod tests {
     #[test]
     fn the_longest_term_counts_and_is_named() {
         let config = Config::lstm(1, 10);
-        let floor = |calibration: &Calibration, batch, dispatches| {
+        let roofline = |calibration: &Calibration, batch, dispatches| {
             forward(calibration, &config, Sizes { seq_len: 100, batch }, F32, dispatches)
         };
         // A step of one row takes 1.6 µs for weights, 0.4 for arithmetic and 0.36 for io. The
         // projection takes 4.1 µs for arithmetic, or 16.4 for io (100 · 41 · 4 bytes).
-        let alone = floor(&device(), 1, 0);
+        let alone = roofline(&device(), 1, 0);
         assert!((alone.device_us - (160.0 + 16.4)).abs() < 1e-9, "{alone:?}");
         assert_eq!(alone.bound, Bound::Weights);
-        let many = floor(&device(), 100, 0);
+        let many = roofline(&device(), 100, 0);
         assert_eq!(many.bound, Bound::Arithmetic, "weights are read once for all rows: {many:?}");
         assert!((many.device_us - (100.0 * 40.0 + 1640.0)).abs() < 1e-6, "{many:?}");
         let fast = Calibration { gflops: 2e6, ..device() };
-        assert_eq!(floor(&fast, 100, 0).bound, Bound::Io);
-        let synced = floor(&device(), 1, 1000);
+        assert_eq!(roofline(&fast, 100, 0).bound, Bound::Io);
+        let synced = roofline(&device(), 1, 1000);
         assert_eq!(synced.bound, Bound::Sync);
         assert!((synced.device_us - alone.device_us - 1000.0).abs() < 1e-9, "{synced:?}");
         assert!(
             (synced.wall_us - synced.device_us - 10.0).abs() < 1e-9,
             "encoding is hidden: {synced:?}"
         );
-        let slow_host = floor(&Calibration { encode_us: 100.0, ..device() }, 1, 1000);
+        let slow_host = roofline(&Calibration { encode_us: 100.0, ..device() }, 1, 1000);
         assert_eq!(slow_host.wall_us, 100_010.0, "encoding that takes longer is not");
     }
 
     #[test]
     fn layers_and_steps_add_up() {
-        let floor = |layers, seq_len| {
+        let roofline = |layers, seq_len| {
             let config = Config::gru(10, 10).num_layers(layers);
             forward(&device(), &config, Sizes { seq_len, batch: 1 }, F32, 0).device_us
         };
-        assert!((floor(3, 50) - 3.0 * floor(1, 50)).abs() < 1e-9);
-        assert!(floor(1, 100) > 1.9 * floor(1, 50));
+        assert!((roofline(3, 50) - 3.0 * roofline(1, 50)).abs() < 1e-9);
+        assert!(roofline(1, 100) > 1.9 * roofline(1, 50));
     }
 }

@@ -11,11 +11,11 @@ use wgpu_rnn::internals::kernel::families::{
 use wgpu_rnn::internals::kernel::uniforms::{Dims, ProbeDims, ResidenceDims};
 use wgpu_rnn::internals::kernel::{Family, Overrides};
 use wgpu_rnn::internals::params::random::Mt19937;
-use wgpu_rnn::internals::perf::rates::KernelClass;
+use wgpu_rnn::internals::perf::rates::{Extent, KernelClass};
 use wgpu_rnn::internals::plan::recording::BufferId;
 use wgpu_rnn::{Config, Device, LoadOptions, Schedule, WeightType};
 
-use crate::by_hand::{ByHand, close, to_words};
+use crate::by_hand::{ByHand, close, from_words, to_words};
 use crate::{Machine, Target, ensure};
 
 pub fn figures(target: &Target) -> Result<(), Failed> {
@@ -44,13 +44,13 @@ pub fn figures(target: &Target) -> Result<(), Failed> {
         // The CPU runs steps one way.
         let runs = matches!(target.machine, Machine::Adapter(_))
             || matches!(part, KernelClass::Linear | KernelClass::Step);
-        let rate = calibration.rate(part, 8);
+        let rate = calibration.rate(part, Extent { rows: 8, sums: 8 * 1024 });
         ensure(
             rate.is_some_and(|rate| rate > 0.0) == runs,
             format!("{part:?}: {rate:?} in {calibration:?}"),
         )?;
     }
-    ensure(calibration.measured && calibration.bandwidth.len() >= 3, format!("{calibration:?}"))?;
+    ensure(calibration.measured && calibration.bandwidth.len() >= 2, format!("{calibration:?}"))?;
     ensure(
         calibration.device == device.name() && calibration.backend == device.backend(),
         format!("{calibration:?}"),
@@ -127,10 +127,13 @@ pub fn twins(target: &Target) -> Result<(), Failed> {
         );
         alike(&format!("barrier {iterations}"), &device, &by_hand, y)?;
     }
-    // Fewer and more workgroups than blocks, with wrapping visits.
-    for (blocks, groups, iterations) in [(1, 1, 3), (4, 3, 7), (5, 2, 11), (3, 16, 2)] {
+    // Fewer and more workgroups than blocks, with whole passes and others.
+    for (blocks, groups, iterations) in [(1, 1, 3), (4, 3, 7), (5, 2, 11), (3, 16, 2), (8, 4, 6)] {
         let mut by_hand = ByHand::default();
-        let x = by_hand.buffer(random(3, blocks * BLOCK_TILES * TILE_QUADS * 4));
+        let mut words = Mt19937::new(3);
+        let words: Vec<u32> =
+            (0..blocks * BLOCK_TILES * TILE_QUADS * 4).map(|_| words.next_u32()).collect();
+        let x = by_hand.buffer(from_words(&words));
         let y = by_hand.buffer(vec![0.0; groups * TILE_QUADS]);
         let dims = dims(iterations, (blocks * BLOCK_TILES) as u32);
         by_hand.dispatch(
@@ -140,7 +143,18 @@ pub fn twins(target: &Target) -> Result<(), Failed> {
             [groups as u32, 1, 1],
             1,
         );
-        alike(&format!("bandwidth {blocks} {groups}"), &device, &by_hand, y)?;
+        let [got] = by_hand.run(&device, [y])?;
+        let [want] = by_hand.run(&Device::cpu(), [y])?;
+        let sums = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
+        let (got, want) = (sums(got), sums(want));
+        ensure(got == want, format!("bandwidth {blocks} {groups} {iterations}: other sums"))?;
+        // Whole passes count each word once a pass.
+        if iterations as usize * groups % blocks == 0 {
+            let passes = (iterations as usize * groups / blocks) as u32;
+            let all = |words: &[u32]| words.iter().fold(0_u32, |sum, &x| sum.wrapping_add(x));
+            let (got, want) = (all(&got), all(&words).wrapping_mul(passes));
+            ensure(got == want, format!("bandwidth {blocks} {groups}: {got:#x}, not {want:#x}"))?;
+        }
     }
     for iterations in [0, 1, 2, 100] {
         let mut by_hand = ByHand::default();

@@ -67,8 +67,8 @@ fn print(device: &Device, calibration: &Calibration) {
     if let Some(barrier_us) = calibration.barrier_us {
         line!("  workgroup barrier         {barrier_us:>10.3} µs");
     }
-    if let Some(walk_us) = calibration.walk_us {
-        line!("  an empty step of sequence {walk_us:>10.2} µs");
+    if let Some(us) = calibration.sequence_step_us {
+        line!("  an empty step of sequence {us:>10.2} µs");
     }
     line!("  arithmetic                {:>10.1} GFLOP/s", calibration.gflops);
     if calibration.read_back_us > 0.0 {
@@ -89,7 +89,7 @@ fn print(device: &Device, calibration: &Calibration) {
     for rate in &calibration.rates {
         let (name, rows) = (rate.part.name(), rate.rows);
         line!(
-            "    {name:<10} {rows:>5} rows      {:>10.1} GFLOP/s",
+            "    {name:<11} {rows:>5} rows      {:>10.1} GFLOP/s",
             rate.multiply_adds_per_us * 2e-3
         );
     }

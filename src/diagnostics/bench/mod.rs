@@ -23,7 +23,7 @@ use crate::params::Params;
 use crate::params::config::Config;
 use crate::params::random::Mt19937;
 use crate::perf::calibration::Calibration;
-use crate::perf::roofline::{self, Floor};
+use crate::perf::roofline::{self, Roofline};
 use crate::plan::Plan;
 use crate::reference;
 use crate::tensor::Tensor;
@@ -194,12 +194,12 @@ impl Workload {
         let dispatches = plan.recording.dispatch_count() * passes as u64;
         let steps = self.shape.steps() as f64;
         let stored = device.storage(options.module.weights)?.read_as();
-        let floor = calibration
+        let roofline = calibration
             .measured
             .then(|| roofline::forward(calibration, config, *sizes, stored, dispatches));
-        let floor_us = floor.map(|floor: Floor| match times.gpu {
-            Some(_) => floor.device_us,
-            None => floor.wall_us,
+        let least_us = roofline.map(|least: Roofline| match times.gpu {
+            Some(_) => least.device_us,
+            None => least.wall_us,
         });
         Ok(Attempt::Measured(Box::new(Measurement {
             system: "wgpu-rnn".to_owned(),
@@ -220,8 +220,8 @@ impl Workload {
             us_per_step: times.gpu.unwrap_or(times.wall).median / steps,
             wall_us: times.wall,
             gpu_us: times.gpu,
-            floor_us_per_step: floor_us.map(|us| us / steps),
-            bound: floor.map(|floor| floor.bound.name().to_owned()),
+            floor_us_per_step: least_us.map(|us| us / steps),
+            bound: roofline.map(|least| least.bound.name().to_owned()),
             dispatches,
             encode_us: times.encode,
             max_abs_vs_f64: Some(comparison.max_abs),

@@ -9,8 +9,9 @@ use crate::error::{Error, Result};
 use crate::fs;
 use crate::perf::calibration::{Calibration, DeviceId};
 
-/// The format of a file. The number changes with the meaning of a field.
-const FORMAT: &str = "wgpu-rnn calibration 3";
+/// The format of a file. The number changes with the meaning of a field. Since 4, bandwidths are of
+/// the cache and of memory, and rates follow from sums.
+const FORMAT: &str = "wgpu-rnn calibration 4";
 
 /// The field that the files of all versions have.
 #[derive(Deserialize)]
@@ -150,10 +151,10 @@ mod tests {
         let wrong = [
             (String::new(), "not a calibration"),
             (good[..good.len() / 2].to_owned(), "not a calibration"),
-            (good.replace("calibration 3", "calibration 1"), "expected 'wgpu-rnn calibration 3'"),
+            (good.replace("calibration 4", "calibration 3"), "expected 'wgpu-rnn calibration 4'"),
             (
                 "{\"format\": \"wgpu-rnn calibration 1\"}".to_owned(),
-                "expected 'wgpu-rnn calibration 3'",
+                "expected 'wgpu-rnn calibration 4'",
             ),
             (good.replace("\"device\": \"cpu\"", "\"device\": \"Voodoo\""), "it describes Voodoo"),
             (good.replace("\"gflops\": ", "\"gflops\": -"), "not plausible"),

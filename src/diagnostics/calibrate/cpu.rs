@@ -69,7 +69,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
         });
     }
     let mut at = sizes.len() + 2;
-    let recurrence::Measured { rates, walk_us } =
+    let recurrence::Measured { rates, sequence_step_us } =
         recurrence::measure(device, dispatch_us, |what| {
             progress(share(at), what);
             at += 1;
@@ -78,7 +78,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
         dispatch_us,
         bandwidth,
         gflops,
-        walk_us,
+        sequence_step_us,
         rates,
         ..Calibration::empty(device.id())
     })

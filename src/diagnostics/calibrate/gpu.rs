@@ -3,58 +3,50 @@
 
 use std::sync::Arc;
 
-use super::{RUNS, microseconds, recurrence, slope, timed};
+use super::{RUNS, bandwidth, microseconds, recurrence, slope, timed};
 use crate::dtype::WeightType;
 use crate::engine::device::Device;
 use crate::engine::session::{Session, Weights};
 use crate::error::{Error, Result};
 use crate::kernel::families::{
-    BANDWIDTH_BLOCK_TILES, BANDWIDTH_TILE_QUADS, BARRIERS_PER_ITERATION,
-    MULTIPLY_ADDS_PER_ITERATION, PROBE_WORKGROUP,
+    BARRIERS_PER_ITERATION, MULTIPLY_ADDS_PER_ITERATION, PROBE_WORKGROUP,
 };
 use crate::kernel::uniforms::{Dims, ProbeDims};
 use crate::kernel::{Family, Kernel, Overrides};
-use crate::perf::calibration::{Bandwidth, Calibration};
+use crate::perf::calibration::Calibration;
 use crate::plan::recording::{
     Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role,
 };
 use crate::plan::{MAX_SEGMENT_STEPS, check_kernel};
 
 /// The most loop iterations of one invocation, below the limit of every known adapter.
-const MAX_ITERATIONS: u64 = 50_000;
-
-/// Bytes that `bandwidth` reads in one iteration of a workgroup.
-const BLOCK: u64 = (BANDWIDTH_BLOCK_TILES * BANDWIDTH_TILE_QUADS * 16) as u64;
-
-/// The largest size at which one workgroup is measured too.
-const ONE_WORKGROUP_BYTES: u64 = 16 << 20;
+pub(super) const MAX_ITERATIONS: u64 = 50_000;
 
 pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> Result<Calibration> {
     let software = device.is_software_adapter();
     // More workgroups than any GPU has cores. A software adapter would only take longer.
     let groups = if software { 16 } else { 2048 };
-    let largest = (if software { 16 << 20 } else { 256 << 20 }).min(device.limits().max_binding());
-    let sizes: Vec<u64> =
-        (0..).map(|i| BLOCK << (2 * i + 2)).take_while(|&bytes| bytes <= largest).collect();
+    let mut sizes = bandwidth::sizes(device);
     let mut done = 0.0;
-    let mut tell = |what: &str| {
-        progress(done / (sizes.len() + 4 + recurrence::CLASSES) as f64, what);
+    let count = sizes.len();
+    let mut next = |what: &str| {
+        progress(done / (count + 4 + recurrence::CLASSES) as f64, what);
         done += 1.0;
     };
-    tell("dispatches");
+    next("dispatches");
     let (dispatch_us, encode_us) = chain(device)?;
-    tell("reading back");
+    next("reading back");
     let read_back_us = read_back(device)?;
-    tell("barriers");
+    next("barriers");
     let barrier_us = slope(100, MAX_ITERATIONS, |n| {
-        Probe::on(device, Family::Barrier, &[], 1, (n, 2), 16)?.time()
+        Probe::on(device, Family::Barrier, None, 1, (n, 2), 16)?.time()
     })?;
-    tell("arithmetic");
+    next("arithmetic");
     let per_iteration = slope(4, MAX_ITERATIONS, |n| {
         Probe::on(
             device,
             Family::MultiplyAdd,
-            &[],
+            None,
             groups,
             (n, 2),
             groups * PROBE_WORKGROUP as u64,
@@ -65,43 +57,14 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
         / per_iteration
         / 1e3;
     let mut bandwidth = Vec::with_capacity(sizes.len());
-    if let Some(&last) = sizes.last() {
-        let x = BufferSpec {
-            label: "x".to_owned(),
-            axes: vec![(Axis::Feature, last as usize / 4)],
-            role: Role::Weight,
-        };
-        // All cache lines differ, so that no hardware stores them compressed.
-        let value = |i: usize| (i as u32).wrapping_mul(2_654_435_769) as f32 / u32::MAX as f32;
-        let x = (
-            Weights::load(device.engine(), std::slice::from_ref(&x), |_| {
-                (0..last as usize / 4).map(value).collect()
-            })?,
-            x,
-        );
-        for &bytes in &sizes {
-            tell(&format!("reading {} KiB", bytes >> 10));
-            let gb_per_s = |groups: u64| -> Result<f64> {
-                let once = bytes.div_ceil(BLOCK * groups).min(MAX_ITERATIONS);
-                let per_iteration = slope(once, MAX_ITERATIONS, |n| {
-                    let tiles = bytes / (BANDWIDTH_TILE_QUADS * 16) as u64;
-                    Probe::on(
-                        device,
-                        Family::Bandwidth,
-                        &[&x],
-                        groups,
-                        (n, tiles),
-                        groups * BANDWIDTH_TILE_QUADS as u64 / 4,
-                    )?
-                    .time()
-                })?;
-                Ok((groups * BLOCK) as f64 / per_iteration / 1e3)
-            };
-            let one = (bytes <= ONE_WORKGROUP_BYTES).then(|| gb_per_s(1)).transpose()?;
-            bandwidth.push(Bandwidth { bytes, all_gb_per_s: gb_per_s(groups)?, one_gb_per_s: one });
+    if let Some(source) = bandwidth::Source::of_largest(device, &mut sizes)? {
+        for (at, &bytes) in sizes.iter().enumerate() {
+            next(&format!("reading {} MiB", bytes >> 20));
+            bandwidth.push(source.measure(device, bytes, at == 0)?);
         }
     }
-    let recurrence::Measured { rates, walk_us } = recurrence::measure(device, dispatch_us, tell)?;
+    let recurrence::Measured { rates, sequence_step_us } =
+        recurrence::measure(device, dispatch_us, next)?;
     let crate::engine::session::EngineRef::Gpu(gpu) = device.engine() else {
         return Ok(Calibration::empty(device.id()));
     };
@@ -113,24 +76,24 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
         gflops,
         encode_us,
         read_back_us,
-        walk_us,
+        sequence_step_us,
         rates,
         ..Calibration::empty(device.id())
     })
 }
 
 /// A recording of one kernel on a device.
-struct Probe {
+pub(super) struct Probe {
     session: Session,
     result: BufferId,
 }
 
 impl Probe {
     /// One dispatch of a kernel over weights that it reads and `quads` quads that it writes.
-    fn on(
+    pub(super) fn on(
         device: &Device,
         family: Family,
-        x: &[&(Weights, BufferSpec)],
+        x: Option<(&Weights, &BufferSpec)>,
         groups: u64,
         (iterations, tiles): (u64, u64),
         quads: u64,
@@ -144,7 +107,7 @@ impl Probe {
         check_kernel(kernel, &Overrides::default(), &dims, device.limits())?;
         let mut recording = Recording::default();
         let mut bindings: Vec<BufferId> =
-            x.iter().map(|(_, spec)| recording.buffer(spec.clone())).collect();
+            x.iter().map(|(_, spec)| recording.buffer((*spec).clone())).collect();
         let axes = vec![(Axis::Feature, quads as usize * 4)];
         let result =
             recording.buffer(BufferSpec { label: "y".to_owned(), axes, role: Role::Output });
@@ -158,7 +121,7 @@ impl Probe {
             workgroups: [groups as u32, 1, 1],
             in_place: false,
         }));
-        Self::of(device, recording, x.first().map(|(weights, _)| weights), result)
+        Self::of(device, recording, x.map(|(weights, _)| weights), result)
     }
 
     /// `steps` dispatches of `chain`, each of which depends on the previous one.
@@ -198,9 +161,13 @@ impl Probe {
 
     /// Measures a run in microseconds, by the device's clock if it has one.
     fn time(&mut self) -> Result<f64> {
+        self.run().map(|(us, _)| us)
+    }
+
+    /// Measures as [`time`](Self::time) does, and returns the values of the result too.
+    pub(super) fn run(&mut self) -> Result<(f64, Vec<f32>)> {
         let (wall, values) = timed(|| self.session.run(&[self.result], &[]));
-        values?;
-        Ok(self.session.timing().gpu.map_or(wall, microseconds))
+        Ok((self.session.timing().gpu.map_or(wall, microseconds), values?.concat()))
     }
 }
 

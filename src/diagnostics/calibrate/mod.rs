@@ -3,6 +3,7 @@
 //! [`measure`] takes a few seconds. [`Calibration::save`] keeps the result in a cache folder, by
 //! device and driver; [`Calibration::find`] reads it.
 
+mod bandwidth;
 mod cache;
 mod cpu;
 mod gpu;

@@ -12,6 +12,7 @@ use crate::kernel::Schedule;
 use crate::kernel::uniforms::Dims;
 use crate::params::config::Config;
 use crate::params::validate::Sizes;
+use crate::perf::cost;
 use crate::perf::rates::{KernelClass, Rate};
 use crate::plan::recording::{Command, Dispatch, Recording};
 use crate::plan::{MAX_SEGMENT_STEPS, Request, WeightLayout, plan};
@@ -22,8 +23,8 @@ const LEAST_SHARE: f64 = 0.05;
 /// The results of the measurements.
 pub(super) struct Measured {
     pub rates: Vec<Rate>,
-    /// The value of [`Calibration::walk_us`](super::Calibration::walk_us).
-    pub walk_us: Option<f64>,
+    /// The value of [`Calibration::sequence_step_us`](super::Calibration::sequence_step_us).
+    pub sequence_step_us: Option<f64>,
 }
 
 /// Returns the H and the rows of the networks to measure. Their weights fit a cache.
@@ -32,50 +33,64 @@ fn sizes(device: &Device, part: KernelClass) -> (usize, &'static [usize]) {
         (EngineRef::Cpu, KernelClass::Linear | KernelClass::Step) => (256, &[1, 8, 64]),
         (EngineRef::Cpu, _) => (256, &[]),
         (_, KernelClass::Sequence) if device.is_software_adapter() => (320, &[1, 8]),
+        (_, KernelClass::StepTiled) if device.is_software_adapter() => (128, &[32, 64]),
         (_, _) if device.is_software_adapter() => (128, &[1, 8, 64]),
-        (_, KernelClass::Linear) => (256, &[1, 8, 64, 1024]),
-        (_, KernelClass::Step | KernelClass::StepTiled) => (256, &[1, 8, 64, 512]),
+        // `linear` changes its kernel after 32 and 480 rows, and `step_tiled` its tile after 480.
+        // The rows of `step_tiled` fill tiles.
+        (_, KernelClass::Linear) => (256, &[1, 8, 32, 64, 256, 512, 1024, 8192]),
+        (_, KernelClass::Step) => (256, &[1, 4, 8, 32, 64, 512]),
+        (_, KernelClass::StepTiled) => (256, &[32, 96, 256, 480, 512, 1024]),
         (_, KernelClass::Sequence) => (128, &[1, 64, 512, 4096]),
-        (_, KernelClass::SequenceHeld) => (64, &[1, 64, 512, 4096]),
+        (_, KernelClass::SequenceInRegisters) => (64, &[1, 64, 512, 4096]),
     }
 }
 
 /// H of a network with almost no work.
 const LITTLE: usize = 4;
 
-/// Measures the rates of all parts that the device can run. Calls `tell` with the name of each
+/// Measures the rates of all parts that the device can run. Calls `next` with the name of each
 /// measurement before it starts.
 pub(super) fn measure(
     device: &Device,
     dispatch_us: f64,
-    mut tell: impl FnMut(&str),
+    mut next: impl FnMut(&str),
 ) -> Result<Measured> {
     let mut rates = Vec::new();
-    tell("a short step");
-    let walk_us = match device.engine() {
+    next("a short step");
+    let sequence_step_us = match device.engine() {
         EngineRef::Cpu => None,
         EngineRef::Gpu(_) => time(device, KernelClass::Sequence, LITTLE, 1, dispatch_us)?,
     };
     for part in KernelClass::ALL {
-        tell(part.name());
+        next(part.name());
         let (hidden_size, rows) = sizes(device, part);
         for &rows in rows {
             let Some(us) = time(device, part, hidden_size, rows, dispatch_us)? else { continue };
-            let waits = if part.walks() { walk_us.unwrap_or_default() } else { dispatch_us };
+            let waits = if part.has_many_steps() {
+                sequence_step_us.unwrap_or_default()
+            } else {
+                dispatch_us
+            };
             let multiply_adds = (rows * 4 * hidden_size * hidden_size) as f64;
             let multiply_adds_per_us = multiply_adds / (us - waits).max(us * LEAST_SHARE);
-            rates.push(Rate { part, rows, multiply_adds_per_us });
+            // The CPU and software adapters have few cores. There the rows matter, which share
+            // weights.
+            let many_cores =
+                matches!(device.engine(), EngineRef::Gpu(_)) && !device.is_software_adapter();
+            let extent = cost::extent(part, &Config::lstm(hidden_size, hidden_size), rows);
+            let sums = (many_cores && !part.has_many_steps()).then_some(extent.sums);
+            rates.push(Rate { part, rows, sums, multiply_adds_per_us });
         }
     }
-    Ok(Measured { rates, walk_us })
+    Ok(Measured { rates, sequence_step_us })
 }
 
-/// The number of calls of `tell`.
+/// The number of calls of `next`.
 pub(super) const CLASSES: usize = 1 + KernelClass::ALL.len();
 
 /// Returns the time steps of a dispatch of `sequence`. Batches of 512 rows and more get fewer,
 /// since their activations take much memory.
-fn walked(batch: usize) -> usize {
+fn steps_of(batch: usize) -> usize {
     if batch < 512 { 64 } else { 8 }
 }
 
@@ -91,10 +106,10 @@ fn time(
     let schedule = match part {
         KernelClass::Linear | KernelClass::Step => Schedule::Step,
         KernelClass::StepTiled => Schedule::StepTiled,
-        KernelClass::Sequence | KernelClass::SequenceHeld => Schedule::Sequence,
+        KernelClass::Sequence | KernelClass::SequenceInRegisters => Schedule::Sequence,
     };
     let config = Config::lstm(hidden_size, hidden_size);
-    let seq_len = if part.walks() { walked(batch) } else { 1 };
+    let seq_len = if part.has_many_steps() { steps_of(batch) } else { 1 };
     let layout = WeightLayout::stored(&config, device.storage(WeightType::F32)?, device.limits())?;
     let sizes = Sizes { seq_len, batch };
     let request = Request { config: &config, weights: &layout, sizes, training: false };
@@ -109,7 +124,7 @@ fn time(
     })?;
     let (steps, by_parity) = repeated(&plan.recording, part);
     // Without weights in registers, this would measure `sequence` a second time.
-    if part == KernelClass::SequenceHeld
+    if part == KernelClass::SequenceInRegisters
         && !by_parity[0].iter().all(|dispatch| dispatch.overrides.in_registers == 1)
     {
         return Ok(None);
@@ -124,7 +139,7 @@ fn time(
         values?;
         Ok(session.timing().gpu.map_or(wall, microseconds))
     })?;
-    let alone = if part.walks() { us - dispatch_us } else { us };
+    let alone = if part.has_many_steps() { us - dispatch_us } else { us };
     Ok(Some(alone.max(us * LEAST_SHARE) / f64::from(steps)))
 }
 
@@ -138,7 +153,7 @@ fn repeated(recording: &Recording, part: KernelClass) -> (u32, [Vec<Dispatch>; 2
         (KernelClass::Linear, Command::Dispatch(dispatch)) => {
             matches!(dispatch.dims, Dims::Linear(_))
         }
-        (KernelClass::Sequence | KernelClass::SequenceHeld, Command::Dispatch(dispatch)) => {
+        (KernelClass::Sequence | KernelClass::SequenceInRegisters, Command::Dispatch(dispatch)) => {
             matches!(dispatch.dims, Dims::Sequence(_))
         }
         (KernelClass::Step | KernelClass::StepTiled, Command::Steps { .. }) => true,

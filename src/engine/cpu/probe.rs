@@ -32,7 +32,7 @@ pub(crate) fn barrier(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'
     y[..WORKGROUP_SIZE].rotate_left(dims(dispatch).iterations as usize % WORKGROUP_SIZE);
 }
 
-/// Twin of `shaders/probe/bandwidth.wgsl`.
+/// Twin of `shaders/probe/bandwidth.wgsl`. The values of its buffers are words.
 pub(crate) fn bandwidth(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     let [Read(x), ReadWrite(y)] = bindings else {
         unreachable!("bandwidth is dispatched with two buffers")
@@ -40,22 +40,29 @@ pub(crate) fn bandwidth(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer
     let dims = dims(dispatch);
     let (groups, blocks) = (dispatch.workgroups[0] as usize, dims.tiles as usize / BLOCK_TILES);
     for (group, y) in y.chunks_exact_mut(TILE_QUADS).take(groups).enumerate() {
-        let mut sums = vec![[[0.0_f32; 4]; BLOCK_TILES]; TILE_QUADS];
+        let mut sums = [0_u32; TILE_QUADS];
         for i in 0..dims.iterations as usize {
             let visit = i * groups + group;
-            let block = (visit + visit / blocks) % blocks;
-            for (tile, quads) in
-                x[block * BLOCK_TILES * TILE_QUADS * 4..].chunks(TILE_QUADS * 4).take(4).enumerate()
-            {
-                for (sums, quad) in sums.iter_mut().zip(quads.chunks_exact(4)) {
-                    sums[tile].iter_mut().zip(quad).for_each(|(sum, x)| *sum += x);
+            let passes = visit / blocks;
+            let block = (visit % blocks + rotation(passes as u32) as usize % blocks) % blocks;
+            let tiles = x[block * BLOCK_TILES * TILE_QUADS * 4..].chunks_exact(TILE_QUADS * 4);
+            for tile in tiles.take(BLOCK_TILES) {
+                for (sum, quad) in sums.iter_mut().zip(tile.chunks_exact(4)) {
+                    *sum = quad.iter().fold(*sum, |sum, word| sum.wrapping_add(word.to_bits()));
                 }
             }
         }
-        for (y, [a, b, c, d]) in y.iter_mut().zip(sums) {
-            *y = (0..4).map(|i| a[i] + b[i] + (c[i] + d[i])).sum();
+        for (y, sum) in y.iter_mut().zip(sums) {
+            *y = f32::from_bits(sum);
         }
     }
+}
+
+/// Returns the random number of a pass (lowbias32 of Chris Wellons).
+fn rotation(passes: u32) -> u32 {
+    let x = (passes ^ (passes >> 16)).wrapping_mul(0x7feb_352d);
+    let x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
+    x ^ (x >> 16)
 }
 
 /// Twin of `shaders/probe/multiply_add.wgsl`.
