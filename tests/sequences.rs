@@ -154,3 +154,55 @@ proptest! {
         prop_assert_eq!(apart, sequences);
     }
 }
+
+/// Large tensors are copied by all cores, small ones by one.
+#[test]
+fn a_large_batch_is_its_parts() {
+    let (seq_len, batch, part) = (70, 300, 75);
+    for (input_size, hidden_size, bidirectional, batch_first) in [
+        (3, 8, true, false),
+        (3, 8, true, true),
+        (4, 14, false, false),
+        (14, 14, false, true),
+        (14, 16, false, false),
+    ] {
+        let config = Config::lstm(input_size, hidden_size)
+            .bidirectional(bidirectional)
+            .batch_first(batch_first);
+        let params = Params::init(&config, 1).expect("a small network");
+        let rnn = Rnn::new(&Device::cpu(), &params).expect("a small network");
+        let value = |t: usize, b: usize, i: usize| ((t * 31 + b * 7 + i * 3) % 23) as f32 / 23.0;
+        let of_rows = |rows: std::ops::Range<usize>| {
+            let at = |t, b| (0..input_size).map(move |i| value(t, b, i));
+            let (steps, count) = (0..seq_len, rows.len());
+            if batch_first {
+                let values = rows.flat_map(|b| steps.clone().flat_map(move |t| at(t, b)));
+                tensor(&[count, seq_len, input_size], &values.collect::<Vec<_>>())
+            } else {
+                let values = steps.flat_map(|t| rows.clone().flat_map(move |b| at(t, b)));
+                tensor(&[seq_len, count, input_size], &values.collect::<Vec<_>>())
+            }
+        };
+        let width = config.output_size();
+        assert!(seq_len * batch * width >= 1 << 18 && seq_len * part * width < 1 << 18, "sizes");
+        let (whole, state) = rnn.forward(&of_rows(0..batch), None).expect("it runs");
+        for start in (0..batch).step_by(part) {
+            let (of_part, part_state) =
+                rnn.forward(&of_rows(start..start + part), None).expect("it runs");
+            for (t, b) in (0..seq_len).flat_map(|t| (0..part).map(move |b| (t, b))) {
+                let place = |batch, b| if batch_first { b * seq_len + t } else { t * batch + b };
+                let row =
+                    |output: &Tensor, at: usize| output.data()[at * width..][..width].to_vec();
+                let got = row(&whole, place(batch, start + b));
+                assert_eq!(got, row(&of_part, place(part, b)), "{config:?}: step {t}, row {b}");
+            }
+            let directions = config.num_directions();
+            for (d, b) in (0..directions).flat_map(|d| (0..part).map(move |b| (d, b))) {
+                let row =
+                    |h: &Tensor, at: usize| h.data()[at * hidden_size..][..hidden_size].to_vec();
+                let got = row(&state.h, d * batch + start + b);
+                assert_eq!(got, row(&part_state.h, d * part + b), "{config:?}: row {b}");
+            }
+        }
+    }
+}

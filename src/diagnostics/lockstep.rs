@@ -195,7 +195,13 @@ impl<'a> Pair<'a> {
         Ok(Self { gpu, cpu: cpu::Engine::new(Arc::clone(recording), Arc::new(weights)) })
     }
 
-    fn write(&mut self, id: BufferId, values: &[f32]) -> Result<()> {
+    /// Writes the values of a buffer, or zeros.
+    fn write(&mut self, id: BufferId, values: Option<&[f32]>) -> Result<()> {
+        let Some(values) = values else {
+            self.cpu.buffer_mut(id).fill(0.0);
+            self.gpu.clear(id);
+            return Ok(());
+        };
         self.cpu.buffer_mut(id).copy_from_slice(values);
         self.gpu.write(id, values)
     }

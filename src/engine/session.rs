@@ -111,6 +111,28 @@ impl Session {
         }
     }
 
+    /// Writes the first values of a buffer before a run, as [`write`](Self::write) does; `None`
+    /// sets all values to zero. A GPU does that by itself, without a transfer.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    ///
+    /// # Panics
+    /// When `values` is longer than the buffer.
+    pub fn set(&mut self, id: BufferId, values: Option<&[f32]>) -> Result<()> {
+        match (self, values) {
+            (session, Some(values)) => session.write(id, values),
+            (Self::Cpu(engine), None) => {
+                engine.buffer_mut(id).fill(0.0);
+                Ok(())
+            }
+            (Self::Gpu(engine), None) => {
+                engine.clear(id);
+                Ok(())
+            }
+        }
+    }
+
     /// Writes values of a buffer, from `start` on, before a run.
     ///
     /// # Errors

@@ -11,5 +11,6 @@ pub mod pad;
 pub mod pass;
 pub mod pool;
 pub mod rnn;
+pub(crate) mod rows;
 pub(crate) mod runner;
 pub mod stream;

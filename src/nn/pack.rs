@@ -3,6 +3,9 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
+use super::rows::{MANY, Rows};
 use crate::engine::session::Session;
 use crate::engine::wait::Waiting;
 use crate::error::Result;
@@ -58,10 +61,20 @@ impl Inputs<'_> {
     }
 }
 
+/// Returns the first values of `packed`, which grows if it is too short. Their values are old: who
+/// packs writes each of them. So memory that a caller keeps is not cleared for every run.
+fn first(packed: &mut Vec<f32>, count: usize) -> &mut [f32] {
+    if packed.len() < count {
+        packed.resize(count, 0.0);
+    }
+    &mut packed[..count]
+}
+
 /// Packs and unpacks one run of a plan.
 ///
-/// Each method that writes packs a buffer's values into `packed` and hands them to `write`. The
-/// caller may keep the memory of `packed`.
+/// Each method that writes hands the values of a buffer to `write`; `None` means zeros. Values that
+/// the caller's tensor has in a buffer's order come from there. Others are packed into `packed`
+/// first. The caller may keep the memory of `packed`.
 #[derive(Debug, Clone)]
 pub(crate) struct Packer<'a> {
     /// The module.
@@ -85,11 +98,11 @@ impl<'a> Packer<'a> {
         &self,
         inputs: &Inputs<'_>,
         packed: &mut Vec<f32>,
-        mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
+        mut write: impl FnMut(BufferId, Option<&[f32]>) -> Result<()>,
     ) -> Result<()> {
         self.write_sequence(inputs, packed, &mut write)?;
         if let (Some(id), Some(seed)) = (self.plan.dropout, inputs.seed) {
-            write(id, &dropout_settings(seed, 0, self.rows.start))?;
+            write(id, Some(&dropout_settings(seed, 0, self.rows.start)))?;
         }
         self.write_state(inputs.state, packed, write)
     }
@@ -99,17 +112,23 @@ impl<'a> Packer<'a> {
         &self,
         inputs: &Inputs<'_>,
         packed: &mut Vec<f32>,
-        mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
+        mut write: impl FnMut(BufferId, Option<&[f32]>) -> Result<()>,
     ) -> Result<()> {
+        let input = inputs.input.data();
         for (segment, id) in self.plan.segments.iter().zip(&self.plan.input) {
-            self.pack_input(inputs.input.data(), segment.clone(), packed);
-            write(*id, packed)?;
+            let values = match self.as_packed(input, segment) {
+                Some(values) => values,
+                None => self.pack_input(input, segment, packed),
+            };
+            write(*id, Some(values))?;
         }
         let length = |row: usize| inputs.lengths.map_or(self.sizes.seq_len, |all| all[row]);
-        packed.clear();
+        let lengths = first(packed, self.rows.len());
         // The buffer holds u32; hosts and engines carry every buffer as 32-bit words.
-        packed.extend(self.rows.clone().map(|row| f32::from_bits(length(row) as u32)));
-        write(self.plan.lengths, packed)
+        for (to, row) in lengths.iter_mut().zip(self.rows.clone()) {
+            *to = f32::from_bits(length(row) as u32);
+        }
+        write(self.plan.lengths, Some(lengths))
     }
 
     /// Writes the initial state, or zeros.
@@ -117,16 +136,14 @@ impl<'a> Packer<'a> {
         &self,
         state: Option<&State>,
         packed: &mut Vec<f32>,
-        mut write: impl FnMut(BufferId, &[f32]) -> Result<()>,
+        mut write: impl FnMut(BufferId, Option<&[f32]>) -> Result<()>,
     ) -> Result<()> {
         let h_0 = state.map(|state| state.h.data());
         let c_0 = state.and_then(|state| state.c.as_ref()).map(Tensor::data);
         for (layer, ids) in self.plan.states.iter().enumerate() {
-            self.h(layer).pack(h_0, packed);
-            write(ids.h[0], packed)?;
+            write(ids.h[0], h_0.map(|h_0| self.h(layer).pack(h_0, packed)))?;
             if let Some(c) = ids.c {
-                self.c(layer).pack(c_0, packed);
-                write(c, packed)?;
+                write(c, c_0.map(|c_0| self.c(layer).pack(c_0, packed)))?;
             }
         }
         Ok(())
@@ -166,34 +183,98 @@ impl<'a> Packer<'a> {
         StateBlock { row, layers: first..first + directions, batch, rows }
     }
 
+    /// Returns one segment of the input where the caller's tensor has it in the buffer's order.
+    fn as_packed<'v>(&self, input: &'v [f32], steps: &Range<usize>) -> Option<&'v [f32]> {
+        let (width, rows) = (self.config.input_size, self.rows.len());
+        let in_order = if self.config.batch_first {
+            rows == 1 || self.sizes.seq_len == 1
+        } else {
+            rows == self.sizes.batch || steps.len() == 1
+        };
+        let start = self.position(steps.start, self.rows.start) * width;
+        (in_order && width == padded(width))
+            .then(|| &input[start..start + steps.len() * rows * width])
+    }
+
     /// Packs one segment of the input: `[S, rows, I padded]`.
-    fn pack_input(&self, input: &[f32], steps: Range<usize>, packed: &mut Vec<f32>) {
+    fn pack_input<'p>(
+        &self,
+        input: &[f32],
+        steps: &Range<usize>,
+        packed: &'p mut Vec<f32>,
+    ) -> &'p [f32] {
         let width = self.config.input_size;
-        packed.clear();
-        packed.reserve(steps.len() * self.rows.len() * padded(width));
-        for t in steps {
-            for b in self.rows.clone() {
-                let start = self.position(t, b) * width;
-                packed.extend_from_slice(&input[start..start + width]);
-                packed.resize(packed.len() + padded(width) - width, 0.0);
-            }
+        let stride = self.rows.len() * padded(width);
+        let packed = first(packed, steps.len() * stride);
+        let whole = self.rows.len() == self.sizes.batch && !self.config.batch_first;
+        if whole {
+            let start = self.position(steps.start, self.rows.start) * width;
+            Rows { width, from: width, to: padded(width) }.copy(&input[start..], packed);
+            return packed;
         }
+        let pack_step = |(t, packed): (usize, &mut [f32])| {
+            for (to, b) in packed.chunks_exact_mut(padded(width)).zip(self.rows.clone()) {
+                let start = self.position(steps.start + t, b) * width;
+                to[..width].copy_from_slice(&input[start..start + width]);
+                to[width..].fill(0.0);
+            }
+        };
+        if packed.len() < MANY {
+            packed.chunks_exact_mut(stride).enumerate().for_each(pack_step);
+        } else {
+            packed.par_chunks_exact_mut(stride).enumerate().for_each(pack_step);
+        }
+        packed
     }
 
     /// Unpacks one segment of the output into PyTorch's layout. The reverse direction's steps are
     /// in reverse order.
     pub fn unpack_output(&self, segment: usize, packed: &[f32], output: &mut [f32]) {
+        let steps = self.plan.segments[segment].clone();
         let (directions, features) = (self.config.num_directions(), self.config.state_size());
         let (width, stride) = (self.config.output_size(), padded(features));
-        let mut values = packed.chunks_exact(stride);
-        for step in self.plan.segments[segment].clone() {
-            for b in self.rows.clone() {
-                for (d, from) in (0..directions).zip(&mut values) {
-                    let t = if d == 1 { self.plan.sizes.seq_len - 1 - step } else { step };
-                    let to = self.position(t, b) * width + d * features;
-                    output[to..to + features].copy_from_slice(&from[..features]);
+        let Sizes { seq_len, batch } = self.sizes;
+        let rows = self.rows.clone();
+        if directions == 1 && rows.len() == batch && (!self.config.batch_first || batch == 1) {
+            let output = &mut output[steps.start * batch * width..steps.end * batch * width];
+            return Rows { width, from: stride, to: width }.copy(packed, output);
+        }
+        // Copies one direction of one step of one row to its place in a block of the output.
+        let copy = |d: usize, step: usize, b: usize, block: &mut [f32], place: usize| {
+            let row = (step - steps.start) * rows.len() + b - rows.start;
+            let from = (row * directions + d) * stride;
+            let to = place * width + d * features;
+            block[to..to + features].copy_from_slice(&packed[from..from + features]);
+        };
+        let last = self.plan.sizes.seq_len - 1;
+        // The steps of the two directions at a time, and back. Beyond the last there are none.
+        let step_at = |d: usize, t: usize| if d == 1 { last.checked_sub(t) } else { Some(t) };
+        let unpack_row = |(b, block): (usize, &mut [f32])| {
+            for (d, step) in (0..directions).flat_map(|d| steps.clone().map(move |step| (d, step)))
+            {
+                copy(d, step, b, block, if d == 1 { last - step } else { step });
+            }
+        };
+        let unpack_time = |(t, block): (usize, &mut [f32])| {
+            for d in 0..directions {
+                if let Some(step) = step_at(d, t).filter(|step| steps.contains(step)) {
+                    rows.clone().for_each(|b| copy(d, step, b, block, b));
                 }
             }
+        };
+        let many = packed.len() >= MANY;
+        if self.config.batch_first {
+            let values = &mut output[rows.start * seq_len * width..rows.end * seq_len * width];
+            let in_rows = |(row, block)| unpack_row((rows.start + row, block));
+            if many {
+                values.par_chunks_exact_mut(seq_len * width).enumerate().for_each(in_rows);
+            } else {
+                values.chunks_exact_mut(seq_len * width).enumerate().for_each(in_rows);
+            }
+        } else if many {
+            output.par_chunks_exact_mut(batch * width).enumerate().for_each(unpack_time);
+        } else {
+            output.chunks_exact_mut(batch * width).enumerate().for_each(unpack_time);
         }
     }
 
@@ -217,32 +298,31 @@ pub(crate) struct StateBlock {
 }
 
 impl StateBlock {
-    /// Packs the layer's state, or zeros.
-    pub fn pack(&self, state: Option<&[f32]>, packed: &mut Vec<f32>) {
+    /// Packs the layer's state into the first values of `packed`, and returns them.
+    pub fn pack<'p>(&self, state: &[f32], packed: &'p mut Vec<f32>) -> &'p [f32] {
         let StateRow { features, stride } = self.row;
-        packed.clear();
-        packed.reserve(self.layers.len() * self.rows.len() * stride);
-        for start in self.starts() {
-            let values = state.map_or(&[][..], |state| &state[start..start + features]);
-            packed.extend_from_slice(values);
-            packed.resize(packed.len() + stride - values.len(), 0.0);
+        let rows = self.rows.len();
+        let packed = first(packed, self.layers.len() * rows * stride);
+        let copy = Rows { width: features, from: features, to: stride };
+        for (start, to) in self.starts().zip(packed.chunks_exact_mut((rows * stride).max(1))) {
+            copy.copy(&state[start..start + rows * features], to);
         }
+        packed
     }
 
     /// Unpacks the layer's state into PyTorch's layout.
     pub fn unpack(&self, packed: &[f32], state: &mut [f32]) {
         let StateRow { features, stride } = self.row;
-        for (start, values) in self.starts().zip(packed.chunks_exact(stride)) {
-            state[start..start + features].copy_from_slice(&values[..features]);
+        let rows = self.rows.len();
+        let copy = Rows { width: features, from: stride, to: features };
+        for (start, from) in self.starts().zip(packed.chunks_exact((rows * stride).max(1))) {
+            copy.copy(from, &mut state[start..start + rows * features]);
         }
     }
 
-    /// Returns the start of each row in the caller's tensor, in the order of the plan's buffer.
+    /// Returns the start of the rows of each direction in the caller's tensor.
     fn starts(&self) -> impl Iterator<Item = usize> {
-        let (batch, features) = (self.batch, self.row.features);
-        let rows = self.rows.clone();
-        self.layers
-            .clone()
-            .flat_map(move |layer| rows.clone().map(move |b| (layer * batch + b) * features))
+        let (batch, features, first) = (self.batch, self.row.features, self.rows.start);
+        self.layers.clone().map(move |layer| (layer * batch + first) * features)
     }
 }

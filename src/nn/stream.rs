@@ -170,7 +170,7 @@ impl Stream<'_> {
             let Prepared { plan, session, packed, .. } = &mut *prepared;
             let packer = Packer::whole(config, &plan.layers);
             let inputs = Inputs { input, lengths: None, state: None, seed: None, sizes };
-            packer.write_sequence(&inputs, packed, |id, values| session.write(id, values))?;
+            packer.write_sequence(&inputs, packed, |id, values| session.set(id, values))?;
             let take = |segment, packed: &[f32]| {
                 packer.unpack_output(segment, packed, output.data_mut());
             };
@@ -246,7 +246,7 @@ impl Stream<'_> {
                 Held::Lost => return Err(self.lost()),
                 Held::Host(state) => {
                     let packer = Packer::whole(self.rnn.config(), &plan.layers);
-                    let write = |id, values: &[f32]| session.write(id, values);
+                    let write = |id, values: Option<&[f32]>| session.set(id, values);
                     packer.write_state(state.as_ref(), packed, write)?;
                 }
                 Held::Device(now) => {

@@ -260,6 +260,7 @@ const TABLE: &[Row] = &[
     everywhere("pieces_of_a_stream_are_the_whole", streams::pieces_are_the_whole).by_schedule(),
     everywhere("sessions_carry_buffers", sessions::carry),
     everywhere("sessions_have_parts_of_buffers", sessions::parts),
+    everywhere("sessions_clear_buffers", sessions::clears),
     everywhere("states_of_streams", streams::states),
     everywhere("slots_of_a_pool_are_streams", pool::slots_are_streams).by_schedule(),
     everywhere("pools_of_several_threads", pool::threads),

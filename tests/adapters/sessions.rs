@@ -64,6 +64,52 @@ pub fn parts(target: &Target) -> Result<(), Failed> {
     holds(&session, whole, &[9.0, 10.0, 3.0, 4.0, 7.0, 8.0])
 }
 
+/// Clears keep their place among writes, copies and reads.
+pub fn clears(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    let buffer = |len| BufferSpec {
+        label: "buffer".to_owned(),
+        axes: vec![(Axis::Unit, len)],
+        role: Role::State,
+    };
+    let mut recording = Recording::default();
+    let [whole, other] = [6, 6].map(|len| recording.buffer(buffer(len)));
+    let [first, last] = [0, 4].map(|start| recording.part(whole, start, buffer(2)));
+    let weights = Weights::load(device.engine(), &[], |_| Vec::new())?;
+    let mut session = Session::new(Arc::new(recording.clone()), &weights)?;
+    let mut next = Session::new(Arc::new(recording), &weights)?;
+    let holds = |session: &Session, id, want: [f32; 6]| -> Result<(), Failed> {
+        let found = session.read(id)?;
+        ensure(found == want, format!("{id:?} holds {found:?}, want {want:?}"))
+    };
+    let (ones, twos) = ([1.0; 6], [2.0; 6]);
+    session.write(whole, &ones)?;
+    session.set(whole, None)?;
+    holds(&session, whole, [0.0; 6])?;
+    session.set(whole, Some(&ones))?;
+    session.set(last, None)?;
+    holds(&session, whole, [1.0, 1.0, 1.0, 1.0, 0.0, 0.0])?;
+    // A later write counts: of all values, of some, and of others.
+    session.set(first, None)?;
+    session.write(whole, &twos)?;
+    holds(&session, whole, twos)?;
+    session.set(whole, None)?;
+    session.write_at(whole, 1, &[3.0])?;
+    session.set(last, None)?;
+    session.write(first, &[4.0])?;
+    holds(&session, whole, [4.0, 3.0, 0.0, 0.0, 0.0, 0.0])?;
+    // A copy reads zeros, and a run leaves them.
+    session.write(whole, &ones)?;
+    session.set(last, None)?;
+    next.carry_from(&session, &[(whole, other)])?;
+    holds(&next, other, [1.0, 1.0, 1.0, 1.0, 0.0, 0.0])?;
+    session.set(first, None)?;
+    let results = session.run(&[first, whole], &[(whole, other)])?;
+    let want = [vec![0.0, 0.0], vec![0.0, 0.0, 1.0, 1.0, 0.0, 0.0]];
+    ensure(results == want, format!("{results:?}"))?;
+    holds(&session, other, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+}
+
 fn refused(result: Result<(), Error>, want: &str) -> Result<(), Failed> {
     let message = result.map_err(|error| error.to_string());
     ensure(message == Err(want.to_owned()), format!("{message:?}, want {want}"))

@@ -71,9 +71,12 @@ impl BoundDispatch {
         self.work
     }
 
-    /// Encodes the dispatch for step `index` of its command.
-    pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>, index: u32) {
-        pass.set_pipeline(&self.pipeline.pipeline);
+    /// Encodes the dispatch for step `index` of its command. `last` is the dispatch before it in
+    /// the pass, if the caller knows it. One with the same pipeline leaves it set.
+    pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>, index: u32, last: Option<&Self>) {
+        if !last.is_some_and(|last| Arc::ptr_eq(&last.pipeline, &self.pipeline)) {
+            pass.set_pipeline(&self.pipeline.pipeline);
+        }
         let index = if self.in_place { 0 } else { index };
         let offset = [index * UNIFORM_STRIDE as u32];
         pass.set_bind_group(0, &self.group, if self.stepped { &offset } else { &[] });

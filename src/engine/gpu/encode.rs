@@ -25,7 +25,7 @@ impl Engine {
     pub fn run_dispatch(&self, command: usize, index: u32, dispatch: usize) -> Result<()> {
         self.submit("running a dispatch", |encoder| {
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            self.set(command, index)[dispatch].encode(&mut pass, index);
+            self.set(command, index)[dispatch].encode(&mut pass, index, None);
         })
         .map(drop)
     }
@@ -48,16 +48,17 @@ impl Engine {
             let descriptor = wgpu::ComputePassDescriptor { label: around.label, timestamp_writes };
             let mut pass = encoder.begin_compute_pass(&descriptor);
             let before = around.before.iter().filter(|_| first);
-            before.for_each(|dispatch| dispatch.encode(&mut pass, 0));
+            before.for_each(|dispatch| dispatch.encode(&mut pass, 0, None));
+            let mut previous = None;
             for (command, range) in pass_commands {
                 for index in range.clone() {
                     for bound in self.set(*command, index) {
-                        bound.encode(&mut pass, index);
+                        bound.encode(&mut pass, index, previous.replace(bound));
                     }
                 }
             }
             let after = around.after.iter().filter(|_| last);
-            after.for_each(|dispatch| dispatch.encode(&mut pass, 0));
+            after.for_each(|dispatch| dispatch.encode(&mut pass, 0, None));
             drop(pass);
             if let Some(&clear) = clears.get(at) {
                 self.encode_clear(encoder, clear);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::bound::{BoundDispatch, Uniforms};
 use super::context::Gpu;
+use super::copies::Clears;
 use super::mapping::Mapping;
 use super::parts::{Around, ByParity, Submission, divide, work};
 use super::pending::{Pending, Spare};
@@ -22,7 +23,9 @@ pub struct Engine {
     pub(super) gpu: Arc<Gpu>,
     pub(super) recording: Arc<Recording>,
     /// Indexed by [`BufferId`]; a part of a buffer maps to its whole.
-    buffers: Vec<wgpu::Buffer>,
+    pub(super) buffers: Vec<wgpu::Buffer>,
+    /// Buffers that the next submission clears first.
+    pub(super) clears: Clears,
     /// The bound dispatches of each command.
     bound: Vec<ByParity>,
     /// The submissions of a run, in order; at least one.
@@ -81,6 +84,7 @@ impl Engine {
             gpu,
             recording,
             buffers,
+            clears: Clears::default(),
             bound,
             parts,
             programs: HashMap::new(),
@@ -105,9 +109,16 @@ impl Engine {
     /// # Errors
     /// The errors of the device.
     pub fn write_at(&self, id: BufferId, start: usize, values: &[f32]) -> Result<()> {
+        let cleared = self.take_clears(id, start..start + values.len());
         self.gpu.scoped("uploading", || {
-            let start = self.start(id) + start as u64 * 4;
-            self.gpu.queue.write_buffer(&self.buffers[id.0], start, bytemuck::cast_slice(values));
+            let write = |id: BufferId, first: usize, values: &[f32]| {
+                let at = self.start(id) + first as u64 * 4;
+                self.gpu.queue.write_buffer(&self.buffers[id.0], at, bytemuck::cast_slice(values));
+            };
+            for id in cleared {
+                write(id, 0, &vec![0.0; self.recording.spec(id).len()]);
+            }
+            write(id, start, values);
         })
     }
 
@@ -280,6 +291,7 @@ impl Engine {
         let start = Instant::now();
         self.gpu.scoped(doing, || {
             let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+            self.encode_clears(&mut encoder);
             encode(&mut encoder);
             let commands = encoder.finish();
             let encoded = start.elapsed();
@@ -288,38 +300,8 @@ impl Engine {
         })
     }
 
-    /// Encodes a copy of `size` bytes of a buffer, from the value `first` on, to `staging`.
-    pub(super) fn encode_read(
-        &self,
-        encoder: &mut wgpu::CommandEncoder,
-        id: BufferId,
-        first: usize,
-        staging: &wgpu::Buffer,
-        size: u64,
-    ) {
-        let start = self.start(id) + first as u64 * 4;
-        encoder.copy_buffer_to_buffer(&self.buffers[id.0], start, staging, 0, size);
-    }
-
-    pub(super) fn encode_copies(
-        &self,
-        encoder: &mut wgpu::CommandEncoder,
-        source: &Self,
-        pairs: &[CopyPair],
-    ) {
-        for &(from, to) in pairs {
-            let (first, start) = (source.start(from), self.start(to));
-            let size = source.recording.spec(from).size().max(self.recording.spec(to).size());
-            let (from, to) = (&source.buffers[from.0], &self.buffers[to.0]);
-            // Skip copies of a buffer onto itself, which wgpu rejects.
-            if (from, first) != (to, start) {
-                encoder.copy_buffer_to_buffer(from, first, to, start, size);
-            }
-        }
-    }
-
     /// The byte offset of a buffer in its whole.
-    fn start(&self, id: BufferId) -> u64 {
+    pub(super) fn start(&self, id: BufferId) -> u64 {
         self.recording.whole(id).1 as u64 * 4
     }
 }

@@ -3,6 +3,7 @@
 mod adapter;
 mod bound;
 mod context;
+mod copies;
 mod encode;
 mod engine;
 mod faults;

@@ -182,7 +182,7 @@ impl LanguageModel {
             }
             None => {
                 let packer = Packer::whole(self.rnn_config(), &plan.layers);
-                packer.write_state(None, packed, |id, values| session.write(id, values))?;
+                packer.write_state(None, packed, |id, values| session.set(id, values))?;
             }
         }
         let last: Vec<u32> = prompts.iter().filter_map(|prompt| prompt.last().copied()).collect();

@@ -164,7 +164,7 @@ impl Rnn {
         let Prepared { plan, session, packed, .. } = &mut prepared;
         let packer =
             Packer { config: self.config(), plan: &plan.layers, sizes: inputs.sizes, rows };
-        packer.write_inputs(inputs, packed, |id, values| session.write(id, values))?;
+        packer.write_inputs(inputs, packed, |id, values| session.set(id, values))?;
         let take = |piece, packed: &[f32]| results.unpack(&packer, piece, packed);
         let ran = session.execute(&plan.results, &[], waiting, take).await?;
         self.runner().put(prepared);

@@ -86,7 +86,7 @@ impl LanguageModel {
             self.passes.put(before);
         } else {
             let packer = Packer::whole(self.rnn_config(), &plan.layers);
-            let write = |id, values: &[f32]| session.write(id, values);
+            let write = |id, values: Option<&[f32]>| session.set(id, values);
             packer.write_state(inputs.options.state, packed, write)?;
         }
         Ok(next)
