@@ -44,13 +44,13 @@ pub struct ExchangeTimes {
     pub step_us: f64,
     /// Time of the products of a row with a unit and a quad of its weights in each invocation.
     pub row_us: f64,
-    /// Time that a step takes more where the weights exceed the registers.
+    /// Time that each row of a workgroup adds to a step where the weights exceed the registers.
     pub spill_us: f64,
 }
 
 impl ExchangeTimes {
     /// A fit of 40 shapes on an H200.
-    const TYPICAL: Self = Self { step_us: 0.6, row_us: 0.055, spill_us: 3.9 };
+    const TYPICAL: Self = Self { step_us: 0.6, row_us: 0.055, spill_us: 0.33 };
 
     fn are_plausible(&self) -> bool {
         let Self { step_us, row_us, spill_us } = *self;
@@ -155,8 +155,7 @@ impl Calibration {
             encode_us: 0.0,
             read_back_us: 0.0,
             sequence_step_us: None,
-            // Typical until it is measured.
-            exchange: Some(ExchangeTimes::TYPICAL),
+            exchange: None,
             rates: Vec::new(),
         }
     }

@@ -162,7 +162,7 @@ fn persistent(
     let wait_us = exchange.step_us + (calibration.dispatch_us + loaded_us) / steps;
     let products = f64::from(held.rows * held.units * held.quads);
     let spilled = held.registers >= SPILLING_REGISTERS && held.quads == 8 && held.rows > 1;
-    let spilled_us = if spilled { exchange.spill_us } else { 0.0 };
+    let spilled_us = if spilled { exchange.spill_us * f64::from(held.rows) } else { 0.0 };
     let work_us = exchange.row_us * products + spilled_us;
     Some(Prediction::new(Schedule::Persistent, wait_us, work_us, 0.0))
 }

@@ -67,7 +67,8 @@ fn auto_takes_the_schedule_that_measurements_suggest() {
         ("DeepBench", 25, 64, lstm(1024, 1024, 1, 1), StepTiled, StepTiled),
         ("DeepFilterNet", 100, 1, gru(256, 256, 1, 1), Step, Persistent),
         ("MPS report", 128, 1, gru(384, 256, 1, 2), Step, Persistent),
-        ("few units", 35, 2, lstm(100, 20, 1, 1), Sequence, Persistent),
+        // Predicted to be as fast as `persistent`, which was not measured with so few units.
+        ("few units", 35, 2, lstm(100, 20, 1, 1), Sequence, Sequence),
         ("many features", 35, 2, lstm(1027, 256, 1, 1), Step, Persistent),
         ("one row", 100, 1, lstm(128, 128, 1, 1), Step, Persistent),
         ("eight rows", 100, 8, lstm(256, 256, 1, 1), Step, Persistent),

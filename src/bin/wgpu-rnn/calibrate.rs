@@ -70,6 +70,9 @@ fn print(device: &Device, calibration: &Calibration) {
     if let Some(us) = calibration.sequence_step_us {
         line!("  an empty step of sequence {us:>10.2} µs");
     }
+    if let Some(times) = calibration.exchange {
+        line!("  a step of persistent      {:>10.2} µs, {:.3} a row", times.step_us, times.row_us);
+    }
     line!("  arithmetic                {:>10.1} GFLOP/s", calibration.gflops);
     if calibration.read_back_us > 0.0 {
         line!("  encoding of a dispatch    {:>10.2} µs", calibration.encode_us);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{RUNS, bandwidth, microseconds, recurrence, slope, timed};
+use super::{RUNS, bandwidth, exchange, microseconds, recurrence, slope, timed};
 use crate::dtype::WeightType;
 use crate::engine::device::Device;
 use crate::engine::session::{Session, Weights};
@@ -30,7 +30,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
     let mut done = 0.0;
     let count = sizes.len();
     let mut next = |what: &str| {
-        progress(done / (count + 4 + recurrence::CLASSES) as f64, what);
+        progress(done / (count + 5 + recurrence::CLASSES) as f64, what);
         done += 1.0;
     };
     next("dispatches");
@@ -63,6 +63,8 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
             bandwidth.push(source.measure(device, bytes, at == 0)?);
         }
     }
+    next("persistent");
+    let exchange = exchange::measure(device)?;
     let recurrence::Measured { rates, sequence_step_us } =
         recurrence::measure(device, dispatch_us, next)?;
     let crate::engine::session::EngineRef::Gpu(gpu) = device.engine() else {
@@ -77,6 +79,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
         encode_us,
         read_back_us,
         sequence_step_us,
+        exchange,
         rates,
         ..Calibration::empty(device.id())
     })

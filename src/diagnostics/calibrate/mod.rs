@@ -6,6 +6,7 @@
 mod bandwidth;
 mod cache;
 mod cpu;
+mod exchange;
 mod gpu;
 mod recurrence;
 
