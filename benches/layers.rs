@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput};
 use wgpu_rnn::{Activation, Config, Device, Kind, Linear, Params, Rnn, Tensor};
 
 type Outcome = wgpu_rnn::Result<()>;
@@ -99,12 +99,12 @@ fn all(criterion: &mut Criterion) {
     }
 }
 
-criterion_group! {
-    name = layers;
-    config = Criterion::default()
+fn main() {
+    let mut criterion = Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1));
-    targets = all
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    all(&mut criterion);
+    criterion.final_summary();
 }
-criterion_main!(layers);

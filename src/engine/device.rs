@@ -170,7 +170,24 @@ impl Device {
             self_test::run(whole.engine(), &whole.profile(), waiting).await?;
         }
         gpu.trust().set_exchange(residence::exchange(&gpu, options, waiting).await);
+        if options.self_test {
+            whole.test_exchange(waiting).await;
+        }
         Ok(Self { inner: lowered, ..whole })
+    }
+
+    /// Tests the schedule `persistent` where workgroups wait for each other. A device that fails
+    /// refuses the schedule, and runs the others.
+    async fn test_exchange(&self, waiting: Waiting) {
+        let (Inner::Gpu(gpu), profile) = (&self.inner, self.profile()) else { return };
+        if !matches!(profile.exchange, Exchange::Resident(_)) {
+            return;
+        }
+        if let Err(error) = self_test::run_persistent(self.engine(), &profile, waiting).await {
+            log::warn!("{}: the schedule persistent fails its self-test: {error}", gpu.title());
+            let why = "this device fails the self-test of the schedule";
+            gpu.trust().set_exchange(Exchange::Refused(why));
+        }
     }
 
     fn of(inner: Inner, calibration: Option<&Calibration>) -> Self {

@@ -20,7 +20,10 @@ use crate::tensor::Tensor;
 const SEQ_LEN: usize = 4;
 const BATCH: usize = 3;
 const INPUT_SIZE: usize = 5;
+/// Units of one workgroup, for most devices and schedules.
 const HIDDEN_SIZE: usize = 19;
+/// Units of several workgroups of `persistent`, which exchange the state.
+const EXCHANGED_SIZE: usize = 70;
 const LAYERS: usize = 2;
 const DIRECTIONS: usize = 2;
 
@@ -37,11 +40,35 @@ pub(super) async fn run(
     profile: &Profile<'_>,
     waiting: Waiting,
 ) -> Result<()> {
-    let config = Config::lstm(INPUT_SIZE, HIDDEN_SIZE).num_layers(LAYERS).bidirectional(true);
-    let mut generator = Mt19937::new(0);
     // Weights up to ±20 drive most gates to 0 or 1 and leave some in between.
+    of_schedule(engine, profile, Schedule::Auto, HIDDEN_SIZE, 20.0, waiting).await
+}
+
+/// Runs the self-test of `persistent`, whose workgroups exchange the state.
+///
+/// # Errors
+/// [`Error::SelfTest`] when the numbers are wrong; the errors of the device and of the schedule.
+pub(super) async fn run_persistent(
+    engine: EngineRef<'_>,
+    profile: &Profile<'_>,
+    waiting: Waiting,
+) -> Result<()> {
+    // Larger weights would amplify the rounding of longer sums.
+    of_schedule(engine, profile, Schedule::Persistent, EXCHANGED_SIZE, 2.0, waiting).await
+}
+
+async fn of_schedule(
+    engine: EngineRef<'_>,
+    profile: &Profile<'_>,
+    schedule: Schedule,
+    hidden_size: usize,
+    largest: f32,
+    waiting: Waiting,
+) -> Result<()> {
+    let config = Config::lstm(INPUT_SIZE, hidden_size).num_layers(LAYERS).bidirectional(true);
+    let mut generator = Mt19937::new(0);
     let params = Params::from_fn(&config, |_, shape| {
-        Ok(generator.uniform_vec(shape.iter().product(), -20.0, 20.0))
+        Ok(generator.uniform_vec(shape.iter().product(), -largest, largest))
     })?;
     let input = generator.uniform_vec(SEQ_LEN * BATCH * INPUT_SIZE, -1.0, 1.0);
     let want = reference::forward(&params, SEQ_LEN, BATCH, &input, None, None, None);
@@ -50,7 +77,7 @@ pub(super) async fn run(
     let layout = WeightLayout::new(&config, profile.limits)?;
     let sizes = Sizes { seq_len: SEQ_LEN, batch: BATCH };
     let request = Request { config: &config, weights: &layout, sizes, training: false };
-    let plan = plan::plan(&request, profile, Schedule::Auto)?;
+    let plan = plan::plan(&request, profile, schedule)?;
     let pack = |index| layout.pack(index, &params);
     let weights = Weights::load(engine, layout.buffers(), pack)?;
     let mut session = Session::new(plan.recording.clone().into(), &weights)?;
@@ -155,7 +182,7 @@ fn judge(device: &str, tensors: &[(&str, &[f32], &[f64]); 3]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{judge, run};
+    use super::{judge, run, run_persistent};
     use crate::engine::wait::Waiting;
     use crate::{Device, Error};
 
@@ -164,6 +191,8 @@ mod tests {
         let cpu = Device::cpu();
         pollster::block_on(run(cpu.engine(), &cpu.profile(), Waiting::Block))
             .expect("the twins agree with the reference");
+        pollster::block_on(run_persistent(cpu.engine(), &cpu.profile(), Waiting::Block))
+            .expect("those of persistent, too");
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub enum Session {
     /// On the twins.
     Cpu(cpu::Engine),
     /// On the kernels.
-    Gpu(gpu::Engine),
+    Gpu(Box<gpu::Engine>),
 }
 
 impl Session {
@@ -89,7 +89,7 @@ impl Session {
         Ok(match weights {
             Weights::Cpu(weights) => Self::Cpu(cpu::Engine::new(recording, Arc::clone(weights))),
             Weights::Gpu(gpu, buffers) => {
-                Self::Gpu(gpu::Engine::new(Arc::clone(gpu), recording, buffers)?)
+                Self::Gpu(Box::new(gpu::Engine::new(Arc::clone(gpu), recording, buffers)?))
             }
         })
     }

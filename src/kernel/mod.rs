@@ -10,6 +10,7 @@
 //! `tests/shaders` walks [`Kernel::all`] and holds every row against its WGSL.
 
 pub mod families;
+mod heads;
 pub mod persistent;
 mod probes;
 mod rows;
@@ -22,6 +23,7 @@ pub use schedule::Schedule;
 
 use crate::dtype::WeightType;
 use crate::params::Kind;
+use heads::*;
 use persistent::PERSISTENT;
 use probes::*;
 use rows::*;

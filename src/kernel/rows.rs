@@ -7,9 +7,6 @@ use super::uniforms::{Dims, LinearDims, SequenceDims};
 use super::{Binding, Cell, Kernel, Override, Overrides, WorkgroupUse};
 use crate::dtype::WeightType;
 
-/// Rounds of `philox`.
-const PHILOX_ROUNDS: u64 = 10;
-
 /// A fragment or a family's file.
 macro_rules! shader {
     ($path:literal) => {
@@ -61,7 +58,6 @@ const TILE_SIZE: Override = constant!("TILE", tile, TILE_SIZES);
 const TILE_DEPTH: Override = constant!("DEPTH", depth, &[8, 16]);
 const TILE_ROWS: Override = constant!("ROWS", rows, &[4, 8]);
 const TILE_SLICES: Override = constant!("SLICES", slices, &[1, 4]);
-const ROW_OVERRIDES: &[Override] = &[constant!("WORKGROUP_SIZE", workgroup_size, &[32, 64, 256])];
 
 /// A linear layer: `y = x · Wᵀ + b` over all steps of a segment, every direction in one dispatch.
 const LINEAR: Row = Row {
@@ -321,89 +317,3 @@ pub(super) const COPY: Row = Row {
     workgroup: |_, _| flat(COPIES_PER_WORKGROUP as u32, 0),
     loop_iterations: |_, _| 0,
 };
-
-pub(super) const EMBED: Row = Row {
-    name: "embed",
-    entry: "embed",
-    source: shader!("head/embed"),
-    weights: true,
-    bindings: &[read(1, "tokens"), read(3, "weight"), write(2, "y")],
-    ..COPY
-};
-
-pub(super) const DROPOUT: Row = Row {
-    name: "dropout",
-    entry: "dropout",
-    source: shader!("head/dropout"),
-    fragments: &[shader!("lib/philox")],
-    bindings: &[read(1, "settings"), write(2, "y")],
-    loop_iterations: |_, _| PHILOX_ROUNDS,
-    ..COPY
-};
-
-pub(super) const NLL: Row = Row {
-    name: "nll",
-    entry: "nll",
-    source: shader!("head/nll"),
-    fragments: &[shader!("lib/softmax"), shader!("lib/log")],
-    bindings: &[read(1, "logits"), read(2, "targets"), write(3, "loss")],
-    overrides: ROW_OVERRIDES,
-    workgroup: |_, o| flat(o.workgroup_size, o.workgroup_size * 4),
-    loop_iterations: |dims, o| {
-        let Dims::Nll(dims) = dims else { return 0 };
-        // Columns and rounds of the reduction, for the maximum and for the sum.
-        let columns = u64::from(dims.columns.div_ceil(o.workgroup_size));
-        2 * (columns + u64::from(o.workgroup_size.ilog2()))
-    },
-    ..COPY
-};
-
-pub(super) const SAMPLE: Row = Row {
-    name: "sample",
-    entry: "sample",
-    source: shader!("head/sample"),
-    fragments: &[shader!("lib/softmax"), shader!("lib/philox")],
-    stepped: true,
-    bindings: &[read(2, "logits"), read(3, "settings"), write(4, "token"), write(5, "tokens")],
-    overrides: ROW_OVERRIDES,
-    // The sums, a counter for each bit, and two words of 16 bytes each.
-    workgroup: |_, o| flat(o.workgroup_size, o.workgroup_size * 4 + 32 * 4 + 2 * 16),
-    loop_iterations: |dims, o| {
-        let Dims::Sample(dims) = dims else { return 0 };
-        let chunk = u64::from(dims.columns.div_ceil(o.workgroup_size));
-        // The maximum, 32 rounds of counting, the chunk's sum; then, for one invocation, the random
-        // number, the sums twice and one chunk.
-        let one = PHILOX_ROUNDS + 2 * u64::from(o.workgroup_size) + chunk;
-        chunk + 32 * (1 + chunk) + chunk + one
-    },
-    ..COPY
-};
-
-pub(super) const GATHER: Row = Row {
-    name: "gather",
-    entry: "gather",
-    source: shader!("pool/gather"),
-    fragments: &[shader!("pool/io")],
-    bindings: &[read(1, "slots"), read(2, "store"), write(3, "state")],
-    ..COPY
-};
-
-pub(super) const SCATTER: Row = Row {
-    name: "scatter",
-    entry: "scatter",
-    source: shader!("pool/scatter"),
-    bindings: &[read(1, "slots"), read(2, "state"), write(3, "store")],
-    ..GATHER
-};
-
-pub(super) const PACK: Row = Row {
-    name: "pack",
-    entry: "pack",
-    source: shader!("pack/pack"),
-    fragments: &[shader!("pack/io")],
-    bindings: &[read(1, "x"), write(2, "y")],
-    ..COPY
-};
-
-pub(super) const UNPACK: Row =
-    Row { name: "unpack", entry: "unpack", source: shader!("pack/unpack"), ..PACK };

@@ -42,7 +42,8 @@ pub struct Bandwidth {
 pub struct ExchangeTimes {
     /// Time in which all workgroups exchange the state.
     pub step_us: f64,
-    /// Time of the products of a row with a unit and a quad of its weights in each invocation.
+    /// Time of a product of an invocation, of a quad of weights
+    /// ([`HeldWork::products`](crate::perf::dispatch::HeldWork::products)).
     pub row_us: f64,
     /// Time that each row of a workgroup adds to a step where the weights exceed the registers.
     pub spill_us: f64,
@@ -50,7 +51,7 @@ pub struct ExchangeTimes {
 
 impl ExchangeTimes {
     /// A fit of 40 shapes on an H200.
-    const TYPICAL: Self = Self { step_us: 0.6, row_us: 0.055, spill_us: 0.33 };
+    const TYPICAL: Self = Self { step_us: 0.6, row_us: 0.03, spill_us: 0.33 };
 
     fn are_plausible(&self) -> bool {
         let Self { step_us, row_us, spill_us } = *self;

@@ -26,6 +26,7 @@ use crate::kernel::{Cell, Schedule};
 use crate::params::config::Config;
 use crate::params::validate::Sizes;
 use crate::perf::calibration::Calibration;
+use crate::perf::dispatch::PerDispatch;
 use crate::perf::rates::{Extent, KernelClass};
 use crate::perf::roofline::{Bound, projection_work, step_work};
 
@@ -60,45 +61,6 @@ impl Prediction {
             work_us,
             bound: if wait_us > work_us { Bound::Sync } else { bound },
         }
-    }
-}
-
-/// The work of one dispatch of a schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PerDispatch {
-    /// Time steps.
-    pub steps: usize,
-    /// Whether its invocations keep the weights in registers from step to step.
-    pub in_registers: bool,
-    /// The work of a workgroup of `persistent` at a step.
-    pub held: Option<HeldWork>,
-}
-
-/// The work of a workgroup that holds its weights, at a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeldWork {
-    /// Rows of the workgroup.
-    pub rows: u32,
-    /// Units of an invocation.
-    pub units: u32,
-    /// Quads of each gate's weights that an invocation holds.
-    pub quads: u32,
-    /// Registers that hold weights.
-    pub registers: u32,
-}
-
-impl PerDispatch {
-    /// A single step, as in all schedules that make a dispatch for each step.
-    pub const ONE_STEP: Self = Self { steps: 1, in_registers: false, held: None };
-
-    /// Several steps of [`Schedule::Sequence`].
-    pub fn walk(steps: usize, in_registers: bool) -> Self {
-        Self { steps, in_registers, held: None }
-    }
-
-    /// Several steps of [`Schedule::Persistent`].
-    pub fn held(steps: usize, work: HeldWork) -> Self {
-        Self { steps, in_registers: true, held: Some(work) }
     }
 }
 
@@ -160,18 +122,17 @@ fn persistent(
     let loaded_us = weights / calibration.bytes_per_us(weights);
     let steps = per_dispatch.steps.max(1) as f64;
     let wait_us = exchange.step_us + (calibration.dispatch_us + loaded_us) / steps;
-    let products = f64::from(held.rows * held.units * held.quads);
     let spilled = held.registers >= SPILLING_REGISTERS && held.quads == 8 && held.rows > 1;
     let spilled_us = if spilled { exchange.spill_us * f64::from(held.rows) } else { 0.0 };
-    let work_us = exchange.row_us * products + spilled_us;
+    let work_us = exchange.row_us * held.products() + spilled_us;
     Some(Prediction::new(Schedule::Persistent, wait_us, work_us, 0.0))
 }
 
 /// Registers of weights from which compilers spill some where a workgroup has several rows.
 const SPILLING_REGISTERS: u32 = 128;
 
-/// Returns the size of a dispatch of a layer: of a step of `rows` batch rows, or of the projection of
-/// `rows` (step, row) pairs.
+/// Returns the size of a dispatch of a layer: of a step of `rows` batch rows, or of the projection
+/// of `rows` (step, row) pairs.
 pub(crate) fn extent(part: KernelClass, config: &Config, rows: usize) -> Extent {
     let (hidden_size, directions) = (config.hidden_size, config.num_directions());
     let gates = config.kind.gate_count() * hidden_size;
@@ -239,12 +200,13 @@ pub fn forward(
 
 #[cfg(test)]
 mod tests {
-    use super::{HeldWork, PerDispatch, forward, step};
+    use super::{forward, step};
     use crate::Config;
     use crate::dtype::WeightType;
     use crate::kernel::Schedule::{Persistent, Sequence, Step, StepTiled};
     use crate::params::validate::Sizes;
     use crate::perf::calibration::{Bandwidth, Calibration};
+    use crate::perf::dispatch::{HeldWork, PerDispatch};
     use crate::perf::rates::{KernelClass, Rate};
     use crate::perf::roofline::Bound;
     use crate::wgpu::DeviceType;
@@ -371,10 +333,10 @@ mod tests {
         let one = held(1, 4, 64);
         // A tenth of a dispatch of 1 µs and of 1600 bytes at 1000 in a microsecond.
         assert!((one.wait_us - times.step_us - 0.26).abs() < 1e-9, "{one:?}");
-        assert!((one.work_us - 4.0 * times.row_us).abs() < 1e-9, "{one:?}");
+        assert!((one.work_us - 7.5 * times.row_us).abs() < 1e-9, "{one:?}");
         let spilled = held(8, 8, 128);
         assert!(
-            (spilled.work_us - 64.0 * times.row_us - times.spill_us).abs() < 1e-9,
+            (spilled.work_us - 92.0 * times.row_us - 8.0 * times.spill_us).abs() < 1e-9,
             "{spilled:?}"
         );
     }

@@ -2,5 +2,6 @@
 
 pub mod calibration;
 pub mod cost;
+pub mod dispatch;
 pub mod rates;
 pub mod roofline;

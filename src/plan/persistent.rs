@@ -12,7 +12,7 @@ use crate::kernel::persistent::{
 };
 use crate::kernel::uniforms::{Dims, PersistentDims};
 use crate::kernel::{Cell, Family, Kernel, Overrides, Schedule};
-use crate::perf::cost::HeldWork;
+use crate::perf::dispatch::HeldWork;
 use crate::plan::recording::{BufferId, Command, Place};
 use crate::tensor::padded;
 
@@ -203,11 +203,17 @@ fn workgroup(
     let fits =
         |shape: &Persistent| shape.is_legal() && shape.workgroup(kernel.cell).storage <= storage;
     // The state of all rows at a time, or of some of them.
-    let chunked = |shape: Persistent| {
+    let in_chunks = |shape: Persistent| {
         let chunk = |&chunk: &usize| fits(&Persistent { chunk: chunk as u32, ..shape });
         let chunk = largest(halvings(shape.rows.min(MAX_CHUNK) as usize), chunk)? as u32;
         let alone = shape.tile() as usize >= hidden_size && chunk == shape.rows;
         Some(Persistent { chunk, alone, ..shape })
+    };
+    // More workgroups may share the rows where no workgroup waits for another.
+    let chunked = |shape: Persistent| {
+        let fewer = if resident.is_some() { 1 } else { usize::MAX };
+        let rows = halvings(shape.rows as usize).take(fewer);
+        rows.map(|rows| Persistent { rows: rows as u32, ..shape }).find_map(in_chunks)
     };
     let shapes = || UNITS.into_iter().filter_map(of);
     // A workgroup with all units exchanges nothing. Next, fewer rows are less to read.

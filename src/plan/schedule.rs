@@ -61,7 +61,13 @@ pub(super) fn resolve(
         Some((predict(schedule, &shape)?, shape))
     };
     let mut candidates: Vec<_> = candidates.iter().filter_map(runs).collect();
-    candidates.sort_by(|(a, _), (b, _)| a.step_us().total_cmp(&b.step_us()));
+    // The number of steps plays no part, so the layers of a stack count as those of a long
+    // sequence, where they run side by side.
+    let least_us = |step: &Prediction| {
+        let waves_us = wavefront::layer_us(step, request, profile);
+        waves_us.map_or(step.step_us(), |waves_us| waves_us.min(step.step_us()))
+    };
+    candidates.sort_by(|(a, _), (b, _)| least_us(a).total_cmp(&least_us(b)));
     let predictions: Vec<Prediction> =
         candidates.iter().map(|(prediction, _)| *prediction).collect();
     let Some((best, shape)) = candidates.into_iter().next() else {
@@ -74,8 +80,15 @@ pub(super) fn resolve(
         .map(|other| format!("{} {:.1}", other.schedule, other.step_us()))
         .collect();
     let others = if others.is_empty() { "no other".to_owned() } else { others.join(", ") };
+    let least_us = least_us(&best);
+    let side_by_side = if least_us < best.step_us() {
+        format!(", or {least_us:.1} where the layers of a long sequence run side by side")
+    } else {
+        String::new()
+    };
     let reason = format!(
-        "a step should take {:.1} µs, of which {:.1} are work, bound by {} ({others})",
+        "a step should take {:.1} µs, of which {:.1} are work, bound by {}{side_by_side} \
+         ({others})",
         best.step_us(),
         best.work_us,
         best.bound.name()

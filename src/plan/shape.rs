@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::kernel::Schedule;
 use crate::params::config::Config;
 use crate::params::validate::Sizes;
-use crate::perf::cost::PerDispatch;
+use crate::perf::dispatch::PerDispatch;
 
 /// The kernels, override values and tiles of a schedule.
 #[derive(Debug, Clone, Copy)]

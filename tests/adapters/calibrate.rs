@@ -149,7 +149,7 @@ pub fn twins(target: &Target) -> Result<(), Failed> {
         let (got, want) = (sums(got), sums(want));
         ensure(got == want, format!("bandwidth {blocks} {groups} {iterations}: other sums"))?;
         // Whole passes count each word once a pass.
-        if iterations as usize * groups % blocks == 0 {
+        if (iterations as usize * groups).is_multiple_of(blocks) {
             let passes = (iterations as usize * groups / blocks) as u32;
             let all = |words: &[u32]| words.iter().fold(0_u32, |sum, &x| sum.wrapping_add(x));
             let (got, want) = (all(&got), all(&words).wrapping_mul(passes));

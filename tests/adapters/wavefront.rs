@@ -53,7 +53,7 @@ fn state_of(config: &Config, batch: usize) -> Result<State, Failed> {
 fn fastest(class: KernelClass) -> OpenOptions {
     let rates = [KernelClass::Step, KernelClass::StepTiled].map(|part| {
         let multiply_adds_per_us = if part == class { 1e6 } else { 1.0 };
-        Rate { part, rows: 1, multiply_adds_per_us }
+        Rate { part, rows: 1, sums: None, multiply_adds_per_us }
     });
     let mut calibration = Calibration::typical_of(None);
     calibration.rates = rates.to_vec();

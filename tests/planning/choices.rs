@@ -60,7 +60,7 @@ fn auto_takes_the_schedule_that_measurements_suggest() {
         ("Kokoro", 510, 1, lstm(640, 256, 1, 2), Step, Persistent),
         ("Encodec", 75, 1, lstm(512, 512, 2, 1), Wavefront, Persistent),
         ("UMX", 259, 1, lstm(512, 256, 3, 2), Step, Persistent),
-        ("Bonito", 1667, 64, lstm(384, 384, 5, 1), StepTiled, Persistent),
+        ("Bonito", 1667, 64, lstm(384, 384, 5, 1), Wavefront, Wavefront),
         ("word-LM", 35, 20, lstm(200, 200, 2, 1), Wavefront, Persistent),
         ("AWD", 70, 80, lstm(400, 1150, 3, 1), StepTiled, StepTiled),
         ("ANYmal", 1, 49_152, lstm(2, 8, 2, 1), StepTiled, StepTiled),

@@ -4,7 +4,7 @@
 //! buffer of 8 MiB stays in the cache that all cores share. The other one is far larger than any
 //! cache, so that its words come from memory.
 
-use super::gpu::{MAX_ITERATIONS, Probe};
+use super::probe::{MAX_ITERATIONS, Probe};
 use super::slope;
 use crate::engine::device::Device;
 use crate::engine::session::{EngineRef, Weights};

@@ -12,11 +12,12 @@ use crate::engine::device::Device;
 use crate::engine::session::{Session, Weights};
 use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
-use crate::kernel::Schedule;
 use crate::kernel::uniforms::Dims;
+use crate::kernel::{Overrides, Schedule};
 use crate::params::config::Config;
 use crate::params::validate::Sizes;
 use crate::perf::calibration::ExchangeTimes;
+use crate::perf::dispatch::HeldWork;
 use crate::plan::recording::{Command, Dispatch, Recording};
 use crate::plan::{Exchange, Request, WeightLayout, plan};
 
@@ -79,9 +80,9 @@ fn step(device: &Device, (hidden_size, batch): (usize, usize)) -> Result<Option<
     };
     let work = match planned(1) {
         Ok(plan) => dispatch(&plan.recording).map(|dispatch| {
-            let overrides = dispatch.overrides;
-            let products = overrides.rows * overrides.units * overrides.quads;
-            (f64::from(overrides.rows), f64::from(products))
+            let Overrides { rows, units, quads, .. } = dispatch.overrides;
+            let work = HeldWork { rows, units, quads, registers: 0 };
+            (f64::from(rows), work.products())
         }),
         Err(Error::Unsupported(_) | Error::Limit { .. }) => None,
         Err(error) => return Err(error),

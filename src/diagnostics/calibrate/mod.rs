@@ -8,6 +8,7 @@ mod cache;
 mod cpu;
 mod exchange;
 mod gpu;
+mod probe;
 mod recurrence;
 
 #[doc(hidden)]

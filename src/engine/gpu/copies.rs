@@ -1,17 +1,10 @@
 //! Copies and clears of whole buffers, encoded between the dispatches of runs.
 
 use std::ops::Range;
-use std::sync::Mutex;
 
 use super::engine::Engine;
 use crate::engine::wait::lock;
 use crate::plan::recording::{BufferId, CopyPair};
-
-/// Buffers to set to zero before the next submission.
-///
-/// A write of zeros would allocate upload memory and fill it; the device clears its memory itself.
-#[derive(Debug, Default)]
-pub(super) struct Clears(Mutex<Vec<BufferId>>);
 
 impl Engine {
     /// Sets all values of a buffer to zero before the next run.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bound::{BoundDispatch, Uniforms};
+use super::clears::Clears;
 use super::context::Gpu;
-use super::copies::Clears;
 use super::mapping::Mapping;
 use super::parts::{Around, ByParity, Submission, divide, work};
 use super::pending::{Pending, Spare};

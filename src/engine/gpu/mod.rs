@@ -2,6 +2,7 @@
 
 mod adapter;
 mod bound;
+mod clears;
 mod context;
 mod copies;
 mod encode;

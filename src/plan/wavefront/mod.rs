@@ -16,8 +16,10 @@ use super::segments::Added;
 use super::step::{self, Specialised};
 use super::{Plan, Profile, Request, Target, halvings, largest, segments, step_tiled};
 use crate::error::Result;
+use crate::kernel::tiles::TILE_SIZES;
 use crate::kernel::{Family, Schedule};
-use crate::perf::cost::{self, PerDispatch};
+use crate::perf::cost::{self, Prediction};
+use crate::perf::dispatch::PerDispatch;
 use crate::tensor::padded;
 use waves::Wavefront;
 
@@ -104,8 +106,40 @@ fn faster_step(request: &Request<'_>, profile: &Profile<'_>) -> Schedule {
     }
 }
 
+/// Returns the predicted time of a step of one layer of a stack in a long sequence, whose layers
+/// run side by side by the schedule of `step`, in microseconds. Returns `None` where they cannot.
+///
+/// The layers share the wait, and together they occupy more of a GPU than one does.
+pub(super) fn layer_us(
+    step: &Prediction,
+    request: &Request<'_>,
+    profile: &Profile<'_>,
+) -> Option<f64> {
+    if check(request).is_err() || request.has_dropout() {
+        return None;
+    }
+    let work_us = match step.schedule {
+        schedule @ (Schedule::Step | Schedule::StepTiled) => of_all(schedule, request, profile)?,
+        _ => return None,
+    };
+    Some((step.wait_us + work_us) / request.config.num_layers as f64)
+}
+
+/// Returns the predicted work of a step of all layers, in microseconds.
+fn of_all(schedule: Schedule, request: &Request<'_>, profile: &Profile<'_>) -> Option<f64> {
+    let (config, batch) = (request.config, request.sizes.batch);
+    // Each layer has tiles of its own.
+    let rows = match schedule {
+        Schedule::StepTiled => batch.next_multiple_of(TILE_SIZES[0] as usize),
+        _ => batch,
+    };
+    let (rows, stored) = (rows * config.num_layers, request.weights.storage().read_as());
+    let one = PerDispatch::ONE_STEP;
+    cost::step(profile.calibration, config, rows, stored, schedule, one).map(|step| step.work_us)
+}
+
 /// Returns the decision for a wavefront if a stack would run by `step` or `step_tiled` and the cost
-/// model predicts a shorter time. Both ways give the same bits, so the number of steps may decide.
+/// model predicts a shorter time. Both give the same bits, so the number of steps may decide.
 pub(super) fn saves(
     decision: &Decision,
     request: &Request<'_>,
@@ -123,29 +157,23 @@ pub(super) fn saves(
     let stored = request.weights.storage().read_as();
     let calibration = profile.calibration;
     let projected = |rows| cost::projection(calibration, config, 1, rows, stored);
-    // The schedules differ in waiting, and in the projections of the layers above the first. These
-    // run in one piece or a chunk at a time. The tiles of all layers also occupy more of a GPU than
-    // those of one.
-    let work_us = |rows| match decision.schedule {
-        Schedule::StepTiled => {
-            let (tiled, one) = (Schedule::StepTiled, PerDispatch::ONE_STEP);
-            cost::step(calibration, config, rows, stored, tiled, one).map(|step| step.work_us)
-        }
-        _ => Some(0.0),
-    };
+    // The schedules differ in waiting, in the projections of the layers above the first, which run
+    // in one piece or a chunk at a time, and in the work of a step.
+    let of_one = decision.predictions.first()?.work_us;
+    let of_all = of_all(decision.schedule, request, profile)?;
     let (above, waves) = ((layers - 1) as f64, (steps.div_ceil(chunk) + layers - 1) as f64);
     let wait_us = calibration.dispatch_us;
     let one_by_one = (layers * (steps + 1)) as f64 * wait_us
         + above * projected(steps * sizes.batch)?
-        + (layers * steps) as f64 * work_us(sizes.batch)?;
+        + (layers * steps) as f64 * of_one;
     let side_by_side = dispatches(layers, steps, chunk) as f64 * wait_us
         + waves * above * projected(chunk * sizes.batch)?
-        + (steps + (layers - 1) * chunk) as f64 * work_us(layers * sizes.batch)?;
+        + (steps + (layers - 1) * chunk) as f64 * of_all;
     if side_by_side >= one_by_one {
         return None;
     }
     let reason = format!(
-        "{}; layers side by side save {:.0} of {:.0} µs of waiting and projecting",
+        "{}; layers side by side save {:.0} of {:.0} µs that differ",
         decision.reason,
         one_by_one - side_by_side,
         one_by_one
@@ -190,6 +218,7 @@ mod tests {
     use crate::kernel::Schedule;
     use crate::params::validate::Sizes;
     use crate::perf::calibration::Calibration;
+    use crate::perf::rates::{KernelClass, Rate};
     use crate::plan::limits::Limits;
     use crate::plan::{Decision, Exchange, Profile, Request, Target, WeightLayout, plan};
     use crate::wgpu::DeviceType;
@@ -197,11 +226,15 @@ mod tests {
     /// Returns the decision for a stack of LSTMs of 256 units on a discrete GPU, if it is a
     /// wavefront.
     fn taken(num_layers: usize, seq_len: usize, dispatch_us: f64) -> Option<Decision> {
+        let typical = Calibration::typical_of(Some(DeviceType::DiscreteGpu));
+        taken_by(num_layers, seq_len, &Calibration { dispatch_us, ..typical })
+    }
+
+    /// Returns the same for a device of these figures.
+    fn taken_by(num_layers: usize, seq_len: usize, calibration: &Calibration) -> Option<Decision> {
         let config = Config::lstm(256, 256).num_layers(num_layers);
         let limits = Limits::of(&wgpu::Limits::defaults(), false);
         let weights = WeightLayout::new(&config, &limits).expect("it fits");
-        let typical = Calibration::typical_of(Some(DeviceType::DiscreteGpu));
-        let calibration = &Calibration { dispatch_us, ..typical };
         let profile = Profile {
             limits: &limits,
             calibration,
@@ -224,10 +257,15 @@ mod tests {
             Some(Schedule::Step),
             "its steps"
         );
+        let mut filled = Calibration::typical_of(Some(DeviceType::DiscreteGpu));
+        filled.dispatch_us = 0.01;
+        filled.rates = [KernelClass::Linear, KernelClass::Step, KernelClass::StepTiled]
+            .map(|part| Rate { part, rows: 1, sums: Some(1), multiply_adds_per_us: 1e5 })
+            .to_vec();
         assert_eq!(
-            taken(3, 100, 0.01),
+            taken_by(3, 100, &filled),
             None,
-            "dispatches cost next to nothing, and projections in pieces more"
+            "one layer fills the device, and dispatches cost next to nothing"
         );
         assert_eq!(taken(1, 100, 2.0), None, "one layer");
         assert_eq!(taken(3, 1, 2.0), None, "one step");
