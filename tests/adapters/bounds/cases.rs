@@ -6,6 +6,7 @@ use wgpu_rnn::internals::kernel::{Family, Kernel, Overrides};
 use wgpu_rnn::internals::params::language_model::LanguageModelConfig;
 use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::internals::params::validate::Sizes;
+use wgpu_rnn::internals::perf::rates::KernelClass;
 use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::internals::plan::recording::{
     Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role,
@@ -18,6 +19,7 @@ use wgpu_rnn::language_model::LanguageModelParams;
 use wgpu_rnn::{Config, Device, Error, Kind, Params, Schedule, WeightType};
 
 use crate::by_hand::to_words;
+use crate::wavefront::fastest;
 
 /// What buffers that kernels write hold at first: a value that no kernel computes.
 pub const UNWRITTEN: u32 = 0x3f9e_07a5;
@@ -121,7 +123,10 @@ impl<'a> Cases<'a> {
         training: bool,
     ) -> Result<Option<Case>, Error> {
         let (limits, storage) = (self.limits(), self.device.storage(self.weight_type())?);
-        let profile = Profile { limits: &limits, ..self.device.profile() };
+        // A wavefront takes the kernel of the faster schedule.
+        let class = [KernelClass::Step, KernelClass::StepTiled][self.pick(&[0, 1])];
+        let calibration = &fastest(class);
+        let profile = Profile { limits: &limits, calibration, ..self.device.profile() };
         let Some(weights) = possible(WeightLayout::stored(&config, storage, &limits))? else {
             return Ok(None);
         };

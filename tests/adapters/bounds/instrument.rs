@@ -63,7 +63,7 @@ fn arrays(text: &str) -> BTreeMap<String, Home> {
             Home::Storage(match inner {
                 "f32" | "u32" | "atomic<u32>" => 1,
                 "vec2<u32>" => 2,
-                "vec4<f32>" => 4,
+                "vec4<f32>" | "vec4<u32>" => 4,
                 other => panic!("{name} has elements of an unknown type {other}"),
             })
         } else {
