@@ -27,7 +27,7 @@ fn gates_of(sums: vec4<f32>) -> Gates {
     return sums.xyz;
 }
 
-// What unit x of [S, B, D, H] needs besides its sums.
+// The values that unit x of [S, B, D, H] needs, without its sums.
 struct Inputs {
     gates: vec3<f32>,
     bias_hn: f32,

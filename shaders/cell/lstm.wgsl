@@ -32,7 +32,7 @@ fn gates_of(sums: vec4<f32>) -> Gates {
     return sums;
 }
 
-// What unit x of [S, B, D, H] needs besides its sums.
+// The values that unit x of [S, B, D, H] needs, without its sums.
 struct Inputs {
     gates: vec4<f32>,
     c: f32,

@@ -27,7 +27,7 @@ fn gates_of(sums: vec4<f32>) -> Gates {
     return sums.x;
 }
 
-// What a unit needs besides its sum.
+// The values that a unit needs, without its sum.
 struct Unit {
     h: f32,
     valid: bool,

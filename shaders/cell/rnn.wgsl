@@ -24,7 +24,7 @@ fn gates_of(sums: vec4<f32>) -> Gates {
     return sums.x;
 }
 
-// What unit x of [S, B, D, H] needs besides its sum.
+// The values that unit x of [S, B, D, H] needs, without its sums.
 struct Inputs {
     gate: f32,
 }

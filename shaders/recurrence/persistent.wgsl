@@ -276,7 +276,7 @@ fn add_products(sums: Gates, w: QuadWeights, h: vec4<f32>) -> Gates {
     return fma(w.w, Gates(h.w), fma(w.z, Gates(h.z), xy));
 }
 
-// Of two sums, a lane passes one on to its partner and goes on with the other: with the later one
+// A lane passes one of two sums on to its partner and goes on with the other: with the later one
 // where `mask` is set in its number.
 fn fold(a: Gates, b: Gates, mask: u32, local_index: u32) -> Gates {
     let later = (local_index & mask) != 0u;

@@ -3,7 +3,7 @@
 @group(0) @binding(5) var<storage, read_write> h_out: array<f32>;   // [D, B, R]     state after
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;       // [S, B, D, R]  output
 
-// What a unit needs besides its sums.
+// The values that a unit needs, without its sums.
 struct Unit {
     own: Inputs,
     h: f32,

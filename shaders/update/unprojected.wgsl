@@ -3,7 +3,7 @@
 
 @group(0) @binding(5) var<storage, read_write> m: array<f32>;   // [D, B, H]  o∘tanh(c')
 
-// What a unit needs besides its sums.
+// The values that a unit needs, without its sums.
 struct Unit {
     own: Inputs,
     valid: bool,

@@ -7,7 +7,7 @@
 @group(0) @binding(5) var<storage, read_write> h_out: array<f32>;   // [L, B, R]     state after
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;       // [L, S, B, R]  outputs
 
-// What a unit needs besides its sums.
+// The values that a unit needs, without its sums.
 struct Unit {
     own: Inputs,
     h: f32,

@@ -42,7 +42,7 @@ impl PerDispatch {
     pub const ONE_STEP: Self = Self { steps: 1, in_registers: false, held: None };
 
     /// Several steps of [`Schedule::Sequence`](crate::kernel::Schedule::Sequence).
-    pub fn walk(steps: usize, in_registers: bool) -> Self {
+    pub fn several(steps: usize, in_registers: bool) -> Self {
         Self { steps, in_registers, held: None }
     }
 

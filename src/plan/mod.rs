@@ -182,7 +182,7 @@ impl Plan {
 /// See [`Plan::size`].
 fn run_size(recording: &Recording, states: &[LayerState]) -> u64 {
     let outputs = recording.buffers.iter().filter(|buffer| buffer.role == Role::Output);
-    // Of the two h of a layer only the one that holds the last state is read back.
+    // Only one of the two h of a layer is read back: the one that holds the last state.
     let states = states
         .iter()
         .flat_map(|state| [Some(state.h[0]), state.c])

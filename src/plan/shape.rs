@@ -29,7 +29,7 @@ impl Shape {
     pub(super) fn per_dispatch(&self) -> PerDispatch {
         match self {
             Self::Step(_) | Self::Wavefront(_) => PerDispatch::ONE_STEP,
-            Self::Sequence(shape) => PerDispatch::walk(shape.steps, shape.in_registers()),
+            Self::Sequence(shape) => PerDispatch::several(shape.steps, shape.in_registers()),
             Self::Persistent(shape) => PerDispatch::held(shape.steps, shape.work),
         }
     }

@@ -10,12 +10,12 @@ use crate::plan::recording::Dispatch;
 /// Twin of `persistent` with `persistent/cell_rnn.wgsl`.
 pub(crate) fn persistent_rnn(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     let relu = dispatch.overrides.relu == 1;
-    walk(dispatch, bindings, |dims, at, of, _| rnn(dims, at, relu, of));
+    iterate(dispatch, bindings, |dims, at, of, _| rnn(dims, at, relu, of));
 }
 
 /// Twin of `persistent` with `persistent/cell_lstm.wgsl`.
 pub(crate) fn persistent_lstm(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
-    walk(dispatch, bindings, |dims, at, of, own| {
+    iterate(dispatch, bindings, |dims, at, of, own| {
         let [ReadWrite(c)] = own else { unreachable!("persistent_lstm is dispatched with its c") };
         lstm(dims, at, of, c);
     });
@@ -23,7 +23,7 @@ pub(crate) fn persistent_lstm(dispatch: &Dispatch, _: Step, bindings: &mut [Twin
 
 /// Twin of `persistent` with `persistent/cell_gru.wgsl`.
 pub(crate) fn persistent_gru(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
-    walk(dispatch, bindings, |dims, at, of, own| {
+    iterate(dispatch, bindings, |dims, at, of, own| {
         let [Read(bias_hn)] = own else {
             unreachable!("persistent_gru is dispatched with its bias_hn")
         };
@@ -33,7 +33,7 @@ pub(crate) fn persistent_gru(dispatch: &Dispatch, _: Step, bindings: &mut [TwinB
 
 /// Runs all steps of a dispatch, alternating between two copies of the state. `step` also takes the
 /// cell's own bindings.
-fn walk(
+fn iterate(
     dispatch: &Dispatch,
     bindings: &mut [TwinBuffer<'_>],
     step: impl Fn(&StepDims, Step, Buffers<'_>, &mut [TwinBuffer<'_>]),

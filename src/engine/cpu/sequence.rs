@@ -8,12 +8,12 @@ use crate::plan::recording::Dispatch;
 /// Twin of `sequence` with `cell/rnn.wgsl`.
 pub(crate) fn sequence_rnn(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     let relu = dispatch.overrides.relu == 1;
-    walk(dispatch, bindings, |dims, at, of, _| rnn(dims, at, relu, of));
+    iterate(dispatch, bindings, |dims, at, of, _| rnn(dims, at, relu, of));
 }
 
 /// Twin of `sequence` with `cell/lstm.wgsl`.
 pub(crate) fn sequence_lstm(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
-    walk(dispatch, bindings, |dims, at, of, own| {
+    iterate(dispatch, bindings, |dims, at, of, own| {
         let [ReadWrite(c)] = own else { unreachable!("sequence_lstm is dispatched with its c") };
         lstm(dims, at, of, c);
     });
@@ -21,7 +21,7 @@ pub(crate) fn sequence_lstm(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBu
 
 /// Twin of `sequence` with `cell/gru.wgsl`.
 pub(crate) fn sequence_gru(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
-    walk(dispatch, bindings, |dims, at, of, own| {
+    iterate(dispatch, bindings, |dims, at, of, own| {
         let [Read(bias_hn)] = own else {
             unreachable!("sequence_gru is dispatched with its bias_hn")
         };
@@ -31,7 +31,7 @@ pub(crate) fn sequence_gru(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuf
 
 /// Runs all steps of a dispatch, alternating between two copies of the state. `step` also takes the
 /// cell's own bindings.
-fn walk(
+fn iterate(
     dispatch: &Dispatch,
     bindings: &mut [TwinBuffer<'_>],
     step: impl Fn(&StepDims, Step, Buffers<'_>, &mut [TwinBuffer<'_>]),
