@@ -65,7 +65,7 @@ pub fn indices(target: &Target) -> Result<(), Failed> {
         .filter(|kernel| types.clone().any(|&weights| weights == kernel.weights))
         .collect();
     let mut source = Cases::new(&device)?;
-    let mut cases = rounds(&mut source, 2)?;
+    let mut cases = rounds(&mut source, 1)?;
     for &weights in types {
         cases.push(source.many_tokens(weights)?);
     }
