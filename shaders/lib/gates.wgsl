@@ -5,10 +5,10 @@ const UNITS = 1u;
 
 alias Held = Unit;
 
-// The rows of the weights, among those of the dispatch, of four columns.
-fn weight_rows(unit: u32) -> vec4<u32> {
-    let first = min(unit, dims.units - 1u) * GATE_COUNT;
-    return first + min(vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(GATE_COUNT - 1u));
+// The rows of the weights, among those of the dispatch, of some columns of the tile.
+fn weight_rows(first_unit: u32, columns: vec4<u32>) -> vec4<u32> {
+    let units = min(first_unit + columns / 4u, vec4<u32>(dims.units - 1u));
+    return units * GATE_COUNT + min(columns % 4u, vec4<u32>(GATE_COUNT - 1u));
 }
 
 fn hold(d: u32, b: u32, unit: u32) -> Held {

@@ -9,10 +9,9 @@ struct Held {
     d: Unit,
 }
 
-// The rows of the weights, among those of the dispatch, of four columns.
-fn weight_rows(unit: u32) -> vec4<u32> {
-    let units = vec4<u32>(unit, unit + 1u, unit + 2u, unit + 3u);
-    return min(units, vec4<u32>(dims.units - 1u));
+// The rows of the weights, among those of the dispatch, of some columns of the tile.
+fn weight_rows(first_unit: u32, columns: vec4<u32>) -> vec4<u32> {
+    return min(first_unit + columns, vec4<u32>(dims.units - 1u));
 }
 
 fn hold(d: u32, b: u32, unit: u32) -> Held {

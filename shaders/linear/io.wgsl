@@ -38,28 +38,29 @@ override ACTIVATION: u32 = 0u;
 @group(0) @binding(4) var<storage, read> bias: array<f32>;              // [.., N]
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;           // [S, B, D, ·]  at y_offset
 
-// The first quads of four rows, or columns, that follow each other. Those past the end are the
-// last one again: they are summed and not stored.
-struct Source {
+// The first quads of four rows, in the order of direction d.
+struct RowSource {
     at: vec4<u32>,
     mirrored_at: vec4<u32>,
-    of_columns: bool,
     d: u32,
 }
 
-fn row_source(row: u32, d: u32) -> Source {
+// Rows past the end are the last one again: they are summed and not stored.
+fn row_source(wanted: vec4<u32>, d: u32) -> RowSource {
     let quads = dims.halves * dims.half_quads;
     let last = dims.steps * dims.batch - 1u;
-    let rows = min(vec4<u32>(row, row + 1u, row + 2u, row + 3u), vec4<u32>(last));
+    let rows = min(wanted, vec4<u32>(last));
     let steps = rows / dims.batch;
     let mirrored = (dims.steps - 1u - steps) * dims.batch + (rows - steps * dims.batch);
     let at = (rows + (dims.x_first_row + d * dims.x_direction_rows)) * quads;
-    return Source(at, mirrored * quads, false, d);
+    return RowSource(at, mirrored * quads, d);
 }
 
-fn column_source(column: u32, d: u32) -> Source {
+// The first quads of four columns. Columns past the end are the last one again.
+fn column_source(wanted: vec4<u32>, d: u32) -> vec4<u32> {
     let quads = dims.halves * dims.half_quads;
-    return Source((columns_from(column) + first_column_of(d)) * quads, vec4<u32>(), true, d);
+    let columns = min(wanted, vec4<u32>(dims.columns - 1u));
+    return (columns + first_column_of(d)) * quads;
 }
 
 // Four columns that follow each other; those past the end are the last one again.
@@ -73,20 +74,11 @@ fn first_column_of(d: u32) -> u32 {
     return (dims.weight_base + d) * dims.columns;
 }
 
-fn fetch_columns(source: Source, quad: u32) -> Block {
-    let at = source.at + quad;
-    return Block(weight_quad(at.x), weight_quad(at.y), weight_quad(at.z), weight_quad(at.w));
-}
-
-fn fetch_rows(source: Source, quad: u32) -> Block {
-    // There are two parts at most, one for each direction.
+// Whether direction d reads this quad from x_same. There are two parts at most, one for each
+// direction.
+fn is_same(d: u32, quad: u32) -> bool {
     let half = select(0u, 1u, quad >= dims.half_quads);
-    if half == source.d || dims.x_direction_rows > 0u {
-        let at = source.at + quad;
-        return Block(x_same[at.x], x_same[at.y], x_same[at.z], x_same[at.w]);
-    }
-    let at = source.mirrored_at + quad;
-    return Block(x_mirrored[at.x], x_mirrored[at.y], x_mirrored[at.z], x_mirrored[at.w]);
+    return half == d || dims.x_direction_rows > 0u;
 }
 
 // The biases of four columns.

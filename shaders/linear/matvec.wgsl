@@ -14,6 +14,8 @@ const GROUPS = 8u;             // groups of COLUMNS columns of a workgroup
 const WORKGROUP_SIZE = 32u;    // four quarters of each group
 const QUARTER_STEP = 8u;       // quads, as in lib/product.wgsl
 
+const NEXT = vec4<u32>(0u, 1u, 2u, 3u);
+
 var<workgroup> sh_chains: array<vec4<f32>, CHAINS>;   // [quarters, ROWS, GROUPS]  four columns
 
 // One quad of four rows or of four columns.
@@ -45,9 +47,9 @@ struct Operands {
 
 // The rows and columns of an invocation.
 struct Sources {
-    rows: Source,
-    more_rows: Source,
-    columns: Source,
+    rows: RowSource,
+    more_rows: RowSource,
+    columns: vec4<u32>,
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -65,9 +67,9 @@ fn matvec(
     let group = local_index % GROUPS;
     let lane = local_index / GROUPS;
     let sources = Sources(
-        row_source(first_row, d),
-        row_source(first_row + 4u, d),
-        column_source(first_column + group * COLUMNS, d),
+        row_source(first_row + NEXT, d),
+        row_source(first_row + 4u + NEXT, d),
+        column_source(first_column + group * COLUMNS + NEXT, d),
     );
 
     let quads = dims.halves * dims.half_quads;
@@ -133,6 +135,20 @@ fn operands(sources: Sources, quad: u32) -> Operands {
     }
     let columns = fetch_columns(sources.columns, quad);
     return Operands(fetch_rows(sources.rows, quad), more_rows, columns);
+}
+
+fn fetch_columns(columns: vec4<u32>, quad: u32) -> Block {
+    let at = columns + quad;
+    return Block(weight_quad(at.x), weight_quad(at.y), weight_quad(at.z), weight_quad(at.w));
+}
+
+fn fetch_rows(rows: RowSource, quad: u32) -> Block {
+    if is_same(rows.d, quad) {
+        let at = rows.at + quad;
+        return Block(x_same[at.x], x_same[at.y], x_same[at.z], x_same[at.w]);
+    }
+    let at = rows.mirrored_at + quad;
+    return Block(x_mirrored[at.x], x_mirrored[at.y], x_mirrored[at.z], x_mirrored[at.w]);
 }
 
 // A chain with the four products of a quad of every row and column.

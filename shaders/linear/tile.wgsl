@@ -1,6 +1,12 @@
 // y = x · Wᵀ + b for many rows, every direction in the same dispatch. linear/io.wgsl has the
 // operands, lib/product.wgsl the product and the order of its sums.
 
+// The quads that an invocation fetches.
+struct Source {
+    rows: RowSource,
+    columns: vec4<u32>,
+}
+
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn tile(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -8,17 +14,15 @@ fn tile(
     @builtin(local_invocation_index) local_index: u32,
 ) {
     let index = workgroup.x + workgroup.y * num_workgroups.x;
-    let first_column = index % dims.column_tiles * TILE;
-    let first_row = index / dims.column_tiles % dims.row_tiles * TILE;
+    let first_column = index % dims.column_tiles * TILE_COLUMNS;
+    let first_row = index / dims.column_tiles % dims.row_tiles * TILE_ROWS;
     // Workgroups that folding added run along and store nothing.
     let in_range = index / (dims.column_tiles * dims.row_tiles) < dims.directions;
     let d = min(index / (dims.column_tiles * dims.row_tiles), dims.directions - 1u);
 
     let part = part_of(local_index);
-    var source = row_source(first_row + part.group * 4u, d);
-    if part.of_columns {
-        source = column_source(first_column + part.group * 4u, d);
-    }
+    let rows = row_source(first_row + fetched(part), d);
+    let source = Source(rows, column_source(first_column + fetched(part), d));
     let column = first_column + part.column * 4u;
     let bias = bias_quad(column, d);
     let sums = product(source, part, dims.halves * dims.half_quads);
@@ -41,11 +45,38 @@ fn tile(
     }
 }
 
-fn fetch(source: Source, quad: u32) -> Block {
-    if source.of_columns {
-        return fetch_columns(source, quad);
+fn fetch_rows(source: Source, quad: u32) -> Block {
+    var block = Block();
+    if is_same(source.rows.d, quad) {
+        let at = source.rows.at + quad;
+        block.a = x_same[at.x];
+        if ROW_QUADS > SLICE_SIZE {
+            block.b = x_same[at.y];
+        }
+        if ROW_QUADS > 2u * SLICE_SIZE {
+            block.c = x_same[at.z];
+        }
+        if ROW_QUADS > 3u * SLICE_SIZE {
+            block.d = x_same[at.w];
+        }
+        return block;
     }
-    return fetch_rows(source, quad);
+    let at = source.rows.mirrored_at + quad;
+    block.a = x_mirrored[at.x];
+    if ROW_QUADS > SLICE_SIZE {
+        block.b = x_mirrored[at.y];
+    }
+    if ROW_QUADS > 2u * SLICE_SIZE {
+        block.c = x_mirrored[at.z];
+    }
+    if ROW_QUADS > 3u * SLICE_SIZE {
+        block.d = x_mirrored[at.w];
+    }
+    return block;
+}
+
+fn fetch_columns(source: Source, quad: u32) -> Block {
+    return weight_block(source.columns + quad);
 }
 
 fn store_quad(row: u32, column: u32, d: u32, values: vec4<f32>) {

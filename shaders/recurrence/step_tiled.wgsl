@@ -7,10 +7,10 @@
 // gates need besides the sums is loaded before the product, so that it arrives while the product
 // runs. A cell fragment (cell/*.wgsl) and update/state.wgsl give Unit, load_unit and store_unit.
 
-// The first quads of four rows of the state, or of the weights.
+// The first quads of the rows of the state, and of the weights, that an invocation fetches.
 struct Source {
-    at: vec4<u32>,
-    of_columns: bool,
+    rows: vec4<u32>,
+    columns: vec4<u32>,
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -20,22 +20,21 @@ fn step_tiled(
     @builtin(local_invocation_index) local_index: u32,
 ) {
     let index = workgroup.x + workgroup.y * num_workgroups.x;
-    let first_unit = index % dims.unit_tiles * (TILE_QUADS * UNITS);
-    let first_row = index / dims.unit_tiles % dims.row_tiles * TILE;
+    let first_unit = index % dims.unit_tiles * (COLUMN_GROUPS * UNITS);
+    let first_row = index / dims.unit_tiles % dims.row_tiles * TILE_ROWS;
     // Workgroups that folding added run along and store nothing.
     let in_range = index / (dims.unit_tiles * dims.row_tiles) < dims.directions;
     let d = min(index / (dims.unit_tiles * dims.row_tiles), dims.directions - 1u);
 
     // Rows and units past the end are the last ones again: they are summed and not stored.
     let part = part_of(local_index);
-    let row = first_row + part.group * 4u;
-    let rows = min(vec4<u32>(row, row + 1u, row + 2u, row + 3u), vec4<u32>(dims.batch - 1u));
-    var source = Source((rows + d * dims.batch) * dims.state_quads, false);
-    if part.of_columns {
-        let first_weight_row = (dims.weight_base + d) * dims.units * GATE_COUNT;
-        let columns = weight_rows(first_unit + part.group * UNITS) + first_weight_row;
-        source = Source(columns * dims.state_quads, true);
-    }
+    let rows = min(first_row + fetched(part), vec4<u32>(dims.batch - 1u));
+    let first_weight_row = (dims.weight_base + d) * dims.units * GATE_COUNT;
+    let columns = weight_rows(first_unit, fetched(part)) + first_weight_row;
+    let source = Source(
+        (rows + d * dims.batch) * dims.state_quads,
+        columns * dims.state_quads,
+    );
 
     let unit = first_unit + part.column * UNITS;
     let held = hold_rows(d, first_row, part, unit);
@@ -90,12 +89,24 @@ fn hold_rows(d: u32, first_row: u32, part: Part, unit: u32) -> HeldRows {
     return held;
 }
 
-fn fetch(source: Source, quad: u32) -> Block {
-    let at = source.at + quad;
-    if source.of_columns {
-        return Block(weight_quad(at.x), weight_quad(at.y), weight_quad(at.z), weight_quad(at.w));
+fn fetch_rows(source: Source, quad: u32) -> Block {
+    let at = source.rows + quad;
+    var block = Block();
+    block.a = h_in[at.x];
+    if ROW_QUADS > SLICE_SIZE {
+        block.b = h_in[at.y];
     }
-    return Block(h_in[at.x], h_in[at.y], h_in[at.z], h_in[at.w]);
+    if ROW_QUADS > 2u * SLICE_SIZE {
+        block.c = h_in[at.z];
+    }
+    if ROW_QUADS > 3u * SLICE_SIZE {
+        block.d = h_in[at.w];
+    }
+    return block;
+}
+
+fn fetch_columns(source: Source, quad: u32) -> Block {
+    return weight_block(source.columns + quad);
 }
 
 // What a unit of the dispatch needs besides its sums; of rows and units past the end, the last

@@ -74,8 +74,10 @@ pub struct Overrides {
     pub state: u32,
     /// 1 where invocations keep their weights in registers from step to step.
     pub in_registers: u32,
-    /// Rows and columns of a register tile, as the next two are of one.
-    pub tile: u32,
+    /// Rows of a register tile, as the next three are of one.
+    pub tile_rows: u32,
+    /// Columns of a register tile.
+    pub tile_columns: u32,
     /// Features of a stage.
     pub depth: u32,
     /// Groups of invocations that split each sum.

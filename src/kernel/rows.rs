@@ -2,7 +2,7 @@
 
 use super::Access::{Read, ReadWrite};
 use super::families::*;
-use super::tiles::{TILE_SIZES, Tile, quarter};
+use super::tiles::{TILE_COLUMNS, TILE_ROWS, Tile, quarter};
 use super::uniforms::{Dims, LinearDims, SequenceDims};
 use super::{Binding, Cell, Kernel, Override, Overrides, WorkgroupUse};
 use crate::dtype::WeightType;
@@ -54,10 +54,14 @@ const ACTIVATION: Override =
     constant!("ACTIVATION", activation, &[activation::NONE, activation::SIGMOID]);
 pub(super) const RELU: Override = constant!("RELU", relu, &[0, 1]);
 const STEP_ROWS: Override = constant!("ROWS", rows, &[1, 2, 4, STEP_MAX_ROWS]);
-const TILE_SIZE: Override = constant!("TILE", tile, TILE_SIZES);
-const TILE_DEPTH: Override = constant!("DEPTH", depth, &[8, 16]);
-const TILE_ROWS: Override = constant!("ROWS", rows, &[4, 8]);
-const TILE_SLICES: Override = constant!("SLICES", slices, &[1, 4]);
+/// The overrides of a tile's shape.
+const TILE_SHAPE: [Override; 5] = [
+    constant!("TILE_ROWS", tile_rows, TILE_ROWS),
+    constant!("TILE_COLUMNS", tile_columns, TILE_COLUMNS),
+    constant!("DEPTH", depth, &[8, 16]),
+    constant!("ROWS", rows, &[4, 8]),
+    constant!("SLICES", slices, &[1, 4]),
+];
 
 /// A linear layer: `y = x · Wᵀ + b` over all steps of a segment, every direction in one dispatch.
 const LINEAR: Row = Row {
@@ -105,7 +109,14 @@ pub(super) const TILE: Row = Row {
     entry: "tile",
     source: shader!("linear/tile"),
     fragments: &[shader!("lib/product"), shader!("linear/io"), shader!("lib/activation")],
-    overrides: &[ACTIVATION, TILE_SIZE, TILE_DEPTH, TILE_ROWS, TILE_SLICES],
+    overrides: &[
+        ACTIVATION,
+        TILE_SHAPE[0],
+        TILE_SHAPE[1],
+        TILE_SHAPE[2],
+        TILE_SHAPE[3],
+        TILE_SHAPE[4],
+    ],
     workgroup: |_, o| Tile::of(o).workgroup(),
     loop_iterations: |dims, o| Tile::of(o).loop_iterations(linear_quads(dims)),
     ..LINEAR
@@ -222,7 +233,7 @@ pub(super) const STEP_TILED: Row = Row {
         let epilogue = if one_gate { shader!("lib/units") } else { shader!("lib/gates") };
         [shared(kernel), vec![epilogue]].concat()
     },
-    overrides: &[TILE_SIZE, TILE_DEPTH, TILE_ROWS, TILE_SLICES],
+    overrides: &TILE_SHAPE,
     workgroup: |_, o| Tile::of(o).workgroup(),
     loop_iterations: |dims, o| {
         let Dims::Step(dims) = dims else { return 0 };

@@ -2,20 +2,29 @@
 
 use super::{Overrides, WorkgroupUse};
 
-/// The features of a quarter are whole multiples of so many quads, but for the last ones.
+/// A quarter of the features is a whole multiple of this many quads, but for the last one.
 pub const QUARTER_QUADS: usize = 8;
-/// Values of TILE.
-pub const TILE_SIZES: &[u32] = &[32, 64];
+/// Values of `TILE_ROWS`.
+pub const TILE_ROWS: &[u32] = &[16, 32, 64, 80];
+/// Values of `TILE_COLUMNS`.
+pub const TILE_COLUMNS: &[u32] = &[32, 64];
+/// Rows of a tile in the cost model, which counts by them how often weights are read.
+pub const TYPICAL_ROWS: usize = 32;
+
+/// Most quads of rows, or of columns, that an invocation fetches for a stage.
+const MAX_FETCHES: u32 = 4;
 
 /// A shape of a register tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tile {
-    /// Rows and columns of a workgroup.
-    pub size: u32,
+    /// Rows of a workgroup.
+    pub rows: u32,
+    /// Columns of a workgroup.
+    pub columns: u32,
     /// Features of a stage.
     pub depth: u32,
     /// Rows of an invocation, which has four columns.
-    pub rows: u32,
+    pub own_rows: u32,
     /// Groups of invocations that split each sum: 1, or 4 for one quarter each.
     pub slices: u32,
 }
@@ -23,38 +32,49 @@ pub struct Tile {
 impl Tile {
     /// The shape that override values give.
     pub fn of(overrides: &Overrides) -> Self {
-        let &Overrides { tile: size, depth, rows, slices, .. } = overrides;
-        Self { size, depth, rows, slices }
+        let &Overrides { tile_rows, tile_columns, depth, rows, slices, .. } = overrides;
+        Self { rows: tile_rows, columns: tile_columns, depth, own_rows: rows, slices }
     }
 
     /// The override values of the shape.
     pub fn overrides(self) -> Overrides {
-        let Self { size: tile, depth, rows, slices } = self;
-        Overrides { tile, depth, rows, slices, ..Overrides::default() }
+        let Self { rows: tile_rows, columns: tile_columns, depth, own_rows: rows, slices } = self;
+        Overrides { tile_rows, tile_columns, depth, rows, slices, ..Overrides::default() }
     }
 
-    /// The needs of a workgroup: two stages of each slice, with a value of each row and column for
-    /// each feature.
+    /// Invocations that sum one tile, or one quarter of its sums.
+    fn slice_size(self) -> u32 {
+        self.rows / self.own_rows.max(1) * (self.columns / 4)
+    }
+
+    /// Values of all stages: two of each slice, with a value of each row and column for each
+    /// feature, and four values more for rows, and for columns.
+    fn staged(self) -> u32 {
+        2 * self.slices * self.depth * (self.rows + self.columns + 8)
+    }
+
+    /// The needs of a workgroup.
     pub fn workgroup(self) -> WorkgroupUse {
-        let slice = self.size / self.rows.max(1) * (self.size / 4);
-        let storage = 2 * self.slices * self.depth * 2 * self.size * 4;
-        WorkgroupUse { size: [slice * self.slices, 1, 1], storage }
+        let size = [self.slice_size() * self.slices, 1, 1];
+        WorkgroupUse { size, storage: self.staged() * 4 }
     }
 
-    /// The loop iterations of an invocation for sums over `quads` quads: stages and their features.
+    /// The loop iterations of an invocation for sums over `quads` quads: quarters and stages.
     pub fn loop_iterations(self, quads: u64) -> u64 {
         let span = if self.slices > 1 { quarter(quads) } else { quads };
-        let depth = u64::from(self.depth.max(4));
-        span.div_ceil(depth / 4) * (1 + depth) + u64::from(self.slices > 1)
+        4 + span.div_ceil(u64::from(self.depth.max(4)) / 4)
     }
 
-    /// Whether each block of a stage has an invocation that fetches it, and the quarters have room
+    /// Whether each quad of a stage has an invocation that fetches it, and the quarters have room
     /// where the stages were.
     pub fn is_legal(self) -> bool {
-        let slice = self.size / self.rows.max(1) * (self.size / 4);
-        let blocks = self.size / 2 * (self.depth / 4);
-        let fits = self.slices == 1 || self.size <= 16 * self.depth;
-        blocks <= slice && fits
+        let (slice, quads) = (self.slice_size(), self.depth / 4);
+        let fetches = self.rows.max(self.columns) * quads;
+        let quarters = self.slices * self.own_rows * slice * 4;
+        slice.is_multiple_of(quads)
+            && self.rows.is_multiple_of(self.own_rows)
+            && fetches <= MAX_FETCHES * slice
+            && (self.slices == 1 || quarters <= self.staged())
     }
 }
 

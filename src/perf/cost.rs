@@ -21,7 +21,7 @@
 
 use crate::dtype::WeightType;
 use crate::kernel::families::STEP_MAX_ROWS;
-use crate::kernel::tiles::TILE_SIZES;
+use crate::kernel::tiles::{TILE_COLUMNS, TILE_ROWS, TYPICAL_ROWS};
 use crate::kernel::{Cell, Schedule};
 use crate::params::config::Config;
 use crate::params::validate::Sizes;
@@ -96,7 +96,7 @@ pub fn step(
             Prediction::new(Schedule::Step, calibration.dispatch_us, arithmetic_us, weights_us)
         }
         Schedule::StepTiled => {
-            let weights_us = by_all(batch.div_ceil(TILE_SIZES[0] as usize));
+            let weights_us = by_all(batch.div_ceil(TYPICAL_ROWS));
             Prediction::new(schedule, calibration.dispatch_us, arithmetic_us, weights_us)
         }
         Schedule::Sequence => {
@@ -141,10 +141,10 @@ pub(crate) fn extent(part: KernelClass, config: &Config, rows: usize) -> Extent 
             Extent { rows, sums: rows.saturating_mul(gates * directions) }
         }
         KernelClass::StepTiled => {
-            let tile = TILE_SIZES[0] as usize;
             // A GRU's tiles have a fourth column for each unit.
             let columns = hidden_size * 4 / Cell::from(config.kind).units_of_quad();
-            let columns = columns.next_multiple_of(tile) * directions;
+            let columns = columns.next_multiple_of(TILE_COLUMNS[0] as usize) * directions;
+            let tile = TILE_ROWS[0] as usize;
             let rows = rows.div_ceil(tile).saturating_mul(tile);
             Extent { rows, sums: rows.saturating_mul(columns) }
         }

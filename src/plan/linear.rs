@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
+use super::tiles::{self, MANY_TILES, fits};
 use super::{halvings, largest, planned};
 use crate::dtype::WeightType;
 use crate::error::Result;
 use crate::kernel::families::{COPIES_PER_WORKGROUP, MATVEC_GROUPS, MATVEC_MAX_ROWS};
-use crate::kernel::tiles::Tile;
 use crate::kernel::uniforms::{Dims, EmbedDims, LinearDims};
-use crate::kernel::{Family, Kernel, Overrides, WorkgroupUse};
+use crate::kernel::{Family, Kernel, Overrides};
 use crate::plan::limits::Limits;
 use crate::plan::recording::{BufferId, Dispatch};
 use crate::tensor::padded;
@@ -90,26 +90,6 @@ pub(crate) fn linear(
 /// again.
 const MATVEC_ROWS: usize = 32;
 
-/// Tiles that occupy a large GPU. They are about as many as its cores: 132 of an H200.
-pub(super) const MANY_TILES: usize = 128;
-
-/// The tile of many rows and columns, which reads least for each sum.
-const LARGE: Tile = Tile { size: 64, depth: 16, rows: 8, slices: 1 };
-
-/// The tile of fewer rows and columns, whose workgroups are more, and split each sum in four.
-pub(super) const SPLIT: Tile = Tile { size: 32, depth: 8, rows: 4, slices: 4 };
-
-/// The tile that needs least of a workgroup.
-pub(super) const LEAST: Tile = Tile { size: 32, depth: 8, rows: 4, slices: 1 };
-
-/// Whether a kernel with these overrides runs within the limits.
-pub(super) fn fits(kernel: Kernel, overrides: &Overrides, limits: &Limits) -> bool {
-    let WorkgroupUse { size, storage } = kernel.workgroup(overrides);
-    size[0] <= limits.max_compute_workgroup_size_x
-        && size[0] <= limits.max_compute_invocations_per_workgroup
-        && storage <= limits.max_compute_workgroup_storage_size
-}
-
 /// The kernel of a linear layer, and what one of its workgroups covers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LinearShape {
@@ -120,35 +100,19 @@ pub(super) struct LinearShape {
 }
 
 impl LinearShape {
-    /// The kernel for some rows and columns in some directions. All of them sum in the same order.
-    ///
-    /// | rows | tiles of 64 | kernel |
-    /// |---|---|---|
-    /// | 1 to 32 | any | `matvec` |
-    /// | more | fewer than 128 | `tile` of 32 rows and columns, each sum split in four |
-    /// | more | 128 and more | `tile` of 64 rows and columns |
-    ///
-    /// Measured on an H200. Limits may not allow a tile: then the next smaller one runs, and in the
-    /// end `matvec`.
+    /// The kernel for some rows and columns in some directions: `matvec` for up to 32 rows, which
+    /// was measured on an H200, and `tile` for more. If the limits allow no tile, `matvec` runs.
+    /// All kernels sum in the same order.
     pub(super) fn choose(
         [rows, columns, directions]: [usize; 3],
         weights: WeightType,
         limits: &Limits,
     ) -> Self {
-        let size = LARGE.size as usize;
-        let tiles = rows.div_ceil(size) * columns.div_ceil(size) * directions;
-        let tiled = if rows <= MATVEC_ROWS {
-            &[][..]
-        } else if tiles < MANY_TILES {
-            &[SPLIT, LEAST][..]
-        } else {
-            &[LARGE, LEAST][..]
-        };
         let kernel = Kernel::new(Family::Tile, weights);
-        let tile = tiled.iter().find(|tile| fits(kernel, &tile.overrides(), limits));
-        if let Some(tile) = tile {
-            let size = tile.size as usize;
-            return Self { kernel, overrides: tile.overrides(), rows: size, columns: size };
+        let tile = tiles::choose(kernel, [rows, columns, directions], limits);
+        if let Some(tile) = tile.filter(|_| rows > MATVEC_ROWS) {
+            let (rows, columns) = (tile.rows as usize, tile.columns as usize);
+            return Self { kernel, overrides: tile.overrides(), rows, columns };
         }
         Self::matvec(rows, columns, weights, limits)
     }

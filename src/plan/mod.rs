@@ -37,6 +37,7 @@ mod state;
 mod step;
 mod step_tiled;
 mod storage;
+mod tiles;
 mod wavefront;
 mod weights;
 

@@ -61,12 +61,7 @@ pub(super) fn resolve(
         Some((predict(schedule, &shape)?, shape))
     };
     let mut candidates: Vec<_> = candidates.iter().filter_map(runs).collect();
-    // The number of steps plays no part, so the layers of a stack count as those of a long
-    // sequence, where they run side by side.
-    let least_us = |step: &Prediction| {
-        let waves_us = wavefront::layer_us(step, request, profile);
-        waves_us.map_or(step.step_us(), |waves_us| waves_us.min(step.step_us()))
-    };
+    let least_us = |step: &Prediction| wavefront::least_us(step, request, profile);
     candidates.sort_by(|(a, _), (b, _)| least_us(a).total_cmp(&least_us(b)));
     let predictions: Vec<Prediction> =
         candidates.iter().map(|(prediction, _)| *prediction).collect();

@@ -221,7 +221,7 @@ impl Checker<'_> {
         let overrides = &dispatch.overrides;
         let (tile_rows, tile_columns) = match dispatch.kernel.family {
             Family::Matvec => (overrides.rows, overrides.columns * MATVEC_GROUPS as u32),
-            _ => (overrides.tile, overrides.tile),
+            _ => (overrides.tile_rows, overrides.tile_columns),
         };
         let rows = dims.steps * dims.batch;
         let (row_tiles, column_tiles) =
@@ -438,9 +438,9 @@ pub fn bound(dispatch: &Dispatch, name: &str) -> Option<BufferId> {
 /// Returns the units and the rows of a workgroup of a time step.
 pub fn extent(dispatch: &Dispatch) -> (u32, u32) {
     let overrides = &dispatch.overrides;
-    match overrides.tile {
-        0 => (overrides.workgroup_size / overrides.lanes, overrides.rows),
-        tile if dispatch.kernel.cell.map_or(1, Cell::gates) == 1 => (tile, tile),
-        tile => (tile / 4, tile),
+    match (overrides.tile_columns, overrides.tile_rows) {
+        (0, _) => (overrides.workgroup_size / overrides.lanes, overrides.rows),
+        (columns, rows) if dispatch.kernel.cell.map_or(1, Cell::gates) == 1 => (columns, rows),
+        (columns, rows) => (columns / 4, rows),
     }
 }

@@ -479,7 +479,7 @@ fn kernels_with_misplaced_barriers_are_refused() {
         barriers_are_uniform(&early),
         "tile: a barrier after a return",
     );
-    let bound = with_passage(linear, "done < span;", "done < span + part.lane;");
+    let bound = with_passage(linear, "start < span;", "start < span + part.lane;");
     assert_refused(
         "linear with a varying bound",
         barriers_are_uniform(&bound),

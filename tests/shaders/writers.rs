@@ -290,6 +290,6 @@ fn a_size_that_was_not_written_is_refused() {
     assert_refused(
         "another size than the table's",
         all_are_written(&smaller),
-        "there is no '00000011 00000040 00000001",
+        "there is no '00000011 00000020 00000001",
     );
 }

@@ -16,7 +16,7 @@ use super::segments::Added;
 use super::step::{self, Specialised};
 use super::{Plan, Profile, Request, Target, halvings, largest, segments, step_tiled};
 use crate::error::Result;
-use crate::kernel::tiles::TILE_SIZES;
+use crate::kernel::tiles::TILE_ROWS;
 use crate::kernel::{Family, Schedule};
 use crate::perf::cost::{self, Prediction};
 use crate::perf::dispatch::PerDispatch;
@@ -88,17 +88,19 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<Wave
 }
 
 /// Returns the schedule of one layer whose kernel computes a step of all layers, and whose bits the
-/// wavefront gives: `step`, or `step_tiled` if the cost model predicts a shorter step. The number
-/// of steps plays no part.
+/// wavefront gives: `step`, or `step_tiled` if `auto` prefers it. The number of steps plays no
+/// part.
 fn faster_step(request: &Request<'_>, profile: &Profile<'_>) -> Schedule {
     let (config, batch) = (request.config, request.sizes.batch);
     let stored = request.weights.storage().read_as();
     let predict = |schedule| {
-        cost::step(profile.calibration, config, batch, stored, schedule, PerDispatch::ONE_STEP)
+        let one = PerDispatch::ONE_STEP;
+        let step = cost::step(profile.calibration, config, batch, stored, schedule, one)?;
+        Some(least_us(&step, request, profile))
     };
     match (predict(Schedule::Step), predict(Schedule::StepTiled)) {
         (Some(step), Some(tiled))
-            if tiled.step_us() < step.step_us() && step_tiled::check(request, profile).is_ok() =>
+            if tiled < step && step_tiled::check(request, profile).is_ok() =>
         {
             Schedule::StepTiled
         }
@@ -106,15 +108,19 @@ fn faster_step(request: &Request<'_>, profile: &Profile<'_>) -> Schedule {
     }
 }
 
+/// Returns the predicted time of a step by its schedule, in microseconds, by which `auto` compares.
+/// The number of steps plays no part, so the layers of a stack count as those of a long sequence,
+/// where they run side by side.
+pub(super) fn least_us(step: &Prediction, request: &Request<'_>, profile: &Profile<'_>) -> f64 {
+    let waves_us = layer_us(step, request, profile);
+    waves_us.map_or(step.step_us(), |waves_us| waves_us.min(step.step_us()))
+}
+
 /// Returns the predicted time of a step of one layer of a stack in a long sequence, whose layers
 /// run side by side by the schedule of `step`, in microseconds. Returns `None` where they cannot.
 ///
 /// The layers share the wait, and together they occupy more of a GPU than one does.
-pub(super) fn layer_us(
-    step: &Prediction,
-    request: &Request<'_>,
-    profile: &Profile<'_>,
-) -> Option<f64> {
+fn layer_us(step: &Prediction, request: &Request<'_>, profile: &Profile<'_>) -> Option<f64> {
     if check(request).is_err() || request.has_dropout() {
         return None;
     }
@@ -130,7 +136,7 @@ fn of_all(schedule: Schedule, request: &Request<'_>, profile: &Profile<'_>) -> O
     let (config, batch) = (request.config, request.sizes.batch);
     // Each layer has tiles of its own.
     let rows = match schedule {
-        Schedule::StepTiled => batch.next_multiple_of(TILE_SIZES[0] as usize),
+        Schedule::StepTiled => batch.next_multiple_of(TILE_ROWS[0] as usize),
         _ => batch,
     };
     let (rows, stored) = (rows * config.num_layers, request.weights.storage().read_as());
