@@ -112,19 +112,6 @@ def recurrence(rows, torch_rows):
     return result
 
 
-def products(rows):
-    """TFLOP/s of a matrix product, from two numbers of input features."""
-    result = []
-    for small, large in pairs(rows, []):
-        features = large["input_size"] - small["input_size"]
-        took = difference(small["auto_us"], large["auto_us"])
-        if features and took:
-            m, n = small["batch"] * small["seq_len"], 4 * small["hidden_size"]
-            figures = {"rows": m, "columns": n, "features": features}
-            result.append({**figures, "tflops": 2 * m * n * features / took / 1e6})
-    return result
-
-
 def summary(figures):
     """Means over shapes, and the shapes that are slower than PyTorch or lose by `auto`."""
     result = {"shapes": len(figures), "loss": max([f["loss"] or 0 for f in figures], default=None)}
@@ -224,12 +211,6 @@ def markdown(report):
         parts += ["\n".join(means), "## Schedules", table_of_schedules(report["shapes"])]
     if report["recurrence"]:
         parts += ["## A recurrent step of an LSTM", table_of_recurrence(report["recurrence"])]
-    if report["products"]:
-        lines = [
-            [f"{p['rows']:,} × {p['columns']:,} × {p['features']:,}", number(p["tflops"])]
-            for p in report["products"]
-        ]
-        parts += ["## Matrix products", table(["rows × columns × features", "TFLOP/s"], lines)]
     generation = [
         f"{number(rate)} ({system})"
         for system, rate in report["tokens_per_second"].items()
