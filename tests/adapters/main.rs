@@ -161,6 +161,8 @@ enum Need {
     SoftwareAdapter,
     /// A driver that refuses allocations of 1 GiB. Other adapters skip the trial.
     SwiftShader,
+    /// One of several software adapters: plans and texts of kernels are the same on all.
+    FirstAdapter,
     /// Two directions, which a wavefront does not support: it skips the trial.
     TwoDirections,
 }
@@ -312,8 +314,9 @@ const TABLE: &[Row] = &[
     on_adapters("limits_of_a_device_that_was_brought", brought::limits),
     on_adapters("devices_that_are_lost", brought::lost),
     on_adapters("fixtures_with_runtime_checks", cases::fixtures_with_runtime_checks).by_schedule(),
-    on_adapters("indices_stay_in_bounds", bounds::indices),
-    on_adapters("indices_beyond_a_buffer_are_found", bounds::indices_beyond),
+    on_adapters("indices_stay_in_bounds", bounds::indices).needs(Need::FirstAdapter),
+    on_adapters("indices_beyond_a_buffer_are_found", bounds::indices_beyond)
+        .needs(Need::FirstAdapter),
     on_adapters("runtime_checks_change_nothing", bounds::checked_and_unchecked),
     on_adapters("runtime_checks_by_option", bounds::option),
     on_adapters("what_drivers_refuse", faults::refused_by_the_driver),
@@ -381,6 +384,7 @@ impl Place {
         let suited = match row.need {
             Need::SwiftShader => self.name.to_lowercase().contains("swiftshader"),
             Need::TwoDirections => schedule != Schedule::Wavefront,
+            Need::FirstAdapter => self.software.is_none_or(|(at, _)| at == 0),
             _ => true,
         };
         here && scheduled && suited
@@ -392,7 +396,7 @@ impl Place {
             Need::Conformance => conformance::is_absent(),
             Need::CountedMemory => self.entry().is_some_and(|entry| !memory::is_counted(entry)),
             Need::SoftwareAdapter => self.entry().is_some_and(|entry| !entry.is_software()),
-            Need::Nothing | Need::SwiftShader | Need::TwoDirections => false,
+            Need::Nothing | Need::SwiftShader | Need::TwoDirections | Need::FirstAdapter => false,
         };
         unmet || (self.machine.is_none() && !adapters::required())
     }
