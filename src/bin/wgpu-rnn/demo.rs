@@ -23,7 +23,7 @@ pub fn demo() -> Result<Outcome, Error> {
     let text = TextModel::built_in()?;
     let config = text.params.config();
     line!(
-        "{STRONG}Embedding({}, {}), LSTM({0}, {2}, num_layers={3}), Linear({2}, {1}){STRONG:#}: \
+        "{STRONG}Embedding({1}, {0}), LSTM({0}, {2}, num_layers={3}), Linear({2}, {1}){STRONG:#}: \
          Shakespeare by the character",
         config.ninp,
         config.ntoken,
