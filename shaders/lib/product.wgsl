@@ -13,10 +13,10 @@
 // quarters are added in order. With SLICES = 4, four groups of invocations sum one quarter each
 // at the same time, so that a few tiles occupy a GPU.
 //
-// A family gives Source, which says what an invocation fetches from, and fetch_rows and
-// fetch_columns, which return its quads of a stage. A legal combination of overrides has at most
-// four quads of either for each invocation, and with SLICES = 4 room for the quarters where the
-// stages were.
+// A family gives Source, the places that an invocation fetches from, and fetch_rows, which returns
+// its quads of a stage. Source.columns has the first quads of its columns. A legal combination of
+// overrides has at most four quads of either for each invocation, and with SLICES = 4 room for the
+// quarters where the stages were.
 
 override TILE_ROWS: u32 = 64u;      // rows of a workgroup: 16, 32, 64 or 80
 override TILE_COLUMNS: u32 = 64u;   // columns of a workgroup: 32 or 64
@@ -117,7 +117,7 @@ fn product(source: Source, part: Part, quads: u32) -> Sums {
     // Quads past the end are the last one again, and are put as zeros, which change no sum. So
     // no fetch waits for a comparison.
     var rows = fetch_rows(source, min(first + own_quad, quads - 1u));
-    var columns = fetch_columns(source, min(first + own_quad, quads - 1u));
+    var columns = weight_block(source.columns + min(first + own_quad, quads - 1u));
     if first + own_quad >= end {
         rows = Block();
         columns = Block();
@@ -134,7 +134,7 @@ fn product(source: Source, part: Part, quads: u32) -> Sums {
             let more = done + DEPTH_QUADS < span;
             if more {
                 rows = fetch_rows(source, min(next + own_quad, quads - 1u));
-                columns = fetch_columns(source, min(next + own_quad, quads - 1u));
+                columns = weight_block(source.columns + min(next + own_quad, quads - 1u));
             }
             let x_at = stages + stage * STAGE + part.row;
             let w_at = stages + stage * STAGE + ROW_PART + part.column;

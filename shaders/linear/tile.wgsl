@@ -75,10 +75,6 @@ fn fetch_rows(source: Source, quad: u32) -> Block {
     return block;
 }
 
-fn fetch_columns(source: Source, quad: u32) -> Block {
-    return weight_block(source.columns + quad);
-}
-
 fn store_quad(row: u32, column: u32, d: u32, values: vec4<f32>) {
     store(row, column, d, values.x);
     store(row, column + 1u, d, values.y);

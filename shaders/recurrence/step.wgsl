@@ -7,9 +7,9 @@
 //
 // A cell fragment (cell/*.wgsl) defines Gates, GateWeights, gate_weights, gate_products, inputs and
 // advance. An update fragment (update/*.wgsl) defines Unit, load_unit and store_unit, which stores
-// the result of one unit. recurrence/directions.wgsl defines time_step and is_valid. For a wave,
-// update/wave.wgsl defines them, with layers instead of directions. cell/projection.wgsl defines
-// Unit, load_unit and store_unit, and no advance.
+// the result of one unit. recurrence/directions.wgsl defines is_valid, y_row and has_output. For a
+// wave, update/wave.wgsl defines them, with layers instead of directions. cell/projection.wgsl
+// defines Unit, load_unit and store_unit, and no advance.
 
 override WORKGROUP_SIZE: u32 = 64u;
 override LANES: u32 = 8u;   // a power of two that divides WORKGROUP_SIZE

@@ -2,10 +2,11 @@
 // gates in its epilogue.
 //
 // lib/product.wgsl has the product and the order of its sums. Its rows are batch rows, and its
-// columns are the units' gates in the order of the weights. lib/gates.wgsl makes an invocation's
-// four columns the gates of one unit; lib/units.wgsl makes them four units of one gate. What the
-// gates need besides the sums is loaded before the product, so that it arrives while the product
-// runs. A cell fragment (cell/*.wgsl) and update/state.wgsl give Unit, load_unit and store_unit.
+// columns are the units' gates in the order of the weights. An invocation's four columns are the
+// gates of one unit (lib/gates.wgsl), or four units of one gate (lib/units.wgsl). The gates' other
+// operands are loaded before the product, so that they arrive while the product runs.
+//
+// A cell fragment (cell/*.wgsl) and update/state.wgsl give Unit, load_unit and store_unit.
 
 // The first quads of the rows of the state, and of the weights, that an invocation fetches.
 struct Source {
@@ -58,7 +59,7 @@ fn step_tiled(
     }
 }
 
-// What the rows of an invocation need besides their sums.
+// The values that the rows of an invocation need, without their sums.
 struct HeldRows {
     a: Held,
     b: Held,
@@ -105,12 +106,8 @@ fn fetch_rows(source: Source, quad: u32) -> Block {
     return block;
 }
 
-fn fetch_columns(source: Source, quad: u32) -> Block {
-    return weight_block(source.columns + quad);
-}
-
-// What a unit of the dispatch needs besides its sums; of rows and units past the end, the last
-// one's.
+// Returns the values that a unit of the dispatch needs, without its sums. Rows and units past the
+// end take those of the last one.
 fn held_unit(d: u32, b: u32, unit: u32) -> Unit {
     let j = dims.unit_offset + min(unit, dims.units - 1u);
     return load_unit(d, min(b, dims.batch - 1u), j);

@@ -1,4 +1,6 @@
-// The cell's result is the new state and the output.
+// The cell's result is the new state and the output. recurrence/directions.wgsl or, for the layers
+// of a stack, update/wave.wgsl gives the step of each direction or layer. The shapes of a wave
+// are [L, B, R] and [L, S, B, R].
 
 @group(0) @binding(5) var<storage, read_write> h_out: array<f32>;   // [D, B, R]     state after
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;       // [S, B, D, R]  output
@@ -27,10 +29,7 @@ fn store_unit(d: u32, b: u32, j: u32, sums: Gates, unit: Unit) {
         next = advance(sums, unit.own, row, j, unit.h);
     }
     h_out[row * state_size + j] = next;
-    y[y_row(d, b) * state_size + j] = select(0.0, next, unit.valid);
-}
-
-// Row b of direction d at this step, in gates_x and y.
-fn y_row(d: u32, b: u32) -> u32 {
-    return (step_at.index * dims.batch + b) * dims.directions + d;
+    if has_output(d) {
+        y[y_row(d, b) * state_size + j] = select(0.0, next, unit.valid);
+    }
 }

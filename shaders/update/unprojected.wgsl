@@ -10,8 +10,7 @@ struct Unit {
 }
 
 fn load_unit(d: u32, b: u32, j: u32) -> Unit {
-    let y_row = (step_at.index * dims.batch + b) * dims.directions + d;
-    let own = inputs(y_row * dims.hidden_size + j, d, d * dims.batch + b, j);
+    let own = inputs(y_row(d, b) * dims.hidden_size + j, d, d * dims.batch + b, j);
     return Unit(own, is_valid(d, b));
 }
 

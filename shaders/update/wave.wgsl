@@ -1,43 +1,11 @@
 // One step of every layer of a stack at once, with layers instead of directions. Each layer runs
-// dims.layer_delay steps after the one below it. The cell's result is the new state and the output.
+// dims.layer_delay steps after the one below it.
 //
 // A layer that has not begun, or has ended, keeps its state, so that the state buffers of all
 // layers swap roles together.
 
-@group(0) @binding(5) var<storage, read_write> h_out: array<f32>;   // [L, B, R]     state after
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;       // [L, S, B, R]  outputs
-
-// The values that a unit needs, without its sums.
-struct Unit {
-    own: Inputs,
-    h: f32,
-    valid: bool,
-}
-
-fn load_unit(d: u32, b: u32, j: u32) -> Unit {
-    let row = d * dims.batch + b;
-    let x = y_row(d, b) * dims.hidden_size + j;
-    let h = h_in[row * dims.state_quads + j / 4u][j % 4u];
-    return Unit(inputs(x, d, row, j), h, is_valid(d, b));
-}
-
-// Advances unit j of row b. A row whose sequence does not reach this step keeps its state and
-// outputs 0.
-fn store_unit(d: u32, b: u32, j: u32, sums: Gates, unit: Unit) {
-    let state_size = dims.state_quads * 4u;
-    let row = d * dims.batch + b;
-    var next = unit.h;
-    if unit.valid {
-        next = advance(sums, unit.own, row, j, unit.h);
-    }
-    h_out[row * state_size + j] = next;
-    if segment_step(d) < dims.steps {
-        y[y_row(d, b) * state_size + j] = select(0.0, next, unit.valid);
-    }
-}
-
-// Row b of layer d at its step, in gates_x and y. Where the layer is not within the segment this is
-// some row of its own.
+// Row b of layer d at its step, in gates_x and y. Outside the segment it is another row of the
+// layer.
 fn y_row(d: u32, b: u32) -> u32 {
     return (d * dims.steps + min(segment_step(d), dims.steps - 1u)) * dims.batch + b;
 }
@@ -57,4 +25,9 @@ fn time_step(d: u32) -> u32 {
 // any segment.
 fn segment_step(d: u32) -> u32 {
     return dims.first_index + step_at.index - d * dims.layer_delay;
+}
+
+// Returns whether layer d has an output now: it is within the segment.
+fn has_output(d: u32) -> bool {
+    return segment_step(d) < dims.steps;
 }

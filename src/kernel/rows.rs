@@ -213,7 +213,12 @@ pub(super) const STEP_PROJECTION: Row = Row {
 
 pub(super) const STEP_WAVE: Row = Row {
     name: "step_wave",
-    fragments: &[shader!("recurrence/step_io"), shader!("update/wave"), shader!("lib/activation")],
+    fragments: &[
+        shader!("recurrence/step_io"),
+        shader!("update/wave"),
+        shader!("update/state"),
+        shader!("lib/activation"),
+    ],
     ..STEP
 };
 
@@ -275,6 +280,7 @@ pub(super) const STEP_TILED_WAVE: Row = Row {
         shader!("lib/product"),
         shader!("recurrence/step_io"),
         shader!("update/wave"),
+        shader!("update/state"),
         shader!("lib/activation"),
     ],
     ..STEP_TILED

@@ -102,7 +102,7 @@ pub struct Calibration {
 
 impl Calibration {
     /// Returns typical figures of a type of device; `None` is the host. The result has no device
-    /// name. Those of a discrete GPU come from an NVIDIA H200.
+    /// name. The figures of a discrete GPU are from an H200.
     pub fn typical_of(device_type: Option<DeviceType>) -> Self {
         let at = |bytes, all| Bandwidth { bytes, all_gb_per_s: all, one_gb_per_s: None };
         let of = |dispatch_us, barrier_us: Option<f64>, bandwidth: [Bandwidth; 2], gflops| Self {

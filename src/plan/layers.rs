@@ -277,6 +277,25 @@ impl<'a> Layers<'a> {
         )
     }
 
+    /// Adds dispatches of at most `most` steps each. `of` returns a dispatch from its first step in
+    /// the segment and its number of steps. It reads the first of two states and leaves the second.
+    pub(super) fn dispatches_of_several(
+        &mut self,
+        steps: usize,
+        most: usize,
+        state: LayerState,
+        of: impl Fn(&Self, u32, u32, [BufferId; 2]) -> Result<Dispatch>,
+    ) -> Result<()> {
+        for first_index in (0..steps).step_by(most) {
+            let h = [state.h[self.turns % 2], state.h[1 - self.turns % 2]];
+            let steps = most.min(steps - first_index);
+            let dispatch = of(self, first_index as u32, steps as u32, h)?;
+            self.push(Command::Dispatch(dispatch));
+            self.turns += 1;
+        }
+        Ok(())
+    }
+
     /// Returns a dispatch of `workgroups` workgroups, after the checks that wgpu leaves to its
     /// callers.
     pub(super) fn dispatch(

@@ -131,7 +131,7 @@ impl LinearShape {
             ..Overrides::default()
         };
         let wanted = rows.next_power_of_two().min(MATVEC_MAX_ROWS);
-        // Where not even one row fits, the checks of the dispatch name the limit.
+        // If not even one row fits, the checks of the dispatch name the limit.
         let rows = largest(halvings(wanted), |&rows| fits(kernel, &overrides(rows), limits));
         let rows = rows.unwrap_or(1);
         Self { kernel, overrides: overrides(rows), rows, columns: columns * MATVEC_GROUPS }

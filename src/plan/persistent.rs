@@ -269,21 +269,22 @@ pub(super) fn record(
     }
     let tiles = u64::from(shape.dims.unit_tiles) * u64::from(shape.dims.row_tiles);
     let workgroups = tiles * u64::from(shape.dims.directions);
-    for first_index in (0..steps).step_by(shape.steps) {
-        let dims = PersistentDims {
-            first_step: place.first_step as u32,
-            first_index: first_index as u32,
-            steps: shape.steps.min(steps - first_index) as u32,
-            weight_base: shard.state_base as u32,
-            ..shape.dims
-        };
-        let (h_in, h_out) = (state.h[layers.turns % 2], state.h[1 - layers.turns % 2]);
-        let mut bindings = vec![gates_x, shard.weight_hh, h_in, h_out, y, lengths, exchange];
-        bindings.extend(state.c.or(shard.bias_hn));
-        let (kernel, overrides, dims) = (shape.kernel, shape.overrides, Dims::Persistent(dims));
-        let dispatch = layers.dispatch(kernel, place, overrides, dims, bindings, workgroups)?;
-        layers.push(Command::Dispatch(dispatch));
-        layers.turns += 1;
-    }
-    Ok(())
+    layers.dispatches_of_several(
+        steps,
+        shape.steps,
+        state,
+        |layers, first_index, steps, [h_in, h_out]| {
+            let dims = PersistentDims {
+                first_step: place.first_step as u32,
+                first_index,
+                steps,
+                weight_base: shard.state_base as u32,
+                ..shape.dims
+            };
+            let mut bindings = vec![gates_x, shard.weight_hh, h_in, h_out, y, lengths, exchange];
+            bindings.extend(state.c.or(shard.bias_hn));
+            let (kernel, overrides, dims) = (shape.kernel, shape.overrides, Dims::Persistent(dims));
+            layers.dispatch(kernel, place, overrides, dims, bindings, workgroups)
+        },
+    )
 }

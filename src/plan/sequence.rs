@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::kernel::families::{SEQUENCE_REGISTER_QUADS, SEQUENCE_STATES, STEP_MAX_ROWS};
 use crate::kernel::uniforms::{Dims, SequenceDims};
 use crate::kernel::{Family, Kernel, Overrides, Schedule};
-use crate::plan::recording::{BufferId, Command, Place};
+use crate::plan::recording::{BufferId, Place};
 use crate::tensor::padded;
 
 /// A specialised kernel and the extent of one of its dispatches.
@@ -168,21 +168,22 @@ pub(super) fn record(
         unreachable!("sequence runs layers of one shard")
     };
     let workgroups = u64::from(shape.dims.row_tiles) * u64::from(shape.dims.directions);
-    for first_index in (0..steps).step_by(shape.steps) {
-        let dims = SequenceDims {
-            first_step: place.first_step as u32,
-            first_index: first_index as u32,
-            steps: shape.steps.min(steps - first_index) as u32,
-            weight_base: shard.state_base as u32,
-            ..shape.dims
-        };
-        let (h_in, h_out) = (state.h[layers.turns % 2], state.h[1 - layers.turns % 2]);
-        let mut bindings = vec![gates_x, shard.weight_hh, h_in, h_out, y, lengths];
-        bindings.extend(state.c.or(shard.bias_hn));
-        let (kernel, overrides, dims) = (shape.kernel, shape.overrides, Dims::Sequence(dims));
-        let dispatch = layers.dispatch(kernel, place, overrides, dims, bindings, workgroups)?;
-        layers.push(Command::Dispatch(dispatch));
-        layers.turns += 1;
-    }
-    Ok(())
+    layers.dispatches_of_several(
+        steps,
+        shape.steps,
+        state,
+        |layers, first_index, steps, [h_in, h_out]| {
+            let dims = SequenceDims {
+                first_step: place.first_step as u32,
+                first_index,
+                steps,
+                weight_base: shard.state_base as u32,
+                ..shape.dims
+            };
+            let mut bindings = vec![gates_x, shard.weight_hh, h_in, h_out, y, lengths];
+            bindings.extend(state.c.or(shard.bias_hn));
+            let (kernel, overrides, dims) = (shape.kernel, shape.overrides, Dims::Sequence(dims));
+            layers.dispatch(kernel, place, overrides, dims, bindings, workgroups)
+        },
+    )
 }

@@ -310,7 +310,7 @@ impl Checker<'_> {
     /// for every watchdog.
     fn walked(&self, what: About<'_>, dispatch: &Dispatch, dims: &SequenceDims) -> u32 {
         let overrides = &dispatch.overrides;
-        let (limits, hidden) = (self.limits, self.config.hidden_size);
+        let hidden = self.config.hidden_size;
         assert_eq!(dims.row_tiles, dims.batch.div_ceil(overrides.rows), "{what}: tiles");
         self.workgroups(what, dispatch, u64::from(dims.row_tiles) * u64::from(dims.directions));
         assert_eq!(dims.hidden_size as usize, hidden, "{what}: units of a direction");
@@ -321,19 +321,7 @@ impl Checker<'_> {
             "{what}: two states of {state} values in {}",
             overrides.state
         );
-        assert!(
-            (1..=limits.max_steps_per_dispatch).contains(&dims.steps),
-            "{what}: {} steps",
-            dims.steps
-        );
-        let work = dispatch.work() - 1_000_000;
-        let most = limits.max_work_per_submission;
-        assert!(
-            dims.steps == 1 || work <= most,
-            "{what}: {work} multiply-adds of {most} in one submission"
-        );
-        let weight = hidden * self.config.gate_count() * (dims.state_quads * 4) as usize;
-        self.sizes(what, dispatch, (dims.weight_base, weight), hidden);
+        self.several(what, dispatch, dims.steps, dims.state_quads, dims.weight_base);
         dims.directions
     }
 
@@ -341,7 +329,7 @@ impl Checker<'_> {
     /// unit of every row, and a dispatch of several steps runs on workgroups that may wait.
     fn held(&self, what: About<'_>, dispatch: &Dispatch, dims: &PersistentDims) -> u32 {
         let shape = Persistent::of(&dispatch.overrides);
-        let (limits, hidden) = (self.limits, self.config.hidden_size);
+        let hidden = self.config.hidden_size;
         assert_eq!(dims.hidden_size as usize, hidden, "{what}: units of a direction");
         assert_eq!(dims.state_quads as usize, hidden.div_ceil(4), "{what}: quads of the state");
         assert!(shape.lanes * shape.quads >= dims.state_quads, "{what}: lanes hold every quad");
@@ -359,20 +347,30 @@ impl Checker<'_> {
             }
             _ => assert!(!waits && self.plan.recording.flag.is_none(), "{what}: nobody waits"),
         }
-        assert!(
-            (1..=limits.max_steps_per_dispatch).contains(&dims.steps),
-            "{what}: {} steps",
-            dims.steps
-        );
+        self.several(what, dispatch, dims.steps, dims.state_quads, dims.weight_base);
+        dims.directions
+    }
+
+    /// Checks the steps and the buffers of a dispatch of several steps.
+    fn several(
+        &self,
+        what: About<'_>,
+        dispatch: &Dispatch,
+        steps: u32,
+        state_quads: u32,
+        weight_base: u32,
+    ) {
+        let (limits, hidden) = (self.limits, self.config.hidden_size);
+        let most = limits.max_steps_per_dispatch;
+        assert!((1..=most).contains(&steps), "{what}: {steps} steps");
         let work = dispatch.work() - 1_000_000;
         let most = limits.max_work_per_submission;
         assert!(
-            dims.steps == 1 || work <= most,
+            steps == 1 || work <= most,
             "{what}: {work} multiply-adds of {most} in one submission"
         );
-        let weight = hidden * self.config.gate_count() * (dims.state_quads * 4) as usize;
-        self.sizes(what, dispatch, (dims.weight_base, weight), hidden);
-        dims.directions
+        let weight = hidden * self.config.gate_count() * (state_quads * 4) as usize;
+        self.sizes(what, dispatch, (weight_base, weight), hidden);
     }
 
     /// Checks the size of every buffer of a step. A direction has `weight` weights, which multiply

@@ -56,8 +56,8 @@ fn sum(bytes: u64) -> u32 {
 }
 
 impl Source {
-    /// Makes a buffer of the largest of these sizes. Where the device has too little memory, a
-    /// quarter replaces that size.
+    /// Makes a buffer of the largest of these sizes. If the device has too little memory, a quarter
+    /// replaces that size.
     ///
     /// # Errors
     /// The errors of the device.

@@ -1,43 +1,15 @@
-//! Twins of `shaders/recurrence/persistent.wgsl`, one per cell. All steps run in order, so nobody
-//! waits.
+//! Twin of `shaders/recurrence/persistent.wgsl`. All steps run in order, so nobody waits.
+
+use bytemuck::Zeroable;
 
 use super::TwinBuffer::{self, Matrix as Weight, Read, ReadWrite};
-use super::step::{Buffers, gru, lstm, rnn};
+use super::step::{Buffers, advance, of_one_shard};
 use crate::kernel::persistent::EXCHANGE_START;
-use crate::kernel::uniforms::{Dims, PersistentDims, Step, StepDims};
+use crate::kernel::uniforms::{Dims, Step, StepDims};
 use crate::plan::recording::Dispatch;
 
-/// Twin of `persistent` with `persistent/cell_rnn.wgsl`.
-pub(crate) fn persistent_rnn(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
-    let relu = dispatch.overrides.relu == 1;
-    iterate(dispatch, bindings, |dims, at, of, _| rnn(dims, at, relu, of));
-}
-
-/// Twin of `persistent` with `persistent/cell_lstm.wgsl`.
-pub(crate) fn persistent_lstm(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
-    iterate(dispatch, bindings, |dims, at, of, own| {
-        let [ReadWrite(c)] = own else { unreachable!("persistent_lstm is dispatched with its c") };
-        lstm(dims, at, of, c);
-    });
-}
-
-/// Twin of `persistent` with `persistent/cell_gru.wgsl`.
-pub(crate) fn persistent_gru(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
-    iterate(dispatch, bindings, |dims, at, of, own| {
-        let [Read(bias_hn)] = own else {
-            unreachable!("persistent_gru is dispatched with its bias_hn")
-        };
-        gru(dims, at, of, bias_hn);
-    });
-}
-
-/// Runs all steps of a dispatch, alternating between two copies of the state. `step` also takes the
-/// cell's own bindings.
-fn iterate(
-    dispatch: &Dispatch,
-    bindings: &mut [TwinBuffer<'_>],
-    step: impl Fn(&StepDims, Step, Buffers<'_>, &mut [TwinBuffer<'_>]),
-) {
+/// Twin of `persistent`: runs all steps of a dispatch, alternating between two copies of the state.
+pub(crate) fn persistent(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_>]) {
     let [
         Read(gates_x),
         Weight(weight),
@@ -54,6 +26,16 @@ fn iterate(
     let Dims::Persistent(dims) = &dispatch.dims else {
         unreachable!("persistent is dispatched with PersistentDims")
     };
+    let step_dims = of_one_shard(StepDims {
+        seq_len: dims.seq_len,
+        first_step: dims.first_step,
+        batch: dims.batch,
+        directions: dims.directions,
+        hidden_size: dims.hidden_size,
+        state_quads: dims.state_quads,
+        weight_base: dims.weight_base,
+        ..StepDims::zeroed()
+    });
     let (units, width) = (dims.hidden_size as usize, dims.state_quads as usize * 4);
     let states = (dims.directions * dims.batch) as usize * width;
     let slot = |index: u32| EXCHANGE_START + index as usize * states;
@@ -65,7 +47,7 @@ fn iterate(
     let end = dims.first_index + dims.steps;
     for index in dims.first_index..end {
         let of = Buffers { gates_x, weight, h_in: &now, h_out: &mut next, y, lengths };
-        step(&step_dims(dims), Step { index, pad: [0; 3] }, of, own);
+        advance(dispatch, &step_dims, Step { index, pad: [0; 3] }, of, own);
         std::mem::swap(&mut now, &mut next);
         for row in now.chunks_exact_mut(width) {
             row[..units].iter_mut().for_each(|h| *h = exchanged(*h));
@@ -83,25 +65,4 @@ fn iterate(
 /// The state as workgroups exchange it: −0 replaces +0.
 fn exchanged(h: f32) -> f32 {
     if h == 0.0 { -0.0 } else { h }
-}
-
-/// The sizes of a step. All units form one shard; the CPU's product ignores tiles.
-fn step_dims(dims: &PersistentDims) -> StepDims {
-    StepDims {
-        seq_len: dims.seq_len,
-        first_step: dims.first_step,
-        batch: dims.batch,
-        directions: dims.directions,
-        hidden_size: dims.hidden_size,
-        state_quads: dims.state_quads,
-        units: dims.hidden_size,
-        unit_offset: 0,
-        unit_tiles: 1,
-        row_tiles: 1,
-        weight_base: dims.weight_base,
-        first_index: 0,
-        layer_delay: 0,
-        steps: 0,
-        pad: [0; 2],
-    }
 }

@@ -1,10 +1,11 @@
-//! Twins of `shaders/recurrence/step.wgsl` and `step_tiled.wgsl`, one per cell. They run one
-//! layer's directions, or the layers of a wave.
+//! Twins of `shaders/recurrence/step.wgsl` and `step_tiled.wgsl`. They run one layer's directions,
+//! or the layers of a wave.
 
 use super::TwinBuffer::{self, Matrix as Weight, Read, ReadWrite};
 use super::cell::{Gru, Lstm, Rnn, run};
 use super::panels::Panels;
 use super::recurrence::{Written, step};
+use crate::kernel::Cell;
 use crate::kernel::uniforms::{Dims, Step, StepDims};
 use crate::plan::recording::Dispatch;
 
@@ -19,7 +20,7 @@ pub(super) struct Buffers<'a> {
 }
 
 /// Runs one step of `cell/rnn.wgsl`.
-pub(super) fn rnn(dims: &StepDims, at: Step, relu: bool, of: Buffers<'_>) {
+fn rnn(dims: &StepDims, at: Step, relu: bool, of: Buffers<'_>) {
     let Buffers { gates_x, weight, h_in, h_out, y, lengths } = of;
     let written = [Written::state(h_out, dims), Written::output(y, dims, at)];
     step(dims, at, (weight, h_in, lengths), written, |row, sums, [next, y]| {
@@ -28,7 +29,7 @@ pub(super) fn rnn(dims: &StepDims, at: Step, relu: bool, of: Buffers<'_>) {
 }
 
 /// Runs one step of `cell/lstm.wgsl`.
-pub(super) fn lstm(dims: &StepDims, at: Step, of: Buffers<'_>, c: &mut [f32]) {
+fn lstm(dims: &StepDims, at: Step, of: Buffers<'_>, c: &mut [f32]) {
     let Buffers { gates_x, weight, h_in, h_out, y, lengths } = of;
     let written =
         [Written::state(h_out, dims), Written::output(y, dims, at), Written::cells(c, dims)];
@@ -38,7 +39,7 @@ pub(super) fn lstm(dims: &StepDims, at: Step, of: Buffers<'_>, c: &mut [f32]) {
 }
 
 /// Runs one step of `cell/gru.wgsl`.
-pub(super) fn gru(dims: &StepDims, at: Step, of: Buffers<'_>, bias_hn: &[f32]) {
+fn gru(dims: &StepDims, at: Step, of: Buffers<'_>, bias_hn: &[f32]) {
     let Buffers { gates_x, weight, h_in, h_out, y, lengths } = of;
     let written = [Written::state(h_out, dims), Written::output(y, dims, at)];
     step(dims, at, (weight, h_in, lengths), written, |row, sums, [next, y]| {
@@ -49,19 +50,29 @@ pub(super) fn gru(dims: &StepDims, at: Step, of: Buffers<'_>, bias_hn: &[f32]) {
     });
 }
 
-/// Twin of `step` with `cell/rnn.wgsl`.
-pub(crate) fn step_rnn(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'_>]) {
-    let relu = dispatch.overrides.relu == 1;
-    let [Read(gates_x), Weight(weight), Read(h_in), ReadWrite(h_out), ReadWrite(y), Read(lengths)] =
-        bindings
-    else {
-        unreachable!("step_rnn is dispatched with its buffers")
-    };
-    rnn(dims(dispatch), at, relu, Buffers { gates_x, weight, h_in, h_out, y, lengths });
+/// Runs one step of the dispatch's cell. `own` has the cell's own bindings.
+pub(super) fn advance(
+    dispatch: &Dispatch,
+    dims: &StepDims,
+    at: Step,
+    of: Buffers<'_>,
+    own: &mut [TwinBuffer<'_>],
+) {
+    match (dispatch.kernel.cell, own) {
+        (Some(Cell::Rnn), []) => rnn(dims, at, dispatch.overrides.relu == 1, of),
+        (Some(Cell::Lstm), [ReadWrite(c)]) => lstm(dims, at, of, c),
+        (Some(Cell::Gru), [Read(bias_hn)]) => gru(dims, at, of, bias_hn),
+        _ => unreachable!("{} is dispatched with its cell's bindings", dispatch.kernel.name()),
+    }
 }
 
-/// Twin of `step` with `cell/lstm.wgsl`.
-pub(crate) fn step_lstm(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'_>]) {
+/// Returns the sizes of a step whose units form one shard. The CPU's product ignores tiles.
+pub(super) fn of_one_shard(dims: StepDims) -> StepDims {
+    StepDims { units: dims.hidden_size, unit_tiles: 1, row_tiles: 1, ..dims }
+}
+
+/// Twin of `step` and `step_tiled` with a cell.
+pub(crate) fn step_of_cell(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'_>]) {
     let [
         Read(gates_x),
         Weight(weight),
@@ -69,29 +80,13 @@ pub(crate) fn step_lstm(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffe
         ReadWrite(h_out),
         ReadWrite(y),
         Read(lengths),
-        ReadWrite(c),
+        own @ ..,
     ] = bindings
     else {
-        unreachable!("step_lstm is dispatched with its buffers")
+        unreachable!("a step is dispatched with its buffers")
     };
-    lstm(dims(dispatch), at, Buffers { gates_x, weight, h_in, h_out, y, lengths }, c);
-}
-
-/// Twin of `step` with `cell/gru.wgsl`.
-pub(crate) fn step_gru(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'_>]) {
-    let [
-        Read(gates_x),
-        Weight(weight),
-        Read(h_in),
-        ReadWrite(h_out),
-        ReadWrite(y),
-        Read(lengths),
-        Read(bias_hn),
-    ] = bindings
-    else {
-        unreachable!("step_gru is dispatched with its buffers")
-    };
-    gru(dims(dispatch), at, Buffers { gates_x, weight, h_in, h_out, y, lengths }, bias_hn);
+    let of = Buffers { gates_x, weight, h_in, h_out, y, lengths };
+    advance(dispatch, dims(dispatch), at, of, own);
 }
 
 /// Twin of `step` with `cell/lstm.wgsl` and `update/unprojected.wgsl`.

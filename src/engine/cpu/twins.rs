@@ -6,57 +6,36 @@ use super::{
 };
 use crate::dtype::WeightType;
 use crate::kernel::uniforms::Step;
-use crate::kernel::{Cell, Family, Kernel};
+use crate::kernel::{Family, Kernel};
 use crate::plan::recording::Dispatch;
 
 /// Returns the twin of a kernel.
-///
-/// # Panics
-/// When a recurrent kernel has no cell.
 pub fn twin(kernel: Kernel) -> Twin {
     if kernel.weights != WeightType::F32 {
         return widened;
     }
-    match (kernel.family, kernel.cell) {
-        (Family::Matvec | Family::Tile, _) => linear::linear,
-        (
-            Family::Step | Family::StepTiled | Family::StepWave | Family::StepTiledWave,
-            Some(cell),
-        ) => match cell {
-            Cell::Rnn => step::step_rnn,
-            Cell::Lstm => step::step_lstm,
-            Cell::Gru => step::step_gru,
-        },
-        (Family::StepUnprojected | Family::StepTiledUnprojected, _) => step::step_lstm_unprojected,
-        (Family::StepProjection | Family::StepTiledProjection, _) => step::step_projection,
-        (Family::Sequence, Some(Cell::Rnn)) => sequence::sequence_rnn,
-        (Family::Sequence, Some(Cell::Lstm)) => sequence::sequence_lstm,
-        (Family::Sequence, Some(Cell::Gru)) => sequence::sequence_gru,
-        (Family::Persistent, Some(Cell::Rnn)) => persistent::persistent_rnn,
-        (Family::Persistent, Some(Cell::Lstm)) => persistent::persistent_lstm,
-        (Family::Persistent, Some(Cell::Gru)) => persistent::persistent_gru,
-        (
-            Family::Step
-            | Family::StepTiled
-            | Family::StepWave
-            | Family::StepTiledWave
-            | Family::Sequence
-            | Family::Persistent,
-            None,
-        ) => unreachable!("{} has a cell", kernel.name()),
-        (Family::Embed, _) => embed::embed,
-        (Family::Dropout, _) => dropout::dropout,
-        (Family::Nll, _) => nll::nll,
-        (Family::Sample, _) => sample::sample,
-        (Family::Gather, _) => slots::gather,
-        (Family::Scatter, _) => slots::scatter,
-        (Family::Pack, _) => pack::pack,
-        (Family::Unpack, _) => pack::unpack,
-        (Family::Chain, _) => probe::chain,
-        (Family::Barrier, _) => probe::barrier,
-        (Family::Bandwidth, _) => probe::bandwidth,
-        (Family::MultiplyAdd, _) => probe::multiply_add,
-        (Family::Residence, _) => probe::residence,
+    match kernel.family {
+        Family::Matvec | Family::Tile => linear::linear,
+        Family::Step | Family::StepTiled | Family::StepWave | Family::StepTiledWave => {
+            step::step_of_cell
+        }
+        Family::StepUnprojected | Family::StepTiledUnprojected => step::step_lstm_unprojected,
+        Family::StepProjection | Family::StepTiledProjection => step::step_projection,
+        Family::Sequence => sequence::sequence,
+        Family::Persistent => persistent::persistent,
+        Family::Embed => embed::embed,
+        Family::Dropout => dropout::dropout,
+        Family::Nll => nll::nll,
+        Family::Sample => sample::sample,
+        Family::Gather => slots::gather,
+        Family::Scatter => slots::scatter,
+        Family::Pack => pack::pack,
+        Family::Unpack => pack::unpack,
+        Family::Chain => probe::chain,
+        Family::Barrier => probe::barrier,
+        Family::Bandwidth => probe::bandwidth,
+        Family::MultiplyAdd => probe::multiply_add,
+        Family::Residence => probe::residence,
     }
 }
 

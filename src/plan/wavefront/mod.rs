@@ -134,7 +134,7 @@ fn layer_us(step: &Prediction, request: &Request<'_>, profile: &Profile<'_>) -> 
 /// Returns the predicted work of a step of all layers, in microseconds.
 fn of_all(schedule: Schedule, request: &Request<'_>, profile: &Profile<'_>) -> Option<f64> {
     let (config, batch) = (request.config, request.sizes.batch);
-    // Each layer has tiles of its own.
+    // Two layers never share a tile.
     let rows = match schedule {
         Schedule::StepTiled => batch.next_multiple_of(TILE_ROWS[0] as usize),
         _ => batch,

@@ -21,7 +21,7 @@ use wgpu_rnn::{Config, Device, Error, Kind, Params, Schedule, WeightType};
 use crate::by_hand::to_words;
 use crate::wavefront::fastest;
 
-/// What buffers that kernels write hold at first: a value that no kernel computes.
+/// The first contents of buffers that kernels write: a value that no kernel computes.
 pub const UNWRITTEN: u32 = 0x3f9e_07a5;
 
 /// A recording with the words of its buffers before the run. Its weights come first.

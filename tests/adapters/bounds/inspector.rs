@@ -12,7 +12,7 @@ use super::cases::Case;
 use super::instrument::{GUARD, divisors, instrumented};
 use crate::ensure;
 
-/// What guards hold: a NaN.
+/// The contents of guards: a NaN.
 pub const UNTOUCHED: u32 = 0x7fc0_5afe;
 
 struct Pipeline {
@@ -25,7 +25,7 @@ pub struct Inspector {
     device: wgpu::Device,
     queue: wgpu::Queue,
     pipelines: HashMap<(Kernel, Overrides), Pipeline>,
-    /// What each code of an instrumented kernel stands for.
+    /// The meaning of each code of an instrumented kernel.
     codes: Vec<String>,
 }
 
@@ -208,7 +208,7 @@ impl Inspector {
     }
 }
 
-/// What touched a guard.
+/// The access that touched a guard.
 fn touched(guard: &[u32], codes: &[String]) -> Option<String> {
     let word = *guard.iter().rev().find(|&&word| word != UNTOUCHED)?;
     // Buffers of floats hold the code as a float.
