@@ -60,16 +60,15 @@ impl Workload {
     }
 }
 
-/// Whether two results have the same bits.
+/// Returns whether two results have the same bits.
 fn same_bits(one: &(Tensor, State), other: &(Tensor, State)) -> bool {
-    let tensors = |(output, state): &(Tensor, State)| {
-        [Some(output), Some(&state.h), state.c.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(|tensor| bytemuck::cast_slice::<f32, u32>(tensor.data()).to_vec())
-            .collect::<Vec<Vec<u32>>>()
-    };
-    tensors(one) == tensors(other)
+    bits(one) == bits(other)
+}
+
+/// Returns the words of the output and of the states.
+fn bits((output, state): &(Tensor, State)) -> Vec<&[u32]> {
+    let tensors = [Some(output), Some(&state.h), state.c.as_ref()].into_iter().flatten();
+    tensors.map(|tensor| bytemuck::cast_slice(tensor.data())).collect()
 }
 
 #[cfg(test)]
