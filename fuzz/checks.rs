@@ -155,7 +155,8 @@ pub fn config(data: &[u8]) -> bool {
         config = config.proj_size(bytes.size());
     }
     let (seq_len, batch) = (bytes.size(), bytes.size());
-    let schedule = Schedule::ALL[bytes.byte() % Schedule::ALL.len()];
+    // Of eight, so that kept inputs mean the same when the library gets another schedule.
+    let schedule = Schedule::ALL.get(bytes.byte() % 8).copied().unwrap_or_default();
     let weights = if bytes.flag() { WeightType::F16 } else { WeightType::F32 };
     let mut options = OpenOptions::default();
     for _ in 0..bytes.byte() % 3 {

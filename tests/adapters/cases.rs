@@ -14,8 +14,7 @@ fn fixtures_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pytorch")
 }
 
-/// Runs the target's share of the cases under `folders`; at least `least` must pass, none may fail
-/// or be unreadable.
+/// Runs the cases under `folders`; at least `least` must pass, none may fail or be unreadable.
 fn all_pass(target: &Target, folders: &[PathBuf], least: usize) -> Result<(), Failed> {
     all_pass_on(&target.device()?, target, folders, least)
 }
@@ -27,8 +26,7 @@ fn all_pass_on(
     least: usize,
 ) -> Result<(), Failed> {
     let (mut passed, mut bad) = (0, Vec::new());
-    let paths = find(folders)?;
-    for path in paths.into_iter().skip(target.share.first).step_by(target.share.of) {
+    for path in find(folders)? {
         let report = run_with(device, &path, &target.options());
         match report.status {
             Status::Pass => passed += 1,
@@ -48,14 +46,8 @@ fn all_pass_on(
 }
 
 /// Returns the number of cases that a schedule must pass: all cases, all without projections, or
-/// all with unidirectional stacks. `half` has these numbers for either half of the cases.
-fn least(target: &Target, whole: [usize; 3], half: [usize; 3]) -> usize {
-    let [all, unprojected, stacks] = match target.share.of {
-        1 => whole,
-        2 => half,
-        // With more adapters the shares are uneven: one case must pass.
-        _ => [1; 3],
-    };
+/// all with unidirectional stacks.
+fn least(target: &Target, [all, unprojected, stacks]: [usize; 3]) -> usize {
     match target.schedule {
         Schedule::Wavefront => stacks,
         _ if target.projects() => all,
@@ -64,7 +56,7 @@ fn least(target: &Target, whole: [usize; 3], half: [usize; 3]) -> usize {
 }
 
 fn least_fixtures(target: &Target) -> usize {
-    least(target, [122, 110, 20], [61, 55, 10])
+    least(target, [122, 110, 20])
 }
 
 pub fn fixtures(target: &Target) -> Result<(), Failed> {
@@ -87,7 +79,7 @@ pub fn conformance(target: &Target) -> Result<(), Failed> {
         folder.is_dir() && !folder.ends_with("malformed") && !folder.ends_with("errors")
     });
     folders.sort();
-    all_pass(target, &folders, least(target, [205, 190, 23], [102, 95, 7]))
+    all_pass(target, &folders, least(target, [205, 190, 23]))
 }
 
 /// Alters each expected tensor in turn: the comparison must fail.

@@ -7,7 +7,7 @@ use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::kernel::uniforms::Dims;
 use wgpu_rnn::internals::plan::Plan;
 use wgpu_rnn::internals::plan::recording::{BufferSpec, Command, Dispatch, Role};
-use wgpu_rnn::{Config, Error, Kind, Params, Rnn, Schedule, Tensor};
+use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, Schedule, Tensor};
 
 use crate::bits::assert_same;
 use crate::networks::check;
@@ -19,6 +19,7 @@ fn segments(plan: &Plan) -> usize {
 
 /// Cutting time into segments, by a small binding or a memory budget, does not change results.
 pub fn chunks(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
     for (kind, proj_size) in
         Kind::ALL.iter().map(|&kind| (kind, 0)).chain(target.projects().then_some((Kind::Lstm, 9)))
     {
@@ -30,7 +31,7 @@ pub fn chunks(target: &Target) -> Result<(), Failed> {
             let config = target.suited(config);
             let params = Params::init(&config, 5)?;
             let input = seeded::tensor(6, &[23, 3, 6], 1.0);
-            let whole = target.rnn(&target.device()?, &params)?;
+            let whole = target.rnn(&device, &params)?;
             let want = whole.forward(&input, None)?;
             ensure(segments(&whole.plan(23, 3)?) == 1, "a small sequence is one segment")?;
             // The budget has room for half of the projections of all steps.
@@ -71,17 +72,22 @@ pub fn chunks(target: &Target) -> Result<(), Failed> {
 /// Limiting the steps of a dispatch changes no bit.
 pub fn steps_per_dispatch(target: &Target) -> Result<(), Failed> {
     let (seq_len, batch) = (13, 3);
+    let whole = target.device()?;
+    let pieces: Vec<(u64, Device)> = [1, 2, 5, 6, 12, 13, 14]
+        .into_iter()
+        .map(|steps| {
+            let options = OpenOptions::default().limit("max_steps_per_dispatch", steps);
+            Ok((steps, target.open(&options)?))
+        })
+        .collect::<Result<_, Failed>>()?;
     for &kind in Kind::ALL {
         let config = target.suited(Config::new(kind, 6, 10).num_layers(2).bidirectional(true));
         let params = Params::init(&config, 5)?;
         let input = seeded::tensor(6, &[seq_len, batch, 6], 1.0);
         let lengths = [13, 4, 9];
-        let want =
-            target.rnn(&target.device()?, &params)?.forward_lengths(&input, &lengths, None)?;
-        for steps in [1, 2, 5, 6, 12, 13, 14] {
-            let device =
-                target.open(&OpenOptions::default().limit("max_steps_per_dispatch", steps))?;
-            let rnn = target.rnn(&device, &params)?;
+        let want = target.rnn(&whole, &params)?.forward_lengths(&input, &lengths, None)?;
+        for (steps, device) in &pieces {
+            let rnn = target.rnn(device, &params)?;
             let what = format!("{kind}, {steps} steps to a dispatch");
             let plan = rnn.plan(seq_len, batch)?;
             ensure(
@@ -94,7 +100,7 @@ pub fn steps_per_dispatch(target: &Target) -> Result<(), Failed> {
             });
             // One workgroup of `persistent` owns all ten units, so that it waits for no other.
             let several = matches!(target.schedule, Schedule::Sequence | Schedule::Persistent);
-            let dispatches = if several { 2 * seq_len.div_ceil(steps as usize) } else { 0 };
+            let dispatches = if several { 2 * seq_len.div_ceil(*steps as usize) } else { 0 };
             ensure(
                 walks.count() == dispatches,
                 format!("{what}: {dispatches} dispatches were expected"),
@@ -106,6 +112,7 @@ pub fn steps_per_dispatch(target: &Target) -> Result<(), Failed> {
 }
 
 pub fn shards_and_passes(target: &Target) -> Result<(), Failed> {
+    let whole = target.device()?;
     // 8 KiB bind 2,048 values, so that a layer of 40 units has shards and 64 rows have passes.
     let small =
         target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 8192))?;
@@ -131,7 +138,7 @@ pub fn shards_and_passes(target: &Target) -> Result<(), Failed> {
             steps.any(|step| sharded(step)),
             format!("{kind}: the weights of {kernels} kernels are in shards"),
         )?;
-        let want = Rnn::new(&target.device()?, &params)?.forward(&input, None)?;
+        let want = Rnn::new(&whole, &params)?.forward(&input, None)?;
         assert_same(&format!("{kind} in shards"), &rnn.forward(&input, None)?, &want);
     }
     let tiny = target.open(&OpenOptions::default().limit("max_storage_buffer_binding_size", 64))?;

@@ -77,21 +77,6 @@ enum Machine {
 struct Target {
     machine: Machine,
     schedule: Schedule,
-    share: Share,
-}
-
-/// A share of the case files: every `of`th file from `first` on.
-///
-/// `auto` runs all files on each device. A schedule by name runs each file on one of the software
-/// adapters, which run the same kernels. The next schedule runs it on the other one.
-#[derive(Clone, Copy)]
-struct Share {
-    first: usize,
-    of: usize,
-}
-
-impl Share {
-    const ALL: Self = Self { first: 0, of: 1 };
 }
 
 impl Target {
@@ -175,14 +160,23 @@ struct Row {
     cpu: bool,
     /// Whether the test runs with the schedule that the library chooses.
     auto: bool,
-    /// Whether the test runs with each schedule by name.
-    by_schedule: bool,
+    by_schedule: ByName,
     need: Need,
+}
+
+/// On which machines a test runs with each schedule by name.
+#[derive(Clone, Copy)]
+enum ByName {
+    Nowhere,
+    /// On the CPU, on each GPU, and on one software adapter. Software adapters take long and run
+    /// the same kernels, so they take turns from test to test and from schedule to schedule.
+    InTurns,
+    Everywhere,
 }
 
 /// Returns a test of every device, with the schedule that the library chooses.
 const fn everywhere(name: &'static str, run: Test) -> Row {
-    Row { name, run, cpu: true, auto: true, by_schedule: false, need: Need::Nothing }
+    Row { name, run, cpu: true, auto: true, by_schedule: ByName::Nowhere, need: Need::Nothing }
 }
 
 /// Returns a test of adapters only.
@@ -191,9 +185,14 @@ const fn on_adapters(name: &'static str, run: Test) -> Row {
 }
 
 impl Row {
-    /// Also runs the test with each schedule by name.
+    /// Also runs the test with each schedule by name, on software adapters in turns.
     const fn by_schedule(self) -> Self {
-        Self { by_schedule: true, ..self }
+        Self { by_schedule: ByName::InTurns, ..self }
+    }
+
+    /// Also runs the test with each schedule by name, on every machine.
+    const fn by_schedule_everywhere(self) -> Self {
+        Self { by_schedule: ByName::Everywhere, ..self }
     }
 
     const fn needs(self, need: Need) -> Self {
@@ -336,7 +335,7 @@ const TABLE: &[Row] = &[
     on_adapters("recorded_passes_in_pieces", record::cut),
     on_adapters("recorded_passes_refuse_by_name", record::refusals),
     on_adapters("example_render_loop", record::example),
-    on_adapters("kernels_in_lockstep", kernels::lockstep).by_schedule(),
+    on_adapters("kernels_in_lockstep", kernels::lockstep).by_schedule_everywhere(),
     on_adapters("f16_kernels_in_lockstep", f16::kernels),
     on_adapters("loop_canary", kernels::loop_canary),
     on_adapters("probes_do_what_their_twins_do", calibrate::twins),
@@ -377,10 +376,15 @@ impl Place {
         }
     }
 
-    /// Returns whether this place has a trial of this row.
-    fn has(&self, row: &Row, schedule: Schedule) -> bool {
+    /// Returns whether this place has a trial of this row, which is number `at` of the table.
+    fn has(&self, at: usize, row: &Row, schedule: Schedule) -> bool {
         let here = row.cpu || !matches!(self.machine, Some(Machine::Cpu));
-        let scheduled = if schedule == Schedule::Auto { row.auto } else { row.by_schedule };
+        let scheduled = match (schedule, row.by_schedule) {
+            (Schedule::Auto, _) => row.auto,
+            (_, ByName::Nowhere) => false,
+            (_, ByName::InTurns) => self.has_the_turn(at, schedule),
+            (_, ByName::Everywhere) => true,
+        };
         let suited = match row.need {
             Need::SwiftShader => self.name.to_lowercase().contains("swiftshader"),
             Need::TwoDirections => schedule != Schedule::Wavefront,
@@ -401,21 +405,16 @@ impl Place {
         unmet || (self.machine.is_none() && !adapters::required())
     }
 
-    /// The share of the case files that this place runs by a schedule.
-    fn share(&self, schedule: Schedule) -> Share {
+    /// Returns whether this is the software adapter that runs row `at` by this schedule.
+    fn has_the_turn(&self, at: usize, schedule: Schedule) -> bool {
         let position = Schedule::ALL.iter().position(|&other| other == schedule);
-        match (self.software, position) {
-            (Some((at, all)), Some(position)) if schedule != Schedule::Auto => {
-                Share { first: (at + position) % all, of: all }
-            }
-            _ => Share::ALL,
-        }
+        let turn = at + position.unwrap_or_default();
+        self.software.is_none_or(|(place, all)| turn % all == place)
     }
 
     fn trial(&self, row: &Row, schedule: Schedule) -> Trial {
         let (name, test, run) = (&self.name, row.name, row.run);
-        let share = self.share(schedule);
-        let target = self.machine.clone().map(|machine| Target { machine, schedule, share });
+        let target = self.machine.clone().map(|machine| Target { machine, schedule });
         let missing = format!("this machine has no adapter called '{name}'");
         let title = match schedule {
             Schedule::Auto => format!("{name}::{test}"),
@@ -458,8 +457,8 @@ fn main() {
     let mut trials = Vec::new();
     for place in &places {
         for &schedule in Schedule::ALL {
-            let rows = TABLE.iter().filter(|row| place.has(row, schedule));
-            trials.extend(rows.map(|row| place.trial(row, schedule)));
+            let rows = TABLE.iter().enumerate().filter(|(at, row)| place.has(*at, row, schedule));
+            trials.extend(rows.map(|(_, row)| place.trial(row, schedule)));
         }
     }
     libtest_mimic::run(&arguments, trials).exit();

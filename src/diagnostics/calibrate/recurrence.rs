@@ -89,9 +89,9 @@ pub(super) fn measure(
 pub(super) const CLASSES: usize = 1 + KernelClass::ALL.len();
 
 /// Returns the time steps of a dispatch of `sequence`. Batches of 512 rows and more get fewer,
-/// since their activations take much memory.
-fn steps_of(batch: usize) -> usize {
-    if batch < 512 { 64 } else { 8 }
+/// since their activations take much memory. So do software adapters, which take long for a step.
+fn steps_of(device: &Device, batch: usize) -> usize {
+    if batch < 512 && !device.is_software_adapter() { 64 } else { 8 }
 }
 
 /// Measures the time of one step of a part in microseconds, from start to start. For `sequence`,
@@ -109,7 +109,7 @@ fn time(
         KernelClass::Sequence | KernelClass::SequenceInRegisters => Schedule::Sequence,
     };
     let config = Config::lstm(hidden_size, hidden_size);
-    let seq_len = if part.has_many_steps() { steps_of(batch) } else { 1 };
+    let seq_len = if part.has_many_steps() { steps_of(device, batch) } else { 1 };
     let layout = WeightLayout::stored(&config, device.storage(WeightType::F32)?, device.limits())?;
     let sizes = Sizes { seq_len, batch };
     let request = Request { config: &config, weights: &layout, sizes, training: false };
