@@ -18,8 +18,12 @@ fn gate_weights(quad: u32) -> GateWeights {
     return GateWeights(weight_quad(quad), weight_quad(quad + n), weight_quad(quad + 2u * n));
 }
 
-fn gate_products(w: GateWeights, h: vec4<f32>) -> Gates {
-    return Gates(dot(w.r, h), dot(w.z, h), dot(w.n, h));
+// Adds the products of a quad's four features, one after the other.
+fn add_products(sums: Gates, w: GateWeights, h: vec4<f32>) -> Gates {
+    let x = fma(Gates(w.r.x, w.z.x, w.n.x), Gates(h.x), sums);
+    let y = fma(Gates(w.r.y, w.z.y, w.n.y), Gates(h.y), x);
+    let z = fma(Gates(w.r.z, w.z.z, w.n.z), Gates(h.z), y);
+    return fma(Gates(w.r.w, w.z.w, w.n.w), Gates(h.w), z);
 }
 
 // The gates among four sums, of which the fourth is the third again.
@@ -42,6 +46,6 @@ fn inputs(x: u32, d: u32, row: u32, j: u32) -> Inputs {
 fn advance(sums: Gates, own: Inputs, row: u32, j: u32, h: f32) -> f32 {
     let r = sigmoid(sums.x + own.gates.x);
     let z = sigmoid(sums.y + own.gates.y);
-    let n = tanh_exact(own.gates.z + r * (sums.z + own.bias_hn));
-    return (1.0 - z) * n + z * h;
+    let n = tanh_exact(fma(r, sums.z + own.bias_hn, own.gates.z));
+    return fma(z, h, (1.0 - z) * n);
 }

@@ -23,8 +23,12 @@ fn gate_weights(quad: u32) -> GateWeights {
     );
 }
 
-fn gate_products(w: GateWeights, h: vec4<f32>) -> Gates {
-    return Gates(dot(w.i, h), dot(w.f, h), dot(w.g, h), dot(w.o, h));
+// Adds the products of a quad's four features, one after the other.
+fn add_products(sums: Gates, w: GateWeights, h: vec4<f32>) -> Gates {
+    let x = fma(Gates(w.i.x, w.f.x, w.g.x, w.o.x), Gates(h.x), sums);
+    let y = fma(Gates(w.i.y, w.f.y, w.g.y, w.o.y), Gates(h.y), x);
+    let z = fma(Gates(w.i.z, w.f.z, w.g.z, w.o.z), Gates(h.z), y);
+    return fma(Gates(w.i.w, w.f.w, w.g.w, w.o.w), Gates(h.w), z);
 }
 
 // The gates among four sums.
@@ -48,7 +52,7 @@ fn advance(sums: Gates, own: Inputs, row: u32, j: u32, h: f32) -> f32 {
     let f = sigmoid(z.y);
     let g = tanh_exact(z.z);
     let o = sigmoid(z.w);
-    let cell = f * own.c + i * g;
+    let cell = fma(f, own.c, i * g);
     c[row * dims.hidden_size + j] = cell;
     return o * tanh_exact(cell);
 }

@@ -18,8 +18,9 @@ fn gate_weights(quad: u32) -> GateWeights {
     return GateWeights(weight_quad(quad));
 }
 
-fn gate_products(w: GateWeights, m: vec4<f32>) -> Gates {
-    return dot(w.r, m);
+// Adds the products of a quad's four features, one after the other.
+fn add_products(sums: Gates, w: GateWeights, m: vec4<f32>) -> Gates {
+    return fma(w.r.w, m.w, fma(w.r.z, m.z, fma(w.r.y, m.y, fma(w.r.x, m.x, sums))));
 }
 
 // The sum among four equal ones.

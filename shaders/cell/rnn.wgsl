@@ -15,8 +15,9 @@ fn gate_weights(quad: u32) -> GateWeights {
     return GateWeights(weight_quad(quad));
 }
 
-fn gate_products(w: GateWeights, h: vec4<f32>) -> Gates {
-    return dot(w.h, h);
+// Adds the products of a quad's four features, one after the other.
+fn add_products(sums: Gates, w: GateWeights, h: vec4<f32>) -> Gates {
+    return fma(w.h.w, h.w, fma(w.h.z, h.z, fma(w.h.y, h.y, fma(w.h.x, h.x, sums))));
 }
 
 // The gate that four equal sums are.

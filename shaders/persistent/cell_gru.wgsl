@@ -26,8 +26,8 @@ fn gate_weights(quad: u32) -> QuadWeights {
 fn advance(sums: Gates, x: Gates, h: f32, own: f32) -> vec2<f32> {
     let r = sigmoid(sums.x + x.x);
     let z = sigmoid(sums.y + x.y);
-    let n = tanh_exact(x.z + r * (sums.z + own));
-    return vec2<f32>((1.0 - z) * n + z * h, own);
+    let n = tanh_exact(fma(r, sums.z + own, x.z));
+    return vec2<f32>(fma(z, h, (1.0 - z) * n), own);
 }
 
 fn load_own(d: u32, b: u32, j: u32) -> f32 {

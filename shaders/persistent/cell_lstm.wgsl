@@ -25,7 +25,7 @@ fn gate_weights(quad: u32) -> QuadWeights {
 // Returns the new state, and the cell's own value: c.
 fn advance(sums: Gates, x: Gates, h: f32, own: f32) -> vec2<f32> {
     let z = sums + x;
-    let cell = sigmoid(z.y) * own + sigmoid(z.x) * tanh_exact(z.z);
+    let cell = fma(sigmoid(z.y), own, sigmoid(z.x) * tanh_exact(z.z));
     return vec2<f32>(sigmoid(z.w) * tanh_exact(cell), cell);
 }
 

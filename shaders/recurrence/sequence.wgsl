@@ -7,7 +7,7 @@
 //
 // An invocation has the same units of the same rows at every step. A cell's own state therefore
 // needs no barrier. A cell fragment (cell/*.wgsl) defines Gates, GateWeights, gate_weights,
-// gate_products, inputs and advance. recurrence/sequence_io.wgsl defines update and time_step.
+// add_products, inputs and advance. recurrence/sequence_io.wgsl defines update and time_step.
 
 override WORKGROUP_SIZE: u32 = 64u;
 override LANES: u32 = 1u;       // a power of two that divides WORKGROUP_SIZE
@@ -83,8 +83,8 @@ fn sequence(
                     let q = lane + i * LANES;
                     if q < dims.state_quads {
                         for (var r = 0u; r < ROWS; r++) {
-                            sums[r] +=
-                                gate_products(held[i], state_quad(from_half + r * state_size + q));
+                            let h = state_quad(from_half + r * state_size + q);
+                            sums[r] = add_products(sums[r], held[i], h);
                         }
                     }
                 }
@@ -95,7 +95,8 @@ fn sequence(
                 for (var q = lane; q < dims.state_quads; q += LANES) {
                     let w = gate_weights(first_quad + q);
                     for (var r = 0u; r < ROWS; r++) {
-                        sums[r] += gate_products(w, state_quad(from_half + r * state_size + q));
+                        let h = state_quad(from_half + r * state_size + q);
+                        sums[r] = add_products(sums[r], w, h);
                     }
                 }
             }

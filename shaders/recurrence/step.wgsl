@@ -5,14 +5,14 @@
 // neighbouring quads of the same weight row, and each weight is read once for all ROWS rows.
 // Workgroup memory joins the partial sums in an order that depends on LANES alone.
 //
-// A cell fragment (cell/*.wgsl) defines Gates, GateWeights, gate_weights, gate_products, inputs and
+// A cell fragment (cell/*.wgsl) defines Gates, GateWeights, gate_weights, add_products, inputs and
 // advance. An update fragment (update/*.wgsl) defines Unit, load_unit and store_unit, which stores
 // the result of one unit. recurrence/directions.wgsl defines is_valid, y_row and has_output. For a
 // wave, update/wave.wgsl defines them, with layers instead of directions. cell/projection.wgsl
 // defines Unit, load_unit and store_unit, and no advance.
 
 override WORKGROUP_SIZE: u32 = 64u;
-override LANES: u32 = 8u;   // a power of two that divides WORKGROUP_SIZE
+override LANES: u32 = 8u;   // 4, 8, 16 or 32
 override ROWS: u32 = 1u;    // at most MAX_ROWS
 // Named, because naga 30 miscounts overrides if the size of an array is an unnamed expression.
 override SUMS: u32 = WORKGROUP_SIZE * ROWS;
@@ -50,7 +50,8 @@ fn step(
             let w = gate_weights(first_quad + q);
             for (var r = 0u; r < ROWS; r++) {
                 let b = min(b0 + r, dims.batch - 1u);
-                sums[r] += gate_products(w, h_in[(d * dims.batch + b) * dims.state_quads + q]);
+                let h = h_in[(d * dims.batch + b) * dims.state_quads + q];
+                sums[r] = add_products(sums[r], w, h);
             }
         }
     }
@@ -59,7 +60,7 @@ fn step(
         sh_sums[first_sum + r * LANES + lane] = sums[r];
     }
     // Halve the number of partial sums until one is left. The last round's barrier publishes it.
-    for (var span = LANES; span > 0u && LANES > 1u; span /= 2u) {
+    for (var span = LANES; span > 0u; span /= 2u) {
         workgroupBarrier();
         let half = span / 2u;
         if lane < half {

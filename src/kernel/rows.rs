@@ -153,7 +153,7 @@ pub(super) const STEP: Row = Row {
     ],
     overrides: &[
         constant!("WORKGROUP_SIZE", workgroup_size, &[32, 64]),
-        constant!("LANES", lanes, &[1, 2, 4, 8, 16, 32]),
+        constant!("LANES", lanes, &[4, 8, 16, 32]),
         STEP_ROWS,
     ],
     workgroup: |cell, o| flat(o.workgroup_size, sums_storage(cell, o)),

@@ -22,7 +22,7 @@ pub enum Schedule {
     /// iterates over time.
     Sequence,
     /// One dispatch for many time steps. Workgroups hold the weights in registers and exchange the
-    /// state. A GPU must run all of them at the same time.
+    /// state. A GPU must run all of them at the same time. It gives the bits of `step`.
     Persistent,
     /// All layers of a stack in one dispatch, each some steps later than the layer below it. It
     /// makes fewer dispatches than `step` and gives the same bits.

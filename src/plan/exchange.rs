@@ -11,6 +11,32 @@ pub enum Exchange {
     Refused(&'static str),
 }
 
+/// The lanes that share a sum at most, where subgroups are large enough.
+const MAX_LANES: u32 = 32;
+
+impl Exchange {
+    /// Returns the workgroups that wait for each other, if any.
+    pub(super) fn resident(self) -> Option<Resident> {
+        match self {
+            Self::Resident(resident) => Some(resident),
+            Self::OneStep | Self::Refused(_) => None,
+        }
+    }
+
+    /// Returns the lanes that share a sum over `quads` quads, in `step` and in `persistent`.
+    ///
+    /// LANES decides the order of a sum. It depends on the sum and the device alone, never on rows
+    /// or steps. Therefore both schedules give the same bits, for any part of a sequence.
+    pub(super) fn lanes(self, quads: usize) -> u32 {
+        let subgroup = match self {
+            Self::Resident(resident) if resident.has_subgroups() => resident.subgroup_size,
+            _ => MAX_LANES,
+        };
+        let most = 1 << subgroup.min(MAX_LANES).ilog2();
+        quads.next_power_of_two().clamp(4, most) as u32
+    }
+}
+
 /// The workgroups that a device runs at the same time, and the words that they share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resident {
@@ -22,4 +48,11 @@ pub struct Resident {
     pub volatile: bool,
     /// Looks at a missing word before an invocation gives up.
     pub spins: u32,
+}
+
+impl Resident {
+    /// Returns whether lanes can pass values on within subgroups, which have at least 4 of them.
+    pub(super) fn has_subgroups(self) -> bool {
+        self.subgroup_size >= 4
+    }
 }

@@ -28,6 +28,7 @@ mod needs;
 mod pack;
 mod persistent;
 pub mod recording;
+mod same_bits;
 mod schedule;
 mod segments;
 mod sequence;
@@ -195,7 +196,8 @@ fn run_size(recording: &Recording, states: &[LayerState]) -> u64 {
 /// Plans a forward pass.
 ///
 /// With [`Schedule::Auto`] the schedule is the one whose step should be the shortest by the
-/// profile's calibration, and the layers of a stack run side by side where that saves time.
+/// profile's calibration. A schedule that gives the same bits replaces it where that saves time:
+/// the layers of a stack run side by side, and few steps run without an exchange.
 ///
 /// # Errors
 /// [`Error::Limit`] naming the limit that one time step of the whole batch would exceed;
@@ -204,9 +206,9 @@ fn run_size(recording: &Recording, states: &[LayerState]) -> u64 {
 pub fn plan(request: &Request<'_>, profile: &Profile<'_>, asked: Schedule) -> Result<Plan> {
     segments::max_steps(request, profile.limits, Added::Nothing)?;
     let resolved = schedule::resolve(asked, request, profile)?;
-    let (resolved, longest) = schedule::with_room(asked, resolved, request, profile)?;
+    let (resolved, longest) = same_bits::with_room(asked, resolved, request, profile)?;
     let resolved = match asked {
-        Schedule::Auto => schedule::side_by_side(resolved, request, profile),
+        Schedule::Auto => same_bits::for_length(resolved, request, profile),
         _ => resolved,
     };
     record(request, profile, &resolved, longest)
@@ -216,7 +218,8 @@ pub fn plan(request: &Request<'_>, profile: &Profile<'_>, asked: Schedule) -> Re
 /// single layers to kernels of their own. `what` names the caller in a refusal.
 ///
 /// # Errors
-/// As [`plan()`]; [`Error::Unsupported`] where the schedule that was asked for is `wavefront`.
+/// As [`plan()`]; [`Error::Unsupported`] where the schedule that was asked for is `wavefront` or
+/// `persistent`.
 pub fn plan_layered(
     request: &Request<'_>,
     profile: &Profile<'_>,
@@ -224,8 +227,8 @@ pub fn plan_layered(
     what: &str,
 ) -> Result<Plan> {
     segments::max_steps(request, profile.limits, Added::Nothing)?;
-    let resolved = schedule::resolve_layered(asked, request, profile, what)?;
-    let (resolved, longest) = schedule::with_room(asked, resolved, request, profile)?;
+    let resolved = same_bits::resolve_layered(asked, request, profile, what)?;
+    let (resolved, longest) = same_bits::with_room(asked, resolved, request, profile)?;
     record(request, profile, &resolved, longest)
 }
 

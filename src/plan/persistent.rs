@@ -35,9 +35,6 @@ pub(super) struct PersistentShape {
 /// many and the lanes share the reads of the state.
 const UNITS: [u32; 3] = [2, 4, 1];
 
-/// The lanes that share a sum at most, where subgroups are large enough.
-const MAX_LANES: u32 = 32;
-
 /// The workgroups that share the rows where no workgroup waits for another. Few of them have many
 /// rows, so that software adapters run all parts of the kernel.
 const ONE_STEP_WORKGROUPS: u32 = 4;
@@ -64,13 +61,10 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<Pers
         return Err(no("needs the weights of a layer in one binding, which this device or its \
                        limits cut into several"));
     }
-    let resident = match profile.exchange {
-        Exchange::Resident(resident) => Some(resident),
-        Exchange::OneStep => None,
-        Exchange::Refused(why) => {
-            return Err(no(&format!("needs a device whose workgroups wait for each other: {why}")));
-        }
-    };
+    if let Exchange::Refused(why) = profile.exchange {
+        return Err(no(&format!("needs a device whose workgroups wait for each other: {why}")));
+    }
+    let resident = profile.exchange.resident();
     let invocations =
         limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
     if invocations < PERSISTENT_WORKGROUP {
@@ -80,8 +74,8 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<Pers
         )));
     }
     let kernel = kernel(Family::Persistent, request);
-    let shape = workgroup(request, kernel, resident, limits.max_compute_workgroup_storage_size)
-        .map_err(|why| no(&why))?;
+    let storage = limits.max_compute_workgroup_storage_size;
+    let shape = workgroup(request, kernel, profile.exchange, storage).map_err(|why| no(&why))?;
     let (batch, directions) = (request.sizes.batch as u32, config.num_directions() as u32);
     let hidden_size = config.hidden_size as u32;
     let dims = PersistentDims {
@@ -155,22 +149,18 @@ fn kernel_gates(kernel: Kernel) -> u32 {
 
 /// Returns the shape of a workgroup, or the reason why there is none.
 ///
-/// LANES and QUADS decide the order of the sums, so they depend on the state's size alone, never on
-/// the batch. QUADS is a power of two: with three of them an H200 takes twice the time of four.
+/// QUADS is a power of two: with three of them an H200 takes twice the time of four.
 fn workgroup(
     request: &Request<'_>,
     kernel: Kernel,
-    resident: Option<Resident>,
+    exchange: Exchange,
     storage: u32,
 ) -> std::result::Result<Persistent, String> {
     let hidden_size = request.config.hidden_size;
     let (batch, directions) = (request.sizes.batch, request.config.num_directions());
     let state_quads = padded(hidden_size) / 4;
-    let subgroup = resident.map_or(0, |resident| resident.subgroup_size);
-    // Subgroups of fewer than 4 invocations pass nothing on.
-    let subgroups = subgroup >= 4;
-    let most = if subgroups { 1 << subgroup.ilog2().min(MAX_LANES.ilog2()) } else { MAX_LANES };
-    let lanes = state_quads.next_power_of_two().clamp(4, most as usize) as u32;
+    let resident = exchange.resident();
+    let lanes = exchange.lanes(state_quads);
     let quads = state_quads.div_ceil(lanes as usize).next_power_of_two();
     if quads > MAX_QUADS as usize {
         return Err(format!(
@@ -187,7 +177,7 @@ fn workgroup(
             chunk: 1,
             rows: 1,
             alone: false,
-            subgroups,
+            subgroups: resident.is_some_and(Resident::has_subgroups),
             volatile: resident.is_some_and(|resident| resident.volatile),
         };
         let unit_tiles = hidden_size.div_ceil(one_row.tile() as usize) * directions;

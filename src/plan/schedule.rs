@@ -2,10 +2,9 @@
 
 use super::decision::Decision;
 use super::layers::{Layers, Segment};
-use super::segments::{self, Added};
 use super::shape::{Shape, shape};
 use super::{Exchange, Profile, Request, Target, persistent, sequence, step, wavefront};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::Schedule;
 use crate::perf::cost::{self, Prediction};
 use crate::plan::recording::{Command, Place};
@@ -18,10 +17,11 @@ pub(super) struct Resolved {
 }
 
 /// Decides which schedule runs a request, apart from `wavefront`. The decision ignores the number
-/// of steps, so the pieces of a sequence run as the whole does.
+/// of steps, so the pieces of a sequence give the bits of the whole.
 ///
 /// # Errors
-/// [`Error::Unsupported`] with the reason, if a schedule that the caller asked for cannot run.
+/// [`Error::Unsupported`](crate::Error::Unsupported) with the reason, if a schedule that the caller
+/// asked for cannot run.
 pub fn decide(asked: Schedule, request: &Request<'_>, profile: &Profile<'_>) -> Result<Decision> {
     resolve(asked, request, profile).map(|resolved| resolved.decision)
 }
@@ -91,53 +91,10 @@ pub(super) fn resolve(
     Ok(Resolved { decision: Decision { schedule: best.schedule, reason, predictions }, shape })
 }
 
-/// Returns the most steps of a segment by the schedule. `auto` runs by `step` where the limits have
-/// no room for the exchange of `persistent`.
-///
-/// # Errors
-/// [`Error::Limit`] if one step by the schedule exceeds the limits.
-pub(super) fn with_room(
-    asked: Schedule,
-    resolved: Resolved,
-    request: &Request<'_>,
-    profile: &Profile<'_>,
-) -> Result<(Resolved, usize)> {
-    let longest = |added| segments::max_steps(request, profile.limits, added);
-    if !resolved.shape.exchanges() {
-        return Ok((resolved, longest(Added::Nothing)?));
-    }
-    match longest(Added::Exchange) {
-        Ok(steps) => Ok((resolved, steps)),
-        Err(_) if asked == Schedule::Auto => {
-            let reason = "the limits have no room for the exchange of 'persistent'".to_owned();
-            let Resolved { shape, .. } = resolve(Schedule::Step, request, profile)?;
-            let decision = Decision { reason, ..Decision::asked(Schedule::Step) };
-            Ok((Resolved { decision, shape }, longest(Added::Nothing)?))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Replaces `step` with a wavefront if the layers of a stack should run side by side.
-pub(super) fn side_by_side(
-    resolved: Resolved,
-    request: &Request<'_>,
-    profile: &Profile<'_>,
-) -> Resolved {
-    match wavefront::saves(&resolved.decision, request, profile) {
-        None => resolved,
-        // If the limits have no room for all layers at once, the layers run one after another.
-        Some(decision) => match wavefront::shape(request, profile) {
-            Ok(shape) => Resolved { decision, shape: Shape::Wavefront(shape) },
-            Err(_) => resolved,
-        },
-    }
-}
-
 /// Records one layer for one segment: the projection, the steps, and dropout between layers.
 ///
 /// # Errors
-/// [`Error::Limit`] if a dispatch exceeds the limits.
+/// [`Error::Limit`](crate::Error::Limit) if a dispatch exceeds the limits.
 pub(super) fn record_layer(
     layers: &mut Layers<'_>,
     shape: &Shape,
@@ -167,25 +124,6 @@ pub(super) fn record_layer(
         layers.push(Command::Dispatch(dropout));
     }
     Ok(())
-}
-
-/// Resolves as [`resolve`] does, for callers whose kernels read the states of single layers.
-///
-/// # Errors
-/// The errors of [`resolve`], and [`Error::Unsupported`] for `wavefront`, whose layers share
-/// buffers.
-pub(super) fn resolve_layered(
-    asked: Schedule,
-    request: &Request<'_>,
-    profile: &Profile<'_>,
-    what: &str,
-) -> Result<Resolved> {
-    if asked == Schedule::Wavefront {
-        return Err(Error::Unsupported(format!(
-            "the schedule 'wavefront' in {what}; use 'step', which gives the same bits, or 'auto'"
-        )));
-    }
-    resolve(asked, request, profile)
 }
 
 #[cfg(test)]

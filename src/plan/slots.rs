@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::schedule::resolve_layered;
+use super::same_bits::resolve_layered;
 use super::{
     LayerState, Plan, Profile, Request, check_budget, halvings, largest, plan_layered, planned,
 };

@@ -49,9 +49,6 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> StepShape {
 }
 
 /// Returns a kernel that sums over `quads` quads.
-///
-/// LANES decides the order of the sums, so it depends on the state's size alone, never on the
-/// batch.
 pub(super) fn specialise(
     family: Family,
     request: &Request<'_>,
@@ -63,8 +60,7 @@ pub(super) fn specialise(
     let invocations =
         limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
     let workgroup_size = if invocations < 64 { 32 } else { 64 };
-    // Each lane gets at least two quads. Shorter sums cost more to join than they save.
-    let lanes = (quads / 2).checked_ilog2().map_or(1, |pairs| 1 << pairs.min(5));
+    let lanes = profile.exchange.lanes(quads);
     let overrides = |rows| Overrides {
         workgroup_size,
         lanes,

@@ -179,7 +179,7 @@ pub fn threads(target: &Target) -> Result<(), Failed> {
     ensure_abandoned(rnn, runs)
 }
 
-/// Ticks and recorded passes cannot run again, so no workgroup of theirs waits.
+/// Ticks and recorded passes cannot run again, so they run by `step`, which gives the same bits.
 pub fn pools_and_passes(target: &Target) -> Result<(), Failed> {
     let params = Params::init(&Config::lstm(5, HIDDEN_SIZE), 71)?;
     let device = open(target)?;
@@ -188,8 +188,8 @@ pub fn pools_and_passes(target: &Target) -> Result<(), Failed> {
     ensure_waits(&rnn)?;
     let options = PoolOptions::new(2).steps(STEPS);
     for (refused, want) in [
-        (rnn.pool(&options).map(drop), "a pool cannot run a tick again"),
-        (rnn.recorder(STEPS, BATCH).map(drop), "a recorded pass cannot run again"),
+        (rnn.pool(&options).map(drop), "'persistent' in a pool; use 'step'"),
+        (rnn.recorder(STEPS, BATCH).map(drop), "'persistent' in a recorded pass; use 'step'"),
     ] {
         match refused {
             Err(Error::Unsupported(why)) if why.contains(want) => {}

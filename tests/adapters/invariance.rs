@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use libtest_mimic::Failed;
 use wgpu_rnn::internals::diagnostics::compare::{Comparison, Tolerance};
 use wgpu_rnn::internals::params::expected_parameters;
-use wgpu_rnn::{Config, Kind, Params, Rnn, Schedule, State, Tensor};
+use wgpu_rnn::{
+    Config, ForwardOptions, Kind, LoadOptions, Params, Rnn, Schedule, State, Tensor, WeightType,
+};
 
 use crate::bits::assert_same;
 use crate::parameters::in_order;
@@ -135,6 +137,36 @@ pub fn rows_of_a_batch(target: &Target) -> Result<(), Failed> {
                     ensure(differ, format!("{what}: the neighbouring rows must differ"))?;
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// `persistent` and `step` add in the same order, so that `auto` may choose by the number of steps.
+pub fn persistent_is_step(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    let seq_len = 6;
+    for (at, &kind) in Kind::ALL.iter().enumerate() {
+        for (hidden_size, batch, bidirectional) in [(5, 3, true), (37, 9, false), (130, 2, false)] {
+            let config =
+                Config::new(kind, 5, hidden_size).num_layers(2).bidirectional(bidirectional);
+            let params = Params::init(&config, 15)?;
+            let input = seeded::tensor(51, &[seq_len, batch, 5], 2.0);
+            let state = initial(&config, batch, 52);
+            let lengths: Vec<usize> =
+                (0..batch).map(|row| seq_len - row * 5 % (seq_len + 1)).collect();
+            let weights = WeightType::ALL[at % 2];
+            let run = |schedule, lengths: Option<&[usize]>| {
+                let options = LoadOptions::new().schedule(schedule).weights(weights);
+                let rnn = Rnn::with_options(&device, &params, &options)?;
+                let mut from = ForwardOptions::new().state(&state);
+                from.lengths = lengths;
+                Ok::<_, Failed>(rnn.forward_with(&input, &from)?)
+            };
+            let what = format!("{config:?} B = {batch} {weights:?}");
+            let want = run(Schedule::Step, Some(&lengths))?;
+            assert_same(&what, &run(Schedule::Persistent, Some(&lengths))?, &want);
+            ensure(run(Schedule::Step, None)? != want, format!("{what}: lengths must show"))?;
         }
     }
     Ok(())

@@ -227,6 +227,7 @@ const TABLE: &[Row] = &[
     everywhere("pieces_of_time_change_no_bit", invariance::pieces_of_time).by_schedule(),
     everywhere("rows_do_not_depend_on_the_batch", invariance::rows_of_a_batch).by_schedule(),
     everywhere("padding_does_not_matter", invariance::padding).by_schedule(),
+    everywhere("persistent_is_step_to_the_last_bit", invariance::persistent_is_step),
     everywhere("time_reversed_swaps_directions", invariance::time_reversed)
         .by_schedule()
         .needs(Need::TwoDirections),

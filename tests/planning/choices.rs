@@ -53,8 +53,8 @@ fn auto_takes_the_schedule_that_measurements_suggest() {
     let gru = |input, hidden, l, d| of(Config::gru(input, hidden), l, d);
     for (name, seq_len, batch, config, alone, waiting) in [
         ("Silero", 512, 1, lstm(128, 128, 1, 1), Step, Persistent),
-        ("Silero, streams", 1, 64, lstm(128, 128, 1, 1), Step, Persistent),
-        ("RNNoise", 1, 1, gru(384, 384, 3, 1), Step, Persistent),
+        ("Silero, streams", 1, 64, lstm(128, 128, 1, 1), Step, Step),
+        ("RNNoise", 1, 1, gru(384, 384, 3, 1), Step, Step),
         ("ocrs", 256, 100, gru(128, 256, 2, 2), StepTiled, StepTiled),
         ("pyannote", 589, 32, lstm(60, 128, 2, 2), Step, Persistent),
         ("Kokoro", 510, 1, lstm(640, 256, 1, 2), Step, Persistent),

@@ -85,9 +85,8 @@ impl Rnn {
             ));
         };
         let request = self.request(Sizes { seq_len, batch }, false);
-        // The caller submits the pass, so nothing could run it again.
-        let profile = self.profile_without_waits("a recorded pass cannot run again");
-        let plan = plan::plan_layered(&request, &profile, self.schedule(), "a recorded pass")?;
+        let (profile, schedule) = (self.device().profile(), self.schedule());
+        let plan = plan::plan_layered(&request, &profile, schedule, "a recorded pass")?;
         let engine = gpu::Engine::new(Arc::clone(gpu), Arc::new(plan.recording.clone()), weights)?;
         let whole_rows =
             gpu.filled("whole rows", wgpu::BufferUsages::STORAGE, &vec![seq_len as u32; batch])?;

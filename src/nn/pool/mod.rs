@@ -128,9 +128,7 @@ impl Rnn {
         }
         let PoolOptions { slots, steps, rows } = *options;
         let request = self.request(Sizes { seq_len: steps, batch: rows }, false);
-        // Ticks may be under way while others start, so an abandoned tick could not run again.
-        let profile = self.profile_without_waits("a pool cannot run a tick again");
-        plan_pool(&request, slots, &profile, self.schedule())
+        plan_pool(&request, slots, &self.device().profile(), self.schedule())
     }
 }
 

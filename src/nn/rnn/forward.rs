@@ -14,7 +14,7 @@ use crate::nn::runner::Prepared;
 use crate::params::config::Kind;
 use crate::params::validate::{self, Sizes};
 use crate::plan::recording::{BufferId, CopyPair, Recording};
-use crate::plan::{self, Exchange, Plan, Profile, Request};
+use crate::plan::{self, Plan, Request};
 use crate::tensor::{State, Tensor};
 
 /// The key of a forward pass's plan: its sizes, and whether dropout draws.
@@ -198,11 +198,6 @@ impl Rnn {
             Schedule::Persistent if self.device().abandoned_runs() > 0 => Schedule::Auto,
             schedule => schedule,
         }
-    }
-
-    /// Returns the profile for plans in which no workgroup waits for another, for the reason `why`.
-    pub(crate) fn profile_without_waits(&self, why: &'static str) -> Profile<'_> {
-        Profile { exchange: Exchange::Refused(why), ..self.device().profile() }
     }
 
     /// Plans one pass.
