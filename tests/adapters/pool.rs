@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libtest_mimic::Failed;
 use wgpu_rnn::internals::params::random::Mt19937;
-use wgpu_rnn::internals::plan::Exchange;
 use wgpu_rnn::pool::{Pool, PoolOptions, Slot};
 use wgpu_rnn::stream::Stream;
 use wgpu_rnn::{Config, Error, Kind, Params, Rnn, Schedule, State, Tensor};
@@ -102,21 +101,11 @@ fn play(rnn: &Rnn, options: &PoolOptions, ticks: usize, seed: u64) -> Result<(),
 
 pub fn slots_are_streams(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    if target.schedule == Schedule::Wavefront {
+    if matches!(target.schedule, Schedule::Wavefront | Schedule::Persistent) {
         let rnn = target.rnn(&device, &Params::init(&Config::gru(3, 4).num_layers(2), 0)?)?;
-        return refused(
-            "layers side by side",
-            rnn.pool(&PoolOptions::new(1)),
-            "the schedule 'wavefront' in a pool",
-        );
+        let want = format!("the schedule '{}' in a pool; use 'step'", target.schedule);
+        return refused("ticks", rnn.pool(&PoolOptions::new(1)), &want);
     }
-    if target.schedule == Schedule::Persistent {
-        let rnn = target.rnn(&device, &Params::init(&Config::gru(3, 4), 0)?)?;
-        let want = "a pool cannot run a tick again";
-        return refused("an exchange", rnn.pool(&PoolOptions::new(1)), want);
-    }
-    // `auto` must choose the same for the streams.
-    device.set_exchange(Exchange::Refused("pools exchange no states"));
     for (kind, layers, hidden_size, options) in [
         (Kind::Lstm, 2, 5, PoolOptions::new(7).steps(3)),
         (Kind::Gru, 1, 8, PoolOptions::new(5)),

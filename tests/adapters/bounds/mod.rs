@@ -33,8 +33,7 @@ fn round(source: &mut Cases<'_>) -> Result<Vec<Case>, Failed> {
     for &schedule in Schedule::ALL {
         cases.extend(source.network(schedule)?);
     }
-    let pooled = [Schedule::Step, Schedule::StepTiled, Schedule::Persistent, Schedule::Sequence];
-    for schedule in pooled {
+    for schedule in [Schedule::Step, Schedule::StepTiled, Schedule::Sequence] {
         cases.extend(source.pool(schedule)?);
     }
     for _ in 0..2 {
