@@ -1,6 +1,7 @@
 //! The definition of a model: configurations, parameters and state dicts.
 
 pub mod config;
+mod files;
 pub mod language_model;
 mod loading;
 mod module;

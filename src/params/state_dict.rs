@@ -1,103 +1,93 @@
-//! State dicts, read from safetensors files.
+//! State dicts, read from files.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 
+use super::files::{self, Content};
 use crate::error::{Error, Result};
 use crate::fs;
 use crate::tensor::Tensor;
 
-/// One tensor of a file: shape, element type and bytes.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    shape: Vec<usize>,
-    dtype: Dtype,
-    /// The range of its bytes in the file.
-    bytes: std::ops::Range<usize>,
-}
+pub use super::files::Entry;
 
-impl Entry {
-    /// Returns the size of each axis.
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    /// Returns the element type, as safetensors names it.
-    pub fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    /// Returns whether the values can be widened to `f32` without loss.
-    pub fn is_loadable(&self) -> bool {
-        matches!(self.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16)
-    }
-}
-
-/// The named tensors of a safetensors file, and its metadata.
+/// The named tensors of one or more files, and their metadata.
 #[derive(Debug, Clone)]
 pub struct StateDict {
     path: PathBuf,
-    data: Vec<u8>,
-    entries: BTreeMap<String, Entry>,
-    metadata: HashMap<String, String>,
+    content: Content,
 }
 
 impl StateDict {
-    /// Reads a whole file.
+    /// Reads a file of safetensors or of `torch.save`, or a sharded checkpoint: its index, or the
+    /// folder of the index. The first bytes of a file tell its type.
+    ///
+    /// A file of `torch.save` may hold tensors and plain values only; nothing in it is run. If it
+    /// is a checkpoint with exactly one dict of tensors, that dict is used: see [`key`](Self::key).
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read. [`Error::File`] when it is not a valid safetensors
-    /// file, for example because a tensor name occurs twice.
+    /// [`Error::Io`] when a file cannot be read. [`Error::File`] when it is of another type, which
+    /// the text names, when it is not valid, for example because a tensor name occurs twice, or
+    /// when it is one shard of several.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let data =
-            std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        Self::parse(path, data)
+        Self::open_files(&[path], None)
     }
 
-    /// Parses the bytes of a safetensors file. `path` serves only the error texts.
+    /// [`open`](Self::open) with the key of a dict in a checkpoint of `torch.save`, such as
+    /// `state_dict`, or `model.encoder` for a dict in a dict. An empty key is the outermost dict.
     ///
     /// # Errors
-    /// [`Error::File`] when the bytes are not a valid safetensors file.
+    /// The errors of [`open`](Self::open), and [`Error::File`] when there is no such dict. The text
+    /// lists the keys of dicts of tensors.
+    pub fn open_key(path: impl AsRef<Path>, key: &str) -> Result<Self> {
+        Self::open_files(&[path], Some(key))
+    }
+
+    /// [`open`](Self::open) for several files that make one state dict, each with the same key.
+    ///
+    /// # Errors
+    /// The errors of [`open_key`](Self::open_key), and [`Error::File`] when two files have a tensor
+    /// of the same name, or when a shard is missing.
+    pub fn open_files(paths: &[impl AsRef<Path>], key: Option<&str>) -> Result<Self> {
+        let content = files::open(paths, key)?;
+        let path = paths.first().map(|path| path.as_ref().to_owned());
+        Ok(Self { path: path.unwrap_or_default(), content })
+    }
+
+    /// Parses the bytes of a file of safetensors or of `torch.save`. `path` serves only the error
+    /// texts.
+    ///
+    /// # Errors
+    /// [`Error::File`] as from [`open`](Self::open).
     pub fn parse(path: impl AsRef<Path>, data: Vec<u8>) -> Result<Self> {
         let path = path.as_ref().to_owned();
-        let refuse = |message: String| Error::File { path: path.clone(), message };
-        let not_valid = |error: &dyn std::fmt::Display| {
-            refuse(format!("not a valid safetensors file: {error}"))
-        };
-        let (header_len, header) = SafeTensors::read_metadata(&data).map_err(|e| not_valid(&e))?;
-        // The header follows 8 bytes of length. The crate keeps only the last of two equal names,
-        // which loses data.
-        refuse_duplicates(&data[8..8 + header_len]).map_err(|e| not_valid(&e))?;
-        let start = 8 + header_len;
-        let entries = header
-            .tensors()
-            .into_iter()
-            .map(|(name, info)| {
-                let (begin, end) = info.data_offsets;
-                let bytes = start + begin..start + end;
-                (name, Entry { shape: info.shape.clone(), dtype: info.dtype, bytes })
-            })
-            .collect();
-        let metadata = header
-            .metadata()
-            .iter()
-            .flatten()
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        Ok(Self { path, data, entries, metadata })
+        match files::parse(data, None) {
+            Ok(content) => Ok(Self { path, content }),
+            Err(message) => Err(Error::File { path, message }),
+        }
     }
 
-    /// Returns the path of the file.
+    /// Returns the key of the dict that [`open`](Self::open) found in a checkpoint; `None` when the
+    /// caller gave the key, or the file holds nothing but the dict.
+    pub fn key(&self) -> Option<&str> {
+        self.content.key.as_deref()
+    }
+
+    /// Returns the type of the files, such as `safetensors` or `PyTorch (zip)`.
+    pub fn file_type(&self) -> &str {
+        &self.content.file_type
+    }
+
+    /// Returns the path of the file; of several, the first.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Returns the names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.entries.keys().map(String::as_str)
+        self.content.entries.keys().map(String::as_str)
     }
 
     /// Returns the names that start with `prefix` and have no further dot, sorted: the parameters
@@ -110,22 +100,23 @@ impl StateDict {
     /// Returns the tensor of that name, or `None` without one.
     #[doc(hidden)]
     pub fn get(&self, name: &str) -> Option<&Entry> {
-        self.entries.get(name)
+        self.content.entries.get(name)
     }
 
-    /// Returns a value of the file's metadata, or `None` without the key.
+    /// Returns a value of the file's metadata, or `None` without the key. In a file of `torch.save`
+    /// the values that are no tensors are metadata.
     pub fn metadata(&self, key: &str) -> Option<&str> {
-        self.metadata.get(key).map(String::as_str)
+        self.content.metadata.get(key).map(String::as_str)
     }
 
     /// Returns all of the file's metadata, sorted by key.
     pub fn all_metadata(&self) -> BTreeMap<&str, &str> {
-        self.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+        self.content.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
     }
 
-    /// Returns the raw bytes of a tensor.
-    fn bytes(&self, entry: &Entry) -> Result<&[u8]> {
-        self.data.get(entry.bytes.clone()).ok_or_else(|| Error::File {
+    /// Returns the bytes of a tensor in row-major order.
+    fn bytes(&self, entry: &Entry) -> Result<Cow<'_, [u8]>> {
+        entry.bytes(&self.content.data).ok_or_else(|| Error::File {
             path: self.path.clone(),
             message: "the file ends before its last tensor".to_owned(),
         })
@@ -146,7 +137,7 @@ impl StateDict {
         let entry = self.require(name)?;
         let bytes = self.bytes(entry)?;
         let halves = || bytes.chunks_exact(2).map(|b| [b[0], b[1]]);
-        Ok(match entry.dtype {
+        Ok(match entry.dtype() {
             Dtype::F32 => bytes
                 .chunks_exact(4)
                 .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
@@ -168,10 +159,10 @@ impl StateDict {
     /// [`Error::File`] when there is no such tensor or its type is not I64.
     pub fn i64(&self, name: &str) -> Result<Vec<i64>> {
         let entry = self.require(name)?;
-        if entry.dtype != Dtype::I64 {
+        if entry.dtype() != Dtype::I64 {
             return Err(Error::File {
                 path: self.path.clone(),
-                message: format!("'{name}' has dtype {}, expected I64", entry.dtype),
+                message: format!("'{name}' has dtype {}, expected I64", entry.dtype()),
             });
         }
         let value = |b: &[u8]| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
@@ -204,7 +195,7 @@ impl StateDict {
     /// # Errors
     /// The errors of [`f32`](Self::f32).
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
-        Tensor::new(self.require(name)?.shape.clone(), self.f32(name)?)
+        Tensor::new(self.require(name)?.shape(), self.f32(name)?)
     }
 
     /// Returns an input for a model with `f32` weights. No type is converted silently.
@@ -213,7 +204,7 @@ impl StateDict {
     /// [`Error::Option`] in PyTorch's words when the type is not F32, [`Error::File`] when the
     /// tensor is missing.
     pub fn input(&self, name: &str) -> Result<Tensor> {
-        let torch = match self.require(name)?.dtype {
+        let torch = match self.require(name)?.dtype() {
             Dtype::F32 => return self.tensor(name),
             Dtype::F64 => "torch.float64".to_owned(),
             Dtype::F16 => "torch.float16".to_owned(),
@@ -268,29 +259,4 @@ pub fn save_with_metadata(
     }
     let file = safetensors::serialize(views, metadata).map_err(invalid)?;
     fs::write(path, &file)
-}
-
-/// Iterates over the header's top-level names and fails on the first that occurs twice.
-fn refuse_duplicates(header: &[u8]) -> Result<(), serde_json::Error> {
-    struct Names;
-    impl<'de> serde::de::Visitor<'de> for Names {
-        type Value = ();
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a map of tensors")
-        }
-        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-            let mut seen = std::collections::HashSet::new();
-            while let Some(name) = map.next_key::<String>()? {
-                if seen.contains(&name) {
-                    return Err(serde::de::Error::custom(format!(
-                        "the tensor name '{name}' occurs twice"
-                    )));
-                }
-                map.next_value::<serde::de::IgnoredAny>()?;
-                seen.insert(name);
-            }
-            Ok(())
-        }
-    }
-    serde::Deserializer::deserialize_map(&mut serde_json::Deserializer::from_slice(header), Names)
 }

@@ -1,0 +1,192 @@
+//! Files of `torch.save`: state dicts, and checkpoints that hold state dicts.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+
+use super::archive::Archive;
+use super::content::Content;
+use super::entry::Entry;
+use super::pickle;
+use super::value::{Id, Tensor, Value, Values};
+
+/// Reads a file of `torch.save`. `key` names the dict to use: `model`, or `model.encoder` for a dict
+/// in a dict; `Some("")` names the outermost one.
+///
+/// # Errors
+/// A message when the file is damaged, holds more than tensors and plain values, has no such dict,
+/// or, without a key, does not hold exactly one dict of tensors.
+pub fn read(data: Vec<u8>, key: Option<&str>) -> Result<Content, String> {
+    let archive = Archive::open(&data)?;
+    if let Some(order) = archive.find("byteorder")?
+        && data[order.clone()] != *b"little"
+    {
+        let order = data[order].escape_ascii().take(20).collect::<Vec<u8>>();
+        let order = String::from_utf8_lossy(&order);
+        return Err(format!("the file has the byte order '{order}', expected 'little'"));
+    }
+    let pickle = archive.find("data.pkl")?.ok_or("the archive has no data.pkl")?;
+    let (values, whole) = pickle::read(&data[pickle])?;
+    let (dict, found) = select(&values, whole, key)?;
+    let entries = entries(&values, dict, |name| archive.find(&format!("data/{name}")))?;
+    // Views may share a storage, but not without bound: every tensor may be widened.
+    let total = entries.values().map(Entry::size).fold(0, usize::saturating_add);
+    if total / 64 > data.len() {
+        return Err(format!(
+            "the tensors have {total} bytes in a file of {}: too many share a storage",
+            data.len()
+        ));
+    }
+    let mut metadata = plain_values(&values, dict);
+    if dict != whole {
+        for (key, value) in plain_values(&values, whole) {
+            metadata.entry(key).or_insert(value);
+        }
+    }
+    Ok(Content {
+        data: vec![data],
+        entries,
+        metadata,
+        file_type: "PyTorch (zip)".to_owned(),
+        key: found,
+    })
+}
+
+/// The pairs of a dict whose keys are texts.
+fn pairs<'a>(values: &'a Values<'_>, dict: Id) -> impl Iterator<Item = (&'a str, Id)> {
+    let pairs = match values.get(dict) {
+        Value::Dict(pairs) => pairs.as_slice(),
+        _ => &[],
+    };
+    pairs.iter().filter_map(|&(key, value)| Some((values.text(key)?, value)))
+}
+
+/// Whether a value is a dict that holds a tensor under a text.
+fn has_tensors(values: &Values<'_>, id: Id) -> bool {
+    pairs(values, id).any(|(_, value)| matches!(values.get(value), Value::Tensor(_)))
+}
+
+/// Returns the dict to use, and its key where that was found and is not the file's only dict.
+fn select(
+    values: &Values<'_>,
+    whole: Id,
+    key: Option<&str>,
+) -> Result<(Id, Option<String>), String> {
+    if !matches!(values.get(whole), Value::Dict(_)) {
+        return Err(format!(
+            "the file holds {}, expected a state dict",
+            values.get(whole).describe()
+        ));
+    }
+    let found = dicts_of_tensors(values, whole);
+    let keys = || {
+        let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
+        keys.join(", ")
+    };
+    if let Some(key) = key {
+        let id = resolve(values, whole, key);
+        let dict = id.filter(|&id| matches!(values.get(id), Value::Dict(_)));
+        return match dict {
+            Some(dict) => Ok((dict, None)),
+            None if found.is_empty() => Err(format!("there is no dict of the key '{key}'")),
+            None => Err(format!(
+                "there is no dict of the key '{key}'; dicts of tensors are under: {}",
+                keys()
+            )),
+        };
+    }
+    match found.as_slice() {
+        [(key, dict)] => Ok((*dict, (*dict != whole).then(|| key.clone()))),
+        [] => {
+            let keys: Vec<&str> = pairs(values, whole).map(|(key, _)| key).take(20).collect();
+            Err(format!("the file holds no dict of tensors; its keys are: {}", keys.join(", ")))
+        }
+        _ => Err(format!(
+            "the file holds several dicts of tensors: name one by its key (--key, or \
+             StateDict::open_key): {}",
+            keys()
+        )),
+    }
+}
+
+/// Returns the dict under a path of keys, joined by dots. A key may contain dots, too.
+fn resolve(values: &Values<'_>, dict: Id, path: &str) -> Option<Id> {
+    if path.is_empty() {
+        return Some(dict);
+    }
+    let get = |name: &str| pairs(values, dict).find(|(key, _)| *key == name).map(|(_, id)| id);
+    get(path).or_else(|| {
+        path.match_indices('.')
+            .find_map(|(dot, _)| resolve(values, get(&path[..dot])?, &path[dot + 1..]))
+    })
+}
+
+/// Returns every dict that holds tensors and that a path of texts reaches, with its path.
+fn dicts_of_tensors(values: &Values<'_>, whole: Id) -> Vec<(String, Id)> {
+    /// More than these are not listed.
+    const MOST: usize = 20;
+    let mut found = Vec::new();
+    // A dict may hold itself.
+    let mut seen = BTreeSet::from([whole]);
+    let mut waiting = std::collections::VecDeque::from([(String::new(), whole)]);
+    while let Some((path, dict)) = waiting.pop_front()
+        && found.len() < MOST
+    {
+        if has_tensors(values, dict) {
+            let shown = if dict == whole { "'' (the outermost)".to_owned() } else { path.clone() };
+            found.push((shown, dict));
+        }
+        for (key, id) in pairs(values, dict) {
+            if matches!(values.get(id), Value::Dict(_)) && seen.insert(id) {
+                let dot = if path.is_empty() { "" } else { "." };
+                waiting.push_back((format!("{path}{dot}{key}"), id));
+            }
+        }
+    }
+    found
+}
+
+/// Returns the tensors of a dict.
+fn entries(
+    values: &Values<'_>,
+    dict: Id,
+    storage: impl Fn(&str) -> Result<Option<Range<usize>>, String>,
+) -> Result<BTreeMap<String, Entry>, String> {
+    let mut entries = BTreeMap::new();
+    for (name, id) in pairs(values, dict) {
+        let Value::Tensor(tensor) = values.get(id) else { continue };
+        let entry = entry(tensor, &storage).map_err(|message| format!("'{name}': {message}"))?;
+        if entries.insert(name.to_owned(), entry).is_some() {
+            return Err(format!("the tensor name '{name}' occurs twice"));
+        }
+    }
+    Ok(entries)
+}
+
+fn entry(
+    tensor: &Tensor<'_>,
+    storage: impl Fn(&str) -> Result<Option<Range<usize>>, String>,
+) -> Result<Entry, String> {
+    let Tensor { storage: held, dtype, .. } = tensor;
+    let bytes = storage(held.name)?;
+    let bytes = bytes.ok_or_else(|| format!("the archive has no storage data/{}", held.name))?;
+    let size = held.dtype.map_or(1, |dtype| dtype.bitsize() / 8);
+    if held.len.checked_mul(size) != Some(bytes.len()) {
+        return Err(format!(
+            "its storage has {} bytes in the archive, but {} elements of {size} bytes in the pickle",
+            bytes.len(),
+            held.len
+        ));
+    }
+    let (shape, strides) = (tensor.shape.clone(), tensor.strides.clone());
+    Entry::view(shape, strides, tensor.offset, *dtype, &bytes)
+}
+
+/// Returns the values of a dict that are no tensors, as text.
+fn plain_values(values: &Values<'_>, dict: Id) -> HashMap<String, String> {
+    let plain = pairs(values, dict).filter_map(|(key, id)| match values.get(id) {
+        Value::Tensor(_) => None,
+        Value::Text(text) => Some((key.to_owned(), (*text).to_owned())),
+        other => Some((key.to_owned(), other.describe())),
+    });
+    plain.collect()
+}

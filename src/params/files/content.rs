@@ -1,0 +1,42 @@
+//! The tensors of one or more files.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::entry::Entry;
+
+/// The tensors of one or more files, and the bytes that hold them.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// The bytes of each file, as they are on disk.
+    pub data: Vec<Vec<u8>>,
+    /// The tensors by name.
+    pub entries: BTreeMap<String, Entry>,
+    /// The metadata of a safetensors file, or the plain values beside a checkpoint's tensors.
+    pub metadata: HashMap<String, String>,
+    /// The type of the files, for `inspect`.
+    pub file_type: String,
+    /// The key of the dict that holds the tensors; `None` when it is the file's only dict.
+    pub key: Option<String>,
+}
+
+impl Content {
+    /// Adds the tensors of another file. Metadata of the first file that has a key counts.
+    ///
+    /// # Errors
+    /// A message when both have a tensor of the same name.
+    pub fn add(&mut self, other: Self) -> Result<(), String> {
+        let files = self.data.len();
+        for (name, mut entry) in other.entries {
+            entry.file += files;
+            if self.entries.contains_key(&name) {
+                return Err(format!("the tensor '{name}' is also in another file"));
+            }
+            self.entries.insert(name, entry);
+        }
+        self.data.extend(other.data);
+        for (key, value) in other.metadata {
+            self.metadata.entry(key).or_insert(value);
+        }
+        Ok(())
+    }
+}

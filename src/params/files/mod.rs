@@ -1,0 +1,49 @@
+//! Files of weights, recognised by their first bytes.
+//!
+//! | file | its part |
+//! |---|---|
+//! | `recognise` | names the type of a file, and the line that helps where it is not read |
+//! | `safetensors` | reads a header of safetensors |
+//! | `archive` | lists the members of a zip archive |
+//! | `pickle`, `globals`, `value`, `rebuild` | read the pickle in it, and run nothing |
+//! | `checkpoint` | selects a dict of tensors, and finds the bytes of each |
+//! | `sharded` | opens indices, folders and lists of files |
+//!
+//! Every reader keeps the bytes of a file as they are. Tensors refer to them by range and strides,
+//! so that no size in a file leads to an allocation before it is checked against the file.
+
+mod archive;
+mod checkpoint;
+mod content;
+mod entry;
+mod globals;
+mod pickle;
+mod rebuild;
+mod recognise;
+mod safetensors;
+mod sharded;
+mod value;
+
+pub use content::Content;
+pub use entry::Entry;
+use recognise::FileType;
+pub use sharded::open;
+
+/// Reads the bytes of one file. `key` names a dict in a file of `torch.save`.
+///
+/// # Errors
+/// A message that names the type of a file that is not read, or the damage.
+pub fn parse(data: Vec<u8>, key: Option<&str>) -> Result<Content, String> {
+    match (recognise::recognise(&data)?, key) {
+        (FileType::Zip, key) => checkpoint::read(data, key),
+        (FileType::Json, _) => {
+            Err("a JSON file, expected weights: open an index by its path, and \
+                                    in the folder of its files"
+                .to_owned())
+        }
+        (FileType::Safetensors, None) => safetensors::read(data),
+        (FileType::Safetensors, Some(key)) => Err(format!(
+            "a safetensors file has no keys such as '{key}'; a prefix selects a module"
+        )),
+    }
+}

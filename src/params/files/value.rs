@@ -1,0 +1,154 @@
+//! The values of a pickle.
+//!
+//! They are in one list and refer to each other by index. A value that holds itself, or a deep nest
+//! of values, is therefore no problem for the reader, and a value that occurs often is held once.
+
+use safetensors::Dtype;
+
+use super::globals::Global;
+
+/// The index of a value.
+pub type Id = usize;
+
+/// A storage: the bytes behind one or more tensors.
+#[derive(Debug, Clone, Copy)]
+pub struct Storage<'a> {
+    /// Its name in the archive's folder `data`.
+    pub name: &'a str,
+    /// The type of its elements; `None` for bytes.
+    pub dtype: Option<Dtype>,
+    /// The number of elements.
+    pub len: usize,
+}
+
+/// A tensor: a view of a storage.
+#[derive(Debug, Clone)]
+pub struct Tensor<'a> {
+    pub storage: Storage<'a>,
+    /// The type of the elements, which the storage may not have.
+    pub dtype: Dtype,
+    /// The place of the first element in the storage, in elements.
+    pub offset: usize,
+    pub shape: Vec<usize>,
+    /// The distance between two neighbours on each axis, in elements.
+    pub strides: Vec<usize>,
+}
+
+/// A value.
+#[derive(Debug, Clone)]
+pub enum Value<'a> {
+    None,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(&'a str),
+    /// A value that has no use here, by its name.
+    Other(&'static str),
+    Tuple(Vec<Id>),
+    List(Vec<Id>),
+    /// Pairs in the order of the file.
+    Dict(Vec<(Id, Id)>),
+    Global(Global),
+    Storage(Storage<'a>),
+    Tensor(Box<Tensor<'a>>),
+}
+
+impl Value<'_> {
+    /// Returns a name for error texts and for metadata.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::None => "None".to_owned(),
+            Self::Bool(true) => "True".to_owned(),
+            Self::Bool(false) => "False".to_owned(),
+            Self::Int(value) => value.to_string(),
+            Self::Float(value) => value.to_string(),
+            // A text comes from the file: it is quoted, and not in full length.
+            Self::Text(text) => format!("{:?}", text.chars().take(60).collect::<String>()),
+            Self::Other(name) => (*name).to_owned(),
+            Self::Tuple(items) => format!("a tuple of {}", items.len()),
+            Self::List(items) => format!("a list of {}", items.len()),
+            Self::Dict(pairs) => format!("a dict of {}", pairs.len()),
+            Self::Global(_) => "a class or function".to_owned(),
+            Self::Storage(_) => "a storage".to_owned(),
+            Self::Tensor(tensor) => format!("a tensor of shape {:?}", tensor.shape),
+        }
+    }
+}
+
+/// All values of a pickle.
+#[derive(Debug, Default)]
+pub struct Values<'a>(Vec<Value<'a>>);
+
+impl<'a> Values<'a> {
+    /// The most values of a pickle: a state dict has some twenty for each tensor.
+    const MOST: usize = 1 << 21;
+
+    /// Adds a value.
+    ///
+    /// # Errors
+    /// A message when there are too many.
+    pub fn add(&mut self, value: Value<'a>) -> Result<Id, String> {
+        if self.0.len() >= Self::MOST {
+            return Err(format!("the pickle holds more than {} values", Self::MOST));
+        }
+        self.0.push(value);
+        Ok(self.0.len() - 1)
+    }
+
+    /// Returns a value.
+    pub fn get(&self, id: Id) -> &Value<'a> {
+        &self.0[id]
+    }
+
+    /// Returns a value to change.
+    pub fn get_mut(&mut self, id: Id) -> &mut Value<'a> {
+        &mut self.0[id]
+    }
+
+    /// Returns the items of a tuple.
+    ///
+    /// # Errors
+    /// A message when it is no tuple.
+    pub fn tuple(&self, id: Id) -> Result<&[Id], String> {
+        match self.get(id) {
+            Value::Tuple(items) => Ok(items),
+            other => Err(format!("the pickle has {}, expected a tuple", other.describe())),
+        }
+    }
+
+    /// Returns a size.
+    ///
+    /// # Errors
+    /// A message when it is no whole number, or is negative.
+    pub fn size(&self, id: Id) -> Result<usize, String> {
+        match self.get(id) {
+            Value::Int(value) => usize::try_from(*value).ok(),
+            _ => None,
+        }
+        .ok_or_else(|| format!("the pickle has {}, expected a size", self.get(id).describe()))
+    }
+
+    /// Returns the sizes of a tuple.
+    ///
+    /// # Errors
+    /// A message when it holds anything but sizes.
+    pub fn sizes(&self, id: Id) -> Result<Vec<usize>, String> {
+        self.tuple(id)?.iter().map(|&item| self.size(item)).collect()
+    }
+
+    /// Returns a text, or `None` for another value.
+    pub fn text(&self, id: Id) -> Option<&'a str> {
+        match self.get(id) {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns a class or function, or `None` for another value.
+    pub fn global(&self, id: Id) -> Option<Global> {
+        match self.get(id) {
+            Value::Global(global) => Some(*global),
+            _ => None,
+        }
+    }
+}
