@@ -1,6 +1,9 @@
 //! Checks for arbitrary bytes: each gives an error or a right result, and never a panic. The fuzz
 //! targets and `tests/fuzz.rs` run them.
 
+#[path = "../tests/common/pickles.rs"]
+mod pickles;
+
 use std::sync::{LazyLock, Mutex};
 
 use wgpu_rnn::device::OpenOptions;
@@ -21,9 +24,8 @@ use wgpu_rnn::{
 /// The most multiply-adds that a check runs. It only reads larger models.
 const CHEAP: usize = 200_000;
 
-/// Reads a safetensors file in every way. Returns whether it holds weights.
-pub fn state_dict(data: &[u8]) -> bool {
-    let Ok(file) = StateDict::parse("fuzz", data.to_vec()) else { return false };
+/// Reads the tensors of a file in every way.
+fn tensors(file: &StateDict) {
     for name in file.names() {
         let entry = file.get(name).expect("it was listed");
         if let Ok(values) = file.f32(name) {
@@ -37,6 +39,28 @@ pub fn state_dict(data: &[u8]) -> bool {
         let _ = (file.i64(name), file.tensor(name), file.input(name));
     }
     let _ = file.lengths();
+}
+
+/// Reads a file of weights of any type. Returns whether it holds tensors.
+pub fn checkpoint(data: &[u8]) -> bool {
+    let Ok(file) = StateDict::parse("fuzz", data.to_vec()) else { return false };
+    tensors(&file);
+    let _ = (file.key(), file.file_type(), file.all_metadata());
+    file.names().next().is_some()
+}
+
+/// Reads a pickle in a file of `torch.save` that has some storages. Returns whether it holds
+/// tensors.
+pub fn pickle(data: &[u8]) -> bool {
+    let sizes = [96, 144, 48, 48, 60, 20, 8, 16];
+    let storages = sizes.map(|size| (0..size).collect::<Vec<u8>>());
+    checkpoint(&pickles::saved(data, &storages.each_ref().map(Vec::as_slice)))
+}
+
+/// Reads a file of weights in every way. Returns whether it holds a network.
+pub fn state_dict(data: &[u8]) -> bool {
+    let Ok(file) = StateDict::parse("fuzz", data.to_vec()) else { return false };
+    tensors(&file);
     let mut found = false;
     for prefix in ["", "rnn.", "encoder.rnn."] {
         let cell = Params::from_cell_state_dict(&file, prefix);

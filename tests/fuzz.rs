@@ -57,6 +57,21 @@ fn kept_inputs_of_snapshot() {
 }
 
 #[test]
+fn kept_inputs_of_checkpoint() {
+    corpus("checkpoint", checks::checkpoint, 3);
+    for version in ["1.13", "2.9"] {
+        let files = files(&format!("tests/fixtures/checkpoints/{version}"));
+        let read = files.iter().filter(|(_, bytes)| checks::checkpoint(bytes)).count();
+        assert!(read >= 11, "{version}: only {read} of {} files hold tensors", files.len());
+    }
+}
+
+#[test]
+fn kept_inputs_of_pickle() {
+    corpus("pickle", checks::pickle, 10);
+}
+
+#[test]
 fn kept_inputs_of_config() {
     corpus("config", checks::config, 20);
 }
@@ -84,6 +99,71 @@ fn changed_fixtures_are_refused_or_read() {
             checks::case(&changed);
         }
     }
+}
+
+/// Changes some bytes of a file or of a pickle: one bit, one byte, a length, a piece moved or cut.
+fn change(bytes: &mut Vec<u8>, below: &mut impl FnMut(usize) -> usize) {
+    // Operations of pickle, and bytes at the borders of lengths and signs.
+    const BYTES: &[u8] = b"().0abceghjqrstuKMJNQRX]}\x80\x85\x8a\x93\x94\x95\0\x01\x7f\xff";
+    for _ in 0..1 + below(4) {
+        let at = below(bytes.len().max(1));
+        let end = (at + below(16)).min(bytes.len());
+        match below(7) {
+            _ if bytes.is_empty() => bytes.push(BYTES[below(BYTES.len())]),
+            0 => bytes[at] ^= 1 << below(8),
+            1 | 2 => bytes[at] = BYTES[below(BYTES.len())],
+            3 => bytes.insert(at, BYTES[below(BYTES.len())]),
+            4 => _ = bytes.drain(at..end),
+            5 => {
+                let piece = bytes[at..end].to_vec();
+                let to = below(bytes.len());
+                bytes.splice(to..to, piece);
+            }
+            _ => bytes.truncate(at),
+        }
+    }
+}
+
+/// Runs changed files of `torch.save` and changed pickles until the time is over.
+fn changed_checkpoints(seed: u64, mut more: impl FnMut(usize) -> bool) -> usize {
+    let seeds = |folder: &str| files(folder).into_iter().map(|(_, bytes)| bytes);
+    let versions = ["1.13", "2.9"].map(|v| seeds(&format!("tests/fixtures/checkpoints/{v}")));
+    let archives: Vec<_> =
+        versions.into_iter().flatten().chain(seeds("fuzz/corpus/checkpoint")).collect();
+    let pickles: Vec<_> = seeds("fuzz/corpus/pickle").collect();
+    let mut dice = Mt19937::new(seed);
+    let mut below = |bound: usize| dice.next_u32() as usize % bound;
+    let (mut ran, mut read) = (0, 0);
+    while more(ran) {
+        let (seeds, check): (_, fn(&[u8]) -> bool) = if below(4) == 0 {
+            (&archives, checks::checkpoint)
+        } else {
+            (&pickles, checks::pickle)
+        };
+        let mut bytes = seeds[below(seeds.len())].clone();
+        change(&mut bytes, &mut below);
+        read += usize::from(check(&bytes));
+        ran += 1;
+    }
+    println!("{read} of {ran} changed inputs hold tensors");
+    read
+}
+
+#[test]
+fn changed_checkpoints_are_refused_or_read() {
+    let read = changed_checkpoints(4, |ran| ran < 20_000);
+    assert!((100..19_000).contains(&read), "both happen: {read} of 20000 were read");
+}
+
+/// `cargo test --release --test fuzz -- --ignored --nocapture`
+#[test]
+#[ignore = "takes ten minutes"]
+fn ten_minutes_of_changed_checkpoints() {
+    let (start, clock) = (std::time::Instant::now(), std::time::SystemTime::UNIX_EPOCH.elapsed());
+    let seed = clock.map_or(0, |clock| clock.as_secs());
+    println!("seed {seed}");
+    let read = changed_checkpoints(seed, |_| start.elapsed().as_secs() < 600);
+    assert!(read > 0, "some hold tensors");
 }
 
 #[test]

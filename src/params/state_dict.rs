@@ -114,9 +114,13 @@ impl StateDict {
         self.content.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
     }
 
-    /// Returns the bytes of a tensor in row-major order.
-    fn bytes(&self, entry: &Entry) -> Result<Cow<'_, [u8]>> {
-        entry.bytes(&self.content.data).ok_or_else(|| Error::File {
+    /// Returns the bytes of a tensor in row-major order, as the file has them.
+    ///
+    /// # Errors
+    /// [`Error::File`] when there is no such tensor.
+    #[doc(hidden)]
+    pub fn bytes(&self, name: &str) -> Result<Cow<'_, [u8]>> {
+        self.require(name)?.bytes(&self.content.data).ok_or_else(|| Error::File {
             path: self.path.clone(),
             message: "the file ends before its last tensor".to_owned(),
         })
@@ -134,10 +138,9 @@ impl StateDict {
     /// # Errors
     /// [`Error::File`] when there is no such tensor or its type is not F32, F16 or BF16.
     pub fn f32(&self, name: &str) -> Result<Vec<f32>> {
-        let entry = self.require(name)?;
-        let bytes = self.bytes(entry)?;
+        let bytes = self.bytes(name)?;
         let halves = || bytes.chunks_exact(2).map(|b| [b[0], b[1]]);
-        Ok(match entry.dtype() {
+        Ok(match self.require(name)?.dtype() {
             Dtype::F32 => bytes
                 .chunks_exact(4)
                 .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
@@ -166,7 +169,7 @@ impl StateDict {
             });
         }
         let value = |b: &[u8]| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
-        Ok(self.bytes(entry)?.chunks_exact(8).map(value).collect())
+        Ok(self.bytes(name)?.chunks_exact(8).map(value).collect())
     }
 
     /// Returns the tensor `lengths`: the valid steps of each row.

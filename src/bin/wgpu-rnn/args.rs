@@ -1,13 +1,13 @@
 //! Arguments that commands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use wgpu_rnn::device::{OpenOptions, Selection};
 use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::internals::plan::limits::Limits;
-use wgpu_rnn::{Device, Error, LoadOptions, Schedule, WeightType};
+use wgpu_rnn::{Device, Error, LoadOptions, Schedule, StateDict, WeightType};
 
 /// Arguments for opening a device.
 #[derive(Debug, Args)]
@@ -110,10 +110,13 @@ impl ModuleArgs {
 /// Arguments that name the weights of a module.
 #[derive(Debug, Args)]
 pub struct WeightsArgs {
-    /// Read the state dict from a safetensors file. A cell (`weight_ih` without `_l0`) runs as a
-    /// layer.
-    #[arg(long, value_name = "FILE")]
-    pub weights: PathBuf,
+    /// Read the state dict from a file of safetensors or of torch.save, or from the index or the
+    /// folder of a sharded checkpoint; may be repeated for several files of one state dict. A cell
+    /// (`weight_ih` without `_l0`) runs as a layer.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub weights: Vec<PathBuf>,
+    #[command(flatten)]
+    pub key: KeyArgs,
     /// Read the tensors whose names start with a prefix, such as `encoder.rnn.`.
     #[arg(long, default_value = "")]
     pub prefix: String,
@@ -123,6 +126,29 @@ pub struct WeightsArgs {
     /// Read and write [B, T, features] instead of [T, B, features].
     #[arg(long)]
     pub batch_first: bool,
+}
+
+/// The argument that names a dict in a checkpoint.
+#[derive(Debug, Default, Args)]
+pub struct KeyArgs {
+    /// Use the dict under a key of a checkpoint from torch.save, such as `state_dict` or
+    /// `model.encoder` [default: the only dict of tensors]
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+}
+
+impl KeyArgs {
+    /// Opens the files of a state dict. A note names the dict that was found in a checkpoint.
+    pub fn open(&self, paths: &[impl AsRef<Path>]) -> Result<StateDict, Error> {
+        let file = StateDict::open_files(paths, self.key.as_deref())?;
+        if let Some(key) = file.key() {
+            anstream::eprintln!(
+                "note: {} is a checkpoint: its dict '{key}' is used; --key names another",
+                file.path().display()
+            );
+        }
+        Ok(file)
+    }
 }
 
 /// Returns the named devices, or `auto` without a name.

@@ -10,13 +10,17 @@ use wgpu_rnn::language_model::LanguageModelParams;
 use wgpu_rnn::{Error, Params, StateDict};
 
 use crate::Outcome;
+use crate::args::KeyArgs;
 use crate::terminal::{BAD, FAINT, STRONG, line, print_json};
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// Inspect a file of weights, a language model or a case.
+    /// Inspect a file of weights, a language model or a case; or the index or the folder of a
+    /// sharded checkpoint.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    #[command(flatten)]
+    pub key: KeyArgs,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -28,6 +32,11 @@ const SHOWN: usize = 60;
 #[derive(Serialize)]
 struct FileReport {
     path: String,
+    /// The type of the file, such as `safetensors` or `PyTorch (zip)`.
+    #[serde(rename = "type")]
+    file_type: String,
+    /// The key of the dict in a checkpoint.
+    key: Option<String>,
     /// The case, if the file is a case file.
     case: Option<CaseEntry>,
     modules: Vec<ModuleEntry>,
@@ -64,7 +73,7 @@ struct TensorEntry {
 }
 
 pub fn inspect(args: &InspectArgs) -> Result<Outcome, Error> {
-    let file = StateDict::open(&args.file)?;
+    let file = args.key.open(&[&args.file])?;
     let tensor = |name: &str| {
         file.get(name).map(|entry| TensorEntry {
             name: name.to_owned(),
@@ -75,6 +84,8 @@ pub fn inspect(args: &InspectArgs) -> Result<Outcome, Error> {
     let is_case = file.metadata("format").is_some_and(|format| format.starts_with("rnncase"));
     let report = FileReport {
         path: args.file.display().to_string(),
+        file_type: file.file_type().to_owned(),
+        key: file.key().or(args.key.key.as_deref()).map(str::to_owned),
         case: is_case.then(|| case(args)),
         // The input and the results of a case would be unexpected keys of a state dict.
         modules: if is_case { Vec::new() } else { modules(&file) },
@@ -143,6 +154,8 @@ fn modules(file: &StateDict) -> Vec<ModuleEntry> {
 
 fn print(report: &FileReport) {
     line!("{STRONG}{}{STRONG:#}", report.path);
+    let key = report.key.as_ref().map(|key| format!(", the dict '{key}'"));
+    line!("  {FAINT}{}{}{FAINT:#}", report.file_type, key.unwrap_or_default());
     if let Some(CaseEntry { id, module, unsupported, error }) = &report.case {
         let id = id.as_deref().unwrap_or_default();
         match (error, module) {

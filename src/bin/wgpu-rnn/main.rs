@@ -65,7 +65,7 @@ enum Command {
     Bench(BenchArgs),
     /// Calibrate devices: measure the constants of the roofline and keep them for other commands.
     Calibrate(CalibrateArgs),
-    /// Inspect a safetensors file: list its modules, tensors and metadata.
+    /// Inspect a file of weights: list its type, modules, tensors and metadata.
     Inspect(InspectArgs),
     /// Generate text with a language model.
     Generate(GenerateArgs),

@@ -33,13 +33,14 @@ pub struct RunArgs {
 
 /// Loads the module that the arguments describe.
 pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
-    let state_dict = StateDict::open(&args.weights)?;
+    let state_dict = args.key.open(&args.weights)?;
+    let path = state_dict.path().display();
     let params = Params::from_state_dict(&state_dict, &args.prefix)?;
     if state_dict.get(&format!("{}weight_ih_l0", args.prefix)).is_none() {
         anstream::eprintln!(
             "note: {} holds {}'s weights, run here as a layer: a 2-D input is [T, I], \
              a loop over single rows",
-            args.weights.display(),
+            path,
             params.config().kind.cell()
         );
     }
@@ -50,7 +51,7 @@ pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
                 anstream::eprintln!(
                     "note: {} does not name the nonlinearity of its RNN: assumed tanh; \
                      --nonlinearity sets it",
-                    args.weights.display()
+                    path
                 );
             }
             params.config().kind
@@ -59,7 +60,7 @@ pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
         Some(_) => {
             return Err(Error::Option(format!(
                 "--nonlinearity is for an RNN; {} holds the weights of {}",
-                args.weights.display(),
+                path,
                 params.config().kind.module()
             )));
         }
@@ -112,7 +113,7 @@ impl Input {
             anstream::eprintln!(
                 "note: {} does not name batch_first: assumed [T, B, features] for the input {:?}; \
                  --batch-first reads [B, T, features]",
-                weights.weights.display(),
+                weights.weights[0].display(),
                 input.shape()
             );
         }

@@ -6,13 +6,19 @@ use clap::Args;
 use wgpu_rnn::language_model::{LanguageModelParams, Vocabulary, parse_rnn_type};
 use wgpu_rnn::{Error, LoadOptions, StateDict, WeightType};
 
+use crate::args::KeyArgs;
+
 /// Arguments that name a language model and its vocabulary.
 #[derive(Debug, Default, Args)]
 pub struct TextModelArgs {
     /// Read the state dict of PyTorch's word-language-model example (encoder.weight, rnn.*,
-    /// decoder.*) from a safetensors file [default: the built-in model, which writes Shakespeare]
+    /// decoder.*) from a file of safetensors or of torch.save, or from the index or the folder of a
+    /// sharded checkpoint; may be repeated for several files of one state dict [default: the
+    /// built-in model, which writes Shakespeare]
     #[arg(long, value_name = "FILE")]
-    pub weights: Option<PathBuf>,
+    pub weights: Vec<PathBuf>,
+    #[command(flatten)]
+    pub key: KeyArgs,
     /// Read the tensors whose names start with a prefix.
     #[arg(long, default_value = "")]
     pub prefix: String,
@@ -53,9 +59,9 @@ impl TextModel {
 
     /// Loads the model that a command names, or the built-in model.
     pub fn load(args: &TextModelArgs) -> Result<Self, Error> {
-        match &args.weights {
-            Some(path) => Self::from_file(&StateDict::open(path)?, args),
-            None => Self::from_file(&built_in_file()?, args),
+        match args.weights.as_slice() {
+            [] => Self::from_file(&built_in_file()?, args),
+            files => Self::from_file(&args.key.open(files)?, args),
         }
     }
 

@@ -26,7 +26,9 @@ impl Archive {
     /// # Errors
     /// A message when the archive is damaged, or is of another type: the message names it.
     pub fn open(data: &[u8]) -> Result<Self, String> {
-        let damaged = |error: rawzip::Error| format!("the zip archive is damaged: {error}");
+        let damaged = |error: rawzip::Error| {
+            format!("the zip archive is damaged or not complete: {error}; download it again")
+        };
         let archive = ZipArchive::from_slice(data).map_err(damaged)?;
         let mut members = BTreeMap::new();
         for record in archive.entries() {
@@ -70,9 +72,9 @@ impl Archive {
         let Some(member) = self.members.get(&name) else { return Ok(None) };
         if member.method != CompressionMethod::STORE {
             return Err(format!(
-                "'{name}' is compressed ({}), which torch.save never does; unpack the archive and \
-                 pack it without compression, or load it in Python and save it again",
-                member.method
+                "'{name}' is compressed with {}, which torch.save never does; load the file in \
+                 Python and save it again",
+                member.method.name().unwrap_or("an unknown method")
             ));
         }
         Ok(Some(member.bytes.clone()))

@@ -6,11 +6,12 @@ use std::ops::Range;
 use super::archive::Archive;
 use super::content::Content;
 use super::entry::Entry;
+use super::globals::shown;
 use super::pickle;
 use super::value::{Id, Tensor, Value, Values};
 
-/// Reads a file of `torch.save`. `key` names the dict to use: `model`, or `model.encoder` for a dict
-/// in a dict; `Some("")` names the outermost one.
+/// Reads a file of `torch.save`. `key` names the dict to use: `model`, or `model.encoder` for one
+/// in another dict; `Some("")` names the outermost one.
 ///
 /// # Errors
 /// A message when the file is damaged, holds more than tensors and plain values, has no such dict,
@@ -36,12 +37,7 @@ pub fn read(data: Vec<u8>, key: Option<&str>) -> Result<Content, String> {
             data.len()
         ));
     }
-    let mut metadata = plain_values(&values, dict);
-    if dict != whole {
-        for (key, value) in plain_values(&values, whole) {
-            metadata.entry(key).or_insert(value);
-        }
-    }
+    let metadata = plain_values(&values, [whole, dict], data.len())?;
     Ok(Content {
         data: vec![data],
         entries,
@@ -51,13 +47,18 @@ pub fn read(data: Vec<u8>, key: Option<&str>) -> Result<Content, String> {
     })
 }
 
+/// The pairs of a dict; none of another value.
+fn all_pairs<'a>(values: &'a Values<'_>, dict: Id) -> &'a [(Id, Id)] {
+    match values.get(dict) {
+        Value::Dict(pairs) => pairs,
+        _ => &[],
+    }
+}
+
 /// The pairs of a dict whose keys are texts.
 fn pairs<'a>(values: &'a Values<'_>, dict: Id) -> impl Iterator<Item = (&'a str, Id)> {
-    let pairs = match values.get(dict) {
-        Value::Dict(pairs) => pairs.as_slice(),
-        _ => &[],
-    };
-    pairs.iter().filter_map(|&(key, value)| Some((values.text(key)?, value)))
+    let pairs = all_pairs(values, dict).iter();
+    pairs.filter_map(|&(key, value)| Some((values.text(key)?, value)))
 }
 
 /// Whether a value is a dict that holds a tensor under a text.
@@ -97,7 +98,8 @@ fn select(
     match found.as_slice() {
         [(key, dict)] => Ok((*dict, (*dict != whole).then(|| key.clone()))),
         [] => {
-            let keys: Vec<&str> = pairs(values, whole).map(|(key, _)| key).take(20).collect();
+            let keys = pairs(values, whole).map(|(key, _)| shown(key));
+            let keys: Vec<String> = keys.take(MOST).collect();
             Err(format!("the file holds no dict of tensors; its keys are: {}", keys.join(", ")))
         }
         _ => Err(format!(
@@ -113,17 +115,22 @@ fn resolve(values: &Values<'_>, dict: Id, path: &str) -> Option<Id> {
     if path.is_empty() {
         return Some(dict);
     }
-    let get = |name: &str| pairs(values, dict).find(|(key, _)| *key == name).map(|(_, id)| id);
+    // Of two equal keys the last counts, as in Python.
+    let get = |name: &str| pairs(values, dict).filter(|(key, _)| *key == name).last();
+    let get = |name: &str| get(name).map(|(_, id)| id);
     get(path).or_else(|| {
         path.match_indices('.')
             .find_map(|(dot, _)| resolve(values, get(&path[..dot])?, &path[dot + 1..]))
     })
 }
 
-/// Returns every dict that holds tensors and that a path of texts reaches, with its path.
+/// No more keys than these are listed.
+const MOST: usize = 20;
+
+/// Returns the dicts that hold tensors and that a path of texts reaches, with their paths.
 fn dicts_of_tensors(values: &Values<'_>, whole: Id) -> Vec<(String, Id)> {
-    /// More than these are not listed.
-    const MOST: usize = 20;
+    /// Longer paths are not searched: a pickle could make them as long as it likes.
+    const LONGEST: usize = 200;
     let mut found = Vec::new();
     // A dict may hold itself.
     let mut seen = BTreeSet::from([whole]);
@@ -136,7 +143,8 @@ fn dicts_of_tensors(values: &Values<'_>, whole: Id) -> Vec<(String, Id)> {
             found.push((shown, dict));
         }
         for (key, id) in pairs(values, dict) {
-            if matches!(values.get(id), Value::Dict(_)) && seen.insert(id) {
+            let short = path.len() + key.len() < LONGEST;
+            if short && matches!(values.get(id), Value::Dict(_)) && seen.insert(id) {
                 let dot = if path.is_empty() { "" } else { "." };
                 waiting.push_back((format!("{path}{dot}{key}"), id));
             }
@@ -152,9 +160,13 @@ fn entries(
     storage: impl Fn(&str) -> Result<Option<Range<usize>>, String>,
 ) -> Result<BTreeMap<String, Entry>, String> {
     let mut entries = BTreeMap::new();
-    for (name, id) in pairs(values, dict) {
+    for &(key, id) in all_pairs(values, dict) {
         let Value::Tensor(tensor) = values.get(id) else { continue };
-        let entry = entry(tensor, &storage).map_err(|message| format!("'{name}': {message}"))?;
+        let name = values.text(key).ok_or_else(|| {
+            format!("a tensor has the key {}, expected a name", values.get(key).describe())
+        })?;
+        let entry =
+            entry(values, tensor, &storage).map_err(|message| format!("'{name}': {message}"))?;
         if entries.insert(name.to_owned(), entry).is_some() {
             return Err(format!("the tensor name '{name}' occurs twice"));
         }
@@ -163,6 +175,7 @@ fn entries(
 }
 
 fn entry(
+    values: &Values<'_>,
     tensor: &Tensor<'_>,
     storage: impl Fn(&str) -> Result<Option<Range<usize>>, String>,
 ) -> Result<Entry, String> {
@@ -172,21 +185,39 @@ fn entry(
     let size = held.dtype.map_or(1, |dtype| dtype.bitsize() / 8);
     if held.len.checked_mul(size) != Some(bytes.len()) {
         return Err(format!(
-            "its storage has {} bytes in the archive, but {} elements of {size} bytes in the pickle",
+            "its storage has {} bytes in the archive, but the pickle says {} elements of {size} \
+             bytes",
             bytes.len(),
             held.len
         ));
     }
-    let (shape, strides) = (tensor.shape.clone(), tensor.strides.clone());
-    Entry::view(shape, strides, tensor.offset, *dtype, &bytes)
+    let (shape, strides) = (values.sizes(tensor.shape)?, values.sizes(tensor.strides)?);
+    Entry::view(shape, strides, values.size(tensor.offset)?, *dtype, &bytes)
 }
 
-/// Returns the values of a dict that are no tensors, as text.
-fn plain_values(values: &Values<'_>, dict: Id) -> HashMap<String, String> {
-    let plain = pairs(values, dict).filter_map(|(key, id)| match values.get(id) {
-        Value::Tensor(_) => None,
-        Value::Text(text) => Some((key.to_owned(), (*text).to_owned())),
-        other => Some((key.to_owned(), other.describe())),
-    });
-    plain.collect()
+/// Returns the values of dicts that are no tensors, as text. The last dict that has a key counts.
+///
+/// # Errors
+/// A message when the texts have more bytes than the file, which only a hostile pickle has.
+fn plain_values(
+    values: &Values<'_>,
+    dicts: [Id; 2],
+    most: usize,
+) -> Result<HashMap<String, String>, String> {
+    let mut plain = HashMap::new();
+    let mut bytes = 0;
+    for (key, id) in dicts.into_iter().flat_map(|dict| pairs(values, dict)) {
+        let text = match values.get(id) {
+            Value::Tensor(_) => continue,
+            Value::Text(text) => (*text).to_owned(),
+            other => other.describe(),
+        };
+        // The values of one dict are in this twice where it is the whole.
+        bytes += key.len() + text.len();
+        if bytes / 2 > most {
+            return Err("the pickle repeats a long text".to_owned());
+        }
+        plain.insert(key.to_owned(), text);
+    }
+    Ok(plain)
 }

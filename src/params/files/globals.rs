@@ -79,8 +79,7 @@ fn torch(name: &str) -> Option<Global> {
 
 /// The error text for a name that is not known.
 fn refusal(module: &str, name: &str) -> String {
-    // Names come from the file: they are printed on one line and not in full length.
-    let full: String = format!("{module}.{name}").escape_debug().take(120).collect();
+    let full = format!("{}.{}", shown(module), shown(name));
     if name.starts_with("_rebuild_q") || name.starts_with('Q') && name.ends_with("Storage") {
         return format!(
             "the pickle holds quantized tensors ({full}); save tensor.dequantize() of each"
@@ -93,4 +92,9 @@ fn refusal(module: &str, name: &str) -> String {
         "the pickle needs {full}, which is neither a tensor nor a plain value; no code of a file \
          is ever run; {SAVE}"
     )
+}
+
+/// Returns a text of a file for an error: on one line, and no longer than a line.
+pub fn shown(text: &str) -> String {
+    text.escape_debug().take(80).collect()
 }

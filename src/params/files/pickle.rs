@@ -137,8 +137,8 @@ impl<'a> Machine<'a> {
             }
             b'Q' => {
                 let id = self.pop()?;
-                let storage = rebuild::storage(&self.values, id)?;
-                self.push(storage)?;
+                let storage = rebuild::storage(&mut self.values, id)?;
+                self.push_id(storage)?;
             }
             b'R' => {
                 let arguments = self.pop()?;
@@ -146,8 +146,8 @@ impl<'a> Machine<'a> {
                 let function = self.values.global(function).ok_or_else(|| {
                     format!("the pickle calls {}", self.values.get(function).describe())
                 })?;
-                let result = rebuild::call(&self.values, function, arguments)?;
-                self.push(result)?;
+                let result = rebuild::call(&mut self.values, function, arguments)?;
+                self.push_id(result)?;
             }
             // The attributes of a state dict, `_metadata`, are the versions of its modules.
             b'b' => {
@@ -230,6 +230,13 @@ impl<'a> Machine<'a> {
 
     fn push(&mut self, value: Value<'a>) -> Result<(), String> {
         let id = self.values.add(value)?;
+        self.push_id(id)
+    }
+
+    fn push_id(&mut self, id: Id) -> Result<(), String> {
+        if self.stack.len() >= Values::MOST {
+            return Err("the pickle has too many values on its stack".to_owned());
+        }
         self.stack.push(id);
         Ok(())
     }
@@ -287,6 +294,9 @@ impl<'a> Machine<'a> {
 
     fn keep(&mut self, index: usize) -> Result<(), String> {
         let top = self.top()?;
+        if self.memory.len() >= Values::MOST {
+            return Err("the pickle keeps too many values".to_owned());
+        }
         self.memory.insert(index, top);
         Ok(())
     }
@@ -294,8 +304,7 @@ impl<'a> Machine<'a> {
     fn recall(&mut self, index: usize) -> Result<(), String> {
         let id =
             self.memory.get(&index).ok_or("the pickle recalls a value that it did not keep")?;
-        self.stack.push(*id);
-        Ok(())
+        self.push_id(*id)
     }
 }
 

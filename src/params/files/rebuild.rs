@@ -1,7 +1,7 @@
 //! The results of the calls in a pickle of `torch.save`: tensors and plain containers.
 //!
 //! The arguments are those of the functions of the same names in `torch/_utils.py` and
-//! `torch/_tensor.py`.
+//! `torch/_tensor.py`. No call copies a value, so that many calls need little memory.
 
 use super::globals::Global;
 use super::value::{Id, Storage, Tensor, Value, Values};
@@ -10,12 +10,12 @@ use super::value::{Id, Storage, Tensor, Value, Values};
 ///
 /// # Errors
 /// A message when the arguments are not those that `torch.save` writes.
-pub fn call<'a>(values: &Values<'a>, function: Global, arguments: Id) -> Result<Value<'a>, String> {
+pub fn call(values: &mut Values<'_>, function: Global, arguments: Id) -> Result<Id, String> {
     let given = values.tuple(arguments)?;
     match (function, given) {
-        (Global::OrderedDict, []) => Ok(Value::Dict(Vec::new())),
-        (Global::Size, &[sizes]) => Ok(Value::Tuple(values.tuple(sizes)?.to_vec())),
-        (Global::Device, _) => Ok(Value::Other("a device")),
+        (Global::OrderedDict, []) => values.add(Value::Dict(Vec::new())),
+        (Global::Size, &[sizes]) => Ok(sizes),
+        (Global::Device, _) => values.add(Value::Other("a device")),
         (Global::RebuildTensor, &[storage, offset, shape, strides]) => {
             tensor(values, storage, [offset, shape, strides], None)
         }
@@ -32,17 +32,16 @@ pub fn call<'a>(values: &Values<'a>, function: Global, arguments: Id) -> Result<
             tensor(values, storage, [offset, shape, strides], Some(dtype))
         }
         (Global::RebuildParameter, &[data, _, _]) => match values.get(data) {
-            tensor @ Value::Tensor(_) => Ok(tensor.clone()),
+            Value::Tensor(_) => Ok(data),
             other => Err(format!("the pickle makes a parameter of {}", other.describe())),
         },
         // The last argument holds attributes that a program gave the tensor.
         (Global::RebuildFromType, &[function, class, arguments, _]) => {
             match (values.global(function), values.global(class)) {
-                (Some(function), Some(Global::TensorType))
-                    if function != Global::RebuildFromType =>
-                {
-                    call(values, function, arguments)
+                (Some(Global::RebuildFromType), _) => {
+                    Err("the pickle makes a tensor of itself".to_owned())
                 }
+                (Some(function), Some(Global::TensorType)) => call(values, function, arguments),
                 _ => Err("the pickle makes a tensor of an unknown class".to_owned()),
             }
         }
@@ -64,42 +63,39 @@ fn refuse_metadata(values: &Values<'_>, metadata: &[Id]) -> Result<(), String> {
         .to_owned())
 }
 
-/// Returns a tensor from its storage, its place `[offset, shape, strides]` and its type.
-fn tensor<'a>(
-    values: &Values<'a>,
+/// Adds a tensor of a storage, its place `[offset, shape, strides]` and its type.
+fn tensor(
+    values: &mut Values<'_>,
     storage: Id,
     [offset, shape, strides]: [Id; 3],
     dtype: Option<Id>,
-) -> Result<Value<'a>, String> {
+) -> Result<Id, String> {
     let Value::Storage(storage) = *values.get(storage) else {
         return Err(format!(
             "the pickle makes a tensor of {}, expected a storage",
             values.get(storage).describe()
         ));
     };
-    let dtype = match dtype {
+    let dtype = match dtype.map(|dtype| values.global(dtype)) {
         None => storage.dtype,
-        Some(dtype) => match values.global(dtype) {
-            Some(Global::Dtype(dtype)) => Some(dtype),
-            _ => None,
-        },
+        Some(Some(Global::Dtype(dtype))) => Some(dtype),
+        Some(_) => None,
     };
     let dtype = dtype.ok_or("the pickle holds a tensor of an unknown type of elements")?;
-    let (shape, strides) = (values.sizes(shape)?, values.sizes(strides)?);
-    let offset = values.size(offset)?;
-    Ok(Value::Tensor(Box::new(Tensor { storage, dtype, offset, shape, strides })))
+    values.add(Value::Tensor(Tensor { storage, dtype, offset, shape, strides }))
 }
 
-/// Returns the storage of a persistent id: `("storage", type, name, device, number of elements)`.
+/// Adds the storage of a persistent id: `("storage", type, name, device, number of elements)`.
 ///
 /// # Errors
-/// A message when it is no such tuple.
-pub fn storage<'a>(values: &Values<'a>, id: Id) -> Result<Value<'a>, String> {
+/// A message when the id is no such tuple.
+pub fn storage(values: &mut Values<'_>, id: Id) -> Result<Id, String> {
     let refuse = || Err("the pickle refers to an object that is no storage".to_owned());
     let &[kind, class, name, _, len] = values.tuple(id)? else { return refuse() };
     match (values.text(kind), values.global(class), values.text(name)) {
         (Some("storage"), Some(Global::Storage(dtype)), Some(name)) => {
-            Ok(Value::Storage(Storage { name, dtype, len: values.size(len)? }))
+            let len = values.size(len)?;
+            values.add(Value::Storage(Storage { name, dtype, len }))
         }
         _ => refuse(),
     }

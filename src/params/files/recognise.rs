@@ -37,7 +37,8 @@ const OTHERS: [(&[u8], &str, &str); 13] = [
 const PICKLE: &str = "a Python pickle that torch.save did not write";
 
 /// The advice for Keras, whose gates have another order.
-pub const KERAS: &str = "Keras orders gates otherwise than PyTorch; load the weights in PyTorch and save its state dict";
+pub const KERAS: &str =
+    "Keras orders gates otherwise; load the weights in PyTorch and save its state dict";
 
 /// Recognises a file by its first bytes.
 ///

@@ -5,7 +5,7 @@
 
 use safetensors::Dtype;
 
-use super::globals::Global;
+use super::globals::{Global, shown};
 
 /// The index of a value.
 pub type Id = usize;
@@ -21,21 +21,21 @@ pub struct Storage<'a> {
     pub len: usize,
 }
 
-/// A tensor: a view of a storage.
-#[derive(Debug, Clone)]
+/// A tensor: a view of a storage. It refers to its sizes, since many tensors can share them.
+#[derive(Debug, Clone, Copy)]
 pub struct Tensor<'a> {
     pub storage: Storage<'a>,
     /// The type of the elements, which the storage may not have.
     pub dtype: Dtype,
     /// The place of the first element in the storage, in elements.
-    pub offset: usize,
-    pub shape: Vec<usize>,
+    pub offset: Id,
+    pub shape: Id,
     /// The distance between two neighbours on each axis, in elements.
-    pub strides: Vec<usize>,
+    pub strides: Id,
 }
 
 /// A value.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Value<'a> {
     None,
     Bool(bool),
@@ -50,7 +50,7 @@ pub enum Value<'a> {
     Dict(Vec<(Id, Id)>),
     Global(Global),
     Storage(Storage<'a>),
-    Tensor(Box<Tensor<'a>>),
+    Tensor(Tensor<'a>),
 }
 
 impl Value<'_> {
@@ -62,15 +62,14 @@ impl Value<'_> {
             Self::Bool(false) => "False".to_owned(),
             Self::Int(value) => value.to_string(),
             Self::Float(value) => value.to_string(),
-            // A text comes from the file: it is quoted, and not in full length.
-            Self::Text(text) => format!("{:?}", text.chars().take(60).collect::<String>()),
+            Self::Text(text) => format!("'{}'", shown(text)),
             Self::Other(name) => (*name).to_owned(),
             Self::Tuple(items) => format!("a tuple of {}", items.len()),
             Self::List(items) => format!("a list of {}", items.len()),
             Self::Dict(pairs) => format!("a dict of {}", pairs.len()),
             Self::Global(_) => "a class or function".to_owned(),
             Self::Storage(_) => "a storage".to_owned(),
-            Self::Tensor(tensor) => format!("a tensor of shape {:?}", tensor.shape),
+            Self::Tensor(_) => "a tensor".to_owned(),
         }
     }
 }
@@ -81,7 +80,10 @@ pub struct Values<'a>(Vec<Value<'a>>);
 
 impl<'a> Values<'a> {
     /// The most values of a pickle: a state dict has some twenty for each tensor.
-    const MOST: usize = 1 << 21;
+    pub const MOST: usize = 1 << 20;
+
+    /// The most axes of a tensor.
+    const AXES: usize = 16;
 
     /// Adds a value.
     ///
@@ -131,9 +133,17 @@ impl<'a> Values<'a> {
     /// Returns the sizes of a tuple.
     ///
     /// # Errors
-    /// A message when it holds anything but sizes.
+    /// A message when it holds anything but sizes, or too many.
     pub fn sizes(&self, id: Id) -> Result<Vec<usize>, String> {
-        self.tuple(id)?.iter().map(|&item| self.size(item)).collect()
+        let items = self.tuple(id)?;
+        if items.len() > Self::AXES {
+            return Err(format!(
+                "a tensor has {} axes, at most {} are read",
+                items.len(),
+                Self::AXES
+            ));
+        }
+        items.iter().map(|&item| self.size(item)).collect()
     }
 
     /// Returns a text, or `None` for another value.

@@ -1,9 +1,12 @@
 //! Files that contradict themselves: an error, no panic, no overflow, no memory that only the
 //! file's claims ask for.
 
-#[path = "common/conformance.rs"]
+#[path = "../common/conformance.rs"]
 mod conformance;
-#[path = "common/trials.rs"]
+mod hostile;
+#[path = "../common/pickles.rs"]
+mod pickles;
+#[path = "../common/trials.rs"]
 mod trials;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -56,15 +59,21 @@ fn load_as<T>(
     read: impl Fn(StateDict) -> Result<T, Error>,
 ) -> Result<T, String> {
     let data = bytes.to_vec();
-    LARGEST.set(0);
-    let result = StateDict::parse(name, data).and_then(read).map_err(|error| error.to_string());
-    let (largest, allowed) = (LARGEST.get(), 4 * bytes.len() + (1 << 16));
+    let (result, largest) = largest_allocation(|| StateDict::parse(name, data).and_then(read));
+    let allowed = 4 * bytes.len() + (1 << 16);
     assert!(
         largest <= allowed,
         "{name}: {largest} bytes were asked for at once by a file of {}",
         bytes.len()
     );
-    result
+    result.map_err(|error| error.to_string())
+}
+
+/// Returns the result of a function, and the most bytes that it asked for at once.
+fn largest_allocation<T>(run: impl FnOnce() -> T) -> (T, usize) {
+    LARGEST.set(0);
+    let result = run();
+    (result, LARGEST.get())
 }
 
 /// A file of this header and these bytes, the header's length in front.
@@ -405,6 +414,12 @@ fn main() {
         any_mixture_of_names_and_shapes_loads_as_what_it_is_or_is_refused,
         any_mixture_of_a_language_models_tensors_loads_as_what_it_is_or_is_refused,
         vocabularies_that_are_none_are_refused,
+        hostile::a_state_dict_by_hand_loads,
+        hostile::code_is_refused_by_name,
+        hostile::sizes_are_checked_against_the_file,
+        hostile::nests_and_bombs_end,
+        hostile::archives_that_lie_are_refused,
+        hostile::a_damaged_archive_is_refused_or_read,
     ];
     let collection = trial(
         "the_collection_of_malformed_files_gets_its_verdicts",
