@@ -1,9 +1,8 @@
 //! Runs a module of a state dict over an input file.
 //!
-//! In Python: `safetensors.torch.save_file(model.state_dict(), "model.safetensors")`. Then:
+//! In Python: `torch.save(model.state_dict(), "model.pt")`, and the input in the same way. Then:
 //!
-//!     cargo run --release --example pytorch_weights -- \
-//!         model.safetensors encoder.rnn. input.safetensors
+//!     cargo run --release --example pytorch_weights -- model.pt encoder.rnn. input.pt
 //!
 //! An empty prefix is ''. A last argument `batch_first` reads the input as [B, T, I].
 

@@ -7,7 +7,7 @@
 //! In Python, save the weights of a model:
 //!
 //! ```python
-//! safetensors.torch.save_file(model.state_dict(), "model.safetensors")
+//! torch.save(model.state_dict(), "model.pt") # or safetensors.torch.save_model(model, ...)
 //! ```
 //!
 //! In Rust, load a module of the model by its prefix, and run it:
@@ -17,7 +17,7 @@
 //! use wgpu_rnn::{Device, Rnn, StateDict, Tensor};
 //!
 //! let device = Device::open("auto")?; // a real GPU if there is one, the CPU otherwise
-//! let weights = StateDict::open("model.safetensors")?;
+//! let weights = StateDict::open("model.pt")?;
 //! let lstm = Rnn::load(&device, &weights, "encoder.rnn.")?; // "" for a module without prefix
 //!
 //! let input = Tensor::zeros([100, 8, 80])?; // [T, B, I]
@@ -48,7 +48,7 @@
 //! | task | item |
 //! |---|---|
 //! | open a GPU or the CPU, set a memory budget | [`Device`], [`device::OpenOptions`] |
-//! | read weights from a safetensors file | [`StateDict`] |
+//! | read weights from safetensors, `torch.save` or shards | [`StateDict`] |
 //! | run an RNN, LSTM or GRU | [`Rnn`]; one step at a time: [`Cell`] |
 //! | run the layers around it | [`Linear`], [`Embedding`] |
 //! | load `batch_first` models, relu RNNs or f16 weights | [`LoadOptions`] |

@@ -46,7 +46,12 @@ fn files_of_other_types_are_named() {
             "not the index of a sharded checkpoint",
             "weight_map",
         ),
-        ("c.zip", b"PK\x03\x04\x14\0", "the zip archive is damaged", "Missing end of central directory"),
+        (
+            "c.zip",
+            b"PK\x03\x04\x14\0",
+            "the zip archive is damaged",
+            "Missing end of central directory",
+        ),
         ("a.txt", b"notes about a model", "not a valid safetensors file", "header too large"),
     ];
     let folder = tempdir().expect("a temporary folder");

@@ -6,6 +6,7 @@
 mod bench;
 #[path = "../common/bits.rs"]
 mod bits;
+mod checkpoints;
 mod compare;
 mod devices;
 mod files;
@@ -13,6 +14,8 @@ mod generate;
 mod inspect;
 mod output;
 mod perplexity;
+#[path = "../common/pickles.rs"]
+mod pickles;
 mod program;
 mod run;
 mod run_refusals;

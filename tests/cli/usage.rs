@@ -30,10 +30,7 @@ fn what_is_not_understood_is_2_and_named() {
             &["max_bind_groups", "memory_budget"],
         ),
         (&["run"], &["--weights", "--input", "--output"]),
-        (
-            &["run", "--weights", "w", "--weights", "w", "--input", "i", "--output", "o"],
-            &["--weights"],
-        ),
+        (&["run", "--weights", "w", "--input", "i", "--input", "i", "--output", "o"], &["--input"]),
         (&["compare"], &["--weights"]),
     ];
     for (args, parts) in rows {
