@@ -1,6 +1,7 @@
 //! Runs a module of a state dict over an input file.
 //!
-//! In Python: `torch.save(model.state_dict(), "model.pt")`, and the input in the same way. Then:
+//! In Python: `torch.save(model.state_dict(), "model.pt")`, `torch.save({"input": x}, "input.pt")`.
+//! Then:
 //!
 //!     cargo run --release --example pytorch_weights -- model.pt encoder.rnn. input.pt
 //!

@@ -22,7 +22,7 @@ pub struct StateDict {
 
 impl StateDict {
     /// Reads a file of safetensors or of `torch.save`, or a sharded checkpoint: its index, or the
-    /// folder of the index. The first bytes of a file tell its type.
+    /// folder of the index. The first bytes of a file give its type.
     ///
     /// A file of `torch.save` may hold tensors and plain values only; nothing in it is run. If it
     /// is a checkpoint with exactly one dict of tensors, that dict is used: see [`key`](Self::key).

@@ -108,9 +108,10 @@ fn a_checkpoint_is_read_by_its_only_dict_or_by_key() {
         }
         let refused = |path, key| StateDict::open_key(path, key).expect_err(key).to_string();
         for (key, part) in [
-            ("net", "there is no dict of the key 'net'; dicts of tensors are under: model.net"),
-            ("model.other", "there is no dict of the key 'model.other'"),
-            ("model.net.decoder.bias", "there is no dict of the key"),
+            ("net", "has the key 'net'; there are dicts of tensors under: model.net, ema.net"),
+            ("model", "no dict of tensors has the key 'model'"),
+            ("model.other", "no dict of tensors has the key 'model.other'"),
+            ("model.net.decoder.bias", "no dict of tensors has the key"),
         ] {
             let message = refused(&two, key);
             assert!(message.contains(part), "{version}: '{part}' is not in: {message}");

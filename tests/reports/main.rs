@@ -2,6 +2,8 @@
 //!
 //! `WGPU_RNN_REPORTS` names the folder of reports. Without it every trial is ignored.
 
+#[path = "../common/opening.rs"]
+mod opening;
 #[path = "../common/outside.rs"]
 mod outside;
 #[path = "../common/trials.rs"]

@@ -2,34 +2,13 @@
 
 use std::path::Path;
 
-use wgpu_rnn::StateDict;
-
 use crate::Report;
+pub use crate::opening::refusal;
+use crate::opening::{open, tensors};
 
 /// Fails unless both files hold the same tensors, bit for bit.
 pub fn assert_same_tensors(path: &Path, twin: &Path) {
-    let open = |path: &Path| StateDict::open(path).unwrap_or_else(|error| panic!("{error}"));
-    let (file, twin) = (open(path), open(twin));
-    let names = |file: &StateDict| file.names().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(names(&file), names(&twin), "{}: names", path.display());
-    for name in twin.names() {
-        let bits = |file: &StateDict| {
-            let tensor = file.tensor(name).unwrap_or_else(|error| panic!("{error}"));
-            let bits: Vec<u32> = tensor.data().iter().map(|value| value.to_bits()).collect();
-            (tensor.shape().to_vec(), bits)
-        };
-        assert_eq!(bits(&file), bits(&twin), "{}: {name}", path.display());
-        let dtype = |file: &StateDict| file.get(name).map(|entry| entry.dtype());
-        assert_eq!(dtype(&file), dtype(&twin), "{}: {name}", path.display());
-    }
-}
-
-/// The message of a file that must be refused.
-pub fn refusal(path: &Path) -> String {
-    match StateDict::open(path) {
-        Ok(file) => panic!("{} was read: {:?}", path.display(), file.names().collect::<Vec<_>>()),
-        Err(error) => error.to_string(),
-    }
+    assert_eq!(tensors(&open(path)), tensors(&open(twin)), "{}", path.display());
 }
 
 pub fn a_pickle_holds_the_tensors_of_its_twin() {

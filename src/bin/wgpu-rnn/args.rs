@@ -143,8 +143,9 @@ impl KeyArgs {
         let file = StateDict::open_files(paths, self.key.as_deref())?;
         if let Some(key) = file.key() {
             anstream::eprintln!(
-                "note: {} is a checkpoint: its dict '{key}' is used; --key names another",
-                file.path().display()
+                "note: {} is a checkpoint: its dict '{}' is used; --key names another",
+                file.path().display(),
+                key.escape_debug()
             );
         }
         Ok(file)

@@ -1,6 +1,6 @@
 //! Files of `torch.save`: state dicts, and checkpoints that hold state dicts.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 
 use super::archive::Archive;
@@ -79,30 +79,30 @@ fn select(
         ));
     }
     let found = dicts_of_tensors(values, whole);
+    if found.is_empty() {
+        let keys = pairs(values, whole).map(|(key, _)| shown(key));
+        let keys: Vec<String> = keys.take(MOST).collect();
+        return Err(format!(
+            "the file holds no dict of tensors; its keys are: {}",
+            keys.join(", ")
+        ));
+    }
     let keys = || {
-        let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
+        let keys: Vec<String> = found.iter().map(|(key, _)| shown(key)).collect();
         keys.join(", ")
     };
-    if let Some(key) = key {
-        let id = resolve(values, whole, key);
-        let dict = id.filter(|&id| matches!(values.get(id), Value::Dict(_)));
-        return match dict {
-            Some(dict) => Ok((dict, None)),
-            None if found.is_empty() => Err(format!("there is no dict of the key '{key}'")),
-            None => Err(format!(
-                "there is no dict of the key '{key}'; dicts of tensors are under: {}",
-                keys()
-            )),
-        };
-    }
-    match found.as_slice() {
-        [(key, dict)] => Ok((*dict, (*dict != whole).then(|| key.clone()))),
-        [] => {
-            let keys = pairs(values, whole).map(|(key, _)| shown(key));
-            let keys: Vec<String> = keys.take(MOST).collect();
-            Err(format!("the file holds no dict of tensors; its keys are: {}", keys.join(", ")))
+    match (key, found.as_slice()) {
+        (Some(key), _) => {
+            let dict = resolve(values, whole, key).filter(|&id| has_tensors(values, id));
+            dict.map(|dict| (dict, None)).ok_or_else(|| {
+                format!(
+                    "no dict of tensors has the key '{key}'; there are dicts of tensors under: {}",
+                    keys()
+                )
+            })
         }
-        _ => Err(format!(
+        (None, [(key, dict)]) => Ok((*dict, (*dict != whole).then(|| key.clone()))),
+        (None, _) => Err(format!(
             "the file holds several dicts of tensors: name one by its key (--key, or \
              StateDict::open_key): {}",
             keys()
@@ -115,9 +115,11 @@ fn resolve(values: &Values<'_>, dict: Id, path: &str) -> Option<Id> {
     if path.is_empty() {
         return Some(dict);
     }
-    // Of two equal keys the last counts, as in Python.
-    let get = |name: &str| pairs(values, dict).filter(|(key, _)| *key == name).last();
-    let get = |name: &str| get(name).map(|(_, id)| id);
+    // The last of two equal keys counts, as in Python.
+    let get = |name: &str| {
+        let found = pairs(values, dict).filter(|(key, _)| *key == name).last();
+        found.map(|(_, id)| id)
+    };
     get(path).or_else(|| {
         path.match_indices('.')
             .find_map(|(dot, _)| resolve(values, get(&path[..dot])?, &path[dot + 1..]))
@@ -134,7 +136,7 @@ fn dicts_of_tensors(values: &Values<'_>, whole: Id) -> Vec<(String, Id)> {
     let mut found = Vec::new();
     // A dict may hold itself.
     let mut seen = BTreeSet::from([whole]);
-    let mut waiting = std::collections::VecDeque::from([(String::new(), whole)]);
+    let mut waiting = VecDeque::from([(String::new(), whole)]);
     while let Some((path, dict)) = waiting.pop_front()
         && found.len() < MOST
     {

@@ -11,7 +11,7 @@ pub struct Content {
     pub data: Vec<Vec<u8>>,
     /// The tensors by name.
     pub entries: BTreeMap<String, Entry>,
-    /// The metadata of a safetensors file, or the plain values beside a checkpoint's tensors.
+    /// The metadata of a safetensors file, or the values of a checkpoint that are no tensors.
     pub metadata: HashMap<String, String>,
     /// The type of the files, for `inspect`.
     pub file_type: String,

@@ -40,7 +40,9 @@ pub fn find(module: &str, name: &str) -> Result<Global, String> {
         ("torch._utils", "_rebuild_tensor") => Global::RebuildTensor,
         ("torch._utils", "_rebuild_tensor_v2") => Global::RebuildTensorV2,
         ("torch._utils", "_rebuild_tensor_v3") => Global::RebuildTensorV3,
-        ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
+        ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
+            Global::RebuildParameter
+        }
         ("torch._tensor", "_rebuild_from_type_v2") => Global::RebuildFromType,
         ("torch", name) => torch(name).ok_or_else(|| refusal(module, name))?,
         _ => return Err(refusal(module, name)),

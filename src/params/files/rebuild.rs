@@ -31,7 +31,7 @@ pub fn call(values: &mut Values<'_>, function: Global, arguments: Id) -> Result<
             refuse_metadata(values, metadata)?;
             tensor(values, storage, [offset, shape, strides], Some(dtype))
         }
-        (Global::RebuildParameter, &[data, _, _]) => match values.get(data) {
+        (Global::RebuildParameter, &[data, _, _, ..]) => match values.get(data) {
             Value::Tensor(_) => Ok(data),
             other => Err(format!("the pickle makes a parameter of {}", other.describe())),
         },

@@ -10,7 +10,7 @@ use super::globals::{Global, shown};
 /// The index of a value.
 pub type Id = usize;
 
-/// A storage: the bytes behind one or more tensors.
+/// A storage: the bytes of one or more tensors.
 #[derive(Debug, Clone, Copy)]
 pub struct Storage<'a> {
     /// Its name in the archive's folder `data`.
