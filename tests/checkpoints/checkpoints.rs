@@ -78,6 +78,9 @@ fn integers_are_read_as_they_are() {
         let counter = open(&fixture(&format!("{version}/state_dict.pt")));
         assert_eq!(counter.i64("norm.num_batches_tracked").expect("I64"), [7], "{version}");
     }
+    let codes = open(&fixture("2.9/uint16.pt"));
+    assert_eq!(codes.get("codes").expect("it is there").dtype().to_string(), "U16", "the type");
+    assert_eq!(*codes.bytes("codes").expect("it is there"), [1, 0, 255, 255], "the values");
 }
 
 #[test]

@@ -84,9 +84,11 @@ fn a_shard_alone_names_the_others() {
     assert_refused(&first, &format!("open {}, or the folder", index.display()));
     let twice = StateDict::open_files(&[&first, &first], None).expect_err("the second is missing");
     assert!(twice.to_string().contains("this is shard 1 of 2"), "{twice}");
-    shards.save("model-1-of-1.safetensors", &["a"], 0.0);
-    let one = StateDict::open(shards.path("model-1-of-1.safetensors")).expect("the only shard");
-    assert_eq!(one.names().count(), 1, "a shard that is the whole");
+    for whole in ["model-00001-of-00001.safetensors", "epoch-3-of-10.safetensors"] {
+        shards.save(whole, &["a"], 0.0);
+        let file = StateDict::open(shards.path(whole)).expect("no other file is missing");
+        assert_eq!(file.names().count(), 1, "{whole}");
+    }
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub fn find(module: &str, name: &str) -> Result<Global, String> {
         ("torch", "Size") => Global::Size,
         ("torch", "device") => Global::Device,
         ("torch", "Tensor") | ("torch.nn.parameter", "Parameter") => Global::TensorType,
-        ("torch.storage", "UntypedStorage") => Global::Storage(None),
+        ("torch" | "torch.storage", "UntypedStorage") => Global::Storage(None),
         ("torch._utils", "_rebuild_tensor") => Global::RebuildTensor,
         ("torch._utils", "_rebuild_tensor_v2") => Global::RebuildTensorV2,
         ("torch._utils", "_rebuild_tensor_v3") => Global::RebuildTensorV3,

@@ -119,7 +119,8 @@ fn open_index(path: &Path, data: &[u8], key: Option<&str>) -> Result<Content> {
     Ok(content)
 }
 
-/// A name such as `model-00001-of-00002.safetensors`.
+/// A name such as `model-00001-of-00002.safetensors`. Model hubs write five digits; a name such as
+/// `epoch-3-of-10.pt` is of no shard.
 struct Shard<'a> {
     number: usize,
     of: usize,
@@ -133,8 +134,8 @@ impl<'a> Shard<'a> {
         let (before, rest) = name.rsplit_once("-of-")?;
         let (stem, number) = before.rsplit_once('-')?;
         let (of, ending) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
-        let (number, of) = (number.parse().ok()?, of.parse().ok()?);
-        Some(Self { number, of, around: (stem, ending) })
+        let digits = |text: &str| (text.len() == 5).then(|| text.parse().ok())?;
+        Some(Self { number: digits(number)?, of: digits(of)?, around: (stem, ending) })
     }
 }
 
