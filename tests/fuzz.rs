@@ -68,7 +68,7 @@ fn kept_inputs_of_checkpoint() {
 
 #[test]
 fn kept_inputs_of_pickle() {
-    corpus("pickle", checks::pickle, 10);
+    corpus("pickle", checks::pickle, 5);
 }
 
 #[test]

@@ -322,7 +322,7 @@ fn name_of(operation: u8) -> String {
         0x82..=0x84 => "EXT",
         b'I' | b'L' | b'F' | b'S' | b'V' | b'T' | b'U' => "of a Python 2 literal",
         b'p' | b'g' | b'l' | b'd' => "of protocol 0",
-        0x8f | 0x90 | 0x91 => "of a set",
+        0x8f..=0x91 => "of a set",
         0x96 => "BYTEARRAY8",
         0x97 | 0x98 => "of an outside buffer",
         _ => return format!("{operation:#04x}"),
