@@ -96,7 +96,6 @@ fn a_checkpoint_is_read_by_its_only_dict_or_by_key() {
             ("losses", "a list of 2"),
             ("optimizer", "a dict of 2"),
             ("rnn_type", "LSTM"),
-            ("state_dict", "a dict of 7"),
         ];
         assert_eq!(metadata, plain, "{version}: values that are no tensors");
         let named = StateDict::open_key(&path, "state_dict").expect("there is such a dict");

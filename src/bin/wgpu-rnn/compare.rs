@@ -20,8 +20,8 @@ use crate::terminal::{BAD, FAINT, GOOD, STRONG, line, print_json};
 pub struct CompareArgs {
     #[command(flatten)]
     pub weights: WeightsArgs,
-    /// Read `input`, and optional `lengths`, `h0` and `c0`, from a safetensors file [default: a
-    /// random input]
+    /// Read `input`, and optional `lengths`, `h0` and `c0`, from a file of safetensors or of
+    /// torch.save [default: a random input]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seq_len", "batch", "seed"])]
     pub input: Option<PathBuf>,
     /// Set the time steps of a random input.

@@ -13,7 +13,8 @@ use crate::args::{self, ModuleArgs, OpenArgs, WeightsArgs};
 pub struct RunArgs {
     #[command(flatten)]
     pub weights: WeightsArgs,
-    /// Read `input`, and optional `lengths`, `h0` and `c0`, from a safetensors file.
+    /// Read `input`, and optional `lengths`, `h0` and `c0`, from a file of safetensors or of
+    /// torch.save.
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
     /// Write `output`, `hn` and, for an LSTM, `cn` to a safetensors file.

@@ -211,6 +211,7 @@ fn plain_values(
     for (key, id) in dicts.into_iter().flat_map(|dict| pairs(values, dict)) {
         let text = match values.get(id) {
             Value::Tensor(_) => continue,
+            Value::Dict(_) if dicts.contains(&id) => continue,
             Value::Text(text) => (*text).to_owned(),
             other => other.describe(),
         };
