@@ -61,8 +61,12 @@ pub fn pickle(data: &[u8]) -> bool {
 pub fn state_dict(data: &[u8]) -> bool {
     let Ok(file) = StateDict::parse("fuzz", data.to_vec()) else { return false };
     tensors(&file);
+    // Any result is fine, but no panic.
+    let _ = file.clone().folded();
+    let _ = file.clone().renamed(&[("rnn.", "encoder.rnn.")]);
     let mut found = false;
     for prefix in ["", "rnn.", "encoder.rnn."] {
+        let _ = Params::read(&file, prefix, true);
         let cell = Params::from_cell_state_dict(&file, prefix);
         for params in [Params::from_state_dict(&file, prefix), cell].into_iter().flatten() {
             params.config().validate().expect("what was loaded is a module");

@@ -14,7 +14,7 @@ pub(crate) fn tuple(shape: &[usize]) -> String {
     }
 }
 
-/// A problem with one tensor of a state dict: one line of [`Error::StateDict`].
+/// A problem with one tensor of a state dict, as [`Error::StateDict`] lists them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StateDictProblem {
@@ -49,27 +49,51 @@ pub enum StateDictProblem {
 impl std::fmt::Display for StateDictProblem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Missing { name } => write!(f, "missing key: {name}"),
-            Self::Unexpected { name } => write!(f, "unexpected key: {name}"),
-            Self::WrongShape { name, expected, found } => {
+            Self::Missing { name } => write!(f, "Missing key(s) in state_dict: \"{name}\"."),
+            Self::Unexpected { name } => write!(f, "Unexpected key(s) in state_dict: \"{name}\"."),
+            Self::WrongShape { name, expected, found } => write!(
+                f,
+                "size mismatch for {name}: copying a param with shape torch.Size({found:?}) from \
+                 checkpoint, the shape in current model is torch.Size({expected:?})."
+            ),
+            Self::Dtype { name, found } => {
                 write!(
                     f,
-                    "size mismatch for {name}: expected {}, found {}",
-                    tuple(expected),
-                    tuple(found)
-                )
+                    "unsupported dtype for {name}: found {found}, expected F32, F16 or BF16"
+                )?;
+                f.write_str(if is_float(found) {
+                    "; convert it with tensor.to(torch.float32)"
+                } else {
+                    "; a quantized weight needs its scale: save \
+                     scale * (tensor.to(torch.float32) - zero_point), or tensor.dequantize(). A \
+                     change of type alone gives wrong numbers"
+                })
             }
-            Self::Dtype { name, found } => write!(
-                f,
-                "unsupported dtype for {name}: found {found}, expected F32, F16 or BF16; \
-                 convert it with tensor.to(torch.float32)"
-            ),
         }
     }
 }
 
-fn lines(problems: &[StateDictProblem]) -> String {
-    problems.iter().map(|p| format!("\n\t{p}")).collect()
+/// Returns whether an element type holds the values themselves, not parts of quantized ones.
+fn is_float(dtype: &str) -> bool {
+    ["F64", "F32", "F16", "BF16"].contains(&dtype)
+}
+
+/// Returns the lines of a failed load in PyTorch's order: missing names, unexpected names, and the
+/// other problems. The advice follows.
+fn lines(problems: &[StateDictProblem], advice: &[String]) -> String {
+    let (mut missing, mut unexpected, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    for problem in problems {
+        match problem {
+            StateDictProblem::Missing { name } => missing.push(format!("\"{name}\"")),
+            StateDictProblem::Unexpected { name } => unexpected.push(format!("\"{name}\"")),
+            other => others.push(other.to_string()),
+        }
+    }
+    let listed = [("Missing", missing), ("Unexpected", unexpected)]
+        .into_iter()
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(what, names)| format!("{what} key(s) in state_dict: {}.", names.join(", ")));
+    listed.chain(others).chain(advice.iter().cloned()).map(|line| format!("\n\t{line}")).collect()
 }
 
 /// The error type of the whole crate.
@@ -121,12 +145,14 @@ pub enum Error {
 
     /// The tensors under a prefix are not exactly those of one module. The error lists all
     /// problems.
-    #[error("Error(s) in loading state_dict for {module}:{}", lines(.problems))]
+    #[error("Error(s) in loading state_dict for {module}:{}", lines(.problems, .advice))]
     StateDict {
         /// The class in `torch.nn`, such as `LSTM`, `GRUCell` or `Linear`, or `RNNModel`.
         module: &'static str,
         /// The problems: first those of expected tensors, then unexpected tensors by name.
         problems: Vec<StateDictProblem>,
+        /// Changes that help, a line each; may be empty.
+        advice: Vec<String>,
     },
 
     /// The tensors under the prefix are not the weights of a recurrent module.

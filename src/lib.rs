@@ -49,6 +49,7 @@
 //! |---|---|
 //! | open a GPU or the CPU, set a memory budget | [`Device`], [`device::OpenOptions`] |
 //! | read weights from safetensors, `torch.save` or shards | [`StateDict`] |
+//! | read other names, or `weight_norm` | [`StateDict::renamed`], [`StateDict::folded`] |
 //! | run an RNN, LSTM or GRU | [`Rnn`]; one step at a time: [`Cell`] |
 //! | run the layers around it | [`Linear`], [`Embedding`] |
 //! | load `batch_first` models, relu RNNs or f16 weights | [`LoadOptions`] |
@@ -118,8 +119,9 @@
 //! # Errors
 //!
 //! Every check runs before any GPU work. If PyTorch has the same check, the text is PyTorch's. A
-//! missing feature is refused by name. An unexpected tensor under a module's prefix is an error. A
-//! lost device and exhausted memory are errors that name the device. Parameters and states in host
+//! missing feature is refused by name. A tensor below a module's prefix that it does not use is an
+//! error, at every depth of names; [`LoadOptions::allow_unused`] makes a warning of it. A lost
+//! device and exhausted memory are errors that name the device. Parameters and states in host
 //! memory then continue on another device.
 //!
 //! # Features

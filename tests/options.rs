@@ -186,7 +186,7 @@ fn a_linear_layer_is_loaded_from_a_prefix() {
         ),
     ] {
         let error = Linear::load(&device, &file, "").expect_err("it has problems");
-        let Error::StateDict { module: "Linear", problems } = &error else {
+        let Error::StateDict { module: "Linear", problems, .. } = &error else {
             panic!("{error:?}");
         };
         let found: Vec<_> = problems.iter().map(StateDictProblemKind::from).collect();

@@ -8,7 +8,7 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use wgpu_rnn::internals::error::StateDictProblem;
 use wgpu_rnn::internals::params::expected_parameters;
-use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, Tensor};
+use wgpu_rnn::{Config, Device, Error, Kind, LoadOptions, Params, Rnn, Tensor};
 
 // --- making files --------------------------------------------------------------------------------
 
@@ -150,25 +150,118 @@ fn other_modules_of_the_same_file_do_not_matter() {
         (Config::lstm(3, 4).bidirectional(true), Config::gru(8, 5).num_layers(2));
     let mut entries = module(&encoder, "encoder.rnn.");
     entries.extend(module(&decoder, "decoder.rnn."));
-    entries.extend(cell(&Config::rnn(2, 2), "encoder.rnn.attention."));
-    for name in [
-        "encoder.rnn_norm.weight",
-        "decoder.weight",
-        "weight",
-        "encoder.rnn.norm.weight_ih_l9_reverse",
-    ] {
+    entries.extend(cell(&Config::rnn(2, 2), "encoder.attention."));
+    for name in ["encoder.rnn_norm.weight", "decoder.weight", "weight", "fc.weight"] {
         entries.push(Entry::new(name, &[7], 0.0));
     }
     assert_eq!(loaded(&entries, "encoder.rnn."), encoder, "the encoder");
     assert_eq!(loaded(&entries, "decoder.rnn."), decoder, "the decoder");
-    assert_eq!(
-        loaded(&entries, "encoder.rnn.attention."),
-        Config::rnn(2, 2),
-        "the cell inside the encoder"
-    );
+    assert_eq!(loaded(&entries, "encoder.attention."), Config::rnn(2, 2), "the cell beside it");
     let rnn = Rnn::load(&Device::cpu(), &state_dict(&entries, &[]), "decoder.rnn.")
         .expect("a model on the CPU");
     assert_eq!(rnn.config(), &decoder, "the model has the configuration of its weights");
+}
+
+/// A prefix owns every tensor below it. An option of loading allows unused ones.
+#[test]
+fn tensors_below_a_prefix_are_used_or_refused_at_every_depth() {
+    let device = Device::cpu();
+    let allow = LoadOptions::new().allow_unused(true);
+    let config = Config::lstm(3, 4);
+    for prefix in ["", "encoder."] {
+        for (below, whole) in [
+            ("norm.weight", module(&config, prefix)),
+            ("a.b.c.weight_ih_l9_reverse", module(&config, prefix)),
+            ("norm.weight", cell(&config, prefix)),
+            ("attention.bias_ih_l0", module(&config.clone().bias(false), prefix)),
+        ] {
+            let name = format!("{prefix}{below}");
+            let mut entries = whole.clone();
+            entries.push(Entry::new(&name, &[4], 0.0));
+            assert_eq!(problems(&entries, prefix), [unexpected(&name)], "{name}");
+            let message = refused(&entries, prefix);
+            for part in
+                [&format!("Unexpected key(s) in state_dict: \"{name}\".\n"), "--allow-unused"]
+            {
+                assert!(message.contains(part), "'{part}' is not in {message}");
+            }
+            let file = state_dict(&entries, &[]);
+            let rnn = Rnn::load_with(&device, &file, prefix, &allow).expect("allowed");
+            assert_eq!(*rnn.config(), loaded(&whole, prefix), "{name}: the same module");
+            let (params, note) = Params::read(&file, prefix, true).expect("allowed");
+            assert_eq!(params, load(&whole, prefix).expect("whole"), "{name}: the same values");
+            let want = format!("test.safetensors holds tensors that are not used: {name}");
+            assert_eq!(note, Some(want), "the note");
+        }
+    }
+    let entries = [module(&config, "lstm."), vec![Entry::new("fc.weight", &[2, 4], 0.0)]].concat();
+    assert_eq!(Params::read(&state_dict(&entries, &[]), "lstm.", true).expect("whole").1, None);
+    assert!(refused(&entries, "").ends_with("recurrent weights are under: lstm."), "the prefix");
+}
+
+/// The parts of a reparametrised weight are never unused.
+#[test]
+fn reparametrised_weights_are_named_and_folded_on_request() {
+    let plain = module(&Config::gru(3, 4), "m.");
+    let (name, shape) = ("m.weight_hh_l0", [12, 4]);
+    let part = |ending: &str, shape: &[usize]| Entry::new(&format!("m.{ending}"), shape, 2.0);
+    let norm = "is stored by weight_norm as";
+    for (parts, why, stale) in [
+        (vec![part("weight_hh_l0_g", &[12, 1]), part("weight_hh_l0_v", &shape)], norm, false),
+        (
+            vec![
+                part("parametrizations.weight_hh_l0.original0", &[12, 1]),
+                part("parametrizations.weight_hh_l0.original1", &shape),
+            ],
+            norm,
+            false,
+        ),
+        (vec![part("weight_hh_l0_raw", &shape)], "is stored by WeightDrop as", true),
+    ] {
+        let mut entries = without(plain.clone(), &[name]);
+        entries.extend(parts.clone());
+        let file = state_dict(&entries, &[]);
+        let names: Vec<_> = parts.iter().map(|part| part.name.as_str()).collect();
+        for allow in [false, true] {
+            let message = Params::read(&file, "m.", allow).expect_err("not folded").to_string();
+            let listed = format!("Unexpected key(s) in state_dict: \"{}\".", names.join("\", \""));
+            let advice = format!("{name} {why} {}: fold", names.join(" and "));
+            for part in
+                ["Missing key(s) in state_dict: \"m.weight_hh_l0\".", &listed, &advice, "--fold"]
+            {
+                assert!(message.contains(part), "'{part}' is not in {message}");
+            }
+        }
+        let folded = Params::from_state_dict(&file.folded().expect("parts that fit"), "m.");
+        assert_eq!(folded.expect("folded").config(), &Config::gru(3, 4), "{names:?}");
+        if stale {
+            // A copy that dropout has changed is there as well.
+            entries.push(Entry::new(name, &shape, 0.0));
+            let file = state_dict(&entries, &[]);
+            let message = Params::read(&file, "m.", true).expect_err("two weights").to_string();
+            assert!(message.contains("weight_hh_l0_raw"), "{message}");
+            let folded = file.folded().expect("parts that fit");
+            assert_eq!(folded.f32(name).expect("F32")[0], 2.0, "the raw weight decides");
+        }
+    }
+    // WeightDrop around a module: the raw weight is outside the module's prefix.
+    let mut wrapped = module(&Config::gru(3, 4), "m.module.");
+    wrapped.push(part("weight_hh_l0_raw", &shape));
+    let message = refused(&wrapped, "m.module.");
+    assert!(
+        message.contains("m.module.weight_hh_l0 is stored by WeightDrop as m.weight"),
+        "{message}"
+    );
+    let folded = state_dict(&wrapped, &[]).folded().expect("parts that fit");
+    assert_eq!(folded.f32("m.module.weight_hh_l0").expect("F32")[0], 2.0, "its target");
+    // What only Python can compute, and all weights in parts.
+    let mut other = without(plain.clone(), &[name]);
+    other.push(part("parametrizations.weight_hh_l0.original", &shape));
+    let message = refused(&other, "m.");
+    assert!(message.contains("remove_parametrizations"), "{message}");
+    let all = [part("weight_ih_l0_raw", &[12, 3]), part("weight_hh_l0_raw", &shape)];
+    let message = refused(&all, "m.");
+    assert!(message.contains("no recurrent weights") && message.contains("--fold"), "{message}");
 }
 
 #[test]
@@ -328,20 +421,19 @@ fn every_problem_is_listed_in_one_error() {
     };
     let want = [
         "Error(s) in loading state_dict for LSTM:",
-        "missing key: rnn.bias_hh_l0",
-        "size mismatch for rnn.weight_ih_l1: expected (16, 8), found (16, 4)",
-        "size mismatch for rnn.bias_ih_l1: expected (16,), found (16, 1)",
-        "missing key: rnn.weight_hh_l1_reverse",
-        "unsupported dtype for rnn.bias_ih_l1_reverse: found I32, expected F32, F16 or BF16; \
-         convert it with tensor.to(torch.float32)",
-        "unexpected key: rnn.weight",
-        "unexpected key: rnn.weight_hr_l1",
+        "Missing key(s) in state_dict: \"rnn.bias_hh_l0\", \"rnn.weight_hh_l1_reverse\".",
+        "Unexpected key(s) in state_dict: \"rnn.weight\", \"rnn.weight_hr_l1\".",
+        "size mismatch for rnn.weight_ih_l1: copying a param with shape torch.Size([16, 4]) from \
+         checkpoint, the shape in current model is torch.Size([16, 8]).",
+        "size mismatch for rnn.bias_ih_l1: copying a param with shape torch.Size([16, 1]) from \
+         checkpoint, the shape in current model is torch.Size([16]).",
+        "unsupported dtype for rnn.bias_ih_l1_reverse: found I32, expected F32, F16 or BF16; a \
+         quantized weight needs its scale: save scale * (tensor.to(torch.float32) - zero_point), \
+         or tensor.dequantize(). A change of type alone gives wrong numbers",
+        "a tensor that the module does not use may change its results: load the module that uses \
+         it, or load without it by LoadOptions::allow_unused (--allow-unused)",
     ];
-    assert_eq!(
-        error.to_string(),
-        want.join("\n\t"),
-        "one line each, in the order of the parameters"
-    );
+    assert_eq!(error.to_string(), want.join("\n\t"), "PyTorch's lines and order, then advice");
 }
 
 #[test]
@@ -413,7 +505,11 @@ fn the_two_tensors_that_tell_the_sizes_are_named_when_missing_or_odd() {
         ("rnn.weight_ih_l0", &[13, 3], &["[13, 3]", "[16, 4]", "hidden_size 4"]),
         ("rnn.weight_hh_l0", &[16, 5], &["[16, 3]", "[16, 5]", "hidden_size 5"]),
         // Rows that make another module of weight_ih.
-        ("rnn.weight_hh_l0", &[12, 4], &["weight_hh_l0: expected (16, 4), found (12, 4)"]),
+        (
+            "rnn.weight_hh_l0",
+            &[12, 4],
+            &["weight_hh_l0: copying a param with shape torch.Size([12, 4])", "Size([16, 4])"],
+        ),
         // Ranks.
         ("rnn.weight_ih_l0", &[16], &["weight_ih_l0", "matrices", "[16]", "[16, 4]"]),
         ("rnn.weight_ih_l0", &[], &["weight_ih_l0", "matrices", "[]"]),

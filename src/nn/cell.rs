@@ -94,7 +94,8 @@ impl Cell {
         prefix: &str,
         options: &LoadOptions,
     ) -> Result<Self> {
-        Self::with_options(device, &Params::from_cell_state_dict(state_dict, prefix)?, options)
+        let (params, _) = Params::read_cell(state_dict, prefix, options.allow_unused)?;
+        Self::with_options(device, &params, options)
     }
 
     /// Returns the cell's configuration.

@@ -79,7 +79,7 @@ impl Linear {
         options: &LoadOptions,
     ) -> Result<Self> {
         options.check("Linear", &["activation"])?;
-        let (weight, bias) = load_linear(state_dict, prefix)?;
+        let (weight, bias) = load_linear(state_dict, prefix, options.allow_unused)?;
         let activation = options.activation.unwrap_or_default();
         Self::stored(device, &weight, bias.as_deref(), activation, options.weights)
     }

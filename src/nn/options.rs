@@ -32,6 +32,7 @@ pub enum Activation {
 /// | `activation` | [`Linear`](crate::Linear) |
 /// | `weights` | all |
 /// | `schedule` | [`Rnn`](crate::Rnn), [`Cell`](crate::Cell) |
+/// | `allow_unused` | all that a state dict loads; parameters have no unused tensors |
 ///
 /// ```no_run
 /// # fn main() -> wgpu_rnn::Result<()> {
@@ -58,6 +59,9 @@ pub struct LoadOptions {
     pub weights: WeightType,
     /// How time steps map to dispatches.
     pub schedule: Schedule,
+    /// Whether a state dict may hold tensors below the prefix that the module does not use. They
+    /// are logged as a warning. Otherwise they are an error that lists them.
+    pub allow_unused: bool,
 }
 
 impl LoadOptions {
@@ -108,8 +112,15 @@ impl LoadOptions {
         self
     }
 
-    /// Checks that the options set are among those that apply to `module`. `weights` always
-    /// applies.
+    /// Sets whether a state dict may hold tensors below the prefix that the module does not use.
+    #[must_use]
+    pub fn allow_unused(mut self, allow_unused: bool) -> Self {
+        self.allow_unused = allow_unused;
+        self
+    }
+
+    /// Checks that the options set are among those that apply to `module`. `weights` and
+    /// `allow_unused` always apply.
     ///
     /// # Errors
     /// [`Error::Option`] with the names of the others.

@@ -1,9 +1,10 @@
 //! Loading: the configuration of a module from the names and shapes in a state dict.
 
 use super::module::{Parameter, Params, name, places};
+use super::strict::{Rest, dtype_problem, folding};
 use crate::error::{Error, Result, StateDictProblem};
 use crate::params::config::{Config, Kind};
-use crate::params::state_dict::{Entry, StateDict};
+use crate::params::state_dict::StateDict;
 use crate::tensor::Tensor;
 
 impl Params {
@@ -14,14 +15,32 @@ impl Params {
     /// defaults, and [`with`](Self::with) changes them. A cell's names (`weight_ih` without `_l0`)
     /// make a module of one layer.
     ///
+    /// The prefix owns every tensor below it, as in PyTorch's strict load: the module must use all
+    /// of them, at every depth of names. An empty prefix owns the whole state dict.
+    /// [`LoadOptions::allow_unused`](crate::LoadOptions::allow_unused) loads without the others.
+    ///
     /// # Errors
     /// [`Error::NoRecurrentWeights`] when the prefix has no recurrent weights or their sizes make
     /// no module; [`Error::StateDict`] with every missing, unexpected, wrongly shaped or wrongly
     /// typed tensor.
     pub fn from_state_dict(state_dict: &StateDict, prefix: &str) -> Result<Self> {
+        Self::read(state_dict, prefix, false).map(|(params, _)| params)
+    }
+
+    /// Loads the module as [`from_state_dict`](Self::from_state_dict) does, and a note of the
+    /// tensors below the prefix that it does not use. They are an error unless `allow_unused`.
+    ///
+    /// # Errors
+    /// The errors of [`from_state_dict`](Self::from_state_dict).
+    #[doc(hidden)]
+    pub fn read(
+        state_dict: &StateDict,
+        prefix: &str,
+        allow_unused: bool,
+    ) -> Result<(Self, Option<String>)> {
         let get = |name: &str| state_dict.get(&format!("{prefix}{name}"));
         let cell = get("weight_ih_l0").is_none() && get("weight_ih").is_some();
-        Self::load(state_dict, prefix, cell, Kind::module)
+        Self::load(state_dict, prefix, cell, Kind::module, allow_unused)
     }
 
     /// Loads the cell under `prefix` of a state dict: `weight_ih`, `weight_hh` and, with bias,
@@ -33,7 +52,21 @@ impl Params {
     /// The errors of [`from_state_dict`](Self::from_state_dict). The names of a layer
     /// (`weight_ih_l0`) are unexpected.
     pub fn from_cell_state_dict(state_dict: &StateDict, prefix: &str) -> Result<Self> {
-        Self::load(state_dict, prefix, true, Kind::cell)
+        Self::read_cell(state_dict, prefix, false).map(|(params, _)| params)
+    }
+
+    /// Loads the cell as [`from_cell_state_dict`](Self::from_cell_state_dict) does, and the note of
+    /// [`read`](Self::read).
+    ///
+    /// # Errors
+    /// The errors of [`from_state_dict`](Self::from_state_dict).
+    #[doc(hidden)]
+    pub fn read_cell(
+        state_dict: &StateDict,
+        prefix: &str,
+        allow_unused: bool,
+    ) -> Result<(Self, Option<String>)> {
+        Self::load(state_dict, prefix, true, Kind::cell, allow_unused)
     }
 
     /// Loads a module with a cell's names or a layer's; `module` names it in errors.
@@ -42,21 +75,21 @@ impl Params {
         prefix: &str,
         cell: bool,
         module: fn(Kind) -> &'static str,
-    ) -> Result<Self> {
-        let config = infer(state_dict, prefix, cell)?;
-        let problems = problems(state_dict, prefix, &config, cell, true);
-        if !problems.is_empty() {
-            return Err(Error::StateDict { module: module(config.kind), problems });
-        }
-        Self::from_fn(&config, |name, _| {
+        allow_unused: bool,
+    ) -> Result<(Self, Option<String>)> {
+        let config = infer(state_dict, prefix, cell, allow_unused)?;
+        let note =
+            check(state_dict, prefix, &config, cell, true, module(config.kind), allow_unused)?;
+        let params = Self::from_fn(&config, |name, _| {
             let name = if cell { name.trim_end_matches("_l0") } else { name };
             state_dict.f32(&format!("{prefix}{name}"))
-        })
+        })?;
+        Ok((params, note))
     }
 }
 
 /// Reads the configuration from names (a cell's or those of layers) and shapes.
-fn infer(state_dict: &StateDict, prefix: &str, cell: bool) -> Result<Config> {
+fn infer(state_dict: &StateDict, prefix: &str, cell: bool, allow_unused: bool) -> Result<Config> {
     let get = |name: &str| state_dict.get(&format!("{prefix}{name}"));
     let suffix = if cell { "" } else { "_l0" };
     let place = |stem: &str| format!("{stem}{suffix}");
@@ -76,9 +109,9 @@ fn infer(state_dict: &StateDict, prefix: &str, cell: bool) -> Result<Config> {
         let mut config = Config::new(Kind::Lstm, 1, 1);
         config.proj_size = usize::from(!cell && get("weight_hr_l0").is_some());
         claim(&mut config, state_dict, prefix, cell)?;
-        let problems = problems(state_dict, prefix, &config, cell, false);
         let module = if cell { "RNNCell, LSTMCell or GRUCell" } else { "RNN, LSTM or GRU" };
-        return Err(Error::StateDict { module, problems });
+        check(state_dict, prefix, &config, cell, false, module, allow_unused)?;
+        return refuse(format!("{} or {} is missing", named("weight_ih"), named("weight_hh")));
     };
     let (&[rows, input_size], &[_, state_size]) = (weight_ih.shape(), weight_hh.shape()) else {
         return refuse(format!(
@@ -138,10 +171,11 @@ fn infer(state_dict: &StateDict, prefix: &str, cell: bool) -> Result<Config> {
 ///
 /// # Errors
 /// [`Error::StateDict`] with every problem: a missing weight, a bias of another length, a type that
-/// cannot be loaded, and any other tensor under the prefix, at every depth of names.
+/// cannot be loaded, and, unless `allow_unused`, any other tensor below the prefix.
 pub(crate) fn load_linear(
     state_dict: &StateDict,
     prefix: &str,
+    allow_unused: bool,
 ) -> Result<(Tensor, Option<Vec<f32>>)> {
     let full = |name: &str| format!("{prefix}{name}");
     let (weight, bias) = (full("weight"), full("bias"));
@@ -159,25 +193,15 @@ pub(crate) fn load_linear(
         }
         problems.extend(dtype_problem(name, entry));
     }
-    let under = state_dict.names().filter(|name| name.starts_with(prefix));
-    let unexpected = under.filter(|&name| name != weight && name != bias);
-    problems.extend(unexpected.map(|name| StateDictProblem::Unexpected { name: name.to_owned() }));
-    if !problems.is_empty() {
-        return Err(Error::StateDict { module: "Linear", problems });
-    }
+    let known = [weight, bias];
+    Rest::new(state_dict, prefix, &known, allow_unused).accept("Linear", problems)?;
+    let [weight, bias] = known;
     let bias = state_dict.get(&bias).map(|_| state_dict.f32(&bias)).transpose()?;
     Ok((state_dict.tensor(&weight)?, bias))
 }
 
-/// Returns the problem of a tensor whose type cannot be loaded.
-fn dtype_problem(name: &str, entry: &Entry) -> Option<StateDictProblem> {
-    let found =
-        || StateDictProblem::Dtype { name: name.to_owned(), found: entry.dtype().to_string() };
-    (!entry.is_loadable()).then(found)
-}
-
 /// Reads layers, directions and bias from the names. One tensor of a layer, direction or bias
-/// claims all tensors of it; [`problems`] then reports the missing ones.
+/// claims all tensors of it; [`check`] then reports the missing ones.
 fn claim(config: &mut Config, state_dict: &StateDict, prefix: &str, cell: bool) -> Result<()> {
     let any = |part: &str| state_dict.names_under(prefix).any(|n| n[prefix.len()..].contains(part));
     config.bias = any("bias_ih") || any("bias_hh");
@@ -198,15 +222,17 @@ fn claim(config: &mut Config, state_dict: &StateDict, prefix: &str, cell: bool) 
     Ok(())
 }
 
-/// Returns every problem of the tensors under `prefix` as those of `config`. Shapes are checked
-/// only when `sized`: otherwise the sizes in `config` are unknown.
-fn problems(
+/// Checks that the tensors below `prefix` are those of `config`, and returns a note of the others.
+/// Shapes are checked only when `sized`: otherwise the sizes in `config` are unknown.
+fn check(
     state_dict: &StateDict,
     prefix: &str,
     config: &Config,
     cell: bool,
     sized: bool,
-) -> Vec<StateDictProblem> {
+    module: &'static str,
+    allow_unused: bool,
+) -> Result<Option<String>> {
     let mut problems = Vec::new();
     let mut known = Vec::new();
     for (layer, direction, role) in places(config) {
@@ -228,10 +254,7 @@ fn problems(
         }
         known.push(full);
     }
-    let unexpected =
-        state_dict.names_under(prefix).filter(|name| !known.iter().any(|known| known == name));
-    problems.extend(unexpected.map(|name| StateDictProblem::Unexpected { name: name.to_owned() }));
-    problems
+    Rest::new(state_dict, prefix, &known, allow_unused).accept(module, problems)
 }
 
 /// Returns the `k` in `weight_ih_l{k}` and the other parameter names.
@@ -257,6 +280,8 @@ fn no_weights(state_dict: &StateDict, prefix: &str) -> String {
         [""] => "the file's recurrent weights have no prefix".to_owned(),
         some => format!("recurrent weights are under: {}", some.join(", ")),
     };
+    let folding = folding(state_dict, prefix);
+    let advice = if folding.is_empty() { advice } else { folding.join("; ") };
     format!(
         "no recurrent weights (weight_ih_l0, weight_hh_l0, ...) under the prefix '{prefix}'; \
          {advice}"

@@ -7,6 +7,7 @@ mod loading;
 mod module;
 pub mod random;
 pub mod state_dict;
+mod strict;
 pub mod validate;
 
 pub use config::{Config, Kind, Nonlinearity};

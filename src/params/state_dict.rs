@@ -1,5 +1,8 @@
 //! State dicts, read from files.
 
+pub(crate) mod fold;
+pub(crate) mod rename;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

@@ -75,7 +75,8 @@ fn json_has_figures_for_each_tensor() {
     let args = ["compare", "--weights", &weights, "--device", "cpu", "--device", "cpu", "--json"];
     let args = [&args[..], &["--seq-len", "6", "--batch", "2"]].concat();
     let ran = wgpu_rnn(&args).ended(0);
-    assert_eq!(ran.stderr, "", "nothing to say besides the report: {}", ran.told());
+    let note = "note: the random input [6, 2, 3] is [T, B, I] (use --batch-first for [B, T, I])\n";
+    assert_eq!(ran.stderr, note, "nothing else to say besides the report: {}", ran.told());
     let report = ran.json();
     let results = report["results"].as_array().expect("results is a list");
     assert_eq!(results.len(), 1, "a device named twice is used once: {report:#}");
@@ -127,7 +128,7 @@ fn an_input_file_is_compared_with_its_state() {
 fn a_case_file_is_a_state_dict() {
     let case = fixture("grid_gru_l1_b3_t11_h0.safetensors");
     wgpu_rnn(&["compare", "--weights", &case, "--input", &case, "--device", "cpu"])
-        .refused(&["unexpected key: input", "unexpected key: output"]);
+        .refused(&["Unexpected key(s) in state_dict: \"h0\", \"hn\", \"input\", \"output\""]);
 }
 
 #[test]

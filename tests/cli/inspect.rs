@@ -42,7 +42,7 @@ fn modules_that_cannot_be_loaded_say_why() {
     let path = folder.save("weights.safetensors", &entries);
     wgpu_rnn(&["inspect", &path])
         .ended(0)
-        .says(&["encoder.:", "missing key: encoder.weight_hh_l1"]);
+        .says(&["encoder.:", "Missing key(s) in state_dict: \"encoder.weight_hh_l1\""]);
 }
 
 #[test]

@@ -178,16 +178,21 @@ pub fn a_cell_is_loaded_strictly() {
     wrong.push(("weight_hr", &[2, 4]));
     assert_eq!(
         load(&wrong),
-        "Error(s) in loading state_dict for GRUCell:\n\tsize mismatch for bias_ih: expected \
-         (12,), found (11,)\n\tmissing key: bias_hh\n\tunexpected key: weight_hr\n\tunexpected \
-         key: weight_ih_l0",
+        "Error(s) in loading state_dict for GRUCell:\n\tMissing key(s) in state_dict: \
+         \"bias_hh\".\n\tUnexpected key(s) in state_dict: \"weight_hr\", \
+         \"weight_ih_l0\".\n\tsize mismatch for bias_ih: copying a param with shape \
+         torch.Size([11]) from checkpoint, the shape in current model is torch.Size([12]).\n\ta \
+         tensor that the module does not use may change its results: load the module that uses \
+         it, or load without it by LoadOptions::allow_unused (--allow-unused)",
         "everything at once"
     );
     assert_eq!(
         load(&[("weight_ih_l0", &[12, 3]), ("weight_hh_l0", &[12, 4])]),
-        "Error(s) in loading state_dict for RNNCell, LSTMCell or GRUCell:\n\tmissing key: \
-         weight_ih\n\tmissing key: weight_hh\n\tunexpected key: weight_hh_l0\n\tunexpected key: \
-         weight_ih_l0",
+        "Error(s) in loading state_dict for RNNCell, LSTMCell or GRUCell:\n\tMissing key(s) in \
+         state_dict: \"weight_ih\", \"weight_hh\".\n\tUnexpected key(s) in state_dict: \
+         \"weight_hh_l0\", \"weight_ih_l0\".\n\ta tensor that the module does not use may change \
+         its results: load the module that uses it, or load without it by \
+         LoadOptions::allow_unused (--allow-unused)",
         "the names of a layer"
     );
     assert!(

@@ -269,19 +269,28 @@ fn state_dict_situations(all: &mut Vec<Situation>) {
             call: Box::new(call),
         });
     };
-    add("missing key", "missing key: bias_hh_l0", |tensors| {
+    add("missing key", "Missing key(s) in state_dict: \"bias_hh_l0\".", |tensors| {
         tensors.retain(|(name, _)| name != "bias_hh_l0")
     });
-    add("unexpected key", "unexpected key: bogus", |tensors| {
-        tensors.push(("bogus".to_owned(), vec![1]))
-    });
+    add(
+        "unexpected key",
+        "Unexpected key(s) in state_dict: \"bogus\".\n\ta tensor that the module does not use may \
+         change its results: load the module that uses it, or load without it by \
+         LoadOptions::allow_unused (--allow-unused)",
+        |tensors| tensors.push(("bogus".to_owned(), vec![1])),
+    );
     // weight_ih_l0 and weight_hh_l0 are what the sizes are read from; a bias can only be wrong.
-    add("wrong shape", "size mismatch for bias_ih_l0: expected (15,), found (14,)", |tensors| {
-        tensors
-            .iter_mut()
-            .filter(|(name, _)| name == "bias_ih_l0")
-            .for_each(|(_, shape)| *shape = vec![14]);
-    });
+    add(
+        "wrong shape",
+        "size mismatch for bias_ih_l0: copying a param with shape torch.Size([14]) from \
+         checkpoint, the shape in current model is torch.Size([15]).",
+        |tensors| {
+            tensors
+                .iter_mut()
+                .filter(|(name, _)| name == "bias_ih_l0")
+                .for_each(|(_, shape)| *shape = vec![14]);
+        },
+    );
 }
 
 /// A state dict of zeros.

@@ -28,7 +28,7 @@ fn loaded(entries: &[Entry], metadata: &[(&str, &str)]) -> LanguageModelConfig {
 /// The problems of tensors that must be refused one by one.
 fn problems(result: Result<LanguageModelParams, Error>) -> Vec<StateDictProblem> {
     match result {
-        Err(Error::StateDict { problems, module: "RNNModel" }) => problems,
+        Err(Error::StateDict { problems, module: "RNNModel", .. }) => problems,
         other => panic!("a list of problems was expected, got {other:?}"),
     }
 }
@@ -278,7 +278,87 @@ fn a_wrong_prefix_names_the_right_ones() {
     let other = state_dict(&[Entry::new("conv.weight", &[1], 0.0)], &[]);
     let error =
         LanguageModelParams::from_state_dict(&other, "", None).expect_err("no model").to_string();
-    assert_eq!(error, format!("{start} ''; the file holds no language model at all"));
+    assert_eq!(
+        error,
+        format!("{start} ''; the file holds no language model of these names, but conv.weight")
+    );
+}
+
+/// Other models have the same tensors under other names.
+#[test]
+fn other_names_are_answered_with_the_renaming_that_fits() {
+    let config = LanguageModelConfig::new(Kind::Gru, 5, 3, 2, 1);
+    let under = |names: [&str; 3], prefix: &str| {
+        let mut entries = model(&config, prefix);
+        for entry in &mut entries {
+            for (old, new) in ["encoder.", "rnn.", "decoder."].into_iter().zip(names) {
+                entry.name =
+                    entry.name.replace(&format!("{prefix}{old}"), &format!("{prefix}{new}"));
+            }
+        }
+        entries
+    };
+    let whole = under(["embedding.", "gru.", "fc."], "");
+    let message = load(&whole, &[]).expect_err("other names").to_string();
+    let fits = "names that fit: --map embedding.=encoder. --map gru.=rnn. --map fc.=decoder.";
+    for part in ["embedding.weight, fc.bias, fc.weight, gru.bias_hh_l0", fits] {
+        assert!(message.contains(part), "'{part}' is not in {message}");
+    }
+    let pairs = [("embedding.", "encoder."), ("gru.", "rnn."), ("fc.", "decoder.")];
+    let renamed = state_dict(&whole, &[]).renamed(&pairs).expect("names of the file");
+    let loaded = LanguageModelParams::from_state_dict(&renamed, "", None).expect("renamed");
+    assert_eq!(loaded.config(), &config, "the model");
+
+    // Some names are right, or the whole model has another prefix.
+    let some = under(["embedding.", "rnn.", "fc."], "");
+    let message = load(&some, &[]).expect_err("two other names").to_string();
+    let missing = "Missing key(s) in state_dict: \"encoder.weight\", \"decoder.weight\".";
+    let fits = "names that fit: --map embedding.=encoder. --map fc.=decoder. (";
+    assert!(message.contains(missing) && message.contains(fits), "{message}");
+    let file = state_dict(&under(["e.", "lstm.", "d."], "net."), &[]);
+    let message = |prefix| {
+        LanguageModelParams::from_state_dict(&file, prefix, None).expect_err("names").to_string()
+    };
+    let fits = "--map net.e.=net.encoder. --map net.lstm.=net.rnn. --map net.d.=net.decoder.";
+    assert!(message("net.").contains(fits), "{}", message("net."));
+    assert!(message("").contains("--map net.e.=encoder. --map net.lstm.=rnn."), "{}", message(""));
+
+    // Nothing is proposed where the roles could be exchanged.
+    let square = LanguageModelConfig::new(Kind::Gru, 5, 3, 3, 1);
+    let mut entries = model(&square, "");
+    entries.iter_mut().for_each(|entry| {
+        entry.name = entry.name.replace("encoder", "a").replace("decoder", "b");
+    });
+    let message = load(&entries, &[]).expect_err("names").to_string();
+    assert!(!message.contains("--map"), "{message}");
+}
+
+#[test]
+fn a_decoder_without_bias_and_an_embedding_with_padding_are_read() {
+    let config = LanguageModelConfig::new(Kind::Lstm, 5, 3, 2, 1);
+    let plain = without(model(&config, ""), &["decoder.bias"]);
+    let params = load(&plain, &[]).expect("no bias");
+    assert_eq!(params.config(), &config, "the same model");
+    assert_eq!(params.decoder_bias(), [0.0; 5], "a bias of zero");
+
+    let with_rows = |rows: usize, zero: Option<usize>| {
+        let mut entries = plain.clone();
+        let mut encoder = Entry::new("encoder.weight", &[rows, 3], 1.0);
+        if let Some(row) = zero {
+            encoder.bytes[12 * row..12 * (row + 1)].fill(0);
+        }
+        entries[0] = encoder;
+        load(&entries, &[])
+    };
+    let padded = with_rows(6, Some(5)).expect("the last row is padding");
+    assert_eq!(padded.config(), &config, "without the row");
+    assert_eq!(padded.encoder_weight(), with_rows(5, None).expect("5 rows").encoder_weight());
+    let message = with_rows(6, Some(0)).expect_err("the first row is padding").to_string();
+    assert!(message.contains("its padding is row 0") && message.contains("last row"), "{message}");
+    for (rows, zero) in [(6, None), (7, Some(6)), (4, Some(3))] {
+        let found = problems(with_rows(rows, zero));
+        assert!(!found.is_empty(), "{rows} rows, zero {zero:?}");
+    }
 }
 
 // --- writing -------------------------------------------------------------------------------------

@@ -107,6 +107,44 @@ impl ModuleArgs {
     }
 }
 
+/// Arguments that decide which tensors of a state dict a module uses.
+#[derive(Debug, Default, Args)]
+pub struct NamesArgs {
+    /// Rename a tensor, or a prefix that ends with a dot, before anything reads it; may be
+    /// repeated.
+    #[arg(long = "map", value_name = "OLD=NEW", value_parser = parse_map)]
+    pub maps: Vec<(String, String)>,
+    /// Compute the weights that weight_norm (`_g` and `_v`, or parametrizations) and WeightDrop
+    /// (`_raw`) store as other tensors.
+    #[arg(long)]
+    pub fold: bool,
+    /// Load without the tensors below the prefix that the module does not use. A note lists them.
+    #[arg(long)]
+    pub allow_unused: bool,
+}
+
+fn parse_map(text: &str) -> Result<(String, String), String> {
+    let (old, new) = text.split_once('=').ok_or("expected OLD=NEW")?;
+    Ok((old.to_owned(), new.to_owned()))
+}
+
+impl NamesArgs {
+    /// Folds and renames the tensors of a state dict.
+    pub fn apply(&self, file: StateDict) -> Result<StateDict, Error> {
+        let file = if self.fold { file.folded()? } else { file };
+        let maps: Vec<(&str, &str)> =
+            self.maps.iter().map(|(old, new)| (old.as_str(), new.as_str())).collect();
+        file.renamed(&maps)
+    }
+}
+
+/// Prints the note of tensors that are not used.
+pub fn print_note(note: Option<String>) {
+    if let Some(note) = note {
+        anstream::eprintln!("note: {note}");
+    }
+}
+
 /// Arguments that name the weights of a module.
 #[derive(Debug, Args)]
 pub struct WeightsArgs {
@@ -126,7 +164,14 @@ pub struct WeightsArgs {
     /// Read and write [B, T, features] instead of [T, B, features].
     #[arg(long)]
     pub batch_first: bool,
+    #[command(flatten)]
+    pub names: NamesArgs,
 }
+
+/// The order of a batched input without `--batch-first`.
+pub const TIME_FIRST: &str = "[T, B, I] (use --batch-first for [B, T, I])";
+/// An RNN without `--nonlinearity`.
+pub const TANH: &str = "RNN(tanh, assumed)";
 
 /// The argument that names a dict in a checkpoint.
 #[derive(Debug, Default, Args)]

@@ -12,7 +12,7 @@ use wgpu_rnn::internals::reference;
 use wgpu_rnn::{Device, Error, LoadOptions, Params, Rnn, Tensor, WeightType};
 
 use crate::Outcome;
-use crate::args::{ModuleArgs, OpenArgs, WeightsArgs, selectors};
+use crate::args::{ModuleArgs, OpenArgs, TIME_FIRST, WeightsArgs, selectors};
 use crate::run::{Input, load};
 use crate::terminal::{BAD, FAINT, GOOD, STRONG, line, print_json};
 
@@ -20,8 +20,8 @@ use crate::terminal::{BAD, FAINT, GOOD, STRONG, line, print_json};
 pub struct CompareArgs {
     #[command(flatten)]
     pub weights: WeightsArgs,
-    /// Read `input`, and optional `lengths`, `h0` and `c0`, from a file of safetensors or of
-    /// torch.save [default: a random input]
+    /// Read `input`, and optional `lengths` and state (`h0` and, for an LSTM, `c0`), from a file of
+    /// safetensors or of torch.save [default: a random input]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seq_len", "batch", "seed"])]
     pub input: Option<PathBuf>,
     /// Set the time steps of a random input.
@@ -103,6 +103,9 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
                 Error::Shape(format!("an input of shape {shape:?} is over {} values", 1_u64 << 31))
             })?;
             let input = Tensor::new(shape, Mt19937::new(args.seed).uniform_vec(count, -1.0, 1.0))?;
+            if !config.batch_first {
+                anstream::eprintln!("note: the random input {shape:?} is {TIME_FIRST}");
+            }
             Input { input, lengths: None, state: None }
         }
     };

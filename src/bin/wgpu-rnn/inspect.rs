@@ -7,10 +7,10 @@ use clap::Args;
 use serde::Serialize;
 use wgpu_rnn::internals::diagnostics::case::{CaseFile, Content};
 use wgpu_rnn::language_model::LanguageModelParams;
-use wgpu_rnn::{Error, Params, StateDict};
+use wgpu_rnn::{Error, Kind, Params, StateDict};
 
 use crate::Outcome;
-use crate::args::KeyArgs;
+use crate::args::{KeyArgs, NamesArgs, TANH, TIME_FIRST};
 use crate::terminal::{BAD, FAINT, STRONG, line, print_json};
 
 #[derive(Debug, Args)]
@@ -24,6 +24,8 @@ pub struct InspectArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub names: NamesArgs,
 }
 
 /// The number of printed characters of a metadata value. JSON has all characters.
@@ -61,6 +63,10 @@ struct ModuleEntry {
     prefix: String,
     /// The module, as PyTorch prints it.
     module: Option<String>,
+    /// The properties that no state dict holds, as the other commands assume them.
+    assumed: Vec<&'static str>,
+    /// The tensors below the prefix that are not used, with `--allow-unused`.
+    unused: Option<String>,
     /// The reason why the module cannot be loaded.
     error: Option<String>,
 }
@@ -73,7 +79,7 @@ struct TensorEntry {
 }
 
 pub fn inspect(args: &InspectArgs) -> Result<Outcome, Error> {
-    let file = args.key.open(&[&args.file])?;
+    let file = args.names.apply(args.key.open(&[&args.file])?)?;
     let tensor = |name: &str| {
         file.get(name).map(|entry| TensorEntry {
             name: name.to_owned(),
@@ -88,7 +94,7 @@ pub fn inspect(args: &InspectArgs) -> Result<Outcome, Error> {
         key: file.key().or(args.key.key.as_deref()).map(str::to_owned),
         case: is_case.then(|| case(args)),
         // The input and the results of a case would be unexpected keys of a state dict.
-        modules: if is_case { Vec::new() } else { modules(&file) },
+        modules: if is_case { Vec::new() } else { modules(&file, args.names.allow_unused) },
         tensors: file.names().filter_map(tensor).collect(),
         metadata: file
             .all_metadata()
@@ -117,37 +123,58 @@ fn case(args: &InspectArgs) -> CaseEntry {
     }
 }
 
+/// The endings of names that show a recurrent module: its weight, or the parts that a
+/// reparametrisation stores.
+const MODULES: [&str; 4] = [
+    "weight_ih_l0",
+    "weight_ih_l0_v",
+    "weight_ih_l0_raw",
+    "parametrizations.weight_ih_l0.original1",
+];
+
 /// Returns the language models and the recurrent modules of a file, by prefix.
-fn modules(file: &StateDict) -> Vec<ModuleEntry> {
-    let entry = |prefix: &str, loaded: Result<String, Error>| {
-        let (module, error) = match loaded {
-            Ok(module) => (Some(module), None),
-            Err(error) => (None, Some(error.to_string())),
+fn modules(file: &StateDict, allow_unused: bool) -> Vec<ModuleEntry> {
+    type Loaded = Result<(String, Kind, Option<String>), Error>;
+    let entry = |prefix: &str, layout: bool, loaded: Loaded| {
+        let prefix = prefix.to_owned();
+        let (module, kind, unused) = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let (assumed, error) = (Vec::new(), Some(error.to_string()));
+                return ModuleEntry { prefix, module: None, assumed, unused: None, error };
+            }
         };
-        ModuleEntry { prefix: prefix.to_owned(), module, error }
+        let nonlinearity = kind == Kind::RnnTanh && file.metadata("rnn_type").is_none();
+        let assumed = [(nonlinearity, TANH), (layout, TIME_FIRST)];
+        let assumed = assumed.into_iter().filter_map(|(is, what)| is.then_some(what)).collect();
+        ModuleEntry { prefix, module: Some(module), assumed, unused, error: None }
     };
-    let ending =
-        |ending: &'static str| file.names().filter_map(move |name| name.strip_suffix(ending));
-    let is_module = |prefix: &&str| prefix.is_empty() || prefix.ends_with('.');
+    let ending = |ending: &'static str| {
+        let names = file.names().filter_map(move |name| name.strip_suffix(ending));
+        names.filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+    };
     let mut modules = Vec::new();
-    for prefix in ending("encoder.weight").filter(is_module) {
+    for prefix in ending("encoder.weight") {
         if file.get(&format!("{prefix}rnn.weight_ih_l0")).is_some() {
-            let params = LanguageModelParams::from_state_dict(file, prefix, None);
-            modules.push(entry(prefix, params.map(|params| params.config().to_string())));
+            let loaded = LanguageModelParams::read(file, prefix, None, allow_unused);
+            let described = loaded.map(|(params, unused)| {
+                (params.config().to_string(), params.config().rnn_type, unused)
+            });
+            modules.push(entry(prefix, false, described));
         }
     }
-    for prefix in ending("weight_ih_l0").filter(is_module) {
-        modules.push(entry(
-            prefix,
-            Params::from_state_dict(file, prefix).map(|params| params.config().to_string()),
-        ));
+    for prefix in MODULES.into_iter().flat_map(ending) {
+        let loaded = Params::read(file, prefix, allow_unused);
+        let described = loaded
+            .map(|(params, unused)| (params.config().to_string(), params.config().kind, unused));
+        modules.push(entry(prefix, true, described));
     }
-    for prefix in ending("weight_ih").filter(is_module) {
-        let cell = Params::from_cell_state_dict(file, prefix);
-        modules.push(entry(
-            prefix,
-            cell.map(|params| params.config().to_string().replacen('(', "Cell(", 1)),
-        ));
+    for prefix in ending("weight_ih") {
+        let described = Params::read_cell(file, prefix, allow_unused).map(|(params, unused)| {
+            let cell = params.config().to_string().replacen('(', "Cell(", 1);
+            (cell, params.config().kind, unused)
+        });
+        modules.push(entry(prefix, false, described));
     }
     modules
 }
@@ -164,10 +191,15 @@ fn print(report: &FileReport) {
             (None, None) => line!("  case {id}, which needs {}", unsupported.join(", ")),
         }
     }
-    for ModuleEntry { prefix, module, error } in &report.modules {
+    for ModuleEntry { prefix, module, assumed, unused, error } in &report.modules {
         let prefix = if prefix.is_empty() { "without a prefix" } else { prefix };
         match (module, error) {
-            (Some(module), _) => line!("  {prefix}: {STRONG}{module}{STRONG:#}"),
+            (Some(module), _) => {
+                line!("  {prefix}: {STRONG}{module}{STRONG:#}");
+                for note in assumed.iter().copied().chain(unused.as_deref()) {
+                    line!("    {FAINT}{note}{FAINT:#}");
+                }
+            }
             (None, error) => {
                 line!("  {prefix}: {BAD}{}{BAD:#}", error.as_deref().unwrap_or_default())
             }

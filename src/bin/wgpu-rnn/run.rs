@@ -7,14 +7,14 @@ use wgpu_rnn::internals::params::state_dict;
 use wgpu_rnn::{Config, Error, Kind, Params, Rnn, State, StateDict, Tensor};
 
 use crate::Outcome;
-use crate::args::{self, ModuleArgs, OpenArgs, WeightsArgs};
+use crate::args::{self, ModuleArgs, OpenArgs, TANH, TIME_FIRST, WeightsArgs, print_note};
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
     #[command(flatten)]
     pub weights: WeightsArgs,
-    /// Read `input`, and optional `lengths`, `h0` and `c0`, from a file of safetensors or of
-    /// torch.save.
+    /// Read `input`, and optional `lengths` and state, from a file of safetensors or of torch.save.
+    /// The state is `h0` and, for an LSTM, `c0`; also `h_0 c_0`, `hn cn` or `h_n c_n`.
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
     /// Write `output`, `hn` and, for an LSTM, `cn` to a safetensors file.
@@ -34,9 +34,10 @@ pub struct RunArgs {
 
 /// Loads the module that the arguments describe.
 pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
-    let state_dict = args.key.open(&args.weights)?;
+    let state_dict = args.names.apply(args.key.open(&args.weights)?)?;
     let path = state_dict.path().display();
-    let params = Params::from_state_dict(&state_dict, &args.prefix)?;
+    let (params, note) = Params::read(&state_dict, &args.prefix, args.names.allow_unused)?;
+    print_note(note);
     if state_dict.get(&format!("{}weight_ih_l0", args.prefix)).is_none() {
         anstream::eprintln!(
             "note: {} holds {}'s weights, run here as a layer: a 2-D input is [T, I], \
@@ -50,9 +51,7 @@ pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
         None => {
             if rnn {
                 anstream::eprintln!(
-                    "note: {} does not name the nonlinearity of its RNN: assumed tanh; \
-                     --nonlinearity sets it",
-                    path
+                    "note: {path} does not name the nonlinearity: {TANH}; --nonlinearity sets it",
                 );
             }
             params.config().kind
@@ -77,6 +76,39 @@ pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
     })
 }
 
+/// The names of an initial state. The last two are also those of results, which a run continues.
+const STATES: [[&str; 2]; 4] = [["h0", "c0"], ["h_0", "c_0"], ["hn", "cn"], ["h_n", "c_n"]];
+
+/// Returns the names of the initial state in an input file; `h0` and `c0` without one.
+///
+/// A case file has its expected results under the other names.
+fn state_names(file: &StateDict) -> Result<[&'static str; 2], Error> {
+    let is_case = file.metadata("format").is_some_and(|format| format.starts_with("rnncase"));
+    let names = if is_case { &STATES[..1] } else { &STATES[..] };
+    let there = |name: &&&str| file.get(name).is_some();
+    let found: Vec<_> = names.iter().filter(|pair| pair.iter().any(|n| there(&n))).collect();
+    let refuse = |message: String| Error::File { path: file.path().to_owned(), message };
+    match found.as_slice() {
+        [] => Ok(STATES[0]),
+        [pair] if STATES[2..].contains(pair) && file.get("output").is_some() => {
+            Err(refuse(format!(
+                "there are output and {}, the results of a run: to continue from that state, \
+             rename it to h0 and c0; otherwise remove it",
+                pair[0]
+            )))
+        }
+        [pair] => Ok(**pair),
+        [first, second, ..] => {
+            let name = |pair: &[&'static str; 2]| *pair.iter().find(there).unwrap_or(&pair[0]);
+            Err(refuse(format!(
+                "there are {} and {}, and both can be the initial state: keep one",
+                name(first),
+                name(second)
+            )))
+        }
+    }
+}
+
 /// The content of an input file.
 pub struct Input {
     pub input: Tensor,
@@ -85,11 +117,14 @@ pub struct Input {
 }
 
 impl Input {
-    /// Reads `input`, and the optional `lengths`, `h0` and `c0`, for the module of `weights`.
+    /// Reads `input`, and the optional `lengths` and state, for the module of `weights`.
     pub fn open(path: &Path, weights: &WeightsArgs) -> Result<Self, Error> {
         let file = StateDict::open(path)?;
-        let unread: Vec<&str> =
-            file.names().filter(|name| !["input", "lengths", "h0", "c0"].contains(name)).collect();
+        let state_names = state_names(&file)?;
+        let unread: Vec<&str> = file
+            .names()
+            .filter(|name| !["input", "lengths"].contains(name) && !state_names.contains(name))
+            .collect();
         if !unread.is_empty() {
             anstream::eprintln!(
                 "note: {} also holds {}, not read here",
@@ -98,12 +133,13 @@ impl Input {
             );
         }
         let optional = |name: &str| file.get(name).is_some().then(|| file.input(name)).transpose();
-        let state = match (optional("h0")?, optional("c0")?) {
+        let [h, c] = state_names;
+        let state = match (optional(h)?, optional(c)?) {
             (None, None) => None,
             (None, Some(_)) => {
                 return Err(Error::File {
                     path: path.to_owned(),
-                    message: "there is c0, but no h0".to_owned(),
+                    message: format!("there is {c}, but no {h}"),
                 });
             }
             (Some(h), c) => Some(State { h, c }),
@@ -112,8 +148,7 @@ impl Input {
         let input = file.input("input")?;
         if input.shape().len() == 3 && !weights.batch_first {
             anstream::eprintln!(
-                "note: {} does not name batch_first: assumed [T, B, features] for the input {:?}; \
-                 --batch-first reads [B, T, features]",
+                "note: {} does not name batch_first: the input {:?} is {TIME_FIRST}",
                 weights.weights[0].display(),
                 input.shape()
             );

@@ -131,7 +131,8 @@ impl LanguageModel {
         prefix: &str,
         options: &LoadOptions,
     ) -> Result<Self> {
-        let params = LanguageModelParams::from_state_dict(state_dict, prefix, None)?;
+        let (params, _) =
+            LanguageModelParams::read(state_dict, prefix, None, options.allow_unused)?;
         Self::with_options(device, &params, options)
     }
 

@@ -98,7 +98,8 @@ impl Rnn {
         prefix: &str,
         options: &LoadOptions,
     ) -> Result<Self> {
-        Self::with_options(device, &Params::from_state_dict(state_dict, prefix)?, options)
+        let (params, _) = Params::read(state_dict, prefix, options.allow_unused)?;
+        Self::with_options(device, &params, options)
     }
 
     /// Returns the module's configuration.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use safetensors::Dtype;
+
 use super::entry::Entry;
 
 /// The tensors of one or more files, and the bytes that hold them.
@@ -20,6 +22,15 @@ pub struct Content {
 }
 
 impl Content {
+    /// Adds a tensor of these values, or replaces the one of that name.
+    pub fn insert(&mut self, name: &str, shape: &[usize], values: &[f32]) {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let mut entry = Entry::dense(shape.to_vec(), Dtype::F32, 0..bytes.len());
+        entry.file = self.data.len();
+        self.data.push(bytes);
+        self.entries.insert(name.to_owned(), entry);
+    }
+
     /// Adds the tensors of another file. Metadata of the first file that has a key counts.
     ///
     /// # Errors

@@ -3,18 +3,17 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::config::{LanguageModelConfig, parse_rnn_type, rnn_type_name};
-use crate::error::{Error, Result, StateDictProblem};
-use crate::params::config::Kind;
+use super::config::{LanguageModelConfig, rnn_type_name};
+use crate::error::Result;
 use crate::params::random::Mt19937;
-use crate::params::state_dict::{self, StateDict};
+use crate::params::state_dict;
 use crate::params::{self, Params};
 use crate::tensor::Tensor;
 
-const ENCODER: &str = "encoder.weight";
-const RNN: &str = "rnn.";
-const DECODER: &str = "decoder.weight";
-const DECODER_BIAS: &str = "decoder.bias";
+pub(super) const ENCODER: &str = "encoder.weight";
+pub(super) const RNN: &str = "rnn.";
+pub(super) const DECODER: &str = "decoder.weight";
+pub(super) const DECODER_BIAS: &str = "decoder.bias";
 
 /// All parameters of a language model, with the configuration that they imply.
 ///
@@ -112,61 +111,20 @@ impl LanguageModelParams {
         })
     }
 
-    /// Loads the model under `prefix` of a state dict (`model.`, or empty): `encoder.weight`,
-    /// `rnn.*`, `decoder.weight` and `decoder.bias`.
-    ///
-    /// Names and shapes give the sizes and layers. The recurrent module is `rnn_type`. Without it,
-    /// the metadata's `rnn_type`, in the example's spelling, gives the module. Without both, the
-    /// shapes give it, and an RNN has tanh.
-    ///
-    /// The weights are tied when both exist and are equal to the last bit. They are also tied when
-    /// one is missing and the metadata names the other for it, as safetensors' `save_model` writes
-    /// it.
-    ///
-    /// # Errors
-    /// [`Error::StateDict`] with every missing, unexpected, wrongly shaped or wrongly typed tensor;
-    /// [`Error::NoRecurrentWeights`] when there is no such model under the prefix;
-    /// [`Error::Config`] when the metadata names no recurrent module or the sizes are out of range.
-    pub fn from_state_dict(
-        state_dict: &StateDict,
-        prefix: &str,
-        rnn_type: Option<Kind>,
-    ) -> Result<Self> {
-        let file = File { state_dict, prefix };
-        file.refuse_other_content()?;
-        let rnn_type = match (rnn_type, state_dict.metadata("rnn_type")) {
-            (None, Some(name)) => Some(parse_rnn_type(name)?),
-            (told, _) => told,
-        };
-        let (config, sized) = file.infer(rnn_type)?;
-        if sized {
-            // Sizes out of range are refused before any allocation of that size.
-            config.clone().tie_weights(false).validate()?;
-        }
-        let problems = file.problems(&config, sized);
-        if !problems.is_empty() {
-            return Err(Error::StateDict { module: "RNNModel", problems });
-        }
-        if !sized {
-            return Err(Error::NoRecurrentWeights(format!(
-                "{prefix}{ENCODER}, {prefix}{RNN}weight_ih_l0, {prefix}{RNN}weight_hh_l0 and \
-                 {prefix}{DECODER} must be matrices"
-            )));
-        }
-        let mut params = Self::from_fn(&config, |name, _| {
-            state_dict.f32(&format!("{prefix}{}", file.stored_as(name)))
-        })?;
+    /// Returns the parameters with one weight for encoder and decoder if both are equal to the last
+    /// bit.
+    pub(super) fn tied_if_equal(mut self) -> Self {
         let bits =
             |tensor: &Tensor| tensor.data().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         let equal = |decoder: &Tensor| {
-            decoder.shape() == params.encoder_weight.shape()
-                && bits(decoder) == bits(&params.encoder_weight)
+            decoder.shape() == self.encoder_weight.shape()
+                && bits(decoder) == bits(&self.encoder_weight)
         };
-        if params.decoder_weight.as_ref().is_some_and(equal) {
-            params.decoder_weight = None;
-            params.config.tie_weights = true;
+        if self.decoder_weight.as_ref().is_some_and(equal) {
+            self.decoder_weight = None;
+            self.config.tie_weights = true;
         }
-        Ok(params)
+        self
     }
 
     /// Sets the dropout probability, which no state dict holds.
@@ -240,140 +198,5 @@ impl LanguageModelParams {
     /// Returns the decoder's bias, `[ntoken]`.
     pub fn decoder_bias(&self) -> &[f32] {
         &self.decoder_bias
-    }
-}
-
-/// A state dict and the prefix of the model in it.
-#[derive(Clone, Copy)]
-struct File<'a> {
-    state_dict: &'a StateDict,
-    prefix: &'a str,
-}
-
-impl<'a> File<'a> {
-    fn full(self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
-    }
-
-    fn shape(self, name: &str) -> Option<&'a [usize]> {
-        self.state_dict.get(&self.full(name)).map(state_dict::Entry::shape)
-    }
-
-    fn matrix(self, name: &str) -> Option<(usize, usize)> {
-        match self.shape(name)? {
-            &[rows, columns] => Some((rows, columns)),
-            _ => None,
-        }
-    }
-
-    /// Returns all names under the prefix, without the prefix.
-    fn names(self) -> impl Iterator<Item = &'a str> {
-        self.state_dict.names().filter_map(move |name| name.strip_prefix(self.prefix))
-    }
-
-    /// Returns the name under which a tensor is stored. It differs where tied weights are stored
-    /// once.
-    fn stored_as(self, name: &'a str) -> &'a str {
-        let other = match name {
-            ENCODER => DECODER,
-            DECODER => ENCODER,
-            other => return other,
-        };
-        let alone = self.shape(name).is_none() && self.shape(other).is_some();
-        let said = || self.state_dict.metadata(&self.full(name)) == Some(self.full(other).as_str());
-        if alone && said() { other } else { name }
-    }
-
-    /// Refuses a prefix without any tensor of such a model. The error names prefixes that have
-    /// some.
-    fn refuse_other_content(self) -> Result<()> {
-        let ours =
-            |name: &str| [ENCODER, DECODER, DECODER_BIAS].contains(&name) || name.starts_with(RNN);
-        if self.names().any(ours) {
-            return Ok(());
-        }
-        let prefixes: Vec<_> =
-            self.state_dict.names().filter_map(|name| name.strip_suffix(ENCODER)).collect();
-        let advice = match prefixes.as_slice() {
-            [] => "the file holds no language model at all".to_owned(),
-            [""] => "the file's language model has no prefix".to_owned(),
-            some => format!("language models are under: {}", some.join(", ")),
-        };
-        Err(Error::NoRecurrentWeights(format!(
-            "no language model ({ENCODER}, {RNN}*, {DECODER}, {DECODER_BIAS}) under the prefix \
-             '{}'; {advice}",
-            self.prefix
-        )))
-    }
-
-    /// Reads the configuration from names and shapes. The second value is whether all sizes are
-    /// known.
-    fn infer(self, rnn_type: Option<Kind>) -> Result<(LanguageModelConfig, bool)> {
-        let stored = |name| self.matrix(self.stored_as(name));
-        let (encoder, decoder) = (stored(ENCODER), stored(DECODER));
-        let (ih, hh) = (self.matrix("rnn.weight_ih_l0"), self.matrix("rnn.weight_hh_l0"));
-        let length = |name| self.shape(name).and_then(|shape| shape.first().copied());
-        // Several tensors show each size. The first that exists decides; the others are checked
-        // against it.
-        let ntoken = encoder.or(decoder).map(|(rows, _)| rows).or(length(DECODER_BIAS));
-        let ninp = encoder.or(ih).map(|(_, columns)| columns);
-        let nhid = hh.or(decoder).map(|(_, columns)| columns);
-
-        let gates = |rows: usize| {
-            [Kind::RnnTanh, Kind::Gru, Kind::Lstm].into_iter().find(|kind| {
-                nhid.and_then(|nhid| nhid.checked_mul(kind.gate_count())) == Some(rows)
-            })
-        };
-        let rows = ["rnn.weight_hh_l0", "rnn.weight_ih_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0"];
-        let by_shape = || rows.iter().filter_map(|name| length(name)).find_map(gates);
-        // If no module fits, the shapes are listed as wrong for the example's default.
-        let rnn_type = rnn_type.or_else(by_shape).unwrap_or(Kind::Lstm);
-
-        let last = self.names().filter_map(|name| params::layer_of(name.strip_prefix(RNN)?)).max();
-        let nlayers = last.unwrap_or(0).saturating_add(1);
-        // A stray name like rnn.weight_ih_l4000000000 must not make a list of that length.
-        let names = self.names().count();
-        if nlayers > names {
-            return Err(Error::NoRecurrentWeights(format!(
-                "{nlayers} layers are named under the prefix '{}', which has only {names} tensors",
-                self.full(RNN)
-            )));
-        }
-        let sizes = ntoken.zip(ninp).zip(nhid);
-        let ((ntoken, ninp), nhid) = sizes.unwrap_or_default();
-        let shared = self.stored_as(ENCODER) != ENCODER || self.stored_as(DECODER) != DECODER;
-        Ok((
-            LanguageModelConfig::new(rnn_type, ntoken, ninp, nhid, nlayers).tie_weights(shared),
-            sizes.is_some(),
-        ))
-    }
-
-    /// Returns every problem of the tensors as those of `config`; `sized` is whether its sizes are
-    /// known.
-    fn problems(self, config: &LanguageModelConfig, sized: bool) -> Vec<StateDictProblem> {
-        let mut problems = Vec::new();
-        let expected = expected_tensors(config);
-        for (name, expected) in &expected {
-            if self.stored_as(name) != name {
-                continue;
-            }
-            let name = self.full(name);
-            let Some(entry) = self.state_dict.get(&name) else {
-                problems.push(StateDictProblem::Missing { name });
-                continue;
-            };
-            if sized && entry.shape() != expected {
-                let (expected, found) = (expected.clone(), entry.shape().to_vec());
-                problems.push(StateDictProblem::WrongShape { name: name.clone(), expected, found });
-            }
-            if !entry.is_loadable() {
-                problems.push(StateDictProblem::Dtype { name, found: entry.dtype().to_string() });
-            }
-        }
-        let unexpected =
-            self.names().filter(|name| !expected.iter().any(|(known, _)| known == name));
-        problems
-            .extend(unexpected.map(|name| StateDictProblem::Unexpected { name: self.full(name) }));
-        problems
     }
 }
