@@ -116,6 +116,7 @@ def main() -> None:
     metadata = {
         "rnn_type": "LSTM",
         "vocabulary": json.dumps(vocabulary, ensure_ascii=False),
+        "vocabulary_of": "characters",
         "validation_loss": f"{loss:.6f}",
     }
     save_file(weights, arguments.out, metadata)

@@ -205,7 +205,7 @@ pub mod pass {
 /// Language models: the network of PyTorch's word-language-model example.
 pub mod language_model {
     pub use crate::nn::language_model::{
-        GenerateOptions, Generator, LanguageModel, Score, Vocabulary,
+        Beam, GenerateOptions, Generator, LanguageModel, Score, Vocabulary,
     };
     pub use crate::params::language_model::{LanguageModelConfig, LanguageModelParams};
     #[doc(hidden)]

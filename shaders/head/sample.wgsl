@@ -34,6 +34,7 @@ const SAMPLE_SITE = 0xffffffffu;   // separates these random numbers from dropou
 const TEMPERATURE = 2u;      // f32 bits; 0 takes the likeliest token
 const TOP_K = 3u;            // draws from the k largest logits and ties with the k-th; 0: from all
 const FIRST_POSITION = 4u;   // the position of step 0, a counter of the random numbers
+const TOP_P = 5u;            // f32 bits of the share of weight to draw from; 0 or 1: all of it
 
 var<workgroup> sh_largest: atomic<u32>;
 var<workgroup> sh_likeliest: atomic<u32>;
@@ -121,6 +122,7 @@ fn sample(
 
     let chunk = (dims.columns + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE;
     let row_max = logits[first + likeliest];
+    lowest = nucleus(lane, first, dims.columns, row_max, lowest);
     var lane_sum = 0.0;
     if drawing {
         for (var i = lane * chunk; i < min((lane + 1u) * chunk, dims.columns); i++) {
@@ -144,6 +146,47 @@ fn sample(
         token[b] = chosen;
         tokens[step_at.index * dims.batch + b] = chosen;
     }
+}
+
+// Returns the largest key that leaves at least the share TOP_P of the weight of all keys from
+// `lowest` on. Finds it bit by bit, by sums that all invocations have.
+fn nucleus(lane: u32, first: u32, columns: u32, row_max: f32, lowest: u32) -> u32 {
+    let top_p = bitcast<f32>(settings[TOP_P]);
+    let narrowed = settings[TEMPERATURE] != 0u && top_p > 0.0 && top_p < 1.0;
+    let rounds = select(0u, 33u, narrowed);
+    var goal = 0.0;
+    var found = 0u;
+    var bit = 0u;   // of the candidate; the first round has none, and finds the goal
+    for (var round = 0u; round < rounds; round++) {
+        let candidate = found | bit;
+        let sum = weight_from(lane, first, columns, row_max, max(candidate, lowest));
+        if round == 0u {
+            goal = top_p * sum;
+        } else if sum >= goal {
+            found = candidate;
+        }
+        bit = select(bit >> 1u, 0x80000000u, round == 0u);
+    }
+    return max(found, lowest);
+}
+
+// Returns the sum of the weights of all keys from `lowest` on. All invocations call it together.
+fn weight_from(lane: u32, first: u32, columns: u32, row_max: f32, lowest: u32) -> f32 {
+    var lane_sum = 0.0;
+    for (var i = lane; i < columns; i += WORKGROUP_SIZE) {
+        lane_sum += weight_of(first + i, row_max, lowest);
+    }
+    sh_sums[lane] = lane_sum;
+    workgroupBarrier();
+    for (var distance = WORKGROUP_SIZE / 2u; distance > 0u; distance /= 2u) {
+        if lane < distance {
+            sh_sums[lane] += sh_sums[lane + distance];
+        }
+        workgroupBarrier();
+    }
+    let sum = sh_sums[0];
+    workgroupBarrier();
+    return sum;
 }
 
 // Returns the token at which the running sum of weights passes a share in [0, 1) of the total.

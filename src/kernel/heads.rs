@@ -58,10 +58,11 @@ pub(super) const SAMPLE: Row = Row {
     loop_iterations: |dims, o| {
         let Dims::Sample(dims) = dims else { return 0 };
         let chunk = u64::from(dims.columns.div_ceil(o.workgroup_size));
-        // The maximum, 32 rounds of counting, the chunk's sum; then, for one invocation, the random
-        // number, the sums twice and one chunk.
+        // The maximum, 32 rounds of counting, 33 of sums, the chunk's sum. Then, for one
+        // invocation, the random number, the sums twice and one chunk.
         let one = PHILOX_ROUNDS + 2 * u64::from(o.workgroup_size) + chunk;
-        chunk + 32 * (1 + chunk) + chunk + one
+        let sum = chunk + u64::from(o.workgroup_size.ilog2());
+        chunk + 32 * (1 + chunk) + 33 * (1 + sum) + chunk + one
     },
     ..COPY
 };

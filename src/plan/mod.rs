@@ -18,6 +18,7 @@
 //! Each schedule lies in one file with three functions: `check` refuses by name what the schedule
 //! cannot run, `shape` chooses kernels, override values and tiles, and `record` adds dispatches.
 
+mod beams;
 mod decision;
 mod exchange;
 mod language_model;
@@ -42,6 +43,7 @@ mod tiles;
 mod wavefront;
 mod weights;
 
+pub use beams::{BeamPlan, plan_beams};
 pub use decision::Decision;
 pub use exchange::{Exchange, Resident};
 pub use language_model::{

@@ -132,14 +132,14 @@ pub fn plan_pool(
 
 /// The direction of a move: states out of slots, or into slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     Load,
     Store,
 }
 
 /// Returns the contents of a slot: the plan's buffers, before or after its run, and the values of a
 /// row in each.
-fn states(plan: &Plan, way: Way) -> impl Iterator<Item = (BufferId, usize)> {
+pub(super) fn states(plan: &Plan, way: Way) -> impl Iterator<Item = (BufferId, usize)> {
     let of_layer = move |(layer, ids): (usize, &LayerState)| {
         let h = if way == Way::Load { ids.h[0] } else { plan.final_h(layer) };
         [Some(h), ids.c].into_iter().flatten()
@@ -149,7 +149,7 @@ fn states(plan: &Plan, way: Way) -> impl Iterator<Item = (BufferId, usize)> {
 }
 
 /// Returns the dispatches that move the states of all rows of a plan.
-fn move_states(
+pub(super) fn move_states(
     plan: &Plan,
     way: Way,
     [slots, store]: [BufferId; 2],

@@ -202,6 +202,37 @@ pub fn rows_and_chunks(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
+/// A text ends with its stop token, and no row depends on where others end.
+pub fn stops(target: &Target) -> Result<(), Failed> {
+    let model = model(&target.device()?, Kind::Gru)?;
+    let prompts: [&[u32]; 2] = [&[2, 3], &[7]];
+    let whole = generated(&model, &prompts, &options().top_p(0.9), 60)?;
+    // The last token that one of the rows draws for the first time.
+    let first = |text: &[u32], token| text.iter().position(|&t| t == token);
+    let ends = |token| Some([first(&whole[0], token)?, first(&whole[1], token)?]);
+    let stop = (0..NTOKEN as u32).find(|&token| ends(token).is_some_and(|[a, b]| a != b));
+    let stop = stop.ok_or("both rows draw a token at different places")?;
+    let ends = ends(stop).ok_or("the token is drawn")?;
+    let options = options().top_p(0.9).stop(stop);
+    let got: Vec<Vec<u32>> = model.generate(&prompts, &options)?.collect::<Result<_, _>>()?;
+    ensure(
+        got.len() == 1 + ends[0].max(ends[1]),
+        format!("{} steps, the last end is {ends:?}", got.len()),
+    )?;
+    for (row, (end, whole)) in ends.into_iter().zip(&whole).enumerate() {
+        for (step, tokens) in got.iter().enumerate() {
+            let want = if step < end { whole[step] } else { stop };
+            ensure(
+                tokens[row] == want,
+                format!("row {row}, step {step}: {} and not {want}", tokens[row]),
+            )?;
+        }
+    }
+    let mut ended = model.generate(&prompts[..1], &options)?;
+    ensure(ended.by_ref().count() == 1 + ends[0], "a row alone")?;
+    ensure(ended.next().is_none(), "nothing follows the end")
+}
+
 /// A device with small bindings or short submissions generates the same text.
 pub fn limits(target: &Target) -> Result<(), Failed> {
     let params = params(&LanguageModelConfig::new(Kind::Gru, 65, 8, 8, 2).tie_weights(true))?;
@@ -380,6 +411,12 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
         let want = format!("temperature should be a finite number of at least 0, got {shown}");
         refused(&[&[1]], options().temperature(temperature), &want)?;
     }
+    for (top_p, shown) in [(0.0, "0"), (-0.5, "-0.5"), (1.5, "1.5"), (f32::NAN, "NaN")] {
+        let want = format!("top_p should be greater than 0 and at most 1, got {shown}");
+        refused(&[&[1]], options().top_p(top_p), &want)?;
+    }
+    let stop = options().stop(17);
+    refused(&[&[1]], stop, "index out of range in self: stop is 17, expected 0 to 16")?;
     for chunk in [0, 4097, usize::MAX] {
         refused(
             &[&[1]],

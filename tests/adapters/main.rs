@@ -25,6 +25,7 @@ mod seeded;
 
 mod abandoned;
 mod activation;
+mod beams;
 mod bounds;
 mod brought;
 mod by_hand;
@@ -254,6 +255,7 @@ const TABLE: &[Row] = &[
     everywhere("sample_greedy", sample::greedy),
     everywhere("sample_with_nothing_to_draw_from", sample::nothing_to_draw_from),
     everywhere("sample_top_k", sample::top_k),
+    everywhere("sample_top_p", sample::top_p),
     everywhere("sample_frequencies", sample::frequencies),
     everywhere("sample_canary", sample::canary),
     everywhere("cells_in_a_loop_are_the_layer", cells::loop_is_the_layer),
@@ -292,6 +294,9 @@ const TABLE: &[Row] = &[
         generate::sampling_is_forward_and_the_definition,
     ),
     everywhere("generation_of_rows_and_chunks", generate::rows_and_chunks),
+    everywhere("generation_stops", generate::stops),
+    everywhere("beam_search", beams::searches),
+    everywhere("beam_search_refusals", beams::refusals),
     everywhere("generation_within_limits", generate::limits),
     everywhere("generators_are_independent", generate::generators_are_independent),
     everywhere("generation_states", generate::states),

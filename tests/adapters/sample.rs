@@ -14,17 +14,18 @@ const COLUMNS: [usize; 6] = [1, 3, 5, 65, 257, 5000];
 
 const KEY: [u32; 2] = [0xfeed_5eed, 0x0bad_cafe];
 
-/// Options of drawing. A temperature of 0 is greedy; a `top_k` of 0 allows all tokens.
+/// Options of drawing. A temperature of 0 is greedy; a `top_k` or `top_p` of 0 allows all tokens.
 #[derive(Debug, Clone, Copy)]
 struct Sampler {
     workgroup_size: u32,
     temperature: f32,
     top_k: u32,
+    top_p: f32,
     first_position: u32,
 }
 
 const GREEDY: Sampler =
-    Sampler { workgroup_size: 32, temperature: 0.0, top_k: 0, first_position: 0 };
+    Sampler { workgroup_size: 32, temperature: 0.0, top_k: 0, top_p: 0.0, first_position: 0 };
 
 impl Sampler {
     /// Returns the tokens of each step and row, `[steps, batch]`. All steps draw from the same
@@ -38,8 +39,8 @@ impl Sampler {
     ) -> Result<Vec<u32>, Failed> {
         let mut by_hand = ByHand::default();
         let [low, high] = KEY;
-        let settings =
-            [low, high, self.temperature.to_bits(), self.top_k, self.first_position, 0, 0, 0];
+        let (temperature, top_p) = (self.temperature.to_bits(), self.top_p.to_bits());
+        let settings = [low, high, temperature, self.top_k, self.first_position, top_p, 0, 0];
         let bindings = [
             by_hand.buffer(logits),
             by_hand.words(&settings),
@@ -65,9 +66,20 @@ impl Sampler {
         let mut sorted = row.to_vec();
         sorted.sort_by(|a, b| b.total_cmp(a));
         let last = if self.top_k == 0 { row.len() } else { row.len().min(self.top_k as usize) };
-        let lowest = sorted[last - 1];
+        let largest = sorted[0];
         let weight =
-            |&x: &f32| ((f64::from(x) - f64::from(sorted[0])) / f64::from(self.temperature)).exp();
+            |&x: &f32| ((f64::from(x) - f64::from(largest)) / f64::from(self.temperature)).exp();
+        // Ties with the last of the top_k may be drawn.
+        let kth = sorted[last - 1];
+        sorted.retain(|&x| x >= kth);
+        let total: f64 = sorted.iter().map(weight).sum();
+        let mut sum = 0.0;
+        let enough = sorted.iter().position(|x| {
+            sum += weight(x);
+            sum >= f64::from(self.top_p) * total
+        });
+        let enough = enough.filter(|_| self.top_p > 0.0 && self.top_p < 1.0);
+        let lowest = sorted[enough.unwrap_or(sorted.len() - 1)];
         let weights: Vec<f64> =
             row.iter().map(|x| if *x >= lowest { weight(x) } else { 0.0 }).collect();
         let total: f64 = weights.iter().sum();
@@ -104,7 +116,8 @@ pub fn draws(target: &Target) -> Result<(), Failed> {
         ] {
             let logits =
                 Mt19937::new(columns as u64).uniform_vec(batch as usize * columns, -4.0, 4.0);
-            let sampler = Sampler { workgroup_size, temperature, top_k, first_position: 11 };
+            let sampler =
+                Sampler { workgroup_size, temperature, top_k, first_position: 11, ..GREEDY };
             let steps = 12;
             let tokens = sampler.run(&device, &logits, batch, steps)?;
             let rows: Vec<Vec<f64>> =
@@ -153,7 +166,7 @@ pub fn draws_are_those_of_the_cpu(target: &Target) -> Result<(), Failed> {
             for (i, logit) in Mt19937::new(9).uniform_vec(24, 0.0, 2.0).into_iter().enumerate() {
                 logits[(i * 7919) % (3 * columns)] = logit;
             }
-            let sampler = Sampler { workgroup_size, temperature, top_k, first_position: 0 };
+            let sampler = Sampler { workgroup_size, temperature, top_k, ..GREEDY };
             let (got, want) = (
                 sampler.run(&device, &logits, 3, 50)?,
                 sampler.run(&Device::cpu(), &logits, 3, 50)?,
@@ -214,6 +227,11 @@ pub fn nothing_to_draw_from(target: &Target) -> Result<(), Failed> {
             ensure(got == [1, NO_TOKEN, 0], format!("{bad:?}, top {top_k}: {got:?}"))?;
         }
     }
+    for top_p in [0.5, 1e-30] {
+        let sampler = Sampler { top_p, ..sampler };
+        let got = sampler.run(&device, &[0.0, nan, 1.0, 0.0, 90.0, 0.0], 2, 1)?;
+        ensure(got == [NO_TOKEN, 1], format!("top_p {top_p}: {got:?}"))?;
+    }
     // A temperature of NaN leaves nothing to draw from.
     let got = Sampler { temperature: nan, ..sampler }.run(&device, &[0.0, 1.0], 1, 1)?;
     ensure(got == [NO_TOKEN], format!("a temperature of NaN: {got:?}"))
@@ -247,6 +265,50 @@ pub fn top_k(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Only the fewest likeliest tokens that hold a share of the probability are drawn, and tokens
+/// equal to the last of them.
+pub fn top_p(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    for columns in COLUMNS {
+        let values = Mt19937::new(7).uniform_vec(columns, -4.0, 4.0);
+        // Few values are far apart, so that rounding decides no token's place.
+        let logits: Vec<f32> = values.iter().map(|value| value.round()).collect();
+        for (workgroup_size, top_k, top_p) in
+            [(32, 0, 0.1), (64, 0, 0.5), (256, 0, 0.9), (32, 40, 0.5), (64, 2, 0.99), (32, 0, 1e-9)]
+        {
+            let sampler = Sampler { workgroup_size, temperature: 1.5, top_k, top_p, ..GREEDY };
+            let allowed = sampler.probabilities(&logits);
+            let near = [-1e-3, 1e-3]
+                .map(|by| Sampler { top_p: top_p + by, ..sampler }.probabilities(&logits));
+            if near.iter().any(|near| *near != allowed) && top_p > 1e-3 {
+                // Rounding may decide here.
+                continue;
+            }
+            let (batch, steps) = if columns < 1000 { (20, 20) } else { (3, 4) };
+            let logits = logits.repeat(batch as usize);
+            let tokens = sampler.run(&device, &logits, batch, steps)?;
+            let outside = tokens.iter().find(|&&token| allowed[token as usize] == 0.0);
+            ensure(
+                outside.is_none(),
+                format!("{sampler:?}, {columns} columns: {outside:?} was drawn"),
+            )?;
+            // A token with this probability is missed once in 5 · 10⁸ times.
+            let sure = |p: f64| p * f64::from(batch * steps) > 20.0;
+            let missed =
+                (0..).zip(&allowed).find(|&(token, &p)| sure(p) && !tokens.contains(&token));
+            ensure(
+                missed.is_none(),
+                format!("{sampler:?}, {columns} columns: {missed:?} was not drawn"),
+            )?;
+        }
+        let all = Sampler { temperature: 1.5, top_k: 5, ..GREEDY };
+        let [none, one] =
+            [0.0, 1.0].map(|top_p| Sampler { top_p, ..all }.run(&device, &logits, 1, 20));
+        ensure(none? == one?, format!("{columns} columns: a share of 1 changes nothing"))?;
+    }
+    Ok(())
+}
+
 /// 20,000 draws have the frequencies of the softmax at that temperature.
 pub fn frequencies(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
@@ -276,7 +338,7 @@ pub fn frequencies(target: &Target) -> Result<(), Failed> {
 /// token.
 pub fn canary(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    let columns = 32 * 1_708;
+    let columns = 32 * 877;
     let dims = Dims::Sample(SampleDims { batch: 1, columns: columns as u32, pad: [0; 2] });
     let iterations = Kernel::new(Family::Sample, WeightType::F32)
         .loop_iterations(&dims, &Overrides { workgroup_size: 32, ..Overrides::default() });
@@ -284,7 +346,7 @@ pub fn canary(target: &Target) -> Result<(), Failed> {
     let mut logits = vec![0.0; columns];
     logits[columns - 1] = 60.0;
     for (temperature, top_k) in [(0.0, 0), (1.0, 0), (1e3, 1), (1.0, columns as u32 - 1)] {
-        let sampler = Sampler { workgroup_size: 32, temperature, top_k, first_position: 0 };
+        let sampler = Sampler { temperature, top_k, ..GREEDY };
         let got = sampler.run(&device, &logits, 1, 1)?;
         ensure(got == [columns as u32 - 1], format!("{sampler:?}: {got:?}"))?;
     }

@@ -164,6 +164,77 @@ fn words_are_written_as_words() {
     assert!(!text.contains("<eos>"), "line breaks stand for themselves: {}", ran.told());
 }
 
+/// A stop token is the last of a text.
+#[test]
+fn a_text_ends_with_its_stop_token() {
+    let write =
+        |args: &[&str]| generate(&[&["--prompt", "ROMEO:", "--seed", "3"], args].concat()).ended(0);
+    let whole = text_of(&write(&["--length", "200"]), "ROMEO:");
+    let (first, _) = whole.split_once('e').expect("200 letters have an e");
+    for stop in [&["--stop", "e"][..], &["--stop=e", "--length", "200"]] {
+        let ran = write(stop);
+        assert_eq!(text_of(&ran, "ROMEO:"), format!("{first}e"), "{}", ran.told());
+        let count = format!("{} tokens", first.chars().count() + 1);
+        assert!(ran.stderr.starts_with(&count), "tokens: {}", ran.told());
+    }
+    let likeliest = text_of(&write(&["--length", "60", "--temperature", "0"]), "ROMEO:");
+    let narrow = text_of(&write(&["--length", "60", "--top-p", "1e-6"]), "ROMEO:");
+    assert_eq!(narrow, likeliest, "a share that the likeliest token holds");
+    let wide = text_of(&write(&["--length", "60", "--top-p", "0.7"]), "ROMEO:");
+    assert_ne!(wide, likeliest, "something to choose from");
+    assert_ne!(wide, whole[..wide.len()], "and not all");
+}
+
+/// One beam takes the likeliest token; a beam for each token finds the likeliest pair.
+#[test]
+fn beams_search_the_likeliest_text() {
+    let search = |args: &[&str]| {
+        let ran = generate(&[&["--prompt", "ROMEO:"], args].concat()).ended(0);
+        let (_, rest) = ran.stderr.split_once("log-probability ").expect("a probability");
+        let number = rest.split_once(',').expect("and more").0.parse::<f64>().expect("a number");
+        (text_of(&ran, "ROMEO:"), number)
+    };
+    let greedy = ["--prompt", "ROMEO:", "--length", "12", "--temperature", "0"];
+    let greedy = text_of(&generate(&greedy).ended(0), "ROMEO:");
+    assert_eq!(search(&["--length", "12", "--beams", "1"]).0, greedy, "one beam");
+    let [one, all] = ["1", "65"].map(|beams| search(&["--length", "2", "--beams", beams]));
+    assert!(all.1 >= one.1 && all.1 < 0.0, "all pairs: {all:?}, one: {one:?}");
+    let ended = search(&["--length", "12", "--beams", "3", "--stop", "\n"]).0;
+    assert_eq!(ended.matches('\n').count(), 1, "an end: {ended:?}");
+    generate(&["--prompt", "A", "--beams", "0"]).refused(&["at least one beam, but got 0"]);
+    generate(&["--prompt", "A", "--beams", "2", "--seed", "1"]).refused(&["--beams", "--seed"]);
+}
+
+/// The option, the metadata or the vocabulary decides what a token is. A guess is announced, and
+/// special tokens have their names.
+#[test]
+fn a_guess_of_characters_or_words_is_announced() {
+    let folder = Folder::new();
+    let mut tokens: Vec<String> = LETTERS.chars().map(String::from).collect();
+    tokens[0] = "<unk>".to_owned();
+    let vocabulary = folder.write("letters.txt", tokens.join("\n"));
+    let weights = language_model(FIXTURE);
+    let args = ["--weights", &weights, "--prefix", "model.", "--vocabulary", &vocabulary];
+    let run = |more: &[&str]| {
+        generate(&[&args[..], &["--prompt", "xbc", "--length", "3"], more].concat()).ended(0)
+    };
+    let (guess, special) = ("the vocabulary looks like characters", "special tokens: <unk> (0)");
+    let ran = run(&[]);
+    for part in [guess, special, "--tokens characters or words sets it"] {
+        assert!(ran.stderr.contains(part), "'{part}' is not on stderr: {}", ran.told());
+    }
+    assert!(ran.stdout.starts_with("<unk>bc"), "characters: {}", ran.told());
+    let ran = run(&["--tokens", "characters"]);
+    assert!(ran.stderr.contains(special) && !ran.stderr.contains(guess), "{}", ran.told());
+    let ran = run(&["--tokens", "words"]);
+    assert!(ran.stdout.starts_with("<unk> "), "one word: {}", ran.told());
+    let map: serde_json::Map<_, _> = (0..23).map(|id| (tokens[id].clone(), id.into())).collect();
+    let map = folder.write("map.json", serde_json::to_vec(&map).expect("a map"));
+    let args = ["--weights", &weights, "--prefix", "model.", "--vocabulary", &map];
+    let ran = generate(&[&args, &["--prompt", "xbc", "--length", "3"][..]].concat()).ended(0);
+    assert!(ran.stdout.starts_with("<unk>bc"), "a map from tokens to ids: {}", ran.told());
+}
+
 /// Prompts and numbers may begin as flags do.
 #[test]
 fn hyphens_are_text() {
@@ -188,6 +259,10 @@ fn what_cannot_be_written_is_refused_and_named() {
     generate(&["--prompt", "A", "--temperature", "nan"]).refused(&["temperature", "NaN"]);
     generate(&["--prompt", "A", "--temperature", "hot"]).refused(&["--temperature", "hot"]);
     generate(&["--prompt", "A", "--length", "-1"]).refused(&["-1"]);
+    generate(&["--prompt", "A", "--top-p", "0"]).refused(&["top_p", "at most 1, got 0"]);
+    generate(&["--prompt", "A", "--top-p", "-1"]).refused(&["top_p", "at most 1, got -1"]);
+    generate(&["--prompt", "A", "--stop", "€"]).refused(&["--stop", "no token \"€\""]);
+    generate(&["--prompt", "A", "--tokens", "bytes"]).refused(&["bytes", "characters", "words"]);
     generate(&["--prompt", "A", "--seed", "x"]).refused(&["--seed", "x"]);
     generate(&["--prompt", "A", "--weights", &missing]).refused(&[&missing]);
     generate(&["--prompt", "A", "--prefix", "model."])

@@ -12,6 +12,7 @@ mod devices;
 mod files;
 mod generate;
 mod inspect;
+mod names;
 mod output;
 mod perplexity;
 #[path = "../common/pickles.rs"]

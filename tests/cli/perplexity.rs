@@ -50,6 +50,8 @@ fn the_loss_is_pytorchs() {
         "model.",
         "--vocabulary",
         &vocabulary,
+        "--tokens",
+        "characters",
         &text,
         "--device",
         "cpu",

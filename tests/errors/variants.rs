@@ -108,6 +108,8 @@ pub fn options_and_values_out_of_range_or_contradictory() {
                     .generate(&[&[1]], &GenerateOptions::default().temperature(f32::NAN))
                     .map(drop),
             ),
+            ("top_p", model().generate(&[&[1]], &GenerateOptions::default().top_p(0.0)).map(drop)),
+            ("stop", model().generate(&[&[1]], &GenerateOptions::default().stop(99)).map(drop)),
             ("a limit of zero", limit("memory_budget", 0)),
             (
                 "weights beyond f16",

@@ -6,3 +6,4 @@ mod fixtures;
 #[path = "../common/language_models.rs"]
 mod language_models;
 mod loading;
+mod vocabulary;

@@ -9,15 +9,18 @@ mod outside;
 #[path = "../common/trials.rs"]
 mod trials;
 
+mod names;
 mod other_types;
 mod pickles;
 mod sharded;
+mod text;
 
 use std::path::PathBuf;
 
 use libtest_mimic::Arguments;
 use serde_json::Value;
 use trials::trials;
+use wgpu_rnn::StateDict;
 
 const VARIABLE: &str = "WGPU_RNN_REPORTS";
 
@@ -43,6 +46,11 @@ impl Report {
         self.folder.join(name)
     }
 
+    /// The tensors of a file of the report.
+    fn open(&self, name: &str) -> StateDict {
+        StateDict::open(self.path(name)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// The texts of an array in `expected.json`.
     fn texts(&self, key: &str) -> Vec<&str> {
         let array = self.expected[key].as_array();
@@ -58,6 +66,12 @@ fn main() {
         other_types::other_types_are_named,
         sharded::shards_are_one_state_dict,
         sharded::a_shard_alone_is_refused,
+        names::tensors_below_a_cell_are_refused,
+        names::reparametrised_weights_are_folded_on_request,
+        names::quantized_weights_are_refused,
+        text::one_special_token_leaves_characters,
+        text::other_names_are_mapped,
+        text::vocabularies_are_maps_and_tokenizers,
     ];
     let absent = outside::is_absent(VARIABLE);
     let trials = trials.into_iter().map(|trial| trial.with_ignored_flag(absent)).collect();

@@ -3,8 +3,8 @@
 //! The rule is stricter than WGSL's, to stay simple. It applies to the entry point and to the
 //! functions that it calls. No barrier stands after a return, or in a branch, except one that
 //! constants and overrides decide. A barrier may stand in a loop whose exits depend only on
-//! constants, overrides, uniforms and variables computed from these. An argument counts among these
-//! if every caller passes such a value.
+//! constants, overrides, uniforms, read-only storage and variables computed from these. An argument
+//! counts among these if every caller passes such a value.
 
 use std::collections::{HashMap, HashSet};
 
@@ -176,6 +176,7 @@ fn barriers_that_all_invocations_reach_are_accepted() {
         ),
         ("a uniform load", "y[i] = workgroupUniformLoad(&sh[3]);"),
         ("a loop over a constant", "for (var k = 0u; k < 9u; k++) { workgroupBarrier(); }"),
+        ("a loop over read-only storage", "for (var k = 0u; k < x[3]; k++) { barrier(); }"),
         (
             "a loop over a uniform",
             "let n = dims.n / 2u; for (var k = 0u; k < n; k += 4u) { workgroupBarrier(); }",
@@ -338,7 +339,12 @@ fn barriers_that_some_invocations_miss_are_refused() {
              k++; }",
             LOOP,
         ),
-        ("a loop over storage", "for (var k = 0u; k < x[0]; k++) { workgroupBarrier(); }", LOOP),
+        ("a loop over storage", "for (var k = 0u; k < y[0]; k++) { workgroupBarrier(); }", LOOP),
+        (
+            "a loop over a varying place",
+            "for (var k = 0u; k < x[i]; k++) { workgroupBarrier(); }",
+            LOOP,
+        ),
         (
             "a loop over workgroup memory",
             "for (var k = 0u; k < sh[0]; k++) { workgroupBarrier(); }",

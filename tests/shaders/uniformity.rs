@@ -1,19 +1,25 @@
 //! Values that all invocations of a workgroup share because they depend only on constants,
-//! overrides and uniforms. An argument counts as such a value if every caller passes one.
+//! overrides, uniforms and read-only storage. An argument counts as such a value if every caller passes one.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use naga::{AddressSpace, Block, Expression, Function, Handle, LocalVariable, Module, Statement};
+use naga::{
+    AddressSpace, Block, Expression, Function, Handle, LocalVariable, Module, Statement,
+    StorageAccess,
+};
 
 /// The invocations that share a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// The invocations of a workgroup: constants, overrides and uniforms.
+    /// The invocations of a workgroup: constants, overrides, uniforms and read-only storage.
     Workgroup,
     /// All invocations of a pipeline: constants and overrides.
     Pipeline,
 }
+
+/// Storage that no invocation changes. All of them load the same value from the same place.
+const READ_ONLY: AddressSpace = AddressSpace::Storage { access: StorageAccess::LOAD };
 
 /// The values of a function that are the same in all invocations of a scope.
 pub(crate) struct Uniformity<'a> {
@@ -61,8 +67,9 @@ impl<'a> Uniformity<'a> {
                 | Expression::Override(_)
                 | Expression::ZeroValue(_) => true,
                 Expression::GlobalVariable(variable) => {
-                    self.scope == Scope::Workgroup
-                        && self.module.global_variables[*variable].space == AddressSpace::Uniform
+                    let space = self.module.global_variables[*variable].space;
+                    let shared = [AddressSpace::Uniform, READ_ONLY].contains(&space);
+                    self.scope == Scope::Workgroup && shared
                 }
                 Expression::LocalVariable(variable) => !self.varying.contains(variable),
                 Expression::Load { pointer } => is(pointer),

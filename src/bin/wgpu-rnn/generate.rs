@@ -27,6 +27,15 @@ pub struct GenerateArgs {
     /// Draw from this number of most likely tokens; 0 draws from all.
     #[arg(long, default_value_t = 0)]
     pub top_k: usize,
+    /// Draw from the fewest likeliest tokens whose probabilities, after --top-k, sum to this share.
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    pub top_p: f32,
+    /// Stop after this token. Otherwise the text has --length tokens.
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
+    pub stop: Option<String>,
+    /// Draw nothing: print the likeliest text of a search that keeps this number of texts.
+    #[arg(long, value_name = "N", conflicts_with_all = ["temperature", "top_k", "top_p", "seed"])]
+    pub beams: Option<usize>,
     /// Set the seed. A seed gives the same text on every device, unless rounding decides between
     /// two tokens.
     #[arg(long, default_value_t = 0)]
@@ -46,10 +55,32 @@ pub fn generate(args: &GenerateArgs) -> Result<Outcome, Error> {
             "--prompt is empty: give at least one character or word".to_owned(),
         ));
     }
+    let mut options = GenerateOptions::default()
+        .temperature(args.temperature)
+        .top_k(args.top_k)
+        .top_p(args.top_p)
+        .seed(args.seed);
+    let stop = args.stop.as_ref().map(|token| {
+        vocabulary.id(token).ok_or_else(|| {
+            Error::UnknownName(format!("--stop: the vocabulary has no token {token:?}"))
+        })
+    });
+    options.stop = stop.transpose()?;
     let device = args.open.open_one(&args.device)?;
     let model = LanguageModel::with_options(&device, &params, &args.model.options())?;
-    let options =
-        GenerateOptions::default().temperature(args.temperature).top_k(args.top_k).seed(args.seed);
+    if let Some(beams) = args.beams {
+        let found = model.beam_search(&prompt, beams, args.length, options.stop)?;
+        let best = found.first().map(|beam| (beam.tokens.as_slice(), beam.log_probability));
+        let (tokens, log_probability) = best.unwrap_or_default();
+        print_text(&format!("{}{}\n", vocabulary.decode(&prompt)?, vocabulary.decode(tokens)?));
+        anstream::eprintln!(
+            "{FAINT}{} tokens, log-probability {log_probability:.6}, of {} texts on {device}\
+             {FAINT:#}",
+            tokens.len(),
+            found.len()
+        );
+        return Ok(Outcome::Agreed);
+    }
     let generated = stream(&model, Sink::Reader(&vocabulary), &prompt, &options, args.length)?;
     print_text("\n");
     anstream::eprintln!("{FAINT}{} on {device}{FAINT:#}", generated.describe());

@@ -14,7 +14,7 @@ pub(crate) fn sample(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'
     else {
         unreachable!("sample is dispatched with SampleDims and four buffers");
     };
-    let &[low, high, temperature, top_k, first_position, ..] =
+    let &[low, high, temperature, top_k, first_position, top_p, ..] =
         bytemuck::cast_slice::<f32, u32>(settings)
     else {
         unreachable!("sample has eight settings");
@@ -29,12 +29,16 @@ pub(crate) fn sample(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'
             if largest == KEY_OF_NAN { NO_TOKEN } else { likeliest }
         } else if is_finite(largest) {
             let narrowed = top_k > 0 && top_k < dims.columns;
-            let weights = Weights {
+            let mut weights = Weights {
                 row,
                 row_max: row[likeliest as usize],
                 temperature: f32::from_bits(temperature),
                 lowest: if narrowed { nth_largest_key(row, top_k) } else { 0 },
             };
+            let top_p = f32::from_bits(top_p);
+            if top_p > 0.0 && top_p < 1.0 {
+                weights.lowest = weights.nucleus(top_p, workgroup_size);
+            }
             let counter = [0, first_position.wrapping_add(at.index), b, SAMPLE_SITE];
             let word = philox4x32(counter, [low, high])[0];
             weights.draw(
@@ -85,6 +89,7 @@ fn nth_largest_key(row: &[f32], n: u32) -> u32 {
 }
 
 /// The sampling weights of a row's tokens.
+#[derive(Clone, Copy)]
 struct Weights<'a> {
     row: &'a [f32],
     row_max: f32,
@@ -100,6 +105,34 @@ impl Weights<'_> {
         } else {
             0.0
         }
+    }
+
+    /// Returns the largest key that leaves at least the share `top_p` of the weight. Finds it bit
+    /// by bit.
+    fn nucleus(&self, top_p: f32, workgroup_size: usize) -> u32 {
+        let goal = top_p * self.sum_from(self.lowest, workgroup_size);
+        let found = (0..32).fold(0, |found, bit| {
+            let candidate = found | (0x8000_0000 >> bit);
+            let sum = self.sum_from(candidate.max(self.lowest), workgroup_size);
+            if sum >= goal { candidate } else { found }
+        });
+        found.max(self.lowest)
+    }
+
+    /// Returns the sum of the weights of all keys from `lowest` on, in the kernel's order.
+    fn sum_from(&self, lowest: u32, workgroup_size: usize) -> f32 {
+        let from = Weights { lowest, ..*self };
+        let mut sums: Vec<f32> = (0..workgroup_size)
+            .map(|lane| {
+                let lane = self.row.iter().skip(lane).step_by(workgroup_size);
+                lane.fold(0.0, |sum, &x| sum + from.of(x))
+            })
+            .collect();
+        while sums.len() > 1 {
+            let (low, high) = sums.split_at(sums.len() / 2);
+            sums = low.iter().zip(high).map(|(low, high)| low + high).collect();
+        }
+        sums[0]
     }
 
     /// Returns the token at which the running sum of the weights exceeds `share` (0 <= share < 1)

@@ -28,6 +28,12 @@ pub struct GenerateOptions {
     /// The number of likeliest tokens to draw from, plus any that tie with the last of them; 0 for
     /// all.
     pub top_k: usize,
+    /// The share of probability to draw from: the fewest likeliest tokens, of those that `top_k`
+    /// leaves, whose probabilities sum to it, plus any that tie with the last of them; 1 for all.
+    pub top_p: f32,
+    /// The token that ends a text. The iterator ends when each row has drawn it; a row that ends
+    /// before others repeats it. `None` never ends.
+    pub stop: Option<u32>,
     /// The seed of the random numbers, which also depend on position and row.
     pub seed: u64,
     /// Tokens of each row in one submission. More keep a GPU busier; fewer arrive more evenly.
@@ -40,7 +46,7 @@ pub struct GenerateOptions {
 
 impl Default for GenerateOptions {
     fn default() -> Self {
-        Self { temperature: 1.0, top_k: 0, seed: 0, chunk: 32, position: 0 }
+        Self { temperature: 1.0, top_k: 0, top_p: 1.0, stop: None, seed: 0, chunk: 32, position: 0 }
     }
 }
 
@@ -56,6 +62,20 @@ impl GenerateOptions {
     #[must_use]
     pub const fn top_k(mut self, top_k: usize) -> Self {
         self.top_k = top_k;
+        self
+    }
+
+    /// Sets the share of probability to draw from.
+    #[must_use]
+    pub const fn top_p(mut self, top_p: f32) -> Self {
+        self.top_p = top_p;
+        self
+    }
+
+    /// Sets the token that ends a text.
+    #[must_use]
+    pub const fn stop(mut self, token: u32) -> Self {
+        self.stop = Some(token);
         self
     }
 
@@ -81,8 +101,8 @@ impl GenerateOptions {
     }
 }
 
-/// A text that is being generated. The iterator returns one token of each row at a time, without
-/// end.
+/// A text that is being generated. The iterator returns one token of each row at a time, until
+/// [`GenerateOptions::stop`] if that is set.
 ///
 /// Embedding, layers, decoder and sampling all run on the device. A chunk of steps is one
 /// submission, and only tokens come back. The same seed gives the same tokens on every device,
@@ -113,6 +133,8 @@ pub struct Generator<'a> {
     position: usize,
     /// Steps that came back and that the caller has not read yet.
     ready: VecDeque<Vec<u32>>,
+    /// The rows that have drawn the token that ends a text.
+    ended: Vec<bool>,
     failed: bool,
 }
 
@@ -171,6 +193,13 @@ impl LanguageModel {
                 options.temperature
             )));
         }
+        if !(options.top_p > 0.0 && options.top_p <= 1.0) {
+            return Err(Error::Option(format!(
+                "top_p should be greater than 0 and at most 1, got {}",
+                options.top_p
+            )));
+        }
+        check_tokens(options.stop.as_slice(), self.config().ntoken, |_| "stop".to_owned())?;
         let plan = || self.plan_generation(batch, options.chunk);
         let mut prepared = self.generations.take((batch, options.chunk), plan)?;
         let Prepared { plan, session, packed, .. } = &mut prepared;
@@ -196,6 +225,7 @@ impl LanguageModel {
             prepared: Some(prepared),
             position,
             ready: VecDeque::new(),
+            ended: vec![false; batch],
             failed: false,
         })
     }
@@ -219,7 +249,7 @@ impl LanguageModel {
     }
 
     /// Runs all prompts up to their last tokens, from which generation starts.
-    async fn read_prompts(
+    pub(super) async fn read_prompts(
         &self,
         prompts: &[&[u32]],
         waiting: Waiting,
@@ -239,7 +269,7 @@ impl LanguageModel {
 impl Generator<'_> {
     /// Runs a chunk and queues its tokens.
     async fn chunk(&mut self, waiting: Waiting) -> Result<()> {
-        let GenerateOptions { temperature, top_k, seed, .. } = self.options;
+        let GenerateOptions { temperature, top_k, top_p, seed, .. } = self.options;
         let top_k = u32::try_from(top_k).unwrap_or(u32::MAX);
         // The kernel compares the bits with 0, so −0 becomes 0 here. WGSL guarantees no quotient
         // beyond the bounds. Within them the lowest temperature is greedy and the highest as good
@@ -252,7 +282,7 @@ impl Generator<'_> {
             temperature.to_bits(),
             top_k,
             self.position as u32,
-            0,
+            top_p.to_bits(),
             0,
             0,
         ];
@@ -274,13 +304,20 @@ impl Generator<'_> {
         if self.ready.is_empty() {
             self.chunk(waiting).await?;
         }
-        let tokens = self.ready.pop_front().unwrap_or_default();
-        if let Some(row) = tokens.iter().position(|&token| token == NO_TOKEN) {
+        let mut tokens = self.ready.pop_front().unwrap_or_default();
+        let nothing = |(&token, &ended): (&u32, &bool)| token == NO_TOKEN && !ended;
+        if let Some(row) = tokens.iter().zip(&self.ended).position(nothing) {
             return Err(Error::Option(format!(
                 "nothing can be drawn for row {row} at position {}: its logits have NaN, or the \
                  largest is infinite",
                 self.position - self.ready.len() - 1
             )));
+        }
+        if let Some(stop) = self.options.stop {
+            for (token, ended) in tokens.iter_mut().zip(&mut self.ended) {
+                *ended |= *token == stop;
+                *token = if *ended { stop } else { *token };
+            }
         }
         Ok(tokens)
     }
@@ -310,14 +347,14 @@ impl Generator<'_> {
     }
 
     /// Returns the next token of each row, as the iterator does, for asynchronous programs. After
-    /// an error, or after a dropped future, it returns `None`.
+    /// the end, an error, or a dropped future, it returns `None`.
     pub async fn next_async(&mut self) -> Option<Result<Vec<u32>>> {
         self.draw(Waiting::Await).await
     }
 
     /// The core of [`next`](Iterator::next).
     async fn draw(&mut self, waiting: Waiting) -> Option<Result<Vec<u32>>> {
-        if self.failed {
+        if self.failed || self.ended.iter().all(|&ended| ended) {
             return None;
         }
         self.failed = true;
@@ -330,7 +367,7 @@ impl Generator<'_> {
 impl Iterator for Generator<'_> {
     type Item = Result<Vec<u32>>;
 
-    /// Returns the next token of each row, and `None` after an error.
+    /// Returns the next token of each row, and `None` after the end or an error.
     fn next(&mut self) -> Option<Self::Item> {
         pollster::block_on(self.draw(Waiting::Block))
     }

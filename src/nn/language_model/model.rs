@@ -13,7 +13,7 @@ use crate::params::config::Config;
 use crate::params::language_model::{LanguageModelConfig, LanguageModelParams};
 use crate::params::state_dict::StateDict;
 use crate::params::validate::{self, Sizes};
-use crate::plan::{self, GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted};
+use crate::plan::{self, BeamPlan, GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted};
 use crate::tensor::{State, Tensor};
 use passes::{PassInputs, PassKey};
 
@@ -49,6 +49,8 @@ pub struct LanguageModel {
     pub(super) passes: Runner<PassKey, LanguageModelPlan>,
     /// Plans by the number of prompts and the steps of a chunk.
     pub(super) generations: Runner<(usize, usize), GenerationPlan>,
+    /// Plans by the number of beams.
+    pub(super) beams: Runner<usize, BeamPlan>,
 }
 
 /// The quality of a model's predictions on a text.
@@ -108,8 +110,9 @@ impl LanguageModel {
         let weights =
             Weights::load(device.engine(), layout.buffers(), |index| layout.pack(index, params))?;
         let (rnn, device) = (config.rnn(), device.clone());
-        let (passes, generations) = (Runner::new(weights.clone()), Runner::new(weights));
-        Ok(Self { config, rnn, device, layout, passes, generations })
+        let (passes, generations) = (Runner::new(weights.clone()), Runner::new(weights.clone()));
+        let beams = Runner::new(weights);
+        Ok(Self { config, rnn, device, layout, passes, generations, beams })
     }
 
     /// Loads the model under `prefix` of a state dict; see
