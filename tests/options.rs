@@ -2,6 +2,7 @@
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::language_model::{
     LanguageModel, LanguageModelConfig, LanguageModelParams, expected_tensors,
 };
@@ -33,6 +34,24 @@ fn state_dict(tensors: &[(String, Vec<usize>)]) -> StateDict {
 fn named(config: &Config, prefix: &str) -> Vec<(String, Vec<usize>)> {
     let all = wgpu_rnn::internals::params::expected_parameters(config);
     all.into_iter().map(|(name, shape)| (format!("{prefix}{name}"), shape)).collect()
+}
+
+/// Work for several threads in the input projection and in each step.
+#[test]
+fn no_result_depends_on_the_number_of_threads() {
+    let lstm = parameters(&Config::lstm(64, 256).num_layers(2));
+    let input = Tensor::new([8, 16, 64], (0..8 * 16 * 64).map(|i| (i as f32).sin()).collect());
+    let input = input.expect("as many values");
+    let run = |device: &Device| {
+        let module = Rnn::new(device, &lstm).expect("a small module");
+        module.forward(&input, None).expect("it runs")
+    };
+    let want = run(&Device::cpu());
+    for threads in [1, 2, 3, usize::MAX] {
+        let options = OpenOptions::default().threads(threads);
+        let device = Device::open_with("cpu", &options).expect("the CPU is there");
+        assert!(run(&device) == want, "other bits on {threads} threads");
+    }
 }
 
 /// Options reach the module; an option that does not apply is refused by its name.

@@ -100,7 +100,7 @@ pub fn lockstep(
     tolerance: Tolerance,
     options: &LoadOptions,
 ) -> Result<Vec<KernelReport>> {
-    if matches!(device.engine(), EngineRef::Cpu) {
+    if matches!(device.engine(), EngineRef::Cpu(_)) {
         return Err(Error::Unsupported(
             "lockstep on the cpu, which runs the twins themselves; name a GPU".to_owned(),
         ));

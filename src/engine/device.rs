@@ -30,8 +30,15 @@ pub struct Device {
 
 #[derive(Debug, Clone)]
 enum Inner {
-    Cpu(Arc<Limits>),
+    Cpu(Arc<Host>),
     Gpu(Arc<Gpu>),
+}
+
+/// This machine's CPU.
+#[derive(Debug)]
+struct Host {
+    limits: Limits,
+    threads: cpu::Threads,
 }
 
 impl Inner {
@@ -46,18 +53,21 @@ impl Inner {
 impl Device {
     /// Returns this machine's CPU as a device.
     pub fn cpu() -> Self {
-        Self::of(Inner::Cpu(Arc::new(Limits::host())), None)
+        let host = Host { limits: Limits::host(), threads: cpu::Threads::default() };
+        Self::of(Inner::Cpu(Arc::new(host)), None)
     }
 
-    /// Returns this machine's CPU as a device, with lowered limits.
+    /// Returns this machine's CPU as a device, with lowered limits and a bound on its threads.
     ///
     /// # Errors
     /// [`Error::UnknownName`] for an unknown limit; [`Error::Option`] for zero or a value above the
-    /// device's.
+    /// device's, and for zero threads. [`Error::Unsupported`] when the system refuses a thread.
     pub fn cpu_with(options: &OpenOptions) -> Result<Self> {
         let mut limits = Limits::host();
         options.lower(&mut limits)?;
-        Ok(Self::of(Inner::Cpu(Arc::new(limits)), options.calibration.as_ref()))
+        let threads = options.threads.map_or_else(|| Ok(<_>::default()), cpu::Threads::at_most)?;
+        let host = Host { limits, threads };
+        Ok(Self::of(Inner::Cpu(Arc::new(host)), options.calibration.as_ref()))
     }
 
     /// Opens an adapter that [`gpu::adapters`] lists.
@@ -279,7 +289,7 @@ impl Device {
     /// The limits that plans obey.
     pub fn limits(&self) -> &Limits {
         match &self.inner {
-            Inner::Cpu(limits) => limits,
+            Inner::Cpu(host) => &host.limits,
             Inner::Gpu(gpu) => gpu.limits(),
         }
     }
@@ -353,7 +363,7 @@ impl Device {
     #[doc(hidden)]
     pub fn engine(&self) -> EngineRef<'_> {
         match &self.inner {
-            Inner::Cpu(_) => EngineRef::Cpu,
+            Inner::Cpu(host) => EngineRef::Cpu(&host.threads),
             Inner::Gpu(gpu) => EngineRef::Gpu(gpu),
         }
     }

@@ -19,6 +19,8 @@ pub struct OpenOptions {
     pub runtime_checks: bool,
     /// Whether a GPU is probed for the schedule `persistent`.
     pub persistent: bool,
+    /// The most threads of the CPU engine; `None` for all cores. A GPU ignores it.
+    pub threads: Option<usize>,
     /// The calibration that schedules are chosen by. `None` uses typical figures of the device's
     /// type.
     pub calibration: Option<Calibration>,
@@ -34,6 +36,7 @@ impl Default for OpenOptions {
             timestamps: false,
             runtime_checks: false,
             persistent: true,
+            threads: None,
             calibration: None,
             polling: Polling::default(),
         }
@@ -83,6 +86,17 @@ impl OpenOptions {
     #[must_use]
     pub fn persistent(mut self, on: bool) -> Self {
         self.persistent = on;
+        self
+    }
+
+    /// Sets the most threads of the CPU engine, at least 1. Small products take fewer. No result
+    /// depends on the number. A GPU ignores it.
+    ///
+    /// Copies of tensors of 1 MiB and more, on every device, run in rayon's global pool, which the
+    /// program bounds by itself.
+    #[must_use]
+    pub fn threads(mut self, count: usize) -> Self {
+        self.threads = Some(count);
         self
     }
 

@@ -21,8 +21,8 @@ impl Selection {
     /// Finds the one device that `selector` names.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] when nothing matches; [`Error::UnknownName`] for `all`, which names
-    /// several devices.
+    /// [`Error::NoAdapter`] when nothing matches, or `WGPU_BACKEND` names no backend;
+    /// [`Error::UnknownName`] for an empty selector, and for `all`, which names several devices.
     pub fn of(selector: &str) -> Result<Self> {
         pollster::block_on(Self::of_async(selector))
     }
@@ -40,6 +40,13 @@ impl Selection {
                 "'all' stands for several devices; name one".to_owned(),
             ));
         }
+        if selector.trim().is_empty() {
+            return Err(Error::UnknownName(format!(
+                "'{selector}' names no device; give auto, cpu, an index or part of an adapter's \
+                 name"
+            )));
+        }
+        gpu::check_backends()?;
         let adapters = gpu::adapters_async().await;
         let adapter = |entry: AdapterEntry| Self::Adapter(Box::new(entry));
         if selector == "auto" {
@@ -47,7 +54,7 @@ impl Selection {
         }
         if let Ok(index) = selector.parse::<usize>() {
             let why = match adapters.len() {
-                0 => gpu::why_none().to_owned(),
+                0 => gpu::why_none(),
                 count => format!("this machine has {count}, counted from 0"),
             };
             let refuse = || Error::NoAdapter(format!("there is no adapter {index}: {why}"));
@@ -60,11 +67,15 @@ impl Selection {
     /// first real GPU among `adapters`, then the CPU.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] when no adapter has the name in `WGPU_ADAPTER_NAME`.
+    /// [`Error::NoAdapter`] when no adapter has the name in `WGPU_ADAPTER_NAME`, or `WGPU_BACKEND`
+    /// names no backend.
     pub fn auto(adapters: &[AdapterEntry]) -> Result<Self> {
+        gpu::check_backends()?;
         let adapter = |entry: AdapterEntry| Self::Adapter(Box::new(entry));
         match std::env::var("WGPU_ADAPTER_NAME") {
-            Ok(name) if !name.is_empty() => gpu::by_name(adapters, &name).map(adapter),
+            Ok(name) if !name.is_empty() => gpu::by_name(adapters, &name)
+                .map(adapter)
+                .map_err(|error| Error::NoAdapter(format!("WGPU_ADAPTER_NAME: {error}"))),
             _ => Ok(adapters
                 .iter()
                 .find(|entry| !entry.is_software())
@@ -77,11 +88,13 @@ impl Selection {
     /// CPU.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] when a selector matches nothing.
+    /// [`Error::NoAdapter`] when a selector matches nothing, or `WGPU_BACKEND` names no backend;
+    /// [`Error::UnknownName`] for an empty selector.
     pub fn of_all(selectors: &[String]) -> Result<Vec<Self>> {
         let mut selections: Vec<Self> = Vec::new();
         for selector in selectors {
             let more = if selector == "all" {
+                gpu::check_backends()?;
                 let adapters =
                     gpu::adapters().into_iter().map(|entry| Self::Adapter(Box::new(entry)));
                 adapters.chain([Self::Cpu]).collect()
@@ -143,9 +156,9 @@ impl Device {
     /// * any other text: the first adapter whose name contains it, in any case.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] when nothing matches; [`Error::UnknownName`] for `all`;
-    /// [`Error::RequestDevice`] when the driver refuses a device; [`Error::SelfTest`] when the
-    /// device computes wrong numbers.
+    /// [`Error::NoAdapter`] when nothing matches; [`Error::UnknownName`] for `all` and an empty
+    /// selector; [`Error::RequestDevice`] when the driver refuses a device;
+    /// [`Error::SelfTest`] when the device computes wrong numbers.
     pub fn open(selector: &str) -> Result<Self> {
         Self::open_with(selector, &OpenOptions::default())
     }
@@ -154,7 +167,7 @@ impl Device {
     ///
     /// # Errors
     /// The errors of [`open`](Self::open); [`Error::UnknownName`] or [`Error::Option`] for a limit
-    /// that cannot be set.
+    /// that cannot be set; [`Error::Option`] for zero threads of the CPU.
     pub fn open_with(selector: &str, options: &OpenOptions) -> Result<Self> {
         Selection::of(selector)?.open(options)
     }

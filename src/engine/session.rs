@@ -13,8 +13,8 @@ use crate::plan::recording::{BufferId, BufferSpec, CopyPair, Recording, Role};
 /// The engine of a device.
 #[derive(Debug, Clone, Copy)]
 pub enum EngineRef<'a> {
-    /// The twins on the CPU.
-    Cpu,
+    /// The twins on the CPU, on these threads.
+    Cpu(&'a cpu::Threads),
     /// The kernels on a GPU.
     Gpu(&'a Arc<gpu::Gpu>),
 }
@@ -22,7 +22,7 @@ pub enum EngineRef<'a> {
 impl std::fmt::Display for EngineRef<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Cpu => f.write_str("cpu"),
+            Self::Cpu(_) => f.write_str("cpu"),
             Self::Gpu(gpu) => f.write_str(&gpu.title()),
         }
     }
@@ -31,8 +31,8 @@ impl std::fmt::Display for EngineRef<'_> {
 /// The packed weights of a model, in memory that its device reads.
 #[derive(Debug, Clone)]
 pub enum Weights {
-    /// In host memory.
-    Cpu(Arc<Vec<cpu::Weight>>),
+    /// In host memory, for these threads.
+    Cpu(cpu::Threads, Arc<Vec<cpu::Weight>>),
     /// In buffers of the device.
     Gpu(Arc<gpu::Gpu>, Arc<Vec<wgpu::Buffer>>),
 }
@@ -41,7 +41,7 @@ impl Weights {
     /// The way in which workgroups of the device exchange states.
     pub fn exchange(&self) -> Exchange {
         match self {
-            Self::Cpu(_) => Exchange::OneStep,
+            Self::Cpu(..) => Exchange::OneStep,
             Self::Gpu(gpu, _) => gpu.trust().exchange(),
         }
     }
@@ -57,12 +57,12 @@ impl Weights {
         pack: impl Fn(usize) -> Vec<f32>,
     ) -> Result<Self> {
         Ok(match engine {
-            EngineRef::Cpu => {
+            EngineRef::Cpu(threads) => {
                 let weights = buffers
                     .iter()
                     .enumerate()
                     .map(|(index, spec)| cpu::Weight::new(spec, pack(index)));
-                Self::Cpu(Arc::new(weights.collect()))
+                Self::Cpu(threads.clone(), Arc::new(weights.collect()))
             }
             EngineRef::Gpu(gpu) => {
                 Self::Gpu(Arc::clone(gpu), Arc::new(gpu.upload_weights(buffers, pack)?))
@@ -87,7 +87,10 @@ impl Session {
     /// [`Error::OutOfMemory`] and the other errors of the device.
     pub fn new(recording: Arc<Recording>, weights: &Weights) -> Result<Self> {
         Ok(match weights {
-            Weights::Cpu(weights) => Self::Cpu(cpu::Engine::new(recording, Arc::clone(weights))),
+            Weights::Cpu(threads, weights) => {
+                let engine = cpu::Engine::new(recording, Arc::clone(weights));
+                Self::Cpu(engine.on(threads.clone()))
+            }
             Weights::Gpu(gpu, buffers) => {
                 Self::Gpu(Box::new(gpu::Engine::new(Arc::clone(gpu), recording, buffers)?))
             }

@@ -127,7 +127,7 @@ impl Rnn {
         let dispatches = plan.recording.dispatch_count() * passes as u64;
         let sizes = Sizes { seq_len, batch };
         let device_us = self.forecast(self.device(), &plan.schedule, sizes, dispatches)?;
-        let on_cpu = matches!(self.device().engine(), EngineRef::Cpu);
+        let on_cpu = matches!(self.device().engine(), EngineRef::Cpu(_));
         let cpu_us = if on_cpu {
             None
         } else {

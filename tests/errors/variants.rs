@@ -111,6 +111,7 @@ pub fn options_and_values_out_of_range_or_contradictory() {
             ("top_p", model().generate(&[&[1]], &GenerateOptions::default().top_p(0.0)).map(drop)),
             ("stop", model().generate(&[&[1]], &GenerateOptions::default().stop(99)).map(drop)),
             ("a limit of zero", limit("memory_budget", 0)),
+            ("no threads", Device::cpu_with(&OpenOptions::default().threads(0)).map(drop)),
             (
                 "weights beyond f16",
                 Rnn::with_options(
@@ -135,6 +136,7 @@ pub fn unknown_names() {
             ("kind", "transformer".parse::<Kind>().map(drop)),
             ("limit", Device::cpu_with(&OpenOptions::default().limit("speed", 1)).map(drop)),
             ("selector", Selection::of("all").map(drop)),
+            ("empty selector", Selection::of("").map(drop)),
             ("character", vocabulary.encode("abc").map(drop)),
         ],
     );

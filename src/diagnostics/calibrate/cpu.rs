@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{recurrence, slope, timed};
 use crate::dtype::WeightType;
-use crate::engine::cpu::{Engine, Matrix, Panels, multiply_transposed, on_threads};
+use crate::engine::cpu::{Engine, Matrix, Panels, Threads, multiply_transposed};
 use crate::engine::device::Device;
 use crate::error::{Error, Result};
 use crate::kernel::families::PROBE_WORKGROUP;
@@ -21,7 +21,11 @@ const FEATURES: usize = 1024;
 /// The weights fit in the cache of a core, and many rows use each weight.
 const SQUARE: (usize, usize) = (256, 256);
 
-pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> Result<Calibration> {
+pub(super) fn measure(
+    device: &Device,
+    threads: &Threads,
+    progress: &mut dyn FnMut(f64, &str),
+) -> Result<Calibration> {
     let sizes: Vec<usize> = (0..7).map(|i| 64 << (10 + 2 * i)).collect();
     let share = |at: usize| at as f64 / (sizes.len() + 2 + recurrence::CLASSES) as f64;
     progress(share(0), "calls");
@@ -35,7 +39,7 @@ pub(super) fn measure(device: &Device, progress: &mut dyn FnMut(f64, &str)) -> R
     let packed = |columns: usize| Panels::new(&weights[..columns * FEATURES], 1, columns, FEATURES);
     let mut product = |rows: usize, (columns, weights): (usize, &Panels), times: u64| {
         let matrix = |rows, columns| Matrix { rows, columns, offset: 0, row_stride: columns };
-        on_threads(|| {
+        threads.run(|| {
             for _ in 0..times {
                 multiply_transposed(
                     (&x, matrix(rows, FEATURES)),

@@ -33,7 +33,7 @@ use crate::perf::calibration::Calibration;
 /// if a figure is not plausible.
 pub fn measure(device: &Device, mut progress: impl FnMut(f64, &str)) -> Result<Calibration> {
     let calibration = match device.engine() {
-        EngineRef::Cpu => cpu::measure(device, &mut progress)?,
+        EngineRef::Cpu(threads) => cpu::measure(device, threads, &mut progress)?,
         EngineRef::Gpu(_) => gpu::measure(device, &mut progress)?,
     };
     if calibration.is_plausible() {

@@ -30,8 +30,8 @@ pub(super) struct Measured {
 /// Returns the H and the rows of the networks to measure. Their weights fit a cache.
 fn sizes(device: &Device, part: KernelClass) -> (usize, &'static [usize]) {
     match (device.engine(), part) {
-        (EngineRef::Cpu, KernelClass::Linear | KernelClass::Step) => (256, &[1, 8, 64]),
-        (EngineRef::Cpu, _) => (256, &[]),
+        (EngineRef::Cpu(_), KernelClass::Linear | KernelClass::Step) => (256, &[1, 8, 64]),
+        (EngineRef::Cpu(_), _) => (256, &[]),
         (_, KernelClass::Sequence) if device.is_software_adapter() => (320, &[1, 8]),
         (_, KernelClass::StepTiled) if device.is_software_adapter() => (128, &[32, 64]),
         (_, _) if device.is_software_adapter() => (128, &[1, 8, 64]),
@@ -58,7 +58,7 @@ pub(super) fn measure(
     let mut rates = Vec::new();
     next("a short step");
     let sequence_step_us = match device.engine() {
-        EngineRef::Cpu => None,
+        EngineRef::Cpu(_) => None,
         EngineRef::Gpu(_) => time(device, KernelClass::Sequence, LITTLE, 1, dispatch_us)?,
     };
     for part in KernelClass::ALL {

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 pub(crate) use matmul::{Matrix, multiply_transposed};
-pub(crate) use threads::on_threads;
+pub use threads::Threads;
 
 use crate::kernel::Access;
 use crate::kernel::uniforms::Step;
@@ -95,6 +95,7 @@ pub struct Engine {
     weights: Arc<Vec<Weight>>,
     /// Indexed by [`BufferId`]; empty for weights and for parts of other buffers.
     buffers: Vec<Vec<f32>>,
+    threads: Threads,
 }
 
 impl Engine {
@@ -106,7 +107,13 @@ impl Engine {
             if elsewhere { Vec::new() } else { vec![0.0; spec.len()] }
         };
         let buffers = recording.buffers.iter().enumerate().map(own).collect();
-        Self { recording, weights, buffers }
+        Self { recording, weights, buffers, threads: Threads::default() }
+    }
+
+    /// Runs on `threads`, not on all cores.
+    #[must_use]
+    pub fn on(self, threads: Threads) -> Self {
+        Self { threads, ..self }
     }
 
     /// The values of a buffer.
@@ -182,7 +189,7 @@ impl Engine {
             .iter()
             .flat_map(|command| command.dispatches(0));
         if dispatches.any(|dispatch| threads::threads_for(dispatch.multiply_adds(), 2) > 1) {
-            on_threads(|| self.run_here(commands));
+            self.threads.clone().run(|| self.run_here(commands));
         } else {
             self.run_here(commands);
         }

@@ -1,9 +1,42 @@
 //! The number of threads of a product: it follows from the work. No sum depends on it.
 
-/// Calls `work` on a thread of rayon's pool. Inside the pool each product begins at once. A thread
-/// outside would sleep until the pool has woken, worked and woken it.
-pub(crate) fn on_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    rayon::scope(|_| work())
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
+/// The threads of a device: those of rayon's global pool, or fewer in a pool for this device.
+#[derive(Debug, Clone, Default)]
+pub struct Threads(Option<Arc<rayon::ThreadPool>>);
+
+impl Threads {
+    /// Returns at most `count` threads: all of the global pool, or a pool of `count`.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for 0; [`Error::Unsupported`] when the system refuses a thread.
+    pub fn at_most(count: usize) -> Result<Self> {
+        if count == 0 {
+            return Err(Error::Option(
+                "threads is 0, but the CPU engine needs at least 1; leave the option out to use \
+                 all cores"
+                    .to_owned(),
+            ));
+        }
+        if count >= rayon::current_num_threads() {
+            return Ok(Self::default());
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
+        let refused = |error| Error::Unsupported(format!("{count} threads: {error}"));
+        Ok(Self(Some(Arc::new(pool.map_err(refused)?))))
+    }
+
+    /// Calls `work` on a thread of the pool. Inside the pool each product begins at once. A thread
+    /// outside would sleep until the pool has woken, worked and woken it.
+    pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        match &self.0 {
+            Some(pool) => pool.install(work),
+            None => rayon::scope(|_| work()),
+        }
+    }
 }
 
 /// The least multiply-adds of a thread. They take 25 to 80 µs. A fork with its join takes 5 to 10,
@@ -23,7 +56,7 @@ pub(super) fn threads_for(multiply_adds: u64, available: usize) -> usize {
     paid.clamp(1, available.max(1))
 }
 
-/// Returns the number of threads of rayon's pool for a product `[M, K] · [K, N]`.
+/// Returns the number of threads of the pool for a product `[M, K] · [K, N]`.
 pub(super) fn threads(m: usize, n: usize, k: usize) -> usize {
     let work = (m as u64).saturating_mul(n as u64).saturating_mul(k as u64);
     // The count of the pool costs more than a small product may.
@@ -37,7 +70,18 @@ pub(super) fn parts_for(threads: usize, available: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{WORK_OF_A_THREAD, parts_for, threads_for};
+    use super::{Threads, WORK_OF_A_THREAD, parts_for, threads_for};
+
+    #[test]
+    fn a_count_bounds_the_threads_and_zero_is_refused() {
+        let all = rayon::current_num_threads();
+        for count in [1, 2, all, all + 1] {
+            let threads = Threads::at_most(count).expect("a count of threads");
+            assert_eq!(threads.run(rayon::current_num_threads), count.min(all), "of {count}");
+        }
+        let error = Threads::at_most(0).expect_err("no thread cannot work").to_string();
+        assert!(error.starts_with("threads is 0, but"), "{error}");
+    }
 
     #[test]
     fn threads_follow_from_the_work() {

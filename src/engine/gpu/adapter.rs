@@ -84,17 +84,43 @@ pub async fn adapters_async() -> Vec<AdapterEntry> {
     found
 }
 
-/// The reason for an empty list of adapters, for messages.
-pub(crate) fn why_none() -> &'static str {
-    why_none_with(wgpu::Instance::enabled_backend_features())
+/// The variable that selects adapters by backend.
+const BACKEND: &str = "WGPU_BACKEND";
+
+/// Refuses a `WGPU_BACKEND` that names no backend. wgpu lists no adapter for it.
+///
+/// # Errors
+/// [`Error::NoAdapter`] with the names that exist.
+pub(crate) fn check_backends() -> Result<()> {
+    check_backends_of(std::env::var(BACKEND).ok().as_deref())
 }
 
-fn why_none_with(backends: wgpu::Backends) -> &'static str {
-    if backends.is_empty() {
-        "this build of wgpu-rnn has no backend for this system; enable its feature vulkan, \
-         metal, dx12, gles or webgpu"
-    } else {
-        "this machine has none"
+fn check_backends_of(names: Option<&str>) -> Result<()> {
+    let unknown = |name: &&str| wgpu::Backends::from_comma_list(name).is_empty();
+    match names.and_then(|names| names.split(',').find(unknown)) {
+        None => Ok(()),
+        Some(name) => Err(Error::NoAdapter(format!(
+            "{BACKEND} names the backend '{name}', which does not exist; give vulkan, metal, dx12 \
+             or gl, or unset the variable"
+        ))),
+    }
+}
+
+/// The reason for an empty list of adapters, for messages.
+pub(crate) fn why_none() -> String {
+    let backends = wgpu::Instance::enabled_backend_features();
+    why_none_with(backends, std::env::var(BACKEND).ok().as_deref())
+}
+
+fn why_none_with(backends: wgpu::Backends, selected: Option<&str>) -> String {
+    match selected {
+        _ if backends.is_empty() => {
+            "this build of wgpu-rnn has no backend for this system; enable its feature vulkan, \
+             metal, dx12, gles or webgpu"
+                .to_owned()
+        }
+        Some(names) => format!("this machine has none for {BACKEND}={names}"),
+        None => "this machine has none".to_owned(),
     }
 }
 
@@ -118,13 +144,28 @@ pub(crate) fn by_name(adapters: &[AdapterEntry], part: &str) -> Result<AdapterEn
 
 #[cfg(test)]
 mod tests {
-    use super::why_none_with;
+    use super::{check_backends_of, why_none_with};
+
+    #[test]
+    fn a_variable_that_excludes_all_adapters_is_named() {
+        for names in [None, Some("vulkan"), Some("VK, gl"), Some("noop")] {
+            check_backends_of(names).unwrap_or_else(|error| panic!("{names:?}: {error}"));
+        }
+        for (names, unknown) in [("vulcan", "'vulcan'"), ("vulkan,metall", "'metall'"), ("", "''")]
+        {
+            let error = check_backends_of(Some(names)).expect_err(names).to_string();
+            assert!(error.contains("WGPU_BACKEND names the backend"), "{names}: {error}");
+            assert!(error.contains(unknown), "{names}: {error}");
+        }
+        let none = why_none_with(wgpu::Backends::VULKAN, Some("metal"));
+        assert_eq!(none, "this machine has none for WGPU_BACKEND=metal");
+    }
 
     /// Builds that run tests have backends, so the test passes an empty set.
     #[test]
     fn a_build_without_backends_names_the_features() {
         let manifest = include_str!("../../../Cargo.toml");
-        let none = why_none_with(wgpu::Backends::empty());
+        let none = why_none_with(wgpu::Backends::empty(), Some("vulkan"));
         let features: Vec<&str> = manifest
             .lines()
             .filter_map(|line| line.split_once(" = [\"wgpu/"))
@@ -138,6 +179,6 @@ mod tests {
         for name in features {
             assert!(none.contains(name), "{name} is not in: {none}");
         }
-        assert_eq!(why_none_with(wgpu::Backends::VULKAN), "this machine has none");
+        assert_eq!(why_none_with(wgpu::Backends::VULKAN, None), "this machine has none");
     }
 }

@@ -20,7 +20,7 @@ mod trust;
 mod weights;
 
 pub use adapter::{AdapterEntry, adapters, adapters_async};
-pub(crate) use adapter::{by_name, driver, id, why_none};
+pub(crate) use adapter::{by_name, check_backends, driver, id, why_none};
 pub(crate) use bound::BoundDispatch;
 pub use context::Gpu;
 pub(crate) use context::{VOLATILE, descriptor};
