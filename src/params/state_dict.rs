@@ -159,26 +159,43 @@ impl StateDict {
         })
     }
 
-    /// Returns the values of an I64 tensor.
+    /// Returns the values of a tensor of integers, such as tokens or lengths: I64, or any other
+    /// integer type, whose values an `i64` holds exactly.
     ///
     /// # Errors
-    /// [`Error::File`] when there is no such tensor or its type is not I64.
+    /// [`Error::File`] when there is no such tensor, its type is no integer, or a U64 is over I64.
     pub fn i64(&self, name: &str) -> Result<Vec<i64>> {
         let entry = self.require(name)?;
-        if entry.dtype() != Dtype::I64 {
-            return Err(Error::File {
-                path: self.path.clone(),
-                message: format!("'{name}' has dtype {}, expected I64", entry.dtype()),
-            });
-        }
-        let value = |b: &[u8]| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
-        Ok(self.bytes(name)?.chunks_exact(8).map(value).collect())
+        let bytes = &*self.bytes(name)?;
+        let refuse = |message: String| Error::File { path: self.path.clone(), message };
+        Ok(match entry.dtype() {
+            Dtype::I64 => integers(bytes, i64::from_le_bytes),
+            Dtype::I32 => integers(bytes, |b| i32::from_le_bytes(b).into()),
+            Dtype::I16 => integers(bytes, |b| i16::from_le_bytes(b).into()),
+            Dtype::I8 => integers(bytes, |b| i8::from_le_bytes(b).into()),
+            Dtype::U32 => integers(bytes, |b| u32::from_le_bytes(b).into()),
+            Dtype::U16 => integers(bytes, |b| u16::from_le_bytes(b).into()),
+            Dtype::U8 => integers(bytes, |b| u8::from_le_bytes(b).into()),
+            Dtype::U64 => {
+                let values = integers(bytes, u64::from_le_bytes).into_iter().map(|value| {
+                    let over = || refuse(format!("'{name}' holds {value}, which exceeds I64"));
+                    i64::try_from(value).map_err(|_| over())
+                });
+                values.collect::<Result<_>>()?
+            }
+            other => {
+                return Err(refuse(format!(
+                    "'{name}' has dtype {other}, expected integers such as I64 or I32; convert it \
+                     with tensor.to(torch.int64)"
+                )));
+            }
+        })
     }
 
     /// Returns the tensor `lengths`: the valid steps of each row.
     ///
     /// # Errors
-    /// [`Error::File`] when it is missing, is not a vector of I64, or holds a negative length.
+    /// [`Error::File`] when it is missing, is not a vector of integers, or holds a negative length.
     pub fn lengths(&self) -> Result<Vec<usize>> {
         let refuse = |message: String| Error::File { path: self.path.clone(), message };
         let shape = self.require("lengths")?.shape();
@@ -222,9 +239,15 @@ impl StateDict {
         };
         Err(Error::Option(format!(
             "RNN {name} dtype ({torch}) does not match weight dtype (torch.float32). Convert \
-             input: input.to(torch.float32), or convert model: model.to({torch})"
+             input: input.to(torch.float32), or convert model: model.to({torch})\n\
+             Here every model runs in float32: convert the input"
         )))
     }
+}
+
+/// Converts little-endian bytes to integers. A safetensors file has whole values only.
+fn integers<const BYTES: usize, T>(bytes: &[u8], value: impl Fn([u8; BYTES]) -> T) -> Vec<T> {
+    bytes.as_chunks().0.iter().map(|bytes| value(*bytes)).collect()
 }
 
 /// Writes tensors to a safetensors file, whole or not at all: a temporary file in the same folder
@@ -247,7 +270,18 @@ pub fn save_with_metadata(
     tensors: &[(&str, &Tensor)],
     metadata: HashMap<String, String>,
 ) -> Result<()> {
-    let path = path.as_ref();
+    fs::write(path.as_ref(), &to_bytes(path.as_ref(), tensors, metadata)?)
+}
+
+/// Returns the bytes of a safetensors file. `path` serves only the error texts.
+///
+/// # Errors
+/// [`Error::File`] when a tensor cannot be stored.
+pub fn to_bytes(
+    path: &Path,
+    tensors: &[(&str, &Tensor)],
+    metadata: HashMap<String, String>,
+) -> Result<Vec<u8>> {
     // Converts to the map type of safetensors, which differs without its feature `std`.
     let metadata = (!metadata.is_empty()).then(|| metadata.into_iter().collect());
     let bytes: Vec<(&str, Vec<u8>)> = tensors
@@ -263,6 +297,5 @@ pub fn save_with_metadata(
         let view = safetensors::tensor::TensorView::new(Dtype::F32, tensor.shape().to_vec(), data);
         views.push((*name, view.map_err(invalid)?));
     }
-    let file = safetensors::serialize(views, metadata).map_err(invalid)?;
-    fs::write(path, &file)
+    safetensors::serialize(views, metadata).map_err(invalid)
 }

@@ -187,7 +187,9 @@ fn dtype_situations(all: &mut Vec<Situation>, kind: Kind) {
             name: format!("{} {what}", kind.module()),
             refused: Some(format!(
                 "RNN input dtype (torch.{torch}) does not match weight dtype (torch.float32). \
-                 Convert input: input.to(torch.float32), or convert model: model.to(torch.{torch})"
+                 Convert input: input.to(torch.float32), or convert model: \
+                 model.to(torch.{torch})\n\
+                 Here every model runs in float32: convert the input"
             )),
             call: Box::new(move || {
                 StateDict::parse("in memory", file.clone())?.input("input").map(drop)
