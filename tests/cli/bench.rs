@@ -1,5 +1,8 @@
 //! `wgpu-rnn bench` and `wgpu-rnn calibrate`. No test compares a figure with a clock.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
 use crate::files::Folder;
@@ -50,8 +53,11 @@ fn json_has_the_keys_of_the_contract() {
     assert_keys(
         "the report",
         &report,
-        &["machine", "rows", "skipped", "means", "peers", "calibrations"],
+        &["machine", "rows", "skipped", "means", "peers", "calibrations", "started", "command"],
     );
+    assert_eq!((&report["complete"], &report["planned"]), (&json!(true), &json!(1)), "{report:#}");
+    let command = report["command"].as_str().unwrap_or_default();
+    assert!(command.contains("bench --device cpu --kind gru"), "{report:#}");
     let row = &report["rows"][0];
     assert_keys(
         "a row",
@@ -108,8 +114,8 @@ fn calibrating_gives_a_roofline() {
     );
     assert!(calibration["gflops"].as_f64().is_some_and(|x| x > 0.0), "{calibration:#}");
     assert!(ran.stderr.contains("kept in"), "{}", ran.told());
-    let json = folder.path("rows.json");
-    let args = [&TINY[..], &["--json", &json, "--explain"]].concat();
+    let (json, html) = (folder.path("rows.json"), folder.path("page.html"));
+    let args = [&TINY[..], &["--json", &json, "--html", &html, "--explain"]].concat();
     let ran = with_cache(&folder, &args).ended(0).says(&[
         "at least",
         "bound by",
@@ -124,6 +130,14 @@ fn calibrating_gives_a_roofline() {
         ["weights", "arithmetic", "io", "sync"].iter().any(|bound| row["bound"] == *bound),
         "{row:#}"
     );
+    let page = std::fs::read_to_string(&html).expect("the page was written");
+    for text in ["The stroke is", "class=\"roofline\""] {
+        assert!(page.contains(text), "no '{text}': {page}");
+    }
+    // A busy machine spoils a calibration, which the page then says.
+    let shares = ["% of its roofline, geometric mean of 1", "cpu is faster than its roofline"];
+    assert!(shares.iter().any(|share| page.contains(share)), "{page}");
+    assert!(!page.contains("no roofline yet"), "{page}");
     // What was kept and is spoilt is told and left alone.
     let cache = std::path::PathBuf::from(folder.path("cache"));
     let files: Vec<_> = std::fs::read_dir(&cache)
@@ -237,6 +251,26 @@ fn the_page_is_well_formed_and_needs_nothing_beside_it() {
     assert!(style.contains("prefers-color-scheme: dark"), "{style}");
     assert!(page.contains("slow &lt;system&gt; on elsewhere &amp; here"), "names are escaped");
     assert!(page.contains("geometric mean of 1 (wall)</li>"), "the mean is under the table");
+    let headings = document.descendants().filter(|n| n.has_tag_name("h2"));
+    let headings: Vec<&str> = headings.filter_map(|n| n.text()).collect();
+    assert_eq!(headings, ["Comparison", "Each device", "Figures"]);
+    let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("no '{text}': {page}"));
+    assert!(place("class=\"verdict\"") < place("<h2>"), "the verdict comes first");
+    for text in [
+        "<dt>date</dt>",
+        " UTC</dd>",
+        "<dt>command</dt><dd><code>",
+        "T: time steps · B: rows of the batch",
+        "<dt>wall ms</dt>",
+        "cpu runs a pass in ",
+        "All results agree with the reference in f64",
+        "cpu has no roofline yet: run `wgpu-rnn calibrate --device cpu`",
+        "slow &lt;system&gt; on elsewhere &amp; here: 1000 s",
+    ] {
+        place(text);
+    }
+    assert!(!page.contains("The stroke is"), "a page without rooflines has no stroke");
+    assert!(!page.contains("class=\"roofline\""), "a page without rooflines has no stroke");
     assert_eq!(
         folder.names().iter().filter(|name| name.ends_with(".part")).count(),
         0,
@@ -251,7 +285,17 @@ fn what_cannot_be_measured_is_refused_before_anything_runs() {
     let missing = folder.path("missing/rows.json");
     let bad = folder.write("bad.json", r#"{"rows": [{"system": "x"}]}"#);
     let here = folder.path("");
-    let rows: [(&[&str], &[&str]); 11] = [
+    let (peers, both) = (folder.write("peers.json", r#"{"rows": []}"#), folder.path("both"));
+    let again = folder.path("./both");
+    let rows: [(&[&str], &[&str]); 19] = [
+        (&["--json", &peers, "--with", &peers], &["--json", &peers, "is the file of --with"]),
+        (&["--html", &peers, "--with", &peers], &["--html", &peers, "is the file of --with"]),
+        (&["--json", &both, "--html", &both], &["--html", &both, "is the file of --json"]),
+        (&["--json", &both, "--html", &again], &["--html", &again, "is the file of --json"]),
+        (&["--json", "--html", "-"], &["stdout is for one result, and --json and --html would"]),
+        (&["--json", "-", "--explain"], &["stdout is for one result, and --explain would add"]),
+        (&["--threads", "0"], &["--threads", "'0' is no number of threads: give at least 1"]),
+        (&["--device", ""], &["'' names no device; give auto, cpu, an index or part of"]),
         (&["--json", &missing], &["missing", "does not exist"]),
         (&["--html", &here], &["is a folder"]),
         (&["--with", &missing], &["rows.json"]),
@@ -279,6 +323,50 @@ fn what_cannot_be_measured_is_refused_before_anything_runs() {
     ] {
         wgpu_rnn(&["bench", "--device", "cpu", flag, size]).refused(&[]);
     }
+}
+
+#[test]
+fn a_part_of_a_second_and_a_report_on_stdout() {
+    let folder = Folder::new();
+    let args: Vec<&str> =
+        TINY.iter().copied().filter(|arg| !arg.starts_with("--seconds")).collect();
+    let args = [&args[..], &["--seconds", "0.05"]].concat();
+    for json in [&["--json"][..], &["--json", "-"]] {
+        let report = with_cache(&folder, &[&args[..], json].concat()).ended(0).json();
+        assert_eq!(report["rows"].as_array().map(Vec::len), Some(1), "{report:#}");
+    }
+    let page = with_cache(&folder, &[&args[..], &["--html=-"]].concat()).ended(0).stdout;
+    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"), "{page}");
+    with_cache(&folder, &[&args[..], &["--soak", "17", "--json"]].concat()).ended(0).json();
+}
+
+/// A kill leaves no time for a last word. The files are whole after each row.
+#[test]
+fn a_stopped_run_keeps_its_rows_and_says_so() {
+    let folder = Folder::new();
+    let (json, html) = (folder.path("rows.json"), folder.path("page.html"));
+    let args = ["bench", "--device", "cpu", "--suite", "quick", "--seconds", "0.5"];
+    let args = [&args[..], &["--json", &json, "--html", &html]].concat();
+    let mut command = command(&args);
+    command.env("WGPU_RNN_CACHE", folder.path("cache")).stderr(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
+    let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut lines = stdout.lines().map(|line| line.expect("UTF-8"));
+    let row = lines.find(|line| line.contains("Silero VAD, offline"));
+    assert!(row.is_some(), "a row appears before the last shape is measured");
+    while !std::path::Path::new(&html).exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    child.kill().expect("it still runs");
+    child.wait().expect("it has ended");
+    let report = report(&json);
+    assert_eq!(report["complete"], false, "{report:#}");
+    let (rows, planned) = (report["rows"].as_array().map(Vec::len), &report["planned"]);
+    assert!(rows.is_some_and(|rows| rows >= 1), "{report:#}");
+    assert!(planned.as_u64() > rows.map(|rows| rows as u64), "{report:#}");
+    let page = std::fs::read_to_string(&html).expect("the page was written");
+    let said = format!("The run was stopped after {} of {planned} measurements", rows.unwrap_or(0));
+    assert!(page.contains(&said), "'{said}' is not in the page");
 }
 
 #[test]

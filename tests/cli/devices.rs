@@ -77,7 +77,7 @@ fn an_adapter_named_by_the_environment_must_exist() {
         let args = [&args[..], device].concat();
         for mut command in [crate::program::command(&args), without_adapters(&args)] {
             command.env("WGPU_ADAPTER_NAME", "Voodoo 9");
-            finish(command).refused(&["'Voodoo 9'"]);
+            finish(command).refused(&["WGPU_ADAPTER_NAME: no adapter", "'Voodoo 9'"]);
         }
     }
     // Only `auto` asks the environment.
@@ -88,4 +88,41 @@ fn an_adapter_named_by_the_environment_must_exist() {
     command.env("WGPU_ADAPTER_NAME", "Voodoo 9");
     let ran = finish(command).ended(0);
     assert!(!ran.stdout.contains("<- auto"), "`auto` would be refused: {}", ran.told());
+}
+
+#[test]
+fn an_empty_name_selects_no_device() {
+    let case = fixture("grid_gru_l1_b3_t11_h0.safetensors");
+    for name in ["", "  "] {
+        let device = format!("--device={name}");
+        let want = format!("'{name}' names no device; give auto, cpu, an index or part of");
+        wgpu_rnn(&["verify", &device, &case]).refused(&[&want]);
+    }
+}
+
+/// A misspelt variable excludes every adapter. Without its name, the error would be a riddle.
+#[test]
+fn a_variable_that_excludes_all_adapters_is_named() {
+    let case = fixture("grid_gru_l1_b3_t11_h0.safetensors");
+    let wrong = "WGPU_BACKEND names the backend 'vulcan', which does not exist; give vulkan";
+    for device in ["auto", "0", "llvmpipe", "all"] {
+        let mut command = crate::program::command(&["verify", "--device", device, &case]);
+        command.env("WGPU_BACKEND", "vulcan");
+        finish(command).refused(&[wrong]);
+    }
+    let mut command = crate::program::command(&["verify", "--device", "cpu", &case]);
+    command.env("WGPU_BACKEND", "vulcan");
+    finish(command).ended(0);
+    for (name, value, part) in [
+        ("WGPU_BACKEND", "vulcan", wrong),
+        ("WGPU_ADAPTER_NAME", "foo", "WGPU_ADAPTER_NAME: no adapter"),
+    ] {
+        let mut command = crate::program::command(&["devices"]);
+        command.env(name, value);
+        let ran = finish(command).ended(0).says(&["cpu"]);
+        let note = format!("note: no device is `auto`: {part}");
+        assert!(ran.stderr.contains(&note), "'{note}': {}", ran.told());
+    }
+    finish(without_adapters(&["verify", "--device", "0", &case]))
+        .refused(&["there is no adapter 0: this machine has none for WGPU_BACKEND=noop"]);
 }

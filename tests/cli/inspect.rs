@@ -1,8 +1,9 @@
 //! `wgpu-rnn inspect`.
 
+use safetensors::SafeTensors;
 use wgpu_rnn::Config;
 
-use crate::files::{Folder, fixture, weights};
+use crate::files::{Folder, fixture, language_model, weights};
 use crate::program::{assert_keys, wgpu_rnn};
 
 #[test]
@@ -21,6 +22,24 @@ fn a_language_model_and_its_recurrent_module_are_told() {
     assert_eq!(report["modules"][1]["prefix"], "rnn.", "{report:#}");
     assert_eq!(report["metadata"]["rnn_type"], "LSTM", "{report:#}");
     assert!(report["case"].is_null(), "{report:#}");
+}
+
+/// `save_model` stores tied weights once, under either name. `generate` runs both.
+#[test]
+fn a_tied_language_model_is_told_under_either_name() {
+    let folder = Folder::new();
+    let file = std::fs::read(language_model("gru_l1_tied_text27_s8.safetensors"));
+    let file = file.expect("the fixture is there");
+    let file = SafeTensors::deserialize(&file).expect("a valid fixture");
+    let names = ["model.encoder.weight", "model.decoder.weight"];
+    for (kept, dropped) in [(names[0], names[1]), (names[1], names[0])] {
+        let model = |name: &str| name.starts_with("model.") && name != dropped;
+        let tensors = file.iter().filter(|(name, _)| model(name));
+        let note = [(dropped.to_owned(), kept.to_owned())];
+        let bytes = safetensors::serialize(tensors, Some(note.into_iter().collect()));
+        let path = folder.write("tied.safetensors", bytes.expect("tensors of valid sizes"));
+        wgpu_rnn(&["inspect", &path]).ended(0).says(&["model.: RNNModel('GRU', 13, 7, 7, 1"]);
+    }
 }
 
 #[test]

@@ -150,3 +150,66 @@ fn help_and_version_are_results() {
         wgpu_rnn(&[command, "--help"]).ended(0).says(&["Usage: wgpu-rnn", command]);
     }
 }
+
+/// A command, and the files that it reads, each with the argument that names it.
+type Reporting = (Vec<String>, Vec<(String, &'static str)>);
+
+/// Commands whose `--json` prints a report.
+fn reporting(folder: &Folder) -> Vec<Reporting> {
+    let weights = folder.save("weights.safetensors", &weights(&Config::lstm(3, 5), ""));
+    let model = folder.path("model.safetensors");
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/models/shakespeare.safetensors"), &model)
+        .expect("the model is there");
+    let case = folder.path("case.safetensors");
+    std::fs::copy(fixture("grid_lstm_l2_b3_t11_bf.safetensors"), &case).expect("a fixture");
+    let text = folder.write("text.txt", "To be, or not to be");
+    let words = |args: &[&str]| args.iter().map(|&arg| arg.to_owned()).collect();
+    vec![
+        (words(&["devices"]), vec![]),
+        (words(&["verify", "--device", "cpu", &case]), vec![(case, "a case")]),
+        (
+            words(&["compare", "--weights", &weights, "--device", "cpu"]),
+            vec![(weights.clone(), "--weights")],
+        ),
+        (words(&["inspect", &weights]), vec![(weights, "FILE")]),
+        (
+            words(&["perplexity", "--device", "cpu", "--weights", &model, &text]),
+            vec![(model, "--weights"), (text, "TEXT")],
+        ),
+    ]
+}
+
+#[test]
+fn a_report_is_text_and_json_for_stdout_or_a_file() {
+    let folder = Folder::new();
+    for (args, read) in reporting(&folder) {
+        let run = |more: &[&str]| {
+            finish(talk(
+                &[&args[..], &more.iter().map(|&a| a.to_owned()).collect::<Vec<_>>()].concat(),
+            ))
+        };
+        let printed = run(&["--json"]).ended(0).json();
+        let file = folder.path("report.json");
+        let ran = run(&[&format!("--json={file}")]).ended(0);
+        let text = std::fs::read_to_string(&file).expect("the report was written");
+        let mut written: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+        let mut printed = printed;
+        for report in [&mut written, &mut printed] {
+            // The only figure of a clock.
+            if let Some(result) = report["results"].get_mut(0).and_then(|r| r.as_object_mut()) {
+                result.remove("tokens_per_second");
+            }
+        }
+        assert_eq!(written, printed, "{args:?}: the same report");
+        assert!(!ran.stdout.is_empty(), "{args:?}: the text stays: {}", ran.told());
+        serde_json::from_str::<serde_json::Value>(&ran.stdout).expect_err("no JSON on stdout");
+        run(&[&format!("--json={}", folder.path("missing/report.json"))])
+            .refused(&["missing", "the folder of this file does not exist"]);
+        for (path, argument) in read {
+            let before = std::fs::read(&path).expect("a file");
+            let want = format!("--json {path} is the file of {argument}; give another file");
+            run(&[&format!("--json={path}")]).refused(&[&want]);
+            assert!(before == std::fs::read(&path).expect("a file"), "{path} has changed");
+        }
+    }
+}

@@ -1,10 +1,11 @@
 //! `wgpu-rnn run` writes what the library computes.
 
+use safetensors::Dtype;
 use wgpu_rnn::{Config, Kind};
 
 use crate::bits::assert_same;
 use crate::files::{Folder, f32s, forward, weights, written};
-use crate::program::wgpu_rnn;
+use crate::program::{command, wgpu_rnn};
 use crate::seeded;
 
 /// A run, and all that may vary: the network, the prefix of its names, flags, an initial state.
@@ -314,5 +315,66 @@ fn explaining_tells_how_it_runs_and_changes_nothing() {
         }
         assert_eq!(ran.stdout, "", "{shape:?}: explanations go to stderr");
         assert_same("explained", &written(&explained), &written(&plain));
+    }
+}
+
+#[test]
+fn a_dash_stands_for_stdout() {
+    let folder = Folder::new();
+    let weights = folder.save("weights.safetensors", &weights(&Config::gru(3, 5), ""));
+    let input =
+        folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0))]);
+    let output = folder.path("output.safetensors");
+    let args = ["run", "--weights", &weights, "--input", &input, "--device", "cpu", "--output"];
+    wgpu_rnn(&[&args[..], &[&output]].concat()).ended(0);
+    let printed = command(&[&args[..], &["-"]].concat()).output().expect("the program runs");
+    assert!(printed.status.success(), "{printed:?}");
+    assert_eq!(printed.stdout, std::fs::read(&output).expect("the file"), "the same bytes");
+}
+
+/// Work enough for several threads: a product with 2^26 multiply-adds, and steps of 2^22.
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let folder = Folder::new();
+    let config = Config::lstm(64, 256);
+    let weights = folder.save("weights.safetensors", &weights(&config, ""));
+    let input =
+        folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[64, 16, 64], 1.0))]);
+    let run = |name: &str, threads: &[&str]| {
+        let output = folder.path(name);
+        let args = ["run", "--weights", &weights, "--input", &input, "--output", &output];
+        wgpu_rnn(&[&args[..], &["--device", "cpu"], threads].concat()).ended(0);
+        written(&output)
+    };
+    let all = run("all", &[]);
+    for threads in ["1", "2", "3", "9999"] {
+        assert_same(threads, &run(threads, &["--threads", threads]), &all);
+    }
+}
+
+#[test]
+fn lengths_may_have_any_integer_type() {
+    let folder = Folder::new();
+    let weights = folder.save("weights.safetensors", &weights(&Config::gru(3, 5), ""));
+    let run = |dtype: Dtype, bytes: Vec<u8>| {
+        let x = f32s("input", &seeded::tensor(90, &[7, 2, 3], 1.0));
+        let lengths = ("lengths".to_owned(), dtype, vec![2], bytes);
+        let input = folder.save("input.safetensors", &[x, lengths]);
+        let output = folder.path("output.safetensors");
+        let args = ["run", "--weights", &weights, "--input", &input, "--output", &output];
+        wgpu_rnn(&[&args[..], &["--device", "cpu"]].concat()).ended(0);
+        written(&output)
+    };
+    let want = run(Dtype::I64, [7_i64, 4].map(i64::to_le_bytes).concat());
+    for (dtype, bytes) in [
+        (Dtype::I32, [7_i32, 4].map(i32::to_le_bytes).concat()),
+        (Dtype::I16, [7_i16, 4].map(i16::to_le_bytes).concat()),
+        (Dtype::I8, vec![7, 4]),
+        (Dtype::U64, [7_u64, 4].map(u64::to_le_bytes).concat()),
+        (Dtype::U32, [7_u32, 4].map(u32::to_le_bytes).concat()),
+        (Dtype::U16, [7_u16, 4].map(u16::to_le_bytes).concat()),
+        (Dtype::U8, vec![7, 4]),
+    ] {
+        assert_same(&format!("{dtype}"), &run(dtype, bytes), &want);
     }
 }

@@ -60,7 +60,8 @@ fn an_input_of_another_type_is_refused_in_pytorchs_words() {
         &[doubles],
         &[],
         &["RNN input dtype (torch.float64) does not match weight dtype (torch.float32). Convert \
-           input: input.to(torch.float32), or convert model: model.to(torch.float64)"],
+           input: input.to(torch.float32), or convert model: model.to(torch.float64)\n\
+           Here every model runs in float32: convert the input"],
     );
     let halves = ("h0".to_owned(), Dtype::F16, vec![1, 2, 5], vec![0; 2 * 10]);
     refused(&gru, &[input(&[7, 2, 3]), halves], &[], &["h0 dtype (torch.float16)"]);
@@ -90,6 +91,21 @@ fn an_input_file_without_input_or_with_wrong_lengths_is_refused_by_name() {
         &[input(&[7, 2, 3]), lengths(&[7])],
         &[],
         &["Expected `len(lengths)` to be equal to batch_size"],
+    );
+    let halves = ("lengths".to_owned(), Dtype::F16, vec![2], vec![0; 4]);
+    refused(
+        &gru,
+        &[input(&[7, 2, 3]), halves],
+        &[],
+        &["'lengths' has dtype F16, expected integers such as I64 or I32; convert it with \
+           tensor.to(torch.int64)"],
+    );
+    let many = [u64::MAX, 7].map(u64::to_le_bytes).concat();
+    refused(
+        &gru,
+        &[input(&[7, 2, 3]), ("lengths".to_owned(), Dtype::U64, vec![2], many)],
+        &[],
+        &["'lengths' holds 18446744073709551615, which exceeds I64"],
     );
     refused(
         &gru,
@@ -127,7 +143,11 @@ fn limits_are_refused_by_name() {
     ] {
         refused(&lstm, &entries, &["--limit", limit], &[part]);
     }
-    refused(&lstm, &entries, &["--limit", "memory_budget=64"], &["memory_budget is 64"]);
+    for (budget, bytes) in [("64", "64"), ("1KB", "1000"), ("1 KiB", "1024")] {
+        let budget = format!("memory_budget={budget}");
+        let want = format!("memory_budget is {bytes};");
+        refused(&lstm, &entries, &["--limit", &budget], &[&want]);
+    }
 }
 
 #[test]
@@ -176,4 +196,39 @@ fn an_output_that_cannot_be_written_leaves_nothing_behind() {
         let ran = wgpu_rnn(&args).refused(&[&output]);
         assert_eq!(folder.names(), before, "files in the folder: {}", ran.told());
     }
+}
+
+/// The weights of a model are not to be lost by a slip.
+#[test]
+fn an_output_that_is_also_read_is_refused_before_any_work() {
+    let folder = Folder::new();
+    let weights = folder.save("weights.safetensors", &weights(&Config::gru(3, 5), ""));
+    let input = folder.save("input.safetensors", &[input(&[7, 2, 3])]);
+    let before = [&weights, &input].map(|path| std::fs::read(path).expect("a file"));
+    let mut rows = vec![
+        (weights.clone(), "--weights"),
+        (input.clone(), "--input"),
+        (folder.path("./weights.safetensors"), "--weights"),
+    ];
+    std::fs::create_dir(folder.path("sub")).expect("a folder");
+    rows.push((folder.path("sub/../input.safetensors"), "--input"));
+    std::fs::hard_link(&weights, folder.path("hard")).expect("a link");
+    rows.push((folder.path("hard"), "--weights"));
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("input.safetensors", folder.path("soft")).expect("a link");
+        std::os::unix::fs::symlink(folder.path(""), folder.path("loop")).expect("a link");
+        rows.push((folder.path("soft"), "--input"));
+        rows.push((folder.path("loop/weights.safetensors"), "--weights"));
+    }
+    let names = folder.names();
+    for (output, argument) in &rows {
+        let args = ["run", "--weights", &weights, "--input", &input, "--output", output];
+        let want = format!("--output {output} is the file of {argument}; give another file");
+        // No device has this name: it is not even looked for.
+        wgpu_rnn(&[&args[..], &["--device", "none such"]].concat()).refused(&[&want]);
+    }
+    let after = [&weights, &input].map(|path| std::fs::read(path).expect("a file"));
+    assert!(before == after, "a file that is read has changed");
+    assert_eq!(folder.names(), names, "the files in the folder");
 }

@@ -9,11 +9,13 @@ use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::{Device, Error, LoadOptions, Schedule, StateDict, WeightType};
 
+use crate::output::Named;
+
 /// Arguments for opening a device.
 #[derive(Debug, Args)]
 pub struct OpenArgs {
-    /// Lower a limit of the device; may be repeated. NAME is memory_budget (bytes) or a WebGPU
-    /// limit such as max_storage_buffer_binding_size.
+    /// Lower a limit of the device; may be repeated. NAME is memory_budget or a WebGPU limit such
+    /// as max_storage_buffer_binding_size. Bytes may have a unit: KB, MB, GB, KiB, MiB or GiB.
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = parse_limit)]
     pub limits: Vec<(String, u64)>,
     /// Use the device even if its self-test fails.
@@ -22,6 +24,39 @@ pub struct OpenArgs {
     /// Make shaders with run-time checks of indices and loops. Slower; for finding faults.
     #[arg(long)]
     pub runtime_checks: bool,
+    /// Use at most this number of threads on the CPU [default: all cores]. No result depends on it.
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
+    pub threads: Option<usize>,
+}
+
+fn parse_threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("'{text}' is no number of threads: give at least 1")),
+        Ok(count) => Ok(count),
+    }
+}
+
+/// The units of bytes.
+const UNITS: [(&str, u64); 6] = [
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+];
+
+/// Parses a number of bytes, with or without a unit.
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let unit = UNITS.into_iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
+    let (number, unit) = unit.unwrap_or((text, 1));
+    let count: u64 = number.trim_end().parse().map_err(|_| {
+        format!(
+            "'{text}' is not a whole number, with or without KB, MB, GB, KiB, \
+                              MiB or GiB"
+        )
+    })?;
+    count.checked_mul(unit).ok_or_else(|| format!("'{text}' is over {} bytes", u64::MAX))
 }
 
 fn parse_limit(text: &str) -> Result<(String, u64), String> {
@@ -32,7 +67,12 @@ fn parse_limit(text: &str) -> Result<(String, u64), String> {
             Limits::NAMES.join(", ")
         ));
     }
-    let value = value.parse().map_err(|_| format!("'{value}' is not a whole number"))?;
+    let in_bytes = name == "memory_budget" || name.ends_with("_size");
+    let value = if in_bytes {
+        parse_bytes(value)?
+    } else {
+        value.parse().map_err(|_| format!("'{value}' is not a whole number"))?
+    };
     Ok((name.to_owned(), value))
 }
 
@@ -69,6 +109,13 @@ impl OpenArgs {
         let mut options = OpenOptions::default().runtime_checks(self.runtime_checks);
         for (name, value) in &self.limits {
             options = options.limit(name, *value);
+        }
+        if let Some(threads) = self.threads {
+            // Copies of tensors run in the global pool. A second device finds it bounded.
+            let cores = std::thread::available_parallelism().map_or(threads, usize::from);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.min(cores));
+            let _ = pool.build_global();
+            options = options.threads(threads);
         }
         if self.skip_self_test { options.skip_self_test() } else { options }
     }
@@ -166,6 +213,13 @@ pub struct WeightsArgs {
     pub batch_first: bool,
     #[command(flatten)]
     pub names: NamesArgs,
+}
+
+impl WeightsArgs {
+    /// The files that the weights are read from, by argument.
+    pub fn files(&self) -> impl Iterator<Item = Named<'_>> {
+        self.weights.iter().map(|path| ("--weights", path.as_path()))
+    }
 }
 
 /// The order of a batched input without `--batch-first`.

@@ -8,7 +8,8 @@ use wgpu_rnn::{Device, Error};
 
 use crate::Outcome;
 use crate::args::{OpenArgs, selectors};
-use crate::terminal::{FAINT, STRONG, line, print_json, progress};
+use crate::output::JsonArgs;
+use crate::terminal::{FAINT, STRONG, line, progress};
 
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {
@@ -16,9 +17,8 @@ pub struct CalibrateArgs {
     /// repeated [default: auto]
     #[arg(long = "device", value_name = "DEVICE")]
     pub devices: Vec<String>,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub json: JsonArgs,
     #[command(flatten)]
     pub open: OpenArgs,
 }
@@ -27,6 +27,12 @@ pub struct CalibrateArgs {
 const BAR: u64 = 100;
 
 pub fn calibrate(args: &CalibrateArgs) -> Result<Outcome, Error> {
+    if args.open.threads.is_some() {
+        return Err(Error::Option(
+            "--threads is not for calibrate, which measures all cores".to_owned(),
+        ));
+    }
+    args.json.check(&[])?;
     let mut calibrations = Vec::new();
     for selection in Selection::of_all(&selectors(&args.devices))? {
         let device = args.open.open_timed(&selection)?;
@@ -47,14 +53,12 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Outcome, Error> {
             // The figures still go to stdout.
             Err(error) => anstream::eprintln!("warning: not kept: {error}"),
         }
-        if !args.json {
+        if args.json.leaves_stdout() {
             print(&device, &calibration);
         }
         calibrations.push(calibration);
     }
-    if args.json {
-        print_json(&serde_json::json!({ "calibrations": calibrations }))?;
-    }
+    args.json.write(&serde_json::json!({ "calibrations": calibrations }))?;
     Ok(Outcome::Agreed)
 }
 

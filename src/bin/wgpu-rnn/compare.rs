@@ -13,8 +13,9 @@ use wgpu_rnn::{Device, Error, LoadOptions, Params, Rnn, Tensor, WeightType};
 
 use crate::Outcome;
 use crate::args::{ModuleArgs, OpenArgs, TIME_FIRST, WeightsArgs, selectors};
+use crate::output::JsonArgs;
 use crate::run::{Input, load};
-use crate::terminal::{BAD, FAINT, GOOD, STRONG, line, print_json};
+use crate::terminal::{BAD, FAINT, GOOD, STRONG, line};
 
 #[derive(Debug, Args)]
 pub struct CompareArgs {
@@ -48,9 +49,8 @@ pub struct CompareArgs {
     /// Set the relative tolerance.
     #[arg(long, default_value_t = Tolerance::F32.rtol)]
     pub rtol: f64,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub json: JsonArgs,
     #[command(flatten)]
     pub open: OpenArgs,
 }
@@ -87,6 +87,9 @@ struct Job {
 }
 
 pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
+    let input = args.input.iter().map(|path| ("--input", path.as_path()));
+    let read: Vec<_> = args.weights.files().chain(input).collect();
+    args.json.check(&read)?;
     let params = load(&args.weights)?;
     let config = params.config();
     let input = match &args.input {
@@ -126,15 +129,13 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
             None => job.lockstep(&device)?,
             Some(want) => job.run(&device, want)?,
         };
-        if !args.json {
+        if args.json.leaves_stdout() {
             print(&result);
         }
         results.push(result);
     }
     let agrees = results.iter().all(|result| result.agrees);
-    if args.json {
-        print_json(&serde_json::json!({ "results": results }))?;
-    }
+    args.json.write(&serde_json::json!({ "results": results }))?;
     Ok(if agrees { Outcome::Agreed } else { Outcome::Disagreed })
 }
 

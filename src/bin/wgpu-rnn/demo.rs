@@ -1,13 +1,14 @@
 //! `wgpu-rnn` without a command: the built-in model writes a text on the best device and on the
 //! CPU, and both agree with the f64 reference.
 
-use wgpu_rnn::device::{OpenOptions, Selection};
+use wgpu_rnn::device::{OpenOptions, Selection, adapters};
 use wgpu_rnn::internals::diagnostics::compare::{Comparison, Tolerance};
 use wgpu_rnn::internals::reference;
 use wgpu_rnn::language_model::{GenerateOptions, LanguageModel};
 use wgpu_rnn::{Device, Error};
 
 use crate::Outcome;
+use crate::devices::explain_mesa;
 use crate::generate::{Generated, Sink, stream};
 use crate::terminal::{BAD, GOOD, STRONG, line};
 use crate::text::TextModel;
@@ -30,7 +31,9 @@ pub fn demo() -> Result<Outcome, Error> {
         config.nhid,
         config.nlayers
     );
-    let best = Selection::of("auto")?;
+    let adapters = adapters();
+    explain_mesa(&adapters);
+    let best = Selection::auto(&adapters)?;
     let found_gpu = matches!(best, Selection::Adapter(_));
     let selections = if found_gpu { vec![best, Selection::Cpu] } else { vec![Selection::Cpu] };
     if !found_gpu {

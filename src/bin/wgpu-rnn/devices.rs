@@ -7,13 +7,13 @@ use wgpu_rnn::internals::engine::gpu::{AdapterEntry, adapters};
 use wgpu_rnn::{Error, Schedule, wgpu};
 
 use crate::Outcome;
-use crate::terminal::{FAINT, STRONG, line, print_json};
+use crate::output::JsonArgs;
+use crate::terminal::{FAINT, STRONG, line};
 
 #[derive(Debug, Args)]
 pub struct DevicesArgs {
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub json: JsonArgs,
 }
 
 /// A device in the JSON report.
@@ -67,8 +67,24 @@ fn device_entry(index: usize, entry: &AdapterEntry) -> DeviceEntry {
     }
 }
 
+/// Explains two lines of Mesa, which a machine without a desktop prints on stderr: a Vulkan layer
+/// looks for Wayland. Only a variable silences it, and setting one here would need `unsafe`.
+pub fn explain_mesa(adapters: &[AdapterEntry]) {
+    let vulkan = |entry: &AdapterEntry| entry.info.backend == wgpu::Backend::Vulkan;
+    let no_desktop = std::env::var_os("XDG_RUNTIME_DIR").is_none();
+    let silenced = std::env::var_os("NODEVICE_SELECT").is_some();
+    if cfg!(target_os = "linux") && no_desktop && !silenced && adapters.iter().any(vulkan) {
+        anstream::eprintln!(
+            "note: lines about XDG_RUNTIME_DIR are of Mesa, which looks for a desktop. They change \
+             nothing; NODEVICE_SELECT=1 silences them."
+        );
+    }
+}
+
 pub fn devices(args: &DevicesArgs) -> Result<Outcome, Error> {
+    args.json.check(&[])?;
     let adapters = adapters();
+    explain_mesa(&adapters);
     let mut devices: Vec<DeviceEntry> =
         adapters.iter().enumerate().map(|(index, entry)| device_entry(index, entry)).collect();
     devices.push(DeviceEntry {
@@ -85,15 +101,19 @@ pub fn devices(args: &DevicesArgs) -> Result<Outcome, Error> {
         Ok(Selection::Adapter(chosen)) => {
             adapters.iter().position(|entry| entry.info == chosen.info)
         }
-        // WGPU_ADAPTER_NAME names no adapter: the list shows the names that exist.
-        _ => None,
+        // A variable selects nothing. The list still shows the names that exist.
+        Err(error) => {
+            anstream::eprintln!("note: no device is `auto`: {error}");
+            None
+        }
+        Ok(_) => None,
     };
     if let Some(device) = auto.and_then(|auto| devices.get_mut(auto)) {
         device.auto = true;
     }
-    if args.json {
-        let schedules: Vec<&str> = Schedule::ALL.iter().map(|schedule| schedule.name()).collect();
-        print_json(&serde_json::json!({ "devices": devices, "schedules": schedules }))?;
+    let schedules: Vec<&str> = Schedule::ALL.iter().map(|schedule| schedule.name()).collect();
+    args.json.write(&serde_json::json!({ "devices": devices, "schedules": schedules }))?;
+    if !args.json.leaves_stdout() {
         return Ok(Outcome::Agreed);
     }
     for device in &devices {

@@ -11,7 +11,8 @@ use wgpu_rnn::{Error, Kind, Params, StateDict};
 
 use crate::Outcome;
 use crate::args::{KeyArgs, NamesArgs, TANH, TIME_FIRST};
-use crate::terminal::{BAD, FAINT, STRONG, line, print_json};
+use crate::output::JsonArgs;
+use crate::terminal::{BAD, FAINT, STRONG, line};
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
@@ -21,9 +22,8 @@ pub struct InspectArgs {
     pub file: PathBuf,
     #[command(flatten)]
     pub key: KeyArgs,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub json: JsonArgs,
     #[command(flatten)]
     pub names: NamesArgs,
 }
@@ -79,6 +79,7 @@ struct TensorEntry {
 }
 
 pub fn inspect(args: &InspectArgs) -> Result<Outcome, Error> {
+    args.json.check(&[("FILE", &args.file)])?;
     let file = args.names.apply(args.key.open(&[&args.file])?)?;
     let tensor = |name: &str| {
         file.get(name).map(|entry| TensorEntry {
@@ -102,11 +103,10 @@ pub fn inspect(args: &InspectArgs) -> Result<Outcome, Error> {
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect(),
     };
-    if args.json {
-        print_json(&report)?;
-    } else {
+    if args.json.leaves_stdout() {
         print(&report);
     }
+    args.json.write(&report)?;
     Ok(Outcome::Agreed)
 }
 
@@ -154,7 +154,11 @@ fn modules(file: &StateDict, allow_unused: bool) -> Vec<ModuleEntry> {
         names.filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
     };
     let mut modules = Vec::new();
-    for prefix in ending("encoder.weight") {
+    // Tied weights may be stored once, under either name.
+    let mut models: Vec<&str> = ending("encoder.weight").chain(ending("decoder.weight")).collect();
+    models.sort_unstable();
+    models.dedup();
+    for prefix in models {
         if file.get(&format!("{prefix}rnn.weight_ih_l0")).is_some() {
             let loaded = LanguageModelParams::read(file, prefix, None, allow_unused);
             let described = loaded.map(|(params, unused)| {

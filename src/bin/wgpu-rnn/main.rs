@@ -13,6 +13,7 @@ mod demo;
 mod devices;
 mod generate;
 mod inspect;
+mod output;
 mod perplexity;
 mod run;
 mod terminal;
@@ -49,6 +50,7 @@ Environment:
   WGPU_BACKEND       select adapters by backend: vulkan, metal, dx12 or gl
   WGPU_ADAPTER_NAME  select the adapter for `auto` by part of its name
   WGPU_RNN_CACHE     keep calibrations in this folder instead of the user's cache folder
+  NODEVICE_SELECT    1 silences Mesa's lines about XDG_RUNTIME_DIR on a machine without a desktop
   NO_COLOR           turn colours off";
 
 #[derive(Debug, Subcommand)]

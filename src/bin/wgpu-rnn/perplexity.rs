@@ -11,7 +11,8 @@ use wgpu_rnn::language_model::LanguageModel;
 
 use crate::Outcome;
 use crate::args::{OpenArgs, selectors};
-use crate::terminal::{STRONG, line, print_json};
+use crate::output::JsonArgs;
+use crate::terminal::{STRONG, line};
 use crate::text::{TextModel, TextModelArgs};
 
 #[derive(Debug, Args)]
@@ -28,9 +29,8 @@ pub struct PerplexityArgs {
     /// [default: auto]
     #[arg(long = "device", value_name = "DEVICE")]
     pub devices: Vec<String>,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub json: JsonArgs,
     #[command(flatten)]
     pub open: OpenArgs,
 }
@@ -53,6 +53,7 @@ struct Report {
 }
 
 pub fn perplexity(args: &PerplexityArgs) -> Result<Outcome, Error> {
+    args.json.check(&[&args.model.files()[..], &[("TEXT", &args.text)]].concat())?;
     let TextModel { params, vocabulary } = TextModel::load(&args.model)?;
     let text = std::fs::read_to_string(&args.text)
         .map_err(|source| Error::Io { path: args.text.clone(), source })?;
@@ -71,7 +72,7 @@ pub fn perplexity(args: &PerplexityArgs) -> Result<Outcome, Error> {
             perplexity: score.perplexity(),
             tokens_per_second: score.tokens as f64 / started.elapsed().as_secs_f64(),
         };
-        if !args.json {
+        if args.json.leaves_stdout() {
             line!("{STRONG}{}{STRONG:#}", result.device);
             line!(
                 "  perplexity {:.6}, {:.6} nats per token over {} tokens in {} streams; \
@@ -85,8 +86,6 @@ pub fn perplexity(args: &PerplexityArgs) -> Result<Outcome, Error> {
         }
         results.push(result);
     }
-    if args.json {
-        print_json(&Report { results })?;
-    }
+    args.json.write(&Report { results })?;
     Ok(Outcome::Agreed)
 }

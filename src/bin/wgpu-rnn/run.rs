@@ -1,13 +1,15 @@
 //! `wgpu-rnn run`.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use wgpu_rnn::internals::params::state_dict;
+use wgpu_rnn::internals::params::state_dict::to_bytes;
 use wgpu_rnn::{Config, Error, Kind, Params, Rnn, State, StateDict, Tensor};
 
 use crate::Outcome;
 use crate::args::{self, ModuleArgs, OpenArgs, TANH, TIME_FIRST, WeightsArgs, print_note};
+use crate::output::Destination;
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -17,9 +19,9 @@ pub struct RunArgs {
     /// The state is `h0` and, for an LSTM, `c0`; also `h_0 c_0`, `hn cn` or `h_n c_n`.
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
-    /// Write `output`, `hn` and, for an LSTM, `cn` to a safetensors file.
+    /// Write `output`, `hn` and, for an LSTM, `cn` to a safetensors file; - stands for stdout.
     #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
+    pub output: Destination,
     /// Use auto, cpu, an index from `devices`, or part of an adapter's name.
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -175,6 +177,9 @@ impl Input {
 }
 
 pub fn run(args: &RunArgs) -> Result<Outcome, Error> {
+    let input = ("--input", args.input.as_path());
+    let read: Vec<_> = args.weights.files().chain([input]).collect();
+    args.output.check("--output", &read)?;
     let params = load(&args.weights)?;
     let input = Input::open(&args.input, &args.weights)?;
     let device = args.open.open_one(&args.device)?;
@@ -186,13 +191,13 @@ pub fn run(args: &RunArgs) -> Result<Outcome, Error> {
     let (output, state) = input.run(&rnn)?;
     let mut tensors = vec![("output", &output), ("hn", &state.h)];
     tensors.extend(state.c.as_ref().map(|c| ("cn", c)));
-    state_dict::save(&args.output, &tensors)?;
+    args.output.write(&to_bytes(args.output.path(), &tensors, HashMap::new())?)?;
     anstream::eprintln!(
         "{} {:?} -> {:?} on {device}, written to {}",
         params.config().kind.module(),
         input.input.shape(),
         output.shape(),
-        args.output.display()
+        args.output
     );
     Ok(Outcome::Agreed)
 }

@@ -1,4 +1,4 @@
-//! Output: lines, JSON, colours and progress. Colours and progress appear on terminals only.
+//! The terminal: lines, colours and progress. Colours and progress appear on terminals only.
 
 use std::io::{self, ErrorKind};
 use std::sync::OnceLock;
@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
 
 pub const GOOD: Style = AnsiColor::Green.on_default();
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -50,16 +49,6 @@ pub fn progress(length: usize, what: &str) -> ProgressBar {
     }
     bar.set_prefix(what.to_owned());
     bar
-}
-
-/// Prints a value as indented JSON on stdout.
-pub fn print_json(value: &impl Serialize) -> Result<(), wgpu_rnn::Error> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| wgpu_rnn::Error::Io {
-        path: "the report as JSON".into(),
-        source: error.into(),
-    })?;
-    line!("{text}");
-    Ok(())
 }
 
 /// Formats a duration in µs, ms or s.

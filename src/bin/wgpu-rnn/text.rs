@@ -7,6 +7,7 @@ use wgpu_rnn::language_model::{LanguageModelParams, Vocabulary, parse_rnn_type};
 use wgpu_rnn::{Error, LoadOptions, StateDict, WeightType};
 
 use crate::args::{KeyArgs, NamesArgs, print_note};
+use crate::output::Named;
 
 /// Arguments that name a language model and its vocabulary.
 #[derive(Debug, Default, Args)]
@@ -43,6 +44,12 @@ pub struct TextModelArgs {
 }
 
 impl TextModelArgs {
+    /// The files that the model is read from, by argument.
+    pub fn files(&self) -> Vec<Named<'_>> {
+        let weights = self.weights.iter().map(|file| ("--weights", file.as_path()));
+        weights.chain(self.vocabulary.iter().map(|file| ("--vocabulary", file.as_path()))).collect()
+    }
+
     /// The options for loading the model.
     pub fn options(&self) -> LoadOptions {
         LoadOptions::new().weights(self.dtype)

@@ -10,7 +10,8 @@ use wgpu_rnn::internals::diagnostics::verify::{CaseReport, Status, find, run_wit
 
 use crate::Outcome;
 use crate::args::{ModuleArgs, OpenArgs, selectors};
-use crate::terminal::{BAD, FAINT, GOOD, STRONG, line, print_json, progress};
+use crate::output::{JsonArgs, Named};
+use crate::terminal::{BAD, FAINT, GOOD, STRONG, line, progress};
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
@@ -23,9 +24,8 @@ pub struct VerifyArgs {
     pub devices: Vec<String>,
     #[command(flatten)]
     pub module: ModuleArgs,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub json: JsonArgs,
     #[command(flatten)]
     pub open: OpenArgs,
 }
@@ -100,6 +100,8 @@ struct Results {
 
 pub fn verify(args: &VerifyArgs) -> Result<Outcome, Error> {
     let files = find(&args.paths)?;
+    let read: Vec<Named<'_>> = files.iter().map(|path| ("a case", path.as_path())).collect();
+    args.json.check(&read)?;
     let options = args.module.options();
     let mut results = Vec::new();
     for selection in Selection::of_all(&selectors(&args.devices))? {
@@ -120,7 +122,7 @@ pub fn verify(args: &VerifyArgs) -> Result<Outcome, Error> {
                 bar.finish_and_clear();
             }
         }
-        if !args.json {
+        if args.json.leaves_stdout() {
             print(&result);
         }
         results.push(result);
@@ -133,9 +135,7 @@ pub fn verify(args: &VerifyArgs) -> Result<Outcome, Error> {
     } else {
         Outcome::Agreed
     };
-    if args.json {
-        print_json(&Results { results })?;
-    }
+    args.json.write(&Results { results })?;
     Ok(outcome)
 }
 

@@ -4,20 +4,20 @@ mod explain;
 mod report;
 mod soak;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use wgpu_rnn::device::Selection;
 use wgpu_rnn::internals::diagnostics::bench::{Attempt, Options, Shape, Suite, Workload};
-use wgpu_rnn::internals::fs;
 use wgpu_rnn::{Config, Device, Error, Kind, Schedule};
 
 use crate::Outcome;
 use crate::args::{ModuleArgs, OpenArgs, selectors};
+use crate::output::{Destination, Named, to_json};
 use crate::terminal::progress;
-use report::{Report, Skipped};
+use report::{Report, Skipped, Table};
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
@@ -70,12 +70,13 @@ pub struct BenchArgs {
     /// Limit the timed runs of one shape on one device.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub repetitions: usize,
-    /// Write the results to a JSON file.
+    /// Print the results as JSON, or write them to a file. A stopped run leaves its rows in the
+    /// file.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub json: Option<Destination>,
+    /// Write the results with plots to an HTML file; - stands for stdout.
     #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Write the results with plots to an HTML file.
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
+    pub html: Option<Destination>,
     /// Compare with other systems: a JSON file of `bench` or of benches/peers; may be repeated.
     #[arg(long, value_name = "FILE")]
     pub with: Vec<PathBuf>,
@@ -90,9 +91,7 @@ struct Target {
 }
 
 pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
-    for path in args.json.iter().chain(&args.html) {
-        check_writable(path)?;
-    }
+    args.check_outputs()?;
     let peers = report::read_peers(&args.with)?;
     let shapes = shapes(args);
     let targets = targets(args)?;
@@ -102,9 +101,15 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     }
     let budget = Duration::from_secs_f64(args.seconds);
     let options = Options::default().budget(budget).repetitions(args.repetitions.max(1));
-    let (mut measurements, mut skipped) = (Vec::new(), Vec::new());
-    let mut failed = false;
-    let bar = progress(shapes.len() * targets.len() * schedules.len(), "bench");
+    let devices = targets.iter().flat_map(|target| &target.device);
+    let calibrations = devices.map(|device| device.calibration().clone()).collect();
+    let planned = shapes.len() * targets.len() * schedules.len();
+    let mut report = Report::new(calibrations, peers, planned);
+    let titles: Vec<&str> = targets.iter().map(|target| target.title.as_str()).collect();
+    let names = shapes.iter().map(|shape| shape.name.as_str());
+    let mut table = Table::new(args.leaves_stdout(), names, &titles);
+    let mut failed = targets.iter().any(|target| target.device.is_err());
+    let bar = progress(planned, "bench");
     // Devices alternate, so that a disturbance of the machine affects all of them.
     for shape in &shapes {
         bar.set_message(format!("{}: reference", shape.name));
@@ -119,7 +124,8 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
             };
             let reason = match attempt {
                 Ok(Attempt::Measured(measurement)) => {
-                    measurements.push(*measurement);
+                    let row = report.add(*measurement);
+                    bar.suspend(|| table.row(row));
                     None
                 }
                 Ok(Attempt::Skipped(reason)) => Some(reason),
@@ -129,26 +135,20 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
                     Some(error.to_string())
                 }
             };
-            skipped.extend(reason.map(|reason| Skipped::new(title, &shape.name, schedule, reason)));
+            if let Some(reason) = reason {
+                let skipped = Skipped::new(title, &shape.name, schedule, reason);
+                bar.suspend(|| table.skipped(&skipped));
+                report.skip(skipped);
+            }
+            args.keep(&report, false)?;
             bar.inc(1);
         }
     }
     bar.finish_and_clear();
-    failed |= targets.iter().any(|target| target.device.is_err());
-    let devices = targets.iter().flat_map(|target| &target.device);
-    let calibrations = devices.map(|device| device.calibration().clone()).collect();
-    let report = Report::new(calibrations, measurements, skipped, peers);
-    report.print();
+    table.end(&report);
+    args.keep(&report, true)?;
     if args.explain {
         explain::print(&shapes, &targets, &args.module.options())?;
-    }
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&report)
-            .map_err(|error| Error::File { path: path.clone(), message: error.to_string() })?;
-        fs::write(path, text.as_bytes())?;
-    }
-    if let Some(path) = &args.html {
-        fs::write(path, report::page(&report).as_bytes())?;
     }
     Ok(if report.disagrees() {
         Outcome::Disagreed
@@ -157,6 +157,49 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     } else {
         Outcome::Agreed
     })
+}
+
+impl BenchArgs {
+    /// Refuses files that cannot be written, or that the command reads.
+    fn check_outputs(&self) -> Result<(), Error> {
+        let read = self.with.iter().map(|path| ("--with", path.as_path()));
+        let read: Vec<Named<'_>> = read.collect();
+        if let Some(json) = &self.json {
+            json.check("--json", &read)?;
+        }
+        if let Some(html) = &self.html {
+            let json = self.json.iter().filter(|json| **json != Destination::Stdout);
+            let json = json.map(|json| ("--json", json.path()));
+            html.check("--html", &[read, json.collect()].concat())?;
+        }
+        let both = [&self.json, &self.html].map(|place| *place == Some(Destination::Stdout));
+        if both == [true, true] || (self.explain && both.contains(&true)) {
+            let other = if both[1] && both[0] { "--json and --html" } else { "--explain" };
+            return Err(Error::Option(format!(
+                "stdout is for one result, and {other} would add another; give a file"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether stdout is for text.
+    fn leaves_stdout(&self) -> bool {
+        ![&self.json, &self.html].contains(&&Some(Destination::Stdout))
+    }
+
+    /// Writes the results, or those so far, so that a stopped run keeps its rows. A file is
+    /// replaced as a whole each time: not even a killed run leaves a part. Pipes get the last
+    /// results only.
+    fn keep(&self, report: &Report, last: bool) -> Result<(), Error> {
+        let now = |place: &&Destination| last || place.is_replaced();
+        if let Some(json) = self.json.as_ref().filter(now) {
+            json.write(&to_json(json, report)?)?;
+        }
+        if let Some(html) = self.html.as_ref().filter(now) {
+            html.write(report::page(report).as_bytes())?;
+        }
+        Ok(())
+    }
 }
 
 /// The schedules to measure: the one of `--schedule`, or each.
@@ -228,18 +271,5 @@ fn note_missing_roofline(device: &Device) {
         anstream::eprintln!(
             "note: no roofline for {device}: `wgpu-rnn calibrate` measures its constants"
         );
-    }
-}
-
-/// Refuses a path that cannot be written, before the measurements.
-fn check_writable(path: &Path) -> Result<(), Error> {
-    let folder =
-        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let refuse =
-        |message: &str| Err(Error::File { path: path.to_owned(), message: message.to_owned() });
-    match () {
-        () if !folder.is_dir() => refuse("the folder of this file does not exist"),
-        () if path.is_dir() => refuse("is a folder"),
-        () => Ok(()),
     }
 }

@@ -1,12 +1,12 @@
 //! `bench --soak`: the same pass many times, by its bits.
 
 use wgpu_rnn::internals::diagnostics::bench::{Options, Shape, Soak, Workload};
-use wgpu_rnn::internals::fs;
 use wgpu_rnn::{Error, Schedule};
 
 use super::report::Skipped;
 use super::{BenchArgs, Target, pairs, refused};
 use crate::Outcome;
+use crate::output::to_json;
 use crate::terminal::{BAD, FAINT, GOOD, line};
 
 /// Soaks every shape on every device with every schedule.
@@ -18,33 +18,44 @@ pub fn soak(
     steps: u64,
 ) -> Result<Outcome, Error> {
     let (mut soaks, mut skipped): (Vec<Soak>, Vec<Skipped>) = (Vec::new(), Vec::new());
+    let planned = shapes.len() * targets.len() * schedules.len();
+    let text = args.leaves_stdout();
     let mut failed = targets.iter().any(|target| target.device.is_err());
     for shape in shapes {
         let workload = Workload::new(shape, args.module.dtype)?;
         for (Target { title, device }, &schedule) in pairs(targets, schedules) {
             let options = Options::default().module(args.module.options().schedule(schedule));
-            let reason = match device {
-                Err(error) => error.to_string(),
-                Ok(device) => match workload.soak(device, &options, steps) {
-                    Ok(soak) => {
-                        print(&soak);
-                        soaks.push(soak);
-                        continue;
-                    }
-                    Err(error) => {
-                        failed |= !refused(args, &error);
-                        error.to_string()
-                    }
-                },
+            let soak = match device {
+                Err(error) => Err(error.to_string()),
+                Ok(device) => workload.soak(device, &options, steps).map_err(|error| {
+                    failed |= !refused(args, &error);
+                    error.to_string()
+                }),
             };
-            let without = Skipped::new(title, &shape.name, schedule, reason);
-            line!("{FAINT}{without}{FAINT:#}");
-            skipped.push(without);
+            match soak {
+                Ok(soak) => {
+                    if text {
+                        print(&soak);
+                    }
+                    soaks.push(soak);
+                }
+                Err(reason) => {
+                    let without = Skipped::new(title, &shape.name, schedule, reason);
+                    if text {
+                        line!("{FAINT}{without}{FAINT:#}");
+                    }
+                    skipped.push(without);
+                }
+            }
+            let complete = soaks.len() + skipped.len() == planned;
+            // A stopped run keeps what has come so far.
+            if let Some(json) = args.json.as_ref().filter(|json| complete || json.is_replaced()) {
+                let report = serde_json::json!({
+                    "soaks": soaks, "skipped": skipped, "planned": planned, "complete": complete,
+                });
+                json.write(&to_json(json, &report)?)?;
+            }
         }
-    }
-    if let Some(path) = &args.json {
-        let report = serde_json::json!({ "soaks": soaks, "skipped": skipped });
-        fs::write(path, format!("{report:#}").as_bytes())?;
     }
     Ok(if soaks.iter().any(|soak| soak.changed > 0 || !soak.agrees) {
         Outcome::Disagreed

@@ -1,10 +1,17 @@
 //! The report of `wgpu-rnn bench`: measurements, ratios to other systems, and their means.
 //!
-//! [`Report`] is the JSON. [`Report::print`] writes it as text, [`page`] as HTML with plots.
+//! [`Report`] is the JSON. [`Table`] writes it as text, [`page`] as HTML with plots.
 
 mod page;
+mod plots;
+mod scaling;
+mod svg;
+mod text;
+mod verdict;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use wgpu_rnn::internals::diagnostics::bench::Measurement;
@@ -12,13 +19,21 @@ use wgpu_rnn::internals::engine::cpu;
 use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::{Error, Schedule};
 
-use crate::terminal::{BAD, FAINT, STRONG, line};
 pub use page::page;
+pub use text::Table;
 
 /// All results of a run. Scripts read its JSON: fields may be added, not renamed.
 #[derive(Serialize)]
 pub struct Report {
     machine: Machine,
+    /// The command line.
+    command: String,
+    /// The time of the start: RFC 3339, UTC.
+    started: String,
+    /// The number of measurements that the command asks for.
+    planned: usize,
+    /// Whether each planned measurement has a row or a reason. A stopped run leaves `false`.
+    complete: bool,
     /// The constants of each roofline.
     calibrations: Vec<Calibration>,
     rows: Vec<Entry>,
@@ -38,7 +53,7 @@ struct Machine {
 
 /// A measurement and its ratios to other systems.
 #[derive(Serialize)]
-struct Entry {
+pub struct Entry {
     #[serde(flatten)]
     measurement: Measurement,
     ratios: Vec<Ratio>,
@@ -135,49 +150,45 @@ pub fn read_peers(paths: &[PathBuf]) -> Result<Vec<Measurement>, Error> {
 }
 
 impl Report {
-    pub fn new(
-        calibrations: Vec<Calibration>,
-        measurements: Vec<Measurement>,
-        skipped: Vec<Skipped>,
-        peers: Vec<Measurement>,
-    ) -> Self {
-        let rows: Vec<Entry> = measurements
-            .into_iter()
-            .map(|measurement| Entry { ratios: ratios(&measurement, &peers), measurement })
-            .collect();
+    /// A report without rows, at the start of the command.
+    pub fn new(calibrations: Vec<Calibration>, peers: Vec<Measurement>, planned: usize) -> Self {
         let machine = Machine {
             os: std::env::consts::OS,
             arch: std::env::consts::ARCH,
             processor: cpu::id().driver,
             version: env!("CARGO_PKG_VERSION"),
         };
-        Self { machine, calibrations, means: means(&rows), rows, skipped, peers }
+        Self {
+            machine,
+            command: command_line(std::env::args_os()),
+            started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            planned,
+            complete: false,
+            calibrations,
+            rows: Vec::new(),
+            skipped: Vec::new(),
+            means: Vec::new(),
+            peers,
+        }
     }
 
-    /// Prints the report on stdout, a table for each device.
-    pub fn print(&self) {
-        for Group { title, rows, means } in self.groups() {
-            line!("{STRONG}{title}{STRONG:#}");
-            let headings = ["shape"].iter().chain(&HEADINGS).map(|&heading| heading.to_owned());
-            let mut lines: Vec<Vec<String>> = vec![headings.collect()];
-            lines.extend(rows.iter().map(|row| {
-                let name = std::iter::once(row.measurement.name.clone());
-                name.chain(figures(&row.measurement)).collect()
-            }));
-            let lines = aligned(&lines);
-            line!("{FAINT}{}{FAINT:#}", lines[0]);
-            for (row, text) in rows.iter().zip(&lines[1..]) {
-                line!("{text}");
-                if row.measurement.agrees == Some(false) {
-                    line!("    {BAD}disagrees with the reference in f64{BAD:#}");
-                }
-                row.ratios.iter().for_each(|ratio| line!("    {ratio}"));
-            }
-            means.iter().for_each(|mean| line!("  {STRONG}{mean}{STRONG:#}"));
-        }
-        for skipped in &self.skipped {
-            line!("{FAINT}{skipped}{FAINT:#}");
-        }
+    /// Adds a measurement. Returns its row.
+    pub fn add(&mut self, measurement: Measurement) -> &Entry {
+        let ratios = ratios(&measurement, &self.peers);
+        self.rows.push(Entry { measurement, ratios });
+        self.means = means(&self.rows);
+        self.count();
+        &self.rows[self.rows.len() - 1]
+    }
+
+    /// Adds a shape without a measurement.
+    pub fn skip(&mut self, skipped: Skipped) {
+        self.skipped.push(skipped);
+        self.count();
+    }
+
+    fn count(&mut self) {
+        self.complete = self.rows.len() + self.skipped.len() >= self.planned;
     }
 
     /// Whether the output of a shape disagrees with the reference.
@@ -218,6 +229,28 @@ struct Group<'a> {
     means: Vec<&'a Mean>,
 }
 
+impl Group<'_> {
+    /// The device's name with its backend.
+    fn label(&self) -> String {
+        self.rows.first().map(|row| device_label(&row.measurement)).unwrap_or_default()
+    }
+
+    /// The device's name, without backend and driver.
+    fn name(&self) -> &str {
+        self.rows.first().map_or("", |row| &row.measurement.device)
+    }
+
+    /// The device as an argument of `--device`, in quotes if a shell needs them.
+    fn selector(&self) -> String {
+        quoted(self.name())
+    }
+}
+
+/// The device of a measurement with its backend.
+fn device_label(m: &Measurement) -> String {
+    if m.backend == "cpu" { m.device.clone() } else { format!("{} ({})", m.device, m.backend) }
+}
+
 /// The device of a measurement with its backend and driver.
 fn device_title(m: &Measurement) -> String {
     match (m.backend.as_str(), m.driver.as_str()) {
@@ -227,46 +260,18 @@ fn device_title(m: &Measurement) -> String {
     }
 }
 
-/// The headings of [`figures`].
-const HEADINGS: [&str; 10] = [
-    "wall ms",
-    "gpu ms",
-    "µs/step",
-    "roofline",
-    "%",
-    "bound",
-    "schedule",
-    "dispatches",
-    "encode µs",
-    "max abs",
-];
-
-/// The figures of a measurement as text; `-` stands for a missing figure.
-fn figures(m: &Measurement) -> [String; 10] {
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let roofline = m.floor_us_per_step;
-    [
-        format!("{:.3}", m.wall_us.median / 1e3),
-        or_dash(m.gpu_us.map(|gpu| format!("{:.3}", gpu.median / 1e3))),
-        format!("{:.2}", m.us_per_step),
-        or_dash(roofline.map(|us| format!("{us:.2}"))),
-        or_dash(roofline.map(|us| format!("{:.0}", 100.0 * us / m.us_per_step))),
-        or_dash(m.bound.clone()),
-        m.schedule.clone(),
-        m.dispatches.to_string(),
-        format!("{:.0}", m.encode_us),
-        or_dash(m.max_abs_vs_f64.map(|x| format!("{x:.1e}"))),
-    ]
+/// Returns a command line that a shell understands.
+fn command_line(args: impl Iterator<Item = OsString>) -> String {
+    args.map(|arg| quoted(&arg.to_string_lossy())).collect::<Vec<_>>().join(" ")
 }
 
-/// Pads cells to columns: the first to the left, the others to the right.
-fn aligned(lines: &[Vec<String>]) -> Vec<String> {
-    let width = |at: usize| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0);
-    let pad = |(at, cell): (usize, &String)| match at {
-        0 => format!("  {cell:<width$}", width = width(at)),
-        _ => format!("  {cell:>width$}", width = width(at)),
-    };
-    lines.iter().map(|line| line.iter().enumerate().map(pad).collect()).collect()
+/// Quotes an argument if a shell needs it.
+fn quoted(arg: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+".contains(c);
+    if !arg.is_empty() && arg.chars().all(plain) {
+        return arg.to_owned();
+    }
+    format!("'{}'", arg.replace('\'', r"'\''"))
 }
 
 /// The ratios of all peers with the shape and the weight type of `ours`.
@@ -312,10 +317,10 @@ mod tests {
     use serde_json::json;
     use wgpu_rnn::internals::diagnostics::bench::Measurement;
 
-    use super::{Entry, Mean, means, ratios};
+    use super::{Entry, Mean, command_line, means, ratios};
 
     /// A measurement of an LSTM of `seq_len` steps with these times, in microseconds.
-    fn measurement(
+    pub fn measurement(
         system: &str,
         device: &str,
         seq_len: usize,
@@ -372,6 +377,13 @@ mod tests {
             let want = Mean { device, backend, system, on, by, ratio: got.ratio, shapes };
             assert_eq!(*got, want);
         }
+    }
+
+    #[test]
+    fn a_command_line_can_be_typed_again() {
+        let args = ["wgpu-rnn", "--device", "llvmpipe (LLVM)", "", "it's", "--seconds=0.3"];
+        let want = r"wgpu-rnn --device 'llvmpipe (LLVM)' '' 'it'\''s' --seconds=0.3";
+        assert_eq!(command_line(args.into_iter().map(Into::into)), want);
     }
 
     #[test]
