@@ -4,31 +4,54 @@
 //! PyTorch's. WGSL compute shaders do the work through [wgpu]. One program runs on NVIDIA, AMD,
 //! Intel, Apple, mobile and software adapters, and on the CPU.
 //!
-//! In Python, save the weights of a model:
+//! Start from a task:
+//!
+//! | task | start with | more |
+//! |---|---|---|
+//! | [load](#load) a trained model | [`Device`], [`StateDict`] | [`LoadOptions`], [`device`] |
+//! | read other names, or `weight_norm` | [`StateDict::renamed`] | [`StateDict::folded`] |
+//! | [run](#run) it on sequences | [`Rnn`] | [`ForwardOptions`], [`pad_sequence`] |
+//! | run one step, or the layers around | [`Cell`], [`Linear`], [`Embedding`] | |
+//! | [stream](#stream) sequences in pieces | [`Rnn::stream`] | [`stream`](mod@stream) |
+//! | [serve](#serve) many sequences | [`Rnn::pool`] | [`pool`] |
+//! | [record](#record) into your own encoder | [`Rnn::recorder`] | [`pass`] |
+//! | [prove](#prove) that a device is right | [`diagnostics`] | `wgpu-rnn verify` |
+//! | [bench](#bench) a network on a device | [`diagnostics::bench`] | [`Rnn::explain`] |
+//! | score or generate text | [`language_model`] | `wgpu-rnn generate` |
+//! | make a module without a file | [`Config`], [`Params`] | |
+//! | handle failures | [`enum@Error`] | |
+//!
+//! # Load
+//!
+//! In Python, save the weights of a model. `save_model` also saves tied weights, which `save_file`
+//! refuses:
 //!
 //! ```python
-//! torch.save(model.state_dict(), "model.pt") # or safetensors.torch.save_model(model, ...)
+//! torch.save(model.state_dict(), "model.pt")
+//! # or, for safetensors:
+//! from safetensors.torch import save_model
+//! save_model(model, "model.safetensors")
 //! ```
 //!
-//! In Rust, load a module of the model by its prefix, and run it:
+//! In Rust, load a module of the model by its prefix:
 //!
 //! ```no_run
 //! # fn main() -> wgpu_rnn::Result<()> {
-//! use wgpu_rnn::{Device, Rnn, StateDict, Tensor};
+//! use wgpu_rnn::{Device, LoadOptions, Rnn, StateDict};
 //!
 //! let device = Device::open("auto")?; // a real GPU if there is one, the CPU otherwise
 //! let weights = StateDict::open("model.pt")?;
 //! let lstm = Rnn::load(&device, &weights, "encoder.rnn.")?; // "" for a module without prefix
-//!
-//! let input = Tensor::zeros([100, 8, 80])?; // [T, B, I]
-//! let (output, state) = lstm.forward(&input, None)?; // [T, B, D·H], (h_n, c_n)
-//! let (output, state) = lstm.forward(&input, Some(&state))?; // the next 100 steps
+//! // A file does not hold batch_first, nonlinearity and dropout.
+//! let options = LoadOptions::new().batch_first(true);
+//! let gru = Rnn::load_with(&device, &weights, "decoder.rnn.", &options)?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! A seed gives the weights that `torch.manual_seed` gives. This module needs neither a file nor a
-//! GPU:
+//! # Run
+//!
+//! A seed gives the weights that `torch.manual_seed` gives, so this module needs no file:
 //!
 //! ```
 //! # fn main() -> wgpu_rnn::Result<()> {
@@ -36,31 +59,91 @@
 //!
 //! let config = Config::lstm(3, 4).num_layers(2).bidirectional(true);
 //! let lstm = Rnn::new(&Device::cpu(), &Params::init(&config, 0)?)?;
-//! let (output, state) = lstm.forward(&Tensor::zeros([5, 2, 3])?, None)?;
+//! let input = Tensor::zeros([5, 2, 3])?; // [T, B, I]
+//! let (output, state) = lstm.forward(&input, None)?;
 //! assert_eq!(output.shape(), [5, 2, 8]); // [T, B, D·H]
 //! assert_eq!(state.h.shape(), [4, 2, 4]); // [L·D, B, H]
+//! let (output, state) = lstm.forward(&input, Some(&state))?; // from the last state on
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # Where to find what
+//! # Stream
 //!
-//! | task | item |
-//! |---|---|
-//! | open a GPU or the CPU, set a memory budget | [`Device`], [`device::OpenOptions`] |
-//! | read weights from safetensors, `torch.save` or shards | [`StateDict`] |
-//! | read other names, or `weight_norm` | [`StateDict::renamed`], [`StateDict::folded`] |
-//! | run an RNN, LSTM or GRU | [`Rnn`]; one step at a time: [`Cell`] |
-//! | run the layers around it | [`Linear`], [`Embedding`] |
-//! | load `batch_first` models, relu RNNs or f16 weights | [`LoadOptions`] |
-//! | run rows of different lengths, or with dropout | [`ForwardOptions`], [`pad_sequence`] |
-//! | make a module without a file | [`Config`], [`Params`] |
-//! | stream a sequence, with its state on the device | [`stream`] |
-//! | serve many sequences at the same time | [`pool`] |
-//! | record a pass into your own command encoder | [`pass`] |
-//! | score or generate text | [`language_model`] |
-//! | check a device, time it, explain a schedule | [`diagnostics`], [`Rnn::explain`] |
-//! | handle failures | [`enum@Error`] |
+//! ```
+//! # fn main() -> wgpu_rnn::Result<()> {
+//! # use wgpu_rnn::{Config, Device, Params, Rnn, Tensor};
+//! # let gru = Rnn::new(&Device::cpu(), &Params::init(&Config::gru(3, 4), 0)?)?;
+//! let mut stream = gru.stream(2)?; // 2 rows from a zero state, which stays on the device
+//! for steps in [1, 7, 3] {
+//!     let output = stream.forward(&Tensor::zeros([steps, 2, 3])?)?;
+//!     assert_eq!(output.shape(), [steps, 2, 4]);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Serve
+//!
+//! ```
+//! # fn main() -> wgpu_rnn::Result<()> {
+//! # use wgpu_rnn::{Config, Device, Params, Rnn};
+//! # let gru = Rnn::new(&Device::cpu(), &Params::init(&Config::gru(3, 4), 0)?)?;
+//! use wgpu_rnn::pool::PoolOptions;
+//!
+//! let pool = gru.pool(&PoolOptions::new(1000))?; // up to 1000 sequences
+//! let (one, other) = (pool.open()?, pool.open()?);
+//! let frame = [0.5; 3];
+//! let outputs = pool.tick(&[(one, &frame), (other, &frame)])?; // one step of both
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Record
+//!
+//! ```no_run
+//! # use wgpu_rnn::wgpu::{Buffer, CommandEncoder};
+//! # fn frame(gru: &wgpu_rnn::Rnn, [senses, actions, h]: [&Buffer; 3],
+//! #     encoder: &mut CommandEncoder) -> wgpu_rnn::Result<()> {
+//! use wgpu_rnn::pass::PassBindings;
+//!
+//! let recorder = gru.recorder(1, 64)?; // 1 step of 64 rows, on a device from Device::from_wgpu
+//! let pass = recorder.bind(&PassBindings::new(senses).output(actions).h_0(h).h_n(h))?;
+//! pass.record(encoder)?; // no wait, no copy through the host
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Prove
+//!
+//! ```no_run
+//! # fn main() -> wgpu_rnn::Result<()> {
+//! use wgpu_rnn::diagnostics::verify;
+//!
+//! let device = wgpu_rnn::Device::open("auto")?;
+//! for case in verify::find(&["tests/fixtures/pytorch".into()])? {
+//!     println!("{:?}", verify::run(&device, &case)); // against the outputs of PyTorch
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Bench
+//!
+//! ```
+//! # fn main() -> wgpu_rnn::Result<()> {
+//! use wgpu_rnn::diagnostics::bench::{Attempt, Options, Shape, Workload};
+//! use wgpu_rnn::{Config, Device, WeightType};
+//!
+//! let shape = Shape::new("a small LSTM", Config::lstm(3, 4), 10, 2); // 10 steps of 2 rows
+//! let (device, options) = (Device::cpu(), Options::default().repetitions(3));
+//! let workload = Workload::new(&shape, WeightType::F32)?;
+//! let attempt = workload.measure(&device, device.calibration(), &options)?;
+//! let Attempt::Measured(row) = attempt else { panic!("{attempt:?}") };
+//! println!("{} µs for each step, agrees: {:?}", row.us_per_step, row.agrees);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Vocabulary
 //!
