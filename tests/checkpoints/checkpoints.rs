@@ -118,7 +118,7 @@ fn a_checkpoint_is_read_by_its_only_dict_or_by_key() {
             let message = refused(&two, key);
             assert!(message.contains(part), "{version}: '{part}' is not in: {message}");
         }
-        let outermost = StateDict::open_key(&fixture(&format!("{version}/state_dict.pt")), "");
+        let outermost = StateDict::open_key(fixture(&format!("{version}/state_dict.pt")), "");
         assert_eq!(tensors(&outermost.expect("an empty key")), want, "{version}: the whole file");
     }
     let message = StateDict::open_key(fixture("f32.safetensors"), "model").expect_err("no dicts");
