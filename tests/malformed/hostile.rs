@@ -163,7 +163,7 @@ pub fn nests_and_bombs_end() {
         ("nothing kept", with(b"h\x07"), "did not keep"),
         ("an empty stack", with(b""), "an empty stack"),
         ("below a mark", with(b"N(\x85"), "an empty stack"),
-        ("no mark", with(b"Nt"), "closes what it did not open"),
+        ("no mark", with(b"Nt"), "ends a group that it did not begin"),
         ("items of a number", with(b"K\x01NNs"), "sets items of 1"),
         ("half a pair", with(b"}(Nu"), "sets items of a dict"),
         ("items of a list", with(b"}Na"), "appends to a dict"),

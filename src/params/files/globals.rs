@@ -8,7 +8,7 @@ use safetensors::Dtype;
 use super::recognise::SAVE;
 
 /// A class or a function that a pickle may name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Global {
     OrderedDict,
     Size,

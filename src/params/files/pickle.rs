@@ -266,7 +266,7 @@ impl<'a> Machine<'a> {
 
     /// Takes the values since the last mark.
     fn marked(&mut self) -> Result<Vec<Id>, String> {
-        let mark = self.marks.pop().ok_or("the pickle closes what it did not open")?;
+        let mark = self.marks.pop().ok_or("the pickle ends a group that it did not begin")?;
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
 

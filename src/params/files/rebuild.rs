@@ -45,7 +45,10 @@ pub fn call(values: &mut Values<'_>, function: Global, arguments: Id) -> Result<
                 _ => Err("the pickle makes a tensor of an unknown class".to_owned()),
             }
         }
-        _ => Err(format!("the pickle calls {function:?} with {} arguments", given.len())),
+        _ => Err(format!(
+            "the pickle calls a function with {} arguments, which torch.save never does",
+            given.len()
+        )),
     }
 }
 
