@@ -97,7 +97,7 @@ fn options_of_loading_apply_or_are_refused_by_name() {
         ),
         (
             LanguageModel::with_options(&device, &language_model, &everything).map(drop),
-            "RNNModel: batch_first, nonlinearity, activation, schedule",
+            "RNNModel: batch_first, nonlinearity, activation",
         ),
     ];
     for (result, names) in refused {

@@ -3,17 +3,8 @@
 alias Gates = vec3<f32>;   // r, z, n
 const GATE_COUNT = 3u;
 
-@group(0) @binding(2) var<storage, read> gates_x: array<f32>;   // [S, B, D, H, G]  W_ih x + b
-// Multiplied by r, so that it cannot be folded into the bias of gates_x.
-@group(0) @binding(8) var<storage, read> bias_hn: array<f32>;   // [.., H]
-
-fn gates_x_at(unit: u32) -> Gates {
-    return Gates(gates_x[3u * unit], gates_x[3u * unit + 1u], gates_x[3u * unit + 2u]);
-}
-
 // Returns the weights of a quad's four features, for all gates.
-fn gate_weights(quad: u32) -> QuadWeights {
-    let n = dims.state_quads;
+fn gate_weights(quad: u32, n: u32) -> QuadWeights {
     let w = transpose(mat3x4<f32>(
         weight_quad(quad),
         weight_quad(quad + n),
@@ -29,9 +20,3 @@ fn advance(sums: Gates, x: Gates, h: f32, own: f32) -> vec2<f32> {
     let n = tanh_exact(fma(r, sums.z + own, x.z));
     return vec2<f32>(fma(z, h, (1.0 - z) * n), own);
 }
-
-fn load_own(d: u32, b: u32, j: u32) -> f32 {
-    return bias_hn[(dims.weight_base + d) * dims.hidden_size + j];
-}
-
-fn store_own(d: u32, b: u32, j: u32, own: f32) {}

@@ -5,14 +5,8 @@ const GATE_COUNT = 1u;
 
 override RELU: bool = false;
 
-@group(0) @binding(2) var<storage, read> gates_x: array<f32>;   // [S, B, D, H, G]  W_ih x + b
-
-fn gates_x_at(unit: u32) -> Gates {
-    return gates_x[unit];
-}
-
 // Returns the weights of a quad's four features.
-fn gate_weights(quad: u32) -> QuadWeights {
+fn gate_weights(quad: u32, n: u32) -> QuadWeights {
     let h = weight_quad(quad);
     return QuadWeights(h.x, h.y, h.z, h.w);
 }
@@ -24,9 +18,3 @@ fn advance(sums: Gates, x: Gates, h: f32, own: f32) -> vec2<f32> {
     let relu = select(z, 0.0, z < 0.0);
     return vec2<f32>(select(tanh_exact(z), relu, RELU), own);
 }
-
-fn load_own(d: u32, b: u32, j: u32) -> f32 {
-    return 0.0;
-}
-
-fn store_own(d: u32, b: u32, j: u32, own: f32) {}

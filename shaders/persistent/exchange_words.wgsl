@@ -9,9 +9,6 @@ override STATE: u32 = 8u * PLANE;
 override WORDS: u32 = (CHUNK * STRIDE * 4u + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE;
 override SWEEPS: u32 = (WORDS + 15u) / 16u;   // of 16 words of an invocation
 
-// The flag, then the state after each step.
-@group(0) @binding(9) var<storage, read_write> exchange: array<atomic<u32>>;   // [64 + S·D·B·R]
-
 var<workgroup> sh_h: array<f32, STATE>;   // [2, 4, CHUNK · STRIDE + 8]
 
 // Returns the index of a row's quad. The quad of the next row is STRIDE further on.
@@ -36,18 +33,6 @@ fn state_word(half: u32, row: u32, j: u32) -> f32 {
 
 fn put(half: u32, row: u32, j: u32, value: f32) {
     sh_h[state_at(half, row, j / 4u) + j % 4u * PLANE] = value;
-}
-
-fn is_failed() -> bool {
-    return atomicLoad(&exchange[0]) != 0u;
-}
-
-fn raise_flag() {
-    atomicStore(&exchange[0], 1u);
-}
-
-fn publish(at: u32, bits: u32) {
-    atomicStore(&exchange[EXCHANGE_START + at], bits);
 }
 
 // Puts word k of a chunk. A row has state_quads quads in the exchange and STRIDE quads in the copy.
@@ -110,31 +95,6 @@ fn copy_exchanged(half: u32, first: u32, words: u32, local_index: u32, patience:
         }
     }
     return select(patience, 0u, left == 0u);
-}
-
-// Returns the words k and three more, a workgroup's size apart, before the first look. A word that
-// does not exist is not 0, so that nobody waits for it.
-fn absent(k: u32, words: u32) -> vec4<u32> {
-    let places = k + vec4<u32>(0u, 1u, 2u, 3u) * WORKGROUP_SIZE;
-    return select(vec4<u32>(0u), vec4<u32>(1u), places >= vec4<u32>(words));
-}
-
-// Looks again at the words that were not there.
-fn look(seen: vec4<u32>, at: u32) -> vec4<u32> {
-    var words = seen;
-    if words.x == 0u {
-        words.x = atomicLoad(&exchange[at]);
-    }
-    if words.y == 0u {
-        words.y = atomicLoad(&exchange[at + WORKGROUP_SIZE]);
-    }
-    if words.z == 0u {
-        words.z = atomicLoad(&exchange[at + 2u * WORKGROUP_SIZE]);
-    }
-    if words.w == 0u {
-        words.w = atomicLoad(&exchange[at + 3u * WORKGROUP_SIZE]);
-    }
-    return words;
 }
 
 fn keep(half: u32, k: u32, words: u32, values: vec4<u32>) {

@@ -31,16 +31,6 @@ override CHUNKS: u32 = ROWS / CHUNK;
 override OWN: u32 = CHUNKS * WORKGROUP_SIZE;
 
 const WORKGROUP_SIZE = 256u;
-const EXCHANGE_START = 64u;   // the flag has a line of memory for itself
-const NEGATIVE_ZERO = 0x80000000u;
-
-// The weights of one unit and one quad of the state: all gates of each of the four features.
-struct QuadWeights {
-    x: Gates,
-    y: Gates,
-    z: Gates,
-    w: Gates,
-}
 
 // Members have names, since an array that a loop indexes leaves the registers.
 struct Held {
@@ -217,7 +207,7 @@ fn load_weights(d: u32, unit: u32, quad: u32) -> QuadWeights {
     var weights: QuadWeights;
     if unit < dims.hidden_size && quad < dims.state_quads {
         let row = ((dims.weight_base + d) * dims.hidden_size + unit) * GATE_COUNT;
-        weights = gate_weights(row * dims.state_quads + quad);
+        weights = gate_weights(row * dims.state_quads + quad, dims.state_quads);
     }
     return weights;
 }
@@ -271,41 +261,9 @@ fn row_sums(w: Held, at: u32) -> Sums {
     return s;
 }
 
-fn add_products(sums: Gates, w: QuadWeights, h: vec4<f32>) -> Gates {
-    let xy = fma(w.y, Gates(h.y), fma(w.x, Gates(h.x), sums));
-    return fma(w.w, Gates(h.w), fma(w.z, Gates(h.z), xy));
-}
-
 // A lane passes one of two sums on to its partner and goes on with the other: with the later one
 // where `mask` is set in its number.
 fn fold(a: Gates, b: Gates, mask: u32, local_index: u32) -> Gates {
     let later = (local_index & mask) != 0u;
     return select(a, b, later) + partner(select(b, a, later), mask, local_index);
-}
-
-// Adds the parts of `count` lanes in the same sum. Each lane gets the whole.
-fn add_lanes(sum: Gates, count: u32, local_index: u32) -> Gates {
-    var s = sum;
-    if count > 16u {
-        s += partner(s, 16u, local_index);
-    }
-    if count > 8u {
-        s += partner(s, 8u, local_index);
-    }
-    if count > 4u {
-        s += partner(s, 4u, local_index);
-    }
-    if count > 2u {
-        s += partner(s, 2u, local_index);
-    }
-    if count > 1u {
-        s += partner(s, 1u, local_index);
-    }
-    return s;
-}
-
-// Returns the bits of a state in which −0 replaces +0: 0 would mean "not there yet".
-fn exchanged(state: f32) -> u32 {
-    let bits = bitcast<u32>(state);
-    return select(bits, NEGATIVE_ZERO, bits == 0u);
 }

@@ -38,6 +38,8 @@ pub enum Family {
     Nll,
     /// The next token, drawn from the softmax of the logits.
     Sample,
+    /// Several tokens: embedding, layers, decoder and draws.
+    Generate,
     /// The states of a pool's slots into the rows of a batch.
     Gather,
     /// The states of a batch's rows into the slots of a pool.
@@ -60,7 +62,7 @@ pub enum Family {
 
 impl Family {
     /// Every family, in the order of the data through a network; then those that measure.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Matvec,
         Self::Tile,
         Self::Step,
@@ -77,6 +79,7 @@ impl Family {
         Self::Dropout,
         Self::Nll,
         Self::Sample,
+        Self::Generate,
         Self::Gather,
         Self::Scatter,
         Self::Pack,

@@ -7,6 +7,23 @@ use super::{Override, Row};
 /// Rounds of `philox`.
 const PHILOX_ROUNDS: u64 = 10;
 
+/// Bytes of workgroup memory of `lib/draw.wgsl` without its sums: a counter for each digit of each
+/// round, and four words of 16 bytes each.
+pub(super) const DRAW_STORAGE: u32 = 128 * 4 + 4 * 16;
+
+/// The loop iterations of a draw from `columns` logits.
+pub(super) fn draw_iterations(columns: u32, workgroup_size: u32) -> u64 {
+    let chunk = u64::from(columns.div_ceil(workgroup_size));
+    // The counters and the maximum. For each digit, its count and the search for it. Then the
+    // random number, the rounds of the running sums, and the chunk twice.
+    let narrowing = 8 * (1 + chunk + 16);
+    let counters = u64::from(128_u32.div_ceil(workgroup_size));
+    let rounds = u64::from(workgroup_size.ilog2());
+    // 33 sums find the keys of the share of weight.
+    let nucleus = 33 * (1 + chunk + rounds);
+    counters + chunk + narrowing + nucleus + PHILOX_ROUNDS + rounds + 2 * chunk
+}
+
 const ROW_OVERRIDES: &[Override] = &[constant!("WORKGROUP_SIZE", workgroup_size, &[32, 64, 256])];
 
 pub(super) const EMBED: Row = Row {
@@ -49,20 +66,14 @@ pub(super) const SAMPLE: Row = Row {
     name: "sample",
     entry: "sample",
     source: shader!("head/sample"),
-    fragments: &[shader!("lib/softmax"), shader!("lib/philox")],
+    fragments: &[shader!("lib/draw"), shader!("lib/softmax"), shader!("lib/philox")],
     stepped: true,
     bindings: &[read(2, "logits"), read(3, "settings"), write(4, "token"), write(5, "tokens")],
     overrides: ROW_OVERRIDES,
-    // The sums, a counter for each bit, and two words of 16 bytes each.
-    workgroup: |_, o| flat(o.workgroup_size, o.workgroup_size * 4 + 32 * 4 + 2 * 16),
+    workgroup: |_, o| flat(o.workgroup_size, o.workgroup_size * 8 + DRAW_STORAGE),
     loop_iterations: |dims, o| {
         let Dims::Sample(dims) = dims else { return 0 };
-        let chunk = u64::from(dims.columns.div_ceil(o.workgroup_size));
-        // The maximum, 32 rounds of counting, 33 of sums, the chunk's sum. Then, for one
-        // invocation, the random number, the sums twice and one chunk.
-        let one = PHILOX_ROUNDS + 2 * u64::from(o.workgroup_size) + chunk;
-        let sum = chunk + u64::from(o.workgroup_size.ilog2());
-        chunk + 32 * (1 + chunk) + 33 * (1 + sum) + chunk + one
+        draw_iterations(dims.columns, o.workgroup_size)
     },
     ..COPY
 };

@@ -10,6 +10,7 @@
 //! `tests/shaders` walks [`Kernel::all`] and holds every row against its WGSL.
 
 pub mod families;
+pub mod generate;
 mod heads;
 pub mod persistent;
 mod probes;
@@ -23,6 +24,7 @@ pub use schedule::Schedule;
 
 use crate::dtype::WeightType;
 use crate::params::Kind;
+use generate::GENERATE;
 use heads::*;
 use persistent::PERSISTENT;
 use probes::*;
@@ -298,6 +300,7 @@ impl Family {
             Self::Dropout => &DROPOUT,
             Self::Nll => &NLL,
             Self::Sample => &SAMPLE,
+            Self::Generate => &GENERATE,
             Self::Gather => &GATHER,
             Self::Scatter => &SCATTER,
             Self::Pack => &PACK,

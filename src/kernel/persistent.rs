@@ -130,7 +130,7 @@ pub(super) const PERSISTENT: Row = Row {
     name: "persistent",
     entry: "persistent",
     source: shader!("recurrence/persistent"),
-    fragments: &[shader!("persistent/io"), shader!("lib/activation")],
+    fragments: &[shader!("persistent/io"), shader!("persistent/common"), shader!("lib/activation")],
     fragments_of: persistent_fragments,
     choices: &[
         constant!("UNITS", units, &[1, 2, 4]),
@@ -164,30 +164,45 @@ pub(super) const PERSISTENT: Row = Row {
 
 fn persistent_fragments(kernel: Kernel, o: &Overrides) -> Vec<&'static str> {
     let shape = Persistent::of(o);
-    vec![
+    let mut fragments = vec![
+        cell_of(kernel),
         match kernel.cell {
-            None | Some(Cell::Rnn) => shader!("persistent/cell_rnn"),
-            Some(Cell::Lstm) => shader!("persistent/cell_lstm"),
-            Some(Cell::Gru) => shader!("persistent/cell_gru"),
+            None | Some(Cell::Rnn) => shader!("persistent/own_rnn"),
+            Some(Cell::Lstm) => shader!("persistent/own_lstm"),
+            Some(Cell::Gru) => shader!("persistent/own_gru"),
         },
         match shape.units {
             1 => shader!("persistent/units_1"),
             2 => shader!("persistent/units_2"),
             _ => shader!("persistent/units_4"),
         },
-        if shape.volatile {
-            shader!("persistent/exchange_quads")
-        } else {
-            shader!("persistent/exchange_words")
-        },
-        if shape.subgroups {
-            shader!("persistent/lanes_subgroup")
-        } else {
-            shader!("persistent/lanes_workgroup")
-        },
+        lanes_of(o),
         match kernel.weights {
             WeightType::F32 => shader!("persistent/weight_f32"),
             WeightType::F16 => shader!("persistent/weight_f16"),
         },
-    ]
+    ];
+    if shape.volatile {
+        fragments.push(shader!("persistent/exchange_quads"));
+    } else {
+        fragments.extend([shader!("persistent/exchange_words"), shader!("persistent/words")]);
+    }
+    fragments
+}
+
+/// The fragment of a cell's equations.
+pub(super) fn cell_of(kernel: Kernel) -> &'static str {
+    match kernel.cell {
+        None | Some(Cell::Rnn) => shader!("persistent/cell_rnn"),
+        Some(Cell::Lstm) => shader!("persistent/cell_lstm"),
+        Some(Cell::Gru) => shader!("persistent/cell_gru"),
+    }
+}
+
+/// The fragment by which lanes pass values on.
+pub(super) fn lanes_of(o: &Overrides) -> &'static str {
+    match o.subgroups {
+        1 => shader!("persistent/lanes_subgroup"),
+        _ => shader!("persistent/lanes_workgroup"),
+    }
 }

@@ -216,6 +216,36 @@ pub struct SampleDims {
     pub pad: [u32; 2],
 }
 
+/// The sizes of one `generate` dispatch, which generates `steps` tokens of each row.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct GenerateDims {
+    /// Steps of this dispatch.
+    pub steps: u32,
+    /// The step at which this dispatch starts.
+    pub first_step: u32,
+    /// Batch rows B.
+    pub batch: u32,
+    /// Layers L.
+    pub layers: u32,
+    /// Hidden units H.
+    pub hidden_size: u32,
+    /// Quads (four values) of a state, padding included.
+    pub state_quads: u32,
+    /// Quads of a row of the embedding, padding included.
+    pub input_quads: u32,
+    /// Tokens N of the vocabulary.
+    pub ntoken: u32,
+    /// The first quad of the decoder in the weights.
+    pub decoder: u32,
+    /// Workgroups, which share the units and the logits.
+    pub workgroups: u32,
+    /// Looks at a missing word before an invocation gives up.
+    pub spins: u32,
+    /// Unused; a uniform's size is a multiple of 16.
+    pub pad: u32,
+}
+
 /// The sizes of one `gather` or `scatter` dispatch (`SlotsDims` in `shaders/pool/io.wgsl`).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -305,6 +335,8 @@ pub enum Dims {
     Nll(NllDims),
     /// The uniform of a `sample` dispatch.
     Sample(SampleDims),
+    /// The uniform of a `generate` dispatch.
+    Generate(GenerateDims),
     /// The uniform of a `gather` or `scatter` dispatch.
     Slots(SlotsDims),
     /// The uniform of a `pack` or `unpack` dispatch.
@@ -327,6 +359,7 @@ impl Dims {
             Self::Dropout(dims) => bytemuck::bytes_of(dims),
             Self::Nll(dims) => bytemuck::bytes_of(dims),
             Self::Sample(dims) => bytemuck::bytes_of(dims),
+            Self::Generate(dims) => bytemuck::bytes_of(dims),
             Self::Slots(dims) => bytemuck::bytes_of(dims),
             Self::Pack(dims) => bytemuck::bytes_of(dims),
             Self::Probe(dims) => bytemuck::bytes_of(dims),

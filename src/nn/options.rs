@@ -31,7 +31,7 @@ pub enum Activation {
 /// | `dropout` | [`Rnn`](crate::Rnn), language models |
 /// | `activation` | [`Linear`](crate::Linear) |
 /// | `weights` | all |
-/// | `schedule` | [`Rnn`](crate::Rnn), [`Cell`](crate::Cell) |
+/// | `schedule` | [`Rnn`](crate::Rnn), [`Cell`](crate::Cell), generation by language models |
 /// | `allow_unused` | all that a state dict loads; parameters have no unused tensors |
 ///
 /// ```no_run

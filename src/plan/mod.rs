@@ -47,8 +47,8 @@ pub use beams::{BeamPlan, plan_beams};
 pub use decision::Decision;
 pub use exchange::{Exchange, Resident};
 pub use language_model::{
-    GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted, plan_generation, plan_pass,
-    steps_per_pass,
+    GenerationLayout, GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted,
+    plan_generation, plan_generation_at_once, plan_pass, steps_per_pass,
 };
 pub(crate) use linear::{embed, linear};
 pub(crate) use needs::planned;

@@ -160,6 +160,15 @@ impl Dispatch {
             Dims::Nll(d) => product(&[d.rows, d.columns, 16]),
             // At most 35 passes: the maximum, each bit of a key, the sum and the token.
             Dims::Sample(d) => product(&[d.batch, d.columns, 64]),
+            // As the dispatches that it replaces: at most four gates, of the wider input.
+            Dims::Generate(d) => {
+                let width = d.state_quads.max(d.input_quads);
+                let layers = product(&[d.layers, d.hidden_size, 4, 2, width, 4]);
+                let decoder = product(&[d.ntoken, d.state_quads, 4]);
+                let draw = product(&[d.ntoken, 64]);
+                let step = layers.saturating_add(decoder).saturating_add(draw);
+                step.saturating_mul(product(&[d.steps, d.batch]))
+            }
             Dims::Slots(d) => product(&[d.rows, d.width]),
             Dims::Pack(d) => product(&[d.steps, d.batch, d.directions, d.width]),
             // At most 256 invocations, and about a hundred operations in each iteration.

@@ -6,6 +6,7 @@ use std::thread;
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::plan::{Exchange, Resident};
+use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, LanguageModelConfig};
 use wgpu_rnn::pool::PoolOptions;
 use wgpu_rnn::wgpu::Features;
 use wgpu_rnn::{
@@ -13,6 +14,8 @@ use wgpu_rnn::{
 };
 
 use crate::bits::{alike, outcomes_alike, states_alike};
+use crate::generate::{generated, take};
+use crate::language_model::params;
 use crate::seeded;
 use crate::{Target, ensure};
 
@@ -155,6 +158,32 @@ pub fn streams(target: &Target) -> Result<(), Failed> {
         ensure_abandoned(&rnn, 1)?;
     }
     ensure(states_alike(&stream.state()?, &want.state()?), "another state")
+}
+
+/// A text goes on by `step` from the state before the abandoned run.
+pub fn texts(target: &Target) -> Result<(), Failed> {
+    let params = params(&LanguageModelConfig::new(Kind::Lstm, 17, 6, HIDDEN_SIZE, 2))?;
+    let device = open(target)?;
+    let model = LanguageModel::with_options(&device, &params, &persistent())?;
+    let other = LanguageModel::new(&device, &params)?;
+    let prompts: [&[u32]; 2] = [&[3, 1, 4], &[1]];
+    let options = GenerateOptions::default().seed(9).chunk(8);
+    let want = generated(&other, &prompts, &options, 24)?;
+    let mut generator = model.generate(&prompts, &options)?;
+    // Without waits, one workgroup generates the first chunk.
+    let mut texts = take(&mut generator, 8)?;
+    believe(&device);
+    let mut waiting = model.generate(&prompts, &options)?;
+    let flag = model.plan_generation(2, 8)?.layers.recording.flag;
+    ensure(flag.is_some(), "workgroups wait")?;
+    ensure(take(&mut waiting, 24)? == want, "a text whose first chunk was abandoned")?;
+    let runs = device.abandoned_runs();
+    ensure(runs == 1, format!("{runs} runs were abandoned"))?;
+    let more = take(&mut generator, 16)?;
+    texts.iter_mut().zip(more).for_each(|(text, more)| text.extend(more));
+    ensure(texts == want, "a text that began before")?;
+    let by = model.plan_generation(2, 8)?.layers.schedule.schedule;
+    ensure(by == Schedule::Step, format!("the next text runs by {by}"))
 }
 
 /// Several threads may meet abandoned runs at the same time.

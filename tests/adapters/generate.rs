@@ -1,4 +1,4 @@
-//! Generation against a loop of forward passes and the definition of drawing in f64.
+//! Generation by `step` against a loop of forward passes and the definition of drawing in f64.
 
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
@@ -8,7 +8,7 @@ use wgpu_rnn::internals::params::random::philox4x32;
 use wgpu_rnn::language_model::{
     GenerateOptions, Generator, LanguageModel, LanguageModelConfig, LanguageModelParams,
 };
-use wgpu_rnn::{Device, Kind, State, Tensor};
+use wgpu_rnn::{Device, Kind, LoadOptions, Schedule, State, Tensor};
 
 use crate::language_model::{params, tokens};
 use crate::parts::{along_second, joined, state_part};
@@ -17,7 +17,13 @@ use crate::{Target, ensure};
 const NTOKEN: usize = 17;
 
 fn model(device: &Device, kind: Kind) -> Result<LanguageModel, Failed> {
-    Ok(LanguageModel::new(device, &params(&LanguageModelConfig::new(kind, NTOKEN, 6, 10, 2))?)?)
+    by_step(device, &params(&LanguageModelConfig::new(kind, NTOKEN, 6, 10, 2))?)
+}
+
+/// Returns a model whose generation has the bits of its forward passes on every device.
+fn by_step(device: &Device, params: &LanguageModelParams) -> Result<LanguageModel, Failed> {
+    let options = LoadOptions::new().schedule(Schedule::Step);
+    Ok(LanguageModel::with_options(device, params, &options)?)
 }
 
 fn options() -> GenerateOptions {
@@ -29,13 +35,13 @@ fn greedy() -> GenerateOptions {
 }
 
 /// Returns the next `count` tokens of each row: `[row][step]`.
-fn take(generator: &mut Generator<'_>, count: usize) -> Result<Vec<Vec<u32>>, Failed> {
+pub fn take(generator: &mut Generator<'_>, count: usize) -> Result<Vec<Vec<u32>>, Failed> {
     let steps = generator.take(count).collect::<Result<Vec<_>, _>>()?;
     ensure(steps.len() == count, format!("{} steps of {count}", steps.len()))?;
     Ok((0..steps[0].len()).map(|row| steps.iter().map(|tokens| tokens[row]).collect()).collect())
 }
 
-fn generated(
+pub fn generated(
     model: &LanguageModel,
     prompts: &[&[u32]],
     options: &GenerateOptions,
@@ -80,7 +86,7 @@ const ROUNDING: f64 = 1e-5;
 
 /// Fails unless the definition draws `text` after `prompt`, from the logits of one forward pass
 /// over both. Returns the number of tokens that are not the likeliest.
-fn ensure_drawn(
+pub fn ensure_drawn(
     what: &str,
     model: &LanguageModel,
     options: &GenerateOptions,
@@ -236,13 +242,12 @@ pub fn stops(target: &Target) -> Result<(), Failed> {
 /// A device with small bindings or short submissions generates the same text.
 pub fn limits(target: &Target) -> Result<(), Failed> {
     let params = params(&LanguageModelConfig::new(Kind::Gru, 65, 8, 8, 2).tie_weights(true))?;
-    let whole = LanguageModel::new(&target.device()?, &params)?;
+    let whole = by_step(&target.device()?, &params)?;
     let prompts: [&[u32]; 3] = [&tokens(1, 9, 65), &[64], &[33, 31, 32]];
     let want = generated(&whole, &prompts, &options(), 20)?;
     for (name, value) in [("max_storage_buffer_binding_size", 1024), ("max_work_per_submission", 1)]
     {
-        let model =
-            LanguageModel::new(&target.open(&OpenOptions::default().limit(name, value))?, &params)?;
+        let model = by_step(&target.open(&OpenOptions::default().limit(name, value))?, &params)?;
         if value == 1024 {
             let commands = model.plan_generation(3, 4)?.layers.recording.commands;
             let dispatches = commands.iter().flat_map(|command| command.dispatches(0));
@@ -255,10 +260,7 @@ pub fn limits(target: &Target) -> Result<(), Failed> {
     }
     let needed = whole.plan_generation(3, 4)?.layers.size();
     for (budget, enough) in [(needed, true), (needed - 1, false)] {
-        let model = LanguageModel::new(
-            &target.open(&OpenOptions::default().memory_budget(budget))?,
-            &params,
-        )?;
+        let model = by_step(&target.open(&OpenOptions::default().memory_budget(budget))?, &params)?;
         let planned = model.plan_generation(3, 4).is_ok();
         ensure(planned == enough, format!("a budget of {budget} for {needed} bytes: {planned}"))?;
     }
@@ -356,7 +358,7 @@ pub fn nothing_to_draw_from(target: &Target) -> Result<(), Failed> {
         }
         Ok(values)
     })?;
-    let model = LanguageModel::new(&device, &poisoned)?;
+    let model = by_step(&device, &poisoned)?;
     for options in [greedy(), options().top_k(1), options().temperature(0.1)] {
         // Row 1 begins with the token; row 0 draws it and fails one position later.
         for (prompts, row, tokens) in [(&[&[1_u32, 2][..], &[1]][..], 0, 1), (&[&[1], &[3]], 1, 0)]

@@ -25,6 +25,7 @@ mod seeded;
 
 mod abandoned;
 mod activation;
+mod at_once;
 mod beams;
 mod bounds;
 mod brought;
@@ -302,6 +303,8 @@ const TABLE: &[Row] = &[
     everywhere("generation_states", generate::states),
     everywhere("generation_with_nothing_to_draw_from", generate::nothing_to_draw_from),
     everywhere("generation_refusals", generate::refusals),
+    everywhere("generation_at_once", at_once::texts),
+    on_adapters("generation_at_once_choices", at_once::choices),
     everywhere("shipped_model_predicts", shipped::predicts),
     everywhere("shipped_model_writes_what_the_cpu_writes", shipped::writes_what_the_cpu_writes),
     everywhere("futures_of_any_executor", waiting::futures),
@@ -348,6 +351,7 @@ const TABLE: &[Row] = &[
     on_adapters("abandoned_forward_passes", abandoned::forward).needs(Need::SoftwareAdapter),
     on_adapters("abandoned_futures", abandoned::futures).needs(Need::SoftwareAdapter),
     on_adapters("abandoned_streams", abandoned::streams).needs(Need::SoftwareAdapter),
+    on_adapters("abandoned_texts", abandoned::texts).needs(Need::SoftwareAdapter),
     on_adapters("abandoned_threads", abandoned::threads).needs(Need::SoftwareAdapter),
     on_adapters("abandoned_pools_and_passes", abandoned::pools_and_passes),
     on_adapters("logarithms", score::logarithms),

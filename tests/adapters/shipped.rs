@@ -5,7 +5,7 @@ use std::path::Path;
 use libtest_mimic::Failed;
 use wgpu_rnn::internals::reference;
 use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, LanguageModelParams, Vocabulary};
-use wgpu_rnn::{Device, StateDict};
+use wgpu_rnn::{Device, LoadOptions, Schedule, StateDict};
 
 use crate::{Target, ensure};
 
@@ -60,6 +60,12 @@ pub fn writes_what_the_cpu_writes(target: &Target) -> Result<(), Failed> {
     };
     let device = target.device()?;
     let (got, want) = (write(&device, 1)?, write(&Device::cpu(), 1)?);
+    let once = LoadOptions::new().schedule(Schedule::Persistent);
+    let once = LanguageModel::with_options(&device, &params, &once)?;
+    let options = GenerateOptions::default().temperature(0.8).seed(1).chunk(20);
+    let tokens = once.generate(&[&prompt], &options)?.take(40).collect::<Result<Vec<_>, _>>()?;
+    let text = vocabulary.decode(&tokens.concat())?;
+    ensure(want.starts_with(&text), format!("in one dispatch {text:?}, want {want:?}"))?;
     ensure(got == want, format!("got {got:?}, want {want:?}"))?;
     ensure(got.chars().count() == 200, format!("{} characters", got.chars().count()))?;
     let words: Vec<&str> = got.split_whitespace().collect();

@@ -304,6 +304,10 @@ fn any_mixture_of_a_language_models_tensors_loads_as_what_it_is_or_is_refused() 
             Ok(params) => {
                 let mut want: BTreeMap<String, Vec<usize>> =
                     expected_tensors(params.config()).into_iter().collect();
+                // A decoder may have no bias.
+                want.retain(|name, _| {
+                    name != "decoder.bias" || tensors.contains_key("decoder.bias")
+                });
                 if params.config().tie_weights {
                     want.retain(|name, _| {
                         tensors.contains_key(name.as_str()) || !name.ends_with("coder.weight")
@@ -332,7 +336,7 @@ fn vocabularies_that_are_none_are_refused() {
     for (what, vocabulary) in [
         ("no JSON", "a, b"),
         ("nothing", ""),
-        ("an object", r#"{"a": 0}"#),
+        ("an object with a hole", r#"{"a": 0, "b": 2}"#),
         ("a text", r#""ab""#),
         ("numbers", "[1, 2]"),
         ("an empty token", r#"["a", ""]"#),

@@ -2,6 +2,7 @@
 //! unit has each step exactly once, and every value is written before it is read. An error names
 //! the limit that forbids a plan.
 
+mod at_once;
 mod choices;
 mod language_model;
 mod persistent;

@@ -216,7 +216,7 @@ fn auto_takes_it_where_workgroups_wait_for_each_other() {
     }
     let auto = plans(budget, Schedule::Auto).expect("auto always runs").schedule;
     assert_eq!(auto.schedule, Schedule::Step, "{}", auto.reason);
-    assert!(auto.reason.contains("no room for the exchange"), "{}", auto.reason);
+    assert!(auto.reason.contains("the limits have no room for it"), "{}", auto.reason);
     let error = plans(budget, Schedule::Persistent).expect_err("no room").to_string();
     assert!(error.contains("memory_budget"), "{error}");
 }

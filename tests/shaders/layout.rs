@@ -6,10 +6,11 @@ use std::mem::{offset_of, size_of};
 use naga::proc::GlobalCtx;
 use naga::{AddressSpace, Expression, Literal, Module, Scalar, TypeInner};
 use wgpu_rnn::internals::kernel::families::*;
+use wgpu_rnn::internals::kernel::generate::GENERATE_ROWS;
 use wgpu_rnn::internals::kernel::persistent::{EXCHANGE_START, PERSISTENT_WORKGROUP};
 use wgpu_rnn::internals::kernel::tiles::QUARTER_QUADS;
 use wgpu_rnn::internals::kernel::uniforms::{
-    DropoutDims, EmbedDims, LinearDims, NllDims, PackDims, PersistentDims, ProbeDims,
+    DropoutDims, EmbedDims, GenerateDims, LinearDims, NllDims, PackDims, PersistentDims, ProbeDims,
     ResidenceDims, SampleDims, SequenceDims, SlotsDims, Step, StepDims,
 };
 
@@ -60,7 +61,7 @@ macro_rules! layout_of {
 }
 
 /// Returns the layout of every struct in `uniforms.rs`.
-fn host_layouts() -> [Layout; 13] {
+fn host_layouts() -> [Layout; 14] {
     [
         layout_of!(LinearDims {
             steps,
@@ -134,6 +135,19 @@ fn host_layouts() -> [Layout; 13] {
         } f32 { scale }),
         layout_of!(NllDims { rows, columns }),
         layout_of!(SampleDims { batch, columns }),
+        layout_of!(GenerateDims {
+            steps,
+            first_step,
+            batch,
+            layers,
+            hidden_size,
+            state_quads,
+            input_quads,
+            ntoken,
+            decoder,
+            workgroups,
+            spins
+        }),
         layout_of!(SlotsDims { rows, width, stride, offset } padding {}),
         layout_of!(PackDims {
             steps,
@@ -252,6 +266,13 @@ fn constants_agree(kernel: &Subject) -> Verdict {
         Family::Sample => {
             vec![("NO_TOKEN", NO_TOKEN as usize), ("SAMPLE_SITE", SAMPLE_SITE as usize)]
         }
+        Family::Generate => vec![
+            gates,
+            ("MAX_ROWS", GENERATE_ROWS as usize),
+            ("EXCHANGE_START", EXCHANGE_START),
+            ("NO_TOKEN", NO_TOKEN as usize),
+            ("SAMPLE_SITE", SAMPLE_SITE as usize),
+        ],
         Family::Chain | Family::Barrier | Family::MultiplyAdd => vec![probe],
         Family::Residence => vec![("WORKGROUP_SIZE", RESIDENCE_WORKGROUP)],
         Family::Bandwidth => {

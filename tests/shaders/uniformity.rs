@@ -1,5 +1,6 @@
 //! Values that all invocations of a workgroup share because they depend only on constants,
-//! overrides, uniforms and read-only storage. An argument counts as such a value if every caller passes one.
+//! overrides, uniforms and read-only storage. An argument counts as such a value if every caller
+//! passes one.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};

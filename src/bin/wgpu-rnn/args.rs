@@ -77,7 +77,7 @@ fn parse_limit(text: &str) -> Result<(String, u64), String> {
 }
 
 /// Parses the name of a schedule. Usage lists the names.
-fn schedules() -> impl TypedValueParser<Value = Schedule> {
+pub fn schedules() -> impl TypedValueParser<Value = Schedule> {
     let names = Schedule::ALL.iter().map(|schedule| schedule.name());
     PossibleValuesParser::new(names).try_map(|name| name.parse())
 }

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use wgpu_rnn::Error;
 use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, Vocabulary};
+use wgpu_rnn::{Error, Schedule};
 
 use crate::Outcome;
-use crate::args::OpenArgs;
+use crate::args::{OpenArgs, schedules};
 use crate::terminal::{FAINT, duration, print_text};
 use crate::text::{TextModel, TextModelArgs};
 
@@ -40,6 +40,9 @@ pub struct GenerateArgs {
     /// two tokens.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// Select how tokens map to dispatches: step, persistent (many tokens in one), or auto.
+    #[arg(long, default_value_t, value_name = "SCHEDULE", value_parser = schedules())]
+    pub schedule: Schedule,
     /// Use auto, cpu, an index from `devices`, or part of an adapter's name.
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -67,7 +70,8 @@ pub fn generate(args: &GenerateArgs) -> Result<Outcome, Error> {
     });
     options.stop = stop.transpose()?;
     let device = args.open.open_one(&args.device)?;
-    let model = LanguageModel::with_options(&device, &params, &args.model.options())?;
+    let load = args.model.options().schedule(args.schedule);
+    let model = LanguageModel::with_options(&device, &params, &load)?;
     if let Some(beams) = args.beams {
         let found = model.beam_search(&prompt, beams, args.length, options.stop)?;
         let best = found.first().map(|beam| (beam.tokens.as_slice(), beam.log_probability));
@@ -83,7 +87,9 @@ pub fn generate(args: &GenerateArgs) -> Result<Outcome, Error> {
     }
     let generated = stream(&model, Sink::Reader(&vocabulary), &prompt, &options, args.length)?;
     print_text("\n");
-    anstream::eprintln!("{FAINT}{} on {device}{FAINT:#}", generated.describe());
+    let schedule = model.plan_generation(1, options.chunk)?.layers.schedule.schedule;
+    let generated = generated.describe();
+    anstream::eprintln!("{FAINT}{generated} on {device}, schedule {schedule}{FAINT:#}");
     Ok(Outcome::Agreed)
 }
 

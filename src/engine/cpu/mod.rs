@@ -4,6 +4,7 @@ mod activation;
 mod cell;
 mod dropout;
 mod embed;
+mod generate;
 mod linear;
 mod log;
 mod matmul;

@@ -62,7 +62,7 @@ pub(crate) fn persistent(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffe
     }
 }
 
-/// The state as workgroups exchange it: −0 replaces +0.
-fn exchanged(h: f32) -> f32 {
+/// A value as workgroups exchange it: −0 replaces +0.
+pub(super) fn exchanged(h: f32) -> f32 {
     if h == 0.0 { -0.0 } else { h }
 }

@@ -14,44 +14,51 @@ pub(crate) fn sample(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'
     else {
         unreachable!("sample is dispatched with SampleDims and four buffers");
     };
-    let &[low, high, temperature, top_k, first_position, top_p, ..] =
-        bytemuck::cast_slice::<f32, u32>(settings)
-    else {
-        unreachable!("sample has eight settings");
-    };
     let (batch, columns) = (dims.batch as usize, dims.columns as usize);
     let workgroup_size = dispatch.overrides.workgroup_size as usize;
     let tokens = &mut tokens[at.index as usize * batch..][..batch];
     let rows = logits.chunks_exact(columns).zip(token.iter_mut().zip(tokens));
     for (b, (row, (token, generated))) in (0..dims.batch).zip(rows) {
-        let (likeliest, largest) = first_of_the_largest(row);
-        let chosen = if temperature == 0 {
-            if largest == KEY_OF_NAN { NO_TOKEN } else { likeliest }
-        } else if is_finite(largest) {
-            let narrowed = top_k > 0 && top_k < dims.columns;
-            let mut weights = Weights {
-                row,
-                row_max: row[likeliest as usize],
-                temperature: f32::from_bits(temperature),
-                lowest: if narrowed { nth_largest_key(row, top_k) } else { 0 },
-            };
-            let top_p = f32::from_bits(top_p);
-            if top_p > 0.0 && top_p < 1.0 {
-                weights.lowest = weights.nucleus(top_p, workgroup_size);
-            }
-            let counter = [0, first_position.wrapping_add(at.index), b, SAMPLE_SITE];
-            let word = philox4x32(counter, [low, high])[0];
-            weights.draw(
-                (word >> 8) as f32 / 16_777_216.0,
-                columns.div_ceil(workgroup_size),
-                likeliest,
-            )
-        } else {
-            NO_TOKEN
-        };
-        *token = f32::from_bits(chosen);
-        *generated = f32::from_bits(chosen);
+        let chosen = f32::from_bits(drawn(row, settings, at.index, b, workgroup_size));
+        *token = chosen;
+        *generated = chosen;
     }
+}
+
+/// Twin of `drawn` in `shaders/lib/draw.wgsl`: the token of row `b` at step `step` of a chunk.
+pub(super) fn drawn(
+    row: &[f32],
+    settings: &[f32],
+    step: u32,
+    b: u32,
+    workgroup_size: usize,
+) -> u32 {
+    let &[low, high, temperature, top_k, first_position, top_p, ..] =
+        bytemuck::cast_slice::<f32, u32>(settings)
+    else {
+        unreachable!("sampling has eight settings");
+    };
+    let (likeliest, largest) = first_of_the_largest(row);
+    if temperature == 0 {
+        return if largest == KEY_OF_NAN { NO_TOKEN } else { likeliest };
+    }
+    if !is_finite(largest) {
+        return NO_TOKEN;
+    }
+    let narrowed = top_k > 0 && (top_k as usize) < row.len();
+    let mut weights = Weights {
+        row,
+        row_max: row[likeliest as usize],
+        temperature: f32::from_bits(temperature),
+        lowest: if narrowed { nth_largest_key(row, top_k) } else { 0 },
+    };
+    let top_p = f32::from_bits(top_p);
+    if top_p > 0.0 && top_p < 1.0 {
+        weights.lowest = weights.nucleus(top_p, workgroup_size);
+    }
+    let counter = [0, first_position.wrapping_add(step), b, SAMPLE_SITE];
+    let word = philox4x32(counter, [low, high])[0];
+    weights.draw((word >> 8) as f32 / 16_777_216.0, workgroup_size, likeliest)
 }
 
 const KEY_OF_NAN: u32 = u32::MAX;
@@ -136,29 +143,32 @@ impl Weights<'_> {
     }
 
     /// Returns the token at which the running sum of the weights exceeds `share` (0 <= share < 1)
-    /// of the total.
-    fn draw(&self, share: f32, chunk: usize, likeliest: u32) -> u32 {
-        let sums =
-            self.row.chunks(chunk).map(|chunk| chunk.iter().fold(0.0, |sum, &x| sum + self.of(x)));
-        let sums: Vec<f32> = sums.collect();
-        let total = sums.iter().fold(0.0, |total, sum| total + sum);
+    /// of the total. The row has `count` chunks, the last of which may be empty.
+    fn draw(&self, share: f32, count: usize, likeliest: u32) -> u32 {
+        let chunk = self.row.len().div_ceil(count);
+        let mut sums = vec![0.0; count];
+        for (sum, chunk) in sums.iter_mut().zip(self.row.chunks(chunk)) {
+            *sum = chunk.iter().fold(0.0, |sum, &x| sum + self.of(x));
+        }
+        // Sums double their reach in each round.
+        let mut reach = 1;
+        while reach < count {
+            (reach..count).rev().for_each(|at| sums[at] += sums[at - reach]);
+            reach *= 2;
+        }
+        let total = sums[count - 1];
         if !(total > 0.0 && total.is_finite()) {
             return NO_TOKEN;
         }
         let goal = share * total;
-        let mut before = 0.0;
-        let mut c = 0;
-        while c + 1 < sums.len() && before + sums[c] <= goal {
-            before += sums[c];
-            c += 1;
-        }
-        let (mut chosen, mut sum) = (likeliest, 0.0);
+        let c = sums.iter().position(|&sum| sum > goal).unwrap_or(count - 1);
+        let (mut chosen, mut sum) = (likeliest, if c > 0 { sums[c - 1] } else { 0.0 });
         for (column, &x) in self.row.iter().enumerate().skip(c * chunk).take(chunk) {
             let weight = self.of(x);
             sum += weight;
             if weight > 0.0 {
                 chosen = column as u32;
-                if before + sum > goal {
+                if sum > goal {
                     break;
                 }
             }

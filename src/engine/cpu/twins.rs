@@ -2,7 +2,8 @@
 
 use super::TwinBuffer::{self, Matrix, Read, ReadWrite};
 use super::{
-    Twin, dropout, embed, linear, nll, pack, persistent, probe, sample, sequence, slots, step,
+    Twin, dropout, embed, generate, linear, nll, pack, persistent, probe, sample, sequence, slots,
+    step,
 };
 use crate::dtype::WeightType;
 use crate::kernel::uniforms::Step;
@@ -11,6 +12,9 @@ use crate::plan::recording::Dispatch;
 
 /// Returns the twin of a kernel.
 pub fn twin(kernel: Kernel) -> Twin {
+    if kernel.family == Family::Generate {
+        return generate::generate;
+    }
     if kernel.weights != WeightType::F32 {
         return widened;
     }
@@ -27,6 +31,7 @@ pub fn twin(kernel: Kernel) -> Twin {
         Family::Dropout => dropout::dropout,
         Family::Nll => nll::nll,
         Family::Sample => sample::sample,
+        Family::Generate => generate::generate,
         Family::Gather => slots::gather,
         Family::Scatter => slots::scatter,
         Family::Pack => pack::pack,

@@ -3,8 +3,12 @@
 
 use std::collections::VecDeque;
 
+use super::generations::PreparedGeneration;
 use super::model::passes::{PassInputs, PreparedPass};
 use super::model::{LanguageModel, check_tokens};
+use super::options::GenerateOptions;
+use crate::engine::ran::Ran;
+use crate::engine::session::Session;
 use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::kernel::families::NO_TOKEN;
@@ -12,101 +16,15 @@ use crate::nn::options::ForwardOptions;
 use crate::nn::pack::Packer;
 use crate::nn::runner::Prepared;
 use crate::params::validate::Sizes;
-use crate::plan::{self, GenerationPlan, MAX_SEGMENT_STEPS, Wanted};
+use crate::plan::{Exchange, GenerationPlan, Wanted};
 use crate::tensor::State;
-
-/// Bounds of the temperature, 2^-126 and 2^126: any other one but 0 counts as the nearest bound.
-const COLDEST: f32 = f32::MIN_POSITIVE;
-const HOTTEST: f32 = 1.0 / f32::MIN_POSITIVE;
-
-/// How tokens are chosen.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct GenerateOptions {
-    /// The divisor of the logits. 0 takes the likeliest token, and the first of equals.
-    pub temperature: f32,
-    /// The number of likeliest tokens to draw from, plus any that tie with the last of them; 0 for
-    /// all.
-    pub top_k: usize,
-    /// The share of probability to draw from: the fewest likeliest tokens, of those that `top_k`
-    /// leaves, whose probabilities sum to it, plus any that tie with the last of them; 1 for all.
-    pub top_p: f32,
-    /// The token that ends a text. The iterator ends when each row has drawn it; a row that ends
-    /// before others repeats it. `None` never ends.
-    pub stop: Option<u32>,
-    /// The seed of the random numbers, which also depend on position and row.
-    pub seed: u64,
-    /// Tokens of each row in one submission. More keep a GPU busier; fewer arrive more evenly.
-    pub chunk: usize,
-    /// Tokens of each row that were generated before and now end its prompt. The random numbers
-    /// continue after theirs. An interrupted text, after a lost device for example, thus continues
-    /// unchanged.
-    pub position: usize,
-}
-
-impl Default for GenerateOptions {
-    fn default() -> Self {
-        Self { temperature: 1.0, top_k: 0, top_p: 1.0, stop: None, seed: 0, chunk: 32, position: 0 }
-    }
-}
-
-impl GenerateOptions {
-    /// Sets the temperature.
-    #[must_use]
-    pub const fn temperature(mut self, temperature: f32) -> Self {
-        self.temperature = temperature;
-        self
-    }
-
-    /// Sets the number of likeliest tokens to draw from.
-    #[must_use]
-    pub const fn top_k(mut self, top_k: usize) -> Self {
-        self.top_k = top_k;
-        self
-    }
-
-    /// Sets the share of probability to draw from.
-    #[must_use]
-    pub const fn top_p(mut self, top_p: f32) -> Self {
-        self.top_p = top_p;
-        self
-    }
-
-    /// Sets the token that ends a text.
-    #[must_use]
-    pub const fn stop(mut self, token: u32) -> Self {
-        self.stop = Some(token);
-        self
-    }
-
-    /// Sets the seed.
-    #[must_use]
-    pub const fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Sets the tokens of each row in one submission.
-    #[must_use]
-    pub const fn chunk(mut self, chunk: usize) -> Self {
-        self.chunk = chunk;
-        self
-    }
-
-    /// Sets the number of tokens generated before.
-    #[must_use]
-    pub const fn position(mut self, position: usize) -> Self {
-        self.position = position;
-        self
-    }
-}
 
 /// A text that is being generated. The iterator returns one token of each row at a time, until
 /// [`GenerateOptions::stop`] if that is set.
 ///
 /// Embedding, layers, decoder and sampling all run on the device. A chunk of steps is one
-/// submission, and only tokens come back. The same seed gives the same tokens on every device,
-/// unless probabilities tie within rounding.
+/// submission, by the schedule `persistent` of few dispatches. Only tokens come back. The same
+/// seed gives the same tokens on every device, unless probabilities tie within rounding.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
@@ -137,9 +55,6 @@ pub struct Generator<'a> {
     ended: Vec<bool>,
     failed: bool,
 }
-
-/// A chunk of steps that is ready to run.
-type PreparedGeneration = Prepared<(usize, usize), GenerationPlan>;
 
 impl LanguageModel {
     /// Starts to generate after `prompts`, one for each row, each with at least one token. The
@@ -200,8 +115,7 @@ impl LanguageModel {
             )));
         }
         check_tokens(options.stop.as_slice(), self.config().ntoken, |_| "stop".to_owned())?;
-        let plan = || self.plan_generation(batch, options.chunk);
-        let mut prepared = self.generations.take((batch, options.chunk), plan)?;
+        let mut prepared = self.prepare_generation(batch, options.chunk)?;
         let Prepared { plan, session, packed, .. } = &mut prepared;
         match self.read_prompts(prompts, waiting).await? {
             Some(prompted) => {
@@ -216,7 +130,7 @@ impl LanguageModel {
         }
         let last: Vec<u32> = prompts.iter().filter_map(|prompt| prompt.last().copied()).collect();
         session.write(plan.token, bytemuck::cast_slice(&last))?;
-        session.write(plan.layers.lengths, &vec![f32::from_bits(1); batch])?;
+        write_lengths(plan, session, batch)?;
         let (options, position) = (*options, options.position);
         Ok(Generator {
             model: self,
@@ -230,22 +144,20 @@ impl LanguageModel {
         })
     }
 
-    /// Plans a chunk of `chunk` steps for `batch` prompts. The plan shows the dispatches and the
-    /// memory before a run.
+    /// Plans a chunk of `chunk` steps for `batch` prompts. The plan shows the schedule, the
+    /// dispatches and the memory before a run.
     ///
     /// # Errors
     /// [`Error::Shape`] when there is no prompt, [`Error::Option`] when the chunk is out of range,
     /// and [`Error::Limit`] under the conditions of [`generate`](Self::generate).
     #[doc(hidden)]
     pub fn plan_generation(&self, batch: usize, chunk: usize) -> Result<GenerationPlan> {
-        if !(1..=MAX_SEGMENT_STEPS).contains(&chunk) {
-            return Err(Error::Option(format!(
-                "chunk should be 1 to {MAX_SEGMENT_STEPS}, got {chunk}"
-            )));
-        }
-        // An even number of steps leaves the state in the buffer that the next chunk reads first.
-        let steps = chunk.next_multiple_of(2);
-        plan::plan_generation(&self.layout, batch, steps, &self.device().profile())
+        self.generations.plan(&self.layout, (batch, chunk), &self.device().profile())
+    }
+
+    /// Returns a plan for a chunk that no other call uses.
+    fn prepare_generation(&self, batch: usize, chunk: usize) -> Result<PreparedGeneration> {
+        self.generations.take(&self.layout, (batch, chunk), &self.device().profile())
     }
 
     /// Runs all prompts up to their last tokens, from which generation starts.
@@ -269,34 +181,40 @@ impl LanguageModel {
 impl Generator<'_> {
     /// Runs a chunk and queues its tokens.
     async fn chunk(&mut self, waiting: Waiting) -> Result<()> {
-        let GenerateOptions { temperature, top_k, top_p, seed, .. } = self.options;
-        let top_k = u32::try_from(top_k).unwrap_or(u32::MAX);
-        // The kernel compares the bits with 0, so −0 becomes 0 here. WGSL guarantees no quotient
-        // beyond the bounds. Within them the lowest temperature is greedy and the highest as good
-        // as uniform.
-        let temperature =
-            if temperature == 0.0 { 0.0 } else { temperature.clamp(COLDEST, HOTTEST) };
-        let settings = [
-            seed as u32,
-            (seed >> 32) as u32,
-            temperature.to_bits(),
-            top_k,
-            self.position as u32,
-            top_p.to_bits(),
-            0,
-            0,
-        ];
-        let Some(Prepared { plan, session, .. }) = &mut self.prepared else {
+        let settings = self.options.settings(self.position);
+        // After an abandoned run, which left the state as it was, another plan runs the steps.
+        let mut ran = Ran::Abandoned;
+        while ran == Ran::Abandoned {
+            let prepared = self.current()?;
+            let Prepared { plan, session, .. } = prepared;
+            session.write(plan.settings, bytemuck::cast_slice(&settings))?;
+            let mut chunk: Vec<u32> = Vec::new();
+            let take = |(), tokens: &[f32]| chunk.extend_from_slice(bytemuck::cast_slice(tokens));
+            ran = session.execute(&[(plan.tokens, ())], &plan.carried, waiting, take).await?;
+            self.position += chunk.len() / self.batch;
+            self.ready.extend(chunk.chunks_exact(self.batch).map(<[u32]>::to_vec));
+        }
+        Ok(())
+    }
+
+    /// Returns the plan. If the device no longer lets workgroups wait for each other, it is a new
+    /// one that starts from the state of the last one.
+    fn current(&mut self) -> Result<&mut PreparedGeneration> {
+        let Some(now) = &mut self.prepared else {
             unreachable!("a generator has its plan until it is dropped")
         };
-        session.write(plan.settings, bytemuck::cast_slice(&settings))?;
-        let (ready, position, batch) = (&mut self.ready, &mut self.position, self.batch);
-        let take = |(), tokens: &[f32]| {
-            let tokens: &[u32] = bytemuck::cast_slice(tokens);
-            ready.extend(tokens.chunks_exact(batch).map(<[u32]>::to_vec));
-            *position += tokens.len() / batch;
-        };
-        session.complete(&[(plan.tokens, ())], &[], waiting, take).await
+        let waits = now.plan.layers.recording.flag.is_some();
+        let exchange = self.model.device().profile().exchange;
+        if waits && !matches!(exchange, Exchange::Resident(_)) {
+            let mut next = self.model.prepare_generation(self.batch, self.options.chunk)?;
+            let Prepared { plan, session, .. } = &mut next;
+            let mut pairs = now.plan.layers.carried_to(&plan.layers);
+            pairs.push((now.plan.token, plan.token));
+            session.carry_from(&now.session, &pairs)?;
+            write_lengths(plan, session, self.batch)?;
+            *now = next;
+        }
+        Ok(now)
     }
 
     /// Returns the next token of each row. Runs a chunk when none is ready.
@@ -362,6 +280,11 @@ impl Generator<'_> {
         self.failed = step.is_err();
         Some(step)
     }
+}
+
+/// Writes the lengths of all rows: each step is one.
+fn write_lengths(plan: &GenerationPlan, session: &mut Session, batch: usize) -> Result<()> {
+    session.write(plan.layers.lengths, &vec![f32::from_bits(1); batch])
 }
 
 impl Iterator for Generator<'_> {

@@ -3,10 +3,13 @@
 
 mod beams;
 mod generate;
+mod generations;
 mod model;
+mod options;
 mod vocabulary;
 
 pub use beams::Beam;
-pub use generate::{GenerateOptions, Generator};
+pub use generate::Generator;
 pub use model::{LanguageModel, Score};
+pub use options::GenerateOptions;
 pub use vocabulary::Vocabulary;

@@ -2,6 +2,7 @@
 
 pub(super) mod passes;
 
+use super::generations::Generations;
 use crate::engine::device::Device;
 use crate::engine::session::Weights;
 use crate::engine::wait::Waiting;
@@ -13,7 +14,7 @@ use crate::params::config::Config;
 use crate::params::language_model::{LanguageModelConfig, LanguageModelParams};
 use crate::params::state_dict::StateDict;
 use crate::params::validate::{self, Sizes};
-use crate::plan::{self, BeamPlan, GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted};
+use crate::plan::{self, BeamPlan, LanguageModelLayout, LanguageModelPlan, Wanted};
 use crate::tensor::{State, Tensor};
 use passes::{PassInputs, PassKey};
 
@@ -47,8 +48,7 @@ pub struct LanguageModel {
     device: Device,
     pub(super) layout: LanguageModelLayout,
     pub(super) passes: Runner<PassKey, LanguageModelPlan>,
-    /// Plans by the number of prompts and the steps of a chunk.
-    pub(super) generations: Runner<(usize, usize), GenerationPlan>,
+    pub(super) generations: Generations,
     /// Plans by the number of beams.
     pub(super) beams: Runner<usize, BeamPlan>,
 }
@@ -83,19 +83,24 @@ impl LanguageModel {
     /// Uploads `params` to `device`, with options.
     ///
     /// `dropout` and, for a model of kind RNN, `nonlinearity` replace the values in the parameters'
-    /// configuration. `batch_first` and `schedule` do not apply: tokens are `[T, B]`.
+    /// configuration. `batch_first` does not apply: tokens are `[T, B]`.
+    ///
+    /// `schedule` is that of generation: `step`, `persistent`, or `auto`. By `persistent` one
+    /// dispatch generates many tokens, and the device holds the weights twice. `auto` takes it
+    /// where workgroups may wait for each other and the model fits. Other calls run by `step`.
     ///
     /// # Errors
     /// The errors of [`new`](Self::new); [`Error::Option`] for an option that does not apply and
-    /// for weights that the type cannot hold; [`Error::Config`] for a dropout out of range.
+    /// for weights that the type cannot hold; [`Error::Config`] for a dropout out of range;
+    /// [`Error::Unsupported`] with the reason for a schedule that cannot run.
     pub fn with_options(
         device: &Device,
         params: &LanguageModelParams,
         options: &LoadOptions,
     ) -> Result<Self> {
         let mut config = params.config().clone();
-        let applicable = ["dropout", "nonlinearity"];
-        options.check("RNNModel", &applicable[..1 + usize::from(is_rnn(config.rnn_type))])?;
+        let applicable = ["dropout", "schedule", "nonlinearity"];
+        options.check("RNNModel", &applicable[..2 + usize::from(is_rnn(config.rnn_type))])?;
         config.dropout = options.dropout.unwrap_or(config.dropout);
         config.rnn_type = options.kind(config.rnn_type);
         if options.dropout.is_some() {
@@ -109,9 +114,10 @@ impl LanguageModel {
         plan::check_budget(layout.size(), device.limits())?;
         let weights =
             Weights::load(device.engine(), layout.buffers(), |index| layout.pack(index, params))?;
+        let schedule = options.schedule;
+        let generations = Generations::load(device, params, &layout, weights.clone(), schedule)?;
         let (rnn, device) = (config.rnn(), device.clone());
-        let (passes, generations) = (Runner::new(weights.clone()), Runner::new(weights.clone()));
-        let beams = Runner::new(weights);
+        let (passes, beams) = (Runner::new(weights.clone()), Runner::new(weights));
         Ok(Self { config, rnn, device, layout, passes, generations, beams })
     }
 

@@ -1,9 +1,11 @@
 //! A language model as one recording: embedding, recurrent layers, decoder, and the use of the
 //! logits.
 
+mod at_once;
 mod layout;
 mod network;
 
+pub use at_once::{GenerationLayout, plan_generation_at_once};
 pub use layout::LanguageModelLayout;
 use network::Model;
 
@@ -20,7 +22,7 @@ use crate::params::config::Config;
 use crate::params::language_model::LanguageModelConfig;
 use crate::params::validate::Sizes;
 use crate::plan::limits::Limits;
-use crate::plan::recording::{Axis, BufferId, Command, Dispatch, Place, Role};
+use crate::plan::recording::{Axis, BufferId, Command, CopyPair, Dispatch, Place, Role};
 use crate::tensor::padded;
 
 /// The dropout sites of the embedding and of the decoder's input. The sites of layers count from 0.
@@ -67,6 +69,8 @@ pub struct GenerationPlan {
     pub settings: BufferId,
     /// The generated tokens: `[S, B]`, u32.
     pub tokens: BufferId,
+    /// The copies that bring the state after a run to where the next run reads it.
+    pub carried: Vec<CopyPair>,
 }
 
 /// Plans a pass over `sizes` in one piece. If `training`, the pass applies dropout.
@@ -215,7 +219,7 @@ pub fn plan_generation(
     });
     let layers = model.finish(network, sizes);
     check_budget(layers.size(), limits)?;
-    Ok(GenerationPlan { layers, token, settings, tokens })
+    Ok(GenerationPlan { layers, token, settings, tokens, carried: Vec::new() })
 }
 
 /// Returns the most steps of one pass that the limits allow, at least 1.

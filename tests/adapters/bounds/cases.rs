@@ -12,8 +12,8 @@ use wgpu_rnn::internals::plan::recording::{
     Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role,
 };
 use wgpu_rnn::internals::plan::{
-    LanguageModelLayout, Plan, Profile, Request, Wanted, WeightLayout, plan, plan_generation,
-    plan_pass, plan_pool,
+    GenerationLayout, LanguageModelLayout, Plan, Profile, Request, Wanted, WeightLayout, plan,
+    plan_generation, plan_generation_at_once, plan_pass, plan_pool,
 };
 use wgpu_rnn::language_model::LanguageModelParams;
 use wgpu_rnn::{Config, Device, Error, Kind, Params, Schedule, WeightType};
@@ -244,11 +244,14 @@ impl<'a> Cases<'a> {
         let what = format!("{config:?}, {sizes:?}, {storage:?}");
         let pack = |index| layout.pack(index, &params);
         let training = self.pick(&[0, 1]) == 1;
-        let wanted = match self.pick(&[0, 1, 2, 3, 3]) {
+        let wanted = match self.pick(&[0, 1, 2, 3, 3, 3]) {
             0 => Wanted::State,
             1 => Wanted::Logits,
             2 => Wanted::Losses,
             _ => {
+                if self.pick(&[0, 1]) == 1 {
+                    return self.at_once(&layout, &params, sizes, what, &limits);
+                }
                 let plan = plan_generation(&layout, sizes.batch, sizes.seq_len, &profile);
                 let Some(plan) = possible(plan)? else { return Ok(None) };
                 let recording = plan.layers.recording.clone();
@@ -269,6 +272,45 @@ impl<'a> Cases<'a> {
         // Targets that are no token, too.
         given.extend(plan.targets.map(|id| self.words(&recording, id, 2 * ntoken as u32)));
         Ok(Some(self.case(format!("{wanted:?}: {what}"), recording, weights, pack, given)))
+    }
+
+    /// A generation in one dispatch.
+    fn at_once(
+        &mut self,
+        layout: &LanguageModelLayout,
+        params: &LanguageModelParams,
+        sizes: Sizes,
+        what: String,
+        limits: &Limits,
+    ) -> Result<Option<Case>, Error> {
+        let profile = Profile { limits, ..self.device.profile() };
+        let Some(layout) = possible(GenerationLayout::new(layout, limits))? else {
+            return Ok(None);
+        };
+        let plan = plan_generation_at_once(&layout, sizes.batch, sizes.seq_len, &profile);
+        let Some(plan) = possible(plan)? else { return Ok(None) };
+        let temperature = [0.0_f32, 0.8][self.pick(&[0, 1])].to_bits();
+        let top_k = self.pick(&[0, 1, 5, 1000]) as u32;
+        // Tokens beyond the vocabulary, too.
+        let given = vec![(plan.settings, vec![1, 2, temperature, top_k, 3, 0, 0, 0])];
+        let (weights, recording) = (layout.buffers().len(), plan.layers.recording);
+        let pack = |index| layout.pack(index, params);
+        Ok(Some(self.case(format!("at once: {what}"), recording, weights, pack, given)))
+    }
+
+    /// Generations in one dispatch, of each cell.
+    pub fn at_once_of_cells(&mut self, weight_type: WeightType) -> Result<Vec<Case>, Error> {
+        let (storage, limits) = (self.device.storage(weight_type)?, self.device.limits().clone());
+        let mut cases = Vec::new();
+        for kind in [Kind::RnnTanh, Kind::Lstm, Kind::Gru] {
+            let config = LanguageModelConfig::new(kind, 17, 6, 33, 2);
+            let sizes = Sizes { seq_len: 5, batch: 3 };
+            let layout = LanguageModelLayout::stored(&config, storage, &limits)?;
+            let params = LanguageModelParams::init(&config, 1)?;
+            let what = format!("{config:?}, {sizes:?}, {storage:?}");
+            cases.extend(self.at_once(&layout, &params, sizes, what, &limits)?);
+        }
+        Ok(cases)
     }
 
     /// Logits of so many tokens that the decoder runs in large tiles.

@@ -67,6 +67,7 @@ pub fn indices(target: &Target) -> Result<(), Failed> {
     let mut cases = rounds(&mut source, 1)?;
     for &weights in types {
         cases.push(source.many_tokens(weights)?);
+        cases.extend(source.at_once_of_cells(weights)?);
     }
     cases.extend(PROBES.map(|family| source.probe(family)));
     let mut inspector = Inspector::new(&device)?;
