@@ -57,7 +57,7 @@ impl LanguageModelParams {
     /// They are equal bit for bit where PyTorch rounds as on Linux; see [`Mt19937::uniform`].
     ///
     /// # Errors
-    /// [`Error::Config`] when the configuration is out of range.
+    /// [`Error::Config`](crate::Error::Config) when the configuration is out of range.
     pub fn init(config: &LanguageModelConfig, seed: u64) -> Result<Self> {
         config.validate()?;
         let LanguageModelConfig { ntoken, ninp, nhid, .. } = *config;
@@ -87,8 +87,9 @@ impl LanguageModelParams {
     /// `named_parameters()`. With tied weights there is no `decoder.weight`.
     ///
     /// # Errors
-    /// The errors of `tensor`; [`Error::Config`] when the configuration is out of range;
-    /// [`Error::TensorSize`] when a tensor has the wrong number of elements.
+    /// The errors of `tensor`; [`Error::Config`](crate::Error::Config) when the configuration is
+    /// out of range; [`Error::TensorSize`](crate::Error::TensorSize) when a tensor has the wrong
+    /// number of elements.
     pub fn from_fn(
         config: &LanguageModelConfig,
         mut tensor: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
@@ -130,7 +131,7 @@ impl LanguageModelParams {
     /// Sets the dropout probability, which no state dict holds.
     ///
     /// # Errors
-    /// [`Error::Config`] when it is out of range.
+    /// [`Error::Config`](crate::Error::Config) when it is out of range.
     pub fn with_dropout(mut self, dropout: f64) -> Result<Self> {
         let config = self.config.dropout(dropout);
         config.validate()?;
