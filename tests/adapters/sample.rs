@@ -338,7 +338,7 @@ pub fn frequencies(target: &Target) -> Result<(), Failed> {
 /// token.
 pub fn canary(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
-    let columns = 32 * 1_350;
+    let columns = 32 * 1_354;
     let dims = Dims::Sample(SampleDims { batch: 1, columns: columns as u32, pad: [0; 2] });
     let iterations = Kernel::new(Family::Sample, WeightType::F32)
         .loop_iterations(&dims, &Overrides { workgroup_size: 32, ..Overrides::default() });
