@@ -96,6 +96,10 @@ impl Target {
         })
     }
 
+    fn is_software(&self) -> bool {
+        matches!(&self.machine, Machine::Adapter(entry) if entry.is_software())
+    }
+
     fn options(&self) -> LoadOptions {
         LoadOptions::new().schedule(self.schedule)
     }
@@ -237,8 +241,9 @@ const TABLE: &[Row] = &[
     everywhere("shards_of_weights_and_passes_of_rows", limits::shards_and_passes),
     everywhere("more_rows_than_workgroups", limits::many_rows),
     everywhere("long_sequences", limits::long_sequences),
-    everywhere("a_wavefront_is_step_to_the_last_bit", wavefront::is_step),
-    everywhere("a_wavefront_is_step_tiled_to_the_last_bit", wavefront::is_step_tiled),
+    everywhere("a_wavefront_is_step_to_the_last_bit", wavefront::is_step).needs(Need::FirstAdapter),
+    everywhere("a_wavefront_is_step_tiled_to_the_last_bit", wavefront::is_step_tiled)
+        .needs(Need::FirstAdapter),
     everywhere("states_go_from_schedule_to_schedule", wavefront::between_schedules),
     everywhere("a_wavefront_refuses_by_name", wavefront::refusals),
     everywhere("weights_stored_as_f16", f16::rounded_weights),
