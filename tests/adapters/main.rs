@@ -457,7 +457,10 @@ fn timed<R>(title: &str, run: impl FnOnce() -> R) -> R {
 const LONG: Duration = Duration::from_secs(5);
 
 fn main() {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // A trial waits for its device and for the driver's compiler, which uses one core.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    arguments.test_threads.get_or_insert(2 * cores);
     let mut places =
         vec![Place { name: "cpu".to_owned(), machine: Some(Machine::Cpu), software: None }];
     places.extend(adapters::wanted().into_iter().map(|wanted| {
