@@ -1,5 +1,9 @@
 //! The ways in which the workgroups of a device may exchange the state of a layer.
 
+use super::decision::refuse;
+use crate::error::Result;
+use crate::kernel::Schedule;
+
 /// How workgroups may exchange the state of a layer from step to step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exchange {
@@ -15,18 +19,27 @@ pub enum Exchange {
 const MAX_LANES: u32 = 32;
 
 impl Exchange {
-    /// Returns the workgroups that wait for each other, if any.
-    pub(super) fn resident(self) -> Option<Resident> {
+    /// Returns the workgroups that wait for each other; `None` where none has to.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`](crate::Error::Unsupported) with the reason, if the device cannot
+    /// exchange states.
+    pub(super) fn resident(self) -> Result<Option<Resident>> {
         match self {
-            Self::Resident(resident) => Some(resident),
-            Self::OneStep | Self::Refused(_) => None,
+            Self::Resident(resident) => Ok(Some(resident)),
+            Self::OneStep => Ok(None),
+            Self::Refused(why) => Err(refuse(
+                Schedule::Persistent,
+                &format!("needs a device whose workgroups wait for each other: {why}"),
+            )),
         }
     }
 
-    /// Returns the lanes that share a sum over `quads` quads, in `step` and in `persistent`.
+    /// Returns the lanes that share a sum over `quads` quads, in `step`, `persistent` and
+    /// `generate`.
     ///
     /// LANES decides the order of a sum. It depends on the sum and the device alone, never on rows
-    /// or steps. Therefore both schedules give the same bits, for any part of a sequence.
+    /// or steps. Therefore `step` and `persistent` give the same bits, for any part of a sequence.
     pub(super) fn lanes(self, quads: usize) -> u32 {
         let subgroup = match self {
             Self::Resident(resident) if resident.has_subgroups() => resident.subgroup_size,

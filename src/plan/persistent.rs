@@ -2,7 +2,7 @@
 //! a dispatch exchange the state through memory.
 
 use super::decision::refuse;
-use super::exchange::{Exchange, Resident};
+use super::exchange::Resident;
 use super::layers::{Layers, Scratch};
 use super::step::{kernel, relu};
 use super::{LayerState, Profile, Request, halvings, largest};
@@ -61,10 +61,7 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<Pers
         return Err(no("needs the weights of a layer in one binding, which this device or its \
                        limits cut into several"));
     }
-    if let Exchange::Refused(why) = profile.exchange {
-        return Err(no(&format!("needs a device whose workgroups wait for each other: {why}")));
-    }
-    let resident = profile.exchange.resident();
+    let resident = profile.exchange.resident()?;
     let invocations =
         limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
     if invocations < PERSISTENT_WORKGROUP {
@@ -73,9 +70,10 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<Pers
              allow {invocations}"
         )));
     }
+    let lanes = profile.exchange.lanes(padded(config.hidden_size) / 4);
     let kernel = kernel(Family::Persistent, request);
     let storage = limits.max_compute_workgroup_storage_size;
-    let shape = workgroup(request, kernel, profile.exchange, storage).map_err(|why| no(&why))?;
+    let shape = workgroup(request, kernel, (lanes, resident), storage).map_err(|why| no(&why))?;
     let (batch, directions) = (request.sizes.batch as u32, config.num_directions() as u32);
     let hidden_size = config.hidden_size as u32;
     let dims = PersistentDims {
@@ -153,14 +151,12 @@ fn kernel_gates(kernel: Kernel) -> u32 {
 fn workgroup(
     request: &Request<'_>,
     kernel: Kernel,
-    exchange: Exchange,
+    (lanes, resident): (u32, Option<Resident>),
     storage: u32,
 ) -> std::result::Result<Persistent, String> {
     let hidden_size = request.config.hidden_size;
     let (batch, directions) = (request.sizes.batch, request.config.num_directions());
     let state_quads = padded(hidden_size) / 4;
-    let resident = exchange.resident();
-    let lanes = exchange.lanes(state_quads);
     let quads = state_quads.div_ceil(lanes as usize).next_power_of_two();
     if quads > MAX_QUADS as usize {
         return Err(format!(

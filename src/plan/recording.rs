@@ -158,7 +158,8 @@ impl Dispatch {
             Dims::Dropout(d) => product(&[d.steps, d.batch, d.directions, d.quads, 80]),
             // One pass for the maximum and one for the sum, which takes an exponential.
             Dims::Nll(d) => product(&[d.rows, d.columns, 16]),
-            // At most 35 passes: the maximum, each bit of a key, the sum and the token.
+            // At most 44 passes: the maximum, each digit of a key, 33 sums of the share of
+            // weight, the sum and the token.
             Dims::Sample(d) => product(&[d.batch, d.columns, 64]),
             // As the dispatches that it replaces: at most four gates, of the wider input.
             Dims::Generate(d) => {

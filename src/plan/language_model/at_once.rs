@@ -16,13 +16,10 @@ use crate::plan::decision::refuse;
 use crate::plan::limits::Limits;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Recording, Role};
 use crate::plan::{
-    Decision, Exchange, LayerState, Plan, Profile, Storage, WeightLayout, check_binding,
+    Decision, LayerState, Plan, Profile, Resident, Storage, WeightLayout, check_binding,
     check_budget, planned,
 };
 use crate::tensor::padded;
-
-/// The lanes that share a sum at most, where subgroups are large enough.
-const MAX_LANES: u32 = 32;
 
 /// The buffers that a generation in one dispatch reads: weights, biases and, for a GRU, the biases
 /// of n, each of the whole model.
@@ -171,22 +168,13 @@ fn shape(layout: &GenerationLayout, batch: usize, profile: &Profile<'_>) -> Resu
     let (config, limits) = (&layout.config, profile.limits);
     let LanguageModelConfig { ntoken, ninp, nhid, nlayers, .. } = *config;
     let no = |why: &str| -> Error { refuse(Schedule::Persistent, why) };
-    let resident = match profile.exchange {
-        Exchange::Resident(resident) => Some(resident),
-        Exchange::OneStep => None,
-        Exchange::Refused(why) => {
-            return Err(no(&format!("needs a device whose workgroups wait for each other: {why}")));
-        }
-    };
+    let resident = profile.exchange.resident()?;
     if batch > GENERATE_ROWS as usize {
         return Err(no(&format!("generates for at most {GENERATE_ROWS} rows, got {batch}")));
     }
     let (state, rnn) = (padded(nhid), config.rnn());
-    // Subgroups of fewer than 4 invocations pass nothing on.
-    let subgroup = resident.map_or(0, |resident| resident.subgroup_size);
-    let subgroups = subgroup >= 4;
-    let most = if subgroups { 1 << subgroup.ilog2().min(MAX_LANES.ilog2()) } else { MAX_LANES };
-    let lanes = (state / 4).next_power_of_two().clamp(4, most as usize) as u32;
+    let lanes = profile.exchange.lanes(state / 4);
+    let subgroups = resident.is_some_and(Resident::has_subgroups);
     let kernel =
         Kernel::with_cell(Family::Generate, Cell::from(rnn.kind), layout.storage.read_as());
     let most = resident.map_or(1, |resident| resident.workgroups);
