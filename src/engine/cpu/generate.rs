@@ -1,12 +1,9 @@
 //! Twin of `shaders/head/generate.wgsl`. All steps run in order, so nobody waits.
 
-use std::borrow::Cow;
-
 use super::TwinBuffer::{self, Read, ReadWrite};
 use super::cell::{self, Gru, Lstm, Rnn};
-use super::persistent::exchanged;
+use super::persistent::{exchanged, restored};
 use super::sample::drawn;
-use crate::dtype::WeightType;
 use crate::kernel::Cell;
 use crate::kernel::persistent::EXCHANGE_START;
 use crate::kernel::uniforms::{Dims, GenerateDims, Step};
@@ -30,11 +27,7 @@ pub(crate) fn generate(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<
     let Dims::Generate(dims) = &dispatch.dims else {
         unreachable!("generate is dispatched with GenerateDims")
     };
-    let weight = match dispatch.kernel.weights {
-        WeightType::F32 => Cow::Borrowed(&**weight),
-        WeightType::F16 => Cow::Owned(widened(weight)),
-    };
-    let model = Model::of(dispatch, dims, bias, &weight);
+    let model = Model::of(dispatch, dims, bias, weight);
     let Model { gates, batch, units, width, columns, .. } = model;
     let layers = dims.layers as usize;
     let mut input: Vec<u32> = bytemuck::cast_slice(&state_in[..batch]).to_vec();
@@ -95,7 +88,7 @@ pub(crate) fn generate(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<
     state_out[..batch].copy_from_slice(bytemuck::cast_slice(&input));
     let rows = state_out[batch..].chunks_exact_mut(width).zip(h.chunks_exact(width));
     for (out, h) in rows {
-        out.iter_mut().zip(&h[..units]).for_each(|(out, &h)| *out = if h == 0.0 { 0.0 } else { h });
+        out.iter_mut().zip(&h[..units]).for_each(|(out, &h)| *out = restored(h));
     }
 }
 
@@ -153,11 +146,4 @@ impl<'a> Model<'a> {
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + a * b)
-}
-
-/// Returns the values of words that hold two f16 each.
-fn widened(words: &[f32]) -> Vec<f32> {
-    let halves =
-        words.iter().flat_map(|word| [word.to_bits() as u16, (word.to_bits() >> 16) as u16]);
-    halves.map(|bits| half::f16::from_bits(bits).to_f32()).collect()
 }

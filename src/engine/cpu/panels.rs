@@ -92,10 +92,7 @@ impl Panels {
     /// Widens a matrix whose values are words of two f16 values, the low half first.
     /// Returns `[D, N, 2 · K]`.
     pub(super) fn widened(&self) -> Self {
-        let words = self.unpack();
-        let halves: &[half::f16] = bytemuck::cast_slice(&words);
-        let values: Vec<f32> = halves.iter().map(|half| half.to_f32()).collect();
-        Self::new(&values, self.directions, self.rows, 2 * self.features)
+        Self::new(&halves(&self.unpack()), self.directions, self.rows, 2 * self.features)
     }
 
     /// Returns the values before packing, `[D, N, K]`.
@@ -103,6 +100,12 @@ impl Panels {
         let rows = (0..self.directions).flat_map(|d| (0..self.rows).map(move |n| (d, n)));
         rows.flat_map(|(d, n)| self.row(d, n)).collect()
     }
+}
+
+/// Returns the values of words that hold two f16 values each, the low half first.
+pub(super) fn halves(words: &[f32]) -> Vec<f32> {
+    let halves: &[half::f16] = bytemuck::cast_slice(words);
+    halves.iter().map(|half| half.to_f32()).collect()
 }
 
 /// Computes P for an instruction set.

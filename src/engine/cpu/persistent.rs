@@ -58,11 +58,16 @@ pub(crate) fn persistent(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffe
         }
     }
     for (out, h) in h_out.chunks_exact_mut(width).zip(now.chunks_exact(width)) {
-        out.iter_mut().zip(&h[..units]).for_each(|(out, &h)| *out = if h == 0.0 { 0.0 } else { h });
+        out.iter_mut().zip(&h[..units]).for_each(|(out, &h)| *out = restored(h));
     }
 }
 
 /// A value as workgroups exchange it: −0 replaces +0.
 pub(super) fn exchanged(h: f32) -> f32 {
     if h == 0.0 { -0.0 } else { h }
+}
+
+/// A state after the exchange: +0 came back as −0.
+pub(super) fn restored(h: f32) -> f32 {
+    if h == 0.0 { 0.0 } else { h }
 }

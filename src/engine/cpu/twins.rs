@@ -1,6 +1,7 @@
 //! The table of twins: the CPU function that mirrors each kernel, binding by binding.
 
 use super::TwinBuffer::{self, Matrix, Read, ReadWrite};
+use super::panels::halves;
 use super::{
     Twin, dropout, embed, generate, linear, nll, pack, persistent, probe, sample, sequence, slots,
     step,
@@ -12,9 +13,6 @@ use crate::plan::recording::Dispatch;
 
 /// Returns the twin of a kernel.
 pub fn twin(kernel: Kernel) -> Twin {
-    if kernel.family == Family::Generate {
-        return generate::generate;
-    }
     if kernel.weights != WeightType::F32 {
         return widened;
     }
@@ -49,18 +47,27 @@ pub fn twin(kernel: Kernel) -> Twin {
 fn widened(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'_>]) {
     let kernel = Kernel { weights: WeightType::F32, ..dispatch.kernel };
     let weight = kernel.bindings().position(|binding| binding.name == "weight");
-    let Some(Matrix(words)) = weight.and_then(|weight| bindings.get(weight)) else {
-        unreachable!("{} reads weights", kernel.name());
+    let (panels, values);
+    let wide = match weight.and_then(|weight| bindings.get(weight)) {
+        Some(Matrix(words)) => {
+            panels = words.widened();
+            Matrix(&panels)
+        }
+        Some(Read(words)) => {
+            values = halves(words);
+            Read(&values)
+        }
+        _ => unreachable!("{} reads weights", kernel.name()),
     };
-    let wide = words.widened();
+    let mut wide = Some(wide);
     let mut all: Vec<TwinBuffer<'_>> = bindings
         .iter_mut()
         .enumerate()
-        .map(|(index, binding)| match binding {
-            Matrix(_) if Some(index) == weight => Matrix(&wide),
-            Matrix(panels) => Matrix(panels),
-            Read(values) => Read(values),
-            ReadWrite(values) => ReadWrite(values),
+        .map(|(index, binding)| match (wide.take_if(|_| Some(index) == weight), binding) {
+            (Some(wide), _) => wide,
+            (None, Matrix(panels)) => Matrix(panels),
+            (None, Read(values)) => Read(values),
+            (None, ReadWrite(values)) => ReadWrite(values),
         })
         .collect();
     twin(kernel)(dispatch, at, &mut all);
