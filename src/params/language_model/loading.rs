@@ -58,12 +58,13 @@ impl LanguageModelParams {
             (None, Some(name)) => Some(parse_rnn_type(name)?),
             (told, _) => told,
         };
-        let (config, sized) = file.infer(rnn_type)?;
+        let padded = file.is_padded()?;
+        let (config, sized) = file.infer(rnn_type, padded)?;
         if sized {
             // Sizes out of range are refused before any allocation of that size.
             config.clone().tie_weights(false).validate()?;
         }
-        let note = file.check(&config, sized, allow_unused)?;
+        let note = file.check(&config, sized, padded, allow_unused)?;
         if !sized {
             return Err(Error::NoRecurrentWeights(format!(
                 "{prefix}{ENCODER}, {prefix}{RNN}weight_ih_l0, {prefix}{RNN}weight_hh_l0 and \
@@ -185,12 +186,12 @@ impl<'a> File<'a> {
     }
 
     /// Reads the configuration from names and shapes. The second value is whether all sizes are
-    /// known.
-    fn infer(self, rnn_type: Option<Kind>) -> Result<(LanguageModelConfig, bool)> {
+    /// known. `padded` is the result of [`is_padded`](Self::is_padded).
+    fn infer(self, rnn_type: Option<Kind>, padded: bool) -> Result<(LanguageModelConfig, bool)> {
         let stored = |name| self.matrix(self.stored_as(name));
         let (encoder, decoder) = (stored(ENCODER), stored(DECODER));
         let (ih, hh) = (self.matrix("rnn.weight_ih_l0"), self.matrix("rnn.weight_hh_l0"));
-        let first = if self.is_padded()? { decoder } else { encoder };
+        let first = if padded { decoder } else { encoder };
         let length = |name| self.shape(name).and_then(|shape| shape.first().copied());
         // Several tensors show each size. The first that exists decides; the others are checked
         // against it.
@@ -233,11 +234,11 @@ impl<'a> File<'a> {
         self,
         config: &LanguageModelConfig,
         sized: bool,
+        padded: bool,
         allow_unused: bool,
     ) -> Result<Option<String>> {
         let mut problems = Vec::new();
         let expected = expected_tensors(config);
-        let padded = self.is_padded()?;
         for (name, expected) in &expected {
             if self.stored_as(name) != name {
                 continue;
