@@ -326,3 +326,20 @@ impl StateBlock {
         self.layers.clone().map(move |layer| (layer * batch + first) * features)
     }
 }
+
+/// Returns the values of a slot that holds the state of one row: h and, in an LSTM, c of each
+/// layer, padded as a plan has them.
+pub(super) fn slot_values(config: &Config, state: &State) -> Vec<f32> {
+    let mut values = Vec::new();
+    for layer in 0..config.num_layers {
+        let mut put = |from: &Tensor, StateRow { features, stride }: StateRow| {
+            values.extend_from_slice(&from.data()[layer * features..][..features]);
+            values.resize(values.len() + stride - features, 0.0);
+        };
+        put(&state.h, StateRow::h(config));
+        if let Some(c) = &state.c {
+            put(c, StateRow::c(config));
+        }
+    }
+    values
+}

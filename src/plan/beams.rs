@@ -24,13 +24,6 @@ pub struct BeamPlan {
     pub logits: BufferId,
 }
 
-impl BeamPlan {
-    /// Returns the values of each part of a row of the states: h and, in an LSTM, c of every layer.
-    pub fn widths(&self) -> Vec<usize> {
-        states(&self.layers, Way::Load).map(|(_, width)| width).collect()
-    }
-}
-
 impl AsRef<Recording> for BeamPlan {
     fn as_ref(&self) -> &Recording {
         &self.layers.recording

@@ -3,10 +3,9 @@
 use super::model::{LanguageModel, check_tokens};
 use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
-use crate::nn::pack::Packer;
+use crate::nn::pack::{Packer, slot_values};
 use crate::nn::runner::Prepared;
 use crate::plan::{BeamPlan, plan_beams};
-use crate::tensor::State;
 
 /// A text that [`LanguageModel::beam_search`] found.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,8 +38,8 @@ impl LanguageModel {
     ///
     /// After each step the search keeps the `beams` likeliest texts. A text that ends with the
     /// token `stop` is kept as it is, and its probability is compared with those of longer texts.
-    /// The search ends early when all texts have ended. Of equally likely texts, it keeps those of
-    /// the earlier beam, then those of the lower token.
+    /// The search ends early when all texts have ended. It ranks equally likely texts by their
+    /// beam, and then by their token.
     ///
     /// # Errors
     /// [`Error::Shape`] when the prompt is empty; [`Error::Option`] when a token is not one of the
@@ -136,7 +135,9 @@ impl LanguageModel {
         session.write(plan.rows, bytemuck::cast_slice(&rows))?;
         session.write(plan.layers.lengths, &vec![f32::from_bits(1); rows.len()])?;
         session.set(plan.store, None)?;
-        state.map_or(Ok(()), |state| session.write(plan.store, &row_of(&state, &plan.widths())))
+        state.map_or(Ok(()), |state| {
+            session.write(plan.store, &slot_values(self.rnn_config(), &state))
+        })
     }
 
     /// Returns all ways to go on from the beams, given the logits of their rows.
@@ -193,21 +194,4 @@ fn grown(kept: &[Growing], next: &Candidate, stop: Option<u32>) -> Growing {
         growing.row = growing.row.filter(|_| Some(token) != stop);
     }
     growing
-}
-
-/// Returns a row of the store: h and c of each layer, padded to their widths.
-fn row_of(state: &State, widths: &[usize]) -> Vec<f32> {
-    let parts = [Some(&state.h), state.c.as_ref()];
-    let layers = state.h.shape()[0];
-    let size = |tensor: &crate::Tensor| tensor.data().len() / layers;
-    let values = (0..layers).flat_map(|layer| {
-        parts
-            .into_iter()
-            .flatten()
-            .map(move |part| &part.data()[layer * size(part)..][..size(part)])
-    });
-    let padded = values.zip(widths).flat_map(|(values, &width)| {
-        values.iter().copied().chain(std::iter::repeat_n(0.0, width - values.len()))
-    });
-    padded.collect()
 }

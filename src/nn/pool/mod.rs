@@ -10,6 +10,7 @@ use crate::engine::session::{Reading, Session};
 use crate::engine::wait::{Waiting, lock};
 use crate::error::{Error, Result};
 use crate::kernel::families::NO_SLOT;
+use crate::nn::pack::slot_values;
 use crate::nn::rnn::Rnn;
 use crate::params::config::{Config, Kind};
 use crate::params::validate::Sizes;
@@ -371,17 +372,7 @@ impl Pool {
             &step,
             Some((state.h.shape(), state.c.as_ref().map(Tensor::shape))),
         )?;
-        let mut values = Vec::with_capacity(self.plan.width);
-        for layer in 0..self.config.num_layers {
-            let mut put = |from: &Tensor, StateRow { features, stride }: StateRow| {
-                values.extend_from_slice(&from.data()[layer * features..][..features]);
-                values.resize(values.len() + stride - features, 0.0);
-            };
-            put(&state.h, StateRow::h(&self.config));
-            if let Some(c) = &state.c {
-                put(c, StateRow::c(&self.config));
-            }
-        }
+        let values = slot_values(&self.config, state);
         let inner = &mut *lock(&self.inner);
         inner.slots.set_lost(slot, false)?;
         self.write(inner, slot, &values)
