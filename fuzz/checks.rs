@@ -183,7 +183,7 @@ pub fn config(data: &[u8]) -> bool {
         config = config.proj_size(bytes.size());
     }
     let (seq_len, batch) = (bytes.size(), bytes.size());
-    // Of eight, so that kept inputs mean the same when the library gets another schedule.
+    // Eight places leave room, so kept inputs mean the same with one schedule more.
     let schedule = Schedule::ALL.get(bytes.byte() % 8).copied().unwrap_or_default();
     let weights = if bytes.flag() { WeightType::F16 } else { WeightType::F32 };
     let mut options = OpenOptions::default();

@@ -254,7 +254,7 @@ fn reparametrised_weights_are_named_and_folded_on_request() {
     );
     let folded = state_dict(&wrapped, &[]).folded().expect("parts that fit");
     assert_eq!(folded.f32("m.module.weight_hh_l0").expect("F32")[0], 2.0, "its target");
-    // What only Python can compute, and all weights in parts.
+    // One weight that only Python can compute; then all weights in parts.
     let mut other = without(plain.clone(), &[name]);
     other.push(part("parametrizations.weight_hh_l0.original", &shape));
     let message = refused(&other, "m.");

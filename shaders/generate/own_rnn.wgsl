@@ -1,4 +1,4 @@
-// The biases. nn.RNN has no value of its own.
+// The biases. An nn.RNN keeps no value from step to step but its state.
 
 @group(0) @binding(2) var<storage, read> bias: array<f32>;   // [L·H + N]
 

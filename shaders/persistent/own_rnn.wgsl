@@ -1,4 +1,4 @@
-// The gates of the input. nn.RNN has no value of its own.
+// The gates of the input. An nn.RNN keeps no value from step to step but its state.
 
 @group(0) @binding(2) var<storage, read> gates_x: array<f32>;   // [S, B, D, H, G]  W_ih x + b
 

@@ -41,8 +41,8 @@ pub(crate) struct Specialised {
     pub info: ModuleInfo,
 }
 
-/// Returns every combination of the legal values. Of the many of `persistent` and `generate` it
-/// returns legal ones that have every value.
+/// Returns every combination of the legal values. `persistent` and `generate` have too many: it
+/// returns some that cover every value.
 pub(crate) fn grid(kernel: &Subject) -> Vec<Values> {
     let mut all = product(kernel);
     match kernel.kernel.family {

@@ -118,9 +118,9 @@ impl Vocabulary {
         }
     }
 
-    /// Reads a vocabulary from a file. Where the name ends in `.json`, it is an array of tokens, a
-    /// map from tokens to ids, or Hugging Face's `tokenizer.json`; otherwise it has one token on
-    /// each line.
+    /// Reads a vocabulary from a file. A file whose name ends in `.json` holds an array of tokens,
+    /// a map from tokens to ids, or Hugging Face's `tokenizer.json`. Any other file has one token
+    /// on each line.
     ///
     /// A `tokenizer.json` is of type `WordLevel`. Its pre-tokenizer cuts words at whitespace
     /// (`WhitespaceSplit`), or characters (`Split`).

@@ -10,8 +10,8 @@ impl StateDict {
     /// Renames tensors. Each pair is an old and a new name, or an old and a new prefix: a prefix
     /// ends with a dot or is empty.
     ///
-    /// All pairs read the names of the file, so that two names can be exchanged. Where several
-    /// pairs fit, the longest old name decides. The metadata of tied weights follows.
+    /// All pairs read the names of the file, so that two names can be exchanged. If several pairs
+    /// fit, the longest old name decides. The metadata of tied weights follows.
     ///
     /// ```no_run
     /// # fn main() -> wgpu_rnn::Result<()> {
