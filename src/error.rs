@@ -3,7 +3,46 @@
 //! If PyTorch has the same check, the text is PyTorch's (version 2.15). A search for it then finds
 //! existing answers.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+/// Returns a text that a terminal prints on one line, from left to right, and obeys in nothing.
+///
+/// Names in files and of files are anybody's. Control characters, line ends and the marks of
+/// bidirectional text become escapes, as in a string of Rust.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let escaped = |c: char| {
+        let directs = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}'
+            | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        c.is_control() || directs || matches!(c, '\u{2028}' | '\u{2029}')
+    };
+    if !text.contains(escaped) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if escaped(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown.into()
+}
+
+/// Returns a path as [`printable`] text.
+pub fn printable_path(path: &Path) -> String {
+    printable(&path.to_string_lossy()).into_owned()
+}
+
+/// Returns a text of several lines, whose parts between line ends and tabs are [`printable`].
+pub fn printable_text(text: &str) -> Cow<'_, str> {
+    if matches!(printable(text), Cow::Borrowed(_)) {
+        return text.into();
+    }
+    let parts = text.split_inclusive(['\n', '\t']);
+    let shown = parts.map(|part| match part.strip_suffix(['\n', '\t']) {
+        Some(text) => printable(text) + &part[text.len()..],
+        None => printable(part),
+    });
+    shown.collect::<String>().into()
+}
 
 /// Formats a shape as PyTorch prints the *expected* one: `(2, 3, 4)`.
 pub(crate) fn tuple(shape: &[usize]) -> String {
@@ -49,17 +88,24 @@ pub enum StateDictProblem {
 impl std::fmt::Display for StateDictProblem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Missing { name } => write!(f, "Missing key(s) in state_dict: \"{name}\"."),
-            Self::Unexpected { name } => write!(f, "Unexpected key(s) in state_dict: \"{name}\"."),
+            Self::Missing { name } => {
+                write!(f, "Missing key(s) in state_dict: \"{}\".", printable(name))
+            }
+            Self::Unexpected { name } => {
+                write!(f, "Unexpected key(s) in state_dict: \"{}\".", printable(name))
+            }
             Self::WrongShape { name, expected, found } => write!(
                 f,
-                "size mismatch for {name}: copying a param with shape torch.Size({found:?}) from \
-                 checkpoint, the shape in current model is torch.Size({expected:?})."
+                "size mismatch for {}: copying a param with shape torch.Size({found:?}) from \
+                 checkpoint, the shape in current model is torch.Size({expected:?}).",
+                printable(name)
             ),
             Self::Dtype { name, found } => {
                 write!(
                     f,
-                    "unsupported dtype for {name}: found {found}, expected F32, F16 or BF16"
+                    "unsupported dtype for {}: found {}, expected F32, F16 or BF16",
+                    printable(name),
+                    printable(found)
                 )?;
                 f.write_str(if is_float(found) {
                     "; convert it with tensor.to(torch.float32)"
@@ -93,7 +139,8 @@ fn lines(problems: &[StateDictProblem], advice: &[String]) -> String {
         .into_iter()
         .filter(|(_, names)| !names.is_empty())
         .map(|(what, names)| format!("{what} key(s) in state_dict: {}.", names.join(", ")));
-    listed.chain(others).chain(advice.iter().cloned()).map(|line| format!("\n\t{line}")).collect()
+    let lines = listed.chain(others).chain(advice.iter().cloned());
+    lines.map(|line| format!("\n\t{}", printable(&line))).collect()
 }
 
 /// The error type of the whole crate.
@@ -101,32 +148,32 @@ fn lines(problems: &[StateDictProblem], advice: &[String]) -> String {
 #[non_exhaustive]
 pub enum Error {
     /// A constructor argument is out of range. The text is PyTorch's where PyTorch has the check.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     Config(String),
 
     /// A tensor's shape, a number of elements or a length does not fit. The text is PyTorch's where
     /// PyTorch has the check.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     Shape(String),
 
     /// An option or argument is out of range, does not apply to the module, or contradicts another.
     /// The text is PyTorch's where PyTorch has the check.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     Option(String),
 
     /// A schedule, limit, type, token or device of this name does not exist.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     UnknownName(String),
 
     /// An earlier call failed and lost the state of a stream or of a pool's slot. Reset it or set
     /// another state to continue.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     StateLost(String),
 
     /// The slot of a pool is closed. It may be open again under another [`Slot`].
     ///
     /// [`Slot`]: crate::pool::Slot
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     SlotClosed(String),
 
     /// A host tensor's data does not fill its shape.
@@ -156,11 +203,11 @@ pub enum Error {
     },
 
     /// The tensors under the prefix are not the weights of a recurrent module.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     NoRecurrentWeights(String),
 
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", printable_path(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -169,7 +216,7 @@ pub enum Error {
     },
 
     /// A file has content that its reader does not expect.
-    #[error("{}: {message}", path.display())]
+    #[error("{}: {}", printable_path(path), printable(message))]
     File {
         /// The file.
         path: PathBuf,
@@ -178,7 +225,7 @@ pub enum Error {
     },
 
     /// The crate or the device lacks a feature, which the text names.
-    #[error("unsupported: {0}")]
+    #[error("unsupported: {}", printable(.0))]
     Unsupported(String),
 
     /// A size exceeds a limit of the device or one that the caller set.
@@ -197,11 +244,11 @@ pub enum Error {
     },
 
     /// No adapter fits the request.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     NoAdapter(String),
 
     /// The adapter returned no device.
-    #[error("{adapter}: no device: {source}")]
+    #[error("{}: no device: {source}", printable(adapter))]
     RequestDevice {
         /// The adapter's name.
         adapter: String,
@@ -211,8 +258,9 @@ pub enum Error {
 
     /// The adapter returned a wrong result in the self-test at opening.
     #[error(
-        "{adapter}: self-test failed: {detail}; this driver computes wrong numbers. \
-         Use another device, or skip the self-test if you insist"
+        "{}: self-test failed: {detail}; this driver computes wrong numbers. \
+         Use another device, or skip the self-test if you insist",
+        printable(adapter)
     )]
     SelfTest {
         /// The adapter's name, backend and driver.
@@ -221,20 +269,25 @@ pub enum Error {
         detail: String,
     },
 
-    /// The GPU ran out of memory.
+    /// The GPU or the host ran out of memory.
     #[error(
-        "{adapter}: out of memory while {doing}; use a smaller batch or sequence, or set a memory \
-         budget"
+        "{}: out of memory while {}; use a smaller batch or sequence, or set a memory budget",
+        printable(adapter),
+        printable(doing)
     )]
     OutOfMemory {
-        /// The adapter's name.
+        /// The adapter's name, or `host`.
         adapter: String,
         /// The operation that failed.
         doing: String,
     },
 
     /// The device is lost: removed, destroyed, or stopped by the system's watchdog.
-    #[error("{adapter}: device lost: {reason}; open the device again")]
+    #[error(
+        "{}: device lost: {}; open the device again",
+        printable(adapter),
+        printable_text(reason)
+    )]
     DeviceLost {
         /// The adapter's name.
         adapter: String,
@@ -244,7 +297,7 @@ pub enum Error {
 
     /// The driver or wgpu refused an operation that this crate had checked. It is a defect of this
     /// crate or of the driver.
-    #[error("{adapter}: {message}")]
+    #[error("{}: {}", printable(adapter), printable_text(message))]
     Gpu {
         /// The adapter's name.
         adapter: String,
@@ -255,3 +308,42 @@ pub enum Error {
 
 /// `Result` with this crate's [`enum@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, StateDictProblem, printable, printable_text};
+
+    #[test]
+    fn names_cannot_move_the_cursor_or_the_eye() {
+        for plain in ["encoder.weight", "größe_重み", "a b'\"\\", ""] {
+            assert_eq!(printable(plain), plain);
+        }
+        let hostile = "a\x1b[31m\r\nb\u{202e}c\u{2066}d\u{9b}e\u{2028}f\u{7f}";
+        let shown = "a\\u{1b}[31m\\r\\nb\\u{202e}c\\u{2066}d\\u{9b}e\\u{2028}f\\u{7f}";
+        assert_eq!(printable(hostile), shown);
+        let lines = format!("one\ttwo\n{hostile}\n");
+        let want = format!("one\ttwo\n{}\n", shown.replace("\\n", "\n"));
+        assert_eq!(printable_text(&lines), want, "line ends and tabs stay");
+        let name = hostile.to_owned();
+        let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let problems = vec![
+            StateDictProblem::Missing { name: name.clone() },
+            StateDictProblem::Dtype { name: name.clone(), found: "I64".to_owned() },
+        ];
+        for error in [
+            Error::Option(name.clone()),
+            Error::Unsupported(name.clone()),
+            Error::Io { path: hostile.into(), source },
+            Error::File { path: hostile.into(), message: name.clone() },
+            Error::StateDict { module: "LSTM", problems, advice: Vec::new() },
+            Error::OutOfMemory { adapter: name.clone(), doing: "a copy".to_owned() },
+            Error::DeviceLost { adapter: name.clone(), reason: String::new() },
+            Error::Gpu { adapter: name, message: "two\nlines".to_owned() },
+        ] {
+            let text = error.to_string();
+            assert!(text.contains(shown), "{text}");
+            let control = |c: char| c.is_control() && !['\n', '\t'].contains(&c);
+            assert!(!text.contains(control), "{text:?}");
+        }
+    }
+}

@@ -239,7 +239,7 @@ impl StateDict {
         };
         Err(Error::Option(format!(
             "RNN {name} dtype ({torch}) does not match weight dtype (torch.float32). Convert \
-             input: input.to(torch.float32), or convert model: model.to({torch})\n\
+             input: input.to(torch.float32), or convert model: model.to({torch}). \
              Here every model runs in float32: convert the input"
         )))
     }

@@ -22,5 +22,7 @@ mod run;
 mod run_refusals;
 #[path = "../common/seeded.rs"]
 mod seeded;
+#[cfg(target_os = "linux")]
+mod terminal;
 mod usage;
 mod verify;

@@ -60,7 +60,7 @@ fn an_input_of_another_type_is_refused_in_pytorchs_words() {
         &[doubles],
         &[],
         &["RNN input dtype (torch.float64) does not match weight dtype (torch.float32). Convert \
-           input: input.to(torch.float32), or convert model: model.to(torch.float64)\n\
+           input: input.to(torch.float32), or convert model: model.to(torch.float64). \
            Here every model runs in float32: convert the input"],
     );
     let halves = ("h0".to_owned(), Dtype::F16, vec![1, 2, 5], vec![0; 2 * 10]);

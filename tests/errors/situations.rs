@@ -188,7 +188,7 @@ fn dtype_situations(all: &mut Vec<Situation>, kind: Kind) {
             refused: Some(format!(
                 "RNN input dtype (torch.{torch}) does not match weight dtype (torch.float32). \
                  Convert input: input.to(torch.float32), or convert model: \
-                 model.to(torch.{torch})\n\
+                 model.to(torch.{torch}). \
                  Here every model runs in float32: convert the input"
             )),
             call: Box::new(move || {

@@ -10,6 +10,7 @@ use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::{Device, Error, LoadOptions, Schedule, StateDict, WeightType};
 
 use crate::output::Named;
+use crate::terminal::message;
 
 /// Arguments for opening a device.
 #[derive(Debug, Args)]
@@ -188,7 +189,7 @@ impl NamesArgs {
 /// Prints the note of tensors that are not used.
 pub fn print_note(note: Option<String>) {
     if let Some(note) = note {
-        anstream::eprintln!("note: {note}");
+        message!("note: {note}");
     }
 }
 
@@ -241,10 +242,10 @@ impl KeyArgs {
     pub fn open(&self, paths: &[impl AsRef<Path>]) -> Result<StateDict, Error> {
         let file = StateDict::open_files(paths, self.key.as_deref())?;
         if let Some(key) = file.key() {
-            anstream::eprintln!(
+            message!(
                 "note: {} is a checkpoint: its dict '{}' is used; --key names another",
                 file.path().display(),
-                key.escape_debug()
+                key
             );
         }
         Ok(file)

@@ -8,7 +8,7 @@ use wgpu_rnn::{Error, Schedule, wgpu};
 
 use crate::Outcome;
 use crate::output::JsonArgs;
-use crate::terminal::{FAINT, STRONG, line};
+use crate::terminal::{FAINT, STRONG, line, message};
 
 #[derive(Debug, Args)]
 pub struct DevicesArgs {
@@ -74,7 +74,7 @@ pub fn explain_mesa(adapters: &[AdapterEntry]) {
     let no_desktop = std::env::var_os("XDG_RUNTIME_DIR").is_none();
     let silenced = std::env::var_os("NODEVICE_SELECT").is_some();
     if cfg!(target_os = "linux") && no_desktop && !silenced && adapters.iter().any(vulkan) {
-        anstream::eprintln!(
+        message!(
             "note: lines about XDG_RUNTIME_DIR are of Mesa, which looks for a desktop. They change \
              nothing; NODEVICE_SELECT=1 silences them."
         );

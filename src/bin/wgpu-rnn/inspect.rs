@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 use wgpu_rnn::internals::diagnostics::case::{CaseFile, Content};
+use wgpu_rnn::internals::error::printable;
 use wgpu_rnn::language_model::LanguageModelParams;
 use wgpu_rnn::{Error, Kind, Params, StateDict};
 
@@ -184,24 +185,26 @@ fn modules(file: &StateDict, allow_unused: bool) -> Vec<ModuleEntry> {
 }
 
 fn print(report: &FileReport) {
-    line!("{STRONG}{}{STRONG:#}", report.path);
-    let key = report.key.as_ref().map(|key| format!(", the dict '{key}'"));
+    line!("{STRONG}{}{STRONG:#}", printable(&report.path));
+    let key = report.key.as_ref().map(|key| format!(", the dict '{}'", printable(key)));
     line!("  {FAINT}{}{}{FAINT:#}", report.file_type, key.unwrap_or_default());
     if let Some(CaseEntry { id, module, unsupported, error }) = &report.case {
-        let id = id.as_deref().unwrap_or_default();
+        let id = printable(id.as_deref().unwrap_or_default());
         match (error, module) {
             (Some(error), _) => line!("  {BAD}{error}{BAD:#}"),
             (None, Some(module)) => line!("  case {id}: {STRONG}{module}{STRONG:#}"),
-            (None, None) => line!("  case {id}, which needs {}", unsupported.join(", ")),
+            (None, None) => {
+                line!("  case {id}, which needs {}", printable(&unsupported.join(", ")))
+            }
         }
     }
     for ModuleEntry { prefix, module, assumed, unused, error } in &report.modules {
-        let prefix = if prefix.is_empty() { "without a prefix" } else { prefix };
+        let prefix = if prefix.is_empty() { "without a prefix".into() } else { printable(prefix) };
         match (module, error) {
             (Some(module), _) => {
                 line!("  {prefix}: {STRONG}{module}{STRONG:#}");
                 for note in assumed.iter().copied().chain(unused.as_deref()) {
-                    line!("    {FAINT}{note}{FAINT:#}");
+                    line!("    {FAINT}{}{FAINT:#}", printable(note));
                 }
             }
             (None, error) => {
@@ -210,9 +213,10 @@ fn print(report: &FileReport) {
         }
     }
     line!("\n{FAINT}tensors{FAINT:#}");
-    let width = report.tensors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
+    let names = report.tensors.iter().map(|tensor| printable(&tensor.name));
+    let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
     for TensorEntry { name, dtype, shape } in &report.tensors {
-        line!("  {name:width$}  {dtype:4}  {shape:?}");
+        line!("  {:width$}  {dtype:4}  {shape:?}", printable(name));
     }
     if !report.metadata.is_empty() {
         line!("\n{FAINT}metadata{FAINT:#}");
@@ -220,6 +224,6 @@ fn print(report: &FileReport) {
     for (key, value) in &report.metadata {
         let shown: String = value.chars().take(SHOWN).collect();
         let more = if value.chars().nth(SHOWN).is_some() { " .." } else { "" };
-        line!("  {key}: {}{more}", shown.escape_debug());
+        line!("  {}: {}{more}", printable(key), printable(&shown));
     }
 }

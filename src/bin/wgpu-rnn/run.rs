@@ -10,6 +10,7 @@ use wgpu_rnn::{Config, Error, Kind, Params, Rnn, State, StateDict, Tensor};
 use crate::Outcome;
 use crate::args::{self, ModuleArgs, OpenArgs, TANH, TIME_FIRST, WeightsArgs, print_note};
 use crate::output::Destination;
+use crate::terminal::message;
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -41,7 +42,7 @@ pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
     let (params, note) = Params::read(&state_dict, &args.prefix, args.names.allow_unused)?;
     print_note(note);
     if state_dict.get(&format!("{}weight_ih_l0", args.prefix)).is_none() {
-        anstream::eprintln!(
+        message!(
             "note: {} holds {}'s weights, run here as a layer: a 2-D input is [T, I], \
              a loop over single rows",
             path,
@@ -52,7 +53,7 @@ pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
     let kind = match &args.nonlinearity {
         None => {
             if rnn {
-                anstream::eprintln!(
+                message!(
                     "note: {path} does not name the nonlinearity: {TANH}; --nonlinearity sets it",
                 );
             }
@@ -69,7 +70,7 @@ pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
     };
     let bad = params.non_finite();
     if !bad.is_empty() {
-        anstream::eprintln!("warning: NaN or infinity in the weights: {}", bad.join(", "));
+        message!("warning: NaN or infinity in the weights: {}", bad.join(", "));
     }
     params.with(|config: Config| {
         let mut config = config.batch_first(args.batch_first);
@@ -128,11 +129,7 @@ impl Input {
             .filter(|name| !["input", "lengths"].contains(name) && !state_names.contains(name))
             .collect();
         if !unread.is_empty() {
-            anstream::eprintln!(
-                "note: {} also holds {}, not read here",
-                path.display(),
-                unread.join(", ")
-            );
+            message!("note: {} also holds {}, not read here", path.display(), unread.join(", "));
         }
         let optional = |name: &str| file.get(name).is_some().then(|| file.input(name)).transpose();
         let [h, c] = state_names;
@@ -149,7 +146,7 @@ impl Input {
         let lengths = file.get("lengths").is_some().then(|| file.lengths()).transpose()?;
         let input = file.input("input")?;
         if input.shape().len() == 3 && !weights.batch_first {
-            anstream::eprintln!(
+            message!(
                 "note: {} does not name batch_first: the input {:?} is {TIME_FIRST}",
                 weights.weights[0].display(),
                 input.shape()
@@ -192,7 +189,7 @@ pub fn run(args: &RunArgs) -> Result<Outcome, Error> {
     let mut tensors = vec![("output", &output), ("hn", &state.h)];
     tensors.extend(state.c.as_ref().map(|c| ("cn", c)));
     args.output.write(&to_bytes(args.output.path(), &tensors, HashMap::new())?)?;
-    anstream::eprintln!(
+    message!(
         "{} {:?} -> {:?} on {device}, written to {}",
         params.config().kind.module(),
         input.input.shape(),

@@ -1,11 +1,12 @@
 //! The terminal: lines, colours and progress. Colours and progress appear on terminals only.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IsTerminal as _};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
+use wgpu_rnn::internals::error::printable_text;
 
 pub const GOOD: Style = AnsiColor::Green.on_default();
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -23,10 +24,20 @@ macro_rules! line {
 }
 pub(crate) use line;
 
+/// Prints a message of one line on stderr. Names in it cannot drive the terminal.
+macro_rules! message {
+    ($($text:tt)*) => {
+        anstream::eprintln!("{}", ::wgpu_rnn::internals::error::printable(&format!($($text)*)))
+    };
+}
+pub(crate) use message;
+
 /// Prints text on stdout and flushes it. Returns false if the reader has closed stdout.
 pub fn print_text(text: &str) -> bool {
     use std::io::Write as _;
-    let mut out = anstream::stdout().lock();
+    let mut out = io::stdout().lock();
+    // Tokens come from a file. A terminal would obey the control characters in them.
+    let text = if out.is_terminal() { printable_text(text) } else { text.into() };
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(not_written).is_ok()
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use wgpu_rnn::Error;
 use wgpu_rnn::device::Selection;
 use wgpu_rnn::internals::diagnostics::verify::{CaseReport, Status, find, run_with};
+use wgpu_rnn::internals::error::printable;
 
 use crate::Outcome;
 use crate::args::{ModuleArgs, OpenArgs, selectors};
@@ -143,13 +144,14 @@ pub fn verify(args: &VerifyArgs) -> Result<Outcome, Error> {
 fn print(result: &DeviceResult) {
     line!("{STRONG}{}{STRONG:#}", result.device);
     for case in &result.cases {
-        let reason = case.reason.as_deref().unwrap_or_default();
+        let reason = printable(case.reason.as_deref().unwrap_or_default());
+        let id = printable(&case.id);
         match case.status {
             "pass" => {}
-            "unsupported" => line!("  {FAINT}unsupported  {}: {reason}{FAINT:#}", case.id),
+            "unsupported" => line!("  {FAINT}unsupported  {id}: {reason}{FAINT:#}"),
             // The reason already names a file that cannot be read.
-            status if reason.starts_with(&case.id) => line!("  {BAD}{status}{BAD:#}  {reason}"),
-            status => line!("  {BAD}{status}{BAD:#}  {}: {reason}", case.id),
+            status if reason.starts_with(&*id) => line!("  {BAD}{status}{BAD:#}  {reason}"),
+            status => line!("  {BAD}{status}{BAD:#}  {id}: {reason}"),
         }
     }
     let colour = if result.failed + result.errors == 0 { GOOD } else { BAD };

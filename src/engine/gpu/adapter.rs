@@ -1,6 +1,6 @@
 //! The adapters that this process can see.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
 use crate::perf::calibration::DeviceId;
 
 /// An adapter with its description.
@@ -15,8 +15,14 @@ pub struct AdapterEntry {
 
 impl AdapterEntry {
     /// The entry of an adapter that the caller requested from wgpu.
+    ///
+    /// Its names are [`printable`].
     pub fn new(adapter: wgpu::Adapter) -> Self {
-        Self { info: adapter.get_info(), adapter }
+        let mut info = adapter.get_info();
+        for name in [&mut info.name, &mut info.driver, &mut info.driver_info] {
+            *name = printable(name).into_owned();
+        }
+        Self { adapter, info }
     }
 
     /// Whether the adapter is software on the CPU: good for tests, not for speed.
@@ -72,8 +78,7 @@ pub async fn adapters_async() -> Vec<AdapterEntry> {
     }
     let instance = wgpu::Instance::new(descriptor);
     let found = instance.enumerate_adapters(backends).await.into_iter();
-    let mut found: Vec<AdapterEntry> =
-        found.map(|adapter| AdapterEntry { info: adapter.get_info(), adapter }).collect();
+    let mut found: Vec<AdapterEntry> = found.map(AdapterEntry::new).collect();
     found.sort_by_key(|entry| match entry.info.device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
         wgpu::DeviceType::IntegratedGpu => 1,
