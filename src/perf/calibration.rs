@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::perf::rates::{self, Extent, KernelClass, Rate};
+use crate::perf::rates::{self, Extent, KernelClass, Rate, is_figure};
 use crate::wgpu::DeviceType;
 
 /// The identity of a device among those of all machines that keep calibrations in one folder.
@@ -49,15 +49,16 @@ pub struct ExchangeTimes {
     pub spill_us: f64,
 }
 
+/// The most bytes of a buffer of any device.
+const MOST_BYTES: u64 = 1 << 44;
+
 impl ExchangeTimes {
     /// A fit of 40 shapes on an H200.
     const TYPICAL: Self = Self { step_us: 0.6, row_us: 0.03, spill_us: 0.33 };
 
     fn are_plausible(&self) -> bool {
         let Self { step_us, row_us, spill_us } = *self;
-        [step_us, row_us].iter().all(|us| us.is_finite() && *us > 0.0)
-            && spill_us.is_finite()
-            && spill_us >= 0.0
+        [step_us, row_us].into_iter().all(is_figure) && (spill_us == 0.0 || is_figure(spill_us))
     }
 }
 
@@ -229,17 +230,18 @@ impl Calibration {
 
     /// Returns whether every figure is possible for a device.
     pub(crate) fn is_plausible(&self) -> bool {
-        let positive = |x: f64| x.is_finite() && x > 0.0;
         let bandwidth = |b: &Bandwidth| {
-            b.bytes > 0 && positive(b.all_gb_per_s) && b.one_gb_per_s.is_none_or(positive)
+            (1..=MOST_BYTES).contains(&b.bytes)
+                && is_figure(b.all_gb_per_s)
+                && b.one_gb_per_s.is_none_or(is_figure)
         };
-        positive(self.dispatch_us)
-            && positive(self.gflops)
-            && self.barrier_us.is_none_or(positive)
-            && self.sequence_step_us.is_none_or(positive)
+        is_figure(self.dispatch_us)
+            && is_figure(self.gflops)
+            && self.barrier_us.is_none_or(is_figure)
+            && self.sequence_step_us.is_none_or(is_figure)
             && self.exchange.as_ref().is_none_or(ExchangeTimes::are_plausible)
             && rates::are_plausible(&self.rates)
-            && [self.encode_us, self.read_back_us].iter().all(|x| x.is_finite() && *x >= 0.0)
+            && [self.encode_us, self.read_back_us].iter().all(|&x| x == 0.0 || is_figure(x))
             && !self.bandwidth.is_empty()
             && self.bandwidth.iter().all(bandwidth)
             && self.bandwidth.is_sorted_by(|a, b| a.bytes < b.bytes)
@@ -288,6 +290,8 @@ mod tests {
             Calibration { dispatch_us: 0.0, ..typical.clone() },
             Calibration { dispatch_us: f64::NAN, ..typical.clone() },
             Calibration { gflops: f64::INFINITY, ..typical.clone() },
+            Calibration { gflops: 1e300, ..typical.clone() },
+            Calibration { dispatch_us: 1e-300, ..typical.clone() },
             Calibration { barrier_us: Some(-1.0), ..typical.clone() },
             Calibration { read_back_us: -1.0, ..typical.clone() },
             Calibration { bandwidth: Vec::new(), ..typical.clone() },

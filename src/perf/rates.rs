@@ -120,11 +120,22 @@ pub(super) fn rate(rates: &[Rate], part: KernelClass, extent: Extent) -> Option<
     Some(below.multiply_adds_per_us)
 }
 
-/// Returns whether rates are positive and ascend by size, and each class has one kind of size.
+/// Returns whether a time in microseconds or a rate is possible. No device is a billion times
+/// slower or faster than those of today, and no cost model overflows within these bounds.
+pub(super) fn is_figure(x: f64) -> bool {
+    (1e-9..=1e15).contains(&x)
+}
+
+/// The most rows or sums of a measurement.
+const MOST_ROWS: usize = 1 << 31;
+
+/// Returns whether rates are possible and ascend by size, and each class has one kind of size.
 pub(super) fn are_plausible(rates: &[Rate]) -> bool {
-    let positive =
-        |rate: &Rate| rate.multiply_adds_per_us.is_finite() && rate.multiply_adds_per_us > 0.0;
-    rates.iter().all(|rate| positive(rate) && rate.rows > 0 && rate.size() > 0)
+    let plausible = |rate: &Rate| {
+        let sizes = [rate.rows, rate.size()];
+        is_figure(rate.multiply_adds_per_us) && sizes.iter().all(|n| (1..=MOST_ROWS).contains(n))
+    };
+    rates.iter().all(plausible)
         && KernelClass::ALL.iter().all(|part| {
             let of_part = || rates.iter().filter(|rate| rate.part == *part);
             let by_sums = of_part().filter(|rate| rate.sums.is_some()).count();

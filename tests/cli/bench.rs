@@ -114,6 +114,8 @@ fn calibrating_gives_a_roofline() {
     );
     assert!(calibration["gflops"].as_f64().is_some_and(|x| x > 0.0), "{calibration:#}");
     assert!(ran.stderr.contains("kept in"), "{}", ran.told());
+    let mut kept = std::fs::read_dir(folder.path("cache")).expect("a folder of calibrations");
+    let kept = kept.next().expect("a file").expect("it can be listed").path();
     let (json, html) = (folder.path("rows.json"), folder.path("page.html"));
     let args = [&TINY[..], &["--json", &json, "--html", &html, "--explain"]].concat();
     let ran = with_cache(&folder, &args).ended(0).says(&[
@@ -152,6 +154,22 @@ fn calibrating_gives_a_roofline() {
         "{}",
         ran.told()
     );
+    // A corrupt file is reported, and replaced by typical figures.
+    for corrupt in [&b"\xff\xfe"[..], b"{}", b""] {
+        std::fs::write(&kept, corrupt).expect("the file can be written");
+        let ran = with_cache(&folder, &TINY).ended(0);
+        assert!(ran.stderr.contains("warning: "), "{}", ran.told());
+    }
+}
+
+/// The figures go to stdout all the same.
+#[test]
+fn a_calibration_that_is_not_kept_is_an_error() {
+    let folder = Folder::new();
+    let mut command = command(&["calibrate", "--device", "cpu"]);
+    command.env("WGPU_RNN_CACHE", folder.write("file", "no folder"));
+    let ran = finish(command).ended(2).says(&["GFLOP/s"]);
+    assert!(ran.stderr.contains("error: not kept: "), "{}", ran.told());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use wgpu_rnn::{Device, Error};
 use crate::Outcome;
 use crate::args::{OpenArgs, selectors};
 use crate::output::JsonArgs;
-use crate::terminal::{FAINT, STRONG, line, progress};
+use crate::terminal::{FAINT, STRONG, line, message, progress};
 
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {
@@ -33,7 +33,7 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Outcome, Error> {
         ));
     }
     args.json.check(&[])?;
-    let mut calibrations = Vec::new();
+    let (mut calibrations, mut kept) = (Vec::new(), true);
     for selection in Selection::of_all(&selectors(&args.devices))? {
         let device = args.open.open_timed(&selection)?;
         let bar = progress(BAR as usize, &selection.title());
@@ -44,14 +44,18 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Outcome, Error> {
         bar.finish_and_clear();
         let calibration = measured?;
         match calibration.save() {
-            Ok(Some(path)) => anstream::eprintln!("kept in {}", path.display()),
-            Ok(None) => {
-                anstream::eprintln!(
-                    "note: not kept: this user has no cache folder; WGPU_RNN_CACHE can name one"
-                )
-            }
+            Ok(Some(path)) => message!("kept in {}", path.display()),
             // The figures still go to stdout.
-            Err(error) => anstream::eprintln!("warning: not kept: {error}"),
+            Ok(None) => {
+                kept = false;
+                message!(
+                    "error: not kept: this user has no cache folder; WGPU_RNN_CACHE can name one"
+                );
+            }
+            Err(error) => {
+                kept = false;
+                anstream::eprintln!("error: not kept: {error}");
+            }
         }
         if args.json.leaves_stdout() {
             print(&device, &calibration);
@@ -59,7 +63,7 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Outcome, Error> {
         calibrations.push(calibration);
     }
     args.json.write(&serde_json::json!({ "calibrations": calibrations }))?;
-    Ok(Outcome::Agreed)
+    Ok(if kept { Outcome::Agreed } else { Outcome::Incomplete })
 }
 
 fn print(device: &Device, calibration: &Calibration) {

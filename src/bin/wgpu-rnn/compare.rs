@@ -15,7 +15,7 @@ use crate::Outcome;
 use crate::args::{ModuleArgs, OpenArgs, TIME_FIRST, WeightsArgs, selectors};
 use crate::output::JsonArgs;
 use crate::run::{Input, load};
-use crate::terminal::{BAD, FAINT, GOOD, STRONG, line};
+use crate::terminal::{BAD, FAINT, GOOD, STRONG, line, message};
 
 #[derive(Debug, Args)]
 pub struct CompareArgs {
@@ -55,6 +55,25 @@ pub struct CompareArgs {
     pub open: OpenArgs,
 }
 
+impl CompareArgs {
+    /// Refuses comparisons that nothing can fail.
+    fn check(&self) -> Result<(), Error> {
+        for (name, value) in [("--atol", self.atol), ("--rtol", self.rtol)] {
+            if !value.is_finite() || value < 0.0 {
+                return Err(Error::Option(format!(
+                    "{name} is {value}; expected a finite tolerance, 0 or more"
+                )));
+            }
+        }
+        if self.batch == 0 {
+            return Err(Error::Option(
+                "--batch is 0; expected at least 1: no rows have nothing to compare".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// The results of a device in the JSON report.
 #[derive(Serialize)]
 struct DeviceResult {
@@ -87,6 +106,7 @@ struct Job {
 }
 
 pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
+    args.check()?;
     let input = args.input.iter().map(|path| ("--input", path.as_path()));
     let read: Vec<_> = args.weights.files().chain(input).collect();
     args.json.check(&read)?;
@@ -102,12 +122,16 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
             };
             let shape = [shape[0], shape[1], config.input_size];
             let count = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
-            let count = count.filter(|&count| count <= 1 << 31).ok_or_else(|| {
-                Error::Shape(format!("an input of shape {shape:?} is over {} values", 1_u64 << 31))
-            })?;
-            let input = Tensor::new(shape, Mt19937::new(args.seed).uniform_vec(count, -1.0, 1.0))?;
+            if count.is_none_or(|count| count > 1 << 31) {
+                let most = 1_u64 << 31;
+                return Err(Error::Shape(format!(
+                    "an input of shape {shape:?} is over {most} values"
+                )));
+            }
+            let (mut input, mut random) = (Tensor::zeros(shape)?, Mt19937::new(args.seed));
+            input.data_mut().iter_mut().for_each(|value| *value = random.uniform(-1.0, 1.0));
             if !config.batch_first {
-                anstream::eprintln!("note: the random input {shape:?} is {TIME_FIRST}");
+                message!("note: the random input {shape:?} is {TIME_FIRST}");
             }
             Input { input, lengths: None, state: None }
         }
@@ -163,7 +187,7 @@ impl Job {
         let want = run(&self.params.rounded(weights)?)?;
         if weights != WeightType::F32 {
             let moved = want.largest_difference(&run(&self.params)?);
-            anstream::eprintln!(
+            message!(
                 "note: rounding the weights to {} changes the results by up to {moved:.1e}",
                 weights.name()
             );

@@ -82,7 +82,7 @@ enum Outcome {
     Agreed,
     /// A comparison disagreed.
     Disagreed,
-    /// The report on stdout names an error.
+    /// The report names an error.
     Incomplete,
 }
 
