@@ -9,8 +9,7 @@ use crate::params::config::{Config, Kind};
 use crate::params::language_model::LanguageModelParams;
 use crate::params::validate;
 use crate::params::{DirectionParams, Params};
-use crate::tensor::State;
-use crate::tensor::Tensor;
+use crate::tensor::{State, Tensor, room};
 
 /// The results of a forward pass in PyTorch's order: time first, never batch first.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +38,8 @@ impl Outputs {
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) and [`Error::Option`](crate::Error::Option) in PyTorch's
-/// words when the arguments do not fit.
+/// words when the arguments do not fit. [`Error::OutOfMemory`](crate::Error::OutOfMemory) when the
+/// host's memory does not hold the values.
 pub fn module(
     params: &Params,
     input: &Tensor,
@@ -53,6 +53,8 @@ pub fn module(
         validate::lengths(lengths, checked)?;
     }
     let (seq_len, batch) = (checked.sizes.seq_len, checked.sizes.batch);
+    let sums = [copies(params, checked.sizes), input.data().len().saturating_mul(2)];
+    room(sums[0].saturating_add(sums[1]).saturating_mul(2), "the reference in f64")?;
     let swap = config.batch_first && input.shape().len() == 3;
     let x = if swap { swapped(input.data(), batch, seq_len) } else { input.data().to_vec() };
     let h_0 = state.map(|s| s.h.data());
@@ -62,6 +64,16 @@ pub fn module(
         outcome.output = swapped(&outcome.output, seq_len, batch);
     }
     Ok(outcome)
+}
+
+/// Returns the most values of layers, states and weights that a pass holds at the same time.
+fn copies(params: &Params, sizes: validate::Sizes) -> usize {
+    let config = params.config();
+    let width = config.num_directions() * config.hidden_size.max(config.state_size());
+    let weights = params.values().map(<[f32]>::len).fold(0, usize::saturating_add);
+    // A layer's input and output, the output with swapped axes, and h and c of each layer.
+    let per_row = sizes.seq_len.saturating_mul(3).saturating_add(config.num_layers * 2);
+    sizes.batch.saturating_mul(per_row).saturating_mul(width).saturating_add(weights)
 }
 
 /// Returns `[a, b, ·]` as `[b, a, ·]`.

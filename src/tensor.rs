@@ -1,6 +1,9 @@
 //! Host tensors: a shape and its `f32` values in row-major order.
 
+use std::fmt::Display;
 use std::ops::Range;
+
+use bytemuck::Zeroable;
 
 use crate::error::{Error, Result};
 
@@ -25,6 +28,86 @@ pub(crate) fn element_count(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))
 }
 
+/// The size in bytes from which an allocation is large. Smaller ones are in the allocator's own
+/// memory, or follow from no input.
+const LARGE: usize = 1 << 20;
+
+/// The bytes that a large allocation leaves free. Small allocations abort the process when they
+/// fail, so the large ones fail first.
+const SPARE: usize = 8 << 20;
+
+/// Returns whether the host's memory still holds [`SPARE`] bytes after `count` more values.
+fn leaves_spare<T>(count: usize) -> bool {
+    count.saturating_mul(size_of::<T>()) < LARGE
+        || Vec::<u8>::new().try_reserve_exact(SPARE).is_ok()
+}
+
+/// Returns an empty vector with room for `count` values. `what` names them.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] when the host's memory does not hold them.
+pub(crate) fn reserved<T>(count: usize, what: impl Display) -> Result<Vec<T>> {
+    let mut values = Vec::new();
+    if values.try_reserve_exact(count).is_err() || !leaves_spare::<T>(count) {
+        return Err(exhausted::<T>(count, what));
+    }
+    Ok(values)
+}
+
+/// Makes room for `count` more values, and for later ones. `what` names them.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] when the host's memory does not hold them.
+pub(crate) fn grow<T>(values: &mut Vec<T>, count: usize, what: impl Display) -> Result<()> {
+    let before = values.capacity();
+    let grown = values.try_reserve(count).is_ok();
+    if grown && (values.capacity() == before || leaves_spare::<T>(values.capacity())) {
+        return Ok(());
+    }
+    Err(exhausted::<T>(values.len().saturating_add(count), what))
+}
+
+/// Returns `count` zeros. `what` names them.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] when the host's memory does not hold them.
+pub(crate) fn zeroed<T: Zeroable>(count: usize, what: impl Display) -> Result<Vec<T>> {
+    match bytemuck::allocation::try_zeroed_vec(count) {
+        Ok(values) if leaves_spare::<T>(count) => Ok(values),
+        _ => Err(exhausted::<T>(count, what)),
+    }
+}
+
+/// Returns a copy of values. `what` names them.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] when the host's memory does not hold them.
+pub(crate) fn copied<T: Copy>(values: &[T], what: impl Display) -> Result<Vec<T>> {
+    let mut copy = reserved(values.len(), what)?;
+    copy.extend_from_slice(values);
+    Ok(copy)
+}
+
+/// Checks that the host's memory holds `count` more values, before work that allocates as many at
+/// most. `what` names them.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] when the host's memory does not hold them.
+pub(crate) fn room(count: usize, what: impl Display) -> Result<()> {
+    if count < LARGE / size_of::<f32>() {
+        return Ok(());
+    }
+    reserved::<f32>(count, what).map(drop)
+}
+
+fn exhausted<T>(count: usize, what: impl Display) -> Error {
+    let bytes = count.saturating_mul(size_of::<T>());
+    Error::OutOfMemory {
+        adapter: "host".to_owned(),
+        doing: format!("allocating {bytes} bytes for {what}"),
+    }
+}
+
 impl Tensor {
     /// Creates a tensor of `shape` over `data`, row-major.
     ///
@@ -45,11 +128,12 @@ impl Tensor {
     /// Creates a tensor of zeros.
     ///
     /// # Errors
-    /// [`Error::TensorSize`] when the product of the sizes overflows.
+    /// [`Error::TensorSize`] when the product of the sizes overflows; [`Error::OutOfMemory`] when
+    /// the host's memory does not hold the values.
     pub fn zeros(shape: impl Into<Vec<usize>>) -> Result<Self> {
         let shape = shape.into();
         match element_count(&shape) {
-            Some(count) => Ok(Self { shape, data: vec![0.0; count] }),
+            Some(count) => Ok(Self { data: zeroed(count, "a tensor")?, shape }),
             None => Err(Error::TensorSize { shape, expected: usize::MAX, found: 0 }),
         }
     }

@@ -192,7 +192,7 @@ impl<'a> Pair<'a> {
         let Session::Gpu(gpu) = session else { unreachable!("lockstep refuses the CPU") };
         let weight = |(index, spec)| cpu::Weight::new(spec, layout.pack(index, params));
         let weights = layout.buffers().iter().enumerate().map(weight).collect();
-        Ok(Self { gpu, cpu: cpu::Engine::new(Arc::clone(recording), Arc::new(weights)) })
+        Ok(Self { gpu, cpu: cpu::Engine::new(Arc::clone(recording), Arc::new(weights))? })
     }
 
     /// Writes the values of a buffer, or zeros.

@@ -278,7 +278,7 @@ impl Device {
     /// Probes the device and reports its loss.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`], or an error that the device reported before.
+    /// [`Error::DeviceLost`] for a lost device.
     pub(crate) fn ask(&self) -> Result<()> {
         match &self.inner {
             Inner::Cpu(_) => Ok(()),

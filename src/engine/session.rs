@@ -9,6 +9,7 @@ use crate::engine::{cpu, gpu};
 use crate::error::{Error, Result};
 use crate::plan::Exchange;
 use crate::plan::recording::{BufferId, BufferSpec, CopyPair, Recording, Role};
+use crate::tensor::{copied, room};
 
 /// The engine of a device.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +57,10 @@ impl Weights {
         buffers: &[BufferSpec],
         pack: impl Fn(usize) -> Vec<f32>,
     ) -> Result<Self> {
+        // A buffer is made at a time: packed once in f32, and once more as the engine stores it.
+        for spec in buffers {
+            room(spec.len().saturating_mul(4), format_args!("the weights '{}'", spec.label))?;
+        }
         Ok(match engine {
             EngineRef::Cpu(threads) => {
                 let weights = buffers
@@ -88,7 +93,7 @@ impl Session {
     pub fn new(recording: Arc<Recording>, weights: &Weights) -> Result<Self> {
         Ok(match weights {
             Weights::Cpu(threads, weights) => {
-                let engine = cpu::Engine::new(recording, Arc::clone(weights));
+                let engine = cpu::Engine::new(recording, Arc::clone(weights))?;
                 Self::Cpu(engine.on(threads.clone()))
             }
             Weights::Gpu(gpu, buffers) => {
@@ -162,7 +167,9 @@ impl Session {
     /// When the range exceeds the buffer.
     pub(crate) fn start_read(&self, id: BufferId, values: Range<usize>) -> Result<Reading> {
         match self {
-            Self::Cpu(engine) => Ok(Reading::Ready(engine.buffer(id)[values].to_vec())),
+            Self::Cpu(engine) => {
+                copied(&engine.buffer(id)[values], "values to read").map(Reading::Ready)
+            }
             Self::Gpu(engine) => engine.start_read(id, values).map(Reading::Pending),
         }
     }
@@ -183,8 +190,8 @@ impl Session {
     ) -> Result<Reading> {
         match self {
             Self::Cpu(engine) => {
-                engine.run_commands(commands);
-                Ok(Reading::Ready(engine.buffer(id)[..count].to_vec()))
+                engine.run_commands(commands)?;
+                copied(&engine.buffer(id)[..count], "values to read").map(Reading::Ready)
             }
             Self::Gpu(engine) => engine.start_commands(commands, id, count).map(Reading::Pending),
         }
@@ -201,7 +208,7 @@ impl Session {
     /// The asynchronous core of [`read`](Self::read).
     pub(crate) async fn fetch(&self, id: BufferId, waiting: Waiting) -> Result<Vec<f32>> {
         match self {
-            Self::Cpu(engine) => Ok(engine.buffer(id).into_owned()),
+            Self::Cpu(engine) => copied(&engine.buffer(id), "values to read"),
             Self::Gpu(engine) => {
                 engine.fetch(id, 0..engine.recording().spec(id).len(), waiting).await
             }
@@ -252,7 +259,7 @@ impl Session {
         check_pairs(self.recording(), self.recording(), pairs)?;
         match self {
             Self::Cpu(engine) => {
-                engine.run();
+                engine.run()?;
                 results.iter().for_each(|&(id, result)| take(result, &engine.buffer(id)));
                 pairs.iter().for_each(|&(from, to)| engine.copy(from, to));
                 // The twins never wait.

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::nn::runner::{RowPlan, Runner};
 use crate::plan;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
-use crate::tensor::{Tensor, element_count, padded};
+use crate::tensor::{Tensor, element_count, padded, reserved};
 
 /// A table of vectors, looked up by index.
 ///
@@ -144,11 +144,14 @@ impl Embedding {
             Ok(row) if (row as usize) < self.num_embeddings => Ok(f32::from_bits(row)),
             _ => Err(self.out_of_range(offset, index, shape)),
         };
-        let rows: Vec<f32> = indices.iter().enumerate().map(within).collect::<Result<_>>()?;
+        let mut rows = reserved(indices.len(), "indices")?;
+        for index in indices.iter().enumerate().map(within) {
+            rows.push(index?);
+        }
         let width = padded(self.embedding_dim);
         let most = usize::try_from(self.device.limits().max_binding() / (width as u64 * 4))
             .unwrap_or(usize::MAX);
-        let mut y = Vec::with_capacity(rows.len() * self.embedding_dim);
+        let mut y = reserved(rows.len().saturating_mul(self.embedding_dim), "the output")?;
         for pass in rows.chunks(most) {
             let take = |values: &[f32]| {
                 let rows = values.chunks_exact(width);

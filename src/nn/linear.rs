@@ -14,7 +14,7 @@ use crate::params::load_linear;
 use crate::params::state_dict::StateDict;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
 use crate::plan::{self, Storage};
-use crate::tensor::{Tensor, padded};
+use crate::tensor::{Tensor, padded, reserved, room};
 
 /// `y = x · Wᵀ + b`, optionally followed by an activation.
 ///
@@ -186,10 +186,12 @@ impl Linear {
         let most =
             usize::try_from(self.device.limits().max_binding() / widest).unwrap_or(usize::MAX);
         let most = most.max(1);
-        let mut y = Vec::with_capacity(rows * self.out_features);
+        let mut y = reserved(rows.saturating_mul(self.out_features), "the output")?;
         for start in (0..rows).step_by(most) {
             let end = rows.min(start.saturating_add(most));
-            let (count, packed) = (end - start, x.padded_rows(start..end));
+            let count = end - start;
+            room(count.saturating_mul(padded(features)), "the input")?;
+            let packed = x.padded_rows(start..end);
             let take = |values: &[f32]| y.extend_from_slice(values);
             self.runner.run(count, || self.plan(count), &packed, waiting, take).await?;
         }

@@ -13,7 +13,7 @@ use crate::params::config::{Config, Kind};
 use crate::params::validate::{Checked, Sizes};
 use crate::plan::recording::BufferId;
 use crate::plan::{Plan, StateRow};
-use crate::tensor::{State, Tensor, padded};
+use crate::tensor::{State, Tensor, padded, zeroed};
 
 /// Returns the shape of `output`, in the layout of the input.
 pub(crate) fn output_shape(config: &Config, Checked { sizes, unbatched }: Checked) -> Vec<usize> {
@@ -63,11 +63,17 @@ impl Inputs<'_> {
 
 /// Returns the first values of `packed`, which grows if it is too short. Their values are old: who
 /// packs writes each of them. So memory that a caller keeps is not cleared for every run.
-fn first(packed: &mut Vec<f32>, count: usize) -> &mut [f32] {
+///
+/// # Errors
+/// [`Error::OutOfMemory`](crate::Error::OutOfMemory) when the host's memory does not hold them.
+fn first(packed: &mut Vec<f32>, count: usize) -> Result<&mut [f32]> {
     if packed.len() < count {
-        packed.resize(count, 0.0);
+        // The old memory goes first: nothing reads it.
+        packed.clear();
+        packed.shrink_to_fit();
+        *packed = zeroed(count, "packed values")?;
     }
-    &mut packed[..count]
+    Ok(&mut packed[..count])
 }
 
 /// Packs and unpacks one run of a plan.
@@ -118,12 +124,12 @@ impl<'a> Packer<'a> {
         for (segment, id) in self.plan.segments.iter().zip(&self.plan.input) {
             let values = match self.as_packed(input, segment) {
                 Some(values) => values,
-                None => self.pack_input(input, segment, packed),
+                None => self.pack_input(input, segment, packed)?,
             };
             write(*id, Some(values))?;
         }
         let length = |row: usize| inputs.lengths.map_or(self.sizes.seq_len, |all| all[row]);
-        let lengths = first(packed, self.rows.len());
+        let lengths = first(packed, self.rows.len())?;
         // The buffer holds u32; hosts and engines carry every buffer as 32-bit words.
         for (to, row) in lengths.iter_mut().zip(self.rows.clone()) {
             *to = f32::from_bits(length(row) as u32);
@@ -141,9 +147,9 @@ impl<'a> Packer<'a> {
         let h_0 = state.map(|state| state.h.data());
         let c_0 = state.and_then(|state| state.c.as_ref()).map(Tensor::data);
         for (layer, ids) in self.plan.states.iter().enumerate() {
-            write(ids.h[0], h_0.map(|h_0| self.h(layer).pack(h_0, packed)))?;
+            write(ids.h[0], h_0.map(|h_0| self.h(layer).pack(h_0, packed)).transpose()?)?;
             if let Some(c) = ids.c {
-                write(c, c_0.map(|c_0| self.c(layer).pack(c_0, packed)))?;
+                write(c, c_0.map(|c_0| self.c(layer).pack(c_0, packed)).transpose()?)?;
             }
         }
         Ok(())
@@ -202,15 +208,15 @@ impl<'a> Packer<'a> {
         input: &[f32],
         steps: &Range<usize>,
         packed: &'p mut Vec<f32>,
-    ) -> &'p [f32] {
+    ) -> Result<&'p [f32]> {
         let width = self.config.input_size;
         let stride = self.rows.len() * padded(width);
-        let packed = first(packed, steps.len() * stride);
+        let packed = first(packed, steps.len() * stride)?;
         let whole = self.rows.len() == self.sizes.batch && !self.config.batch_first;
         if whole {
             let start = self.position(steps.start, self.rows.start) * width;
             Rows { width, from: width, to: padded(width) }.copy(&input[start..], packed);
-            return packed;
+            return Ok(packed);
         }
         let pack_step = |(t, packed): (usize, &mut [f32])| {
             for (to, b) in packed.chunks_exact_mut(padded(width)).zip(self.rows.clone()) {
@@ -224,7 +230,7 @@ impl<'a> Packer<'a> {
         } else {
             packed.par_chunks_exact_mut(stride).enumerate().for_each(pack_step);
         }
-        packed
+        Ok(packed)
     }
 
     /// Unpacks one segment of the output into PyTorch's layout. The reverse direction's steps are
@@ -299,15 +305,15 @@ pub(crate) struct StateBlock {
 
 impl StateBlock {
     /// Packs the layer's state into the first values of `packed`, and returns them.
-    pub fn pack<'p>(&self, state: &[f32], packed: &'p mut Vec<f32>) -> &'p [f32] {
+    pub fn pack<'p>(&self, state: &[f32], packed: &'p mut Vec<f32>) -> Result<&'p [f32]> {
         let StateRow { features, stride } = self.row;
         let rows = self.rows.len();
-        let packed = first(packed, self.layers.len() * rows * stride);
+        let packed = first(packed, self.layers.len() * rows * stride)?;
         let copy = Rows { width: features, from: features, to: stride };
         for (start, to) in self.starts().zip(packed.chunks_exact_mut((rows * stride).max(1))) {
             copy.copy(&state[start..start + rows * features], to);
         }
-        packed
+        Ok(packed)
     }
 
     /// Unpacks the layer's state into PyTorch's layout.

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::params::validate::{self, Checked, Sizes};
-use crate::tensor::{Tensor, element_count};
+use crate::tensor::{Tensor, element_count, reserved};
 
 /// Pads sequences of different lengths with zeros at their ends to one tensor.
 ///
@@ -34,7 +34,7 @@ pub fn pad_sequence(sequences: &[Tensor], batch_first: bool) -> Result<(Tensor, 
     let Some(first) = sequences.first() else {
         return refuse("received an empty list of sequences".to_owned());
     };
-    let mut lengths = Vec::with_capacity(sequences.len());
+    let mut lengths = reserved(sequences.len(), "lengths")?;
     for (i, sequence) in sequences.iter().enumerate() {
         let (shape, want) = (sequence.shape(), first.shape());
         let Some(&length) = shape.first() else {
@@ -97,8 +97,8 @@ pub fn unpad_sequence(
     let width = width(features);
     let row = |(row, &length): (usize, &usize)| {
         let starts = (0..length).map(|t| place(batch_first, (t, seq_len), (row, batch)) * width);
-        let values =
-            starts.flat_map(|start| &padded.data()[start..start + width]).copied().collect();
+        let mut values = reserved(length * width, "a sequence")?;
+        starts.for_each(|start| values.extend_from_slice(&padded.data()[start..start + width]));
         Tensor::new([&[length], features].concat(), values)
     };
     lengths.iter().enumerate().map(row).collect()

@@ -4,6 +4,7 @@ use crate::dtype::WeightType;
 use crate::error::{Error, Result};
 use crate::params::config::Config;
 use crate::params::random::Mt19937;
+use crate::tensor::room;
 
 /// The parameters of one direction of one layer, row-major, under PyTorch's names.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,7 +118,8 @@ impl Params {
     /// are equal bit for bit where PyTorch rounds as on Linux; see [`Mt19937::uniform`].
     ///
     /// # Errors
-    /// [`Error::Config`] when the configuration is out of range.
+    /// [`Error::Config`] when the configuration is out of range; [`Error::OutOfMemory`] when the
+    /// host's memory does not hold the parameters.
     pub fn init(config: &Config, seed: u64) -> Result<Self> {
         config.validate()?;
         Self::draw(config, &mut Mt19937::new(seed))
@@ -126,8 +128,10 @@ impl Params {
     /// Draws fresh parameters from a generator that other modules use too.
     pub(crate) fn draw(config: &Config, generator: &mut Mt19937) -> Result<Self> {
         let bound = (1.0 / (config.hidden_size as f64).sqrt()) as f32;
-        Self::from_fn(config, |_, shape| {
-            Ok(generator.uniform_vec(shape.iter().product(), -bound, bound))
+        Self::from_fn(config, |name, shape| {
+            let count = shape.iter().product();
+            room(count, name)?;
+            Ok(generator.uniform_vec(count, -bound, bound))
         })
     }
 

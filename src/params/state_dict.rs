@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 
 use super::files::{self, Content};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable_path};
 use crate::fs;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, room};
 
 pub use super::files::Entry;
 
@@ -120,10 +120,15 @@ impl StateDict {
     /// Returns the bytes of a tensor in row-major order, as the file has them.
     ///
     /// # Errors
-    /// [`Error::File`] when there is no such tensor.
+    /// [`Error::File`] when there is no such tensor, [`Error::OutOfMemory`] when the host's memory
+    /// does not hold a copy of one with gaps.
     #[doc(hidden)]
     pub fn bytes(&self, name: &str) -> Result<Cow<'_, [u8]>> {
-        self.require(name)?.bytes(&self.content.data).ok_or_else(|| Error::File {
+        let entry = self.require(name)?;
+        if !entry.is_dense() {
+            room(entry.size() / 4, format_args!("'{name}'"))?;
+        }
+        entry.bytes(&self.content.data).ok_or_else(|| Error::File {
             path: self.path.clone(),
             message: "the file ends before its last tensor".to_owned(),
         })
@@ -142,6 +147,7 @@ impl StateDict {
     /// [`Error::File`] when there is no such tensor or its type is not F32, F16 or BF16.
     pub fn f32(&self, name: &str) -> Result<Vec<f32>> {
         let bytes = self.bytes(name)?;
+        room(bytes.len() / 2, format_args!("'{name}'"))?;
         let halves = || bytes.chunks_exact(2).map(|b| [b[0], b[1]]);
         Ok(match self.require(name)?.dtype() {
             Dtype::F32 => bytes
@@ -167,6 +173,8 @@ impl StateDict {
     pub fn i64(&self, name: &str) -> Result<Vec<i64>> {
         let entry = self.require(name)?;
         let bytes = &*self.bytes(name)?;
+        // Two vectors, of at most eight bytes for each one that is read.
+        room(bytes.len().saturating_mul(4), format_args!("'{name}'"))?;
         let refuse = |message: String| Error::File { path: self.path.clone(), message };
         Ok(match entry.dtype() {
             Dtype::I64 => integers(bytes, i64::from_le_bytes),
@@ -276,12 +284,16 @@ pub fn save_with_metadata(
 /// Returns the bytes of a safetensors file. `path` serves only the error texts.
 ///
 /// # Errors
-/// [`Error::File`] when a tensor cannot be stored.
+/// [`Error::File`] when a tensor cannot be stored, [`Error::OutOfMemory`] when the host's memory
+/// does not hold the file.
 pub fn to_bytes(
     path: &Path,
     tensors: &[(&str, &Tensor)],
     metadata: HashMap<String, String>,
 ) -> Result<Vec<u8>> {
+    // The bytes of the tensors, and those of the file.
+    let values = tensors.iter().map(|(_, tensor)| tensor.data().len()).sum::<usize>();
+    room(values.saturating_mul(2), printable_path(path))?;
     // Converts to the map type of safetensors, which differs without its feature `std`.
     let metadata = (!metadata.is_empty()).then(|| metadata.into_iter().collect());
     let bytes: Vec<(&str, Vec<u8>)> = tensors

@@ -12,6 +12,8 @@ mod devices;
 mod files;
 mod generate;
 mod inspect;
+#[cfg(target_os = "linux")]
+mod memory;
 mod names;
 mod output;
 mod perplexity;
@@ -22,6 +24,8 @@ mod run;
 mod run_refusals;
 #[path = "../common/seeded.rs"]
 mod seeded;
+#[cfg(unix)]
+mod signals;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod usage;

@@ -99,7 +99,7 @@ fn files_hold_a_token_to_a_line_or_a_json_array() {
         let message = message(name, content.as_bytes());
         assert!(message.contains(want) && message.contains(name), "{name}: {message}");
     }
-    assert!(matches!(open("f.txt", b"\xff"), Err(Error::Io { .. })), "bytes that are no text");
+    assert!(matches!(open("f.txt", b"\xff"), Err(Error::File { .. })), "bytes that are no text");
     assert!(
         matches!(Vocabulary::from_file(folder.path().join("none")), Err(Error::Io { .. })),
         "no file"

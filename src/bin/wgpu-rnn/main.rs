@@ -16,6 +16,7 @@ mod inspect;
 mod output;
 mod perplexity;
 mod run;
+mod signals;
 mod terminal;
 mod text;
 mod verify;
@@ -87,6 +88,7 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
+    signals::watch();
     let cli = Cli::parse();
     let result = match cli.command {
         None => demo::demo(),

@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use wgpu_rnn::Error;
 use wgpu_rnn::device::Selection;
+use wgpu_rnn::internals::fs;
 use wgpu_rnn::language_model::LanguageModel;
 
 use crate::Outcome;
@@ -55,8 +56,7 @@ struct Report {
 pub fn perplexity(args: &PerplexityArgs) -> Result<Outcome, Error> {
     args.json.check(&[&args.model.files()[..], &[("TEXT", &args.text)]].concat())?;
     let TextModel { params, vocabulary } = TextModel::load(&args.model)?;
-    let text = std::fs::read_to_string(&args.text)
-        .map_err(|source| Error::Io { path: args.text.clone(), source })?;
+    let text = fs::read_text(&args.text)?;
     let tokens = vocabulary.encode(&text)?;
     let mut results = Vec::new();
     for selection in Selection::of_all(&selectors(&args.devices))? {

@@ -1,5 +1,6 @@
 //! The cache folder for calibrations: one JSON file for each device and driver.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
@@ -53,10 +54,12 @@ impl Calibration {
     /// The errors of [`find`](Self::find).
     pub fn find_in(folder: &Path, device: &DeviceId) -> Result<Option<Self>> {
         let path = folder.join(file_name(device));
-        let text = match std::fs::read_to_string(&path) {
+        let text = match fs::read_text(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(Error::Io { path, source }),
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
         };
         let refuse = |what: String| {
             let message = format!("{what}; ignored, `wgpu-rnn calibrate` replaces it");

@@ -36,9 +36,11 @@ use smallvec::SmallVec;
 pub(crate) use matmul::{Matrix, multiply_transposed};
 pub use threads::Threads;
 
+use crate::error::Result;
 use crate::kernel::Access;
 use crate::kernel::uniforms::Step;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Recording};
+use crate::tensor::{room, zeroed};
 
 pub use panels::Panels;
 
@@ -96,19 +98,28 @@ pub struct Engine {
     weights: Arc<Vec<Weight>>,
     /// Indexed by [`BufferId`]; empty for weights and for parts of other buffers.
     buffers: Vec<Vec<f32>>,
+    /// The most values that twins allocate at the same time.
+    scratch: usize,
     threads: Threads,
 }
 
 impl Engine {
     /// Makes buffers of zeros for `recording`, whose first buffers are `weights`.
-    pub fn new(recording: Arc<Recording>, weights: Arc<Vec<Weight>>) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) when the host's memory does not hold them.
+    pub fn new(recording: Arc<Recording>, weights: Arc<Vec<Weight>>) -> Result<Self> {
         let own = |(index, spec): (usize, &BufferSpec)| {
             let elsewhere =
                 index < weights.len() || recording.whole(BufferId(index)).0 != BufferId(index);
-            if elsewhere { Vec::new() } else { vec![0.0; spec.len()] }
+            let what = format_args!("the buffer '{}'", spec.label);
+            if elsewhere { Ok(Vec::new()) } else { zeroed(spec.len(), what) }
         };
-        let buffers = recording.buffers.iter().enumerate().map(own).collect();
-        Self { recording, weights, buffers, threads: Threads::default() }
+        let buffers =
+            recording.buffers.iter().enumerate().map(own).collect::<Result<Vec<Vec<f32>>>>()?;
+        // A twin copies its input, sums for its output, and keeps lists of their rows.
+        let scratch = buffers.iter().map(Vec::len).max().unwrap_or(0).saturating_mul(4);
+        Ok(Self { recording, weights, buffers, scratch, threads: Threads::default() })
     }
 
     /// Runs on `threads`, not on all cores.
@@ -177,15 +188,23 @@ impl Engine {
     }
 
     /// Executes the whole recording.
-    pub fn run(&mut self) {
-        self.run_commands(0..self.recording.commands.len());
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) when the host's memory does not hold the
+    /// twins' temporary values.
+    pub fn run(&mut self) -> Result<()> {
+        self.run_commands(0..self.recording.commands.len())
     }
 
     /// Executes a range of the recording's commands.
     ///
+    /// # Errors
+    /// The errors of [`run`](Self::run).
+    ///
     /// # Panics
     /// When the recording has fewer commands.
-    pub fn run_commands(&mut self, commands: Range<usize>) {
+    pub fn run_commands(&mut self, commands: Range<usize>) -> Result<()> {
+        room(self.scratch, "temporary values of a run")?;
         let mut dispatches = self.recording.commands[commands.clone()]
             .iter()
             .flat_map(|command| command.dispatches(0));
@@ -194,6 +213,7 @@ impl Engine {
         } else {
             self.run_here(commands);
         }
+        Ok(())
     }
 
     fn run_here(&mut self, commands: Range<usize>) {

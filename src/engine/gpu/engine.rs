@@ -16,6 +16,7 @@ use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::plan::Transfer;
 use crate::plan::recording::{BufferId, Command, CopyPair, Dispatch, Recording};
+use crate::tensor::zeroed;
 
 /// A recording on a device.
 #[derive(Debug)]
@@ -109,14 +110,16 @@ impl Engine {
     /// # Errors
     /// The errors of the device.
     pub fn write_at(&self, id: BufferId, start: usize, values: &[f32]) -> Result<()> {
-        let cleared = self.take_clears(id, start..start + values.len());
+        let cleared = self.take_clears(id, start..start + values.len()).into_iter();
+        let zeros = |id| zeroed(self.recording.spec(id).len(), "zeros").map(|zeros| (id, zeros));
+        let cleared: Vec<_> = cleared.map(zeros).collect::<Result<_>>()?;
         self.gpu.scoped("uploading", || {
             let write = |id: BufferId, first: usize, values: &[f32]| {
                 let at = self.start(id) + first as u64 * 4;
                 self.gpu.queue.write_buffer(&self.buffers[id.0], at, bytemuck::cast_slice(values));
             };
-            for id in cleared {
-                write(id, 0, &vec![0.0; self.recording.spec(id).len()]);
+            for (id, zeros) in cleared {
+                write(id, 0, &zeros);
             }
             write(id, start, values);
         })

@@ -15,7 +15,7 @@ use crate::params::language_model::{LanguageModelConfig, LanguageModelParams};
 use crate::params::state_dict::StateDict;
 use crate::params::validate::{self, Sizes};
 use crate::plan::{self, BeamPlan, LanguageModelLayout, LanguageModelPlan, Wanted};
-use crate::tensor::{State, Tensor};
+use crate::tensor::{State, Tensor, reserved};
 use passes::{PassInputs, PassKey};
 
 /// The target of a step that predicts nothing; no token has this number.
@@ -226,7 +226,7 @@ impl LanguageModel {
         waiting: Waiting,
     ) -> Result<(Tensor, State)> {
         let sizes = self.check(tokens, batch, options)?;
-        let mut logits = Vec::with_capacity(tokens.len() * self.config.ntoken);
+        let mut logits = reserved(tokens.len().saturating_mul(self.config.ntoken), "logits")?;
         let inputs = PassInputs { tokens, targets: None, sizes, options: *options };
         let take = |values: &[f32]| logits.extend_from_slice(values);
         let state = match self.run_passes(&inputs, Wanted::Logits, waiting, take).await? {
@@ -303,8 +303,10 @@ impl LanguageModel {
             Some(b * seq_len + t).filter(|&i| i < count).map(|i| text[i + offset])
         };
         let steps = || (0..seq_len).flat_map(|t| (0..batch).map(move |b| (t, b)));
-        let tokens: Vec<u32> = steps().map(|(t, b)| at(t, b, 0).unwrap_or(0)).collect();
-        let targets: Vec<u32> = steps().map(|(t, b)| at(t, b, 1).unwrap_or(NO_TARGET)).collect();
+        let room = seq_len.saturating_mul(batch);
+        let (mut tokens, mut targets) = (reserved(room, "tokens")?, reserved(room, "targets")?);
+        tokens.extend(steps().map(|(t, b)| at(t, b, 0).unwrap_or(0)));
+        targets.extend(steps().map(|(t, b)| at(t, b, 1).unwrap_or(NO_TARGET)));
         let inputs = PassInputs {
             tokens: &tokens,
             targets: Some(&targets),

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::fs;
 use crate::params::state_dict::StateDict;
+use crate::tensor::grow;
 use json::{Listed, read, refuse_pieces};
 
 /// The token of a line break in a vocabulary without one.
@@ -134,8 +136,7 @@ impl Vocabulary {
             path: path.to_owned(),
             message: format!("not a vocabulary: {reason}"),
         };
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let text = fs::read_text(path)?;
         let is_json =
             path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
         let listed = if is_json {
@@ -161,10 +162,13 @@ impl Vocabulary {
     ///
     /// # Errors
     /// [`Error::UnknownName`] with the first character or word that the vocabulary lacks, and its
-    /// line and column, counted in characters from 1. A vocabulary with `<unk>` never fails.
+    /// line and column, counted in characters from 1. With `<unk>` there is no such failure.
+    /// [`Error::OutOfMemory`] when the host's memory does not hold the ids.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
         for (line, content) in text.split_inclusive('\n').enumerate() {
+            // A token has at least a byte; a line may end with one more.
+            grow(&mut ids, content.len() + 1, "the tokens of a text")?;
             for (start, token) in self.split(content) {
                 let broken = self.end_of_line.filter(|_| token == "\n");
                 let id = self.id(token).or(broken).or(self.unknown);

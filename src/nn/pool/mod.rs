@@ -1,5 +1,6 @@
 //! Pools: many sequences at the same time, each with a state in a slot on the device.
 
+mod options;
 mod slots;
 mod snapshot;
 
@@ -15,45 +16,10 @@ use crate::nn::rnn::Rnn;
 use crate::params::config::{Config, Kind};
 use crate::params::validate::Sizes;
 use crate::plan::{PoolPlan, StateRow, plan_pool};
-use crate::tensor::State;
-use crate::tensor::Tensor;
-use crate::tensor::padded;
+use crate::tensor::{State, Tensor, padded, reserved, room, zeroed};
+pub use options::PoolOptions;
 pub use slots::Slot;
-use slots::Slots;
-
-/// The sizes of a pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PoolOptions {
-    /// The number of slots: sequences that can be open at the same time.
-    pub slots: usize,
-    /// The most time steps of one slot in a tick.
-    pub steps: usize,
-    /// The most slots in one submission; a tick of more slots takes several submissions. By default
-    /// all slots, or the most that the device's limits allow.
-    pub rows: usize,
-}
-
-impl PoolOptions {
-    /// Creates options for `slots` slots and ticks of one step.
-    pub fn new(slots: usize) -> Self {
-        Self { slots, steps: 1, rows: slots }
-    }
-
-    /// Sets the most time steps of one slot in a tick.
-    #[must_use]
-    pub fn steps(mut self, steps: usize) -> Self {
-        self.steps = steps;
-        self
-    }
-
-    /// Sets the most slots in one submission.
-    #[must_use]
-    pub fn rows(mut self, rows: usize) -> Self {
-        self.rows = rows;
-        self
-    }
-}
+use slots::{Changing, Slots};
 
 /// Independent sequences that one module runs, such as the users of a server.
 ///
@@ -107,7 +73,7 @@ impl Rnn {
         let plan = self.plan_pool(options)?;
         let session =
             Session::new(Arc::new(plan.layers.recording.clone()), self.runner().weights())?;
-        let inner = Inner { session, slots: Slots::new(options.slots), words: Vec::new() };
+        let inner = Inner { session, slots: Slots::new(options.slots)?, words: Vec::new() };
         let (config, device) = (self.config().clone(), self.device().clone());
         Ok(Pool { config, device, options: options.clone(), plan, inner: Mutex::new(inner) })
     }
@@ -164,10 +130,13 @@ impl Pool {
     /// # Errors
     /// [`Error::Option`] when all slots are open; the errors of the device.
     pub fn open(&self) -> Result<Slot> {
+        let zeros = zeroed(self.plan.width, "the state of a slot")?;
         let inner = &mut *lock(&self.inner);
         let slot = inner.slots.open()?;
-        self.write(inner, slot, &vec![0.0; self.plan.width])?;
-        Ok(slot)
+        match self.write(inner, slot, &zeros) {
+            Ok(()) => Ok(slot),
+            Err(error) => inner.slots.close(slot).and(Err(error)),
+        }
     }
 
     /// Sets the state of a slot to zero.
@@ -175,9 +144,8 @@ impl Pool {
     /// # Errors
     /// [`Error::SlotClosed`] when the slot is not open; the errors of the device.
     pub fn reset(&self, slot: Slot) -> Result<()> {
-        let inner = &mut *lock(&self.inner);
-        inner.slots.set_lost(slot, false)?;
-        self.write(inner, slot, &vec![0.0; self.plan.width])
+        let zeros = zeroed(self.plan.width, "the state of a slot")?;
+        self.write(&mut lock(&self.inner), slot, &zeros)
     }
 
     /// Closes a slot, which can then open for another sequence.
@@ -215,10 +183,11 @@ impl Pool {
 
     async fn run_tick(&self, inputs: &[(Slot, &[f32])], waiting: Waiting) -> Result<Vec<Vec<f32>>> {
         let rows = self.plan.layers.sizes.batch;
-        let started = {
+        let (changing, started) = {
             let inner = &mut *lock(&self.inner);
-            self.check(inner, inputs)?;
-            inputs.chunks(rows).map(|inputs| self.start(inner, inputs)).collect::<Result<Vec<_>>>()
+            let changing = self.check(inner, inputs)?;
+            let passes = inputs.chunks(rows).map(|inputs| self.start(inner, inputs));
+            (changing, passes.collect::<Result<Vec<_>>>())
         };
         let ran = match started {
             Ok(readings) => self.outputs(inputs.chunks(rows).zip(readings), waiting).await,
@@ -226,9 +195,9 @@ impl Pool {
         };
         if ran.is_err() {
             // Slots of earlier passes lose their states too, since their outputs never reach the
-            // caller. A slot closed in the meantime has no state to lose.
+            // caller.
             let inner = &mut *lock(&self.inner);
-            inputs.iter().for_each(|&(slot, _)| _ = inner.slots.set_lost(slot, true));
+            changing.into_iter().for_each(|changing| inner.slots.lose(changing));
         }
         ran
     }
@@ -243,26 +212,27 @@ impl Pool {
         for (inputs, reading) in passes {
             let values = reading.values(waiting).await?;
             let (rows, width) = (self.plan.class(inputs.len()).rows, padded(size));
-            outputs.extend(inputs.iter().enumerate().map(|(row, (_, input))| -> Vec<f32> {
-                let step = |step: usize| &values[(step * rows + row) * width..][..size];
-                (0..input.len() / features).flat_map(step).copied().collect()
-            }));
+            for (row, (_, input)) in inputs.iter().enumerate() {
+                let steps = input.len() / features;
+                let mut output = reserved(steps * size, "the output of a slot")?;
+                for step in 0..steps {
+                    output.extend_from_slice(&values[(step * rows + row) * width..][..size]);
+                }
+                outputs.push(output);
+            }
         }
         Ok(outputs)
     }
 
-    fn check(&self, inner: &mut Inner, inputs: &[(Slot, &[f32])]) -> Result<()> {
+    /// Checks the inputs of a tick, and returns the states that it is about to change.
+    fn check(&self, inner: &mut Inner, inputs: &[(Slot, &[f32])]) -> Result<Vec<Changing>> {
         let (features, most) = (self.config.input_size, self.options.steps);
-        let mut seen = vec![false; self.options.slots];
+        let mut changing = reserved(inputs.len(), "the slots of a tick")?;
+        inner.slots.tick();
         for &(slot, input) in inputs {
             self.check_slot(inner, slot)?;
-            let index = slot.index;
-            if std::mem::replace(&mut seen[index as usize], true) {
-                return Err(Error::Option(format!(
-                    "slot {index} is twice in a tick; a tick runs each slot once"
-                )));
-            }
-            let count = input.len();
+            changing.push(inner.slots.changing(slot)?);
+            let (index, count) = (slot.index, input.len());
             if count % features != 0 || count / features > most {
                 return Err(Error::Shape(format!(
                     "Pool: Expected for slot {index} at most {most} steps of {features} values, \
@@ -270,7 +240,7 @@ impl Pool {
                 )));
             }
         }
-        Ok(())
+        Ok(changing)
     }
 
     /// Checks that a slot has a state. If it has none, a lost device is the reported reason.
@@ -303,6 +273,7 @@ impl Pool {
         // `[S, B, I]`, with I padded to quads. Steps beyond a row's length keep old values.
         let width = padded(features);
         words.clear();
+        room(longest * class.rows * width, "the input of a tick")?;
         words.resize(longest * class.rows * width, 0.0);
         for (row, (_, input)) in inputs.iter().enumerate() {
             for (step, values) in input.chunks_exact(features).enumerate() {
@@ -373,16 +344,20 @@ impl Pool {
             Some((state.h.shape(), state.c.as_ref().map(Tensor::shape))),
         )?;
         let values = slot_values(&self.config, state);
-        let inner = &mut *lock(&self.inner);
-        inner.slots.set_lost(slot, false)?;
-        self.write(inner, slot, &values)
+        self.write(&mut lock(&self.inner), slot, &values)
     }
 
     /// Writes all state values of an open slot. When that fails, the slot loses its state.
     fn write(&self, inner: &mut Inner, slot: Slot, values: &[f32]) -> Result<()> {
-        let written =
-            inner.session.write_at(self.plan.store, slot.index as usize * self.plan.width, values);
-        inner.slots.set_lost(slot, written.is_err())?;
+        inner.slots.replace(slot)?;
+        // A lost device takes writes in silence.
+        let written = self.device.ask().and_then(|()| {
+            inner.session.write_at(self.plan.store, slot.index as usize * self.plan.width, values)
+        });
+        if written.is_err() {
+            let changing = inner.slots.changing(slot)?;
+            inner.slots.lose(changing);
+        }
         written
     }
 }

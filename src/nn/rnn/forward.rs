@@ -15,7 +15,7 @@ use crate::params::config::Kind;
 use crate::params::validate::{self, Sizes};
 use crate::plan::recording::{BufferId, CopyPair, Recording};
 use crate::plan::{self, Plan, Request};
-use crate::tensor::{State, Tensor};
+use crate::tensor::{State, Tensor, copied, element_count, zeroed};
 
 /// The key of a forward pass's plan: its sizes, and whether dropout draws.
 pub(crate) type ForwardKey = (Sizes, bool);
@@ -100,11 +100,11 @@ impl Rnn {
         }
         let sizes = checked.sizes;
         let inputs = Inputs { input, lengths, state, seed, sizes };
-        let mut results = self.initial(&inputs);
+        let mut results = self.initial(&inputs)?;
         // An abandoned run ends the schedule that it ran by. All rows then run by another, so that
         // one schedule gives all results of a call.
         while self.run_batch(&inputs, &mut results, waiting).await? == Ran::Abandoned {
-            results = self.initial(&inputs);
+            results = self.initial(&inputs)?;
         }
         let Results { output, h_n, c_n } = results;
         let layers = config.num_layers * config.num_directions();
@@ -116,17 +116,22 @@ impl Rnn {
     }
 
     /// Returns an output of zeros, and the state before the first step.
-    fn initial(&self, &Inputs { state, sizes, .. }: &Inputs<'_>) -> Results {
+    fn initial(&self, &Inputs { state, sizes, .. }: &Inputs<'_>) -> Result<Results> {
         let config = self.config();
-        let states = config.num_layers * config.num_directions() * sizes.batch;
-        let cells = if config.kind == Kind::Lstm { states * config.hidden_size } else { 0 };
-        let c_0 = state.and_then(|s| s.c.as_ref());
-        Results {
-            output: vec![0.0; sizes.seq_len * sizes.batch * config.output_size()],
-            h_n: state
-                .map_or_else(|| vec![0.0; states * config.state_size()], |s| s.h.data().to_vec()),
-            c_n: c_0.map_or_else(|| vec![0.0; cells], |c| c.data().to_vec()),
-        }
+        let zeros =
+            |shape: &[usize], what| zeroed(element_count(shape).unwrap_or(usize::MAX), what);
+        let of = |given: Option<&Tensor>, features, what| match given {
+            Some(tensor) => copied(tensor.data(), what),
+            None => {
+                zeros(&[config.num_layers, config.num_directions(), sizes.batch, features], what)
+            }
+        };
+        let cells = if config.kind == Kind::Lstm { config.hidden_size } else { 0 };
+        Ok(Results {
+            output: zeros(&[sizes.seq_len, sizes.batch, config.output_size()], "the output")?,
+            h_n: of(state.map(|state| &state.h), config.state_size(), "the state h")?,
+            c_n: of(state.and_then(|state| state.c.as_ref()), cells, "the state c")?,
+        })
     }
 
     /// Runs all rows of the batch and unpacks their results. Ends with the first run that is

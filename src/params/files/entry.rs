@@ -113,8 +113,13 @@ impl Entry {
         Some(Cow::Owned(gathered))
     }
 
+    /// Returns whether the file has the elements in row-major order, without gaps.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.strides.is_none()
+    }
+
     /// Returns the number of bytes of the elements.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.shape.iter().product::<usize>().saturating_mul(self.dtype.bitsize() / 8)
     }
 }

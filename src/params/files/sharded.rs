@@ -6,13 +6,10 @@ use std::path::{Path, PathBuf};
 use super::content::Content;
 use super::{FileType, parse, recognise};
 use crate::error::{Error, Result};
+use crate::fs;
 
 fn refuse(path: &Path, message: impl Into<String>) -> Error {
     Error::File { path: path.to_owned(), message: message.into() }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
 /// Reads one or more files as one state dict: an index, a folder that has one, or a list of files.
@@ -29,7 +26,7 @@ pub fn open(paths: &[impl AsRef<Path>], key: Option<&str>) -> Result<Content> {
         if first.is_dir() {
             return open_folder(first, key);
         }
-        let data = read(first)?;
+        let data = fs::read(first)?;
         if recognise::recognise(&data) == Ok(FileType::Json) {
             return open_index(first, &data, key);
         }
@@ -47,7 +44,7 @@ pub fn open(paths: &[impl AsRef<Path>], key: Option<&str>) -> Result<Content> {
 
 /// Reads one of several files.
 fn one(path: &Path, key: Option<&str>) -> Result<Content> {
-    parse(read(path)?, key).map_err(|message| refuse(path, message))
+    parse(fs::read(path)?, key).map_err(|message| refuse(path, message))
 }
 
 /// The names of an index and of a whole file, as model hubs have them.

@@ -16,6 +16,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use wgpu_rnn::internals::diagnostics::bench::Measurement;
 use wgpu_rnn::internals::engine::cpu;
+use wgpu_rnn::internals::fs;
 use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::{Error, Schedule};
 
@@ -138,8 +139,7 @@ pub fn read_peers(paths: &[PathBuf]) -> Result<Vec<Measurement>, Error> {
     }
     let mut peers = Vec::new();
     for path in paths {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| Error::Io { path: path.clone(), source })?;
+        let text = fs::read_text(path)?;
         let file: File = serde_json::from_str(&text).map_err(|error| Error::File {
             path: path.clone(),
             message: format!("not a file of rows from `wgpu-rnn bench --json`: {error}"),
