@@ -55,6 +55,7 @@ mod streams;
 mod training;
 mod transfer;
 mod waiting;
+mod wakers;
 mod wavefront;
 
 use std::time::{Duration, Instant};
@@ -276,6 +277,8 @@ const TABLE: &[Row] = &[
     everywhere("pools_of_several_threads", pool::threads),
     everywhere("snapshots_of_slots", pool::snapshots),
     everywhere("pools_refuse_by_name", pool::refusals),
+    everywhere("pools_reuse_memory_of_other_sizes", pool::sizes_in_turns),
+    on_adapters("pools_of_a_lost_device", pool::lost),
     everywhere("calibration_gives_figures", calibrate::figures),
     everywhere("bench_rows_agree", calibrate::rows),
     everywhere("streams_refuse_by_name", streams::refusals),
@@ -337,6 +340,11 @@ const TABLE: &[Row] = &[
     on_adapters("memory_in_steady_state", memory::steady),
     on_adapters("memory_given_back", memory::given_back),
     on_adapters("memory_within_a_budget", memory::budget).needs(Need::CountedMemory),
+    on_adapters("wakers_that_panic", wakers::panics),
+    on_adapters("wakers_that_await", wakers::awaits),
+    on_adapters("wakers_that_drop_the_device", wakers::drops),
+    on_adapters("wakers_run_in_the_programs_polls", wakers::of_the_program),
+    on_adapters("errors_of_the_program_stay_the_programs", wakers::uncaptured),
     on_adapters("recovery_elsewhere", recovery::elsewhere),
     on_adapters("recovery_of_a_step_under_way", recovery::under_way),
     on_adapters("recovery_of_a_text", recovery::generation),

@@ -284,3 +284,44 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     )?;
     refused("no rows", rnn.pool(&PoolOptions::new(1).rows(0)), "row")
 }
+
+/// A read-back buffer of a small read is large enough for a later tick.
+pub fn sizes_in_turns(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    let rnn = target.rnn(&device, &Params::init(&Config::gru(3, 4), 29)?)?;
+    let pool = rnn.pool(&PoolOptions::new(6).steps(5))?;
+    let slots = (0..6).map(|_| pool.open()).collect::<Result<Vec<_>, _>>()?;
+    let input = seeded::tensor(30, &[5, 1, 3], 1.0);
+    let (want, last) = rnn.forward(&input, None)?;
+    for count in [1, 6, 2, 5] {
+        ensure(pool.state(slots[0])?.h.data().iter().all(|&h| h == 0.0), "a small read")?;
+        let inputs: Vec<_> = slots[..count].iter().map(|&slot| (slot, input.data())).collect();
+        for output in pool.tick(&inputs)? {
+            ensure(bits(&output) == bits(want.data()), format!("a tick of {count} slots"))?;
+        }
+        ensure(bits(pool.state(slots[0])?.h.data()) == bits(last.h.data()), "the state")?;
+        slots[..count].iter().try_for_each(|&slot| pool.reset(slot))?;
+    }
+    Ok(())
+}
+
+/// No slot of a lost device opens, and none stays open by the attempt. A slot of another pool is
+/// refused.
+pub fn lost(target: &Target) -> Result<(), Failed> {
+    let device = target.device()?;
+    let rnn = target.rnn(&device, &Params::init(&Config::gru(3, 4), 29)?)?;
+    let pool = rnn.pool(&PoolOptions::new(2))?;
+    let other = rnn.pool(&PoolOptions::new(2))?;
+    let (slot, foreign) = (pool.open()?, other.open()?);
+    refused("a foreign slot", pool.tick(&[(foreign, &[0.5; 3])]), "slot 0 is of another pool")?;
+    refused("a foreign slot", pool.reset(foreign), "slot 0 is of another pool")?;
+    device.wgpu().ok_or("an adapter")?.0.destroy();
+    for call in 0..2 {
+        let opened = pool.open();
+        let is_lost = matches!(opened, Err(Error::DeviceLost { .. }));
+        ensure(is_lost, format!("call {call}: {opened:?}"))?;
+        let reset = pool.reset(slot);
+        ensure(matches!(reset, Err(Error::DeviceLost { .. })), format!("call {call}: {reset:?}"))?;
+    }
+    ensure(pool.open_count() == 1, "the slot that was open before")
+}

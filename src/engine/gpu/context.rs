@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::adapter::{AdapterEntry, title};
 use super::faults::Faults;
 use super::pipeline::Pipeline;
-use super::poller::Poller;
+use super::poller::{Answer, Poller};
 use super::progress::Progress;
 use super::trust::Trust;
 use crate::engine::options::OpenOptions;
@@ -115,7 +115,7 @@ impl Gpu {
                 && device.features().contains(wgpu::Features::TIMESTAMP_QUERY),
             // Browsers check in any case.
             runtime_checks: options.runtime_checks || info.backend == wgpu::Backend::BrowserWebGpu,
-            poller: Arc::new(Poller::new(options.polling)),
+            poller: Arc::new(Poller::new(options.polling, &device, &queue, &faults)),
             made: Arc::default(),
             trust: Arc::new(Trust::new(software)),
             info,
@@ -264,7 +264,7 @@ impl Gpu {
     /// Probes the device.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`], or an error that the device reported before.
+    /// [`Error::DeviceLost`] for a lost device.
     pub(crate) fn ask(&self) -> Result<()> {
         self.faults.ask(&self.device)
     }
@@ -285,14 +285,19 @@ impl Gpu {
 
     /// Polls the device and reports its faults.
     pub(super) fn poll(&self, how: wgpu::PollType) -> Result<()> {
-        let polled = self.faults.poll(&self.device, how);
+        let polled = self.faults.poll(&self.device, &self.queue, how);
         self.faults.check()?;
         polled
     }
 
     /// Lets the poller poll the device until `progress` is done.
     pub(super) fn watch(&self, progress: &Arc<Progress>) {
-        self.poller.watch(&self.device, &self.faults, progress);
+        self.poller.watch(progress);
+    }
+
+    /// An answer that the device owes to `progress`.
+    pub(super) fn answer(&self, progress: &Arc<Progress>) -> Answer {
+        Answer::new(progress, self.poller.watched())
     }
 }
 

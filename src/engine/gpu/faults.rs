@@ -1,10 +1,17 @@
 //! Faults of a device, as errors.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
+use super::role::Role;
 use crate::engine::wait::lock;
 use crate::error::{Error, Result};
+
+/// The time between two polls by submissions.
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// The known faults of a device.
 ///
@@ -16,13 +23,12 @@ pub(super) struct Faults {
     /// The adapter's name, for messages.
     adapter: String,
     lost: Mutex<Option<String>>,
-    uncaptured: Mutex<Option<String>>,
 }
 
 impl Faults {
     /// No faults yet. `adapter` is the adapter's name in messages.
     pub fn new(adapter: String) -> Arc<Self> {
-        Arc::new(Self { adapter, lost: Mutex::default(), uncaptured: Mutex::default() })
+        Arc::new(Self { adapter, lost: Mutex::default() })
     }
 
     /// Sets the callbacks of a device that this crate opened.
@@ -31,9 +37,11 @@ impl Faults {
         device.set_device_lost_callback(move |reason, message| {
             reported.lose(format!("{reason:?} {message}").trim());
         });
-        let reported = Arc::clone(self);
+        // Error scopes capture all errors of this crate. The others are the program's: no call of
+        // this crate fails for them.
+        let adapter = self.adapter.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            lock(&reported.uncaptured).get_or_insert_with(|| error.to_string());
+            log::error!("{adapter}: an operation of the program on this device failed: {error}");
         }));
     }
 
@@ -42,16 +50,13 @@ impl Faults {
         lock(&self.lost).get_or_insert_with(|| reason.to_owned());
     }
 
-    /// Returns a fault that the device has reported, without a probe.
+    /// Returns the loss that the device has reported, without a probe.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`] for a lost device; [`Error::Gpu`] for an uncaptured error, once.
+    /// [`Error::DeviceLost`] for a lost device.
     pub fn check(&self) -> Result<()> {
-        if let Some(reason) = lock(&self.lost).clone() {
-            return Err(Error::DeviceLost { adapter: self.adapter.clone(), reason });
-        }
-        match lock(&self.uncaptured).take() {
-            Some(message) => Err(self.refused(message)),
+        match lock(&self.lost).clone() {
+            Some(reason) => Err(Error::DeviceLost { adapter: self.adapter.clone(), reason }),
             None => Ok(()),
         }
     }
@@ -73,7 +78,7 @@ impl Faults {
         let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
         let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let value = work();
+        let value = Role::Crate.during(work);
         // `pop` ends a scope at the call, innermost first. Native backends answer at once.
         let (memory, internal, validation) = (memory.pop(), internal.pop(), validation.pop());
         let error = pollster::block_on(async {
@@ -104,10 +109,10 @@ impl Faults {
         }
     }
 
-    /// Probes the device, then returns a fault as [`check`](Self::check) does.
+    /// Probes the device, then returns a loss as [`check`](Self::check) does.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`], or an error that the device reported before.
+    /// [`Error::DeviceLost`] for a lost device.
     pub fn ask(&self, device: &wgpu::Device) -> Result<()> {
         self.is_lost(device);
         self.check()
@@ -139,15 +144,99 @@ impl Faults {
     /// # Errors
     /// [`Error::Gpu`] when wgpu refuses the poll; [`Error::DeviceLost`] when the device is lost
     /// during it.
-    pub fn poll(&self, device: &wgpu::Device, how: wgpu::PollType) -> Result<()> {
-        // wgpu panics if the device is lost during the poll, which must not end the program.
-        match catch_unwind(AssertUnwindSafe(|| device.poll(how))) {
+    pub fn poll(
+        &self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        how: wgpu::PollType,
+    ) -> Result<()> {
+        // wgpu panics if the device is lost during a poll, which must not end the program.
+        if cfg!(panic = "unwind") {
+            self.caught(device, || device.poll(how))
+        } else {
+            self.poll_by_submitting(device, queue, how)
+        }
+    }
+
+    /// Polls by `poll`. Its panic is a loss only if the device is lost. Every other panic goes on:
+    /// it is the program's, from a callback on a borrowed device.
+    fn caught<T>(
+        &self,
+        device: &wgpu::Device,
+        poll: impl FnOnce() -> Result<T, wgpu::PollError>,
+    ) -> Result<()> {
+        match catch_unwind(AssertUnwindSafe(|| Role::Crate.during(poll))) {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(self.refused(error.to_string())),
-            Err(_) => {
-                self.lose("it was lost during a poll");
-                self.check()
-            }
+            Err(_) if self.is_lost(device) => self.check(),
+            Err(panic) => resume_unwind(panic),
         }
+    }
+
+    /// Polls by empty submissions. wgpu reports a loss from these and does not panic.
+    fn poll_by_submitting(
+        &self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        how: wgpu::PollType,
+    ) -> Result<()> {
+        let done = Arc::new(AtomicBool::new(matches!(how, wgpu::PollType::Poll)));
+        let noted = Arc::clone(&done);
+        queue.on_submitted_work_done(move || noted.store(true, Ordering::Release));
+        loop {
+            Role::Crate.during(|| queue.submit([]));
+            if self.is_lost(device) || done.load(Ordering::Acquire) {
+                return self.check();
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::Faults;
+    use crate::engine::gpu::imaginary;
+    use crate::engine::options::OpenOptions;
+    use crate::error::Error;
+
+    const WAIT: wgpu::PollType = wgpu::PollType::wait_indefinitely();
+
+    #[test]
+    fn a_panic_during_a_poll_is_a_loss_only_if_the_device_is_lost() {
+        let gpu = imaginary::open(&OpenOptions::default());
+        let faults = Faults::new("imaginary".to_owned());
+        let poll = || -> Result<(), wgpu::PollError> { panic!("on purpose") };
+        let caught = catch_unwind(AssertUnwindSafe(|| faults.caught(gpu.device(), poll)));
+        caught.expect_err("a caller's panic goes on");
+        faults.ask(gpu.device()).expect("the device is healthy");
+        gpu.device().destroy();
+        let error = faults.caught(gpu.device(), poll).expect_err("the device is lost");
+        assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
+    }
+
+    /// The way of programs that abort on a panic.
+    #[test]
+    fn submissions_poll_and_report_a_loss() {
+        let gpu = imaginary::open(&OpenOptions::default());
+        let (device, queue) = (gpu.device(), gpu.queue());
+        let faults = Faults::new("imaginary".to_owned());
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let buffer = gpu.buffer("read-back", 4, usage).expect("a buffer");
+        let mapped = Arc::new(AtomicBool::new(false));
+        let noted = Arc::clone(&mapped);
+        buffer.map_async(wgpu::MapMode::Read, .., move |answer| {
+            noted.store(answer.is_ok(), Ordering::SeqCst);
+        });
+        faults.poll_by_submitting(device, queue, WAIT).expect("a healthy device");
+        assert!(mapped.load(Ordering::SeqCst), "the callback ran");
+        faults.poll_by_submitting(device, queue, wgpu::PollType::Poll).expect("nothing to do");
+        device.destroy();
+        let error = faults.poll_by_submitting(device, queue, WAIT).expect_err("it is lost");
+        assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
     }
 }

@@ -6,8 +6,10 @@ use std::task::Poll;
 
 use super::context::Gpu;
 use super::progress::Progress;
+use super::role::Role;
 use crate::engine::wait::Waiting;
 use crate::error::Result;
+use crate::tensor::copied;
 
 /// Slices of buffers that are being mapped. Dropping this unmaps the buffers.
 #[derive(Debug)]
@@ -24,10 +26,8 @@ impl<'a> Mapping<'a> {
         let mapping = Self { gpu, buffers, progress };
         gpu.scoped("reading back", || {
             for buffer in &mapping.buffers {
-                let progress = Arc::clone(&mapping.progress);
-                buffer.map_async(wgpu::MapMode::Read, move |result| {
-                    progress.called_back(result.is_ok())
-                });
+                let answer = gpu.answer(&mapping.progress);
+                buffer.map_async(wgpu::MapMode::Read, move |result| answer.give(result.is_ok()));
             }
         })?;
         Ok(mapping)
@@ -36,8 +36,8 @@ impl<'a> Mapping<'a> {
     /// Waits for the buffers and returns copies of their values.
     pub async fn values(self, waiting: Waiting) -> Result<Vec<Vec<f32>>> {
         let mut values = Vec::with_capacity(self.buffers.len());
-        self.each(waiting, |_, of_one| values.push(of_one.to_vec())).await?;
-        Ok(values)
+        self.each(waiting, |_, of_one| values.push(copied(of_one, "values to read"))).await?;
+        values.into_iter().collect()
     }
 
     /// Waits for the buffers and calls `take` with the index and the values of each, in order.
@@ -75,6 +75,10 @@ impl<'a> Mapping<'a> {
     async fn wakened(&self) -> Result<bool> {
         let mut watched = false;
         poll_fn(|context| {
+            if Role::current() == Role::Waker {
+                // The thread that would poll is this one.
+                return Poll::Ready(self.block());
+            }
             if self.progress.poll(context).is_pending() {
                 // For executors that poll unasked, and for devices that nothing polls.
                 if let Err(error) = self.gpu.poll(wgpu::PollType::Poll) {
@@ -93,9 +97,59 @@ impl<'a> Mapping<'a> {
 
 impl Drop for Mapping<'_> {
     fn drop(&mut self) {
+        self.progress.forget();
         // Unmapping a buffer that is not mapped is a validation error; the scope discards it.
         let scope = self.gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
-        self.buffers.iter().for_each(|buffer| buffer.buffer().unmap());
+        Role::Crate.during(|| self.buffers.iter().for_each(|buffer| buffer.buffer().unmap()));
         drop(scope.pop());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Weak};
+    use std::task::{Context, Poll, Waker};
+
+    use super::{Mapping, Progress};
+    use crate::engine::gpu::context::Gpu;
+    use crate::engine::gpu::imaginary;
+    use crate::engine::gpu::poller::{Answer, Polling};
+    use crate::engine::options::OpenOptions;
+    use crate::engine::wait::Waiting;
+    use crate::error::{Error, Result};
+
+    /// Starts a read-back, lets `fault` happen, and waits for the values.
+    fn read(waiting: Waiting, polling: Polling, fault: impl Fn(&Gpu, &wgpu::Buffer)) -> Result<()> {
+        let gpu = imaginary::open(&OpenOptions::default().polling(polling));
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let buffer = gpu.buffer("read-back", 4, usage)?;
+        let mapping = Mapping::start(&gpu, vec![buffer.slice(..)])?;
+        fault(&gpu, &buffer);
+        pollster::block_on(mapping.values(waiting)).map(drop)
+    }
+
+    #[test]
+    fn a_read_back_that_fails_is_an_error_and_no_hang() {
+        for polling in [Polling::Thread, Polling::Program] {
+            for waiting in [Waiting::Block, Waiting::Await] {
+                read(waiting, polling, |_, _| {}).expect("no fault");
+                let error = read(waiting, polling, |_, buffer| buffer.unmap());
+                let error = error.expect_err("the buffer was unmapped").to_string();
+                assert!(error.contains("a read-back failed"), "{waiting:?}: {error}");
+                let error = read(waiting, polling, |gpu, _| gpu.device().destroy());
+                let error = error.expect_err("the device was destroyed");
+                assert!(matches!(error, Error::DeviceLost { .. }), "{waiting:?}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_read_back_that_never_comes_is_a_failure() {
+        let progress = Arc::new(Progress::of(2));
+        let context = &Context::from_waker(Waker::noop());
+        Answer::new(&progress, Weak::new()).give(true);
+        assert_eq!(progress.poll(context), Poll::Pending, "one of two");
+        drop(Answer::new(&progress, Weak::new()));
+        assert_eq!(progress.poll(context), Poll::Ready(false), "wgpu dropped a callback");
     }
 }

@@ -8,12 +8,15 @@ mod copies;
 mod encode;
 mod engine;
 mod faults;
+#[cfg(test)]
+mod imaginary;
 mod mapping;
 mod parts;
 mod pending;
 mod pipeline;
 mod poller;
 mod progress;
+mod role;
 mod run;
 mod timer;
 mod trust;

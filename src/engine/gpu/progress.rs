@@ -51,26 +51,37 @@ impl Progress {
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = lock(&self.state);
-        change(&mut state);
-        let waker = if state.pending == 0 { state.waker.take() } else { None };
-        // Unlock first: a waker may run any code, even drop this future.
-        drop(state);
+        change(&mut lock(&self.state));
         self.changed.notify_all();
-        if let Some(waker) = waker {
+    }
+
+    /// Wakes the future that waits. A waker may run any code, even drop this future.
+    pub fn wake(&self) {
+        if let Some(waker) = self.take_waker() {
             waker.wake();
         }
+    }
+
+    /// Forgets the future that waits.
+    pub fn forget(&self) {
+        // A waker's drop is a caller's code too.
+        drop(self.take_waker());
+    }
+
+    fn take_waker(&self) -> Option<Waker> {
+        lock(&self.state).waker.take()
     }
 
     /// Returns whether every mapping succeeded, once all callbacks have run. Until then it
     /// registers the waker of `context`.
     pub fn poll(&self, context: &Context<'_>) -> Poll<bool> {
+        let mut waker = Some(context.waker().clone());
         let mut state = lock(&self.state);
-        if state.pending == 0 {
-            return Poll::Ready(!state.failed);
+        if state.pending > 0 {
+            std::mem::swap(&mut state.waker, &mut waker);
+            return Poll::Pending;
         }
-        state.waker = Some(context.waker().clone());
-        Poll::Pending
+        Poll::Ready(!state.failed)
     }
 
     /// Returns as [`poll`](Self::poll) does, after it blocks for a few milliseconds at most.
