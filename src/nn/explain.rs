@@ -124,8 +124,9 @@ impl Rnn {
     ) -> Result<Explanation> {
         let plan = self.plan(seq_len, batch)?;
         let passes = batch.div_ceil(plan.sizes.batch);
-        let dispatches = plan.recording.dispatch_count() * passes as u64;
-        let sizes = Sizes { seq_len, batch };
+        let dispatches = plan.recording.dispatch_count().saturating_mul(passes as u64);
+        // Beyond 32 bits a prediction has no meaning, and its products would overflow.
+        let sizes = Sizes { seq_len, batch: batch.min(1 << 30) };
         let device_us = self.forecast(self.device(), &plan.schedule, sizes, dispatches)?;
         let on_cpu = matches!(self.device().engine(), EngineRef::Cpu(_));
         let cpu_us = if on_cpu {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::linear::LinearShape;
-use super::{LayerShard, LayerState, Profile, Request, planned};
+use super::{LayerShard, LayerState, Profile, Request, check_commands, planned};
 use crate::dtype::WeightType;
 use crate::error::Result;
 use crate::kernel::families::COPIES_PER_WORKGROUP;
@@ -78,8 +78,13 @@ impl<'a> Layers<'a> {
     }
 
     /// Appends a command.
-    pub(super) fn push(&mut self, command: Command) {
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if there are too many.
+    pub(super) fn push(&mut self, command: Command) -> Result<()> {
+        check_commands(self.recording.commands.len(), self.request.sizes)?;
         self.recording.commands.push(command);
+        Ok(())
     }
 
     pub(super) fn buffer(&mut self, label: &str, axes: Vec<(Axis, usize)>, role: Role) -> BufferId {
@@ -290,7 +295,7 @@ impl<'a> Layers<'a> {
             let h = [state.h[self.turns % 2], state.h[1 - self.turns % 2]];
             let steps = most.min(steps - first_index);
             let dispatch = of(self, first_index as u32, steps as u32, h)?;
-            self.push(Command::Dispatch(dispatch));
+            self.push(Command::Dispatch(dispatch))?;
             self.turns += 1;
         }
         Ok(())

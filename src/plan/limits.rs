@@ -48,6 +48,10 @@ impl Limits {
     /// loops.
     const SOFTWARE_LOOP_ITERATIONS: u64 = 60_000;
 
+    /// Bytes of the values that a kernel's 32-bit indices reach, in whole quads. Some drivers bind
+    /// more.
+    const INDEXED: u64 = ((1 << 32) - 4) * 4;
+
     /// At most a second of work on an integrated GPU with 50 billion multiply-adds per second.
     const WORK_PER_SUBMISSION: u64 = 50_000_000_000;
 
@@ -74,7 +78,10 @@ impl Limits {
     pub fn of(limits: &wgpu::Limits, software: bool) -> Self {
         Self {
             // Some drivers report 2^31 - 1, and binding sizes are multiples of 4: round down.
-            max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size & !3,
+            max_storage_buffer_binding_size: limits
+                .max_storage_buffer_binding_size
+                .min(Self::INDEXED)
+                & !3,
             max_buffer_size: limits.max_buffer_size & !3,
             max_compute_workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
             max_compute_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
@@ -213,6 +220,20 @@ mod tests {
             .fold_workgroups("test", 65_535 * 65_535 + 1)
             .expect_err("three axes would be needed");
         assert!(error.to_string().contains("max_compute_workgroups_per_dimension"), "{error}");
+    }
+
+    #[test]
+    fn bindings_stay_within_the_reach_of_an_index() {
+        let reported = wgpu::Limits {
+            max_storage_buffer_binding_size: u64::MAX,
+            max_buffer_size: u64::MAX,
+            ..wgpu::Limits::defaults()
+        };
+        let most = Limits::of(&reported, false).max_binding();
+        assert!(most / 4 <= u32::MAX.into(), "{most} bytes");
+        assert_eq!(most % 16, 0, "whole quads");
+        let reported = wgpu::Limits { max_storage_buffer_binding_size: 2_147_483_647, ..reported };
+        assert_eq!(Limits::of(&reported, false).max_binding(), 2_147_483_644, "rounded down");
     }
 
     #[test]

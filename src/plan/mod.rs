@@ -81,6 +81,21 @@ pub const MAX_SEGMENT_STEPS: usize = 4096;
 /// The most steps of a sequence: kernels count them in 32 bits.
 pub const MAX_SEQ_LEN: usize = 1 << 30;
 
+/// The most commands of a recording, and so a bound on the time and memory of planning.
+const MAX_COMMANDS: usize = 1 << 18;
+
+/// Refuses a recording of `count` commands or more if it is too long to plan.
+fn check_commands(count: usize, sizes: Sizes) -> Result<()> {
+    if count < MAX_COMMANDS {
+        return Ok(());
+    }
+    Err(Error::Unsupported(format!(
+        "a sequence of {} steps in one call: it takes more than {MAX_COMMANDS} dispatches; run it \
+         in pieces with Rnn::stream",
+        sizes.seq_len
+    )))
+}
+
 /// The forward pass to plan.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -192,7 +207,7 @@ fn run_size(recording: &Recording, states: &[LayerState]) -> u64 {
         .flat_map(|state| [Some(state.h[0]), state.c])
         .flatten()
         .map(|id| recording.spec(id));
-    recording.size() + outputs.chain(states).map(BufferSpec::size).sum::<u64>()
+    outputs.chain(states).map(BufferSpec::size).fold(recording.size(), u64::saturating_add)
 }
 
 /// Plans a forward pass.
@@ -204,7 +219,8 @@ fn run_size(recording: &Recording, states: &[LayerState]) -> u64 {
 /// # Errors
 /// [`Error::Limit`] naming the limit that one time step of the whole batch would exceed;
 /// [`Error::Shape`] when there is no step or no row; [`Error::Unsupported`] for more than
-/// [`MAX_SEQ_LEN`] steps and for a schedule that cannot run this module on this device.
+/// [`MAX_SEQ_LEN`] steps, for a recording of too many commands, and for a schedule that cannot run
+/// this module on this device.
 pub fn plan(request: &Request<'_>, profile: &Profile<'_>, asked: Schedule) -> Result<Plan> {
     segments::max_steps(request, profile.limits, Added::Nothing)?;
     let resolved = schedule::resolve(asked, request, profile)?;
@@ -246,6 +262,7 @@ fn record(
         return wavefront::record(request, profile, shape, resolved.decision.clone());
     }
     let config = request.config;
+    check_commands(request.sizes.seq_len.div_ceil(longest), request.sizes)?;
     let segments = segments::cut(request.sizes.seq_len, longest);
     let mut layers = Layers::new(request, profile);
     let axes = [(Axis::Feature, padded(config.input_size))];
@@ -302,10 +319,8 @@ fn largest<T>(candidates: impl IntoIterator<Item = T>, fits: impl FnMut(&T) -> b
 
 /// `most`, half of it, a fourth and so on, rounded up, to 1.
 fn halvings(most: usize) -> impl Iterator<Item = usize> {
-    let whole = move |parts: &usize| *parts < most.saturating_mul(2);
-    std::iter::successors(Some(1_usize), |parts| parts.checked_mul(2))
-        .take_while(whole)
-        .map(move |parts| most.div_ceil(parts))
+    let half = |&size: &usize| (size > 1).then(|| size.div_ceil(2));
+    std::iter::successors(Some(most).filter(|&most| most > 0), half)
 }
 
 /// Refuses weights, or a whole plan, that the memory budget does not hold.
@@ -331,7 +346,9 @@ mod tests {
         for (most, want) in [(0, vec![]), (1, vec![1]), (2, vec![2, 1]), (9, vec![9, 5, 3, 2, 1])] {
             assert_eq!(halvings(most).collect::<Vec<_>>(), want, "of {most}");
         }
-        assert_eq!(halvings(usize::MAX / 2).last(), Some(1));
+        for most in [usize::MAX / 2, usize::MAX] {
+            assert_eq!(halvings(most).last(), Some(1));
+        }
         assert_eq!(largest(halvings(100), |&n| n < 20), Some(13));
         assert_eq!(largest(halvings(100), |_| false), None);
     }

@@ -249,7 +249,7 @@ pub(super) fn record(
     // The flag is cleared once, so that it stays raised until the host reads it.
     let start = if place == Place::default() { 0 } else { EXCHANGE_START };
     let len = exchange_len(&layers.request, steps) - start;
-    layers.push(Command::Clear { buffer: exchange, start, len });
+    layers.push(Command::Clear { buffer: exchange, start, len })?;
     if shape.waits {
         layers.recording.flag = Some(exchange);
     }

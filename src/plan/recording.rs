@@ -63,9 +63,9 @@ pub struct BufferSpec {
 }
 
 impl BufferSpec {
-    /// Returns the number of 32-bit values.
+    /// Returns the number of 32-bit values; `usize::MAX` where the product overflows.
     pub fn len(&self) -> usize {
-        self.axes.iter().map(|&(_, extent)| extent).product()
+        self.axes.iter().fold(1, |product, &(_, extent)| product.saturating_mul(extent))
     }
 
     /// Returns whether the buffer is empty; plans make no empty buffer.
@@ -75,7 +75,7 @@ impl BufferSpec {
 
     /// Returns the size in bytes.
     pub fn size(&self) -> u64 {
-        self.len() as u64 * 4
+        (self.len() as u64).saturating_mul(4)
     }
 
     /// Returns the index along each axis of the value at `offset`.
@@ -281,12 +281,13 @@ impl Recording {
         self.commands
             .iter()
             .map(|command| u64::from(command.count()) * command.dispatches(0).len() as u64)
-            .sum()
+            .fold(0, u64::saturating_add)
     }
 
     /// Returns the bytes of all buffers; parts count once.
     pub fn size(&self) -> u64 {
         let parts = self.parts.iter().map(|&(part, ..)| self.spec(part).size());
-        self.buffers.iter().map(BufferSpec::size).sum::<u64>() - parts.sum::<u64>()
+        let all = self.buffers.iter().map(BufferSpec::size).fold(0, u64::saturating_add);
+        all.saturating_sub(parts.fold(0, u64::saturating_add))
     }
 }

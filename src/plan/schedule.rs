@@ -104,7 +104,7 @@ pub(super) fn record_layer(
 ) -> Result<()> {
     let Segment { x, y, state, scratch } = segment;
     for projection in layers.input_projection(place, steps, x, scratch.gates_x)? {
-        layers.push(Command::Dispatch(projection));
+        layers.push(Command::Dispatch(projection))?;
     }
     if place.first_step == 0 {
         layers.turns = 0;
@@ -121,7 +121,7 @@ pub(super) fn record_layer(
     if let Some(settings) = scratch.dropout.filter(|_| between) {
         let site = 2 * place.layer as u32;
         let dropout = layers.dropout(place, steps, site, settings, y)?;
-        layers.push(Command::Dispatch(dropout));
+        layers.push(Command::Dispatch(dropout))?;
     }
     Ok(())
 }

@@ -49,7 +49,7 @@ impl PoolPlan {
         let Recording { buffers, .. } = &self.layers.recording;
         let read_back =
             buffers.iter().filter(|buffer| buffer.role == Role::Output).map(BufferSpec::size);
-        self.layers.recording.size() + read_back.sum::<u64>()
+        read_back.fold(self.layers.recording.size(), u64::saturating_add)
     }
 
     /// Returns the smallest class that holds `rows` rows, or the largest class if none does.

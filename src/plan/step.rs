@@ -111,7 +111,7 @@ pub(super) fn record(
         dispatches(layers, shape, place, state, 1, y, scratch)?,
     ];
     let first_step = place.first_step as u32;
-    layers.push(Command::Steps { count: steps as u32, first_step, by_parity });
+    layers.push(Command::Steps { count: steps as u32, first_step, by_parity })?;
     layers.turns += steps;
     Ok(())
 }

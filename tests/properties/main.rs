@@ -12,6 +12,7 @@ mod bits;
 mod case;
 mod closed_forms;
 mod closeness;
+mod extremes;
 mod limits;
 #[path = "../common/parameters.rs"]
 mod parameters;

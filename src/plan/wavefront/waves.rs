@@ -152,7 +152,7 @@ impl<'a> Wavefront<'a> {
             let place = Place { layer: 0, first_step: range.start };
             let x = [self.input[segment]; 2];
             for projection in self.layers.input_projection(place, steps, x, self.gates_x)? {
-                self.layers.push(Command::Dispatch(projection));
+                self.layers.push(Command::Dispatch(projection))?;
             }
             let chunk = self.chunk.min(steps);
             let chunks = steps.div_ceil(chunk);
@@ -161,7 +161,7 @@ impl<'a> Wavefront<'a> {
                 let wave = Wave { index, first_step: range.start, chunks, chunk };
                 if index > 0 {
                     let projection = self.projection(wave, self.y[segment])?;
-                    self.layers.push(Command::Dispatch(projection));
+                    self.layers.push(Command::Dispatch(projection))?;
                 }
                 // The last wave has only the last layer, with the remaining steps.
                 let count = if index + 1 < waves { chunk } else { steps - (chunks - 1) * chunk };
@@ -170,7 +170,7 @@ impl<'a> Wavefront<'a> {
                     vec![self.step(kernel, wave, 1, self.y[segment])?],
                 ];
                 let (count_u32, first_step) = (count as u32, self.layers.turns as u32);
-                self.layers.push(Command::Steps { count: count_u32, first_step, by_parity });
+                self.layers.push(Command::Steps { count: count_u32, first_step, by_parity })?;
                 self.layers.turns += count;
             }
         }
