@@ -9,6 +9,7 @@ mod cells;
 #[path = "../common/conformance.rs"]
 mod conformance;
 mod embedding;
+mod neighbours;
 mod packed;
 #[path = "../common/seeded.rs"]
 mod seeded;
@@ -290,6 +291,10 @@ fn main() {
         embedding::a_weight_that_is_no_table_is_refused,
         embedding::an_index_out_of_range_is_named_by_its_place,
         embedding::indices_must_fill_their_shape,
+        neighbours::a_state_of_a_neighbour_is_refused,
+        neighbours::a_snapshot_of_a_neighbour_is_refused,
+        neighbours::weights_with_reversed_shapes_are_refused,
+        neighbours::a_state_of_another_cell_is_refused,
         packed::lengths_are_taken_as_the_list_of_differences_says,
         variants::shapes_and_lengths_that_do_not_fit,
         variants::options_and_values_out_of_range_or_contradictory,
