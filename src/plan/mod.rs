@@ -82,7 +82,7 @@ pub const MAX_SEGMENT_STEPS: usize = 4096;
 pub const MAX_SEQ_LEN: usize = 1 << 30;
 
 /// The most commands of a recording, and so a bound on the time and memory of planning.
-const MAX_COMMANDS: usize = 1 << 18;
+const MAX_COMMANDS: usize = 1 << 19;
 
 /// Refuses a recording of `count` commands or more if it is too long to plan.
 fn check_commands(count: usize, sizes: Sizes) -> Result<()> {

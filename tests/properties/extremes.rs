@@ -54,7 +54,7 @@ fn any_sizes_are_planned_or_refused() {
             let profile = Profile { limits, calibration, target, exchange: Exchange::OneStep };
             if let Ok(plan) = plan(&request, &profile, asked) {
                 assert!(
-                    plan.recording.commands.len() <= 1 << 18,
+                    plan.recording.commands.len() <= 1 << 19,
                     "T = {seq_len}: too many commands"
                 );
                 assert!(
