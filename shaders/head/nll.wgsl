@@ -57,7 +57,7 @@ fn nll(
             sh[lane] += sh[lane + half];
         }
     }
-    workgroupBarrier();
+    // Invocation 0 wrote the sum itself, so that no barrier is needed.
     if in_range && lane == 0u {
         let column = targets[row];
         var value = 0.0;
