@@ -14,6 +14,8 @@ mod language_models;
 mod parameters;
 #[path = "../common/parts.rs"]
 mod parts;
+#[path = "../common/recordings.rs"]
+mod recordings;
 #[allow(dead_code, reason = "its main() is for those who run it")]
 #[path = "../../examples/recovery.rs"]
 mod recovery_example;

@@ -7,8 +7,7 @@ use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::engine::session::{Session, Weights};
 use wgpu_rnn::internals::kernel::Family;
 use wgpu_rnn::internals::params::validate::Sizes;
-use wgpu_rnn::internals::perf::calibration::Calibration;
-use wgpu_rnn::internals::perf::rates::{KernelClass, Rate};
+use wgpu_rnn::internals::perf::rates::KernelClass;
 use wgpu_rnn::internals::plan::{Plan, Request, Storage, WeightLayout, plan};
 use wgpu_rnn::{
     Config, Device, Error, ForwardOptions, Kind, LoadOptions, Params, Rnn, Schedule, State, Tensor,
@@ -16,6 +15,7 @@ use wgpu_rnn::{
 };
 
 use crate::bits::{assert_same, assert_same_tensor};
+use crate::recordings::fastest;
 use crate::{Target, ensure, seeded};
 
 /// Layers, T, B, input and hidden size. Some chunks divide T, some do not. Some sequences have one
@@ -47,17 +47,6 @@ fn state_of(config: &Config, batch: usize) -> Result<State, Failed> {
         h: seeded::tensor(5, &shape, 1.0),
         c: (config.kind == Kind::Lstm).then(|| seeded::tensor(6, &shape, 1.0)),
     })
-}
-
-/// The figures of a device on which steps of this class are the fastest.
-pub fn fastest(class: KernelClass) -> Calibration {
-    let mut calibration = Calibration::typical_of(None);
-    let rates = [KernelClass::Step, KernelClass::StepTiled].map(|part| {
-        let multiply_adds_per_us = if part == class { 1e6 } else { 1.0 };
-        Rate { part, rows: 1, sums: None, multiply_adds_per_us }
-    });
-    calibration.rates = rates.to_vec();
-    calibration
 }
 
 /// The options of such a device.

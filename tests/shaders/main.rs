@@ -6,6 +6,9 @@
 //! refusal with its reason. wgpu and naga check little of this. They accept overrides beyond the
 //! limits, a barrier in a branch, and a struct member at any offset.
 
+#[path = "../common/wgsl.rs"]
+mod wgsl;
+
 mod barriers;
 mod bindings;
 mod completeness;
@@ -15,45 +18,12 @@ mod specialisation;
 mod uniformity;
 mod writers;
 
-use naga::Module;
-use naga::front::wgsl;
-use naga::valid::{
-    Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator,
-};
 use wgpu_rnn::internals::kernel::{Binding, Kernel, Override, Overrides, WorkgroupUse};
+
+use wgsl::{Shader, Specialised, parse, parse_with};
 
 /// The result of a rule: success, or the reason of a refusal.
 type Verdict = Result<(), String>;
-
-/// A kernel's WGSL, parsed and valid.
-struct Shader {
-    module: Module,
-    info: ModuleInfo,
-}
-
-/// Parses and validates WGSL with the core's capabilities, which include `unpack2x16float`, and
-/// with those that fragments of `persistent` need.
-fn parse(text: &str) -> Result<Shader, String> {
-    let all = Capabilities::SHADER_FLOAT16_IN_FLOAT32
-        | Capabilities::SUBGROUP
-        | Capabilities::MEMORY_DECORATION_COHERENT
-        | Capabilities::MEMORY_DECORATION_VOLATILE;
-    parse_with(text, all)
-}
-
-fn parse_with(text: &str, capabilities: Capabilities) -> Result<Shader, String> {
-    let mut options = wgsl::Options::new();
-    options.capabilities = Capabilities::empty();
-    let module = wgsl::Frontend::new_with_options(options)
-        .parse(text)
-        .map_err(|error| error.emit_to_string(text))?;
-    let info = Validator::new(ValidationFlags::all(), capabilities)
-        .subgroup_stages(ShaderStages::COMPUTE)
-        .subgroup_operations(SubgroupOperationSet::all())
-        .validate(&module)
-        .map_err(|error| error.emit_to_string(text))?;
-    Ok(Shader { module, info })
-}
 
 /// A kernel as the rules see it: its row and its WGSL. A test may break either.
 #[derive(Debug, Clone)]

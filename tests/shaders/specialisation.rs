@@ -6,11 +6,9 @@
 use std::collections::BTreeSet;
 
 use bytemuck::Zeroable;
-use naga::back::PipelineConstants;
-use naga::back::pipeline_constants::{PipelineConstantError, process_overrides};
+use naga::back::pipeline_constants::PipelineConstantError;
 use naga::proc::Layouter;
-use naga::valid::ModuleInfo;
-use naga::{AddressSpace, Expression, Module, ShaderStage};
+use naga::{AddressSpace, Expression, Module};
 use wgpu_rnn::Error;
 use wgpu_rnn::internals::kernel::persistent::Persistent;
 use wgpu_rnn::internals::kernel::uniforms::Dims;
@@ -19,8 +17,8 @@ use wgpu_rnn::internals::plan::Needs;
 use wgpu_rnn::internals::plan::limits::Limits;
 
 use crate::{
-    Shader, Subject, Verdict, assert_all_accepted, assert_refused, kernel_named, parse,
-    unknown_override, with_passage,
+    Shader, Specialised, Subject, Verdict, assert_all_accepted, assert_refused, kernel_named,
+    parse, unknown_override, wgsl, with_passage,
 };
 
 /// WebGPU's default limits of a workgroup: size along x, y and z, invocations, bytes of memory.
@@ -34,12 +32,6 @@ const DEFAULTS: [(&str, u32); 5] = [
 
 /// Override values of one pipeline.
 pub(crate) type Values = Vec<(&'static str, u32)>;
-
-/// A module without overrides.
-pub(crate) struct Specialised {
-    pub module: Module,
-    pub info: ModuleInfo,
-}
 
 /// Returns every combination of the legal values. `persistent` and `generate` have too many: it
 /// returns some that cover every value.
@@ -74,17 +66,13 @@ fn product(kernel: &Subject) -> Vec<Values> {
     })
 }
 
-/// Specialises a module as wgpu does when it builds a pipeline.
+/// Specialises the module of a kernel.
 pub(crate) fn specialise(
     shader: &Shader,
     kernel: &Subject,
     values: &[(&'static str, u32)],
 ) -> Result<Specialised, Box<PipelineConstantError>> {
-    let constants: PipelineConstants =
-        values.iter().map(|&(name, value)| (name.to_owned(), f64::from(value))).collect();
-    let entry = Some((ShaderStage::Compute, kernel.entry));
-    let (module, info) = process_overrides(&shader.module, &shader.info, entry, &constants)?;
-    Ok(Specialised { module: module.into_owned(), info: info.into_owned() })
+    wgsl::specialise(shader, kernel.entry, values)
 }
 
 /// Returns workgroup size and memory. As in WebGPU, each variable takes a multiple of 16 bytes.

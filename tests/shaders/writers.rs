@@ -8,9 +8,10 @@ use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::{ResourceBinding, ShaderStage};
 use wgpu_rnn::internals::kernel::Access;
 
-use crate::specialisation::{Specialised, grid, specialise};
+use crate::specialisation::{grid, specialise};
 use crate::{
-    Subject, Verdict, all_kernels, assert_all_accepted, assert_refused, kernel_named, parse,
+    Specialised, Subject, Verdict, all_kernels, assert_all_accepted, assert_refused, kernel_named,
+    parse,
 };
 
 /// Translates a specialised kernel. Fails with the writer's message.

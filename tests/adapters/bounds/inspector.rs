@@ -8,9 +8,9 @@ use wgpu_rnn::Device;
 use wgpu_rnn::internals::kernel::{Access, Kernel, Overrides};
 use wgpu_rnn::internals::plan::recording::{BufferId, Command, Dispatch, Recording};
 
-use super::cases::Case;
 use super::instrument::{GUARD, divisors, instrumented};
 use crate::ensure;
+use crate::recordings::Case;
 
 /// The contents of guards: a NaN.
 pub const UNTOUCHED: u32 = 0x7fc0_5afe;

@@ -4,7 +4,6 @@
 //! compared with the array's size while the kernel runs. The other runs the engine with checks,
 //! without them, and without them on buffers with a guard, and compares every buffer.
 
-mod cases;
 mod inspector;
 mod instrument;
 
@@ -14,41 +13,22 @@ use std::sync::Arc;
 use libtest_mimic::Failed;
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::engine::session::{Session, Weights};
-use wgpu_rnn::internals::kernel::{Family, Kernel};
+use wgpu_rnn::internals::kernel::Kernel;
+use wgpu_rnn::internals::params::validate::Sizes;
 use wgpu_rnn::internals::plan::recording::{Axis, BufferId, Recording};
-use wgpu_rnn::{Device, Schedule, WeightType};
+use wgpu_rnn::{Device, WeightType};
 
 use crate::by_hand::{close, same_bits, to_words};
+use crate::recordings::{Case, Cases, PROBES, UNWRITTEN};
 use crate::{Machine, Target, brought, ensure};
-use cases::{Case, Cases, UNWRITTEN};
 use inspector::{Inspector, UNTOUCHED};
 use instrument::GUARD;
-
-const PROBES: [Family; 5] =
-    [Family::Chain, Family::Barrier, Family::Bandwidth, Family::MultiplyAdd, Family::Residence];
-
-/// Recordings of everything that the library plans.
-fn round(source: &mut Cases<'_>) -> Result<Vec<Case>, Failed> {
-    let mut cases = Vec::new();
-    for &schedule in Schedule::ALL {
-        cases.extend(source.network(schedule)?);
-    }
-    for schedule in [Schedule::Step, Schedule::StepTiled, Schedule::Sequence] {
-        cases.extend(source.pool(schedule)?);
-    }
-    for _ in 0..2 {
-        cases.extend(source.language_model()?);
-    }
-    cases.extend(source.transfer(Family::Pack)?);
-    cases.extend(source.transfer(Family::Unpack)?);
-    Ok(cases)
-}
 
 /// The recordings of several rounds. Limits and schedules refuse some.
 fn rounds(source: &mut Cases<'_>, count: usize) -> Result<Vec<Case>, Failed> {
     let mut cases = Vec::new();
     for _ in 0..count {
-        cases.extend(round(source)?);
+        cases.extend(source.round()?);
     }
     let planned = cases.len();
     ensure(planned >= 8 * count, format!("only {planned} recordings were planned"))?;
@@ -63,11 +43,13 @@ pub fn indices(target: &Target) -> Result<(), Failed> {
     let mut missing: HashSet<Kernel> = Kernel::all()
         .filter(|kernel| types.clone().any(|&weights| weights == kernel.weights))
         .collect();
-    let mut source = Cases::new(&device)?;
+    let mut source = Cases::of(&device)?;
     let mut cases = rounds(&mut source, 1)?;
     for &weights in types {
-        cases.push(source.many_tokens(weights)?);
-        cases.extend(source.at_once_of_cells(weights)?);
+        let (storage, sizes) = (device.storage(weights)?, (17, 33, Sizes { seq_len: 5, batch: 3 }));
+        cases.push(source.many_tokens(storage)?);
+        // A share of the weight takes many rounds, which are slow here.
+        cases.extend(source.generations(storage, &device.profile(), sizes, (0.8, 5, 0.0))?);
     }
     cases.extend(PROBES.map(|family| source.probe(family)));
     let mut inspector = Inspector::new(&device)?;
@@ -83,7 +65,7 @@ pub fn indices(target: &Target) -> Result<(), Failed> {
         if missing.is_empty() {
             return Ok(());
         }
-        cases = round(&mut source)?;
+        cases = source.round()?;
     }
     let missing: Vec<_> = missing.into_iter().map(Kernel::name).collect();
     Err(format!("kernels that no case has: {missing:?}").into())
@@ -93,7 +75,7 @@ pub fn indices(target: &Target) -> Result<(), Failed> {
 pub fn indices_beyond(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let mut inspector = Inspector::new(&device)?;
-    for case in Cases::new(&device)?.whole()? {
+    for case in Cases::of(&device)?.whole()? {
         inspector.self_check(&case)?;
     }
     Ok(())
@@ -158,7 +140,7 @@ pub fn checked_and_unchecked(target: &Target) -> Result<(), Failed> {
     let checked = target.open(&OpenOptions::default().runtime_checks(true))?;
     ensure(checked.runtime_checks() && !plain.runtime_checks(), "the option is obeyed")?;
     let mut written = 0_usize;
-    for case in rounds(&mut Cases::new(&plain)?, 2)? {
+    for case in rounds(&mut Cases::of(&plain)?, 2)? {
         let want = run(&plain, &case, &case.recording)?;
         let got = run(&checked, &case, &case.recording)?;
         compare(&case, got, &want, plain.is_software_adapter())?;

@@ -1,25 +1,25 @@
 //! Recordings of random modules, and what their buffers hold before a run.
 
+#![allow(dead_code, reason = "each test program uses some of it")]
+
 use wgpu_rnn::internals::kernel::families::NO_SLOT;
 use wgpu_rnn::internals::kernel::uniforms::{Dims, PackDims, ProbeDims, ResidenceDims};
 use wgpu_rnn::internals::kernel::{Family, Kernel, Overrides};
 use wgpu_rnn::internals::params::language_model::LanguageModelConfig;
 use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::internals::params::validate::Sizes;
-use wgpu_rnn::internals::perf::rates::KernelClass;
+use wgpu_rnn::internals::perf::calibration::Calibration;
+use wgpu_rnn::internals::perf::rates::{KernelClass, Rate};
 use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::internals::plan::recording::{
     Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role,
 };
 use wgpu_rnn::internals::plan::{
-    GenerationLayout, LanguageModelLayout, Plan, Profile, Request, Wanted, WeightLayout, plan,
-    plan_generation, plan_generation_at_once, plan_pass, plan_pool,
+    GenerationLayout, LanguageModelLayout, Plan, Profile, Request, Storage, Wanted, WeightLayout,
+    plan, plan_generation, plan_generation_at_once, plan_pass, plan_pool,
 };
 use wgpu_rnn::language_model::LanguageModelParams;
 use wgpu_rnn::{Config, Device, Error, Kind, Params, Schedule, WeightType};
-
-use crate::by_hand::to_words;
-use crate::wavefront::fastest;
 
 /// The first contents of buffers that kernels write: a value that no kernel computes.
 pub const UNWRITTEN: u32 = 0x3f9e_07a5;
@@ -46,13 +46,20 @@ impl Case {
 
 /// A source of cases for one device.
 pub struct Cases<'a> {
-    device: &'a Device,
+    profile: Profile<'a>,
+    /// How the device stores f32 weights, and perhaps f16 weights.
+    storages: Vec<Storage>,
     limits: Vec<Limits>,
     random: Mt19937,
 }
 
 impl<'a> Cases<'a> {
-    pub fn new(device: &'a Device) -> Result<Self, Error> {
+    pub fn of(device: &'a Device) -> Result<Self, Error> {
+        let storages = WeightType::ALL.iter().filter_map(|&weights| device.storage(weights).ok());
+        Self::new(device.profile(), storages.collect())
+    }
+
+    pub fn new(profile: Profile<'a>, storages: Vec<Storage>) -> Result<Self, Error> {
         let lowered = [
             // Workgroups in two dimensions, some of which have nothing to do.
             ("max_compute_workgroups_per_dimension", 7),
@@ -63,12 +70,12 @@ impl<'a> Cases<'a> {
             ("max_steps_per_dispatch", 3),
         ];
         let with = |(name, value)| {
-            let mut limits = device.limits().clone();
+            let mut limits = profile.limits.clone();
             limits.set(name, value).map(|()| limits)
         };
         let mut limits: Vec<_> = lowered.into_iter().map(with).collect::<Result<_, _>>()?;
-        limits.push(device.limits().clone());
-        Ok(Self { device, limits, random: Mt19937::new(12) })
+        limits.push(profile.limits.clone());
+        Ok(Self { profile, storages, limits, random: Mt19937::new(12) })
     }
 
     fn pick(&mut self, from: &[usize]) -> usize {
@@ -86,16 +93,31 @@ impl<'a> Cases<'a> {
             .proj_size(proj_size.min(hidden_size - 1))
     }
 
-    fn weight_type(&mut self) -> WeightType {
-        match self.pick(&[0, 1]) {
-            1 if self.device.storage(WeightType::F16).is_ok() => WeightType::F16,
-            _ => WeightType::F32,
-        }
+    fn storage(&mut self) -> Storage {
+        let at = self.pick(&[0, 1]);
+        self.storages[at.min(self.storages.len() - 1)]
     }
 
     fn limits(&mut self) -> Limits {
         let at = self.random.next_u32() as usize % self.limits.len();
         self.limits[at].clone()
+    }
+
+    /// Recordings of everything that the library plans. Limits and schedules refuse some.
+    pub fn round(&mut self) -> Result<Vec<Case>, Error> {
+        let mut cases = Vec::new();
+        for &schedule in Schedule::ALL {
+            cases.extend(self.network(schedule)?);
+        }
+        for schedule in [Schedule::Step, Schedule::StepTiled, Schedule::Sequence] {
+            cases.extend(self.pool(schedule)?);
+        }
+        for _ in 0..2 {
+            cases.extend(self.language_model()?);
+        }
+        cases.extend(self.transfer(Family::Pack)?);
+        cases.extend(self.transfer(Family::Unpack)?);
+        Ok(cases)
     }
 
     /// A forward pass by a schedule; `None` where the schedule or a limit refuses it.
@@ -122,16 +144,28 @@ impl<'a> Cases<'a> {
         sizes: Sizes,
         training: bool,
     ) -> Result<Option<Case>, Error> {
-        let (limits, storage) = (self.limits(), self.device.storage(self.weight_type())?);
+        let (limits, storage) = (self.limits(), self.storage());
         // A wavefront takes the kernel of the faster schedule.
         let class = [KernelClass::Step, KernelClass::StepTiled][self.pick(&[0, 1])];
-        let calibration = &fastest(class);
-        let profile = Profile { limits: &limits, calibration, ..self.device.profile() };
-        let Some(weights) = possible(WeightLayout::stored(&config, storage, &limits))? else {
+        let profile = Profile { limits: &limits, calibration: &fastest(class), ..self.profile };
+        self.exactly(&profile, storage, (schedule, config), sizes, training)
+    }
+
+    /// A forward pass of a module by a schedule; `None` where the schedule or a limit refuses it.
+    pub fn exactly(
+        &mut self,
+        profile: &Profile<'_>,
+        storage: Storage,
+        (schedule, config): (Schedule, Config),
+        sizes: Sizes,
+        training: bool,
+    ) -> Result<Option<Case>, Error> {
+        let Some(weights) = possible(WeightLayout::stored(&config, storage, profile.limits))?
+        else {
             return Ok(None);
         };
         let request = Request { config: &config, weights: &weights, sizes, training };
-        let Some(plan) = possible(plan(&request, &profile, schedule))? else { return Ok(None) };
+        let Some(plan) = possible(plan(&request, profile, schedule))? else { return Ok(None) };
         let params = Params::init(&config, 1)?;
         let given = self.of_layers(&plan, sizes.seq_len);
         let what = format!("{schedule}: {config:?}, {sizes:?}, {storage:?}");
@@ -141,7 +175,7 @@ impl<'a> Cases<'a> {
 
     /// Networks whose every buffer is used to its end.
     pub fn whole(&mut self) -> Result<Vec<Case>, Error> {
-        let full = self.device.limits().clone();
+        let full = self.profile.limits.clone();
         self.limits = vec![full];
         let wholes = [
             (Schedule::Step, Config::gru(8, 12).num_layers(2).bidirectional(true)),
@@ -201,10 +235,10 @@ impl<'a> Cases<'a> {
     /// Ticks of a pool, of all numbers of rows.
     pub fn pool(&mut self, schedule: Schedule) -> Result<Option<Case>, Error> {
         let config = self.config().bidirectional(false).proj_size(0);
-        let (limits, storage) = (self.limits(), self.device.storage(self.weight_type())?);
+        let (limits, storage) = (self.limits(), self.storage());
         let sizes = Sizes { seq_len: self.pick(&[1, 2, 3]), batch: self.pick(&[1, 3, 8, 33]) };
         let slots = self.pick(&[1, 5, 40]);
-        let profile = Profile { limits: &limits, ..self.device.profile() };
+        let profile = Profile { limits: &limits, ..self.profile };
         let Some(weights) = possible(WeightLayout::stored(&config, storage, &limits))? else {
             return Ok(None);
         };
@@ -233,9 +267,9 @@ impl<'a> Cases<'a> {
         let ninp = if tied { nhid } else { self.pick(&[3, 8, 20]) };
         let config = LanguageModelConfig::new(kind, ntoken, ninp, nhid, self.pick(&[1, 2]));
         let config = config.tie_weights(tied).dropout(0.25);
-        let (limits, storage) = (self.limits(), self.device.storage(self.weight_type())?);
+        let (limits, storage) = (self.limits(), self.storage());
         let sizes = Sizes { seq_len: self.pick(&[1, 2, 5]), batch: self.pick(&[1, 3, 20]) };
-        let profile = Profile { limits: &limits, ..self.device.profile() };
+        let profile = Profile { limits: &limits, ..self.profile };
         let Some(layout) = possible(LanguageModelLayout::stored(&config, storage, &limits))? else {
             return Ok(None);
         };
@@ -249,19 +283,11 @@ impl<'a> Cases<'a> {
             1 => Wanted::Logits,
             2 => Wanted::Losses,
             _ => {
+                let settings = self.settings();
                 if self.pick(&[0, 1]) == 1 {
-                    return self.at_once(&layout, &params, sizes, what, &limits);
+                    return self.at_once((&layout, &params), sizes, settings, &profile, what);
                 }
-                let plan = plan_generation(&layout, sizes.batch, sizes.seq_len, &profile);
-                let Some(plan) = possible(plan)? else { return Ok(None) };
-                let recording = plan.layers.recording.clone();
-                let mut given = self.of_layers(&plan.layers, 1);
-                given.push(self.words(&recording, plan.token, ntoken as u32));
-                let temperature = [0.0_f32, 0.8][self.pick(&[0, 1])].to_bits();
-                let top_k = self.pick(&[0, 1, 5, 1000]) as u32;
-                given.push((plan.settings, vec![1, 2, temperature, top_k, 3, 0, 0, 0]));
-                let what = format!("generation: {what}");
-                return Ok(Some(self.case(what, recording, weights, pack, given)));
+                return self.by_steps((&layout, &params), sizes, settings, &profile, what);
             }
         };
         let plan = plan_pass(&layout, sizes, wanted, training, &profile);
@@ -274,52 +300,79 @@ impl<'a> Cases<'a> {
         Ok(Some(self.case(format!("{wanted:?}: {what}"), recording, weights, pack, given)))
     }
 
+    /// A generation whose every step has its own dispatches.
+    fn by_steps(
+        &mut self,
+        (layout, params): (&LanguageModelLayout, &LanguageModelParams),
+        sizes: Sizes,
+        settings: Vec<u32>,
+        profile: &Profile<'_>,
+        what: String,
+    ) -> Result<Option<Case>, Error> {
+        let plan = plan_generation(layout, sizes.batch, sizes.seq_len, profile);
+        let Some(plan) = possible(plan)? else { return Ok(None) };
+        let mut given = self.of_layers(&plan.layers, 1);
+        let recording = plan.layers.recording;
+        given.push(self.words(&recording, plan.token, params.config().ntoken as u32));
+        given.push((plan.settings, settings));
+        let (weights, pack) = (layout.buffers().len(), |index| layout.pack(index, params));
+        Ok(Some(self.case(format!("generation: {what}"), recording, weights, pack, given)))
+    }
+
     /// A generation in one dispatch.
     fn at_once(
         &mut self,
-        layout: &LanguageModelLayout,
-        params: &LanguageModelParams,
+        (layout, params): (&LanguageModelLayout, &LanguageModelParams),
         sizes: Sizes,
+        settings: Vec<u32>,
+        profile: &Profile<'_>,
         what: String,
-        limits: &Limits,
     ) -> Result<Option<Case>, Error> {
-        let profile = Profile { limits, ..self.device.profile() };
-        let Some(layout) = possible(GenerationLayout::new(layout, limits))? else {
+        let Some(layout) = possible(GenerationLayout::new(layout, profile.limits))? else {
             return Ok(None);
         };
-        let plan = plan_generation_at_once(&layout, sizes.batch, sizes.seq_len, &profile);
+        let plan = plan_generation_at_once(&layout, sizes.batch, sizes.seq_len, profile);
         let Some(plan) = possible(plan)? else { return Ok(None) };
-        let temperature = [0.0_f32, 0.8][self.pick(&[0, 1])].to_bits();
-        let top_k = self.pick(&[0, 1, 5, 1000]) as u32;
         // Tokens beyond the vocabulary, too.
-        let given = vec![(plan.settings, vec![1, 2, temperature, top_k, 3, 0, 0, 0])];
+        let given = vec![(plan.settings, settings)];
         let (weights, recording) = (layout.buffers().len(), plan.layers.recording);
         let pack = |index| layout.pack(index, params);
         Ok(Some(self.case(format!("at once: {what}"), recording, weights, pack, given)))
     }
 
-    /// Generations in one dispatch, of each cell.
-    pub fn at_once_of_cells(&mut self, weight_type: WeightType) -> Result<Vec<Case>, Error> {
-        let (storage, limits) = (self.device.storage(weight_type)?, self.device.limits().clone());
+    /// Settings of a draw: of the likeliest token, or among all or the largest.
+    fn settings(&mut self) -> Vec<u32> {
+        let temperature = [0.0, 0.8][self.pick(&[0, 1])];
+        settings(temperature, self.pick(&[0, 1, 5, 1000]) as u32, 0.0)
+    }
+
+    /// Generations of each cell, in one dispatch and step by step, with settings of the draw.
+    pub fn generations(
+        &mut self,
+        storage: Storage,
+        profile: &Profile<'_>,
+        (ntoken, hidden_size, sizes): (usize, usize, Sizes),
+        (temperature, top_k, top_p): (f32, u32, f32),
+    ) -> Result<Vec<Case>, Error> {
         let mut cases = Vec::new();
         for kind in [Kind::RnnTanh, Kind::Lstm, Kind::Gru] {
-            let config = LanguageModelConfig::new(kind, 17, 6, 33, 2);
-            let sizes = Sizes { seq_len: 5, batch: 3 };
-            let layout = LanguageModelLayout::stored(&config, storage, &limits)?;
-            let params = LanguageModelParams::init(&config, 1)?;
+            let config = LanguageModelConfig::new(kind, ntoken, 6, hidden_size, 2);
+            let layout = LanguageModelLayout::stored(&config, storage, profile.limits)?;
+            let model = (&layout, &LanguageModelParams::init(&config, 1)?);
             let what = format!("{config:?}, {sizes:?}, {storage:?}");
-            cases.extend(self.at_once(&layout, &params, sizes, what, &limits)?);
+            let settings = settings(temperature, top_k, top_p);
+            cases.extend(self.at_once(model, sizes, settings.clone(), profile, what.clone())?);
+            cases.extend(self.by_steps(model, sizes, settings, profile, what)?);
         }
         Ok(cases)
     }
 
     /// Logits of so many tokens that the decoder runs in large tiles.
-    pub fn many_tokens(&mut self, weight_type: WeightType) -> Result<Case, Error> {
+    pub fn many_tokens(&mut self, storage: Storage) -> Result<Case, Error> {
         let config = LanguageModelConfig::new(Kind::RnnTanh, 4_100, 4, 4, 1);
-        let storage = self.device.storage(weight_type)?;
         let sizes = Sizes { seq_len: 8, batch: 64 };
-        let layout = LanguageModelLayout::stored(&config, storage, self.device.limits())?;
-        let plan = plan_pass(&layout, sizes, Wanted::Logits, false, &self.device.profile())?;
+        let layout = LanguageModelLayout::stored(&config, storage, self.profile.limits)?;
+        let plan = plan_pass(&layout, sizes, Wanted::Logits, false, &self.profile)?;
         let params = LanguageModelParams::init(&config, 1)?;
         let recording = plan.layers.recording.clone();
         let mut given = self.of_layers(&plan.layers, sizes.seq_len);
@@ -365,21 +418,23 @@ impl<'a> Cases<'a> {
 
     /// A kernel that measures a device, on buffers of the least size.
     pub fn probe(&mut self, family: Family) -> Case {
-        let dims = match family {
-            Family::Residence => {
-                Dims::Residence(ResidenceDims { rounds: 3, looks: 5, keep: 1, pad: 0 })
-            }
-            _ => Dims::Probe(ProbeDims { iterations: 5, tiles: 8, pad: [0; 2] }),
-        };
         let (groups, sizes): (_, &[usize]) = match family {
             Family::Bandwidth => (3, &[8 * 256 * 4, 3 * 256]),
             Family::MultiplyAdd => (3, &[3 * 64 * 4]),
             Family::Chain => (1, &[64, 64]),
-            // More workgroups than a workgroup has invocations.
-            Family::Residence => (300, &[32 * 256 * 4, 3 * 300, 2]),
+            // More workgroups than a workgroup has invocations, which write what they keep.
+            Family::Residence => return self.residence(300, 1),
             _ => (1, &[64]),
         };
+        let dims = Dims::Probe(ProbeDims { iterations: 5, tiles: 8, pad: [0; 2] });
         self.by_hand(family, dims, sizes, [groups, 1, 1])
+    }
+
+    /// Workgroups that wait for each other in three rounds.
+    pub fn residence(&mut self, groups: u32, keep: u32) -> Case {
+        let dims = Dims::Residence(ResidenceDims { rounds: 3, looks: 5, keep, pad: 0 });
+        let sizes = [32 * 256 * 4, 3 * groups as usize, 2];
+        self.by_hand(Family::Residence, dims, &sizes, [groups, 1, 1])
     }
 
     fn by_hand(
@@ -408,6 +463,10 @@ impl<'a> Cases<'a> {
     }
 }
 
+/// Families that measure a device.
+pub const PROBES: [Family; 5] =
+    [Family::Chain, Family::Barrier, Family::Bandwidth, Family::MultiplyAdd, Family::Residence];
+
 /// `None` where a limit or a schedule refuses a plan.
 fn possible<T>(planned: Result<T, Error>) -> Result<Option<T>, Error> {
     match planned {
@@ -415,4 +474,23 @@ fn possible<T>(planned: Result<T, Error>) -> Result<Option<T>, Error> {
         Err(Error::Limit { .. } | Error::Unsupported(_) | Error::Option(_)) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The figures of a device on which steps of this class are the fastest.
+pub fn fastest(class: KernelClass) -> Calibration {
+    let mut calibration = Calibration::typical_of(None);
+    let rates = [KernelClass::Step, KernelClass::StepTiled].map(|part| {
+        let multiply_adds_per_us = if part == class { 1e6 } else { 1.0 };
+        Rate { part, rows: 1, sums: None, multiply_adds_per_us }
+    });
+    calibration.rates = rates.to_vec();
+    calibration
+}
+
+fn settings(temperature: f32, top_k: u32, top_p: f32) -> Vec<u32> {
+    vec![1, 2, temperature.to_bits(), top_k, 3, top_p.to_bits(), 0, 0]
+}
+
+fn to_words(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
 }
