@@ -228,6 +228,7 @@ const TABLE: &[Row] = &[
     everywhere("conformance", cases::conformance).by_schedule().needs(Need::Conformance),
     everywhere("a_wrong_expectation_fails", cases::a_wrong_expectation_fails),
     everywhere("activations_saturate_and_stay_finite", activation::saturates),
+    everywhere("activations_are_precise", activation::are_precise),
     everywhere("nan_stays_in_its_row", activation::nan_stays_in_its_row).by_schedule(),
     everywhere("networks_against_the_definition", networks::against_the_definition).by_schedule(),
     everywhere("rows_of_different_length", networks::lengths).by_schedule(),

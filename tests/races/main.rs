@@ -6,6 +6,7 @@ mod recordings;
 #[path = "../common/wgsl.rs"]
 mod wgsl;
 
+mod activation;
 mod expressions;
 mod faults;
 mod machine;
