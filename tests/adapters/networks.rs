@@ -69,6 +69,9 @@ pub fn against_the_definition(target: &Target) -> Result<(), Failed> {
             (127, 128, 1, true, 12, 4),
             (257, 255, 1, false, 4, 2),
             (40, 513, 1, false, 3, 1),
+            // One row, and one unit, before or after whole tiles.
+            (5, 15, 1, true, 2, 33),
+            (3, 63, 1, false, 2, 81),
         ] {
             let config = Config::new(kind, input_size, hidden_size)
                 .num_layers(num_layers)
