@@ -13,6 +13,7 @@ use wgpu_rnn::internals::plan::recording::{Axis, BufferId, Command, Dispatch, Ro
 use wgpu_rnn::internals::plan::{Exchange, Profile, Resident, Storage, Target};
 use wgpu_rnn::{Config, Kind, Schedule, WeightType};
 
+use crate::mutant::mutated;
 use crate::program::{Program, Ran};
 use crate::recordings::{Case, Cases, PROBES, fastest};
 use crate::shapes;
@@ -44,7 +45,7 @@ impl Sample {
 
     /// The program of a text of its kernel.
     pub fn program(&self, text: String) -> Result<Program, String> {
-        Program::new(self.dispatch.kernel, &self.dispatch.overrides, text)
+        Program::new(self.dispatch.kernel, &self.dispatch.overrides, mutated(text))
     }
 
     pub fn run(&self, program: &Program) -> Result<Ran, String> {

@@ -6,6 +6,8 @@
 //! refusal with its reason. wgpu and naga check little of this. They accept overrides beyond the
 //! limits, a barrier in a branch, and a struct member at any offset.
 
+#[path = "../common/mutant.rs"]
+mod mutant;
 #[path = "../common/wgsl.rs"]
 mod wgsl;
 
@@ -68,7 +70,7 @@ impl Subject {
             choices,
             name,
             entry: kernel.row().entry,
-            wgsl: kernel.wgsl(&choices),
+            wgsl: mutant::mutated(kernel.wgsl(&choices)),
             stepped: kernel.row().stepped,
             bindings: kernel.bindings().collect(),
             overrides: kernel.overrides().collect(),
