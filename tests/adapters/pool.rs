@@ -313,6 +313,7 @@ pub fn lost(target: &Target) -> Result<(), Failed> {
     let pool = rnn.pool(&PoolOptions::new(2))?;
     let other = rnn.pool(&PoolOptions::new(2))?;
     let (slot, foreign) = (pool.open()?, other.open()?);
+    let state = pool.state(slot)?;
     refused("a foreign slot", pool.tick(&[(foreign, &[0.5; 3])]), "slot 0 is of another pool")?;
     refused("a foreign slot", pool.reset(foreign), "slot 0 is of another pool")?;
     device.wgpu().ok_or("an adapter")?.0.destroy();
@@ -320,8 +321,10 @@ pub fn lost(target: &Target) -> Result<(), Failed> {
         let opened = pool.open();
         let is_lost = matches!(opened, Err(Error::DeviceLost { .. }));
         ensure(is_lost, format!("call {call}: {opened:?}"))?;
-        let reset = pool.reset(slot);
-        ensure(matches!(reset, Err(Error::DeviceLost { .. })), format!("call {call}: {reset:?}"))?;
+        for written in [pool.reset(slot), pool.set_state(slot, &state)] {
+            let is_lost = matches!(written, Err(Error::DeviceLost { .. }));
+            ensure(is_lost, format!("call {call}: {written:?}"))?;
+        }
     }
     ensure(pool.open_count() == 1, "the slot that was open before")
 }

@@ -16,7 +16,8 @@ use crate::engine::wait::lock;
 /// functions wait by polling. Browsers poll by themselves.
 ///
 /// Wakers run on this party's thread only, never inside a call of this crate. A waker that awaits a
-/// future of this crate blocks until the device is done.
+/// future of this crate blocks until the device is done. It must not wait for another thread that
+/// awaits a future of this device: that thread waits for this one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Polling {

@@ -349,14 +349,13 @@ impl Pool {
 
     /// Writes all state values of an open slot. When that fails, the slot loses its state.
     fn write(&self, inner: &mut Inner, slot: Slot, values: &[f32]) -> Result<()> {
-        inner.slots.replace(slot)?;
+        let state = inner.slots.replace(slot)?;
         // A lost device takes writes in silence.
         let written = self.device.ask().and_then(|()| {
             inner.session.write_at(self.plan.store, slot.index as usize * self.plan.width, values)
         });
         if written.is_err() {
-            let changing = inner.slots.changing(slot)?;
-            inner.slots.lose(changing);
+            inner.slots.lose(state);
         }
         written
     }

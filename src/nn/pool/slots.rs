@@ -95,11 +95,11 @@ impl Slots {
         Ok(())
     }
 
-    /// Records that a state replaces the one of an open slot.
-    pub fn replace(&mut self, slot: Slot) -> Result<()> {
+    /// Records that a state replaces the one of an open slot, and returns the new one.
+    pub fn replace(&mut self, slot: Slot) -> Result<Changing> {
         let entry = self.entry(slot)?;
         (entry.lost, entry.replaced) = (false, entry.replaced + 1);
-        Ok(())
+        Ok(Changing { slot, replaced: entry.replaced })
     }
 
     /// Begins a tick.
@@ -165,7 +165,7 @@ mod tests {
         let again = slots.open().expect("one is free");
         assert_eq!(again.index, a.index, "the same place");
         slots.lose(changing);
-        for closed in [slots.check(a), slots.close(a), slots.replace(a)] {
+        for closed in [slots.check(a), slots.close(a), slots.replace(a).map(drop)] {
             let message = closed.expect_err("a is closed").to_string();
             assert!(message.contains("slot 0 of the pool is not open"), "{message}");
         }
@@ -178,7 +178,7 @@ mod tests {
         let (slot, other) = (ours.open().expect("a slot"), theirs.open().expect("a slot"));
         assert_ne!(slot, other, "equal places in two pools");
         ours.tick();
-        let calls = [ours.check(other), ours.close(other), ours.replace(other)];
+        let calls = [ours.check(other), ours.close(other), ours.replace(other).map(drop)];
         for call in calls.into_iter().chain([ours.changing(other).map(drop)]) {
             let error = call.expect_err("it is of another pool");
             assert!(matches!(&error, Error::Option(text) if text.contains("another pool")));
