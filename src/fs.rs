@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::tensor::reserved;
+use crate::tensor::{grow, reserved};
 
 /// The temporary files of writes under way.
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -24,18 +24,19 @@ const MOST_LINKS: usize = 40;
 /// [`Error::Io`]; an existing file at `path` then stays unchanged.
 pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
-    let written = match std::fs::metadata(path) {
-        Ok(found) if !found.is_file() && !found.is_dir() => std::fs::write(path, bytes),
-        Ok(found) => match behind_links(path) {
-            Some(target) => replace(&target, bytes, Some(found.permissions())),
-            None => std::fs::write(path, bytes),
-        },
+    let io = |source| Error::Io { path: path.to_owned(), source };
+    let target = match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() && !found.is_dir() => None,
+        Ok(found) => behind_links(path).map(|target| (target, Some(found.permissions()))),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            replace(&behind_links(path).unwrap_or_else(|| path.to_owned()), bytes, None)
+            behind_links(path).map(|target| (target, None))
         }
-        Err(error) => Err(error),
+        Err(error) => return Err(io(error)),
     };
-    written.map_err(|source| Error::Io { path: path.to_owned(), source })
+    match target {
+        None => std::fs::write(path, bytes).map_err(io),
+        Some((target, permissions)) => replace(&target, bytes, permissions),
+    }
 }
 
 /// Returns the path at the end of a chain of symbolic links; no file needs to be there. `None` when
@@ -43,38 +44,52 @@ pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 fn behind_links(path: &Path) -> Option<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
-        if path.starts_with("/proc") || path.starts_with("/dev/fd") {
+        // However the folder is spelled, the system's own files are below this one.
+        if folder(&path).canonicalize().is_ok_and(|folder| folder.starts_with("/proc")) {
             return None;
         }
         let Ok(link) = std::fs::read_link(&path) else { break };
-        path = path.parent().unwrap_or(Path::new("")).join(link);
+        path = folder(&path).join(link);
     }
     Some(path)
 }
 
-/// Replaces a file. `permissions` are those of the file that is there.
-fn replace(path: &Path, bytes: &[u8], permissions: Option<std::fs::Permissions>) -> io::Result<()> {
+/// The folder of a file.
+fn folder(path: &Path) -> &Path {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// Replaces a file. `permissions` are those of the file that is there.
+fn replace(path: &Path, bytes: &[u8], permissions: Option<std::fs::Permissions>) -> Result<()> {
     // The name has no part of the file's name, which may be as long as names can be.
     let mut builder = tempfile::Builder::new();
     builder.prefix(".wgpu-rnn-").suffix(".part").rand_bytes(12);
     #[cfg(unix)]
-    {
+    let permissions = {
         use std::os::unix::fs::PermissionsExt as _;
-        // Of a new file; the process's mask takes its part away.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = {
-        let mut unfinished = unfinished();
-        let file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
-        unfinished.insert(file.path().to_owned());
-        file
+        // The process's mask takes its part away from those of a new file.
+        let mode = if permissions.is_some() { 0o600 } else { 0o666 };
+        builder.permissions(std::fs::Permissions::from_mode(mode));
+        // A new owner has no business with the old one's set-user-ID bit.
+        permissions.map(|old| std::fs::Permissions::from_mode(old.mode() & 0o777))
     };
+    let made = {
+        let mut unfinished = unfinished();
+        let made = builder.tempfile_in(folder(path));
+        made.inspect(|file| _ = unfinished.insert(file.path().to_owned()))
+    };
+    // The name of the temporary file would mean nothing to a reader of the error.
+    let mut file = made.map_err(|error| {
+        let folder = folder(path);
+        let missing = std::fs::metadata(folder).err();
+        let source = missing.unwrap_or_else(|| error.kind().into());
+        Error::Io { path: folder.to_owned(), source }
+    })?;
     let temporary = file.path().to_owned();
-    let written = file.write_all(bytes).and_then(|()| match permissions {
-        Some(permissions) => file.as_file().set_permissions(permissions),
-        None => Ok(()),
-    });
+    // Before the first byte, which others may not be allowed to read.
+    let permitted = permissions.map_or(Ok(()), |old| file.as_file().set_permissions(old));
+    let written = permitted.and_then(|()| file.write_all(bytes));
     let mut unfinished = unfinished();
     let replaced = match written {
         Ok(()) => file.persist(path).map(drop).map_err(|error| error.error),
@@ -85,7 +100,13 @@ fn replace(path: &Path, bytes: &[u8], permissions: Option<std::fs::Permissions>)
         }
     };
     unfinished.remove(&temporary);
-    replaced
+    // The error of a write names the temporary file, too.
+    replaced.map_err(|error| Error::Io {
+        path: path.to_owned(),
+        source: error
+            .raw_os_error()
+            .map_or_else(|| error.kind().into(), io::Error::from_raw_os_error),
+    })
 }
 
 fn unfinished() -> std::sync::MutexGuard<'static, BTreeSet<PathBuf>> {
@@ -102,6 +123,9 @@ pub fn abandon<T>(end: impl FnOnce() -> T) -> T {
     }
     end()
 }
+
+/// The most bytes of a pipe or a device, whose size is unknown.
+const MOST_STREAMED: u64 = 1 << 30;
 
 /// Reads a whole file into memory.
 ///
@@ -123,18 +147,55 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     }
     let file = std::fs::File::open(path).map_err(io)?;
     let size = file.metadata().map_err(io)?.len();
+    if size == 0 {
+        // The system's own files have no size either.
+        return read_stream(path, file);
+    }
     let mut bytes = reserved(usize::try_from(size).unwrap_or(usize::MAX), path.display())?;
     file.take(size).read_to_end(&mut bytes).map_err(io)?;
     Ok(bytes)
 }
 
-/// Reads a whole file of text.
+/// Reads what has no size, to its end.
+fn read_stream(path: &Path, file: std::fs::File) -> Result<Vec<u8>> {
+    let (mut bytes, mut file) = (Vec::new(), file.take(MOST_STREAMED + 1));
+    let mut part = [0; 1 << 16];
+    loop {
+        let count = match file.read(&mut part) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(source) => return Err(Error::Io { path: path.to_owned(), source }),
+        };
+        grow(&mut bytes, count, path.display())?;
+        bytes.extend_from_slice(&part[..count]);
+    }
+    if bytes.len() as u64 > MOST_STREAMED {
+        return Err(Error::File {
+            path: path.to_owned(),
+            message: format!(
+                "it has no size and is over {MOST_STREAMED} bytes; copy it into a file"
+            ),
+        });
+    }
+    Ok(bytes)
+}
+
+/// Reads a whole file of text, or a pipe of it.
 ///
 /// # Errors
-/// The errors of [`read`]. [`Error::File`] when the text is not UTF-8.
+/// [`Error::Io`] when it cannot be read. [`Error::File`] when the text is not UTF-8, and for a pipe
+/// or a device of over 1 GiB. [`Error::OutOfMemory`] when it does not fit into memory.
 pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
-    String::from_utf8(read(path)?).map_err(|error| Error::File {
+    let io = |source| Error::Io { path: path.to_owned(), source };
+    let found = std::fs::metadata(path).map_err(io)?;
+    let bytes = if found.is_file() || found.is_dir() {
+        read(path)?
+    } else {
+        read_stream(path, std::fs::File::open(path).map_err(io)?)?
+    };
+    String::from_utf8(bytes).map_err(|error| Error::File {
         path: path.to_owned(),
         message: format!("expected text in UTF-8, found other bytes: {}", error.utf8_error()),
     })
@@ -196,7 +257,7 @@ mod tests {
         let error = write(folder.path().join("n".repeat(256)), b"").expect_err("too long a name");
         assert!(matches!(error, Error::Io { .. }), "{error}");
         let error = write(folder.path().join("no/folder"), b"").expect_err("no such folder");
-        assert!(error.to_string().contains("no/folder: "), "{error}");
+        assert!(error.to_string().contains("no: No such file"), "{error}");
         write(folder.path(), b"").expect_err("a folder");
         assert_eq!(names(folder.path()).len(), 1, "no temporary file stays");
     }
@@ -208,7 +269,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         let mode = |name: &str| {
-            std::fs::metadata(at(name)).expect("the file").permissions().mode() & 0o777
+            std::fs::metadata(at(name)).expect("the file").permissions().mode() & 0o7777
         };
         std::fs::create_dir(at("store")).expect("a folder");
         symlink("store/target", at("second")).expect("a link to nothing");
@@ -226,6 +287,10 @@ mod tests {
         std::fs::set_permissions(at("store/target"), private).expect("its owner may");
         write(at("link"), b"secret").expect("through both links");
         assert_eq!(mode("store/target"), 0o600, "the permissions of the file that was there");
+        let shared = std::fs::Permissions::from_mode(0o4755);
+        std::fs::set_permissions(at("store/target"), shared).expect("its owner may");
+        write(at("link"), b"public").expect("through both links");
+        assert_eq!(mode("store/target"), 0o755, "without the set-user-ID bit");
         symlink("loop", at("loop")).expect("a link to itself");
         write(at("loop"), b"").expect_err("a loop has no end");
         assert_eq!(names(folder.path()), ["link", "loop", "second", "store", "usual"]);
@@ -241,6 +306,9 @@ mod tests {
         }
         let error = read("/dev/zero").expect_err("it has no end");
         assert!(matches!(error, Error::File { .. }), "{error}");
+        assert!(read_text("/proc/self/status").is_ok_and(|text| text.contains("SigIgn")));
+        let none = read_text("/dev/null").expect("no text");
+        assert!(none.is_empty(), "{none}");
         read("/dev").expect_err("a folder");
     }
 }

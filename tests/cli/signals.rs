@@ -18,18 +18,9 @@ fn a_signal_while_writing_leaves_no_temporary_file() {
         folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[4, 2500, 1], 1.0))]);
     let output = folder.path("output.safetensors");
     let mut while_writing = 0;
-    for (name, number) in [("INT", 2), ("TERM", 15)].repeat(2) {
-        let args = [
-            "run",
-            "--weights",
-            &weights,
-            "--input",
-            &input,
-            "--output",
-            &output,
-            "--device",
-            "cpu",
-        ];
+    let args =
+        ["run", "--device=cpu", "--weights", &weights, "--input", &input, "--output", &output];
+    for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)].repeat(2) {
         let mut child = command(&args)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -51,4 +42,53 @@ fn a_signal_while_writing_leaves_no_temporary_file() {
         }
     }
     assert!(while_writing > 0, "no signal came while the program wrote");
+}
+
+/// The program in a shell that prepares something first.
+fn after(preparation: &str, args: &[&str]) -> Command {
+    let program = command(args);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{preparation}; exec \"$0\" \"$@\"")]);
+    shell.arg(program.get_program()).args(program.get_args());
+    shell.stdout(Stdio::null()).stderr(Stdio::piped());
+    shell
+}
+
+/// A shell lets its background jobs ignore SIGINT, and `nohup` lets a program ignore SIGHUP.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_is_ignored_at_the_start_stays_ignored() {
+    let folder = Folder::new();
+    let bench = ["bench", "--device=cpu", "--kind=gru", "--hidden-size=2", "--soak=100000000"];
+    let mut child = after("trap '' INT HUP", &bench)
+        .env("WGPU_RNN_CACHE", folder.path("cache"))
+        .spawn()
+        .expect("the program starts");
+    let kill =
+        |name: &str| Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
+    // The thread of signals may start late: only a signal after it shows a fault.
+    for _ in 0..20 {
+        assert!(kill("INT").is_ok_and(|sent| sent.success()), "the program goes on after SIGINT");
+        assert!(kill("HUP").is_ok_and(|sent| sent.success()), "the program goes on after SIGHUP");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(kill("TERM").is_ok_and(|sent| sent.success()), "it runs");
+    let status = child.wait().expect("the program ends");
+    assert_eq!(status.signal(), Some(15), "{status}");
+}
+
+#[test]
+fn an_output_beyond_the_largest_size_of_a_file_is_an_error() {
+    let folder = Folder::new();
+    let weights = folder.save("weights.safetensors", &weights(&Config::rnn(1, 1024), ""));
+    let input =
+        folder.save("input.safetensors", &[f32s("input", &seeded::tensor(90, &[4, 50, 1], 1.0))]);
+    let output = folder.path("output.safetensors");
+    let args =
+        ["run", "--device=cpu", "--weights", &weights, "--input", &input, "--output", &output];
+    let ran = after("ulimit -f 100", &args).output().expect("the program runs");
+    let told = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(2), "{told}");
+    assert!(told.contains("output.safetensors: file too large"), "{told}");
+    assert_eq!(folder.names().len(), 2, "{:?}", folder.names());
 }
