@@ -11,19 +11,21 @@ use std::path::{Path, PathBuf};
 /// Names in files and of files are anybody's. Control characters, line ends and the marks of
 /// bidirectional text become escapes, as in a string of Rust.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    let escaped = |c: char| {
-        let directs = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}'
-            | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        c.is_control() || directs || matches!(c, '\u{2028}' | '\u{2029}')
-    };
-    if !text.contains(escaped) {
+    if !text.contains(drives_terminal) {
         return text.into();
     }
     let mut shown = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if escaped(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+        if drives_terminal(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
     shown.into()
+}
+
+/// Returns whether a terminal obeys a character, or changes the direction of text after it.
+pub fn drives_terminal(c: char) -> bool {
+    let directs = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || directs || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// Returns a path as [`printable`] text.

@@ -120,10 +120,10 @@ pub(super) fn rate(rates: &[Rate], part: KernelClass, extent: Extent) -> Option<
     Some(below.multiply_adds_per_us)
 }
 
-/// Returns whether a time in microseconds or a rate is possible. No device is a billion times
+/// Returns whether a time in microseconds or a rate is possible. No device is a thousand times
 /// slower or faster than those of today, and no cost model overflows within these bounds.
 pub(super) fn is_figure(x: f64) -> bool {
-    (1e-9..=1e15).contains(&x)
+    (1e-6..=1e10).contains(&x)
 }
 
 /// The most rows or sums of a measurement.

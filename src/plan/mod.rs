@@ -90,7 +90,7 @@ fn check_commands(count: usize, sizes: Sizes) -> Result<()> {
         return Ok(());
     }
     Err(Error::Unsupported(format!(
-        "a sequence of {} steps in one call: it takes more than {MAX_COMMANDS} dispatches; run it \
+        "a sequence of {} steps in one call: it takes more than {MAX_COMMANDS} commands; run it \
          in pieces with Rnn::stream",
         sizes.seq_len
     )))
@@ -262,7 +262,9 @@ fn record(
         return wavefront::record(request, profile, shape, resolved.decision.clone());
     }
     let config = request.config;
-    check_commands(request.sizes.seq_len.div_ceil(longest), request.sizes)?;
+    // Each layer has a projection and a recurrence in each segment, at least.
+    let segments = request.sizes.seq_len.div_ceil(longest);
+    check_commands(segments.saturating_mul(2 * config.num_layers), request.sizes)?;
     let segments = segments::cut(request.sizes.seq_len, longest);
     let mut layers = Layers::new(request, profile);
     let axes = [(Axis::Feature, padded(config.input_size))];

@@ -9,7 +9,7 @@ use crate::files::Folder;
 use crate::program::{Ran, assert_keys, command, finish, wgpu_rnn};
 
 /// A shape that is done at once.
-const TINY: [&str; 17] = [
+pub const TINY: [&str; 17] = [
     "bench",
     "--device",
     "cpu",
@@ -180,7 +180,7 @@ fn calibrate_prints_its_figures() {
 }
 
 /// A row of another system for the tiny shape.
-fn peer(change: impl FnOnce(&mut Value)) -> Value {
+pub fn peer(change: impl FnOnce(&mut Value)) -> Value {
     let mut row = json!({
         "system": "slow <system>", "device": "elsewhere & here",
         "backend": "x", "driver": "", "kind": "gru",

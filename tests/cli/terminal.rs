@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use safetensors::Dtype;
 use wgpu_rnn::Config;
 
+use crate::bench::{TINY, peer};
 use crate::files::{Folder, weights};
 use crate::program::{command, without_adapters};
 
@@ -56,4 +57,30 @@ fn names_in_files_do_not_drive_the_terminal() {
     let missing = folder.path("no\x1b[31mfile");
     let output = on_terminal(&["inspect", &missing], &[("NO_COLOR", "1")]);
     assert!(output.contains("no\\u{1b}[31mfile") && !output.contains('\x1b'), "{output:?}");
+}
+
+/// The progress of a command, reports as JSON, and measurements of others.
+#[test]
+fn nothing_else_drives_the_terminal() {
+    let folder = Folder::new();
+    let raw =
+        |text: &str| text.contains(['\u{9b}', '\u{7f}', '\u{202e}']) || text.contains("\x1b]");
+    let name = "evil\x1b]0;t\x07\u{9b}2J\u{7f}\u{202e}name";
+    let mut entries = weights(&Config::gru(3, 4), "");
+    entries.push((name.to_owned(), Dtype::F32, vec![1], vec![0; 4]));
+    let file = folder.save("weights.safetensors", &entries);
+    let output = on_terminal(&["inspect", "--json", &file], &[]);
+    assert!(
+        !raw(&output) && output.contains("evil\\u001b]0;t\\u0007\\u009b2J\\u007f\\u202e"),
+        "{output:?}"
+    );
+    let case = folder.save(&format!("{name}.safetensors"), &entries);
+    let output = on_terminal(&["verify", &case, "--device", "cpu"], &[]);
+    assert!(!raw(&output) && output.contains("evil\\u{1b}]0;t"), "{output:?}");
+    let rows = serde_json::json!({"rows": [peer(|row| row["system"] = name.into())]});
+    let peers = folder.write("peers.json", rows.to_string());
+    let cache = folder.path("cache");
+    let args = [&TINY[..], &["--with", &peers]].concat();
+    let output = on_terminal(&args, &[("WGPU_RNN_CACHE", &cache)]);
+    assert!(!raw(&output) && output.contains("evil\\u{1b}]0;t"), "{output:?}");
 }

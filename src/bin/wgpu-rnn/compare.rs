@@ -67,7 +67,7 @@ impl CompareArgs {
         }
         if self.batch == 0 {
             return Err(Error::Option(
-                "--batch is 0; expected at least 1: no rows have nothing to compare".to_owned(),
+                "--batch is 0; expected at least 1: there is nothing to compare".to_owned(),
             ));
         }
         Ok(())
@@ -140,6 +140,12 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
     let job = Job { params, input, tolerance, options: args.module.options() };
     // The reference is slow, and the same for every device.
     let want = if args.lockstep { None } else { Some(job.reference()?) };
+    if job.input.input.data().is_empty() {
+        return Err(Error::Shape(format!(
+            "the input {:?} has no values: there is nothing to compare",
+            job.input.input.shape()
+        )));
+    }
     let mut results = Vec::new();
     let selections = Selection::of_all(&selectors(&args.devices))?;
     let several = selections.len() > 1;

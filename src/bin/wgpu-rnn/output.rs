@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 use wgpu_rnn::Error;
+use wgpu_rnn::internals::error::drives_terminal;
 use wgpu_rnn::internals::fs;
 
 use crate::terminal::not_written;
@@ -15,7 +16,8 @@ use crate::terminal::not_written;
 /// A file that a command reads or writes, with the argument that names it.
 pub type Named<'a> = (&'static str, &'a Path);
 
-/// The place of a result: a file, or stdout for `-`.
+/// The place of a result: a file, or stdout for `-`. A second opening of `/dev/stdout` would begin
+/// at the start of the file behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
     Stdout,
@@ -24,7 +26,7 @@ pub enum Destination {
 
 impl From<OsString> for Destination {
     fn from(name: OsString) -> Self {
-        if name == "-" { Self::Stdout } else { Self::File(name.into()) }
+        if name == "-" || name == "/dev/stdout" { Self::Stdout } else { Self::File(name.into()) }
     }
 }
 
@@ -155,7 +157,16 @@ pub fn to_json(place: &Destination, report: &impl Serialize) -> Result<Vec<u8>, 
         path: place.path().to_owned(),
         source: error.into(),
     };
-    let mut text = serde_json::to_string_pretty(report).map_err(refuse)?;
+    let written = serde_json::to_string_pretty(report).map_err(refuse)?;
+    // serde_json escapes only the first 32 characters. Line ends are between values.
+    let mut text = String::with_capacity(written.len() + 1);
+    for c in written.chars() {
+        if c != '\n' && drives_terminal(c) {
+            text += &format!("\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
     text.push('\n');
     Ok(text.into_bytes())
 }

@@ -114,9 +114,8 @@ pub fn verify(args: &VerifyArgs) -> Result<Outcome, Error> {
             Ok(device) => {
                 let bar = progress(files.len(), &title);
                 for path in &files {
-                    bar.set_message(
-                        path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-                    );
+                    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                    bar.set_message(printable(&name).into_owned());
                     result.add(run_with(&device, path, &options));
                     bar.inc(1);
                 }

@@ -201,6 +201,9 @@ impl CaseFile {
 fn read_case(metadata: &Metadata<'_>) -> Result<CaseFile> {
     let file = metadata.file;
     let tolerance = Tolerance { atol: metadata.parse("atol")?, rtol: metadata.parse("rtol")? };
+    if ![tolerance.atol, tolerance.rtol].iter().all(|part| part.is_finite() && *part >= 0.0) {
+        return Err(metadata.refuse("atol and rtol must be finite, and 0 or more"));
+    }
     let unsupported = unsupported_features(metadata)?;
     let content = if unsupported.is_empty() {
         Content::Case(Box::new(read_supported(metadata)?))

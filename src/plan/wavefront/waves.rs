@@ -11,7 +11,7 @@ use crate::plan::layers::Layers;
 use crate::plan::linear::LinearShape;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Place, Role};
 use crate::plan::step::{self, Specialised, Sums};
-use crate::plan::{Decision, LayerState, Plan, Profile, Request, run_size};
+use crate::plan::{Decision, LayerState, Plan, Profile, Request, check_commands, run_size};
 use crate::tensor::padded;
 
 /// A wavefront plan under construction.
@@ -147,6 +147,9 @@ impl<'a> Wavefront<'a> {
     /// Records all commands.
     pub(super) fn record(&mut self, kernel: &Specialised) -> Result<()> {
         let num_layers = self.layers.request.config.num_layers;
+        // Each wave has a projection and its steps.
+        let sizes = self.layers.request.sizes;
+        check_commands(sizes.seq_len.div_ceil(self.chunk).saturating_mul(2), sizes)?;
         for (segment, range) in self.segments.clone().into_iter().enumerate() {
             let steps = range.len();
             let place = Place { layer: 0, first_step: range.start };

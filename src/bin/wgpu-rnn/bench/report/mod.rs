@@ -16,6 +16,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use wgpu_rnn::internals::diagnostics::bench::Measurement;
 use wgpu_rnn::internals::engine::cpu;
+use wgpu_rnn::internals::error::printable;
 use wgpu_rnn::internals::fs;
 use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::{Error, Schedule};
@@ -144,7 +145,18 @@ pub fn read_peers(paths: &[PathBuf]) -> Result<Vec<Measurement>, Error> {
             path: path.clone(),
             message: format!("not a file of rows from `wgpu-rnn bench --json`: {error}"),
         })?;
-        peers.extend(file.rows);
+        peers.extend(file.rows.into_iter().map(|mut peer| {
+            // These are anybody's words, and go to a terminal and into pages.
+            for text in [&mut peer.system, &mut peer.name, &mut peer.device, &mut peer.backend] {
+                *text = printable(text).into_owned();
+            }
+            for text in [&mut peer.driver, &mut peer.kind, &mut peer.dtype, &mut peer.schedule] {
+                *text = printable(text).into_owned();
+            }
+            peer.schedule_option = printable(&peer.schedule_option).into_owned();
+            peer.bound = peer.bound.map(|text| printable(&text).into_owned());
+            peer
+        }));
     }
     Ok(peers)
 }
