@@ -25,7 +25,7 @@ const MOST_WORK: u64 = 1 << 16;
 const ROUNDS: usize = 6;
 const MODELS: usize = 30;
 /// Hidden sizes and batches at the edges of tiles of 8, 16 and 32 units and of 8 and 16 rows.
-const EDGES: [(usize, usize); 6] = [(5, 3), (7, 9), (9, 17), (16, 7), (31, 15), (33, 8)];
+const EDGES: [(usize, usize); 6] = [(5, 3), (16, 7), (7, 9), (9, 17), (31, 15), (33, 8)];
 
 /// A dispatch with the words of its bindings before and after it, by its twin.
 #[derive(Clone)]
@@ -126,7 +126,7 @@ pub fn samples() -> Vec<Sample> {
             found.add_edges(&mut source, &profile, storage, &others, kind);
         }
     }
-    for shapes in [shapes::tiles, shapes::columns, shapes::lanes] {
+    for shapes in [shapes::tiles, shapes::columns, shapes::lanes, shapes::rows] {
         found.samples.extend(shapes(&mut source, &profile, storages[0]));
     }
     for &storage in &storages {
@@ -142,8 +142,10 @@ pub fn samples() -> Vec<Sample> {
     }
     let probes = PROBES.iter().filter(|&&family| family != Family::Residence);
     probes.for_each(|&family| found.add(&source.probe(family), true));
-    // A host never asks it to write its values.
-    found.add(&source.residence(3, 0), true);
+    // One workgroup writes its values; of several that would be a race, which no host asks for.
+    for (groups, keep) in [(3, 0), (1, 1)] {
+        found.add(&source.residence(groups, keep), true);
+    }
     found.samples
 }
 
@@ -242,7 +244,8 @@ impl Found {
             Family::Sample => 64,
             _ if dispatch.overrides == Overrides::default() => 24,
             Family::Matvec | Family::Tile => 24,
-            _ => 2,
+            _ if many_steps => 2,
+            _ => 3,
         };
         let alike = self.alike.entry((*kernel, *overrides, many_steps)).or_default();
         let wanted = *alike < most && (is_small || of_any_size);

@@ -83,13 +83,14 @@ pub fn waiting(source: &mut Cases<'_>, profile: &Profile<'_>, storage: Storage) 
         volatile: false,
     };
     // f16 weights differ in a fragment that the small modules have.
-    let modules = if storage.weights == WeightType::F32 { 4 } else { 3 };
+    let modules = if storage.weights == WeightType::F32 { 5 } else { 3 };
     let large = Persistent { quads: 4, units: 4, chunk: 8, rows: 8, ..few };
     let mut found = Vec::new();
     for (config, batch, shape) in [
         (Config::rnn(3, 65), 5, Persistent { units: 4, ..few }),
         (Config::lstm(3, 17), 5, few),
         (Config::gru(3, 17).bidirectional(true), 9, Persistent { units: 2, ..few }),
+        (Config::rnn(3, 125), 3, Persistent { lanes: 4, quads: 8, ..few }),
         (Config::rnn(1, 388), 8, large),
     ]
     .into_iter()
@@ -110,6 +111,28 @@ pub fn waiting(source: &mut Cases<'_>, profile: &Profile<'_>, storage: Storage) 
         }
     }
     found
+}
+
+/// Steps of `sequence` whose workgroups have several rows, and more units than invocations.
+pub fn rows(source: &mut Cases<'_>, profile: &Profile<'_>, storage: Storage) -> Vec<Sample> {
+    let modules = [Config::rnn(3, 130), Config::lstm(3, 17), Config::gru(3, 15)];
+    let of_module = |config| {
+        let module = (Schedule::Sequence, config);
+        let sizes = Sizes { seq_len: 3, batch: 5 };
+        let case = source.exactly(profile, storage, module, sizes, false).expect("a plan");
+        let mut samples = of_case(&case.expect("sequence runs the module"));
+        samples.retain(|sample| sample.dispatch.kernel.family == Family::Sequence);
+        samples
+    };
+    let mut samples: Vec<Sample> = modules.into_iter().flat_map(of_module).collect();
+    for sample in &mut samples {
+        let dispatch = &mut sample.dispatch;
+        let Dims::Sequence(dims) = &mut dispatch.dims else { unreachable!("sequence") };
+        (dispatch.overrides.rows, dispatch.overrides.state) = (4, 3072);
+        dims.row_tiles = dims.batch.div_ceil(4);
+        dispatch.workgroups = [dims.row_tiles * dims.directions, 1, 1];
+    }
+    samples
 }
 
 /// Gives a dispatch of `persistent` another shape.
