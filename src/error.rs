@@ -180,8 +180,9 @@ pub enum Error {
 
     /// A host tensor's data does not fill its shape.
     #[error(
-        "a tensor of shape {} holds {expected} elements, but {found} were given",
-        tuple(.shape)
+        "a tensor of shape {} holds {}",
+        tuple(.shape),
+        elements(*expected, *found)
     )]
     TensorSize {
         /// The requested shape.
@@ -273,9 +274,10 @@ pub enum Error {
 
     /// The GPU or the host ran out of memory.
     #[error(
-        "{}: out of memory while {}; use a smaller batch or sequence, or set a memory budget",
+        "{}: out of memory while {}; {}",
         printable(adapter),
-        printable(doing)
+        printable(doing),
+        memory_advice(adapter)
     )]
     OutOfMemory {
         /// The adapter's name, or `host`.
@@ -306,6 +308,22 @@ pub enum Error {
         /// The error of wgpu.
         message: String,
     },
+}
+
+/// Compares the number of elements of a shape with the number given.
+fn elements(expected: usize, found: usize) -> String {
+    match expected {
+        usize::MAX => "more elements than can be counted".to_owned(),
+        _ => format!("{expected} elements, but {found} were given"),
+    }
+}
+
+/// Returns the way to need less memory. A budget bounds an adapter's memory, not the host's.
+fn memory_advice(adapter: &str) -> &'static str {
+    match adapter {
+        "host" => "free memory, or use a smaller file, batch or sequence",
+        _ => "use a smaller batch or sequence, or set a memory budget",
+    }
 }
 
 /// `Result` with this crate's [`enum@Error`].

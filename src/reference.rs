@@ -9,7 +9,7 @@ use crate::params::config::{Config, Kind};
 use crate::params::language_model::LanguageModelParams;
 use crate::params::validate;
 use crate::params::{DirectionParams, Params};
-use crate::tensor::{State, Tensor, room};
+use crate::tensor::{self, State, Tensor};
 
 /// The results of a forward pass in PyTorch's order: time first, never batch first.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,8 +53,7 @@ pub fn module(
         validate::lengths(lengths, checked)?;
     }
     let (seq_len, batch) = (checked.sizes.seq_len, checked.sizes.batch);
-    let sums = [copies(params, checked.sizes), input.data().len().saturating_mul(2)];
-    room(sums[0].saturating_add(sums[1]).saturating_mul(2), "the reference in f64")?;
+    room(params, checked.sizes)?;
     let swap = config.batch_first && input.shape().len() == 3;
     let x = if swap { swapped(input.data(), batch, seq_len) } else { input.data().to_vec() };
     let h_0 = state.map(|s| s.h.data());
@@ -64,6 +63,18 @@ pub fn module(
         outcome.output = swapped(&outcome.output, seq_len, batch);
     }
     Ok(outcome)
+}
+
+/// Checks that the host's memory holds a pass of these sizes.
+///
+/// # Errors
+/// [`Error::OutOfMemory`](crate::Error::OutOfMemory) when it does not.
+pub(crate) fn room(params: &Params, sizes: validate::Sizes) -> Result<()> {
+    let rows = sizes.seq_len.saturating_mul(sizes.batch);
+    // The input as it is given, and in f64.
+    let input = rows.saturating_mul(params.config().input_size).saturating_mul(2);
+    let count = copies(params, sizes).saturating_add(input);
+    tensor::room(count.saturating_mul(2), "the reference in f64")
 }
 
 /// Returns the most values of layers, states and weights that a pass holds at the same time.

@@ -23,8 +23,12 @@ pub struct Tensor {
     data: Vec<f32>,
 }
 
-/// Returns the number of elements of a shape, or `None` where the product overflows.
+/// Returns the number of elements of a shape, or `None` where the product overflows. A size of 0
+/// leaves no elements, however large the other sizes are.
 pub(crate) fn element_count(shape: &[usize]) -> Option<usize> {
+    if shape.contains(&0) {
+        return Some(0);
+    }
     shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))
 }
 
@@ -82,7 +86,7 @@ pub(crate) fn zeroed<T: Zeroable>(count: usize, what: impl Display) -> Result<Ve
 ///
 /// # Errors
 /// [`Error::OutOfMemory`] when the host's memory does not hold them.
-pub(crate) fn copied<T: Copy>(values: &[T], what: impl Display) -> Result<Vec<T>> {
+pub fn copied<T: Copy>(values: &[T], what: impl Display) -> Result<Vec<T>> {
     let mut copy = reserved(values.len(), what)?;
     copy.extend_from_slice(values);
     Ok(copy)
@@ -98,6 +102,19 @@ pub(crate) fn room(count: usize, what: impl Display) -> Result<()> {
         return Ok(());
     }
     reserved::<f32>(count, what).map(drop)
+}
+
+/// Checks that the host's memory holds the values that a text of many names is parsed to: JSON, or
+/// a token on each line. Each of them has its own small allocations. `what` names the text.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] when the host's memory does not hold them.
+pub(crate) fn room_to_parse(text: &[u8], what: impl Display) -> Result<()> {
+    // A name takes up to 256 bytes in maps and lists, and four bytes for each of its own. A tensor
+    // has four names in a header, and takes 1,200 bytes.
+    let count = |separator| text.iter().filter(|&&byte| byte == separator).count();
+    let names = [b':', b',', b'\n'].map(count).into_iter().max().unwrap_or(0);
+    room(names.saturating_mul(64).saturating_add(text.len()), what)
 }
 
 fn exhausted<T>(count: usize, what: impl Display) -> Error {

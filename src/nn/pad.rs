@@ -63,7 +63,7 @@ pub fn pad_sequence(sequences: &[Tensor], batch_first: bool) -> Result<(Tensor, 
     let mut padded = Tensor::zeros([&leading, features].concat())?;
     let width = width(features);
     for (row, (sequence, &length)) in sequences.iter().zip(&lengths).enumerate() {
-        for t in 0..length {
+        for t in 0..with_values(length, width) {
             let to = place(batch_first, (t, seq_len), (row, batch)) * width;
             padded.data_mut()[to..to + width]
                 .copy_from_slice(&sequence.data()[t * width..(t + 1) * width]);
@@ -96,8 +96,9 @@ pub fn unpad_sequence(
     validate::lengths(lengths, Checked { sizes: Sizes { seq_len, batch }, unbatched: false })?;
     let width = width(features);
     let row = |(row, &length): (usize, &usize)| {
-        let starts = (0..length).map(|t| place(batch_first, (t, seq_len), (row, batch)) * width);
-        let mut values = reserved(length * width, "a sequence")?;
+        let steps = 0..with_values(length, width);
+        let starts = steps.map(|t| place(batch_first, (t, seq_len), (row, batch)) * width);
+        let mut values = reserved(with_values(length, width) * width, "a sequence")?;
         starts.for_each(|start| values.extend_from_slice(&padded.data()[start..start + width]));
         Tensor::new([&[length], features].concat(), values)
     };
@@ -108,6 +109,11 @@ pub fn unpad_sequence(
 /// steps or no rows.
 fn width(features: &[usize]) -> usize {
     element_count(features).unwrap_or(0)
+}
+
+/// Returns the number of steps whose values are copied. Steps without values have no bound.
+fn with_values(length: usize, width: usize) -> usize {
+    if width == 0 { 0 } else { length }
 }
 
 /// Returns the index of (t of T, b of B) among all (step, row) pairs.

@@ -182,7 +182,8 @@ impl Params {
     pub fn rounded(&self, weights: WeightType) -> Result<Self> {
         weights.check(self.named())?;
         let mut values = self.values();
-        Self::from_fn(&self.config, |name, _| {
+        Self::from_fn(&self.config, |name, shape| {
+            room(shape.iter().product(), name)?;
             let values = values.next().unwrap_or_default().iter();
             Ok(values
                 .map(|&value| if name.contains("bias") { value } else { weights.round(value) })

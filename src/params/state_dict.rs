@@ -66,10 +66,7 @@ impl StateDict {
     /// [`Error::File`] as from [`open`](Self::open).
     pub fn parse(path: impl AsRef<Path>, data: Vec<u8>) -> Result<Self> {
         let path = path.as_ref().to_owned();
-        match files::parse(data, None) {
-            Ok(content) => Ok(Self { path, content }),
-            Err(message) => Err(Error::File { path, message }),
-        }
+        Ok(Self { content: files::parse(&path, data, None)?, path })
     }
 
     /// Returns the key of the dict that [`open`](Self::open) found in a checkpoint; `None` when the

@@ -114,3 +114,82 @@ fn every_command_survives_memory_that_runs_out() {
         assert!(refused > 2, "{args:?}: {refused} runs found too little memory");
     }
 }
+
+/// A file of safetensors with this header and no values.
+fn headed(folder: &Folder, name: &str, header: &str) -> String {
+    folder.write(name, [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat())
+}
+
+/// A recipe describes more values than memory holds. It is inspected without them.
+#[test]
+fn a_recipe_is_refused_where_its_values_do_not_fit() {
+    let folder = Folder::new();
+    let header = serde_json::json!({ "__metadata__": {
+        "format": "rnncase-recipe/1", "id": "long", "kind": "gru", "input_size": "3",
+        "hidden_size": "4", "num_layers": "1", "seq_len": "30000000", "batch": "1",
+        "base_seed": "1", "weight_bound_f32": "0.1", "torch_f32_max_err": "1e-6",
+    } });
+    let file = headed(&folder, "long.safetensors", &header.to_string());
+    within(64, &["inspect", &file]).ended(0).says(&["case long: GRU(3, 4)"]);
+    let ran = within(64, &["verify", &file, "--device", "cpu"]);
+    let text = [ran.stdout.as_str(), &ran.stderr].concat();
+    assert!(ran.code.is_some_and(|code| code > 0), "{}", ran.told());
+    assert!(text.contains("allocating 360000000 bytes for the input"), "{}", ran.told());
+}
+
+/// Many names, each of which has its own allocations.
+#[test]
+fn many_names_are_refused_where_they_do_not_fit() {
+    let folder = Folder::new();
+    let joined =
+        |name: &dyn Fn(u32) -> String| (0..60_000).map(name).collect::<Vec<String>>().join(",");
+    let none = r#"{"dtype":"F32","shape":[0],"data_offsets":[0,0]}"#;
+    let tensors = format!("{{{}}}", joined(&|i| format!(r#""t{i}":{none}"#)));
+    let metadata = format!(r#"{{"__metadata__":{{{}}}}}"#, joined(&|i| format!(r#""k{i}":"""#)));
+    let index = format!(r#"{{"weight_map":{{{}}}}}"#, joined(&|i| format!(r#""t{i}":"m""#)));
+    let array = format!("[{}]", joined(&|i| format!(r#""w{i}""#)));
+    let map = format!("{{{}}}", joined(&|i| format!(r#""w{i}":{i}"#)));
+    let lines = (0..60_000).map(|i| format!("w{i}\n")).collect::<String>();
+    let inspected = [
+        headed(&folder, "tensors.safetensors", &tensors),
+        headed(&folder, "metadata.safetensors", &metadata),
+        folder.write("model.safetensors.index.json", index),
+    ];
+    let vocabularies = [("array.json", array), ("map.json", map), ("lines.txt", lines)]
+        .map(|(name, text)| folder.write(name, text));
+    let inspected = inspected.iter().map(|file| vec!["inspect", file, "--json"]);
+    let generated = vocabularies
+        .iter()
+        .map(|file| vec!["generate", "--prompt", "a", "--device", "cpu", "--vocabulary", file]);
+    for args in inspected.chain(generated) {
+        let mut refused = 0;
+        for mib in (20..).step_by(12) {
+            let ran = within(mib, &args);
+            assert!(ran.code.is_some(), "in {mib} MiB: {}", ran.told());
+            if !ran.stderr.contains("host: out of memory while allocating") {
+                break;
+            }
+            ran.refused(&["; free memory, or use a smaller file, batch or sequence"]);
+            refused += 1;
+        }
+        assert!(refused > 0, "{args:?}: {refused} runs found too little memory");
+    }
+}
+
+/// One shape of `bench` with a long input, and with wide weights.
+#[test]
+fn a_benchmark_is_refused_where_it_does_not_fit() {
+    for args in [["--seq-len", "3000000", "1"], ["--batch", "1", "1200"]] {
+        let [name, value, hidden] = args;
+        let args = ["bench", "--kind", "rnn_tanh", "--seconds", "0", "--device", "cpu"];
+        let args = [&args[..], &[name, value, "--hidden-size", hidden]].concat();
+        let mut refused = 0;
+        for mib in (20..=76).step_by(8) {
+            let ran = within(mib, &args);
+            assert!(ran.code.is_some(), "in {mib} MiB: {}", ran.told());
+            let text = [ran.stdout.as_str(), &ran.stderr].concat();
+            refused += u32::from(text.contains("out of memory while allocating"));
+        }
+        assert!(refused > 2, "{args:?}: {refused} runs found too little memory");
+    }
+}

@@ -1,8 +1,11 @@
 //! Extreme arguments of public functions: each call returns a value or an error, and soon.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use proptest::sample::select;
 use wgpu_rnn::device::OpenOptions;
+use wgpu_rnn::internals::diagnostics::bench::{self, Attempt, Shape, Workload};
 use wgpu_rnn::internals::params::validate::Sizes;
 use wgpu_rnn::internals::perf::calibration::Calibration;
 use wgpu_rnn::internals::plan::limits::Limits;
@@ -13,7 +16,8 @@ use wgpu_rnn::language_model::{GenerateOptions, LanguageModel, LanguageModelConf
 use wgpu_rnn::pool::PoolOptions;
 use wgpu_rnn::wgpu::DeviceType;
 use wgpu_rnn::{
-    Config, Device, Embedding, Error, Kind, Params, Rnn, Schedule, Tensor, unpad_sequence,
+    Config, Device, Embedding, Error, Kind, Params, Rnn, Schedule, Tensor, WeightType,
+    pad_sequence, unpad_sequence,
 };
 
 use crate::case::{check, check_part};
@@ -99,8 +103,49 @@ fn any_sizes_of_a_module_are_taken_or_refused() {
             "{shape:?}: {refused}"
         );
     }
-    let empty = Tensor::zeros([0, usize::MAX]).expect("no values");
-    assert!(empty.data().is_empty());
+    for empty in [vec![0, usize::MAX], vec![2, usize::MAX, 0], vec![usize::MAX, usize::MAX, 0]] {
+        let tensor = Tensor::zeros(empty.clone()).expect("no values");
+        assert!(tensor.data().is_empty(), "{empty:?}");
+    }
+    let four = Tensor::zeros([4]).expect("four values");
+    for uncounted in [four.reshaped([1 << 33, 1 << 33]), Tensor::zeros([2, usize::MAX])] {
+        let text = uncounted.expect_err("more than usize::MAX").to_string();
+        assert!(text.ends_with(") holds more elements than can be counted"), "{text}");
+    }
+}
+
+/// Sequences of steps without values: however many there are, no time passes.
+#[test]
+fn any_number_of_steps_without_values_is_padded() {
+    let zeros = |shape: &[usize]| Tensor::zeros(shape).expect("no values");
+    for batch_first in [false, true] {
+        let sequences = [zeros(&[1 << 40, 0]), zeros(&[0, 0])];
+        let (padded, lengths) = pad_sequence(&sequences, batch_first).expect("no values");
+        assert_eq!((lengths.as_slice(), padded.data().len()), (&[1 << 40, 0][..], 0));
+        let split = unpad_sequence(&padded, &lengths, batch_first).expect("no values");
+        assert_eq!(split, sequences, "there and back");
+    }
+    for (shape, lengths) in
+        [([usize::MAX, 1, 0], vec![usize::MAX]), ([1 << 40, 3, 0], vec![1 << 40, 7, 1 << 39])]
+    {
+        let split = unpad_sequence(&zeros(&shape), &lengths, false).expect("no values");
+        let shapes = split.iter().map(|one| one.shape()[0]).collect::<Vec<_>>();
+        assert_eq!(shapes, lengths, "{shape:?}");
+    }
+}
+
+/// A benchmark's steps and budget.
+#[test]
+fn any_benchmark_is_counted_and_ends() {
+    let shape = |seq_len| Shape::new("test", Config::gru(1, 1).num_layers(3), seq_len, 1);
+    assert_eq!(shape(usize::MAX).steps(), usize::MAX);
+    let options = bench::Options::default().budget(Duration::MAX).repetitions(3);
+    let workload = Workload::new(&shape(2), WeightType::F32).expect("a small network");
+    let device = Device::cpu();
+    match workload.measure(&device, device.calibration(), &options).expect("the CPU runs it") {
+        Attempt::Measured(row) => assert_eq!(row.repetitions, 3),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Options, and the other modules.

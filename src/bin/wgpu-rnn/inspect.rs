@@ -113,14 +113,18 @@ pub fn inspect(args: &InspectArgs) -> Result<Outcome, Error> {
 
 fn case(args: &InspectArgs) -> CaseEntry {
     let entry = |id, module, unsupported, error| CaseEntry { id, module, unsupported, error };
-    match CaseFile::open(&args.file) {
+    // A small recipe may describe more values than memory holds.
+    let open = || match CaseFile::recipe(&StateDict::open(&args.file)?)? {
+        Some((id, config)) => Ok((id, Ok(config.to_string()))),
+        None => CaseFile::open(&args.file).map(|CaseFile { id, content, .. }| match content {
+            Content::Case(case) => (id, Ok(case.params.config().to_string())),
+            Content::Unsupported(features) => (id, Err(features)),
+        }),
+    };
+    match open() {
         Err(error) => entry(None, None, Vec::new(), Some(error.to_string())),
-        Ok(CaseFile { id, content: Content::Case(case), .. }) => {
-            entry(Some(id), Some(case.params.config().to_string()), Vec::new(), None)
-        }
-        Ok(CaseFile { id, content: Content::Unsupported(features), .. }) => {
-            entry(Some(id), None, features, None)
-        }
+        Ok((id, Ok(module))) => entry(Some(id), Some(module), Vec::new(), None),
+        Ok((id, Err(features))) => entry(Some(id), None, features, None),
     }
 }
 

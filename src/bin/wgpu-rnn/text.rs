@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use wgpu_rnn::internals::tensor::copied;
 use wgpu_rnn::language_model::{LanguageModelParams, Vocabulary, parse_rnn_type};
 use wgpu_rnn::{Error, LoadOptions, StateDict, WeightType};
 
@@ -128,5 +129,6 @@ fn print_tokens(vocabulary: &Vocabulary) {
 }
 
 fn built_in_file() -> Result<StateDict, Error> {
-    StateDict::parse(PathBuf::from("the built-in model"), BUILT_IN.to_vec())
+    let name = "the built-in model";
+    StateDict::parse(PathBuf::from(name), copied(BUILT_IN, name)?)
 }

@@ -1,12 +1,14 @@
 //! Benchmarks of forward passes: check the output, time the pass, compare it with the roofline.
 
 mod measurement;
+mod options;
 mod soak;
 mod suite;
 
 use std::time::{Duration, Instant};
 
 pub use measurement::{Measurement, Quantiles};
+pub use options::Options;
 #[doc(hidden)]
 pub use soak::Soak;
 pub use suite::Shape;
@@ -17,16 +19,16 @@ use crate::diagnostics::compare::{Comparison, Tolerance};
 use crate::dtype::WeightType;
 use crate::engine::device::Device;
 use crate::error::{Error, Result};
-use crate::nn::options::LoadOptions;
 use crate::nn::rnn::Rnn;
 use crate::params::Params;
 use crate::params::config::Config;
 use crate::params::random::Mt19937;
+use crate::params::validate::Sizes;
 use crate::perf::calibration::Calibration;
 use crate::perf::roofline::{self, Roofline};
 use crate::plan::Plan;
 use crate::reference;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, room};
 
 /// The result of [`Workload::measure`].
 #[derive(Debug, Clone, PartialEq)]
@@ -38,50 +40,11 @@ pub enum Attempt {
     Skipped(String),
 }
 
-/// The limits of a measurement, and how the module is loaded.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Options {
-    /// The approximate time for one shape on one device. A slower shape gets fewer repetitions; it
-    /// is skipped if a single pass exceeds the budget.
-    pub budget: Duration,
-    /// The largest number of timed runs.
-    pub repetitions: usize,
-    /// The module's schedule and weight type; other options do not apply.
-    pub module: LoadOptions,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { budget: Duration::from_secs(10), repetitions: 50, module: LoadOptions::new() }
-    }
-}
-
-impl Options {
-    /// Sets the time for one shape on one device.
-    #[must_use]
-    pub fn budget(mut self, budget: Duration) -> Self {
-        self.budget = budget;
-        self
-    }
-
-    /// Sets the greatest number of timed runs.
-    #[must_use]
-    pub fn repetitions(mut self, repetitions: usize) -> Self {
-        self.repetitions = repetitions;
-        self
-    }
-
-    /// Sets the module's schedule and weight type.
-    #[must_use]
-    pub fn module(mut self, module: LoadOptions) -> Self {
-        self.module = module;
-        self
-    }
-}
-
 /// The largest number of multiply-adds for the reference: about a second of work.
 const COMPARED_MULTIPLY_ADDS: usize = 300_000_000;
+
+/// The time after which a warm-up of as many runs as are timed ends.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// The largest number of values in an input.
 const MAX_VALUES: usize = 1 << 31;
@@ -111,7 +74,7 @@ impl Workload {
     ///
     /// # Errors
     /// [`Error::Config`] for an invalid network; [`Error::Shape`] for an input without values or
-    /// with too many.
+    /// with too many; [`Error::OutOfMemory`] when the host's memory does not hold the workload.
     pub fn new(shape: &Shape, stored: WeightType) -> Result<Self> {
         let Shape { config, sizes, .. } = shape;
         let params = params(config, stored)?;
@@ -124,6 +87,8 @@ impl Workload {
                 [t, b, features]
             )));
         }
+        // The compared steps are a copy.
+        room(t * b * features * 2, "the input of a benchmark")?;
         let input = Tensor::new(
             [t, b, features],
             Mt19937::new(1).uniform_vec(t * b * features, -1.0, 1.0),
@@ -132,7 +97,7 @@ impl Workload {
         rows.dedup();
         let step =
             roofline::step_work(config, 1, stored).multiply_adds as usize * config.num_layers;
-        let one = crate::params::validate::Sizes { seq_len: 1, batch: 1 };
+        let one = Sizes { seq_len: 1, batch: 1 };
         let projections = (0..config.num_layers)
             .map(|layer| roofline::projection_work(config, layer, one, stored).multiply_adds);
         let each = (step + projections.sum::<u64>() as usize) * rows.len();
@@ -141,6 +106,8 @@ impl Workload {
             [compared_steps, b, features],
             input.data()[..compared_steps * b * features].to_vec(),
         )?;
+        let sizes = Sizes { seq_len: compared_steps, batch: rows.len() };
+        reference::room(&params, sizes)?;
         let of_rows = select_rows(&compared_input, &rows);
         let want =
             reference::forward(&params, compared_steps, rows.len(), &of_rows, None, None, None)
@@ -149,12 +116,13 @@ impl Workload {
     }
 
     /// Compares an output, `[T', B, D·R]`, with the reference.
-    fn compare(&self, output: &Tensor) -> Comparison {
+    fn compare(&self, output: &Tensor) -> Result<Comparison> {
+        room(self.want.len() * 2, "a comparison")?;
         let got = select_rows(output, &self.rows);
         let mut comparison = Comparison::default();
         let shape = [self.compared_steps, self.rows.len(), self.shape.config.output_size()];
         comparison.add("output", &shape, &got, &self.want, Tolerance::F32);
-        comparison
+        Ok(comparison)
     }
 
     /// Checks the output of a device, warms up, and times forward passes.
@@ -175,7 +143,7 @@ impl Workload {
         let rnn = Rnn::with_options(device, &self.params, &options.module)?;
         let plan = rnn.plan(sizes.seq_len, sizes.batch)?;
         let (output, mut took) = self.run_compared(&rnn)?;
-        let comparison = self.compare(&output);
+        let comparison = self.compare(&output)?;
         let scale = sizes.seq_len as f64 / self.compared_steps as f64;
         if took.as_secs_f64() * scale > options.budget.as_secs_f64() {
             // The first run also built the pipelines: time a second run.
@@ -237,14 +205,16 @@ impl Workload {
         Ok((output, start.elapsed()))
     }
 
-    /// Warms up for a tenth of the budget, then times as many runs as the budget allows.
+    /// Warms up for a tenth of the budget, or for a second if that has as many runs as are timed.
+    /// Then times as many runs as the budget allows.
     fn time(&self, rnn: &Rnn, options: &Options, one_pass: bool) -> Result<Times> {
         let begin = Instant::now();
-        loop {
+        for warm in 1.. {
             let start = Instant::now();
             rnn.forward(&self.input, None)?;
             // At least one run; stop before the run that would exceed a tenth of the budget.
-            if begin.elapsed() + start.elapsed() > options.budget / 10 {
+            let enough = warm >= options.repetitions && begin.elapsed() > WARM_UP;
+            if enough || begin.elapsed() + start.elapsed() > options.budget / 10 {
                 break;
             }
         }
@@ -287,7 +257,8 @@ fn select_rows(tensor: &Tensor, rows: &[usize]) -> Vec<f32> {
 fn params(config: &Config, stored: WeightType) -> Result<Params> {
     let drawn = Params::init(config, 0)?;
     let mut values = drawn.values();
-    Params::from_fn(config, |_, _| {
+    Params::from_fn(config, |name, shape| {
+        room(shape.iter().product(), name)?;
         Ok(values.next().unwrap_or_default().iter().map(|&value| stored.round(value)).collect())
     })
 }
@@ -309,9 +280,8 @@ fn schedule(plan: &Plan) -> &'static str {
 mod tests {
     use std::time::Duration;
 
-    use super::{Attempt, Options, Shape, Workload};
+    use super::{Attempt, Options, Shape, Sizes, Workload};
     use crate::dtype::WeightType;
-    use crate::params::validate::Sizes;
     use crate::perf::calibration::Calibration;
     use crate::{Config, Device};
 
@@ -365,9 +335,15 @@ mod tests {
                     .copy_from_slice(&right[(step * 2 + at) * 5..][..5]);
             }
         }
-        assert!(workload.compare(&output).agrees(), "the reference agrees with itself");
+        assert!(
+            workload.compare(&output).expect("memory").agrees(),
+            "the reference agrees with itself"
+        );
         output.data_mut()[(5 * 3 + 2) * 5 + 4] += 1e-3;
-        assert!(!workload.compare(&output).agrees(), "the last value of the last row");
+        assert!(
+            !workload.compare(&output).expect("memory").agrees(),
+            "the last value of the last row"
+        );
     }
 
     #[test]

@@ -31,9 +31,9 @@ impl Shape {
         Self::new(name, config, seq_len, batch)
     }
 
-    /// The number of dependent time steps: T · L.
+    /// The number of dependent time steps: T · L, or `usize::MAX` where it overflows.
     pub fn steps(&self) -> usize {
-        self.sizes.seq_len * self.config.num_layers
+        self.sizes.seq_len.saturating_mul(self.config.num_layers)
     }
 }
 

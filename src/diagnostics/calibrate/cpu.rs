@@ -12,6 +12,7 @@ use crate::kernel::uniforms::{Dims, ProbeDims};
 use crate::kernel::{Family, Kernel, Overrides};
 use crate::perf::calibration::{Bandwidth, Calibration};
 use crate::plan::recording::{Axis, BufferSpec, Command, Dispatch, Place, Recording, Role};
+use crate::tensor::room;
 
 /// The inner size of the matrix products.
 const FEATURES: usize = 1024;
@@ -33,9 +34,13 @@ pub(super) fn measure(
     progress(share(1), "arithmetic");
     let values =
         |count: usize| -> Vec<f32> { (0..count).map(|i| (i % 61) as f32 / 61.0 - 0.5).collect() };
+    // The weights, the same again in panels, and y.
+    let largest = sizes[sizes.len() - 1] / 4;
+    let columns = SQUARE.1.max(largest / FEATURES);
+    room(2 * largest + SQUARE.0 * columns, "the weights of a measurement")?;
     let x = values(SQUARE.0 * FEATURES);
-    let weights = values(sizes[sizes.len() - 1] / 4);
-    let mut y = vec![0.0; SQUARE.0 * SQUARE.1.max(weights.len() / FEATURES)];
+    let weights = values(largest);
+    let mut y = vec![0.0; SQUARE.0 * columns];
     let packed = |columns: usize| Panels::new(&weights[..columns * FEATURES], 1, columns, FEATURES);
     let mut product = |rows: usize, (columns, weights): (usize, &Panels), times: u64| {
         let matrix = |rows, columns| Matrix { rows, columns, offset: 0, row_stride: columns };

@@ -18,8 +18,10 @@ use crate::nn::options::Activation;
 use crate::params::Params;
 use crate::params::config::{Config, Kind};
 use crate::params::state_dict::StateDict;
-use crate::tensor::State;
-use crate::tensor::Tensor;
+use crate::tensor::{State, Tensor, zeroed};
+
+/// The format of recipes.
+const RECIPE: &str = "rnncase-recipe/1";
 
 /// The supported features. `layout1` marks a batch-first source and needs nothing.
 const SUPPORTED: [&str; 17] = [
@@ -178,16 +180,30 @@ impl CaseFile {
         Self::read(&StateDict::open(path)?)
     }
 
+    /// Returns the name and the module of a recipe, whose values are not generated; `None` for
+    /// another file.
+    ///
+    /// # Errors
+    /// The errors of [`read`](Self::read).
+    pub fn recipe(file: &StateDict) -> Result<Option<(String, Config)>> {
+        let metadata = Metadata { file };
+        if file.metadata("format") != Some(RECIPE) {
+            return Ok(None);
+        }
+        Ok(Some((metadata.get("id")?.to_owned(), recipe::config(&metadata)?)))
+    }
+
     /// Parses a case or a recipe from a file in memory.
     ///
     /// # Errors
     /// [`Error::File`] if the file is not a valid case; [`Error::Config`] if no module has its
-    /// sizes.
+    /// sizes;
+    /// [`Error::OutOfMemory`] when the host's memory does not hold the values.
     pub fn read(file: &StateDict) -> Result<Self> {
         let metadata = Metadata { file };
         match file.metadata("format") {
             Some("rnncase/1") => read_case(&metadata),
-            Some("rnncase-recipe/1") => recipe::read(&metadata),
+            Some(RECIPE) => recipe::read(&metadata),
             Some(other) => {
                 Err(metadata.refuse(format!("unknown case format '{other}', expected rnncase/1")))
             }
@@ -259,7 +275,7 @@ fn read_supported(metadata: &Metadata<'_>) -> Result<Case> {
         .bias(bias);
     let params =
         Params::from_fn(&config, |name, shape| match file.get(name) {
-            None if name.starts_with("bias_") => Ok(vec![0.0; shape.iter().product()]),
+            None if name.starts_with("bias_") => zeroed(shape.iter().product(), name),
             Some(entry) if entry.shape() != shape => Err(metadata
                 .refuse(format!("{name} has shape {:?}, expected {shape:?}", entry.shape()))),
             _ => file.f32(name),

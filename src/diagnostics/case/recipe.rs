@@ -7,7 +7,7 @@ use crate::diagnostics::compare::Tolerance;
 use crate::error::Result;
 use crate::params::Params;
 use crate::params::config::{Config, Kind};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, element_count, reserved};
 
 /// Returns value `index` of the sequence of `seed`: uniform in ±`bound`, from 24 bits.
 fn value(seed: u64, index: u64, bound: f32) -> f32 {
@@ -18,8 +18,10 @@ fn value(seed: u64, index: u64, bound: f32) -> f32 {
     ((z >> 40) as f32 * (1.0 / 8_388_608.0) - 1.0) * bound
 }
 
-fn values(seed: u64, count: usize, bound: f32) -> Vec<f32> {
-    (0..count as u64).map(|index| value(seed, index, bound)).collect()
+fn values(seed: u64, count: usize, bound: f32, what: &str) -> Result<Vec<f32>> {
+    let mut values = reserved(count, what)?;
+    values.extend((0..count as u64).map(|index| value(seed, index, bound)));
+    Ok(values)
 }
 
 /// Returns the seed of the j-th parameter.
@@ -27,13 +29,19 @@ fn parameter_seed(base_seed: u64, j: u64) -> u64 {
     base_seed.wrapping_add(j).wrapping_mul(0x0100_0003) & 0xffff_ffff_ffff
 }
 
-pub(super) fn read(metadata: &Metadata<'_>) -> Result<CaseFile> {
+/// Returns the configuration of a recipe's module.
+pub(super) fn config(metadata: &Metadata<'_>) -> Result<Config> {
     let kind: Kind = metadata.parse("kind")?;
     let config = Config::new(kind, metadata.parse("input_size")?, metadata.parse("hidden_size")?)
         .num_layers(metadata.parse("num_layers")?)
         .bidirectional(metadata.flag("bidirectional")?);
     // Before the list of parameters, whose length grows with num_layers.
     config.validate()?;
+    Ok(config)
+}
+
+pub(super) fn read(metadata: &Metadata<'_>) -> Result<CaseFile> {
+    let config = config(metadata)?;
     let (seq_len, batch): (usize, usize) = (metadata.parse("seq_len")?, metadata.parse("batch")?);
     let base_seed: u64 = metadata.parse("base_seed")?;
     let bound: f32 = metadata.parse("weight_bound_f32")?;
@@ -44,8 +52,7 @@ pub(super) fn read(metadata: &Metadata<'_>) -> Result<CaseFile> {
     let input_shape = [seq_len, batch, config.input_size];
     let mut total = 0_usize;
     for shape in sizes.chain([input_shape.as_slice(), &[seq_len, batch, config.output_size()]]) {
-        let with_this =
-            crate::tensor::element_count(shape).and_then(|count| total.checked_add(count));
+        let with_this = element_count(shape).and_then(|count| total.checked_add(count));
         total = with_this.filter(|&total| total <= most).ok_or_else(|| {
             metadata.refuse(format!(
                 "with a tensor of shape {shape:?} the recipe asks for more than {most} values"
@@ -53,18 +60,19 @@ pub(super) fn read(metadata: &Metadata<'_>) -> Result<CaseFile> {
         })?;
     }
     let mut j = 0;
-    let params = Params::from_fn(&config, |_, shape| {
+    let params = Params::from_fn(&config, |name, shape| {
         let seed = parameter_seed(base_seed, j);
         j += 1;
-        Ok(values(seed, shape.iter().product(), bound))
+        values(seed, shape.iter().product(), bound, name)
     })?;
     let count = input_shape.iter().product();
-    let input = Tensor::new(input_shape, values(base_seed.wrapping_mul(7919), count, 1.0))?;
+    let input = values(base_seed.wrapping_mul(7919), count, 1.0, "the input")?;
+    let input = Tensor::new(input_shape, input)?;
     let allow = |error: f64| Tolerance { atol: (64.0 * error).max(2e-6), rtol: 0.0 };
     let tolerance = allow(metadata.parse("torch_f32_max_err")?);
     let mut expected = Vec::new();
     for quantity in [Quantity::OutputFirst, Quantity::OutputLast, Quantity::Hn, Quantity::Cn] {
-        if quantity == Quantity::Cn && kind != Kind::Lstm {
+        if quantity == Quantity::Cn && config.kind != Kind::Lstm {
             continue;
         }
         let own = quantity == Quantity::Cn && metadata.file.metadata("torch_f32_cn_err").is_some();

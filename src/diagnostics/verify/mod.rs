@@ -12,8 +12,7 @@ use crate::nn::cell::Cell;
 use crate::nn::linear::Linear;
 use crate::nn::options::LoadOptions;
 use crate::nn::rnn::Rnn;
-use crate::tensor::State;
-use crate::tensor::Tensor;
+use crate::tensor::{State, Tensor, room};
 use rounding::Rounding;
 
 /// The result of a case.
@@ -192,7 +191,12 @@ fn compare(
     let mut moved = 0.0_f64;
     let (output, state) = forward(device, case, options)?;
     let mut comparison = Comparison::default();
+    // The results of two references in f64, their difference and its parts.
+    let copies = if rounding.is_some() { 8 } else { 1 };
     for expected in &case.expected {
+        let copies = output.data().len().saturating_mul(copies);
+        let wanted = expected.tensor.data().len().saturating_mul(4);
+        room(copies.saturating_add(wanted), "a comparison")?;
         let got = match expected.quantity {
             Quantity::Output => output.clone(),
             Quantity::OutputFirst => step(&output, 0)?,

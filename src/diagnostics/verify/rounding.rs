@@ -5,6 +5,7 @@ use crate::dtype::WeightType;
 use crate::error::Result;
 use crate::nn::options::Activation;
 use crate::params::Params;
+use crate::params::validate::Sizes;
 use crate::reference::{self, Outputs};
 use crate::tensor::Tensor;
 
@@ -74,6 +75,7 @@ fn run_reference(case: &Case, params: &Params) -> Result<Outputs> {
     let batch = case.input.data().len() / params.config().input_size.max(1);
     let h_0 = case.state.as_ref().map(|state| state.h.data());
     let c_0 = case.state.as_ref().and_then(|state| state.c.as_ref()).map(Tensor::data);
+    reference::room(params, Sizes { seq_len: 1, batch })?;
     Ok(reference::forward(params, 1, batch, case.input.data(), h_0, c_0, None))
 }
 

@@ -16,6 +16,7 @@ mod probe;
 mod processor;
 mod recurrence;
 mod sample;
+mod scratch;
 mod sequence;
 mod slots;
 mod softmax;
@@ -98,7 +99,7 @@ pub struct Engine {
     weights: Arc<Vec<Weight>>,
     /// Indexed by [`BufferId`]; empty for weights and for parts of other buffers.
     buffers: Vec<Vec<f32>>,
-    /// The most values that twins allocate at the same time.
+    /// The most values that a twin allocates.
     scratch: usize,
     threads: Threads,
 }
@@ -117,8 +118,9 @@ impl Engine {
         };
         let buffers =
             recording.buffers.iter().enumerate().map(own).collect::<Result<Vec<Vec<f32>>>>()?;
-        // A twin copies its input, sums for its output, and keeps lists of their rows.
-        let scratch = buffers.iter().map(Vec::len).max().unwrap_or(0).saturating_mul(4);
+        let dispatches = recording.commands.iter().flat_map(|command| command.dispatches(0));
+        let scratch = dispatches.map(|dispatch| scratch::of(dispatch, &recording)).max();
+        let scratch = scratch.unwrap_or(0);
         Ok(Self { recording, weights, buffers, scratch, threads: Threads::default() })
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::fs;
 use crate::params::state_dict::StateDict;
-use crate::tensor::grow;
+use crate::tensor::{grow, room, room_to_parse};
 use json::{Listed, read, refuse_pieces};
 
 /// The token of a line break in a vocabulary without one.
@@ -53,11 +53,15 @@ impl Vocabulary {
     /// Creates a vocabulary of `tokens`.
     ///
     /// # Errors
-    /// [`Error::Option`] when there are no tokens, one is empty or one occurs twice.
+    /// [`Error::Option`] when there are no tokens, one is empty or one occurs twice;
+    /// [`Error::OutOfMemory`] when the host's memory does not hold them.
     pub fn new(tokens: Vec<String>) -> Result<Self> {
         if tokens.is_empty() {
             return Err(Error::Option("a vocabulary needs at least one token".to_owned()));
         }
+        // An entry of the map, and the token in it.
+        let bytes = tokens.iter().map(|token| 112 + token.len()).fold(0, usize::saturating_add);
+        room(bytes / size_of::<f32>(), "a vocabulary")?;
         let mut ids = HashMap::with_capacity(tokens.len());
         for (id, token) in (0_u32..).zip(&tokens) {
             if token.is_empty() {
@@ -96,8 +100,9 @@ impl Vocabulary {
             message: format!("the metadata 'vocabulary' cannot be used: {reason}"),
         };
         let Some(text) = state_dict.metadata("vocabulary") else { return Ok(None) };
+        room_to_parse(text.as_bytes(), "the metadata 'vocabulary'")?;
         let listed = read(text).map_err(|error| refuse(&error))?;
-        let vocabulary = Self::of(listed).map_err(|error| refuse(&error))?;
+        let vocabulary = Self::of(listed).map_err(|error| named(error, refuse))?;
         vocabulary.with_metadata(state_dict).map(Some)
     }
 
@@ -137,6 +142,7 @@ impl Vocabulary {
             message: format!("not a vocabulary: {reason}"),
         };
         let text = fs::read_text(path)?;
+        room_to_parse(text.as_bytes(), format_args!("the tokens of {}", path.display()))?;
         let is_json =
             path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
         let listed = if is_json {
@@ -144,7 +150,7 @@ impl Vocabulary {
         } else {
             Listed { tokens: text.lines().map(str::to_owned).collect(), rules: None }
         };
-        Self::of(listed).map_err(|error| refuse(&error))
+        Self::of(listed).map_err(|error| named(error, refuse))
     }
 
     fn of(listed: Listed) -> Result<Self> {
@@ -264,6 +270,11 @@ impl Vocabulary {
              stand for it"
         ))
     }
+}
+
+/// Names the file of a vocabulary that is refused. Memory that runs out is no fault of the file.
+fn named(error: Error, refuse: impl Fn(&dyn std::fmt::Display) -> Error) -> Error {
+    if matches!(error, Error::OutOfMemory { .. }) { error } else { refuse(&error) }
 }
 
 /// Returns whether a token is in angle or square brackets: `<pad>`, `[UNK]`, `</s>`.

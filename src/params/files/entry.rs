@@ -120,6 +120,6 @@ impl Entry {
 
     /// Returns the number of bytes of the elements.
     pub(crate) fn size(&self) -> usize {
-        self.shape.iter().product::<usize>().saturating_mul(self.dtype.bitsize() / 8)
+        element_count(&self.shape).unwrap_or(usize::MAX).saturating_mul(self.dtype.bitsize() / 8)
     }
 }

@@ -24,6 +24,11 @@ mod safetensors;
 mod sharded;
 mod value;
 
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::tensor::room_to_parse;
+
 pub use content::Content;
 pub use entry::Entry;
 use recognise::FileType;
@@ -32,8 +37,15 @@ pub use sharded::open;
 /// Reads the bytes of one file. `key` names a dict in a file of `torch.save`.
 ///
 /// # Errors
-/// A message that names the type of a file that is not read, or the damage.
-pub fn parse(data: Vec<u8>, key: Option<&str>) -> Result<Content, String> {
+/// [`Error::File`] with the type of a file that is not read, or the damage. [`Error::OutOfMemory`]
+/// when the host's memory does not hold the names of the tensors and the metadata.
+pub fn parse(path: &Path, data: Vec<u8>, key: Option<&str>) -> Result<Content> {
+    let what = format_args!("the header of {}", path.display());
+    room_to_parse(safetensors::header(&data), what)?;
+    read(data, key).map_err(|message| Error::File { path: path.to_owned(), message })
+}
+
+fn read(data: Vec<u8>, key: Option<&str>) -> Result<Content, String> {
     match (recognise::recognise(&data)?, key) {
         (FileType::Zip, key) => checkpoint::read(data, key),
         (FileType::Json, _) => {

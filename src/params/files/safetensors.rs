@@ -28,6 +28,13 @@ pub fn read(data: Vec<u8>) -> Result<Content, String> {
     Ok(Content { data: vec![data], entries, metadata, file_type: "safetensors".into(), key: None })
 }
 
+/// Returns the bytes of the header, which follow its length; none where the bytes are no header.
+pub fn header(data: &[u8]) -> &[u8] {
+    let length = data.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    let header = usize::try_from(length).ok().and_then(|length| data.get(8..)?.get(..length));
+    header.unwrap_or(&[])
+}
+
 /// Iterates over the header's top-level names and fails on the first that occurs twice.
 fn refuse_duplicates(header: &[u8]) -> Result<(), serde_json::Error> {
     struct Names;

@@ -7,6 +7,7 @@ use super::content::Content;
 use super::{FileType, parse, recognise};
 use crate::error::{Error, Result};
 use crate::fs;
+use crate::tensor::room_to_parse;
 
 fn refuse(path: &Path, message: impl Into<String>) -> Error {
     Error::File { path: path.to_owned(), message: message.into() }
@@ -16,7 +17,8 @@ fn refuse(path: &Path, message: impl Into<String>) -> Error {
 ///
 /// # Errors
 /// [`Error::Io`] when a file cannot be read. [`Error::File`] when a file is not valid, a tensor is
-/// in two files, or a shard is missing.
+/// in two files, or a shard is missing. [`Error::OutOfMemory`] when the host's memory does not hold
+/// the files and their names.
 pub fn open(paths: &[impl AsRef<Path>], key: Option<&str>) -> Result<Content> {
     let paths: Vec<&Path> = paths.iter().map(AsRef::as_ref).collect();
     let Some((&first, others)) = paths.split_first() else {
@@ -31,7 +33,7 @@ pub fn open(paths: &[impl AsRef<Path>], key: Option<&str>) -> Result<Content> {
             return open_index(first, &data, key);
         }
         refuse_missing_shards(&paths)?;
-        return parse(data, key).map_err(|message| refuse(first, message));
+        return parse(first, data, key);
     }
     refuse_missing_shards(&paths)?;
     let mut content = one(first, key)?;
@@ -44,7 +46,7 @@ pub fn open(paths: &[impl AsRef<Path>], key: Option<&str>) -> Result<Content> {
 
 /// Reads one of several files.
 fn one(path: &Path, key: Option<&str>) -> Result<Content> {
-    parse(fs::read(path)?, key).map_err(|message| refuse(path, message))
+    parse(path, fs::read(path)?, key)
 }
 
 /// The names of an index and of a whole file, as model hubs have them.
@@ -74,6 +76,7 @@ struct Index {
 }
 
 fn open_index(path: &Path, data: &[u8], key: Option<&str>) -> Result<Content> {
+    room_to_parse(data, format_args!("the names of {}", path.display()))?;
     let index: Index = serde_json::from_slice(data).map_err(|error| {
         refuse(path, format!("a JSON file, but not the index of a sharded checkpoint: {error}"))
     })?;
