@@ -3,6 +3,7 @@
 //! [`Report`] is the JSON. [`Table`] writes it as text, [`page`] as HTML with plots.
 
 mod page;
+mod peers;
 mod plots;
 mod scaling;
 mod svg;
@@ -10,18 +11,16 @@ mod text;
 mod verdict;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use wgpu_rnn::Schedule;
 use wgpu_rnn::internals::diagnostics::bench::Measurement;
 use wgpu_rnn::internals::engine::cpu;
-use wgpu_rnn::internals::error::printable;
-use wgpu_rnn::internals::fs;
 use wgpu_rnn::internals::perf::calibration::Calibration;
-use wgpu_rnn::{Error, Schedule};
 
 pub use page::page;
+pub use peers::read_peers;
 pub use text::Table;
 
 /// All results of a run. Scripts read its JSON: fields may be added, not renamed.
@@ -127,38 +126,6 @@ impl std::fmt::Display for Mean {
         let Self { system, on, ratio, by, shapes, .. } = self;
         write!(f, "{system} on {on} takes {ratio:.2} × as long, geometric mean of {shapes} ({by})")
     }
-}
-
-/// The measurements in files that `bench --json` or a script of `benches/peers` wrote.
-///
-/// # Errors
-/// [`Error::Io`] if a file cannot be read; [`Error::File`] if it does not have that form.
-pub fn read_peers(paths: &[PathBuf]) -> Result<Vec<Measurement>, Error> {
-    #[derive(Deserialize)]
-    struct File {
-        rows: Vec<Measurement>,
-    }
-    let mut peers = Vec::new();
-    for path in paths {
-        let text = fs::read_text(path)?;
-        let file: File = serde_json::from_str(&text).map_err(|error| Error::File {
-            path: path.clone(),
-            message: format!("not a file of rows from `wgpu-rnn bench --json`: {error}"),
-        })?;
-        peers.extend(file.rows.into_iter().map(|mut peer| {
-            // These are anybody's words, and go to a terminal and into pages.
-            for text in [&mut peer.system, &mut peer.name, &mut peer.device, &mut peer.backend] {
-                *text = printable(text).into_owned();
-            }
-            for text in [&mut peer.driver, &mut peer.kind, &mut peer.dtype, &mut peer.schedule] {
-                *text = printable(text).into_owned();
-            }
-            peer.schedule_option = printable(&peer.schedule_option).into_owned();
-            peer.bound = peer.bound.map(|text| printable(&text).into_owned());
-            peer
-        }));
-    }
-    Ok(peers)
 }
 
 impl Report {
