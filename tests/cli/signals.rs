@@ -66,6 +66,11 @@ fn a_signal_that_is_ignored_at_the_start_stays_ignored() {
         .expect("the program starts");
     let kill =
         |name: &str| Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
+    // Until the shell becomes the program, it may not yet ignore the signals.
+    let name = format!("/proc/{}/comm", child.id());
+    while std::fs::read_to_string(&name).expect("the child runs").trim() == "sh" {
+        std::thread::yield_now();
+    }
     // The thread of signals may start late: only a signal after it shows a fault.
     for _ in 0..20 {
         assert!(kill("INT").is_ok_and(|sent| sent.success()), "the program goes on after SIGINT");
