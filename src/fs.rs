@@ -15,7 +15,7 @@ static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 const MOST_LINKS: usize = 40;
 
 /// Writes a temporary file in the same folder and renames it to `path`, so that no reader sees half
-/// a file. Of several writers at the same time, the last one wins.
+/// a file. After several writers at the same time, the file is the last one's.
 ///
 /// A symbolic link stays, and its target is replaced. A path that is neither a file nor a folder,
 /// such as `/dev/stdout`, is written to directly.
@@ -54,8 +54,8 @@ fn behind_links(path: &Path) -> Option<PathBuf> {
     Some(path)
 }
 
-/// The folder of a file.
-fn folder(path: &Path) -> &Path {
+/// Returns the folder of a file, whose path need not name one.
+pub fn folder(path: &Path) -> &Path {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new("."))
 }
@@ -118,7 +118,7 @@ fn unfinished() -> std::sync::MutexGuard<'static, BTreeSet<PathBuf>> {
 pub fn abandon<T>(end: impl FnOnce() -> T) -> T {
     let unfinished = unfinished();
     for path in unfinished.iter() {
-        // The process ends in any case, and nobody is left to report to.
+        // The process ends in any case; there is no one to report a failure to.
         let _ = std::fs::remove_file(path);
     }
     end()
@@ -133,11 +133,16 @@ const MOST_STREAMED: u64 = 1 << 30;
 /// [`Error::Io`] when it cannot be read. [`Error::File`] for a device, a pipe or a folder, whose
 /// size is unknown. [`Error::OutOfMemory`] when the file does not fit into memory.
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
-    let path = path.as_ref();
+    read_to_end(path.as_ref(), false)
+}
+
+/// Reads a file, or a device or a pipe where `streams` allows these.
+fn read_to_end(path: &Path, streams: bool) -> Result<Vec<u8>> {
     let io = |source| Error::Io { path: path.to_owned(), source };
     // Before it is opened: a pipe waits for its other end.
     let found = std::fs::metadata(path).map_err(io)?;
-    if !found.is_file() && !found.is_dir() {
+    let is_sized = found.is_file() || found.is_dir();
+    if !is_sized && !streams {
         return Err(Error::File {
             path: path.to_owned(),
             message: "expected a file, found a device or a pipe, whose size is unknown; copy it \
@@ -147,8 +152,8 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     }
     let file = std::fs::File::open(path).map_err(io)?;
     let size = file.metadata().map_err(io)?.len();
-    if size == 0 {
-        // The system's own files have no size either.
+    // The system's own files have no size either.
+    if !is_sized || size == 0 {
         return read_stream(path, file);
     }
     let mut bytes = reserved(usize::try_from(size).unwrap_or(usize::MAX), path.display())?;
@@ -188,13 +193,7 @@ fn read_stream(path: &Path, file: std::fs::File) -> Result<Vec<u8>> {
 /// or a device of over 1 GiB. [`Error::OutOfMemory`] when it does not fit into memory.
 pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
-    let io = |source| Error::Io { path: path.to_owned(), source };
-    let found = std::fs::metadata(path).map_err(io)?;
-    let bytes = if found.is_file() || found.is_dir() {
-        read(path)?
-    } else {
-        read_stream(path, std::fs::File::open(path).map_err(io)?)?
-    };
+    let bytes = read_to_end(path, true)?;
     String::from_utf8(bytes).map_err(|error| Error::File {
         path: path.to_owned(),
         message: format!("expected text in UTF-8, found other bytes: {}", error.utf8_error()),

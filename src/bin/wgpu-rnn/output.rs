@@ -54,7 +54,7 @@ impl Destination {
         let Self::File(path) = self else { return Ok(()) };
         let refuse =
             |message: &str| Err(Error::File { path: path.clone(), message: message.to_owned() });
-        if !folder(path).is_dir() {
+        if !fs::folder(path).is_dir() {
             return refuse("the folder of this file does not exist");
         }
         if path.is_dir() {
@@ -92,18 +92,12 @@ impl Destination {
     }
 }
 
-/// The folder of a file.
-fn folder(path: &Path) -> &Path {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or(Path::new("."))
-}
-
 /// Whether two paths lead to one file, in whatever spelling and through whatever links. Both files
 /// may be yet to be written. Pipes and devices are no files: nothing in them is lost, and to open
 /// one could wait for its other end.
 fn is_same(one: &Path, other: &Path) -> bool {
     let place =
-        |path: &Path| Some((folder(path).canonicalize().ok()?, path.file_name()?.to_owned()));
+        |path: &Path| Some((fs::folder(path).canonicalize().ok()?, path.file_name()?.to_owned()));
     match (one.is_file(), other.is_file()) {
         (true, true) => same_file::is_same_file(one, other).unwrap_or(false),
         (false, false) if !one.exists() => place(one).is_some() && place(one) == place(other),
@@ -114,9 +108,9 @@ fn is_same(one: &Path, other: &Path) -> bool {
 /// Whether a sharded checkpoint, named by its index or its folder, may have a file as a shard.
 fn has_shard(checkpoint: &Path, file: &Path) -> bool {
     let index = checkpoint.to_string_lossy().ends_with(".index.json");
-    let place = if index { folder(checkpoint) } else { checkpoint };
+    let place = if index { fs::folder(checkpoint) } else { checkpoint };
     let is_weights = file.is_file() && file.extension().is_some_and(|end| end == "safetensors");
-    let same = || Some(place.canonicalize().ok()? == folder(file).canonicalize().ok()?);
+    let same = || Some(place.canonicalize().ok()? == fs::folder(file).canonicalize().ok()?);
     is_weights && same().unwrap_or(false)
 }
 
