@@ -113,13 +113,16 @@ pub fn inspect(args: &InspectArgs) -> Result<Outcome, Error> {
 
 fn case(args: &InspectArgs) -> CaseEntry {
     let entry = |id, module, unsupported, error| CaseEntry { id, module, unsupported, error };
-    // A small recipe may describe more values than memory holds.
-    let open = || match CaseFile::recipe(&StateDict::open(&args.file)?)? {
-        Some((id, config)) => Ok((id, Ok(config.to_string()))),
-        None => CaseFile::open(&args.file).map(|CaseFile { id, content, .. }| match content {
+    let open = || {
+        let file = StateDict::open(&args.file)?;
+        // A small recipe may describe more values than memory holds.
+        if let Some((id, config)) = CaseFile::recipe(&file)? {
+            return Ok((id, Ok(config.to_string())));
+        }
+        CaseFile::read(&file).map(|CaseFile { id, content, .. }| match content {
             Content::Case(case) => (id, Ok(case.params.config().to_string())),
             Content::Unsupported(features) => (id, Err(features)),
-        }),
+        })
     };
     match open() {
         Err(error) => entry(None, None, Vec::new(), Some(error.to_string())),
