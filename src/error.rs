@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Returns a text that a terminal prints on one line, from left to right, and obeys in nothing.
 ///
-/// Names in files and of files are anybody's. Control characters, line ends and the marks of
-/// bidirectional text become escapes, as in a string of Rust.
+/// Anyone may choose a name in a file, and the name of a file. Control characters, line ends and
+/// the marks of bidirectional text become escapes, as in a string of Rust.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(drives_terminal) {
         return text.into();

@@ -110,8 +110,8 @@ pub(crate) fn room(count: usize, what: impl Display) -> Result<()> {
 /// # Errors
 /// [`Error::OutOfMemory`] when the host's memory does not hold them.
 pub(crate) fn room_to_parse(text: &[u8], what: impl Display) -> Result<()> {
-    // A name takes up to 256 bytes in maps and lists, and four bytes for each of its own. A tensor
-    // has four names in a header, and takes 1,200 bytes.
+    // Maps and lists hold up to 256 bytes for each name, besides four copies of its text. A tensor
+    // has four names in a header, and takes up to 1,200 bytes.
     let count = |separator| text.iter().filter(|&&byte| byte == separator).count();
     let names = [b':', b',', b'\n'].map(count).into_iter().max().unwrap_or(0);
     room(names.saturating_mul(64).saturating_add(text.len()), what)

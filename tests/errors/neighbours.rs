@@ -1,5 +1,5 @@
 //! Values of a neighbour: a module that differs in one attribute, or the same axes in another
-//! order. What PyTorch would broadcast, transpose or miss is refused, and harms nothing.
+//! order. Every call refuses them, and its module still works afterwards.
 
 use wgpu_rnn::pool::PoolOptions;
 use wgpu_rnn::{
@@ -10,7 +10,7 @@ use crate::situations::zeros;
 
 const BATCH: usize = 3;
 
-/// A module with as many layers as rows would hide swapped axes, and so would equal sizes.
+/// No two sizes are equal: equal ones would hide swapped axes.
 fn base(kind: Kind) -> Config {
     Config::new(kind, 4, 5).num_layers(2)
 }

@@ -5,10 +5,10 @@
 //! * In storage that barrier orders a read before a later write of the same workgroup. Only a
 //!   barrier of storage also makes a write visible. No barrier orders workgroups.
 //!
-//! Atomics of one kind commute. Of different kinds they give results that depend on their order, so
-//! that workgroup memory needs a barrier there, too. Through storage workgroups wait for each other
-//! by atomics, or by volatile words; those need no order. But a workgroup that looks at such a word
-//! for the first time since a change sees the word before it, unless the two have an order.
+//! Atomics of one kind commute. The results of different kinds depend on their order, so these need
+//! a barrier in workgroup memory, too. In storage, workgroups wait for each other by atomics or by
+//! volatile words, which need no order. But a workgroup's first look at such a word after a change
+//! sees the old word, unless the change and the look have an order.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
-//! Signals that end the program: it leaves no temporary file behind.
+//! Signals that end the program: its temporary files are removed first.
 
 /// Starts a thread that waits for the signals that users and systems end programs with. They still
-/// end the program as signals do, but the temporary files of its output go first. A signal that
-/// whoever started the program had it ignore stays ignored.
+/// end the program as signals do, but the temporary files of its output go first. A signal that is
+/// ignored at the start stays ignored.
 #[cfg(unix)]
 pub fn watch() {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};

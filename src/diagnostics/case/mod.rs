@@ -197,8 +197,7 @@ impl CaseFile {
     ///
     /// # Errors
     /// [`Error::File`] if the file is not a valid case; [`Error::Config`] if no module has its
-    /// sizes;
-    /// [`Error::OutOfMemory`] when the host's memory does not hold the values.
+    /// sizes; [`Error::OutOfMemory`] when the host's memory does not hold the values.
     pub fn read(file: &StateDict) -> Result<Self> {
         let metadata = Metadata { file };
         match file.metadata("format") {

@@ -29,7 +29,8 @@ pub fn read_peers(paths: &[PathBuf]) -> Result<Vec<Measurement>, Error> {
     Ok(peers)
 }
 
-/// Escapes the texts of a measurement, which are anybody's and go to a terminal and into pages.
+/// Escapes the texts of a measurement: other programs wrote them, and a terminal or a page shows
+/// them.
 fn escaped(mut of: Measurement) -> Measurement {
     let what = [&mut of.system, &mut of.name, &mut of.kind, &mut of.dtype];
     let place = [&mut of.device, &mut of.backend, &mut of.driver];
