@@ -285,6 +285,13 @@ pub mod pass {
     pub use crate::nn::pass::{Pass, PassBindings, Recorder, TensorBinding};
 }
 
+/// Cells that PyTorch lacks, and how they differ from its cells.
+///
+/// [`Config::variant`] sets them.
+pub mod variant {
+    pub use crate::params::variant::{ActivationFunction, Coupling, Functions, Reset, Variant};
+}
+
 /// Language models: the network of PyTorch's word-language-model example.
 pub mod language_model {
     pub use crate::nn::language_model::{

@@ -2,12 +2,13 @@
 //! code with plans, kernels or twins.
 //!
 //! The formulas are those in the documentation of `torch.nn.RNN`, `torch.nn.LSTM` and
-//! `torch.nn.GRU`.
+//! `torch.nn.GRU`. Cells that PyTorch lacks follow the operators RNN, GRU and LSTM of ONNX.
 
 use crate::error::Result;
 use crate::params::config::{Config, Kind};
 use crate::params::language_model::LanguageModelParams;
 use crate::params::validate;
+use crate::params::variant::{ActivationFunction, Coupling, Functions, Reset, Variant};
 use crate::params::{DirectionParams, Params};
 use crate::tensor::{self, State, Tensor};
 
@@ -128,14 +129,16 @@ pub fn forward(
         let features = config.layer_input_size(layer);
         let mut y = vec![0.0; seq_len * batch * directions * state];
         for direction in 0..directions {
-            let weights = Weights::of(config, params.direction(layer, direction), features);
+            let weights =
+                Weights::of(config, params.direction(layer, direction), features, direction);
             for row in 0..batch {
                 let length = lengths.map_or(seq_len, |lengths| lengths[row]);
                 let at = (layer * directions + direction) * batch + row;
                 let h = &mut h_n[at * state..][..state];
                 let c = if lstm { &mut c_n[at * hidden..][..hidden] } else { &mut [] };
                 for i in 0..length {
-                    let t = if direction == 0 { i } else { length - 1 - i };
+                    let forward = direction == 0 && !config.reverse;
+                    let t = if forward { i } else { length - 1 - i };
                     let next = weights.step(&x[(t * batch + row) * features..][..features], h, c);
                     h.copy_from_slice(&next);
                     y[((t * batch + row) * directions + direction) * state..][..state]
@@ -226,6 +229,10 @@ struct Weights {
     b_ih: Vec<f64>,
     b_hh: Vec<f64>,
     hr: Vec<Vec<f64>>,
+    /// Of i, f and o; empty without peepholes.
+    p: Vec<f64>,
+    variant: Variant,
+    functions: Functions,
 }
 
 fn matrix(values: &[f32], columns: usize) -> Vec<Vec<f64>> {
@@ -240,12 +247,44 @@ fn product(matrix: &[Vec<f64>], vector: &[f64], bias: &[f64]) -> Vec<f64> {
     matrix.iter().enumerate().map(row).collect()
 }
 
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
+/// The functions of ONNX. Comparisons keep NaN, which `max` and `min` would drop.
+fn apply(function: ActivationFunction, x: f64) -> f64 {
+    let below = |x: f64, at: f64, then: f64| if x < at { then } else { x };
+    match function {
+        ActivationFunction::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+        ActivationFunction::Tanh => x.tanh(),
+        ActivationFunction::Relu => below(x, 0.0, 0.0),
+        ActivationFunction::Affine { alpha, beta } => f64::from(alpha) * x + f64::from(beta),
+        ActivationFunction::LeakyRelu { alpha } => below(x, 0.0, f64::from(alpha) * x),
+        ActivationFunction::ThresholdedRelu { alpha } => below(x, f64::from(alpha), 0.0),
+        ActivationFunction::ScaledTanh { alpha, beta } => {
+            f64::from(alpha) * (f64::from(beta) * x).tanh()
+        }
+        ActivationFunction::HardSigmoid { alpha, beta } => {
+            let y = below(f64::from(alpha) * x + f64::from(beta), 0.0, 0.0);
+            if y > 1.0 { 1.0 } else { y }
+        }
+        ActivationFunction::Elu { alpha } => below(x, 0.0, f64::from(alpha) * x.exp_m1()),
+        ActivationFunction::Softsign => {
+            // Of infinity the quotient has no value, and its limit is 1.
+            if x.is_infinite() { x.signum() } else { x / (1.0 + x.abs()) }
+        }
+        // ln(1 + e^x) without overflow.
+        ActivationFunction::Softplus => below(x, 0.0, 0.0) + (-x.abs()).exp().ln_1p(),
+    }
+}
+
+/// Clips to ±`limit`. NaN stays.
+fn clipped(x: f64, limit: Option<f32>) -> f64 {
+    match limit.map(f64::from) {
+        Some(limit) if x > limit => limit,
+        Some(limit) if x < -limit => -limit,
+        _ => x,
+    }
 }
 
 impl Weights {
-    fn of(config: &Config, p: &DirectionParams, features: usize) -> Self {
+    fn of(config: &Config, p: &DirectionParams, features: usize, direction: usize) -> Self {
         let vector = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
         Self {
             kind: config.kind,
@@ -255,6 +294,9 @@ impl Weights {
             b_ih: vector(&p.bias_ih),
             b_hh: vector(&p.bias_hh),
             hr: matrix(&p.weight_hr, config.hidden_size),
+            p: vector(&p.weight_p),
+            variant: config.variant,
+            functions: config.variant.functions(config.kind, direction),
         }
     }
 
@@ -263,33 +305,58 @@ impl Weights {
         let a = product(&self.ih, x, &self.b_ih);
         let r = product(&self.hh, h, &self.b_hh);
         let n = self.hidden;
+        let [f, g, _] = self.functions;
+        let gate = |x: f64| apply(f, clipped(x, self.variant.gate_clip));
+        let candidate = |x: f64| apply(g, clipped(x, self.variant.gate_clip));
         match self.kind {
-            Kind::RnnTanh => (0..n).map(|j| (a[j] + r[j]).tanh()).collect(),
-            // This comparison keeps NaN, which `max` would drop.
-            Kind::RnnRelu => {
-                (0..n).map(|j| a[j] + r[j]).map(|z| if z < 0.0 { 0.0 } else { z }).collect()
-            }
-            Kind::Gru => (0..n)
-                .map(|j| {
-                    let reset = sigmoid(a[j] + r[j]);
-                    let update = sigmoid(a[n + j] + r[n + j]);
-                    let new = (a[2 * n + j] + reset * r[2 * n + j]).tanh();
-                    (1.0 - update) * new + update * h[j]
-                })
-                .collect(),
-            Kind::Lstm => {
-                let m: Vec<f64> = (0..n)
+            Kind::RnnTanh | Kind::RnnRelu => (0..n).map(|j| gate(a[j] + r[j])).collect(),
+            Kind::Gru => {
+                let reset: Vec<f64> = (0..n).map(|j| gate(a[j] + r[j])).collect();
+                let r_n: Vec<f64> = match self.variant.reset {
+                    Reset::AfterProduct => (0..n).map(|j| reset[j] * r[2 * n + j]).collect(),
+                    Reset::BeforeProduct => {
+                        let h: Vec<f64> = reset.iter().zip(h).map(|(r, h)| r * h).collect();
+                        product(&self.hh, &h, &self.b_hh).split_off(2 * n)
+                    }
+                };
+                (0..n)
                     .map(|j| {
-                        let input = sigmoid(a[j] + r[j]);
-                        let forget = sigmoid(a[n + j] + r[n + j]);
-                        let cell = (a[2 * n + j] + r[2 * n + j]).tanh();
-                        let output = sigmoid(a[3 * n + j] + r[3 * n + j]);
-                        c[j] = forget * c[j] + input * cell;
-                        output * c[j].tanh()
+                        let update = gate(a[n + j] + r[n + j]);
+                        let new = candidate(a[2 * n + j] + r_n[j]);
+                        (1.0 - update) * new + update * h[j]
                     })
-                    .collect();
-                if self.hr.is_empty() { m } else { product(&self.hr, &m, &[]) }
+                    .collect()
             }
+            Kind::Lstm => self.lstm_step(&a, &r, c),
         }
+    }
+
+    /// Returns h' of an LSTM from the products of x and of h.
+    fn lstm_step(&self, a: &[f64], r: &[f64], c: &mut [f64]) -> Vec<f64> {
+        let (n, variant) = (self.hidden, &self.variant);
+        let [f, g, h] = self.functions;
+        let clip = |x: f64| clipped(x, variant.gate_clip);
+        let peephole = |gate: usize, c: f64, j: usize| match self.p.is_empty() {
+            true => 0.0,
+            false => self.p[gate * n + j] * c,
+        };
+        let step = |j: usize| {
+            let sum = |gate: usize| a[gate * n + j] + r[gate * n + j];
+            let mut input = apply(f, clip(sum(0) + peephole(0, c[j], j)));
+            let mut forget = apply(f, clip(sum(1) + peephole(1, c[j], j)));
+            match variant.coupling {
+                None => {}
+                Some(Coupling::ForgetFromInput) => forget = 1.0 - input,
+                Some(Coupling::InputFromForget) => input = 1.0 - forget,
+            }
+            c[j] = clipped(forget * c[j] + input * apply(g, clip(sum(2))), variant.cell_clip);
+            apply(f, clip(sum(3) + peephole(2, c[j], j))) * apply(h, c[j])
+        };
+        let m: Vec<f64> = (0..n).map(step).collect();
+        if self.hr.is_empty() {
+            return m;
+        }
+        let projected = product(&self.hr, &m, &[]).into_iter();
+        projected.map(|h| clipped(h, variant.projection_clip)).collect()
     }
 }

@@ -205,6 +205,8 @@ pub(crate) fn load_linear(
 fn claim(config: &mut Config, state_dict: &StateDict, prefix: &str, cell: bool) -> Result<()> {
     let any = |part: &str| state_dict.names_under(prefix).any(|n| n[prefix.len()..].contains(part));
     config.bias = any("bias_ih") || any("bias_hh");
+    let peepholes = if cell { "weight_p" } else { "weight_p_l" };
+    config.variant.peepholes = config.kind == Kind::Lstm && any(peepholes);
     if !cell {
         config.bidirectional = any("_reverse");
         let last =

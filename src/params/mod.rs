@@ -2,6 +2,7 @@
 
 pub mod config;
 mod files;
+mod kind;
 pub mod language_model;
 mod loading;
 mod module;
@@ -9,6 +10,7 @@ pub mod random;
 pub mod state_dict;
 mod strict;
 pub mod validate;
+pub mod variant;
 
 pub use config::{Config, Kind, Nonlinearity};
 pub(crate) use loading::{layer_of, load_linear};

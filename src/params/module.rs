@@ -19,6 +19,8 @@ pub struct DirectionParams {
     pub bias_hh: Vec<f32>,
     /// `[proj_size, H]`, empty without projection.
     pub weight_hr: Vec<f32>,
+    /// `[3·H]`: the weights of the cell state in i, f and o, empty without peepholes.
+    pub weight_p: Vec<f32>,
 }
 
 /// All parameters of a module, with the configuration that they imply.
@@ -37,7 +39,7 @@ pub struct Params {
     directions: Vec<DirectionParams>,
 }
 
-/// The five tensors of one direction of one layer.
+/// The six tensors of one direction of one layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Parameter {
     WeightIh,
@@ -45,12 +47,13 @@ pub(super) enum Parameter {
     BiasIh,
     BiasHh,
     WeightHr,
+    WeightP,
 }
 
 impl Parameter {
     /// Every tensor, in the order of `nn.Module.parameters()`.
-    pub(super) const ALL: [Self; 5] =
-        [Self::WeightIh, Self::WeightHh, Self::BiasIh, Self::BiasHh, Self::WeightHr];
+    pub(super) const ALL: [Self; 6] =
+        [Self::WeightIh, Self::WeightHh, Self::BiasIh, Self::BiasHh, Self::WeightHr, Self::WeightP];
 
     pub(super) const fn stem(self) -> &'static str {
         match self {
@@ -59,6 +62,7 @@ impl Parameter {
             Self::BiasIh => "bias_ih",
             Self::BiasHh => "bias_hh",
             Self::WeightHr => "weight_hr",
+            Self::WeightP => "weight_p",
         }
     }
 
@@ -67,6 +71,7 @@ impl Parameter {
             Self::WeightIh | Self::WeightHh => true,
             Self::BiasIh | Self::BiasHh => config.bias,
             Self::WeightHr => config.proj_size > 0,
+            Self::WeightP => config.variant.peepholes,
         }
     }
 
@@ -77,6 +82,7 @@ impl Parameter {
             Self::WeightHh => vec![rows, config.state_size()],
             Self::BiasIh | Self::BiasHh => vec![rows],
             Self::WeightHr => vec![config.proj_size, config.hidden_size],
+            Self::WeightP => vec![3 * config.hidden_size],
         }
     }
 }
@@ -168,6 +174,7 @@ impl Params {
                     bias_ih: get(Parameter::BiasIh)?,
                     bias_hh: get(Parameter::BiasHh)?,
                     weight_hr: get(Parameter::WeightHr)?,
+                    weight_p: get(Parameter::WeightP)?,
                 });
             }
         }
@@ -248,6 +255,7 @@ impl Params {
                 Parameter::BiasIh => &params.bias_ih,
                 Parameter::BiasHh => &params.bias_hh,
                 Parameter::WeightHr => &params.weight_hr,
+                Parameter::WeightP => &params.weight_p,
             }
         })
     }

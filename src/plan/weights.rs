@@ -13,6 +13,7 @@ use std::ops::Range;
 use super::storage::Storage;
 use crate::error::{Error, Result};
 use crate::params::config::{Config, Kind};
+use crate::params::variant::Variant;
 use crate::params::{DirectionParams, Params};
 use crate::plan::limits::Limits;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Role};
@@ -110,6 +111,9 @@ impl WeightLayout {
     /// # Errors
     /// The errors of [`new`](Self::new).
     pub fn stored(config: &Config, storage: Storage, limits: &Limits) -> Result<Self> {
+        if config.reverse || config.variant != Variant::PYTORCH {
+            return Err(Error::Unsupported(format!("{config}: a cell that PyTorch lacks")));
+        }
         let (directions, gates) = (config.num_directions(), config.gate_count());
         let mut layout = Self {
             config: LayoutConfig { storage, directions, gates, hidden_size: config.hidden_size },

@@ -18,13 +18,14 @@ use crate::nn::options::Activation;
 use crate::params::Params;
 use crate::params::config::{Config, Kind};
 use crate::params::state_dict::StateDict;
+use crate::params::variant::{Coupling, Reset, Variant, functions_of_directions};
 use crate::tensor::{State, Tensor, zeroed};
 
 /// The format of recipes.
 const RECIPE: &str = "rnncase-recipe/1";
 
 /// The supported features. `layout1` marks a batch-first source and needs nothing.
-const SUPPORTED: [&str; 17] = [
+const SUPPORTED: [&str; 24] = [
     "lstm",
     "gru",
     "rnn_tanh",
@@ -42,6 +43,13 @@ const SUPPORTED: [&str; 17] = [
     "lengths",
     "proj",
     "cell",
+    "reverse_only",
+    "reset_before",
+    "custom_act",
+    "clip",
+    "input_forget",
+    "peephole",
+    "empty",
 ];
 
 /// A case file: its identity and its content.
@@ -245,21 +253,60 @@ fn unsupported_features(metadata: &Metadata<'_>) -> Result<Vec<String>> {
         .filter(|feature| !feature.is_empty() && !SUPPORTED.contains(feature))
         .map(str::to_owned)
         .collect();
-    let file = metadata.file;
-    let claims = [
-        ("reverse_only", metadata.flag("reverse")?),
-        ("reset_before", file.metadata("gru_reset") == Some("before")),
-        ("custom_act", file.metadata("activations").is_some()),
-        ("clip", file.metadata("clip").is_some()),
-        ("input_forget", file.metadata("coupled").is_some()),
-        ("peephole", file.names().any(|name| name.starts_with("weight_p_"))),
-    ];
-    for (feature, claimed) in claims {
-        if claimed && !found.iter().any(|known| known == feature) {
-            found.push(feature.to_owned());
-        }
-    }
+    found.dedup();
     Ok(found)
+}
+
+/// Completes the initial state of a source that has one of h and c alone: the other is zero.
+fn whole_state(config: &Config, h: Option<Tensor>, c: Option<Tensor>) -> Result<State> {
+    let zeros = |like: &Tensor, width: usize| {
+        let mut shape = like.shape().to_vec();
+        shape.pop();
+        shape.push(width);
+        Tensor::zeros(shape)
+    };
+    let h = match (h, &c) {
+        (Some(h), _) => h,
+        (None, Some(c)) => zeros(c, config.state_size())?,
+        (None, None) => unreachable!("one of both is there"),
+    };
+    let c = match c {
+        None if config.kind == Kind::Lstm => Some(zeros(&h, config.hidden_size)?),
+        c => c,
+    };
+    Ok(State { h, c })
+}
+
+/// Reads the differences of the cell from PyTorch's.
+fn variant(metadata: &Metadata<'_>, kind: Kind) -> Result<Variant> {
+    let file = metadata.file;
+    let known = |key: &str, other: &str| {
+        metadata.refuse(format!("the metadata has {key} = '{other}', which is not known"))
+    };
+    let mut variant = Variant {
+        peepholes: file.names().any(|name| name.starts_with("weight_p_")),
+        gate_clip: file.metadata("clip").map(|_| metadata.parse("clip")).transpose()?,
+        ..Variant::default()
+    };
+    variant.coupling = match file.metadata("coupled") {
+        None | Some("false") => None,
+        Some("true") => Some(Coupling::ForgetFromInput),
+        Some("cifg") => Some(Coupling::InputFromForget),
+        Some(other) => return Err(known("coupled", other)),
+    };
+    variant.reset = match file.metadata("gru_reset") {
+        None | Some("after") => Reset::AfterProduct,
+        Some("before") => Reset::BeforeProduct,
+        Some(other) => return Err(known("gru_reset", other)),
+    };
+    if let Some(text) = file.metadata("activations") {
+        let names: Vec<String> =
+            serde_json::from_str(text).map_err(|_| known("activations", text))?;
+        let functions = names.iter().map(|name| name.parse()).collect::<Result<Vec<_>>>()?;
+        let of_directions = functions_of_directions(kind, &functions);
+        variant.functions = Some(of_directions.ok_or_else(|| known("activations", text))?);
+    }
+    Ok(variant)
 }
 
 fn read_supported(metadata: &Metadata<'_>) -> Result<Case> {
@@ -271,7 +318,9 @@ fn read_supported(metadata: &Metadata<'_>) -> Result<Case> {
         .bidirectional(metadata.flag("bidirectional")?)
         .batch_first(metadata.flag("batch_first")?)
         .proj_size(metadata.size_or("proj_size", 0)?)
-        .bias(bias);
+        .bias(bias)
+        .reverse(metadata.flag("reverse")?)
+        .variant(variant(metadata, kind)?);
     let params =
         Params::from_fn(&config, |name, shape| match file.get(name) {
             None if name.starts_with("bias_") => zeroed(shape.iter().product(), name),
@@ -282,8 +331,7 @@ fn read_supported(metadata: &Metadata<'_>) -> Result<Case> {
     let optional = |name: &str| file.get(name).is_some().then(|| file.input(name)).transpose();
     let state = match (optional("h0")?, optional("c0")?) {
         (None, None) => None,
-        (None, Some(_)) => return Err(metadata.refuse("there is c0, but no h0")),
-        (Some(h), c) => Some(State { h, c }),
+        (h, c) => Some(whole_state(&config, h, c)?),
     };
     let lengths = file.get("lengths").is_some().then(|| file.lengths()).transpose()?;
     let cell = metadata.flag("cell")?
