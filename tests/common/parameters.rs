@@ -10,8 +10,9 @@ pub fn in_order(params: &Params) -> Vec<&[f32]> {
         .flat_map(|layer| {
             (0..config.num_directions()).map(move |direction| params.direction(layer, direction))
         })
-        .flat_map(|DirectionParams { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr }| {
-            [weight_ih, weight_hh, bias_ih, bias_hh, weight_hr].map(Vec::as_slice)
+        .flat_map(|of: &DirectionParams| {
+            let DirectionParams { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, weight_p } = of;
+            [weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, weight_p].map(Vec::as_slice)
         })
         .filter(|values| !values.is_empty())
         .collect()
