@@ -42,10 +42,3 @@ fn inputs(x: u32, d: u32, row: u32, j: u32) -> Inputs {
     let gates = vec3<f32>(gates_x[at], gates_x[at + 1u], gates_x[at + 2u]);
     return Inputs(gates, bias_hn[(dims.weight_base + d) * dims.hidden_size + j]);
 }
-
-fn advance(sums: Gates, own: Inputs, row: u32, j: u32, h: f32) -> f32 {
-    let r = sigmoid(sums.x + own.gates.x);
-    let z = sigmoid(sums.y + own.gates.y);
-    let n = tanh_exact(fma(r, sums.z + own.bias_hn, own.gates.z));
-    return fma(z, h, (1.0 - z) * n);
-}

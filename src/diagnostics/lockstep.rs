@@ -122,11 +122,8 @@ pub fn lockstep(
     let recording = Arc::new(plan.recording.clone());
     let mut pair = Pair::new(&recording, session, rnn.layout(), params)?;
     let rows = 0..plan.sizes.batch;
-    Packer { config, plan, sizes: inputs.sizes, rows }.write_inputs(
-        &inputs,
-        packed,
-        |id, values| pair.write(id, values),
-    )?;
+    let packer = Packer::of(config, plan, &inputs, rows);
+    packer.write_inputs(&inputs, packed, |id, values| pair.write(id, values))?;
 
     let mut reports = BTreeMap::new();
     for (at, command) in recording.commands.iter().enumerate() {

@@ -12,7 +12,8 @@ pub enum Family {
     Tile,
     /// One time step, few rows.
     Step,
-    /// One time step of an LSTM with `proj_size`, up to the vector that is projected.
+    /// One time step up to the vector of its second product: that of an LSTM with `proj_size`, or
+    /// of a GRU whose reset gate comes before the product.
     StepUnprojected,
     /// The projection of one time step.
     StepProjection,
@@ -26,6 +27,10 @@ pub enum Family {
     StepTiledProjection,
     /// As [`StepWave`](Self::StepWave), many rows.
     StepTiledWave,
+    /// The second half of one time step of a GRU whose reset gate comes before the product.
+    StepCandidate,
+    /// As [`StepCandidate`](Self::StepCandidate), many rows.
+    StepTiledCandidate,
     /// Several time steps of some rows.
     Sequence,
     /// Several time steps of some rows and units, which exchange the state.
@@ -62,7 +67,7 @@ pub enum Family {
 
 impl Family {
     /// Every family, in the order of the data through a network; then those that measure.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Matvec,
         Self::Tile,
         Self::Step,
@@ -73,6 +78,8 @@ impl Family {
         Self::StepTiledUnprojected,
         Self::StepTiledProjection,
         Self::StepTiledWave,
+        Self::StepCandidate,
+        Self::StepTiledCandidate,
         Self::Sequence,
         Self::Persistent,
         Self::Embed,
@@ -107,6 +114,8 @@ pub struct Row {
     pub fragments_of: fn(Kernel, &Overrides) -> Vec<&'static str>,
     /// The cells that the family is composed with.
     pub cells: &'static [Cell],
+    /// Whether the family has kernels for variants of its cells too.
+    pub variants: bool,
     /// Whether the family reads weights through a fragment of `shaders/weight`.
     pub weights: bool,
     /// Whether binding 1 is the dynamic uniform that holds the step index.

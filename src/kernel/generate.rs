@@ -111,6 +111,7 @@ pub(super) const GENERATE: Row = Row {
         shader!("lib/softmax"),
     ],
     fragments_of: generate_fragments,
+    variants: false,
     choices: &[constant!("SUBGROUPS", subgroups, &[0, 1])],
     stepped: false,
     bindings: &[
@@ -142,7 +143,7 @@ fn generate_fragments(kernel: Kernel, o: &Overrides) -> Vec<&'static str> {
         match kernel.cell {
             None | Some(Cell::Rnn) => shader!("generate/own_rnn"),
             Some(Cell::Lstm) => shader!("generate/own_lstm"),
-            Some(Cell::Gru) => shader!("generate/own_gru"),
+            Some(Cell::Gru | Cell::Reset) => shader!("generate/own_gru"),
         },
         lanes_of(o),
         match kernel.weights {

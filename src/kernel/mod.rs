@@ -1,10 +1,10 @@
 //! Kernels as data.
 //!
 //! A [`Kernel`] is one compute entry point: a [`Family`] (what it does), a [`Cell`] (what a step
-//! computes, where the family has cells) and a [`WeightType`] (how the weights that it reads are
-//! stored). It is a small value, not an object: its bindings, overrides and needs follow from the
-//! family's row in [`families`], and its WGSL is concatenated from fragments when a pipeline is
-//! made. WGSL takes declarations in any order, so the family's own file comes first and a
+//! computes, where the family has cells), whether the cell is a variant of PyTorch's, and a
+//! [`WeightType`] (how the weights that it reads are stored). It is a small value, not an object:
+//! its bindings, overrides and needs follow from the family's row in [`families`], and its WGSL is
+//! concatenated from fragments when a pipeline is made. WGSL takes declarations in any order, so the family's own file comes first and a
 //! compiler's line numbers are that file's.
 //!
 //! `tests/shaders` walks [`Kernel::all`] and holds every row against its WGSL.
@@ -18,6 +18,7 @@ mod rows;
 mod schedule;
 pub mod tiles;
 pub mod uniforms;
+pub mod variant;
 
 pub use families::{Family, Row};
 pub use schedule::Schedule;
@@ -126,10 +127,13 @@ pub enum Cell {
     Lstm,
     /// `nn.GRU`.
     Gru,
+    /// The first half of a GRU whose reset gate comes before the product. It is no cell of PyTorch,
+    /// and always reads `variant`.
+    Reset,
 }
 
 impl Cell {
-    /// Every cell.
+    /// The cells of PyTorch's modules.
     pub const ALL: [Self; 3] = [Self::Rnn, Self::Lstm, Self::Gru];
 
     /// The stem of the cell's file in `shaders/cell`.
@@ -138,6 +142,7 @@ impl Cell {
             Self::Rnn => "rnn",
             Self::Lstm => "lstm",
             Self::Gru => "gru",
+            Self::Reset => "reset",
         }
     }
 
@@ -147,6 +152,7 @@ impl Cell {
             Self::Rnn => 1,
             Self::Lstm => 4,
             Self::Gru => 3,
+            Self::Reset => 2,
         }
     }
 
@@ -159,16 +165,18 @@ impl Cell {
     pub const fn gates_stride(self) -> u32 {
         match self {
             Self::Rnn => 4,
+            Self::Reset => 8,
             Self::Lstm | Self::Gru => 16,
         }
     }
 
-    /// The binding that only this cell has.
-    const fn binding(self) -> Option<Binding> {
+    /// The bindings that only this cell has.
+    const fn bindings(self) -> &'static [Binding] {
         match self {
-            Self::Rnn => None,
-            Self::Lstm => Some(Binding { index: 8, name: "c", access: Access::ReadWrite }),
-            Self::Gru => Some(Binding { index: 8, name: "bias_hn", access: Access::Read }),
+            Self::Rnn => &[],
+            Self::Lstm => const { &[write(8, "c")] },
+            Self::Gru => const { &[read(8, "bias_hn")] },
+            Self::Reset => const { &[write(8, "z_out"), VARIANT_BINDING] },
         }
     }
 
@@ -177,11 +185,17 @@ impl Cell {
         (self == Self::Rnn).then_some(RELU)
     }
 
-    const fn text(self) -> &'static str {
-        match self {
-            Self::Rnn => include_str!("../../shaders/cell/rnn.wgsl"),
-            Self::Lstm => include_str!("../../shaders/cell/lstm.wgsl"),
-            Self::Gru => include_str!("../../shaders/cell/gru.wgsl"),
+    /// The cell's products, and the function that it applies to them. A variant has another
+    /// function.
+    const fn texts(self, variant: bool) -> &'static [&'static str] {
+        match (self, variant) {
+            (Self::Rnn, false) => &[shader!("cell/rnn"), shader!("advance/rnn")],
+            (Self::Rnn, true) => &[shader!("cell/rnn"), shader!("advance/rnn_variant"), VARIANT],
+            (Self::Lstm, false) => &[shader!("cell/lstm"), shader!("advance/lstm")],
+            (Self::Lstm, true) => &[shader!("cell/lstm"), shader!("advance/lstm_variant"), VARIANT],
+            (Self::Gru, false) => &[shader!("cell/gru"), shader!("advance/gru")],
+            (Self::Gru, true) => &[shader!("cell/gru"), shader!("advance/gru_variant"), VARIANT],
+            (Self::Reset, _) => &[shader!("cell/reset"), shader!("advance/reset"), VARIANT],
         }
     }
 }
@@ -203,6 +217,8 @@ pub struct Kernel {
     pub family: Family,
     /// The cell; `None` for families without one.
     pub cell: Option<Cell>,
+    /// Whether it computes a variant of PyTorch's cell, whose settings a buffer has.
+    pub variant: bool,
     /// How the weights that it reads are stored; f32 for families without weights.
     pub weights: WeightType,
 }
@@ -211,7 +227,7 @@ impl Kernel {
     /// The kernel of a family without a cell. Families without weights ignore `weights`.
     pub fn new(family: Family, weights: WeightType) -> Self {
         let weights = if family.row().weights { weights } else { WeightType::F32 };
-        Self { family, cell: None, weights }
+        Self { family, cell: None, variant: false, weights }
     }
 
     /// The kernel of a family with a cell.
@@ -219,7 +235,13 @@ impl Kernel {
         Self { cell: Some(cell), ..Self::new(family, weights) }
     }
 
-    /// Every kernel: each family with each of its cells and each type of its weights.
+    /// Whether the kernel has a variant. That of [`Cell::Reset`] is itself one.
+    pub fn has_variant(self) -> bool {
+        self.row().variants && self.cell != Some(Cell::Reset)
+    }
+
+    /// Every kernel: each family with each of its cells, their variants, and each type of its
+    /// weights.
     pub fn all() -> impl Iterator<Item = Self> {
         Family::ALL.into_iter().flat_map(|family| {
             let row = family.row();
@@ -227,7 +249,11 @@ impl Kernel {
             let cells: Vec<_> = if row.cells.is_empty() { vec![None] } else { of_cells.collect() };
             let types = if row.weights { WeightType::ALL } else { &[WeightType::F32] };
             cells.into_iter().flat_map(move |cell| {
-                types.iter().map(move |&weights| Self { family, cell, weights })
+                types.iter().flat_map(move |&weights| {
+                    let plain = Self { family, cell, variant: false, weights };
+                    let variant = Self { variant: true, ..plain };
+                    [plain, variant].into_iter().take(1 + usize::from(plain.has_variant()))
+                })
             })
         })
     }
@@ -240,7 +266,9 @@ impl Kernel {
     /// The name in messages, reports and GPU debuggers, such as `step_lstm_f16`.
     pub fn name(self) -> String {
         let mut name = self.row().name.to_owned();
-        for word in self.cell.map(Cell::name).into_iter().chain(self.weights.suffix()) {
+        let variant = self.variant.then_some("variant");
+        let words = self.cell.map(Cell::name).into_iter().chain(variant);
+        for word in words.chain(self.weights.suffix()) {
             name.push('_');
             name.push_str(word);
         }
@@ -261,7 +289,9 @@ impl Kernel {
     /// The storage bindings, in the order of
     /// [`Dispatch::bindings`](crate::plan::recording::Dispatch::bindings).
     pub fn bindings(self) -> impl Iterator<Item = Binding> {
-        self.row().bindings.iter().copied().chain(self.cell.and_then(Cell::binding))
+        let of_cell = self.cell.map_or(&[][..], Cell::bindings);
+        let variant = self.variant.then_some(VARIANT_BINDING);
+        self.row().bindings.iter().chain(of_cell).copied().chain(variant)
     }
 
     /// The overrides.
@@ -294,6 +324,8 @@ impl Family {
             Self::StepTiledUnprojected => &STEP_TILED_UNPROJECTED,
             Self::StepTiledProjection => &STEP_TILED_PROJECTION,
             Self::StepTiledWave => &STEP_TILED_WAVE,
+            Self::StepCandidate => &STEP_CANDIDATE,
+            Self::StepTiledCandidate => &STEP_TILED_CANDIDATE,
             Self::Sequence => &SEQUENCE,
             Self::Persistent => &PERSISTENT,
             Self::Embed => &EMBED,

@@ -132,6 +132,7 @@ pub(super) const PERSISTENT: Row = Row {
     source: shader!("recurrence/persistent"),
     fragments: &[shader!("persistent/io"), shader!("persistent/common"), shader!("lib/activation")],
     fragments_of: persistent_fragments,
+    variants: false,
     choices: &[
         constant!("UNITS", units, &[1, 2, 4]),
         constant!("SUBGROUPS", subgroups, &[0, 1]),
@@ -169,7 +170,7 @@ fn persistent_fragments(kernel: Kernel, o: &Overrides) -> Vec<&'static str> {
         match kernel.cell {
             None | Some(Cell::Rnn) => shader!("persistent/own_rnn"),
             Some(Cell::Lstm) => shader!("persistent/own_lstm"),
-            Some(Cell::Gru) => shader!("persistent/own_gru"),
+            Some(Cell::Gru | Cell::Reset) => shader!("persistent/own_gru"),
         },
         match shape.units {
             1 => shader!("persistent/units_1"),
@@ -195,7 +196,7 @@ pub(super) fn cell_of(kernel: Kernel) -> &'static str {
     match kernel.cell {
         None | Some(Cell::Rnn) => shader!("persistent/cell_rnn"),
         Some(Cell::Lstm) => shader!("persistent/cell_lstm"),
-        Some(Cell::Gru) => shader!("persistent/cell_gru"),
+        Some(Cell::Gru | Cell::Reset) => shader!("persistent/cell_gru"),
     }
 }
 

@@ -47,8 +47,13 @@ fn shared(kernel: Kernel) -> Vec<&'static str> {
         WeightType::F16 => shader!("weight/f16"),
     };
     let weight = kernel.row().weights.then_some(weight);
-    kernel.cell.map(Cell::text).into_iter().chain(weight).collect()
+    let cell = kernel.cell.map_or(&[][..], |cell| cell.texts(kernel.variant));
+    cell.iter().copied().chain(weight).collect()
 }
+
+/// The fragment of variants, and the binding of their settings.
+pub(super) const VARIANT: &str = shader!("lib/variant");
+pub(super) const VARIANT_BINDING: Binding = read(9, "variant");
 
 const ACTIVATION: Override =
     constant!("ACTIVATION", activation, &[activation::NONE, activation::SIGMOID]);
@@ -72,6 +77,7 @@ const LINEAR: Row = Row {
     fragments_of: |kernel, _| shared(kernel),
     choices: &[],
     cells: &[],
+    variants: false,
     weights: true,
     stepped: false,
     bindings: &[
@@ -141,6 +147,7 @@ pub(super) const STEP: Row = Row {
     fragments_of: |kernel, _| shared(kernel),
     choices: &[],
     cells: &Cell::ALL,
+    variants: true,
     weights: true,
     stepped: true,
     bindings: &[
@@ -181,7 +188,7 @@ pub(super) const STEP_UNPROJECTED: Row = Row {
         shader!("update/unprojected"),
         shader!("lib/activation"),
     ],
-    cells: &[Cell::Lstm],
+    cells: &[Cell::Lstm, Cell::Reset],
     bindings: &[
         read(2, "gates_x"),
         read(3, "weight"),
@@ -199,6 +206,7 @@ pub(super) const STEP_PROJECTION: Row = Row {
         shader!("recurrence/directions"),
         shader!("cell/projection"),
     ],
+    fragments_of: |kernel, _| [projected(kernel), shared(kernel)].concat(),
     cells: &[],
     bindings: &[
         read(3, "weight"),
@@ -207,6 +215,39 @@ pub(super) const STEP_PROJECTION: Row = Row {
         write(6, "y"),
         read(7, "lengths"),
         read(8, "h_before"),
+    ],
+    ..STEP
+};
+
+/// The fragments that store a projected state.
+fn projected(kernel: Kernel) -> Vec<&'static str> {
+    if kernel.variant {
+        vec![shader!("update/clipped"), VARIANT, shader!("lib/activation")]
+    } else {
+        vec![shader!("update/projected")]
+    }
+}
+
+pub(super) const STEP_CANDIDATE: Row = Row {
+    name: "step_candidate",
+    fragments: &[
+        shader!("recurrence/step_io"),
+        shader!("recurrence/directions"),
+        shader!("cell/candidate"),
+        VARIANT,
+        shader!("lib/activation"),
+    ],
+    cells: &[],
+    variants: false,
+    bindings: &[
+        read(2, "gates_x"),
+        read(3, "weight"),
+        read(4, "h_in"),
+        write(5, "h_out"),
+        write(6, "y"),
+        read(7, "lengths"),
+        read(8, "h_before"),
+        VARIANT_BINDING,
     ],
     ..STEP
 };
@@ -269,8 +310,25 @@ pub(super) const STEP_TILED_PROJECTION: Row = Row {
         shader!("recurrence/directions"),
         shader!("cell/projection"),
     ],
+    fragments_of: |kernel, o| [projected(kernel), (STEP_TILED.fragments_of)(kernel, o)].concat(),
     cells: STEP_PROJECTION.cells,
     bindings: STEP_PROJECTION.bindings,
+    ..STEP_TILED
+};
+
+pub(super) const STEP_TILED_CANDIDATE: Row = Row {
+    name: "step_tiled_candidate",
+    fragments: &[
+        shader!("lib/product"),
+        shader!("recurrence/step_io"),
+        shader!("recurrence/directions"),
+        shader!("cell/candidate"),
+        VARIANT,
+        shader!("lib/activation"),
+    ],
+    cells: STEP_CANDIDATE.cells,
+    variants: STEP_CANDIDATE.variants,
+    bindings: STEP_CANDIDATE.bindings,
     ..STEP_TILED
 };
 
@@ -327,6 +385,7 @@ pub(super) const COPY: Row = Row {
     fragments_of: |kernel, _| shared(kernel),
     choices: &[],
     cells: &[],
+    variants: false,
     weights: false,
     stepped: false,
     bindings: &[],

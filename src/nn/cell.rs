@@ -58,6 +58,7 @@ impl Cell {
         let beyond: Vec<String> = [
             (config.num_layers != 1, format!("num_layers={}", config.num_layers)),
             (config.bidirectional, "bidirectional=True".to_owned()),
+            (config.reverse, "reverse=True".to_owned()),
             (config.proj_size != 0, format!("proj_size={}", config.proj_size)),
             (config.batch_first, "batch_first=True".to_owned()),
             (config.dropout != 0.0, format!("dropout={}", config.dropout)),

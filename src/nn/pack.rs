@@ -91,12 +91,24 @@ pub(crate) struct Packer<'a> {
     pub sizes: Sizes,
     /// The rows of the caller's tensors that run.
     pub rows: Range<usize>,
+    /// Valid steps of each row of the caller's tensors; all are valid without them.
+    lengths: Option<&'a [usize]>,
 }
 
 impl<'a> Packer<'a> {
     /// A packer for tensors with the plan's sizes.
     pub fn whole(config: &'a Config, plan: &'a Plan) -> Self {
-        Self { config, plan, sizes: plan.sizes, rows: 0..plan.sizes.batch }
+        Self { config, plan, sizes: plan.sizes, rows: 0..plan.sizes.batch, lengths: None }
+    }
+
+    /// A packer for some rows of these inputs.
+    pub fn of(
+        config: &'a Config,
+        plan: &'a Plan,
+        inputs: &Inputs<'a>,
+        rows: Range<usize>,
+    ) -> Self {
+        Self { config, plan, sizes: inputs.sizes, rows, lengths: inputs.lengths }
     }
 
     /// Writes all host inputs of a run: input, lengths, dropout settings and initial state.
@@ -128,11 +140,10 @@ impl<'a> Packer<'a> {
             };
             write(*id, Some(values))?;
         }
-        let length = |row: usize| inputs.lengths.map_or(self.sizes.seq_len, |all| all[row]);
         let lengths = first(packed, self.rows.len())?;
         // The buffer holds u32; hosts and engines carry every buffer as 32-bit words.
         for (to, row) in lengths.iter_mut().zip(self.rows.clone()) {
-            *to = f32::from_bits(length(row) as u32);
+            *to = f32::from_bits(self.length(row) as u32);
         }
         write(self.plan.lengths, Some(lengths))
     }
@@ -192,10 +203,10 @@ impl<'a> Packer<'a> {
     /// Returns one segment of the input where the caller's tensor has it in the buffer's order.
     fn as_packed<'v>(&self, input: &'v [f32], steps: &Range<usize>) -> Option<&'v [f32]> {
         let (width, rows) = (self.config.input_size, self.rows.len());
-        let in_order = if self.config.batch_first {
-            rows == 1 || self.sizes.seq_len == 1
-        } else {
-            rows == self.sizes.batch || steps.len() == 1
+        let in_order = match (self.config.reverse, self.config.batch_first) {
+            (true, _) => false,
+            (false, true) => rows == 1 || self.sizes.seq_len == 1,
+            (false, false) => rows == self.sizes.batch || steps.len() == 1,
         };
         let start = self.position(steps.start, self.rows.start) * width;
         (in_order && width == padded(width))
@@ -212,7 +223,8 @@ impl<'a> Packer<'a> {
         let width = self.config.input_size;
         let stride = self.rows.len() * padded(width);
         let packed = first(packed, steps.len() * stride)?;
-        let whole = self.rows.len() == self.sizes.batch && !self.config.batch_first;
+        let Config { batch_first, reverse, .. } = *self.config;
+        let whole = self.rows.len() == self.sizes.batch && !batch_first && !reverse;
         if whole {
             let start = self.position(steps.start, self.rows.start) * width;
             Rows { width, from: width, to: padded(width) }.copy(&input[start..], packed);
@@ -220,7 +232,7 @@ impl<'a> Packer<'a> {
         }
         let pack_step = |(t, packed): (usize, &mut [f32])| {
             for (to, b) in packed.chunks_exact_mut(padded(width)).zip(self.rows.clone()) {
-                let start = self.position(steps.start + t, b) * width;
+                let start = self.position(self.step(steps.start + t, b), b) * width;
                 to[..width].copy_from_slice(&input[start..start + width]);
                 to[width..].fill(0.0);
             }
@@ -241,7 +253,9 @@ impl<'a> Packer<'a> {
         let (width, stride) = (self.config.output_size(), padded(features));
         let Sizes { seq_len, batch } = self.sizes;
         let rows = self.rows.clone();
-        if directions == 1 && rows.len() == batch && (!self.config.batch_first || batch == 1) {
+        let Config { batch_first, reverse, .. } = *self.config;
+        let in_order = directions == 1 && !reverse && (!batch_first || batch == 1);
+        if in_order && rows.len() == batch {
             let output = &mut output[steps.start * batch * width..steps.end * batch * width];
             return Rows { width, from: stride, to: width }.copy(packed, output);
         }
@@ -253,18 +267,21 @@ impl<'a> Packer<'a> {
             block[to..to + features].copy_from_slice(&packed[from..from + features]);
         };
         let last = self.plan.sizes.seq_len - 1;
-        // The steps of the two directions at a time, and back. Beyond the last there are none.
-        let step_at = |d: usize, t: usize| if d == 1 { last.checked_sub(t) } else { Some(t) };
+        // The step of a direction at a time of a row, and back. Beyond the last there are none.
+        let step_at = |d: usize, t: usize, b: usize| match d {
+            1 => last.checked_sub(t),
+            _ => Some(self.step(t, b)),
+        };
         let unpack_row = |(b, block): (usize, &mut [f32])| {
             for (d, step) in (0..directions).flat_map(|d| steps.clone().map(move |step| (d, step)))
             {
-                copy(d, step, b, block, if d == 1 { last - step } else { step });
+                copy(d, step, b, block, if d == 1 { last - step } else { self.step(step, b) });
             }
         };
         let unpack_time = |(t, block): (usize, &mut [f32])| {
-            for d in 0..directions {
-                if let Some(step) = step_at(d, t).filter(|step| steps.contains(step)) {
-                    rows.clone().for_each(|b| copy(d, step, b, block, b));
+            for (d, b) in (0..directions).flat_map(|d| rows.clone().map(move |b| (d, b))) {
+                if let Some(step) = step_at(d, t, b).filter(|step| steps.contains(step)) {
+                    copy(d, step, b, block, b);
                 }
             }
         };
@@ -282,6 +299,18 @@ impl<'a> Packer<'a> {
         } else {
             output.chunks_exact_mut(batch * width).enumerate().for_each(unpack_time);
         }
+    }
+
+    /// Returns the valid steps of a row.
+    fn length(&self, row: usize) -> usize {
+        self.lengths.map_or(self.sizes.seq_len, |lengths| lengths[row])
+    }
+
+    /// Returns the time of a step of the plan, or the step of a time. A reverse module reads the
+    /// valid steps of a row from the last one, so that the plan runs forward.
+    fn step(&self, t: usize, row: usize) -> usize {
+        let reversed = if self.config.reverse { self.length(row) } else { 0 };
+        if t < reversed { reversed - 1 - t } else { t }
     }
 
     /// Returns the index of step t of row b among all steps and rows, for either order of the axes.

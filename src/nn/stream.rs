@@ -54,12 +54,12 @@ impl Rnn {
     /// Opens a stream of `batch` rows from a zero state.
     ///
     /// # Errors
-    /// [`Error::Option`] for a bidirectional module, whose reverse direction begins with the last
-    /// step; [`Error::Limit`] when one step of `batch` rows exceeds a limit of the device.
+    /// [`Error::Option`] for a bidirectional or reverse module, whose reverse direction begins with
+    /// the last step; [`Error::Limit`] when one step of `batch` rows exceeds a limit of the device.
     pub fn stream(&self, batch: usize) -> Result<Stream<'_>> {
-        if self.config().bidirectional {
+        if let Some(backwards) = self.config().backwards() {
             return Err(Error::Option(format!(
-                "a bidirectional {} cannot be streamed: its reverse direction begins with the \
+                "a {backwards} {} cannot be streamed: its reverse direction begins with the \
                  last step of the sequence; use forward() on whole sequences",
                 self.config().kind.module()
             )));

@@ -161,6 +161,20 @@ impl Config {
         if layer == 0 { self.input_size } else { self.output_size() }
     }
 
+    /// Returns the word for a module that reads sequences from their end.
+    pub(crate) const fn backwards(&self) -> Option<&'static str> {
+        match (self.bidirectional, self.reverse) {
+            (true, _) => Some("bidirectional"),
+            (false, true) => Some("reverse"),
+            (false, false) => None,
+        }
+    }
+
+    /// Returns whether the cell differs from PyTorch's.
+    pub(crate) fn is_variant(&self) -> bool {
+        self.variant.normalised(self.kind) != Variant::PYTORCH
+    }
+
     /// Returns whether training differs from inference: dropout is above 0 and a layer follows
     /// another.
     pub(crate) fn drops_between_layers(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::linear::LinearShape;
+use super::second::second_product;
 use super::{LayerShard, LayerState, Profile, Request, check_commands, planned};
 use crate::dtype::WeightType;
 use crate::error::Result;
@@ -21,7 +22,7 @@ use crate::tensor::padded;
 pub(super) struct Scratch {
     /// `[S, B, D, H, G]`: the input projections of one segment.
     pub(super) gates_x: BufferId,
-    /// The vector before the projection: `[D, B, H]`; only for an LSTM with projection.
+    /// The vector of the second product of a step: `[D, B, H]`; only for steps that have one.
     pub(super) m: Option<BufferId>,
     /// The rows' lengths: `[B]`.
     pub(super) lengths: BufferId,
@@ -145,7 +146,7 @@ impl<'a> Layers<'a> {
         let m = self.per_row(padded(config.hidden_size));
         Scratch {
             gates_x: self.buffer("gates_x", gates_x, Role::Scratch),
-            m: (config.proj_size > 0).then(|| self.buffer("unprojected h", m, Role::Scratch)),
+            m: second_product(config).map(|_| self.buffer("m", m, Role::Scratch)),
             lengths,
             dropout,
             exchange: exchange

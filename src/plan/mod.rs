@@ -19,6 +19,7 @@
 //! cannot run, `shape` chooses kernels, override values and tiles, and `record` adds dispatches.
 
 mod beams;
+mod contents;
 mod decision;
 mod exchange;
 mod language_model;
@@ -31,9 +32,11 @@ mod persistent;
 pub mod recording;
 mod same_bits;
 mod schedule;
+mod second;
 mod segments;
 mod sequence;
 mod shape;
+mod shards;
 mod slots;
 mod state;
 mod step;
@@ -57,10 +60,10 @@ pub(crate) use pack::{Strided, Tensors, Transfer, transfers};
 pub use schedule::decide;
 pub use shape::check;
 pub use slots::{Class, PoolPlan, plan_pool};
+pub(crate) use shards::{check_binding, cut_shards};
 pub(crate) use state::StateRow;
 pub use storage::Storage;
 pub use weights::{LayerShard, ProjectionShard, WeightLayout};
-pub(crate) use weights::{check_binding, cut_shards};
 
 use crate::error::{Error, Result};
 use crate::kernel::Schedule;

@@ -4,6 +4,7 @@
 use super::decision::refuse;
 use super::exchange::Resident;
 use super::layers::{Layers, Scratch};
+use super::second::check_one_product;
 use super::step::{kernel, relu};
 use super::{LayerState, Profile, Request, halvings, largest};
 use crate::error::{Error, Result};
@@ -54,8 +55,10 @@ pub(super) fn check(request: &Request<'_>, profile: &Profile<'_>) -> Result<()> 
 pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<PersistentShape> {
     let (config, weights, limits) = (request.config, request.weights, profile.limits);
     let no = |why: &str| -> Error { refuse(Schedule::Persistent, why) };
-    if config.proj_size > 0 {
-        return Err(no("has no projection (proj_size)"));
+    check_one_product(config, Schedule::Persistent)?;
+    if config.is_variant() {
+        return Err(no("has PyTorch's cells only: no other functions, clips, peepholes or coupled \
+                       gates"));
     }
     if (0..config.num_layers).any(|layer| weights.layer(layer).len() > 1) {
         return Err(no("needs the weights of a layer in one binding, which this device or its \
@@ -268,7 +271,7 @@ pub(super) fn record(
                 ..shape.dims
             };
             let mut bindings = vec![gates_x, shard.weight_hh, h_in, h_out, y, lengths, exchange];
-            bindings.extend(state.c.or(shard.bias_hn));
+            bindings.extend(shard.own(state.c));
             let (kernel, overrides, dims) = (shape.kernel, shape.overrides, Dims::Persistent(dims));
             layers.dispatch(kernel, place, overrides, dims, bindings, workgroups)
         },

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::second::second_product;
 use super::{MAX_SEGMENT_STEPS, MAX_SEQ_LEN, Request};
 use crate::error::{Error, Result};
 use crate::kernel::persistent::EXCHANGE_START;
@@ -81,8 +82,8 @@ pub(super) fn max_steps(request: &Request<'_>, limits: &Limits, added: Added) ->
         seq_len.saturating_mul(output).saturating_mul(layers.min(2) + 1),
         // The states, and the copies that read back one h and c.
         layers.saturating_mul(2 * states_per_layer - 1).saturating_mul(state),
-        // The unprojected state.
-        if config.proj_size > 0 { state } else { 0 },
+        // The vector of the second product.
+        if second_product(config).is_some() { state } else { 0 },
         bytes(1),
         // The settings of dropout.
         if request.has_dropout() { 16 } else { 0 },

@@ -3,6 +3,7 @@
 
 use super::decision::refuse;
 use super::layers::{Layers, Scratch};
+use super::second::check_one_product;
 use super::step::{kernel, relu};
 use super::{LayerState, Profile, Request, halvings, largest};
 use crate::error::Result;
@@ -44,9 +45,7 @@ pub(super) fn check(request: &Request<'_>, profile: &Profile<'_>) -> Result<()> 
 pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<SequenceShape> {
     let (config, weights, limits) = (request.config, request.weights, profile.limits);
     let no = |why: &str| Err(refuse(Schedule::Sequence, why));
-    if config.proj_size > 0 {
-        return no("has no projection (proj_size)");
-    }
+    check_one_product(config, Schedule::Sequence)?;
     if (0..config.num_layers).any(|layer| weights.layer(layer).len() > 1) {
         return no("needs the weights of a layer in one binding, which this device or its limits \
                    cut into several");
@@ -181,7 +180,7 @@ pub(super) fn record(
                 ..shape.dims
             };
             let mut bindings = vec![gates_x, shard.weight_hh, h_in, h_out, y, lengths];
-            bindings.extend(state.c.or(shard.bias_hn));
+            bindings.extend(shard.own(state.c));
             let (kernel, overrides, dims) = (shape.kernel, shape.overrides, Dims::Sequence(dims));
             layers.dispatch(kernel, place, overrides, dims, bindings, workgroups)
         },

@@ -3,12 +3,14 @@
 use std::ops::Range;
 
 use super::layers::{Layers, Scratch};
+use super::second::{SecondProduct, second_product};
 use super::{LayerState, Profile, Request, halvings, largest};
 use crate::error::Result;
 use crate::kernel::families::STEP_MAX_ROWS;
 use crate::kernel::uniforms::{Dims, StepDims};
 use crate::kernel::{Cell, Family, Kernel, Overrides};
-use crate::params::config::Kind;
+use crate::params::config::{Config, Kind};
+use crate::params::variant::Reset;
 use crate::plan::recording::{BufferId, Command, Dispatch, Place};
 use crate::tensor::padded;
 
@@ -28,23 +30,23 @@ pub(super) struct Specialised {
 pub(super) struct StepShape {
     /// The step itself.
     pub(super) step: Specialised,
-    /// The projection after the step; only for an LSTM with `proj_size`.
-    pub(super) projection: Option<Specialised>,
+    /// The second product of the step: an LSTM's projection, or the candidate of a GRU whose reset
+    /// gate comes before the product.
+    pub(super) second: Option<Specialised>,
 }
 
 /// Returns the kernels for a request. Every module can run by them.
 pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> StepShape {
     let config = request.config;
-    let quads = |width| padded(width) / 4;
-    let state_quads = quads(config.state_size());
-    if config.proj_size == 0 {
-        let step = specialise(Family::Step, request, profile, state_quads);
-        return StepShape { step, projection: None };
-    }
-    let (up_to, projection) = (Family::StepUnprojected, Family::StepProjection);
+    let of = |family, width| specialise(family, request, profile, padded(width) / 4);
+    let (first, second) = match second_product(config) {
+        None => (Family::Step, None),
+        Some(SecondProduct::Projection) => (Family::StepUnprojected, Some(Family::StepProjection)),
+        Some(SecondProduct::Candidate) => (Family::StepUnprojected, Some(Family::StepCandidate)),
+    };
     StepShape {
-        step: specialise(up_to, request, profile, state_quads),
-        projection: Some(specialise(projection, request, profile, quads(config.hidden_size))),
+        step: of(first, config.state_size()),
+        second: second.map(|family| of(family, config.hidden_size)),
     }
 }
 
@@ -83,9 +85,19 @@ pub(super) fn specialise(
 pub(super) fn kernel(family: Family, request: &Request<'_>) -> Kernel {
     let weights = request.weights.storage().read_as();
     if family.row().cells.is_empty() {
-        return Kernel::new(family, weights);
+        return with_variant(Kernel::new(family, weights), request);
     }
-    Kernel::with_cell(family, Cell::from(request.config.kind), weights)
+    let Config { kind, variant, .. } = request.config;
+    let cell = match variant.reset {
+        Reset::AfterProduct => Cell::from(*kind),
+        Reset::BeforeProduct => Cell::Reset,
+    };
+    with_variant(Kernel::with_cell(family, cell, weights), request)
+}
+
+/// Returns the kernel of the request's variant, if the kernel has variants.
+fn with_variant(kernel: Kernel, request: &Request<'_>) -> Kernel {
+    Kernel { variant: kernel.has_variant() && request.config.is_variant(), ..kernel }
 }
 
 /// Returns the override RELU, which only the kernels of a plain RNN read.
@@ -117,7 +129,7 @@ pub(super) fn record(
 }
 
 /// Returns the dispatches of a step whose index has the given parity: one for each shard of the
-/// layer. A projection adds one for each of its shards.
+/// layer. A second product adds one for each of its shards.
 ///
 /// # Errors
 /// The errors of [`record`].
@@ -139,7 +151,8 @@ pub(super) fn dispatches(
             Some(m) => bindings.extend([m, lengths]),
             None => bindings.extend([h_out, y, lengths]),
         }
-        bindings.extend(state.c.or(shard.bias_hn));
+        let z = (shape.step.kernel.cell == Some(Cell::Reset)).then_some(h_out);
+        bindings.extend(shard.own(state.c.or(z)));
         let sums = Sums { over: config.state_size(), units: config.hidden_size };
         let dims = StepDims {
             weight_base: shard.state_base as u32,
@@ -147,13 +160,23 @@ pub(super) fn dispatches(
         };
         dispatches.push(dispatch(layers, &shape.step, place, dims, bindings)?);
     }
-    if let (Some(projection), Some(m)) = (&shape.projection, m) {
-        for shard in weights.projection(place.layer) {
-            let bindings = vec![shard.weight_hr, m, h_out, y, lengths, h_in];
-            let sums = Sums { over: config.hidden_size, units: config.state_size() };
-            let dims = step_dims(layers, place, sums, shard.units.clone());
-            dispatches.push(dispatch(layers, projection, place, dims, bindings)?);
-        }
+    let (Some(second), Some(m)) = (&shape.second, m) else { return Ok(dispatches) };
+    let sums = Sums { over: config.hidden_size, units: config.state_size() };
+    let mut push = |units: &Range<usize>, bindings: Vec<BufferId>| -> Result<()> {
+        let dims = step_dims(layers, place, sums, units.clone());
+        dispatches.push(dispatch(layers, second, place, dims, bindings)?);
+        Ok(())
+    };
+    for shard in weights.projection(place.layer) {
+        let mut bindings = vec![shard.weight_hr, m, h_out, y, lengths, h_in];
+        bindings.extend(weights.layer(place.layer)[0].variant);
+        push(&shard.units, bindings)?;
+    }
+    for shard in weights.layer(place.layer) {
+        let Some(weight_hn) = shard.weight_hn else { continue };
+        let mut bindings = vec![gates_x, weight_hn, m, h_out, y, lengths, h_in];
+        bindings.extend(shard.variant);
+        push(&shard.units, bindings)?;
     }
     Ok(dispatches)
 }

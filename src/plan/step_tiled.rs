@@ -2,6 +2,7 @@
 //! in register tiles with the gates in its epilogue. The recording is that of `step`.
 
 use super::decision::refuse;
+use super::second::{SecondProduct, second_product};
 use super::step::{Specialised, StepShape, kernel, relu};
 use super::tiles::{LEAST, choose, fits};
 use super::{Profile, Request};
@@ -40,7 +41,11 @@ pub(super) fn specialise(
 /// # Errors
 /// [`Error::Unsupported`](crate::Error::Unsupported) with the reason.
 pub(super) fn check(request: &Request<'_>, profile: &Profile<'_>) -> Result<()> {
-    let (kernel, overrides) = (kernel(Family::StepTiled, request), LEAST.overrides());
+    let family = match second_product(request.config) {
+        None => Family::StepTiled,
+        Some(_) => Family::StepTiledUnprojected,
+    };
+    let (kernel, overrides) = (kernel(family, request), LEAST.overrides());
     if fits(kernel, &overrides, profile.limits) {
         return Ok(());
     }
@@ -61,11 +66,17 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<Step
     check(request, profile)?;
     let config = request.config;
     let of = |family, units| specialise(family, request, profile, units, config.num_directions());
-    if config.proj_size == 0 {
-        return Ok(StepShape { step: of(Family::StepTiled, config.hidden_size), projection: None });
-    }
+    let (first, second) = match second_product(config) {
+        None => (Family::StepTiled, None),
+        Some(SecondProduct::Projection) => {
+            (Family::StepTiledUnprojected, Some(Family::StepTiledProjection))
+        }
+        Some(SecondProduct::Candidate) => {
+            (Family::StepTiledUnprojected, Some(Family::StepTiledCandidate))
+        }
+    };
     Ok(StepShape {
-        step: of(Family::StepTiledUnprojected, config.hidden_size),
-        projection: Some(of(Family::StepTiledProjection, config.state_size())),
+        step: of(first, config.hidden_size),
+        second: second.map(|family| of(family, config.state_size())),
     })
 }

@@ -10,11 +10,14 @@
 
 use std::ops::Range;
 
+use super::contents::{Content, Packed, keeps_bias_hn};
+use super::second::{SecondProduct, second_product};
+use super::shards::{check_binding, cut_shards};
 use super::storage::Storage;
-use crate::error::{Error, Result};
-use crate::params::config::{Config, Kind};
-use crate::params::variant::Variant;
-use crate::params::{DirectionParams, Params};
+use crate::error::Result;
+use crate::kernel::variant::VARIANT_WORDS;
+use crate::params::Params;
+use crate::params::config::Config;
 use crate::plan::limits::Limits;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Role};
 use crate::tensor::padded;
@@ -32,15 +35,28 @@ pub struct LayerShard {
     pub weight_ih: BufferId,
     /// `[D, U, G]`: `b_ih + b_hh`. For a GRU's n, only `b_in`.
     pub bias: BufferId,
-    /// `[D, U, G, R]`.
+    /// `[D, U, G, R]`; without n for a GRU whose reset gate comes before the product.
     pub weight_hh: BufferId,
-    /// `[D, H]`, for a GRU. Every shard has the bias of the whole layer.
+    /// `[D, U, 1, R]`: n of a GRU whose reset gate comes before the product.
+    pub weight_hn: Option<BufferId>,
+    /// `[D, H]`, for a GRU as PyTorch has it. Every shard has the bias of the whole layer.
     pub bias_hn: Option<BufferId>,
+    /// `[D, 16]`, then `[D, 3, H]` with peepholes: the settings of a cell that PyTorch lacks. Every
+    /// shard has those of the whole layer.
+    pub variant: Option<BufferId>,
     /// Parts of lower layers before this layer's part in `weight_ih` and `bias`. Layer 0's input
     /// has another width, so layer 0 has separate buffers for these.
     pub input_base: usize,
     /// Parts of lower layers before this layer's part in `weight_hh` and `bias_hn`.
     pub state_base: usize,
+}
+
+impl LayerShard {
+    /// Returns the bindings that only the shard's cell has: `c`, which an LSTM's caller gives, or
+    /// the bias b_hn; then the settings of a variant.
+    pub(super) fn own(&self, c: Option<BufferId>) -> impl Iterator<Item = BufferId> {
+        c.or(self.bias_hn).into_iter().chain(self.variant)
+    }
 }
 
 /// The weight buffer of some units of one layer's projected state, with both directions.
@@ -57,7 +73,7 @@ pub struct ProjectionShard {
 pub struct WeightLayout {
     config: LayoutConfig,
     buffers: Vec<BufferSpec>,
-    contents: Vec<BufferContent>,
+    contents: Vec<Content>,
     layers: Vec<Vec<LayerShard>>,
     projections: Vec<Vec<ProjectionShard>>,
 }
@@ -68,33 +84,7 @@ struct LayoutConfig {
     storage: Storage,
     directions: usize,
     gates: usize,
-    hidden_size: usize,
-}
-
-/// The contents of a weight buffer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct BufferContent {
-    /// Several layers one after another, or one layer with all of its directions.
-    layers: Range<usize>,
-    units: Range<usize>,
-    part: Packed,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Packed {
-    /// The number of parts of the input's features, and the features of each part.
-    WeightIh {
-        parts: usize,
-        features: usize,
-    },
-    Bias,
-    WeightHh {
-        features: usize,
-    },
-    BiasHn,
-    WeightHr {
-        features: usize,
-    },
+    variant_words: usize,
 }
 
 impl WeightLayout {
@@ -111,12 +101,9 @@ impl WeightLayout {
     /// # Errors
     /// The errors of [`new`](Self::new).
     pub fn stored(config: &Config, storage: Storage, limits: &Limits) -> Result<Self> {
-        if config.reverse || config.variant != Variant::PYTORCH {
-            return Err(Error::Unsupported(format!("{config}: a cell that PyTorch lacks")));
-        }
         let (directions, gates) = (config.num_directions(), config.gate_count());
         let mut layout = Self {
-            config: LayoutConfig { storage, directions, gates, hidden_size: config.hidden_size },
+            config: LayoutConfig { storage, directions, gates, variant_words: variant_words(config) },
             buffers: Vec::new(),
             contents: Vec::new(),
             layers: Vec::new(),
@@ -138,21 +125,30 @@ impl WeightLayout {
                 limits,
             )?;
             let own = layer..layer + 1;
-            let bias_hn = (config.kind == Kind::Gru)
-                .then(|| layout.add(own.clone(), 0..config.hidden_size, Packed::BiasHn));
+            let whole = 0..config.hidden_size;
+            let mut of_whole = |part| layout.add(own.clone(), whole.clone(), part);
+            let bias_hn = keeps_bias_hn(config).then(|| of_whole(Packed::BiasHn));
+            let variant = config.is_variant().then(|| of_whole(Packed::Variant));
+            let (gates_hh, gates_hn) = products(config);
+            let features = [features, config.state_size()];
             let shards = units.into_iter().map(|units| LayerShard {
                 weight_ih: layout.add(
                     own.clone(),
                     units.clone(),
-                    Packed::WeightIh { parts, features },
+                    Packed::WeightIh { parts, features: features[0] },
                 ),
                 bias: layout.add(own.clone(), units.clone(), Packed::Bias),
                 weight_hh: layout.add(
                     own.clone(),
                     units.clone(),
-                    Packed::WeightHh { features: config.state_size() },
+                    Packed::WeightHh { gates: gates_hh, features: features[1] },
                 ),
+                weight_hn: gates_hn.map(|gates| {
+                    let part = Packed::WeightHh { gates, features: features[1] };
+                    layout.add(own.clone(), units.clone(), part)
+                }),
                 bias_hn,
+                variant,
                 input_base: 0,
                 state_base: 0,
                 units,
@@ -177,8 +173,8 @@ impl WeightLayout {
                 layout.projections.push(shards);
             }
         }
-        let whole = (directions * config.hidden_size * 4) as u64;
-        check_binding(whole, "one bias of a whole layer", limits)?;
+        let whole = directions * config.hidden_size.max(variant_words(config));
+        check_binding(whole as u64 * 4, "one bias or the settings of a whole layer", limits)?;
         Ok(layout)
     }
 
@@ -191,8 +187,10 @@ impl WeightLayout {
             (add(layers, Packed::WeightIh { parts: 1, features }), add(layers, Packed::Bias))
         };
         let inputs = [input(&(0..1), config.input_size), input(&above, config.hidden_size)];
-        let weight_hh = add(&layers, Packed::WeightHh { features: config.hidden_size });
-        let bias_hn = (config.kind == Kind::Gru).then(|| add(&layers, Packed::BiasHn));
+        let gates = [0, config.gate_count()];
+        let weight_hh = add(&layers, Packed::WeightHh { gates, features: config.hidden_size });
+        let bias_hn = keeps_bias_hn(config).then(|| add(&layers, Packed::BiasHn));
+        let variant = config.is_variant().then(|| add(&layers, Packed::Variant));
         let shard = |layer: usize| {
             let (weight_ih, bias) = inputs[layer.min(1)];
             let (input_base, state_base) = (layer.saturating_sub(1), layer);
@@ -201,7 +199,9 @@ impl WeightLayout {
                 weight_ih,
                 bias,
                 weight_hh,
+                weight_hn: None,
                 bias_hn,
+                variant,
                 input_base,
                 state_base,
             }]
@@ -222,17 +222,22 @@ impl WeightLayout {
                 ("weight_ih", vec![direction, unit, gate, words(parts * padded(features))])
             }
             Packed::Bias => ("bias", vec![direction, unit, gate]),
-            Packed::WeightHh { features } => {
-                ("weight_hh", vec![direction, unit, gate, words(padded(features))])
+            Packed::WeightHh { gates: [first, end], features } => {
+                let name = if first == 0 { "weight_hh" } else { "weight_hn" };
+                let gate = (Axis::Gate, end - first);
+                (name, vec![direction, unit, gate, words(padded(features))])
             }
             Packed::BiasHn => ("bias_hn", vec![direction, unit]),
             Packed::WeightHr { features } => {
                 ("weight_hr", vec![direction, unit, words(padded(features))])
             }
+            Packed::Variant => {
+                ("variant", vec![(Axis::Word, direction.1 * self.config.variant_words)])
+            }
         };
         let label = format!("{of} {name}, units {}..{}", units.start, units.end);
         self.buffers.push(BufferSpec { label, axes, role: Role::Weight });
-        self.contents.push(BufferContent { layers, units, part });
+        self.contents.push(Content { layers, units, part });
         BufferId(self.buffers.len() - 1)
     }
 
@@ -270,38 +275,23 @@ impl WeightLayout {
     /// Returns the values of weight buffer `index`.
     pub fn pack(&self, index: usize, params: &Params) -> Vec<f32> {
         let content = &self.contents[index];
-        let (gates, hidden_size) = (self.config.gates, self.config.hidden_size);
         let mut packed = Vec::with_capacity(self.buffers[index].len() * 2);
-        let directions = content
-            .layers
-            .clone()
-            .flat_map(|layer| (0..self.config.directions).map(move |d| (layer, d)));
-        for (layer, d) in directions {
-            let direction = params.direction(layer, d);
-            for j in content.units.clone() {
-                // These parts have one row per unit; the others have one per gate.
-                if content.part == Packed::BiasHn {
-                    // Row n of b_hh.
-                    packed.push(direction.bias_hh.get(2 * hidden_size + j).copied().unwrap_or(0.0));
-                    continue;
-                }
-                if let Packed::WeightHr { features } = content.part {
-                    pad(&mut packed, &direction.weight_hr[j * features..][..features]);
-                    continue;
-                }
-                for gate in 0..gates {
-                    // Only a GRU has three gates; its third gate is n.
-                    let gru_n = gates == 3 && gate == 2;
-                    pack_row(&mut packed, content.part, direction, gate * hidden_size + j, gru_n);
-                }
-            }
-        }
-        match content.part {
-            Packed::Bias | Packed::BiasHn => packed,
-            Packed::WeightIh { .. } | Packed::WeightHh { .. } | Packed::WeightHr { .. } => {
-                self.config.storage.store(packed)
-            }
-        }
+        content.pack(self.config.directions, params, &mut packed);
+        if content.part.is_weight() { self.config.storage.store(packed) } else { packed }
+    }
+}
+
+/// Returns the words of the settings of one direction with its peepholes.
+fn variant_words(config: &Config) -> usize {
+    VARIANT_WORDS + if config.variant.peepholes { 3 * config.hidden_size } else { 0 }
+}
+
+/// Returns the gates that `weight_hh` has, and those that `weight_hn` has: `[first, end]`.
+fn products(config: &Config) -> ([usize; 2], Option<[usize; 2]>) {
+    let gates = config.gate_count();
+    match second_product(config) {
+        Some(SecondProduct::Candidate) => ([0, gates - 1], Some([gates - 1, gates])),
+        _ => ([0, gates], None),
     }
 }
 
@@ -313,78 +303,9 @@ fn stacks(config: &Config, storage: Storage, limits: &Limits) -> bool {
     // Among the shared buffers, weight_hh is the largest.
     let largest = row(config.input_size)
         .max(row(config.hidden_size).saturating_mul(config.num_layers as u64));
-    let plain = !config.bidirectional && config.proj_size == 0 && config.num_layers > 1;
+    let one_product = second_product(config).is_none();
+    let settings = (config.num_layers * variant_words(config)) as u64;
+    let largest = largest.max(settings);
+    let plain = !config.bidirectional && one_product && config.num_layers > 1;
     plain && largest.saturating_mul(4) <= limits.max_binding()
-}
-
-/// Appends `values`, padded to whole quads.
-fn pad(packed: &mut Vec<f32>, values: &[f32]) {
-    packed.extend_from_slice(values);
-    packed.resize(packed.len() + padded(values.len()) - values.len(), 0.0);
-}
-
-/// Appends the values of `part` for one row (PyTorch's row `gate · H + unit`) of one direction.
-fn pack_row(
-    packed: &mut Vec<f32>,
-    part: Packed,
-    direction: &DirectionParams,
-    row: usize,
-    gru_n: bool,
-) {
-    match part {
-        Packed::WeightIh { parts, features } => {
-            for p in 0..parts {
-                pad(packed, &direction.weight_ih[(row * parts + p) * features..][..features]);
-            }
-        }
-        Packed::WeightHh { features } => {
-            pad(packed, &direction.weight_hh[row * features..][..features])
-        }
-        Packed::Bias => {
-            let bias_ih = direction.bias_ih.get(row).copied().unwrap_or(0.0);
-            let bias_hh = direction.bias_hh.get(row).copied().unwrap_or(0.0);
-            // A GRU's b_hn stays inside the reset product: r∘(W_hn h + b_hn).
-            packed.push(if gru_n { bias_ih } else { bias_ih + bias_hh });
-        }
-        Packed::BiasHn | Packed::WeightHr { .. } => {
-            unreachable!("these have one row for each unit")
-        }
-    }
-}
-
-/// Cuts `count` rows of `words` 32-bit words into the fewest shards that one binding holds, of
-/// nearly equal length. `what` names a row in the error.
-///
-/// # Errors
-/// [`Error::Limit`] if a single row exceeds one binding.
-pub(crate) fn cut_shards(
-    count: usize,
-    words: usize,
-    what: &str,
-    limits: &Limits,
-) -> Result<Vec<Range<usize>>> {
-    let row = words as u64 * 4;
-    check_binding(row, what, limits)?;
-    let most = limits.max_binding() / row;
-    let shards = count.div_ceil(usize::try_from(most).unwrap_or(usize::MAX));
-    let size = count.div_ceil(shards);
-    Ok((0..count).step_by(size).map(|start| start..(start + size).min(count)).collect())
-}
-
-/// Checks that one binding holds `what`, of `needed` bytes.
-///
-/// # Errors
-/// [`Error::Limit`] if it does not.
-pub(crate) fn check_binding(needed: u64, what: &str, limits: &Limits) -> Result<()> {
-    let allowed = limits.max_binding();
-    if needed <= allowed {
-        return Ok(());
-    }
-    Err(Error::Limit {
-        limit: limits.max_binding_name(),
-        what: what.to_owned(),
-        needed,
-        allowed,
-        advice: "use another device or the CPU",
-    })
 }

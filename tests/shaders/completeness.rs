@@ -13,7 +13,8 @@ use crate::{
 };
 
 /// Folders of fragments only. Other folders hold the fragments `io`, `*_io` and `directions`.
-const FRAGMENT_FOLDERS: [&str; 6] = ["cell", "generate", "lib", "persistent", "update", "weight"];
+const FRAGMENT_FOLDERS: [&str; 7] =
+    ["advance", "cell", "generate", "lib", "persistent", "update", "weight"];
 
 /// A file in `shaders/`.
 #[derive(Debug, Clone, PartialEq, Eq)]

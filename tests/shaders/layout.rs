@@ -241,12 +241,15 @@ fn constants_agree(kernel: &Subject) -> Verdict {
         Family::Matvec => {
             vec![quarter, ("GROUPS", MATVEC_GROUPS), ("WORKGROUP_SIZE", 4 * MATVEC_GROUPS)]
         }
-        Family::Step | Family::StepWave | Family::StepUnprojected | Family::StepProjection => {
-            vec![step_rows, gates]
-        }
+        Family::Step
+        | Family::StepWave
+        | Family::StepUnprojected
+        | Family::StepProjection
+        | Family::StepCandidate => vec![step_rows, gates],
         Family::StepTiled
         | Family::StepTiledUnprojected
         | Family::StepTiledProjection
+        | Family::StepTiledCandidate
         | Family::StepTiledWave => {
             let units = kernel.kernel.cell.map_or(4, |cell| cell.units_of_quad());
             vec![quarter, gates, ("UNITS", units)]

@@ -15,6 +15,7 @@ mod barriers;
 mod bindings;
 mod completeness;
 mod layout;
+mod plain;
 mod portability;
 mod specialisation;
 mod uniformity;

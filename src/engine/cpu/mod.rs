@@ -24,6 +24,7 @@ mod step;
 mod threads;
 mod tile;
 mod twins;
+mod variant;
 
 pub use processor::id;
 pub use twins::twin;

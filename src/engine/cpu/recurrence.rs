@@ -38,6 +38,11 @@ impl BatchRow {
         &gates_x.as_chunks().0[self.y_row * self.hidden_size..][self.units.clone()]
     }
 
+    /// The state of the units: `[U]` of `[D, B, H]`.
+    pub(super) fn state<'a>(&self, h: &'a [f32]) -> &'a [f32] {
+        &h[self.row * padded(self.hidden_size)..][self.units.clone()]
+    }
+
     /// `update/state.wgsl`: advances the units, or keeps their state if the sequence does not reach
     /// this step. `advance` takes their state and the slice for the next, `[U]` each. `y` is empty
     /// for a layer of a wave (`update/wave.wgsl`) outside the segment.
@@ -47,7 +52,7 @@ impl BatchRow {
         [next, y]: [&mut [f32]; 2],
         advance: impl FnOnce(&[f32], &mut [f32]),
     ) {
-        let h = &h_in[self.row * padded(self.hidden_size)..][self.units.clone()];
+        let h = self.state(h_in);
         if self.valid {
             advance(h, next);
             y.copy_from_slice(next);

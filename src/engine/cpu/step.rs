@@ -4,7 +4,8 @@
 use super::TwinBuffer::{self, Matrix as Weight, Read, ReadWrite};
 use super::cell::{Gru, Lstm, Rnn, run};
 use super::panels::Panels;
-use super::recurrence::{Written, step};
+use super::recurrence::{BatchRow, Written, step};
+use super::variant::Variant;
 use crate::kernel::Cell;
 use crate::kernel::uniforms::{Dims, Step, StepDims};
 use crate::plan::recording::Dispatch;
@@ -19,33 +20,58 @@ pub(super) struct Buffers<'a> {
     pub lengths: &'a [f32],
 }
 
-/// Runs one step of `cell/rnn.wgsl`.
-fn rnn(dims: &StepDims, at: Step, relu: bool, of: Buffers<'_>) {
+/// Runs one step of `cell/rnn.wgsl`, or of the variant with these settings.
+fn rnn(dims: &StepDims, at: Step, relu: bool, of: Buffers<'_>, variant: Option<&[f32]>) {
     let Buffers { gates_x, weight, h_in, h_out, y, lengths } = of;
     let written = [Written::state(h_out, dims), Written::output(y, dims, at)];
     step(dims, at, (weight, h_in, lengths), written, |row, sums, [next, y]| {
-        row.update(h_in, [next, y], |_, next| run(Rnn { relu, sums, x: row.gates(gates_x), next }));
+        let x = row.gates(gates_x);
+        row.update(h_in, [next, y], |_, next| match variant {
+            None => run(Rnn { relu, sums, x, next }),
+            Some(words) => Variant::of(words, row.matrix).rnn(sums, x, next),
+        });
     });
 }
 
-/// Runs one step of `cell/lstm.wgsl`.
-fn lstm(dims: &StepDims, at: Step, of: Buffers<'_>, c: &mut [f32]) {
+/// Runs one step of `cell/lstm.wgsl`, or of the variant with these settings.
+fn lstm(dims: &StepDims, at: Step, of: Buffers<'_>, c: &mut [f32], variant: Option<&[f32]>) {
     let Buffers { gates_x, weight, h_in, h_out, y, lengths } = of;
     let written =
         [Written::state(h_out, dims), Written::output(y, dims, at), Written::cells(c, dims)];
     step(dims, at, (weight, h_in, lengths), written, |row, sums, [next, y, c]| {
-        row.update(h_in, [next, y], |_, next| run(Lstm { sums, x: row.gates(gates_x), c, next }));
+        row.update(h_in, [next, y], |_, next| advance_lstm(row, sums, gates_x, c, next, variant));
     });
 }
 
-/// Runs one step of `cell/gru.wgsl`.
-fn gru(dims: &StepDims, at: Step, of: Buffers<'_>, bias_hn: &[f32]) {
+/// Advances c of a row's units and writes o∘tanh(c'), or what a variant has, to `next`.
+fn advance_lstm(
+    row: &BatchRow,
+    sums: &[[f32; 4]],
+    gates_x: &[f32],
+    c: &mut [f32],
+    next: &mut [f32],
+    variant: Option<&[f32]>,
+) {
+    let x = row.gates(gates_x);
+    match variant {
+        None => run(Lstm { sums, x, c, next }),
+        Some(words) => {
+            let units = (row.units.clone(), row.hidden_size);
+            Variant::of(words, row.matrix).lstm(units, sums, x, c, next);
+        }
+    }
+}
+
+/// Runs one step of `cell/gru.wgsl`, or of the variant with these settings.
+fn gru(dims: &StepDims, at: Step, of: Buffers<'_>, bias_hn: &[f32], variant: Option<&[f32]>) {
     let Buffers { gates_x, weight, h_in, h_out, y, lengths } = of;
     let written = [Written::state(h_out, dims), Written::output(y, dims, at)];
     step(dims, at, (weight, h_in, lengths), written, |row, sums, [next, y]| {
         let bias_hn = &bias_hn[row.matrix * row.hidden_size..][row.units.clone()];
-        row.update(h_in, [next, y], |h, next| {
-            run(Gru { sums, x: row.gates(gates_x), bias_hn, h, next })
+        let x = row.gates(gates_x);
+        row.update(h_in, [next, y], |h, next| match variant {
+            None => run(Gru { sums, x, bias_hn, h, next }),
+            Some(words) => Variant::of(words, row.matrix).gru(sums, x, [bias_hn, h], next),
         });
     });
 }
@@ -58,11 +84,16 @@ pub(super) fn advance(
     of: Buffers<'_>,
     own: &mut [TwinBuffer<'_>],
 ) {
-    match (dispatch.kernel.cell, own) {
-        (Some(Cell::Rnn), []) => rnn(dims, at, dispatch.overrides.relu == 1, of),
-        (Some(Cell::Lstm), [ReadWrite(c)]) => lstm(dims, at, of, c),
-        (Some(Cell::Gru), [Read(bias_hn)]) => gru(dims, at, of, bias_hn),
-        _ => unreachable!("{} is dispatched with its cell's bindings", dispatch.kernel.name()),
+    let kernel = dispatch.kernel;
+    let (own, variant) = match own {
+        [own @ .., Read(words)] if kernel.variant => (own, Some(*words)),
+        own => (own, None),
+    };
+    match (kernel.cell, own) {
+        (Some(Cell::Rnn), []) => rnn(dims, at, dispatch.overrides.relu == 1, of, variant),
+        (Some(Cell::Lstm), [ReadWrite(c)]) => lstm(dims, at, of, c, variant),
+        (Some(Cell::Gru), [Read(bias_hn)]) => gru(dims, at, of, bias_hn, variant),
+        _ => unreachable!("{} is dispatched with its cell's bindings", kernel.name()),
     }
 }
 
@@ -89,42 +120,85 @@ pub(crate) fn step_of_cell(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBu
     advance(dispatch, dims(dispatch), at, of, own);
 }
 
-/// Twin of `step` with `cell/lstm.wgsl` and `update/unprojected.wgsl`.
-pub(crate) fn step_lstm_unprojected(
-    dispatch: &Dispatch,
-    at: Step,
-    bindings: &mut [TwinBuffer<'_>],
-) {
-    let [Read(gates_x), Weight(weight), Read(h_in), ReadWrite(m), Read(lengths), ReadWrite(c)] =
+/// Twin of `step` with `update/unprojected.wgsl`.
+pub(crate) fn step_unprojected(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'_>]) {
+    let [Read(gates_x), Weight(weight), Read(h_in), ReadWrite(m), Read(lengths), own @ ..] =
         bindings
     else {
-        unreachable!("step_lstm_unprojected is dispatched with its buffers")
+        unreachable!("step_unprojected is dispatched with its buffers")
     };
     let dims = dims(dispatch);
-    step(
-        dims,
-        at,
-        (weight, h_in, lengths),
-        [Written::state(m, dims), Written::cells(c, dims)],
-        |row, sums, [next, c]| {
-            if row.valid {
-                run(Lstm { sums, x: row.gates(gates_x), c, next });
-            }
-        },
-    );
+    let (product, m) = ((&**weight, &**h_in, &**lengths), Written::state(m, dims));
+    match own {
+        [ReadWrite(c), variant @ ..] if dispatch.kernel.cell == Some(Cell::Lstm) => {
+            let variant = match variant {
+                [Read(words)] => Some(&**words),
+                _ => None,
+            };
+            step(dims, at, product, [m, Written::cells(c, dims)], |row, sums, [next, c]| {
+                if row.valid {
+                    advance_lstm(row, sums, gates_x, c, next, variant);
+                }
+            });
+        }
+        [ReadWrite(z), Read(words)] => {
+            step(dims, at, product, [m, Written::state(z, dims)], |row, sums, [m, z]| {
+                if row.valid {
+                    let h = row.state(h_in);
+                    Variant::of(words, row.matrix).reset(sums, row.gates(gates_x), h, [m, z]);
+                }
+            });
+        }
+        _ => unreachable!("step_unprojected is dispatched with its cell's buffers"),
+    }
 }
 
 /// Twin of `step` with `cell/projection.wgsl`.
 pub(crate) fn step_projection(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'_>]) {
-    let [Weight(weight), Read(m), ReadWrite(h_out), ReadWrite(y), Read(lengths), Read(h_before)] =
-        bindings
+    let [
+        Weight(weight),
+        Read(m),
+        ReadWrite(h_out),
+        ReadWrite(y),
+        Read(lengths),
+        Read(h_before),
+        variant @ ..,
+    ] = bindings
     else {
         unreachable!("step_projection is dispatched with its buffers")
     };
     let dims = dims(dispatch);
     let written = [Written::state(h_out, dims), Written::output(y, dims, at)];
     step(dims, at, (weight, m, lengths), written, |row, sums: &[[f32; 1]], [next, y]| {
-        row.update(h_before, [next, y], |_, next| next.copy_from_slice(sums.as_flattened()));
+        row.update(h_before, [next, y], |_, next| match &*variant {
+            [Read(words)] => Variant::of(words, row.matrix).projection(sums, next),
+            _ => next.copy_from_slice(sums.as_flattened()),
+        });
+    });
+}
+
+/// Twin of `step` with `cell/candidate.wgsl`.
+pub(crate) fn step_candidate(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'_>]) {
+    let [
+        Read(gates_x),
+        Weight(weight),
+        Read(m),
+        ReadWrite(h_out),
+        ReadWrite(y),
+        Read(lengths),
+        Read(h_before),
+        Read(words),
+    ] = bindings
+    else {
+        unreachable!("step_candidate is dispatched with its buffers")
+    };
+    let dims = dims(dispatch);
+    let written = [Written::state(h_out, dims), Written::output(y, dims, at)];
+    step(dims, at, (weight, m, lengths), written, |row, sums, [next, y]| {
+        let x = row.gates(gates_x);
+        row.update(h_before, [next, y], |h, next| {
+            Variant::of(words, row.matrix).update(sums, x, h, next);
+        });
     });
 }
 

@@ -21,8 +21,9 @@ pub fn twin(kernel: Kernel) -> Twin {
         Family::Step | Family::StepTiled | Family::StepWave | Family::StepTiledWave => {
             step::step_of_cell
         }
-        Family::StepUnprojected | Family::StepTiledUnprojected => step::step_lstm_unprojected,
+        Family::StepUnprojected | Family::StepTiledUnprojected => step::step_unprojected,
         Family::StepProjection | Family::StepTiledProjection => step::step_projection,
+        Family::StepCandidate | Family::StepTiledCandidate => step::step_candidate,
         Family::Sequence => sequence::sequence,
         Family::Persistent => persistent::persistent,
         Family::Embed => embed::embed,

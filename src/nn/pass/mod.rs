@@ -72,8 +72,8 @@ impl Rnn {
     /// pass has no dropout.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] on the CPU, and for a module that was loaded with the schedule
-    /// `wavefront` or `persistent`; [`Error::Limit`] when the rows do not run all at once (an
+    /// [`Error::Unsupported`] on the CPU, for a module that was loaded with the schedule `wavefront`
+    /// or `persistent`, and for one with [`Config::reverse`]; [`Error::Limit`] when the rows do not run all at once (an
     /// [`Rnn::forward`] would take several passes); [`Error::Shape`] when there is nothing to run;
     /// the errors of the device.
     pub fn recorder(&self, seq_len: usize, batch: usize) -> Result<Recorder> {
@@ -84,6 +84,13 @@ impl Rnn {
                     .to_owned(),
             ));
         };
+        if self.config().reverse {
+            return Err(Error::Unsupported(
+                "recording of a module with reverse=True: only a bidirectional module's reverse \
+                 direction is recorded; use forward()"
+                    .to_owned(),
+            ));
+        }
         let request = self.request(Sizes { seq_len, batch }, false);
         let (profile, schedule) = (self.device().profile(), self.schedule());
         let plan = plan::plan_layered(&request, &profile, schedule, "a recorded pass")?;

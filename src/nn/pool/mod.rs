@@ -86,9 +86,9 @@ impl Rnn {
     #[doc(hidden)]
     pub fn plan_pool(&self, options: &PoolOptions) -> Result<PoolPlan> {
         let config = self.config();
-        if config.bidirectional {
+        if let Some(backwards) = config.backwards() {
             return Err(Error::Option(format!(
-                "a bidirectional {} has no pool: its reverse direction begins with the last step \
+                "a {backwards} {} has no pool: its reverse direction begins with the last step \
                  of the sequence; use forward() on whole sequences",
                 config.kind.module()
             )));

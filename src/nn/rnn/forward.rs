@@ -167,8 +167,7 @@ impl Rnn {
         let sizes = Sizes { batch: rows.len(), ..inputs.live_sizes() };
         let mut prepared = self.prepare(sizes, inputs.seed.is_some())?;
         let Prepared { plan, session, packed, .. } = &mut prepared;
-        let packer =
-            Packer { config: self.config(), plan: &plan.layers, sizes: inputs.sizes, rows };
+        let packer = Packer::of(self.config(), &plan.layers, inputs, rows);
         packer.write_inputs(inputs, packed, |id, values| session.set(id, values))?;
         let take = |piece, packed: &[f32]| results.unpack(&packer, piece, packed);
         let ran = session.execute(&plan.results, &[], waiting, take).await?;

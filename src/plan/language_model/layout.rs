@@ -7,7 +7,7 @@ use crate::params::config::Config;
 use crate::params::language_model::{LanguageModelConfig, LanguageModelParams};
 use crate::plan::limits::Limits;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Role};
-use crate::plan::{Storage, WeightLayout, weights};
+use crate::plan::{Storage, WeightLayout, cut_shards};
 use crate::tensor::padded;
 
 /// The weight buffers of a language model, without their values.
@@ -50,7 +50,7 @@ impl LanguageModelLayout {
             BufferId(buffers.len() - 1)
         };
         let cut = |features| {
-            weights::cut_shards(
+            cut_shards(
                 config.ntoken,
                 storage.words(padded(features)),
                 "the weights of one token",

@@ -12,6 +12,7 @@
 mod waves;
 
 use super::decision::{Decision, refuse};
+use super::second::check_one_product;
 use super::segments::Added;
 use super::step::{self, Specialised};
 use super::{Plan, Profile, Request, Target, halvings, largest, segments, step_tiled};
@@ -37,9 +38,8 @@ pub(super) struct WavefrontShape {
 /// [`Error::Unsupported`](crate::error::Error::Unsupported) with the reason.
 pub(super) fn check(request: &Request<'_>) -> Result<()> {
     let config = request.config;
-    let why = if config.proj_size > 0 {
-        "has no projection (proj_size)"
-    } else if config.bidirectional {
+    check_one_product(config, Schedule::Wavefront)?;
+    let why = if config.bidirectional {
         "runs one direction: a layer's reverse direction begins with the last step of the one \
          below it"
     } else if config.num_layers < 2 {

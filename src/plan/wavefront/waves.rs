@@ -247,7 +247,7 @@ impl<'a> Wavefront<'a> {
         };
         let (h_in, h_out) = (self.h[parity], self.h[1 - parity]);
         let mut bindings = vec![self.gates_x, shard.weight_hh, h_in, h_out, y, self.lengths];
-        bindings.extend(self.c.or(shard.bias_hn));
+        bindings.extend(shard.own(self.c));
         step::dispatch(&self.layers, kernel, place, dims, bindings)
     }
 
