@@ -53,8 +53,7 @@ impl WeightType {
             return Ok(());
         }
         let beyond = |&value: &f32| value.is_finite() && half::f16::from_f32(value).is_infinite();
-        let beyond =
-            tensors.filter(|(name, values)| !name.contains("bias") && values.iter().any(beyond));
+        let beyond = tensors.filter(|(name, values)| is_stored(name) && values.iter().any(beyond));
         let names: Vec<String> = beyond.map(|(name, _)| name).collect();
         if names.is_empty() {
             return Ok(());
@@ -64,6 +63,12 @@ impl WeightType {
             names.join(", ")
         )))
     }
+}
+
+/// Returns whether a weight type stores the parameter of this name. Biases and peepholes, which are
+/// vectors, are always f32.
+pub(crate) fn is_stored(name: &str) -> bool {
+    !name.contains("bias") && !name.starts_with("weight_p")
 }
 
 impl std::str::FromStr for WeightType {

@@ -3,10 +3,8 @@
 #[path = "common/conformance.rs"]
 mod conformance;
 
-use wgpu_rnn::Tensor;
 use wgpu_rnn::internals::diagnostics::case::{CaseFile, Content, Quantity};
 use wgpu_rnn::internals::diagnostics::verify::find;
-use wgpu_rnn::internals::reference;
 
 #[test]
 fn the_reference_gives_what_the_sources_expect() {
@@ -37,23 +35,11 @@ fn the_reference_gives_what_the_sources_expect() {
                 continue;
             }
         };
-        let outputs = if case.cell {
-            let batch = case.input.data().len() / case.params.config().input_size;
-            let h_0 = case.state.as_ref().map(|state| state.h.data());
-            let c_0 = case.state.as_ref().and_then(|state| state.c.as_ref()).map(Tensor::data);
-            reference::forward(&case.params, 1, batch, case.input.data(), h_0, c_0, None)
-        } else {
-            match reference::module(
-                &case.params,
-                &case.input,
-                case.lengths.as_deref(),
-                case.state.as_ref(),
-            ) {
-                Ok(outputs) => outputs,
-                Err(error) => {
-                    problems.push(format!("{}: {error}", path.display()));
-                    continue;
-                }
+        let outputs = match case.reference(&case.params) {
+            Ok(outputs) => outputs,
+            Err(error) => {
+                problems.push(format!("{}: {error}", path.display()));
+                continue;
             }
         };
         for expected in &case.expected {

@@ -1,8 +1,8 @@
-// Cells that PyTorch lacks. Their functions, clips, coupled gates and peepholes are data, so that one
-// text computes every such cell of a kind.
+// Cells that PyTorch lacks. Their functions, clips, coupled gates and peepholes are data, so that
+// one text computes every such cell of a kind.
 //
-// A block of VARIANT_WORDS words belongs to a direction, or to a layer of a wave. The peepholes of all
-// blocks follow the blocks.
+// A block of VARIANT_WORDS words belongs to a direction, or to a layer of a wave. The peepholes of
+// all blocks follow the blocks.
 
 const VARIANT_WORDS = 16u;
 

@@ -4,8 +4,8 @@
 //! computes, where the family has cells), whether the cell is a variant of PyTorch's, and a
 //! [`WeightType`] (how the weights that it reads are stored). It is a small value, not an object:
 //! its bindings, overrides and needs follow from the family's row in [`families`], and its WGSL is
-//! concatenated from fragments when a pipeline is made. WGSL takes declarations in any order, so the family's own file comes first and a
-//! compiler's line numbers are that file's.
+//! concatenated from fragments when a pipeline is made. WGSL takes declarations in any order, so
+//! the family's own file comes first and a compiler's line numbers are that file's.
 //!
 //! `tests/shaders` walks [`Kernel::all`] and holds every row against its WGSL.
 

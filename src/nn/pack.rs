@@ -102,12 +102,7 @@ impl<'a> Packer<'a> {
     }
 
     /// A packer for some rows of these inputs.
-    pub fn of(
-        config: &'a Config,
-        plan: &'a Plan,
-        inputs: &Inputs<'a>,
-        rows: Range<usize>,
-    ) -> Self {
+    pub fn of(config: &'a Config, plan: &'a Plan, inputs: &Inputs<'a>, rows: Range<usize>) -> Self {
         Self { config, plan, sizes: inputs.sizes, rows, lengths: inputs.lengths }
     }
 

@@ -1,5 +1,6 @@
 //! The definition of a model: configurations, parameters and state dicts.
 
+mod activation;
 pub mod config;
 mod files;
 mod kind;

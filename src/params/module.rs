@@ -1,6 +1,6 @@
 //! The parameters of a module: their names, their shapes, and their sources.
 
-use crate::dtype::WeightType;
+use crate::dtype::{WeightType, is_stored};
 use crate::error::{Error, Result};
 use crate::params::config::Config;
 use crate::params::random::Mt19937;
@@ -182,7 +182,7 @@ impl Params {
     }
 
     /// Returns the parameters that a device with this weight type computes with: weights rounded to
-    /// the type, and biases unchanged.
+    /// the type, and biases and peepholes unchanged.
     ///
     /// # Errors
     /// [`Error::Option`] with the names of tensors whose weights the type cannot hold.
@@ -193,7 +193,7 @@ impl Params {
             room(shape.iter().product(), name)?;
             let values = values.next().unwrap_or_default().iter();
             Ok(values
-                .map(|&value| if name.contains("bias") { value } else { weights.round(value) })
+                .map(|&value| if is_stored(name) { weights.round(value) } else { value })
                 .collect())
         })
     }

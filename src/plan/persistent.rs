@@ -57,8 +57,10 @@ pub(super) fn shape(request: &Request<'_>, profile: &Profile<'_>) -> Result<Pers
     let no = |why: &str| -> Error { refuse(Schedule::Persistent, why) };
     check_one_product(config, Schedule::Persistent)?;
     if config.is_variant() {
-        return Err(no("has PyTorch's cells only: no other functions, clips, peepholes or coupled \
-                       gates"));
+        return Err(no(
+            "has PyTorch's cells only: no other functions, clips, peepholes or coupled \
+                       gates",
+        ));
     }
     if (0..config.num_layers).any(|layer| weights.layer(layer).len() > 1) {
         return Err(no("needs the weights of a layer in one binding, which this device or its \

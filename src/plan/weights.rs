@@ -103,7 +103,12 @@ impl WeightLayout {
     pub fn stored(config: &Config, storage: Storage, limits: &Limits) -> Result<Self> {
         let (directions, gates) = (config.num_directions(), config.gate_count());
         let mut layout = Self {
-            config: LayoutConfig { storage, directions, gates, variant_words: variant_words(config) },
+            config: LayoutConfig {
+                storage,
+                directions,
+                gates,
+                variant_words: variant_words(config),
+            },
             buffers: Vec::new(),
             contents: Vec::new(),
             layers: Vec::new(),

@@ -56,6 +56,7 @@ mod shipped;
 mod streams;
 mod training;
 mod transfer;
+mod variants;
 mod waiting;
 mod wakers;
 mod wavefront;
@@ -231,6 +232,11 @@ const TABLE: &[Row] = &[
     everywhere("activations_are_precise", activation::are_precise),
     everywhere("nan_stays_in_its_row", activation::nan_stays_in_its_row).by_schedule(),
     everywhere("networks_against_the_definition", networks::against_the_definition).by_schedule(),
+    everywhere("variants_against_the_definition", variants::against_the_definition).by_schedule(),
+    everywhere("variants_in_shards_and_f16", variants::in_shards_and_f16),
+    everywhere("reverse_is_the_reverse_direction", variants::reverse_is_the_reverse_direction)
+        .by_schedule()
+        .needs(Need::TwoDirections),
     everywhere("rows_of_different_length", networks::lengths).by_schedule(),
     everywhere("same_bits_on_every_run", networks::same_bits).by_schedule(),
     everywhere("calls_do_not_influence_each_other", networks::calls_are_independent).by_schedule(),

@@ -11,7 +11,8 @@ pub fn in_order(params: &Params) -> Vec<&[f32]> {
             (0..config.num_directions()).map(move |direction| params.direction(layer, direction))
         })
         .flat_map(|of: &DirectionParams| {
-            let DirectionParams { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, weight_p } = of;
+            let DirectionParams { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, weight_p } =
+                of;
             [weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, weight_p].map(Vec::as_slice)
         })
         .filter(|values| !values.is_empty())

@@ -19,6 +19,7 @@ use wgpu_rnn::internals::plan::{
     plan, plan_generation, plan_generation_at_once, plan_pass, plan_pool,
 };
 use wgpu_rnn::language_model::LanguageModelParams;
+use wgpu_rnn::variant::{ActivationFunction, Coupling, Reset, Variant};
 use wgpu_rnn::{Config, Device, Error, Kind, Params, Schedule, WeightType};
 
 /// The first contents of buffers that kernels write: a value that no kernel computes.
@@ -42,6 +43,21 @@ impl Case {
         };
         self.recording.commands.iter().flat_map(of_command)
     }
+}
+
+/// The same module without a second product in a step, which some schedules lack.
+fn one_product(mut config: Config) -> Config {
+    config.variant.projection_clip = None;
+    config.variant.reset = Reset::AfterProduct;
+    config.proj_size(0)
+}
+
+/// The same module, whose reset gate comes before the product if it is a GRU.
+pub fn early(mut config: Config) -> Config {
+    if config.kind == Kind::Gru {
+        config.variant.reset = Reset::BeforeProduct;
+    }
+    config
 }
 
 /// A source of cases for one device.
@@ -86,11 +102,39 @@ impl<'a> Cases<'a> {
         let kind = Kind::ALL[self.pick(&[0, 1, 2, 2, 3, 3])];
         let hidden_size = self.pick(&[1, 2, 5, 16, 31, 33, 64, 130]);
         let proj_size = if kind == Kind::Lstm { self.pick(&[0, 0, 1, 4, 30]) } else { 0 };
-        Config::new(kind, self.pick(&[1, 3, 4, 17, 40]), hidden_size)
+        let config = Config::new(kind, self.pick(&[1, 3, 4, 17, 40]), hidden_size)
             .num_layers(self.pick(&[1, 2, 2, 3]))
             .bidirectional(self.pick(&[0, 1]) == 1)
             .bias(self.pick(&[0, 1, 1]) == 1)
-            .proj_size(proj_size.min(hidden_size - 1))
+            .proj_size(proj_size.min(hidden_size - 1));
+        match self.pick(&[0, 0, 0, 0, 1, 2]) {
+            0 => config,
+            1 => self.varied(config),
+            _ => early(self.varied(config)),
+        }
+    }
+
+    /// A module whose cell differs from PyTorch's: other functions, and perhaps clips, peepholes or
+    /// coupled gates.
+    pub fn varied(&mut self, config: Config) -> Config {
+        let is_lstm = config.kind == Kind::Lstm;
+        let mut function = || {
+            let function = ActivationFunction::ALL[self.pick(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10])];
+            function.with(Some([0.3, 0.5, 1.1][self.pick(&[0, 1, 2])]), Some(0.2))
+        };
+        let functions = [[(); 3]; 2].map(|direction| direction.map(|()| function()));
+        let mut variant = Variant::default();
+        variant.functions = Some(functions);
+        variant.gate_clip = [None, Some(0.4), Some(2.0)][self.pick(&[0, 1, 2])];
+        if is_lstm {
+            variant.cell_clip = [None, Some(0.3)][self.pick(&[0, 1])];
+            variant.projection_clip = (config.proj_size > 0).then_some(0.1);
+            variant.peepholes = self.pick(&[0, 1]) == 1;
+            variant.coupling =
+                [None, Some(Coupling::ForgetFromInput), Some(Coupling::InputFromForget)]
+                    [self.pick(&[0, 1, 2])];
+        }
+        config.variant(variant)
     }
 
     fn storage(&mut self) -> Storage {
@@ -126,9 +170,9 @@ impl<'a> Cases<'a> {
         let mut config = self.config().dropout(if training { 0.5 } else { 0.0 });
         if schedule == Schedule::Wavefront {
             let layers = config.num_layers.max(2);
-            config = config.num_layers(layers).bidirectional(false).proj_size(0);
+            config = one_product(config.num_layers(layers).bidirectional(false));
         } else if schedule == Schedule::Sequence {
-            config = config.proj_size(0);
+            config = one_product(config);
         }
         let sizes = Sizes {
             seq_len: self.pick(&[1, 2, 3, 7, 16]),
@@ -234,7 +278,7 @@ impl<'a> Cases<'a> {
 
     /// Ticks of a pool, of all numbers of rows.
     pub fn pool(&mut self, schedule: Schedule) -> Result<Option<Case>, Error> {
-        let config = self.config().bidirectional(false).proj_size(0);
+        let config = one_product(self.config().bidirectional(false));
         let (limits, storage) = (self.limits(), self.storage());
         let sizes = Sizes { seq_len: self.pick(&[1, 2, 3]), batch: self.pick(&[1, 3, 8, 33]) };
         let slots = self.pick(&[1, 5, 40]);

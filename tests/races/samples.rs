@@ -15,7 +15,7 @@ use wgpu_rnn::{Config, Kind, Schedule, WeightType};
 
 use crate::mutant::mutated;
 use crate::program::{Program, Ran};
-use crate::recordings::{Case, Cases, PROBES, fastest};
+use crate::recordings::{Case, Cases, PROBES, early, fastest};
 use crate::shapes;
 
 /// Invocations, and multiply-adds, of a random sample at most.
@@ -175,17 +175,22 @@ impl Found {
     ) {
         for &schedule in schedules {
             let projected = kind == Kind::Lstm && schedule != Schedule::Sequence;
-            for (hidden_size, batch) in EDGES {
+            for (at, (hidden_size, batch)) in EDGES.into_iter().enumerate() {
                 let layers = if schedule == Schedule::Wavefront { 2 } else { 1 };
                 let config = Config::new(kind, 3, hidden_size).num_layers(layers);
                 let config = config.bidirectional(layers == 1 && batch % 2 == 0);
                 let sizes = Sizes { seq_len: 3, batch };
                 for proj_size in [0, hidden_size - 2].into_iter().take(1 + usize::from(projected)) {
-                    let module = (schedule, config.clone().proj_size(proj_size));
-                    let case = source.exactly(profile, storage, module, sizes, false);
-                    if let Some(mut case) = case.expect("a plan, or a refusal") {
-                        spoil(&mut case);
-                        self.add(&case, true);
+                    let plain = config.clone().proj_size(proj_size);
+                    let varied = (at % 2 == 0).then(|| source.varied(plain.clone()));
+                    let early = varied.clone().map(early);
+                    for module in [Some(plain), varied, early].into_iter().flatten() {
+                        let module = (schedule, module);
+                        let case = source.exactly(profile, storage, module, sizes, false);
+                        if let Some(mut case) = case.expect("a plan, or a refusal") {
+                            spoil(&mut case);
+                            self.add(&case, true);
+                        }
                     }
                 }
             }

@@ -9,6 +9,7 @@
 //! input, so that a small file describes a very large case.
 
 mod recipe;
+mod source;
 
 use std::path::{Path, PathBuf};
 
@@ -18,14 +19,15 @@ use crate::nn::options::Activation;
 use crate::params::Params;
 use crate::params::config::{Config, Kind};
 use crate::params::state_dict::StateDict;
-use crate::params::variant::{Coupling, Reset, Variant, functions_of_directions};
+use crate::params::validate::Sizes;
+use crate::reference::{self, Outputs};
 use crate::tensor::{State, Tensor, zeroed};
 
 /// The format of recipes.
 const RECIPE: &str = "rnncase-recipe/1";
 
 /// The supported features. `layout1` marks a batch-first source and needs nothing.
-const SUPPORTED: [&str; 24] = [
+const SUPPORTED: [&str; 25] = [
     "lstm",
     "gru",
     "rnn_tanh",
@@ -50,6 +52,7 @@ const SUPPORTED: [&str; 24] = [
     "input_forget",
     "peephole",
     "empty",
+    "zero_len",
 ];
 
 /// A case file: its identity and its content.
@@ -93,6 +96,38 @@ pub struct Case {
     pub heads: Vec<Head>,
     /// The expected tensors.
     pub expected: Vec<Expected>,
+}
+
+impl Case {
+    /// Returns whether the input has rows, but no time step. PyTorch refuses it. By ONNX's
+    /// definition its output is empty and the state stays.
+    pub fn has_no_step(&self) -> bool {
+        match self.input.shape() {
+            _ if self.cell => false,
+            &[rows, steps, _] if self.params.config().batch_first => rows > 0 && steps == 0,
+            &[steps, rows, _] => rows > 0 && steps == 0,
+            _ => false,
+        }
+    }
+
+    /// Runs the reference with these parameters. A cell is one step of a layer.
+    ///
+    /// # Errors
+    /// The errors of [`reference::module`].
+    pub fn reference(&self, params: &Params) -> Result<Outputs> {
+        let h_0 = self.state.as_ref().map(|state| state.h.data());
+        let c_0 = self.state.as_ref().and_then(|state| state.c.as_ref()).map(Tensor::data);
+        let (seq_len, batch) = match self.input.shape() {
+            _ if self.cell => (1, self.input.data().len() / params.config().input_size.max(1)),
+            &[a, b, _] if self.has_no_step() => (0, a.max(b)),
+            _ => {
+                let lengths = self.lengths.as_deref();
+                return reference::module(params, &self.input, lengths, self.state.as_ref());
+            }
+        };
+        reference::room(params, Sizes { seq_len, batch })?;
+        Ok(reference::forward(params, seq_len, batch, self.input.data(), h_0, c_0, None))
+    }
 }
 
 /// A linear layer that follows the output.
@@ -246,67 +281,11 @@ fn unsupported_features(metadata: &Metadata<'_>) -> Result<Vec<String>> {
     let mut found: Vec<String> = metadata
         .get("features")?
         .split(',')
-        // Sources differ on the final state of a row of length 0. This crate keeps h0.
-        .filter(|feature| {
-            *feature != "zero_len" || metadata.file.metadata("zero_len_state") != Some("h0")
-        })
         .filter(|feature| !feature.is_empty() && !SUPPORTED.contains(feature))
         .map(str::to_owned)
         .collect();
     found.dedup();
     Ok(found)
-}
-
-/// Completes the initial state of a source that has one of h and c alone: the other is zero.
-fn whole_state(config: &Config, h: Option<Tensor>, c: Option<Tensor>) -> Result<State> {
-    let zeros = |like: &Tensor, width: usize| {
-        let mut shape = like.shape().to_vec();
-        shape.pop();
-        shape.push(width);
-        Tensor::zeros(shape)
-    };
-    let h = match (h, &c) {
-        (Some(h), _) => h,
-        (None, Some(c)) => zeros(c, config.state_size())?,
-        (None, None) => unreachable!("one of both is there"),
-    };
-    let c = match c {
-        None if config.kind == Kind::Lstm => Some(zeros(&h, config.hidden_size)?),
-        c => c,
-    };
-    Ok(State { h, c })
-}
-
-/// Reads the differences of the cell from PyTorch's.
-fn variant(metadata: &Metadata<'_>, kind: Kind) -> Result<Variant> {
-    let file = metadata.file;
-    let known = |key: &str, other: &str| {
-        metadata.refuse(format!("the metadata has {key} = '{other}', which is not known"))
-    };
-    let mut variant = Variant {
-        peepholes: file.names().any(|name| name.starts_with("weight_p_")),
-        gate_clip: file.metadata("clip").map(|_| metadata.parse("clip")).transpose()?,
-        ..Variant::default()
-    };
-    variant.coupling = match file.metadata("coupled") {
-        None | Some("false") => None,
-        Some("true") => Some(Coupling::ForgetFromInput),
-        Some("cifg") => Some(Coupling::InputFromForget),
-        Some(other) => return Err(known("coupled", other)),
-    };
-    variant.reset = match file.metadata("gru_reset") {
-        None | Some("after") => Reset::AfterProduct,
-        Some("before") => Reset::BeforeProduct,
-        Some(other) => return Err(known("gru_reset", other)),
-    };
-    if let Some(text) = file.metadata("activations") {
-        let names: Vec<String> =
-            serde_json::from_str(text).map_err(|_| known("activations", text))?;
-        let functions = names.iter().map(|name| name.parse()).collect::<Result<Vec<_>>>()?;
-        let of_directions = functions_of_directions(kind, &functions);
-        variant.functions = Some(of_directions.ok_or_else(|| known("activations", text))?);
-    }
-    Ok(variant)
 }
 
 fn read_supported(metadata: &Metadata<'_>) -> Result<Case> {
@@ -320,7 +299,7 @@ fn read_supported(metadata: &Metadata<'_>) -> Result<Case> {
         .proj_size(metadata.size_or("proj_size", 0)?)
         .bias(bias)
         .reverse(metadata.flag("reverse")?)
-        .variant(variant(metadata, kind)?);
+        .variant(source::variant(metadata, kind)?);
     let params =
         Params::from_fn(&config, |name, shape| match file.get(name) {
             None if name.starts_with("bias_") => zeroed(shape.iter().product(), name),
@@ -328,12 +307,8 @@ fn read_supported(metadata: &Metadata<'_>) -> Result<Case> {
                 .refuse(format!("{name} has shape {:?}, expected {shape:?}", entry.shape()))),
             _ => file.f32(name),
         })?;
-    let optional = |name: &str| file.get(name).is_some().then(|| file.input(name)).transpose();
-    let state = match (optional("h0")?, optional("c0")?) {
-        (None, None) => None,
-        (h, c) => Some(whole_state(&config, h, c)?),
-    };
     let lengths = file.get("lengths").is_some().then(|| file.lengths()).transpose()?;
+    let state = source::state(metadata, &config, lengths.as_deref())?;
     let cell = metadata.flag("cell")?
         || metadata.get("features")?.split(',').any(|feature| feature == "cell");
     if cell && lengths.is_some() {

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::nn::cell::Cell;
 use crate::nn::linear::Linear;
 use crate::nn::options::LoadOptions;
+use crate::nn::pack::zero_state;
 use crate::nn::rnn::Rnn;
 use crate::tensor::{State, Tensor, room};
 use rounding::Rounding;
@@ -248,6 +249,13 @@ fn forward(device: &Device, case: &Case, options: &LoadOptions) -> Result<(Tenso
         return Ok((next.h.clone(), next));
     }
     let rnn = Rnn::with_options(device, &case.params, options)?;
+    if case.has_no_step() {
+        let (config, shape) = (rnn.config(), case.input.shape());
+        let batch = shape.iter().take(2).copied().max().unwrap_or(0);
+        let state = state.cloned().map_or_else(|| zero_state(config, batch), Ok)?;
+        let output = Tensor::zeros([shape[0], shape[1], config.output_size()])?;
+        return Ok((output, state));
+    }
     match &case.lengths {
         Some(lengths) => rnn.forward_lengths(&case.input, lengths, state),
         None => rnn.forward(&case.input, state),

@@ -4,10 +4,7 @@ use crate::diagnostics::case::{Case, Head, Quantity};
 use crate::dtype::WeightType;
 use crate::error::Result;
 use crate::nn::options::Activation;
-use crate::params::Params;
-use crate::params::validate::Sizes;
-use crate::reference::{self, Outputs};
-use crate::tensor::Tensor;
+use crate::reference::Outputs;
 
 /// The f64 reference of a case with exact and with rounded weights.
 ///
@@ -25,10 +22,7 @@ impl Rounding {
             return Ok(None);
         }
         let rounded = case.params.rounded(weights)?;
-        Ok(Some(Self {
-            exact: run_reference(case, &case.params)?,
-            rounded: run_reference(case, &rounded)?,
-        }))
+        Ok(Some(Self { exact: case.reference(&case.params)?, rounded: case.reference(&rounded)? }))
     }
 
     /// Returns the change of an expected tensor by rounding.
@@ -60,23 +54,6 @@ impl Rounding {
 fn step_len(case: &Case) -> usize {
     let rows = if let [_, batch, _] = case.input.shape() { *batch } else { 1 };
     rows * case.params.config().output_size()
-}
-
-/// Runs the reference. A cell is one step of a layer.
-fn run_reference(case: &Case, params: &Params) -> Result<Outputs> {
-    if !case.cell {
-        return reference::module(
-            params,
-            &case.input,
-            case.lengths.as_deref(),
-            case.state.as_ref(),
-        );
-    }
-    let batch = case.input.data().len() / params.config().input_size.max(1);
-    let h_0 = case.state.as_ref().map(|state| state.h.data());
-    let c_0 = case.state.as_ref().and_then(|state| state.c.as_ref()).map(Tensor::data);
-    reference::room(params, Sizes { seq_len: 1, batch })?;
-    Ok(reference::forward(params, 1, batch, case.input.data(), h_0, c_0, None))
 }
 
 /// Applies a linear layer in f64.

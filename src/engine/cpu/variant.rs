@@ -209,9 +209,9 @@ mod tests {
 
     fn functions() -> impl Iterator<Item = ActivationFunction> {
         let given = [(None, None), (Some(0.7), Some(0.4)), (Some(-1.25), Some(-0.5))];
-        ActivationFunction::ALL.into_iter().flat_map(move |function| {
-            given.map(move |(alpha, beta)| function.with(alpha, beta))
-        })
+        ActivationFunction::ALL
+            .into_iter()
+            .flat_map(move |function| given.map(move |(alpha, beta)| function.with(alpha, beta)))
     }
 
     #[test]
@@ -222,7 +222,10 @@ mod tests {
             for function in functions() {
                 let (got, want) = (f64::from(apply(function, x)), exact(function, f64::from(x)));
                 let allowed = 4e-7 * want.abs().max(0.5);
-                assert!((got - want).abs() <= allowed, "{function} of {x:e}: {got:e}, not {want:e}");
+                assert!(
+                    (got - want).abs() <= allowed,
+                    "{function} of {x:e}: {got:e}, not {want:e}"
+                );
             }
         }
     }
