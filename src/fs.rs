@@ -1,7 +1,7 @@
 //! Reading whole files, and writing files whole or not at all.
 
 use std::collections::BTreeSet;
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -138,6 +138,15 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
 
 /// Reads a file, or a device or a pipe where `streams` allows these.
 fn read_to_end(path: &Path, streams: bool) -> Result<Vec<u8>> {
+    let (file, size) = open_sized(path, streams)?;
+    // The system's own files have no size either.
+    let Some(size) = size.filter(|&size| size > 0) else { return read_stream(path, file) };
+    read_count(path, file, usize::try_from(size).unwrap_or(usize::MAX))
+}
+
+/// Opens a file or a folder, and a device or a pipe where `streams` allows these. Returns the size
+/// of what has one.
+fn open_sized(path: &Path, streams: bool) -> Result<(std::fs::File, Option<u64>)> {
     let io = |source| Error::Io { path: path.to_owned(), source };
     // Before it is opened: a pipe waits for its other end.
     let found = std::fs::metadata(path).map_err(io)?;
@@ -152,13 +161,34 @@ fn read_to_end(path: &Path, streams: bool) -> Result<Vec<u8>> {
     }
     let file = std::fs::File::open(path).map_err(io)?;
     let size = file.metadata().map_err(io)?.len();
-    // The system's own files have no size either.
-    if !is_sized || size == 0 {
-        return read_stream(path, file);
-    }
-    let mut bytes = reserved(usize::try_from(size).unwrap_or(usize::MAX), path.display())?;
-    file.take(size).read_to_end(&mut bytes).map_err(io)?;
+    Ok((file, is_sized.then_some(size)))
+}
+
+/// Reads at most `count` bytes.
+fn read_count(path: &Path, file: std::fs::File, count: usize) -> Result<Vec<u8>> {
+    let mut bytes = reserved(count, path.display())?;
+    let read = file.take(count as u64).read_to_end(&mut bytes);
+    read.map_err(|source| Error::Io { path: path.to_owned(), source })?;
     Ok(bytes)
+}
+
+/// Reads a range of a file into memory.
+///
+/// # Errors
+/// The errors of [`read`]. [`Error::File`] when the file ends before the range does.
+pub fn read_range(path: impl AsRef<Path>, start: u64, count: usize) -> Result<Vec<u8>> {
+    let path = path.as_ref();
+    let (mut file, size) = open_sized(path, false)?;
+    let size = size.unwrap_or_default();
+    if start.checked_add(count as u64).is_none_or(|end| end > size) {
+        return Err(Error::File {
+            path: path.to_owned(),
+            message: format!("expected {count} bytes from byte {start}, found a file of {size}"),
+        });
+    }
+    let seek = file.seek(io::SeekFrom::Start(start));
+    seek.map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    read_count(path, file, count)
 }
 
 /// Reads what has no size, to its end.

@@ -7,6 +7,7 @@
 //! | `archive` | lists the members of a zip archive |
 //! | `pickle`, `globals`, `value`, `rebuild` | read the pickle in it, and run nothing |
 //! | `checkpoint` | selects a dict of tensors, and finds the bytes of each |
+//! | `onnx` | reads the recurrent nodes of ONNX models |
 //! | `sharded` | opens indices, folders and lists of files |
 //!
 //! Every reader keeps the bytes of a file as they are. Tensors refer to them by range and strides,
@@ -17,6 +18,7 @@ mod checkpoint;
 mod content;
 mod entry;
 mod globals;
+pub mod onnx;
 mod pickle;
 mod rebuild;
 mod recognise;

@@ -88,8 +88,8 @@ pub fn recognise(data: &[u8]) -> Result<FileType, String> {
     Ok(FileType::Safetensors)
 }
 
-/// Whether a file begins as a `ModelProto`: `ir_version`, a small number, and then the producer's
-/// name, its version, or the graph.
+/// Whether a file begins as a `ModelProto`: `ir_version`, a small number, and then a field of text,
+/// the model's version, the graph, or the operator set.
 fn is_onnx(data: &[u8]) -> bool {
-    matches!(data, [0x08, 1..=0x20, 0x12 | 0x1a | 0x3a, ..])
+    matches!(data, [0x08, 1..=0x20, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..])
 }

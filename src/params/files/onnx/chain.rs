@@ -1,0 +1,224 @@
+//! Layers of one network, as PyTorch's exporters write them.
+//!
+//! One direction: `Squeeze` of axis 1 joins two nodes. Both directions: `Transpose` to `[0, 2, 1,
+//! 3]` and `Reshape` to three axes. The batch comes first when `Transpose` to `[1, 0, 2]` is before
+//! the first node and after the last. The states of a layer are zeros, or a `Slice` of a value with
+//! the states of all layers.
+
+use std::path::Path;
+
+use super::graphs::{Graphs, Maker, Place, is_standard, operator};
+use super::node::{Operand, RecurrentNode};
+use super::states::{Slice, listed, slice};
+
+/// Where an initial state comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Initial {
+    /// Zeros.
+    Zeros,
+    /// The value of this name, for all layers.
+    Value(String),
+}
+
+/// A recurrent node and its place.
+pub struct Found<'a> {
+    pub place: Place,
+    pub node: &'a RecurrentNode,
+}
+
+/// The graphs of a model, and the path that finds its external data.
+#[derive(Clone, Copy)]
+pub struct Glue<'a> {
+    pub model: &'a Path,
+    pub graphs: &'a Graphs,
+}
+
+impl<'a> Glue<'a> {
+    /// Returns the node that makes an input of another, behind nodes that change nothing, if it has
+    /// the operator.
+    fn maker(self, place: Place, input: usize, expected: &str) -> Option<Place> {
+        let mut at = place;
+        let mut name = self.graphs.node(place).input.get(input)?;
+        for _ in 0..super::tensors::MOST_STEPS {
+            let maker = self.graphs.maker(at.graph, name)?;
+            let Maker::Node { place, output: 0 } = maker else { return None };
+            let node = self.graphs.node(place);
+            match operator(node) {
+                _ if !is_standard(node) => return None,
+                found if found == expected => return Some(place),
+                "Identity" => (at, name) = (place, node.input.first()?),
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    fn is_transpose(self, place: Place, order: &[i64]) -> bool {
+        let node = self.graphs.node(place);
+        operator(node) == "Transpose"
+            && is_standard(node)
+            && node.attribute.iter().any(|a| a.name.as_deref() == Some("perm") && a.ints == order)
+    }
+
+    /// Returns the place of the layer below a node, if their glue is PyTorch's.
+    fn below(self, found: &Found<'_>) -> Option<Place> {
+        let operator = found.node.operator.name();
+        if found.node.direction.count() == 1 {
+            let squeeze = self.maker(found.place, 0, "Squeeze")?;
+            let axes = listed(self.model, self.graphs, squeeze, "axes", 1)?;
+            return (axes == [1]).then(|| self.maker(squeeze, 0, operator))?;
+        }
+        let reshape = self.maker(found.place, 0, "Reshape")?;
+        let sizes = listed(self.model, self.graphs, reshape, "shape", 1)?;
+        let &[steps, batch, features] = sizes.as_slice() else { return None };
+        let copies = [steps, batch] == [0, 0];
+        // Numbers may as well exchange the first two axes: the batch must be known.
+        let states = known_batch(found.node).and_then(|batch| i64::try_from(batch).ok());
+        let fixed = steps > 0 && states == Some(batch);
+        let all = i64::try_from(found.node.input_size).ok();
+        let joins = features == -1 || Some(features) == all;
+        let transpose = self.maker(reshape, 0, "Transpose")?;
+        let is_pytorch = (copies || fixed) && joins && self.is_transpose(transpose, &[0, 2, 1, 3]);
+        is_pytorch.then(|| self.maker(transpose, 0, operator))?
+    }
+
+    /// Returns whether the batch comes first in the input of the first node and the output of the
+    /// last.
+    fn is_batch_first(self, first: &Found<'_>, last: &Found<'_>) -> bool {
+        let enters = self.maker(first.place, 0, "Transpose");
+        let joint = if last.node.direction.count() == 1 { "Squeeze" } else { "Reshape" };
+        let mut ends = self.graphs.readers(last.place, 0).to_vec();
+        if joint == "Reshape" {
+            ends = ends.iter().flat_map(|&place| self.graphs.readers(place, 0).to_vec()).collect();
+        }
+        let ends = ends.iter().filter(|&&place| operator(self.graphs.node(place)) == joint);
+        let mut readers = ends.flat_map(|&place| self.graphs.readers(place, 0));
+        enters.is_some_and(|place| self.is_transpose(place, &[1, 0, 2]))
+            && readers.any(|&place| self.is_transpose(place, &[1, 0, 2]))
+    }
+
+    /// Returns the origin of the initial state of all layers; `None` when they have no common one.
+    fn initial(
+        self,
+        layers: &[&Found<'a>],
+        state: fn(&RecurrentNode) -> &Operand,
+    ) -> Option<Initial> {
+        let is_zero = |found: &&Found<'_>| {
+            matches!(state(found.node), Operand::Absent | Operand::Zeros(_))
+        };
+        if layers.iter().all(is_zero) {
+            return Some(Initial::Zeros);
+        }
+        let name = |found: &Found<'_>| match state(found.node) {
+            Operand::Given(name) => Some(name.clone()),
+            Operand::Constant(constant) => Some(constant.name.clone()),
+            Operand::Absent | Operand::Zeros(_) => None,
+        };
+        if let [only] = layers {
+            return name(only).map(Initial::Value);
+        }
+        let mut common = None;
+        for (layer, found) in layers.iter().enumerate() {
+            let directions = found.node.direction.count();
+            let bound = |layer: usize| i64::try_from(layer * directions).ok();
+            let name = name(found)?;
+            let Slice { of, start, end } =
+                slice(self.model, self.graphs, found.place.graph, &name)?;
+            let expected = (bound(layer)?, bound(layer + 1)?);
+            let last = layer + 1 == layers.len() && end == i64::MAX;
+            if start != expected.0 || !(end == expected.1 || last) {
+                return None;
+            }
+            if common.get_or_insert_with(|| of.clone()) != &of {
+                return None;
+            }
+        }
+        common.map(Initial::Value)
+    }
+}
+
+/// The batch size, where a constant state has it.
+fn known_batch(node: &RecurrentNode) -> Option<usize> {
+    match &node.initial_h {
+        Operand::Constant(state) | Operand::Zeros(Some(state)) => state.shape.get(1).copied(),
+        _ => None,
+    }
+}
+
+/// Whether two nodes can be layers of one module.
+fn are_layers(below: &RecurrentNode, above: &RecurrentNode) -> bool {
+    let width = below.hidden_size * below.direction.count();
+    let attributes = |node: &RecurrentNode| {
+        let flags = (node.batch_first, node.input_forget, node.linear_before_reset);
+        let inputs = (node.b.is_some(), node.p.is_some(), node.w.dtype.0);
+        (node.operator.name(), node.direction, node.hidden_size, node.clip, flags, inputs)
+    };
+    above.input_size == width
+        && !above.batch_first
+        && attributes(below) == attributes(above)
+        && below.activations == above.activations
+        && below.sequence_lens == above.sequence_lens
+}
+
+/// Layers that follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Network {
+    /// The indices of the nodes, the first layer first.
+    pub nodes: Vec<usize>,
+    /// Whether the network's input and output have the batch first.
+    pub batch_first: bool,
+    /// The origin of h, of shape `[layers·D, B, H]`.
+    pub initial_h: Initial,
+    /// The origin of c; zeros without one.
+    pub initial_c: Initial,
+}
+
+/// Returns the networks that nodes make. Each node is in exactly one; `found` has the readable
+/// nodes with their indices.
+pub fn networks(glue: Glue<'_>, found: &[(usize, Found<'_>)]) -> Vec<Network> {
+    let position = |place| found.iter().position(|(_, other)| other.place == place);
+    let below: Vec<Option<usize>> = found
+        .iter()
+        .map(|(_, above)| {
+            let below = position(glue.below(above)?)?;
+            are_layers(found[below].1.node, above.node).then_some(below)
+        })
+        .collect();
+    let above = |layer: usize| {
+        let mut others = (0..found.len()).filter(|&other| below[other] == Some(layer));
+        // Two nodes that read one layer are no network.
+        others.next().filter(|_| others.next().is_none())
+    };
+    let mut taken = vec![false; found.len()];
+    let mut networks = Vec::new();
+    let starts = (0..found.len()).filter(|&node| below[node].is_none_or(|b| above(b).is_none()));
+    for start in starts.chain(0..found.len()) {
+        let mut layers = Vec::new();
+        let mut next = Some(start);
+        while let Some(layer) = next.filter(|&layer| !taken[layer]) {
+            taken[layer] = true;
+            layers.push(layer);
+            next = above(layer);
+        }
+        match glue_layers(glue, found, &layers) {
+            Some(network) => networks.push(network),
+            None => networks
+                .extend(layers.iter().filter_map(|&layer| glue_layers(glue, found, &[layer]))),
+        }
+    }
+    networks.sort_by(|a, b| a.nodes.cmp(&b.nodes));
+    networks
+}
+
+fn glue_layers(glue: Glue<'_>, found: &[(usize, Found<'_>)], layers: &[usize]) -> Option<Network> {
+    let nodes: Vec<&Found<'_>> = layers.iter().map(|&layer| &found[layer].1).collect();
+    let (first, last) = (nodes.first()?, nodes.last()?);
+    Some(Network {
+        nodes: layers.iter().map(|&layer| found[layer].0).collect(),
+        batch_first: first.node.batch_first || glue.is_batch_first(first, last),
+        initial_h: glue.initial(&nodes, |node| &node.initial_h)?,
+        initial_c: glue.initial(&nodes, |node| &node.initial_c)?,
+    })
+}

@@ -1,0 +1,39 @@
+//! ONNX models: their nodes RNN, GRU and LSTM.
+//!
+//! | file | its part |
+//! |---|---|
+//! | `wire` | reads values from bytes, and never leaves them |
+//! | `survey` | checks the structure of a file before it is decoded |
+//! | `graphs` | finds the makers and readers of values, in bodies of nodes too |
+//! | `external` | reads tensors in files beside the model |
+//! | `tensors` | reads the values of tensors |
+//! | `attributes`, `activation` | read the attributes of a node by name and type |
+//! | `states` | finds the origin of initial states |
+//! | `node` | reads a node, and refuses by name |
+//! | `weights` | converts weights to PyTorch's names and order |
+//! | `chain` | finds the layers of a network |
+//! | `network` | names the module that nodes make |
+//! | `model` | opens a model |
+//!
+//! Every attribute and input of a node is honoured, or the node is refused with its name.
+
+mod activation;
+mod attributes;
+mod chain;
+mod external;
+mod graphs;
+mod model;
+mod network;
+mod node;
+mod states;
+mod survey;
+mod tensors;
+mod weights;
+mod wire;
+
+pub use activation::Activation;
+pub use chain::{Initial, Network};
+pub use model::{OnnxModel, open, parse};
+pub use node::{Direction, Operand, Operator, RecurrentNode};
+pub use tensors::Constant;
+pub use weights::Named;
