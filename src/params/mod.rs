@@ -13,7 +13,7 @@ mod strict;
 pub mod validate;
 pub mod variant;
 
-pub use files::onnx;
 pub use config::{Config, Kind, Nonlinearity};
+pub use files::onnx;
 pub(crate) use loading::{layer_of, load_linear};
 pub use module::{DirectionParams, Params, expected_parameters};

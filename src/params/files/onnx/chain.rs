@@ -5,6 +5,7 @@
 //! the first node and after the last. The states of a layer are zeros, or a `Slice` of a value with
 //! the states of all layers.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::graphs::{Graphs, Maker, Place, is_standard, operator};
@@ -104,9 +105,8 @@ impl<'a> Glue<'a> {
         layers: &[&Found<'a>],
         state: fn(&RecurrentNode) -> &Operand,
     ) -> Option<Initial> {
-        let is_zero = |found: &&Found<'_>| {
-            matches!(state(found.node), Operand::Absent | Operand::Zeros(_))
-        };
+        let is_zero =
+            |found: &&Found<'_>| matches!(state(found.node), Operand::Absent | Operand::Zeros(_));
         if layers.iter().all(is_zero) {
             return Some(Initial::Zeros);
         }
@@ -178,18 +178,23 @@ pub struct Network {
 /// Returns the networks that nodes make. Each node is in exactly one; `found` has the readable
 /// nodes with their indices.
 pub fn networks(glue: Glue<'_>, found: &[(usize, Found<'_>)]) -> Vec<Network> {
-    let position = |place| found.iter().position(|(_, other)| other.place == place);
-    let below: Vec<Option<usize>> = found
-        .iter()
-        .map(|(_, above)| {
-            let below = position(glue.below(above)?)?;
-            are_layers(found[below].1.node, above.node).then_some(below)
-        })
-        .collect();
-    let above = |layer: usize| {
-        let mut others = (0..found.len()).filter(|&other| below[other] == Some(layer));
-        // Two nodes that read one layer are no network.
-        others.next().filter(|_| others.next().is_none())
+    let positions: HashMap<Place, usize> =
+        found.iter().enumerate().map(|(position, (_, found))| (found.place, position)).collect();
+    let below = |above: &Found<'_>| {
+        let below = *positions.get(&glue.below(above)?)?;
+        are_layers(found[below].1.node, above.node).then_some(below)
+    };
+    let below: Vec<Option<usize>> = found.iter().map(|(_, above)| below(above)).collect();
+    let mut above: Vec<Vec<usize>> = vec![Vec::new(); found.len()];
+    for (layer, below) in below.iter().enumerate() {
+        if let Some(below) = below {
+            above[*below].push(layer);
+        }
+    }
+    // Two nodes that read one layer are no network.
+    let above = |layer: usize| match above[layer].as_slice() {
+        [only] => Some(*only),
+        _ => None,
     };
     let mut taken = vec![false; found.len()];
     let mut networks = Vec::new();

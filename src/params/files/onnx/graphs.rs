@@ -74,8 +74,12 @@ fn constant(node: &mut NodeProto) -> Option<TensorProto> {
     let list = |count: usize| vec![i64::try_from(count).unwrap_or(i64::MAX)];
     match attribute.name.as_deref()? {
         "value" => t.take(),
-        "value_float" => Some(TensorProto { float_data: vec![(*f)?], ..made(DataType::FLOAT, vec![]) }),
-        "value_int" => Some(TensorProto { int64_data: vec![(*i)?], ..made(DataType::INT64, vec![]) }),
+        "value_float" => {
+            Some(TensorProto { float_data: vec![(*f)?], ..made(DataType::FLOAT, vec![]) })
+        }
+        "value_int" => {
+            Some(TensorProto { int64_data: vec![(*i)?], ..made(DataType::INT64, vec![]) })
+        }
         "value_floats" => {
             let float_data = std::mem::take(floats);
             Some(TensorProto { ..made(DataType::FLOAT, list(float_data.len())) })

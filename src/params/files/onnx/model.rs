@@ -84,7 +84,9 @@ fn list(path: &Path, graphs: &Graphs, place: Place, opset: i64) -> Option<Listed
         let upper = name.to_ascii_uppercase();
         ["RNN", "GRU", "LSTM", "ATTENTION"].iter().find(|part| upper.contains(*part))?;
         let domain = node.domain.as_deref().unwrap_or_default();
-        Err(format!("{name} of the domain '{domain}' is not read: expected RNN, GRU or LSTM of ONNX"))
+        Err(format!(
+            "{name} of the domain '{domain}' is not read: expected RNN, GRU or LSTM of ONNX"
+        ))
     };
     Some(Listed { place, read })
 }

@@ -178,12 +178,15 @@ impl RecurrentNode {
         let sizes = Sizes::of(operator, direction, &w, &r, attributes.int("hidden_size")?)?;
         let (b, p) = (tensors.optional(3, "B")?, tensors.optional(7, "P")?);
         let (directions, rows, hidden) = (direction.count(), sizes.rows, sizes.hidden);
-        for (role, tensor, shape) in [("B", &b, [directions, 2 * rows]), ("P", &p, [directions, 3 * hidden])] {
+        for (role, tensor, shape) in
+            [("B", &b, [directions, 2 * rows]), ("P", &p, [directions, 3 * hidden])]
+        {
             if let Some(tensor) = tensor {
                 expect_shape(role, tensor, &shape)?;
             }
         }
-        let (initial_h, initial_c) = (tensors.state(5, "initial_h")?, tensors.state(6, "initial_c")?);
+        let (initial_h, initial_c) =
+            (tensors.state(5, "initial_h")?, tensors.state(6, "initial_c")?);
         for (role, state) in [("initial_h", &initial_h), ("initial_c", &initial_c)] {
             sizes.check_state(role, state)?;
         }
@@ -275,7 +278,9 @@ impl Sizes {
             ));
         };
         if input == 0 || hidden == 0 {
-            return Err(format!("input_size is {input} and hidden_size is {hidden}: expected 1 or more"));
+            return Err(format!(
+                "input_size is {input} and hidden_size is {hidden}: expected 1 or more"
+            ));
         }
         let rows = operator.gates().saturating_mul(hidden);
         expect_shape("W", w, &[directions, rows, input])?;
@@ -381,7 +386,9 @@ impl<'a> Tensors<'a> {
     fn lengths(&self) -> Result<Operand, String> {
         let operand = self.operand(4);
         match &operand {
-            Operand::Constant(found) if found.dtype != DataType::INT32 || found.shape.len() != 1 => {
+            Operand::Constant(found)
+                if found.dtype != DataType::INT32 || found.shape.len() != 1 =>
+            {
                 Err(format!(
                     "sequence_lens '{}' has type {} and shape {:?}: expected INT32 and [batch]",
                     found.name, found.dtype, found.shape

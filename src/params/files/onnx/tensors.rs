@@ -82,7 +82,9 @@ fn is_to_f32(node: &rten_onnx::onnx::NodeProto) -> bool {
 fn widen(stored: DataType, name: &str) -> Result<DataType, String> {
     match stored {
         DataType::FLOAT | DataType::FLOAT16 | DataType::BFLOAT16 => Ok(DataType::FLOAT),
-        other => Err(format!("'{name}' is cast from {other} to FLOAT; expected FLOAT16 or BFLOAT16")),
+        other => {
+            Err(format!("'{name}' is cast from {other} to FLOAT; expected FLOAT16 or BFLOAT16"))
+        }
     }
 }
 
@@ -140,10 +142,7 @@ impl<'a> Values<'a> {
     }
 
     fn refuse(&self, message: impl std::fmt::Display) -> Error {
-        Error::File {
-            path: self.model.to_owned(),
-            message: format!("'{}': {message}", self.name),
-        }
+        Error::File { path: self.model.to_owned(), message: format!("'{}': {message}", self.name) }
     }
 
     /// The bytes of values of `size` bytes; `None` when the values are in a typed field.
@@ -217,9 +216,10 @@ pub fn floats(model: &Path, graphs: &Graphs, constant: &Constant) -> Result<Vec<
         DataType::BFLOAT16 => {
             Ok(values.halves()?.iter().map(|bits| bf16::from_bits(*bits).to_f32()).collect())
         }
-        other => Err(values.refuse(format_args!(
-            "its type is {other}; expected FLOAT, FLOAT16 or BFLOAT16"
-        ))),
+        other => {
+            Err(values
+                .refuse(format_args!("its type is {other}; expected FLOAT, FLOAT16 or BFLOAT16")))
+        }
     }
 }
 
@@ -241,9 +241,11 @@ pub fn integers(model: &Path, graphs: &Graphs, constant: &Constant) -> Result<Ve
                 let (values, _) = bytes.as_chunks();
                 values.iter().map(|value| i32::from_le_bytes(*value).into()).collect()
             }
-            None => {
-                values.typed(&values.tensor.int32_data)?.iter().map(|value| (*value).into()).collect()
-            }
+            None => values
+                .typed(&values.tensor.int32_data)?
+                .iter()
+                .map(|value| (*value).into())
+                .collect(),
         }),
         other => Err(values.refuse(format_args!(
             "its type is {}; expected INT64 or INT32",

@@ -1,0 +1,192 @@
+//! PyTorch's exports of several layers become one network, and other glue does not.
+
+use rten_onnx::onnx::{ModelProto, NodeProto};
+use wgpu_rnn::internals::params::onnx::{Initial, Network, OnnxModel};
+
+use crate::made::{HIDDEN, INPUT, graph, int, integers, ints, model, node, tensor, text, weights};
+use crate::read;
+
+/// The parts of an export that a test changes.
+#[derive(Clone)]
+struct Export {
+    opset: i64,
+    layers: usize,
+    both: bool,
+    batch_first: bool,
+    axis: i64,
+    shape: [i64; 3],
+    /// The source of h for all layers, and the offset of each slice.
+    state: Option<(&'static str, usize)>,
+    /// An attribute of the second layer alone.
+    extra: Option<(&'static str, i64)>,
+    /// Whether another node reads the first layer.
+    branch: bool,
+}
+
+const PYTORCH: Export = Export {
+    opset: 17,
+    layers: 3,
+    both: false,
+    batch_first: false,
+    axis: 1,
+    shape: [0, 0, -1],
+    state: None,
+    extra: None,
+    branch: false,
+};
+
+fn made(export: &Export) -> ModelProto {
+    let directions = 1 + usize::from(export.both);
+    let mut nodes = Vec::new();
+    let mut tensors = vec![
+        integers("axes", &[export.axis]),
+        integers("shape", &export.shape),
+        integers("first", &[0]),
+    ];
+    let mut add = |operator: &str, inputs: &[&str], output: &str, attributes| -> String {
+        nodes.push(node(operator, output, inputs, &[output], attributes));
+        output.to_owned()
+    };
+    let mut x = "X".to_owned();
+    if export.batch_first {
+        x = add("Transpose", &[&x], "enter", vec![ints("perm", &[1, 0, 2])]);
+    }
+    let mut cells: Vec<NodeProto> = Vec::new();
+    for layer in 0..export.layers {
+        let input = if layer == 0 { INPUT } else { directions * HIDDEN };
+        let suffix = format!("_{layer}");
+        let named = |name: &str| format!("{name}{suffix}");
+        tensors.extend(weights("GRU", directions, input, &suffix));
+        let mut inputs = vec![x.clone(), named("W"), named("R"), named("B")];
+        if let Some((source, offset)) = export.state {
+            let bound = |layer: usize| i64::try_from((layer + offset) * directions).expect("small");
+            let (start, end) = (named("start"), named("end"));
+            tensors.push(integers(&start, &[bound(layer)]));
+            tensors.push(integers(&end, &[bound(layer + 1)]));
+            let slice = if export.opset < 10 {
+                let list = |name, value| ints(name, &[value]);
+                let bounds = [("axes", 0), ("starts", bound(layer)), ("ends", bound(layer + 1))];
+                add("Slice", &[source], &named("h"), bounds.map(|(n, v)| list(n, v)).to_vec())
+            } else {
+                add("Slice", &[source, &start, &end, "first"], &named("h"), vec![])
+            };
+            inputs.extend([String::new(), slice]);
+        }
+        let mut attributes = vec![int("linear_before_reset", 1)];
+        if export.both {
+            attributes.push(text("direction", "bidirectional"));
+        }
+        if let (1, Some((name, value))) = (layer, export.extra) {
+            attributes.retain(|attribute| attribute.name.as_deref() != Some(name));
+            attributes.push(int(name, value));
+        }
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        cells.push(node("GRU", &named("gru"), &inputs, &[&named("Y"), &named("Y_h")], attributes));
+        let y = named("Y");
+        x = if export.both {
+            let turned =
+                add("Transpose", &[&y], &named("turned"), vec![ints("perm", &[0, 2, 1, 3])]);
+            add("Reshape", &[&turned, "shape"], &named("joint"), vec![])
+        } else if export.opset < 13 {
+            add("Squeeze", &[&y], &named("joint"), vec![ints("axes", &[export.axis])])
+        } else {
+            add("Squeeze", &[&y, "axes"], &named("joint"), vec![])
+        };
+        // Exports ask for the batch size.
+        add("Shape", &[&x], &named("sizes"), vec![]);
+    }
+    if export.branch {
+        let inputs = ["joint_0", "W_1", "R_1", "B_1"];
+        cells.push(node("GRU", "branch", &inputs, &["Z"], vec![int("linear_before_reset", 1)]));
+    }
+    if export.batch_first {
+        add("Transpose", &[&x], "leave", vec![ints("perm", &[1, 0, 2])]);
+    }
+    // The order of nodes does not matter.
+    cells.extend(nodes);
+    model(export.opset, graph(cells, tensors))
+}
+
+fn networks(export: &Export) -> (OnnxModel, Vec<Network>) {
+    let model = read(&made(export));
+    for index in 0..model.len() {
+        model.node(index).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let networks = model.networks();
+    (model, networks)
+}
+
+#[test]
+fn layers_become_one_network() {
+    for opset in [9, 17] {
+        for both in [false, true] {
+            for batch_first in [false, true] {
+                for layers in [1, 2, 3] {
+                    let export = Export { opset, both, batch_first, layers, ..PYTORCH };
+                    let (model, networks) = networks(&export);
+                    let [network] = networks.as_slice() else { panic!("one: {networks:?}") };
+                    assert_eq!(network.nodes, Vec::from_iter(0..layers));
+                    assert_eq!(network.batch_first, batch_first);
+                    assert_eq!(network.initial_h, Initial::Zeros);
+                    let params = model.params(&network.nodes).expect("layers of one module");
+                    let config = params.config();
+                    assert_eq!((config.num_layers, config.bidirectional), (layers, both));
+                    assert_eq!((config.input_size, config.hidden_size), (INPUT, HIDDEN));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn states_of_layers_are_slices_of_one_value() {
+    for opset in [9, 17] {
+        for both in [false, true] {
+            let export = Export { opset, both, state: Some(("h", 0)), ..PYTORCH };
+            let (_, networks) = networks(&export);
+            assert_eq!(networks.len(), 1, "{networks:?}");
+            assert_eq!(networks[0].initial_h, Initial::Value("h".to_owned()));
+            assert_eq!(networks[0].initial_c, Initial::Zeros);
+        }
+    }
+    let shifted = Export { state: Some(("h", 1)), ..PYTORCH };
+    assert_eq!(networks(&shifted).1.len(), 3, "the states of other layers");
+}
+
+#[test]
+fn other_glue_makes_no_network() {
+    let both = Export { both: true, ..PYTORCH };
+    for export in [
+        Export { axis: 0, ..PYTORCH },
+        Export { shape: [0, -1, 4], ..both.clone() },
+        Export { shape: [0, 0, 2], ..both.clone() },
+        // Numbers could exchange steps and batch: nothing says that the batch is 5.
+        Export { shape: [2, 5, 4], ..both },
+    ] {
+        let (_, networks) = networks(&export);
+        assert_eq!(networks.len(), 3, "{networks:?}");
+    }
+}
+
+#[test]
+fn layers_that_differ_make_no_network() {
+    let export = Export { extra: Some(("linear_before_reset", 0)), ..PYTORCH };
+    assert_eq!(networks(&export).1.len(), 3);
+    let (_, branched) = networks(&Export { branch: true, ..PYTORCH });
+    let nodes: Vec<_> = branched.iter().map(|network| network.nodes.clone()).collect();
+    assert_eq!(nodes, [vec![0], vec![1, 2], vec![3]], "two nodes read the first layer");
+}
+
+/// Numbers in the glue count where a state has the batch size.
+#[test]
+fn a_fixed_shape_is_read_where_the_batch_is_known() {
+    let mut export = made(&Export { both: true, shape: [2, 5, 4], ..PYTORCH });
+    let graph = export.graph.as_mut().expect("a graph");
+    graph.initializer.push(tensor("zeros", &[2, 5, HIDDEN], &[0.0; 20]));
+    for node in graph.node.iter_mut().filter(|node| node.op_type.as_deref() == Some("GRU")) {
+        node.input.extend(["", "zeros"].map(str::to_owned));
+    }
+    let networks = read(&export).networks();
+    assert_eq!(networks.len(), 1, "{networks:?}");
+    assert_eq!(networks[0].initial_h, Initial::Zeros);
+}
