@@ -3,7 +3,9 @@
 use rten_onnx::onnx::{ModelProto, NodeProto};
 use wgpu_rnn::internals::params::onnx::{Initial, Network, OnnxModel};
 
-use crate::made::{HIDDEN, INPUT, graph, int, integers, ints, model, node, tensor, text, weights};
+use crate::made::{
+    HIDDEN, INPUT, declared, graph, int, integers, ints, model, node, tensor, text, weights,
+};
 use crate::read;
 
 /// The parts of an export that a test changes.
@@ -12,6 +14,8 @@ struct Export {
     opset: i64,
     layers: usize,
     both: bool,
+    /// Whether `Transpose` and `Reshape` join one direction too, as the newer exporter writes.
+    reshapes: bool,
     batch_first: bool,
     axis: i64,
     shape: [i64; 3],
@@ -27,6 +31,7 @@ const PYTORCH: Export = Export {
     opset: 17,
     layers: 3,
     both: false,
+    reshapes: false,
     batch_first: false,
     axis: 1,
     shape: [0, 0, -1],
@@ -83,7 +88,7 @@ fn made(export: &Export) -> ModelProto {
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         cells.push(node("GRU", &named("gru"), &inputs, &[&named("Y"), &named("Y_h")], attributes));
         let y = named("Y");
-        x = if export.both {
+        x = if export.both || export.reshapes {
             let turned =
                 add("Transpose", &[&y], &named("turned"), vec![ints("perm", &[0, 2, 1, 3])]);
             add("Reshape", &[&turned, "shape"], &named("joint"), vec![])
@@ -121,8 +126,9 @@ fn layers_become_one_network() {
     for opset in [9, 17] {
         for both in [false, true] {
             for batch_first in [false, true] {
-                for layers in [1, 2, 3] {
-                    let export = Export { opset, both, batch_first, layers, ..PYTORCH };
+                for (layers, reshapes) in [(1, false), (2, false), (3, false), (1, true), (3, true)]
+                {
+                    let export = Export { opset, both, reshapes, batch_first, layers, ..PYTORCH };
                     let (model, networks) = networks(&export);
                     let [network] = networks.as_slice() else { panic!("one: {networks:?}") };
                     assert_eq!(network.nodes, Vec::from_iter(0..layers));
@@ -175,6 +181,56 @@ fn layers_that_differ_make_no_network() {
     let (_, branched) = networks(&Export { branch: true, ..PYTORCH });
     let nodes: Vec<_> = branched.iter().map(|network| network.nodes.clone()).collect();
     assert_eq!(nodes, [vec![0], vec![1, 2], vec![3]], "two nodes read the first layer");
+}
+
+/// The newer exporter computes the shape when sizes change: the first two sizes are copied.
+#[test]
+fn a_computed_shape_is_read_where_it_copies_steps_and_batch() {
+    let with = |steps: i64, of: &str, operator: &str| {
+        let mut export = made(&Export { reshapes: true, layers: 2, ..PYTORCH });
+        let graph = export.graph.as_mut().expect("a graph");
+        for (name, value) in [("zero", steps), ("one", steps + 1), ("two", steps + 2)] {
+            graph.initializer.push(integers(name, &[value]));
+        }
+        for node in &mut graph.node {
+            if node.op_type.as_deref() == Some("Reshape") {
+                node.input[1] = "computed".to_owned();
+            }
+        }
+        graph.node.extend([
+            node(operator, "shape", &[of], &["all"], vec![int("start", 0)]),
+            node("Slice", "steps", &["all", "zero", "one"], &["steps"], vec![]),
+            node("Slice", "batch", &["all", "one", "two"], &["batch"], vec![]),
+            node("Mul", "product", &["steps", "batch"], &["features"], vec![]),
+            node(
+                "Concat",
+                "",
+                &["steps", "batch", "features"],
+                &["computed"],
+                vec![int("axis", 0)],
+            ),
+        ]);
+        read(&export).networks().len()
+    };
+    assert_eq!(with(0, "turned_0", "Shape"), 1, "the features follow from the number of values");
+    assert_eq!(with(1, "turned_0", "Shape"), 2, "other axes");
+    assert_eq!(with(0, "X", "Shape"), 2, "the shape of another value");
+    assert_eq!(with(0, "turned_0", "Relu"), 2, "no shape");
+}
+
+/// Numbers in the glue count where the file declares the batch size.
+#[test]
+fn a_fixed_shape_is_read_where_the_batch_is_declared() {
+    for (shape, batch, want) in
+        [([-1, 5, 2], 5, 1), ([7, 5, 2], 5, 1), ([-1, 5, 2], 7, 3), ([-1, 5, 4], 5, 3)]
+    {
+        let mut export = made(&Export { reshapes: true, shape, ..PYTORCH });
+        let graph = export.graph.as_mut().expect("a graph");
+        for layer in 0..3 {
+            graph.value_info.push(declared(&format!("Y_{layer}"), &[None, Some(1), Some(batch)]));
+        }
+        assert_eq!(read(&export).networks().len(), want, "{shape:?} with a batch of {batch}");
+    }
 }
 
 /// Numbers in the glue count where a state has the batch size.

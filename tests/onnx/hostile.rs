@@ -162,7 +162,7 @@ fn cycles_end() {
     let nodes = vec![identity("a", "b"), identity("b", "a"), cell("X", "a", "Y")];
     let cyclic = read(&model(14, graph(nodes, tensors())));
     let error = cyclic.node(0).expect_err("it has no end").to_string();
-    assert!(error.contains("W 'a' is behind more than 64 nodes, or behind a cycle"), "{error}");
+    assert!(error.contains("W 'a' is behind more than 16 nodes, or behind a cycle"), "{error}");
     // Layers below themselves.
     let axes = || crate::made::integers("axes", &[1]);
     let squeeze = |from: &str, to: &str| node("Squeeze", to, &[from, "axes"], &[to], vec![]);

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use rten_onnx::onnx::{
-    AttributeProto, AttributeType, DataType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-    TensorProto, ValueInfoProto,
+    AttributeProto, AttributeType, DataType, Dimension, GraphProto, ModelProto, NodeProto,
+    OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto, TypeProtoTensor, ValueInfoProto,
 };
 
 /// H of every node.
@@ -164,4 +164,13 @@ pub fn one(opset: i64, operator: &str, attributes: Vec<AttributeProto>) -> Model
     let directions = 1 + usize::from(attributes.iter().any(both));
     let made = node(operator, "cell", &["X", "W", "R", "B"], &["Y", "Y_h"], attributes);
     model(opset, graph(vec![made], weights(operator, directions, INPUT, "")))
+}
+
+/// A value with the sizes of its axes, of which some change.
+pub fn declared(name: &str, sizes: &[Option<i64>]) -> ValueInfoProto {
+    let dimension = |&dim_value: &Option<i64>| Dimension { dim_value, dim_param: None };
+    let shape = TensorShapeProto { dim: sizes.iter().map(dimension).collect() };
+    let tensor_type = TypeProtoTensor { elem_type: Some(DataType::FLOAT), shape: Some(shape) };
+    let kind = TypeProto { tensor_type: Some(tensor_type), ..TypeProto::default() };
+    ValueInfoProto { r#type: Some(kind), ..value_info(name) }
 }

@@ -1,9 +1,9 @@
 //! Layers of one network, as PyTorch's exporters write them.
 //!
-//! One direction: `Squeeze` of axis 1 joins two nodes. Both directions: `Transpose` to `[0, 2, 1,
-//! 3]` and `Reshape` to three axes. The batch comes first when `Transpose` to `[1, 0, 2]` is before
-//! the first node and after the last. The states of a layer are zeros, or a `Slice` of a value with
-//! the states of all layers.
+//! `Transpose` to `[0, 2, 1, 3]` and `Reshape` to three axes join two nodes. With one direction,
+//! `Squeeze` of axis 1 does the same. The batch comes first when `Transpose` to `[1, 0, 2]` is
+//! before the first node and after the last. The states of a layer are zeros, or a `Slice` of a
+//! value with the states of all layers.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -65,38 +65,78 @@ impl<'a> Glue<'a> {
     /// Returns the place of the layer below a node, if their glue is PyTorch's.
     fn below(self, found: &Found<'_>) -> Option<Place> {
         let operator = found.node.operator.name();
-        if found.node.direction.count() == 1 {
-            let squeeze = self.maker(found.place, 0, "Squeeze")?;
+        if let Some(squeeze) = self.maker(found.place, 0, "Squeeze") {
             let axes = listed(self.model, self.graphs, squeeze, "axes", 1)?;
-            return (axes == [1]).then(|| self.maker(squeeze, 0, operator))?;
+            let is_pytorch = axes == [1] && found.node.direction.count() == 1;
+            return is_pytorch.then(|| self.maker(squeeze, 0, operator))?;
         }
         let reshape = self.maker(found.place, 0, "Reshape")?;
-        let sizes = listed(self.model, self.graphs, reshape, "shape", 1)?;
-        let &[steps, batch, features] = sizes.as_slice() else { return None };
-        let copies = [steps, batch] == [0, 0];
-        // Numbers may as well exchange the first two axes: the batch must be known.
-        let states = known_batch(found.node).and_then(|batch| i64::try_from(batch).ok());
-        let fixed = steps > 0 && states == Some(batch);
-        let all = i64::try_from(found.node.input_size).ok();
-        let joins = features == -1 || Some(features) == all;
         let transpose = self.maker(reshape, 0, "Transpose")?;
-        let is_pytorch = (copies || fixed) && joins && self.is_transpose(transpose, &[0, 2, 1, 3]);
-        is_pytorch.then(|| self.maker(transpose, 0, operator))?
+        let below = self.maker(transpose, 0, operator)?;
+        let joins = self.keeps_steps_and_batch(reshape, transpose, below, found.node);
+        (joins && self.is_transpose(transpose, &[0, 2, 1, 3])).then_some(below)
+    }
+
+    /// Returns whether a `Reshape` to three axes keeps the first two, and so joins the others.
+    fn keeps_steps_and_batch(
+        self,
+        reshape: Place,
+        transpose: Place,
+        below: Place,
+        above: &RecurrentNode,
+    ) -> bool {
+        let Some(sizes) = listed(self.model, self.graphs, reshape, "shape", 1) else {
+            return self.copies_sizes(reshape, transpose);
+        };
+        let &[steps, batch, features] = sizes.as_slice() else { return false };
+        let attributes = &self.graphs.node(reshape).attribute;
+        let literal =
+            attributes.iter().any(|a| a.name.as_deref() == Some("allowzero") && a.i == Some(1));
+        let copies = [steps, batch] == [0, 0] && !literal;
+        // Numbers may as well exchange the first two axes: the batch must be known.
+        let y = self.graphs.node(below).output.first().map_or("", String::as_str);
+        let known = known_batch(above).or_else(|| self.graphs.declared(below.graph, y, 2));
+        let fixed = batch > 0 && known == Some(batch) && (steps > 0 || steps == -1);
+        copies && features == -1
+            || (copies || fixed) && i64::try_from(above.input_size) == Ok(features)
+    }
+
+    /// Returns whether a shape of three sizes begins with the first two of the transposed value.
+    fn copies_sizes(self, reshape: Place, transpose: Place) -> bool {
+        let Some(sizes) = self.maker(reshape, 1, "Concat") else { return false };
+        let [steps, batch, _] = self.graphs.node(sizes).input.as_slice() else { return false };
+        let size = |name: &str| slice(self.model, self.graphs, sizes.graph, name);
+        let is_copy = |name: &str, axis: i64| {
+            let Some(found) = size(name).filter(|found| found.start == axis) else { return false };
+            let Some(Maker::Node { place, .. }) = self.graphs.maker(sizes.graph, &found.of) else {
+                return false;
+            };
+            let node = self.graphs.node(place);
+            let is_shape = operator(node) == "Shape"
+                && node
+                    .attribute
+                    .iter()
+                    .all(|a| a.name.as_deref() == Some("start") && a.i == Some(0));
+            let from = node.input.first().and_then(|name| self.graphs.maker(place.graph, name));
+            found.end == axis + 1
+                && is_shape
+                && from == Some(Maker::Node { place: transpose, output: 0 })
+        };
+        is_copy(steps, 0) && is_copy(batch, 1)
     }
 
     /// Returns whether the batch comes first in the input of the first node and the output of the
     /// last.
     fn is_batch_first(self, first: &Found<'_>, last: &Found<'_>) -> bool {
-        let enters = self.maker(first.place, 0, "Transpose");
-        let joint = if last.node.direction.count() == 1 { "Squeeze" } else { "Reshape" };
-        let mut ends = self.graphs.readers(last.place, 0).to_vec();
-        if joint == "Reshape" {
-            ends = ends.iter().flat_map(|&place| self.graphs.readers(place, 0).to_vec()).collect();
-        }
-        let ends = ends.iter().filter(|&&place| operator(self.graphs.node(place)) == joint);
-        let mut readers = ends.flat_map(|&place| self.graphs.readers(place, 0));
-        enters.is_some_and(|place| self.is_transpose(place, &[1, 0, 2]))
-            && readers.any(|&place| self.is_transpose(place, &[1, 0, 2]))
+        let readers = |place| self.graphs.readers(place, 0).iter().copied();
+        let joints = readers(last.place).flat_map(|place| {
+            let turned = self.is_transpose(place, &[0, 2, 1, 3]);
+            std::iter::once(place).chain(readers(place).filter(move |_| turned))
+        });
+        let is_joint = |place| matches!(operator(self.graphs.node(place)), "Squeeze" | "Reshape");
+        let mut leaves = joints.filter(|&place| is_joint(place)).flat_map(readers);
+        let is_turn = |place| self.is_transpose(place, &[1, 0, 2]);
+        self.maker(first.place, 0, "Transpose").is_some_and(is_turn) && leaves.any(is_turn)
     }
 
     /// Returns the origin of the initial state of all layers; `None` when they have no common one.
@@ -139,9 +179,11 @@ impl<'a> Glue<'a> {
 }
 
 /// The batch size, where a constant state has it.
-fn known_batch(node: &RecurrentNode) -> Option<usize> {
+fn known_batch(node: &RecurrentNode) -> Option<i64> {
     match &node.initial_h {
-        Operand::Constant(state) | Operand::Zeros(Some(state)) => state.shape.get(1).copied(),
+        Operand::Constant(state) | Operand::Zeros(Some(state)) => {
+            i64::try_from(*state.shape.get(1)?).ok()
+        }
         _ => None,
     }
 }

@@ -1,8 +1,11 @@
 //! The graphs of a model: the main one, and the bodies of `If`, `Loop` and `Scan`.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
-use rten_onnx::onnx::{AttributeProto, DataType, GraphProto, NodeProto, TensorProto};
+use rten_onnx::onnx::{
+    AttributeProto, DataType, GraphProto, NodeProto, TensorProto, ValueInfoProto,
+};
 
 /// The place of a node: the index of its graph, and its index there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,6 +33,8 @@ pub struct Graph {
     nodes: Vec<NodeProto>,
     makers: HashMap<String, Maker>,
     outputs: HashSet<String>,
+    /// The declared shapes of values. A size that changes is `None`.
+    shapes: HashMap<String, Vec<Option<i64>>>,
 }
 
 /// All graphs of a model, and their tensors.
@@ -37,6 +42,8 @@ pub struct Graph {
 pub struct Graphs {
     graphs: Vec<Graph>,
     pub tensors: Vec<TensorProto>,
+    /// Whether a tensor was found to hold only zeros.
+    pub zeros: RefCell<HashMap<usize, bool>>,
     /// The nodes that read the outputs of a node.
     readers: HashMap<(Place, usize), Vec<Place>>,
 }
@@ -94,6 +101,12 @@ fn constant(node: &mut NodeProto) -> Option<TensorProto> {
     }
 }
 
+/// Returns the name and the shape of a value, if the file declares it.
+fn declared_shape(value: &ValueInfoProto) -> Option<(String, Vec<Option<i64>>)> {
+    let shape = value.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?;
+    Some((value.name.clone()?, shape.dim.iter().map(|size| size.dim_value).collect()))
+}
+
 impl Graphs {
     /// Takes the graph of a model apart.
     ///
@@ -116,6 +129,8 @@ impl Graphs {
         waiting: &mut Vec<(GraphProto, Option<(usize, String)>)>,
     ) -> Result<(), String> {
         let index = self.graphs.len();
+        let declared = graph.input.iter().chain(&graph.value_info);
+        let shapes = declared.filter_map(declared_shape).collect();
         let mut makers = HashMap::new();
         for input in graph.input {
             makers.insert(input.name.unwrap_or_default(), Maker::Input);
@@ -150,7 +165,7 @@ impl Graphs {
             }
         }
         let outputs = graph.output.into_iter().filter_map(|output| output.name).collect();
-        self.graphs.push(Graph { outer, nodes, makers, outputs });
+        self.graphs.push(Graph { outer, nodes, makers, outputs, shapes });
         Ok(())
     }
 
@@ -192,6 +207,11 @@ impl Graphs {
     /// Returns the nodes that read an output, in bodies too; a node is listed once for each input.
     pub fn readers(&self, place: Place, output: usize) -> &[Place] {
         self.readers.get(&(place, output)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the declared size of one axis of a value of `graph`.
+    pub fn declared(&self, graph: usize, name: &str, axis: usize) -> Option<i64> {
+        *self.graphs[graph].shapes.get(name)?.get(axis)?
     }
 
     /// Returns whether a graph returns the value.

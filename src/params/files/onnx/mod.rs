@@ -8,6 +8,7 @@
 //! | `external` | reads tensors in files beside the model |
 //! | `tensors` | reads the values of tensors |
 //! | `attributes`, `activation` | read the attributes of a node by name and type |
+//! | `operators` | names the operators and their directions |
 //! | `states` | finds the origin of initial states |
 //! | `node` | reads a node, and refuses by name |
 //! | `weights` | converts weights to PyTorch's names and order |
@@ -25,6 +26,7 @@ mod graphs;
 mod model;
 mod network;
 mod node;
+mod operators;
 mod states;
 mod survey;
 mod tensors;
@@ -34,6 +36,7 @@ mod wire;
 pub use activation::Activation;
 pub use chain::{Initial, Network};
 pub use model::{OnnxModel, open, parse};
-pub use node::{Direction, Operand, Operator, RecurrentNode};
+pub use node::{Operand, RecurrentNode};
+pub use operators::{Direction, Operator};
 pub use tensors::Constant;
 pub use weights::Named;

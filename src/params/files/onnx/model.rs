@@ -8,7 +8,8 @@ use rten_onnx::protobuf::DecodeMessage as _;
 use super::chain::{Found, Glue, Network, networks};
 use super::graphs::{Graphs, Maker, Place, is_standard, operator};
 use super::network;
-use super::node::{Operator, RecurrentNode};
+use super::node::RecurrentNode;
+use super::operators::Operator;
 use super::survey::survey;
 use super::tensors::floats;
 use super::weights::{Named, convert};
@@ -16,6 +17,9 @@ use super::wire::Wire;
 use crate::error::{Error, Result};
 use crate::fs;
 use crate::params::module::Params;
+
+/// The most recurrent nodes of a model.
+const MOST_NODES: usize = 1 << 16;
 
 /// A recurrent node of a model, readable or not.
 #[derive(Debug, Clone)]
@@ -69,7 +73,14 @@ fn read(path: &Path, bytes: &[u8]) -> Result<OnnxModel, String> {
         .filter(|version| *version > 0)
         .ok_or("the file imports no operator set of ONNX: it is not complete")?;
     let graphs = Graphs::new(graph)?;
-    let listed = graphs.places().filter_map(|place| list(path, &graphs, place, opset)).collect();
+    let listed: Vec<Listed> = graphs
+        .places()
+        .filter_map(|place| list(path, &graphs, place, opset))
+        .take(MOST_NODES + 1)
+        .collect();
+    if listed.len() > MOST_NODES {
+        return Err(format!("the model has more than {MOST_NODES} recurrent nodes"));
+    }
     Ok(OnnxModel { path: path.to_owned(), graphs, listed, in_functions, opset })
 }
 
@@ -163,7 +174,13 @@ impl OnnxModel {
         if self.len() > names.len() {
             names.push(format!("{} more", self.len() - names.len()));
         }
-        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let names = if names.is_empty() {
+            "none. PyTorch's newer exporter writes nn.RNN as single steps: export it with \
+             dynamo=False"
+                .to_owned()
+        } else {
+            names.join(", ")
+        };
         Err(Error::File {
             path: self.path.clone(),
             message: format!(

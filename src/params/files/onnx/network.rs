@@ -1,7 +1,8 @@
 //! The module that nodes make: its configuration, or the attribute that no module here has.
 
 use super::activation::Activation;
-use super::node::{Direction, Operator, RecurrentNode};
+use super::node::RecurrentNode;
+use super::operators::{Direction, Operator};
 use crate::params::config::{Config, Kind};
 
 /// Returns the module of nodes that follow each other, the first layer first.

@@ -7,86 +7,9 @@ use rten_onnx::onnx::{DataType, NodeProto};
 use super::activation::{self, Activation};
 use super::attributes::Attributes;
 use super::graphs::{Graphs, Place, operator};
+use super::operators::{Direction, Operator};
 use super::states::are_zeros;
 use super::tensors::{Constant, constant};
-
-/// A recurrent operator of ONNX.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Operator {
-    /// One gate.
-    Rnn,
-    /// Gates in the order z, r, h.
-    Gru,
-    /// Gates in the order i, o, f, c.
-    Lstm,
-}
-
-impl Operator {
-    /// Returns the operator of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Rnn, Self::Gru, Self::Lstm].into_iter().find(|operator| operator.name() == name)
-    }
-
-    /// Returns ONNX's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rnn => "RNN",
-            Self::Gru => "GRU",
-            Self::Lstm => "LSTM",
-        }
-    }
-
-    /// Returns the number of gates.
-    pub const fn gates(self) -> usize {
-        match self {
-            Self::Rnn => 1,
-            Self::Gru => 3,
-            Self::Lstm => 4,
-        }
-    }
-
-    /// Returns the functions of one direction, in ONNX's order f, g, h.
-    pub const fn default_functions(self) -> &'static [Activation] {
-        const SIGMOID: Activation = Activation::plain("Sigmoid");
-        const TANH: Activation = Activation::plain("Tanh");
-        match self {
-            Self::Rnn => &[TANH],
-            Self::Gru => &[SIGMOID, TANH],
-            Self::Lstm => &[SIGMOID, TANH, TANH],
-        }
-    }
-
-    /// The inputs that the operator has.
-    const fn inputs(self) -> usize {
-        match self {
-            Self::Rnn | Self::Gru => 6,
-            Self::Lstm => 8,
-        }
-    }
-}
-
-/// The direction of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Direction {
-    /// From the first step to the last.
-    Forward,
-    /// From the last step to the first.
-    Reverse,
-    /// Both, with weights for each.
-    Bidirectional,
-}
-
-impl Direction {
-    /// Returns the number of sets of weights.
-    pub const fn count(self) -> usize {
-        match self {
-            Self::Forward | Self::Reverse => 1,
-            Self::Bidirectional => 2,
-        }
-    }
-}
 
 /// An input of a node that need not be in the file.
 #[derive(Debug, Clone, PartialEq)]

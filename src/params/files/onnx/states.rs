@@ -18,7 +18,11 @@ pub fn are_zeros(model: &Path, graphs: &Graphs, graph: usize, name: &str) -> boo
     for _ in 0..MOST_STEPS {
         let place = match graphs.maker(at, value) {
             None | Some(Maker::Input) => return false,
-            Some(Maker::Tensor(tensor)) => return holds_zeros(model, &graphs.tensors[tensor]),
+            Some(Maker::Tensor(tensor)) => {
+                let compare = || holds_zeros(model, &graphs.tensors[tensor]);
+                // Many nodes may share one tensor.
+                return *graphs.zeros.borrow_mut().entry(tensor).or_insert_with(compare);
+            }
             Some(Maker::Node { place, .. }) => place,
         };
         let node = graphs.node(place);
@@ -33,7 +37,7 @@ pub fn are_zeros(model: &Path, graphs: &Graphs, graph: usize, name: &str) -> boo
             }
             "ConstantOfShape" => {
                 let mut values = node.attribute.iter().filter_map(|attribute| attribute.t.as_ref());
-                return values.all(|tensor| holds_zeros(model, tensor));
+                return values.all(|tensor| tensor.dims == [1] && holds_zeros(model, tensor));
             }
             _ => return false,
         }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::tensor::{element_count, room};
 
 /// The most nodes between a tensor and its reader.
-pub const MOST_STEPS: usize = 64;
+pub const MOST_STEPS: usize = 16;
 
 /// A tensor that the file holds.
 #[derive(Debug, Clone, PartialEq)]

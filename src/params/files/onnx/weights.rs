@@ -9,7 +9,8 @@
 //!
 //! Every value is moved, and none is computed: the conversion is exact.
 
-use super::node::{Operator, RecurrentNode};
+use super::node::RecurrentNode;
+use super::operators::Operator;
 use super::tensors::Constant;
 use crate::error::Result;
 use crate::tensor::reserved;
