@@ -161,8 +161,8 @@ fn activations_have_one_list_for_each_direction() {
     let both = || text("direction", "bidirectional");
     let names = ["Relu", "Elu", "Tanh", "Sigmoid", "Softsign", "Softplus"];
     let node = only(&one(14, "LSTM", vec![both(), texts("activations", &names)]));
-    assert_eq!(node.activations[0], ["Relu", "Elu", "Tanh"].map(|name| function(name)));
-    assert_eq!(node.activations[1], ["Sigmoid", "Softsign", "Softplus"].map(|name| function(name)));
+    assert_eq!(node.activations[0], ["Relu", "Elu", "Tanh"].map(function));
+    assert_eq!(node.activations[1], ["Sigmoid", "Softsign", "Softplus"].map(function));
     for (operator, count) in [("RNN", 3), ("GRU", 1), ("GRU", 4), ("LSTM", 2), ("LSTM", 6)] {
         let refused = one(14, operator, vec![texts("activations", &vec!["Tanh"; count])]);
         assert_refused(&refused, &["'activations'", &format!("has {count} functions")]);

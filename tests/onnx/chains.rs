@@ -134,10 +134,11 @@ fn layers_become_one_network() {
                     assert_eq!(network.nodes, Vec::from_iter(0..layers));
                     assert_eq!(network.batch_first, batch_first);
                     assert_eq!(network.initial_h, Initial::Zeros);
-                    let params = model.params(&network.nodes).expect("layers of one module");
+                    let params = model.module(network).expect("layers of one module");
                     let config = params.config();
                     assert_eq!((config.num_layers, config.bidirectional), (layers, both));
                     assert_eq!((config.input_size, config.hidden_size), (INPUT, HIDDEN));
+                    assert_eq!(config.batch_first, batch_first);
                 }
             }
         }
@@ -177,7 +178,16 @@ fn other_glue_makes_no_network() {
 #[test]
 fn layers_that_differ_make_no_network() {
     let export = Export { extra: Some(("linear_before_reset", 0)), ..PYTORCH };
-    assert_eq!(networks(&export).1.len(), 3);
+    let (model, found) = networks(&export);
+    assert_eq!(found.len(), 3);
+    for (nodes, part) in [
+        (&[0, 1][..], "'linear_before_reset' is 0"),
+        (&[0, 0], "expected GRU(2, 2) above the first layer, found GRU(3, 2)"),
+        (&[], "no node was named"),
+    ] {
+        let error = model.params(nodes).expect_err(part).to_string();
+        assert!(error.contains(part), "'{part}' is not in: {error}");
+    }
     let (_, branched) = networks(&Export { branch: true, ..PYTORCH });
     let nodes: Vec<_> = branched.iter().map(|network| network.nodes.clone()).collect();
     assert_eq!(nodes, [vec![0], vec![1, 2], vec![3]], "two nodes read the first layer");

@@ -259,11 +259,20 @@ impl OnnxModel {
         Ok(tensors)
     }
 
-    /// Returns the module of nodes: one node, or the nodes of a [`Network`].
+    /// Returns the module of a network, with its `batch_first`. The caller gives the states and
+    /// lengths, which a module does not hold.
+    ///
+    /// # Errors
+    /// The errors of [`params`](Self::params).
+    pub fn module(&self, network: &Network) -> Result<Params> {
+        self.params(&network.nodes)?.with(|config| config.batch_first(network.batch_first))
+    }
+
+    /// Returns the module of nodes, the first layer first. States and lengths are no part of it.
     ///
     /// # Errors
     /// The errors of [`tensors`](Self::tensors); [`Error::File`] that names an attribute which no
-    /// module computes; [`Error::TensorSize`] when the nodes are no layers of one module.
+    /// module computes, or a node that is no layer above the first.
     ///
     /// # Panics
     /// When there is no node of an index, as slice indexing does.

@@ -8,16 +8,29 @@ use crate::params::config::{Config, Kind};
 /// Returns the module of nodes that follow each other, the first layer first.
 ///
 /// # Errors
-/// A message that names the attribute of a node that the module cannot honour.
+/// A message that names the attribute of a node that the module cannot honour, or a node that is no
+/// layer above the first.
 pub fn config(nodes: &[&RecurrentNode]) -> Result<Config, String> {
-    let first = nodes.first().ok_or("no node was named")?;
-    let config = Config::new(kind(first)?, first.input_size, first.hidden_size)
-        .num_layers(nodes.len())
-        .bias(first.b.is_some())
-        .batch_first(first.batch_first)
-        .bidirectional(first.direction == Direction::Bidirectional);
+    let (first, others) = nodes.split_first().ok_or("no node was named")?;
+    let layer = layer(first)?;
+    let above = Config { input_size: layer.output_size(), ..layer.clone() };
+    for node in others {
+        let found = self::layer(node)?;
+        if found != above {
+            return Err(format!("expected {above} above the first layer, found {found}"));
+        }
+    }
+    let config = layer.num_layers(nodes.len());
     config.validate().map_err(|error| error.to_string())?;
     Ok(config)
+}
+
+/// Returns the module of one node.
+fn layer(node: &RecurrentNode) -> Result<Config, String> {
+    Ok(Config::new(kind(node)?, node.input_size, node.hidden_size)
+        .bias(node.b.is_some())
+        .batch_first(node.batch_first)
+        .bidirectional(node.direction == Direction::Bidirectional))
 }
 
 /// Returns the kind of a node whose cell is PyTorch's.
