@@ -1,14 +1,15 @@
 //! One test for each attribute and operator: it is read, or the node is refused by its name.
 
-use rten_onnx::onnx::AttributeType;
-use wgpu_rnn::internals::params::onnx::{Activation, Direction, Operator};
+use rten_onnx::onnx::{AttributeProto, AttributeType};
+use wgpu_rnn::internals::params::onnx::{Direction, Operator};
+use wgpu_rnn::variant::ActivationFunction;
 
 use crate::made::{attribute, float, floats, int, one, text, texts};
 use crate::{assert_refused, only, read};
 
 const OPERATORS: [&str; 3] = ["RNN", "GRU", "LSTM"];
 
-fn shown(functions: &[Vec<Activation>]) -> Vec<String> {
+fn shown(functions: &[Vec<ActivationFunction>]) -> Vec<String> {
     functions.iter().flatten().map(ToString::to_string).collect()
 }
 
@@ -153,16 +154,17 @@ fn activations_are_read_by_name_with_their_defaults() {
     let refused = one(14, "RNN", vec![texts("activations", &["ScaledTanh"]), scaled]);
     assert_refused(&refused, &["'activation_beta'", "ScaledTanh", "no default"]);
     let refused = one(14, "RNN", vec![texts("activations", &["Mish"])]);
-    assert_refused(&refused, &["'activations'", "'Mish'", "expected Affine, Elu"]);
+    assert_refused(&refused, &["'activations'", "'Mish'", "expected Sigmoid, Tanh"]);
 }
 
 #[test]
 fn activations_have_one_list_for_each_direction() {
+    use ActivationFunction::{Elu, Relu, Sigmoid, Softplus, Softsign, Tanh};
     let both = || text("direction", "bidirectional");
     let names = ["Relu", "Elu", "Tanh", "Sigmoid", "Softsign", "Softplus"];
     let node = only(&one(14, "LSTM", vec![both(), texts("activations", &names)]));
-    assert_eq!(node.activations[0], ["Relu", "Elu", "Tanh"].map(function));
-    assert_eq!(node.activations[1], ["Sigmoid", "Softsign", "Softplus"].map(function));
+    assert_eq!(node.activations[0], [Relu, Elu { alpha: 1.0 }, Tanh]);
+    assert_eq!(node.activations[1], [Sigmoid, Softsign, Softplus]);
     for (operator, count) in [("RNN", 3), ("GRU", 1), ("GRU", 4), ("LSTM", 2), ("LSTM", 6)] {
         let refused = one(14, operator, vec![texts("activations", &vec!["Tanh"; count])]);
         assert_refused(&refused, &["'activations'", &format!("has {count} functions")]);
@@ -175,16 +177,6 @@ fn activations_have_one_list_for_each_direction() {
     let written = one(14, "RNN", vec![texts("activations", &["Tanh", "Tanh"])]);
     assert_eq!(shown(&only(&written).activations), ["Tanh"]);
     assert_refused(&one(14, "RNN", vec![texts("activations", &["Relu", "Relu"])]), &["has 2"]);
-}
-
-fn function(name: &'static str) -> Activation {
-    match name {
-        "Elu" => {
-            let node = only(&one(14, "RNN", vec![texts("activations", &["Elu"])]));
-            node.activations[0][0]
-        }
-        name => Activation::plain(name),
-    }
 }
 
 #[test]
@@ -254,24 +246,52 @@ fn attributes_of_another_type_are_refused_by_name() {
     assert!(!only(&one(14, "GRU", vec![zero])).batch_first);
 }
 
+/// The module that a node makes, as it is printed.
+fn module(operator: &str, attributes: Vec<AttributeProto>) -> String {
+    let params = read(&one(14, operator, attributes)).params(&[0]);
+    params.unwrap_or_else(|error| panic!("{error}")).config().to_string()
+}
+
 #[test]
-fn a_module_refuses_by_name_the_attributes_that_it_does_not_compute() {
-    let reads = [
-        ("LSTM", float("clip", 0.5), "'clip' is 0.5"),
-        ("LSTM", int("input_forget", 1), "'input_forget' is 1"),
-        ("GRU", int("linear_before_reset", 0), "'linear_before_reset' is 0"),
-        ("RNN", text("direction", "reverse"), "'direction' is reverse"),
-        ("RNN", texts("activations", &["Elu"]), "'activations' is Elu(1)"),
-        ("GRU", texts("activations", &["Relu", "Tanh"]), "'activations' is Relu, Tanh"),
-    ];
-    for (operator, attribute, text) in reads {
-        let mut attributes = vec![attribute];
-        if operator == "GRU" && attributes[0].name.as_deref() == Some("activations") {
-            attributes.push(int("linear_before_reset", 1));
-        }
-        let model = read(&one(14, operator, attributes));
-        model.node(0).unwrap_or_else(|error| panic!("{error}"));
-        let error = model.params(&[0]).expect_err(text).to_string();
-        assert!(error.contains(text) && error.contains("'cell'"), "'{text}' is not in: {error}");
+fn a_module_has_every_attribute_of_its_node() {
+    let after = || int("linear_before_reset", 1);
+    let both = || text("direction", "bidirectional");
+    for (operator, attributes, want) in [
+        ("LSTM", vec![], "LSTM(3, 2)"),
+        ("LSTM", vec![both()], "LSTM(3, 2, bidirectional=True)"),
+        ("LSTM", vec![int("layout", 1)], "LSTM(3, 2, batch_first=True)"),
+        ("LSTM", vec![float("clip", 0.5)], "LSTM(3, 2, gate_clip=0.5)"),
+        ("LSTM", vec![int("input_forget", 1)], "LSTM(3, 2, coupling='f = 1 - i')"),
+        ("GRU", vec![after()], "GRU(3, 2)"),
+        ("GRU", vec![], "GRU(3, 2, reset='before')"),
+        ("RNN", vec![text("direction", "reverse")], "RNN(3, 2, reverse=True)"),
+        ("RNN", vec![texts("activations", &["relu"])], "RNN(3, 2, nonlinearity='relu')"),
+        (
+            "RNN",
+            vec![texts("activations", &["Elu"])],
+            "RNN(3, 2, activations=[Elu(1)], reverse_activations=[Elu(1)])",
+        ),
+        (
+            "RNN",
+            vec![both(), texts("activations", &["Relu", "Tanh"])],
+            "RNN(3, 2, bidirectional=True, activations=[Relu], reverse_activations=[Tanh])",
+        ),
+        (
+            "GRU",
+            vec![after(), both(), texts("activations", &["Sigmoid", "Tanh", "Relu", "Tanh"])],
+            "GRU(3, 2, bidirectional=True, activations=[Sigmoid, Tanh], \
+             reverse_activations=[Relu, Tanh])",
+        ),
+    ] {
+        assert_eq!(module(operator, attributes), want);
+    }
+    // PyTorch's functions, written out in any case, leave PyTorch's cell.
+    for (operator, attributes, names) in [
+        ("RNN", vec![], &["TANH"][..]),
+        ("GRU", vec![after()], &["sigmoid", "tanh"]),
+        ("LSTM", vec![], &["Sigmoid", "Tanh", "tanH"]),
+    ] {
+        let written = [attributes, vec![texts("activations", names)]].concat();
+        assert_eq!(module(operator, written), format!("{operator}(3, 2)"));
     }
 }

@@ -181,7 +181,7 @@ fn layers_that_differ_make_no_network() {
     let (model, found) = networks(&export);
     assert_eq!(found.len(), 3);
     for (nodes, part) in [
-        (&[0, 1][..], "'linear_before_reset' is 0"),
+        (&[0, 1][..], "expected GRU(2, 2) above the first layer, found GRU(2, 2, reset='before')"),
         (&[0, 0], "expected GRU(2, 2) above the first layer, found GRU(3, 2)"),
         (&[], "no node was named"),
     ] {

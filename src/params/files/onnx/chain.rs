@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::graphs::{Graphs, Maker, Place, is_standard, operator};
+use super::network;
 use super::node::{Operand, RecurrentNode};
 use super::states::{Slice, listed, slice};
 
@@ -190,16 +191,9 @@ fn known_batch(node: &RecurrentNode) -> Option<i64> {
 
 /// Whether two nodes can be layers of one module.
 fn are_layers(below: &RecurrentNode, above: &RecurrentNode) -> bool {
-    let width = below.hidden_size * below.direction.count();
-    let attributes = |node: &RecurrentNode| {
-        let flags = (node.batch_first, node.input_forget, node.linear_before_reset);
-        let inputs = (node.b.is_some(), node.p.is_some(), node.w.dtype.0);
-        (node.operator.name(), node.direction, node.hidden_size, node.clip, flags, inputs)
-    };
-    above.input_size == width
+    network::above(below) == network::layer(above)
         && !above.batch_first
-        && attributes(below) == attributes(above)
-        && below.activations == above.activations
+        && below.w.dtype == above.w.dtype
         && below.sequence_lens == above.sequence_lens
 }
 

@@ -33,7 +33,6 @@ mod tensors;
 mod weights;
 mod wire;
 
-pub use activation::Activation;
 pub use chain::{Initial, Network};
 pub use model::{OnnxModel, open, parse};
 pub use node::{Operand, RecurrentNode};

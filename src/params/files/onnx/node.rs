@@ -4,12 +4,13 @@ use std::path::Path;
 
 use rten_onnx::onnx::{DataType, NodeProto};
 
-use super::activation::{self, Activation};
+use super::activation;
 use super::attributes::Attributes;
 use super::graphs::{Graphs, Place, operator};
 use super::operators::{Direction, Operator};
 use super::states::are_zeros;
 use super::tensors::{Constant, constant};
+use crate::params::variant::ActivationFunction;
 
 /// An input of a node that need not be in the file.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +43,7 @@ pub struct RecurrentNode {
     /// Whether X, Y and the states have the batch first: `layout` is 1.
     pub batch_first: bool,
     /// The functions of each direction, in ONNX's order f, g, h.
-    pub activations: Vec<Vec<Activation>>,
+    pub activations: Vec<Vec<ActivationFunction>>,
     /// The bound of the gates' sums before their functions, above 0.
     pub clip: Option<f32>,
     /// Whether the forget gate of an LSTM is 1 − i.
@@ -155,12 +156,12 @@ fn functions(
     operator: Operator,
     direction: Direction,
     attributes: &Attributes<'_>,
-) -> Result<Vec<Vec<Activation>>, String> {
+) -> Result<Vec<Vec<ActivationFunction>>, String> {
     let default = operator.default_functions();
     let alphas = attributes.floats("activation_alpha")?;
     let betas = attributes.floats("activation_beta")?;
     let names = attributes.texts("activations")?.filter(|names| !names.is_empty());
-    let Some(names) = names else { return Ok(vec![default.to_vec(); direction.count()]) };
+    let Some(names) = names else { return Ok(vec![default; direction.count()]) };
     let mut functions = activation::read(&names, alphas, betas)?;
     let expected = default.len() * direction.count();
     // The specification's default of an RNN has two functions in any direction.
@@ -173,7 +174,7 @@ fn functions(
             functions.len()
         ));
     }
-    Ok(functions.chunks(default.len()).map(<[Activation]>::to_vec).collect())
+    Ok(functions.chunks(default.len()).map(<[ActivationFunction]>::to_vec).collect())
 }
 
 /// The sizes of a node.
@@ -205,7 +206,7 @@ impl Sizes {
                 "input_size is {input} and hidden_size is {hidden}: expected 1 or more"
             ));
         }
-        let rows = operator.gates().saturating_mul(hidden);
+        let rows = operator.kind().gate_count().saturating_mul(hidden);
         expect_shape("W", w, &[directions, rows, input])?;
         expect_shape("R", r, &[directions, rows, hidden])?;
         if hidden_size.is_some_and(|size| usize::try_from(size) != Ok(hidden)) {

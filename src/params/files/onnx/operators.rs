@@ -1,6 +1,7 @@
 //! The recurrent operators of ONNX, and their directions.
 
-use super::activation::Activation;
+use crate::params::config::Kind;
+use crate::params::variant::{ActivationFunction, default_functions, function_count};
 
 /// A recurrent operator of ONNX.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,24 +30,18 @@ impl Operator {
         }
     }
 
-    /// Returns the number of gates.
-    pub const fn gates(self) -> usize {
+    /// Returns the kind of module whose functions are the operator's defaults.
+    pub const fn kind(self) -> Kind {
         match self {
-            Self::Rnn => 1,
-            Self::Gru => 3,
-            Self::Lstm => 4,
+            Self::Rnn => Kind::RnnTanh,
+            Self::Gru => Kind::Gru,
+            Self::Lstm => Kind::Lstm,
         }
     }
 
     /// Returns the functions of one direction, in ONNX's order f, g, h.
-    pub const fn default_functions(self) -> &'static [Activation] {
-        const SIGMOID: Activation = Activation::plain("Sigmoid");
-        const TANH: Activation = Activation::plain("Tanh");
-        match self {
-            Self::Rnn => &[TANH],
-            Self::Gru => &[SIGMOID, TANH],
-            Self::Lstm => &[SIGMOID, TANH, TANH],
-        }
+    pub fn default_functions(self) -> Vec<ActivationFunction> {
+        default_functions(self.kind())[..function_count(self.kind())].to_vec()
     }
 
     /// Returns the number of inputs.
