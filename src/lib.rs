@@ -292,6 +292,11 @@ pub mod variant {
     pub use crate::params::variant::{ActivationFunction, Coupling, Functions, Reset, Variant};
 }
 
+/// ONNX models: their recurrent nodes as networks.
+pub mod onnx {
+    pub use crate::params::onnx::{Network, OnnxModel};
+}
+
 /// Language models: the network of PyTorch's word-language-model example.
 pub mod language_model {
     pub use crate::nn::language_model::{

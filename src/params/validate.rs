@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result, tuple};
 use crate::params::config::{Config, Kind};
+use crate::tensor::{State, Tensor};
 
 /// The run-time sizes of one forward call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,6 +20,30 @@ pub struct Checked {
     pub sizes: Sizes,
     /// Whether the input is 2-D. If so, output and states are 2-D too.
     pub unbatched: bool,
+}
+
+/// Returns the initial state of a source that may give each of h and c alone: the other is zero.
+/// `None` without either.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] when the host's memory does not hold the zeros.
+pub fn whole_state(config: &Config, h: Option<Tensor>, c: Option<Tensor>) -> Result<Option<State>> {
+    let zeros = |like: &Tensor, width: usize| {
+        let mut shape = like.shape().to_vec();
+        shape.pop();
+        shape.push(width);
+        Tensor::zeros(shape)
+    };
+    let h = match (h, &c) {
+        (None, None) => return Ok(None),
+        (Some(h), _) => h,
+        (None, Some(c)) => zeros(c, config.state_size())?,
+    };
+    let c = match c {
+        None if config.kind == Kind::Lstm => Some(zeros(&h, config.hidden_size)?),
+        c => c,
+    };
+    Ok(Some(State { h, c }))
 }
 
 /// Checks `input` and the optional initial state against `config`.

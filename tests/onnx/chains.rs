@@ -1,7 +1,7 @@
 //! PyTorch's exports of several layers become one network, and other glue does not.
 
 use rten_onnx::onnx::{ModelProto, NodeProto};
-use wgpu_rnn::internals::params::onnx::{Initial, Network, OnnxModel};
+use wgpu_rnn::internals::params::onnx::{Chain, OnnxModel, Origin};
 
 use crate::made::{
     HIDDEN, INPUT, declared, graph, int, integers, ints, model, node, tensor, text, weights,
@@ -112,13 +112,13 @@ fn made(export: &Export) -> ModelProto {
     model(export.opset, graph(cells, tensors))
 }
 
-fn networks(export: &Export) -> (OnnxModel, Vec<Network>) {
+fn chains(export: &Export) -> (OnnxModel, Vec<Chain>) {
     let model = read(&made(export));
     for index in 0..model.len() {
         model.node(index).unwrap_or_else(|error| panic!("{error}"));
     }
-    let networks = model.networks();
-    (model, networks)
+    let chains = model.chains();
+    (model, chains)
 }
 
 #[test]
@@ -129,13 +129,14 @@ fn layers_become_one_network() {
                 for (layers, reshapes) in [(1, false), (2, false), (3, false), (1, true), (3, true)]
                 {
                     let export = Export { opset, both, reshapes, batch_first, layers, ..PYTORCH };
-                    let (model, networks) = networks(&export);
-                    let [network] = networks.as_slice() else { panic!("one: {networks:?}") };
-                    assert_eq!(network.nodes, Vec::from_iter(0..layers));
-                    assert_eq!(network.batch_first, batch_first);
-                    assert_eq!(network.initial_h, Initial::Zeros);
-                    let params = model.module(network).expect("layers of one module");
-                    let config = params.config();
+                    let (model, chains) = chains(&export);
+                    let [chain] = chains.as_slice() else { panic!("one: {chains:?}") };
+                    assert_eq!(chain.nodes, Vec::from_iter(0..layers));
+                    assert_eq!(chain.batch_first, batch_first);
+                    assert_eq!(chain.initial_h, Origin::Absent);
+                    let name = model.name(layers - 1);
+                    let loaded = model.network(&name).expect("layers of one module");
+                    let config = loaded.params.config();
                     assert_eq!((config.num_layers, config.bidirectional), (layers, both));
                     assert_eq!((config.input_size, config.hidden_size), (INPUT, HIDDEN));
                     assert_eq!(config.batch_first, batch_first);
@@ -150,14 +151,14 @@ fn states_of_layers_are_slices_of_one_value() {
     for opset in [9, 17] {
         for both in [false, true] {
             let export = Export { opset, both, state: Some(("h", 0)), ..PYTORCH };
-            let (_, networks) = networks(&export);
-            assert_eq!(networks.len(), 1, "{networks:?}");
-            assert_eq!(networks[0].initial_h, Initial::Value("h".to_owned()));
-            assert_eq!(networks[0].initial_c, Initial::Zeros);
+            let (_, chains) = chains(&export);
+            assert_eq!(chains.len(), 1, "{chains:?}");
+            assert_eq!(chains[0].initial_h, Origin::Given("h".to_owned()));
+            assert_eq!(chains[0].initial_c, Origin::Absent);
         }
     }
     let shifted = Export { state: Some(("h", 1)), ..PYTORCH };
-    assert_eq!(networks(&shifted).1.len(), 3, "the states of other layers");
+    assert_eq!(chains(&shifted).1.len(), 3, "the states of other layers");
 }
 
 #[test]
@@ -170,15 +171,15 @@ fn other_glue_makes_no_network() {
         // Numbers could exchange steps and batch: nothing says that the batch is 5.
         Export { shape: [2, 5, 4], ..both },
     ] {
-        let (_, networks) = networks(&export);
-        assert_eq!(networks.len(), 3, "{networks:?}");
+        let (_, chains) = chains(&export);
+        assert_eq!(chains.len(), 3, "{chains:?}");
     }
 }
 
 #[test]
 fn layers_that_differ_make_no_network() {
     let export = Export { extra: Some(("linear_before_reset", 0)), ..PYTORCH };
-    let (model, found) = networks(&export);
+    let (model, found) = chains(&export);
     assert_eq!(found.len(), 3);
     for (nodes, part) in [
         (&[0, 1][..], "expected GRU(2, 2) above the first layer, found GRU(2, 2, reset='before')"),
@@ -188,8 +189,8 @@ fn layers_that_differ_make_no_network() {
         let error = model.params(nodes).expect_err(part).to_string();
         assert!(error.contains(part), "'{part}' is not in: {error}");
     }
-    let (_, branched) = networks(&Export { branch: true, ..PYTORCH });
-    let nodes: Vec<_> = branched.iter().map(|network| network.nodes.clone()).collect();
+    let (_, branched) = chains(&Export { branch: true, ..PYTORCH });
+    let nodes: Vec<_> = branched.iter().map(|chain| chain.nodes.clone()).collect();
     assert_eq!(nodes, [vec![0], vec![1, 2], vec![3]], "two nodes read the first layer");
 }
 
@@ -220,7 +221,7 @@ fn a_computed_shape_is_read_where_it_copies_steps_and_batch() {
                 vec![int("axis", 0)],
             ),
         ]);
-        read(&export).networks().len()
+        read(&export).chains().len()
     };
     assert_eq!(with(0, "turned_0", "Shape"), 1, "the features follow from the number of values");
     assert_eq!(with(1, "turned_0", "Shape"), 2, "other axes");
@@ -239,7 +240,7 @@ fn a_fixed_shape_is_read_where_the_batch_is_declared() {
         for layer in 0..3 {
             graph.value_info.push(declared(&format!("Y_{layer}"), &[None, Some(1), Some(batch)]));
         }
-        assert_eq!(read(&export).networks().len(), want, "{shape:?} with a batch of {batch}");
+        assert_eq!(read(&export).chains().len(), want, "{shape:?} with a batch of {batch}");
     }
 }
 
@@ -252,7 +253,7 @@ fn a_fixed_shape_is_read_where_the_batch_is_known() {
     for node in graph.node.iter_mut().filter(|node| node.op_type.as_deref() == Some("GRU")) {
         node.input.extend(["", "zeros"].map(str::to_owned));
     }
-    let networks = read(&export).networks();
-    assert_eq!(networks.len(), 1, "{networks:?}");
-    assert_eq!(networks[0].initial_h, Initial::Zeros);
+    let chains = read(&export).chains();
+    assert_eq!(chains.len(), 1, "{chains:?}");
+    assert_eq!(chains[0].initial_h, Origin::Absent);
 }

@@ -2,19 +2,19 @@
 
 use rten_onnx::onnx::GraphProto;
 use wgpu_rnn::StateDict;
-use wgpu_rnn::internals::params::onnx;
+use wgpu_rnn::onnx::OnnxModel;
 
 use crate::made::{body, bytes, float, graph, int, model, node, one, weights};
 use crate::read;
 
 /// The message of bytes that must be refused.
 fn refusal(bytes: &[u8]) -> String {
-    onnx::parse("m.onnx", bytes).expect_err("the bytes must be refused").to_string()
+    OnnxModel::parse("m.onnx", bytes).expect_err("the bytes must be refused").to_string()
 }
 
 /// Reads everything of a file, without an expectation.
 fn exhaust(bytes: &[u8]) {
-    let Ok(model) = onnx::parse("m.onnx", bytes) else { return };
+    let Ok(model) = OnnxModel::parse("m.onnx", bytes) else { return };
     for index in 0..model.len() {
         let texts = (model.name(index), model.source(index), model.readers(index));
         assert!(!texts.1.is_empty(), "{texts:?}");
@@ -22,8 +22,8 @@ fn exhaust(bytes: &[u8]) {
         assert!(!loaded || model.node(index).is_ok(), "weights of a node that is not read");
         let _ = model.params(&[index]);
     }
-    let networks = model.networks();
-    let nodes: usize = networks.iter().map(|network| network.nodes.len()).sum();
+    let chains = model.chains();
+    let nodes: usize = chains.iter().map(|chain| chain.nodes.len()).sum();
     let readable = (0..model.len()).filter(|&index| model.node(index).is_ok()).count();
     assert_eq!(nodes, readable, "each readable node is in one network");
 }
@@ -106,7 +106,7 @@ fn unknown_fields_are_skipped() {
     let mut bytes = lstm();
     // A number, 8 bytes, text and 4 bytes in fields that no version of ONNX has.
     bytes.extend(b"\xf8\x3f\x07\xf9\x3f12345678\xfa\x3f\x03abc\xfd\x3f1234");
-    let model = onnx::parse("m.onnx", &bytes).expect("unknown fields are no error");
+    let model = OnnxModel::parse("m.onnx", &bytes).expect("unknown fields are no error");
     assert!(model.node(0).is_ok(), "the node is as before");
 }
 
@@ -171,9 +171,9 @@ fn cycles_end() {
     let mut tensors = weights("GRU", 1, crate::made::HIDDEN, "");
     tensors.push(axes());
     let cyclic = read(&model(14, graph(nodes, tensors)));
-    let networks = cyclic.networks();
-    let nodes: usize = networks.iter().map(|network| network.nodes.len()).sum();
-    assert_eq!(nodes, 2, "{networks:?}");
+    let chains = cyclic.chains();
+    let nodes: usize = chains.iter().map(|chain| chain.nodes.len()).sum();
+    assert_eq!(nodes, 2, "{chains:?}");
 }
 
 #[test]

@@ -6,14 +6,15 @@ mod computed;
 mod graphs;
 mod hostile;
 mod made;
+mod networks;
 mod tensors;
 
 use rten_onnx::onnx::ModelProto;
-use wgpu_rnn::internals::params::onnx::{self, OnnxModel, RecurrentNode};
+use wgpu_rnn::internals::params::onnx::{OnnxModel, RecurrentNode};
 
 /// Reads a model from memory.
 fn read(model: &ModelProto) -> OnnxModel {
-    onnx::parse("made.onnx", &made::bytes(model)).unwrap_or_else(|error| panic!("{error}"))
+    OnnxModel::parse("made.onnx", &made::bytes(model)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The only node of a model.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use half::{bf16, f16};
 use rten_onnx::onnx::{DataLocation, DataType, ModelProto, StringStringEntryProto, TensorProto};
-use wgpu_rnn::internals::params::onnx::{self, OnnxModel, Operand};
+use wgpu_rnn::internals::params::onnx::{OnnxModel, Operand};
 
 use crate::made::{
     HIDDEN, INPUT, bytes, graph, int, integers, model, node, one, raw, tensor, tensor_of, text,
@@ -257,7 +257,7 @@ fn external(folder: &std::path::Path, entries: &[(&str, &str)]) -> OnnxModel {
     w.external_data = entries.iter().map(entry).collect();
     let path = folder.join("model.onnx");
     std::fs::write(&path, bytes(&model)).expect("a file in a new folder");
-    onnx::open(&path).unwrap_or_else(|error| panic!("{error}"))
+    OnnxModel::open(&path).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn data() -> Vec<u8> {

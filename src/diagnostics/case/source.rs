@@ -3,8 +3,9 @@
 use super::Metadata;
 use crate::error::Result;
 use crate::params::config::{Config, Kind};
+use crate::params::validate::whole_state;
 use crate::params::variant::{Coupling, Reset, Variant, functions_of_directions};
-use crate::tensor::{State, Tensor};
+use crate::tensor::State;
 
 /// Reads the differences of the cell from PyTorch's.
 pub(super) fn variant(metadata: &Metadata<'_>, kind: Kind) -> Result<Variant> {
@@ -38,7 +39,7 @@ pub(super) fn variant(metadata: &Metadata<'_>, kind: Kind) -> Result<Variant> {
     Ok(variant)
 }
 
-/// Reads the initial state. A source may have one of h and c alone: the other is zero.
+/// Reads the initial state.
 ///
 /// A row without a valid step keeps its initial state here. In sources whose final state is then
 /// zero, such a row begins with zero instead: nothing but its final state depends on it.
@@ -49,22 +50,8 @@ pub(super) fn state(
 ) -> Result<Option<State>> {
     let file = metadata.file;
     let optional = |name: &str| file.get(name).is_some().then(|| file.input(name)).transpose();
-    let zeros = |like: &Tensor, width: usize| {
-        let mut shape = like.shape().to_vec();
-        shape.pop();
-        shape.push(width);
-        Tensor::zeros(shape)
-    };
-    let (h, c) = match (optional("h0")?, optional("c0")?) {
-        (None, None) => return Ok(None),
-        (None, Some(c)) => (zeros(&c, config.state_size())?, Some(c)),
-        (Some(h), None) if config.kind == Kind::Lstm => {
-            let c = zeros(&h, config.hidden_size)?;
-            (h, Some(c))
-        }
-        (Some(h), c) => (h, c),
-    };
-    let mut state = State { h, c };
+    let (h, c) = (optional("h0")?, optional("c0")?);
+    let Some(mut state) = whole_state(config, h, c)? else { return Ok(None) };
     let ends_with_zero = match file.metadata("zero_len_state") {
         None | Some("h0") => false,
         Some("zeros") => true,

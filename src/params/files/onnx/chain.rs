@@ -9,18 +9,21 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::graphs::{Graphs, Maker, Place, is_standard, operator};
-use super::network;
+use super::module;
 use super::node::{Operand, RecurrentNode};
 use super::states::{Slice, listed, slice};
+use super::tensors::{Constant, constant};
 
-/// Where an initial state comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The origin of an initial state or of the lengths.
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Initial {
-    /// Zeros.
-    Zeros,
-    /// The value of this name, for all layers.
-    Value(String),
+pub enum Origin {
+    /// There is none: the state is zeros, and every row has T steps.
+    Absent,
+    /// Tensors of the file: one for all layers, or one for each.
+    Stored(Vec<Constant>),
+    /// A value of this name, which the caller gives.
+    Given(String),
 }
 
 /// A recurrent node and its place.
@@ -145,27 +148,27 @@ impl<'a> Glue<'a> {
         self,
         layers: &[&Found<'a>],
         state: fn(&RecurrentNode) -> &Operand,
-    ) -> Option<Initial> {
-        let is_zero =
-            |found: &&Found<'_>| matches!(state(found.node), Operand::Absent | Operand::Zeros(_));
-        if layers.iter().all(is_zero) {
-            return Some(Initial::Zeros);
+    ) -> Option<Origin> {
+        let operands = || layers.iter().map(|found| state(found.node));
+        if operands().all(|state| matches!(state, Operand::Absent | Operand::Zeros(_))) {
+            return Some(Origin::Absent);
         }
-        let name = |found: &Found<'_>| match state(found.node) {
-            Operand::Given(name) => Some(name.clone()),
-            Operand::Constant(constant) => Some(constant.name.clone()),
-            Operand::Absent | Operand::Zeros(_) => None,
-        };
-        if let [only] = layers {
-            return name(only).map(Initial::Value);
+        let stored = operands().map(|state| match state {
+            Operand::Constant(constant) => Some(constant.clone()),
+            _ => None,
+        });
+        if let Some(stored) = stored.collect() {
+            return Some(Origin::Stored(stored));
         }
         let mut common = None;
         for (layer, found) in layers.iter().enumerate() {
+            let Operand::Given(name) = state(found.node) else { return None };
+            if layers.len() == 1 {
+                return Some(Origin::Given(name.clone()));
+            }
             let directions = found.node.direction.count();
             let bound = |layer: usize| i64::try_from(layer * directions).ok();
-            let name = name(found)?;
-            let Slice { of, start, end } =
-                slice(self.model, self.graphs, found.place.graph, &name)?;
+            let Slice { of, start, end } = slice(self.model, self.graphs, found.place.graph, name)?;
             let expected = (bound(layer)?, bound(layer + 1)?);
             let last = layer + 1 == layers.len() && end == i64::MAX;
             if start != expected.0 || !(end == expected.1 || last) {
@@ -175,7 +178,11 @@ impl<'a> Glue<'a> {
                 return None;
             }
         }
-        common.map(Initial::Value)
+        let (of, graph) = (common?, layers.first()?.place.graph);
+        Some(match constant(self.graphs, graph, &of) {
+            Ok(stored) => Origin::Stored(vec![stored]),
+            Err(_) => Origin::Given(of),
+        })
     }
 }
 
@@ -191,29 +198,31 @@ fn known_batch(node: &RecurrentNode) -> Option<i64> {
 
 /// Whether two nodes can be layers of one module.
 fn are_layers(below: &RecurrentNode, above: &RecurrentNode) -> bool {
-    network::above(below) == network::layer(above)
+    module::above(below) == module::layer(above)
         && !above.batch_first
         && below.w.dtype == above.w.dtype
         && below.sequence_lens == above.sequence_lens
 }
 
-/// Layers that follow each other.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The layers of one network.
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Network {
+pub struct Chain {
     /// The indices of the nodes, the first layer first.
     pub nodes: Vec<usize>,
     /// Whether the network's input and output have the batch first.
     pub batch_first: bool,
     /// The origin of h, of shape `[layers·D, B, H]`.
-    pub initial_h: Initial,
-    /// The origin of c; zeros without one.
-    pub initial_c: Initial,
+    pub initial_h: Origin,
+    /// The origin of c, of the same shape.
+    pub initial_c: Origin,
+    /// The origin of the valid steps of each row, of shape `[B]`.
+    pub lengths: Origin,
 }
 
-/// Returns the networks that nodes make. Each node is in exactly one; `found` has the readable
-/// nodes with their indices.
-pub fn networks(glue: Glue<'_>, found: &[(usize, Found<'_>)]) -> Vec<Network> {
+/// Returns the chains that nodes make. Each node is in exactly one; `found` has the readable nodes
+/// with their indices.
+pub fn chains(glue: Glue<'_>, found: &[(usize, Found<'_>)]) -> Vec<Chain> {
     let positions: HashMap<Place, usize> =
         found.iter().enumerate().map(|(position, (_, found))| (found.place, position)).collect();
     let below = |above: &Found<'_>| {
@@ -233,7 +242,7 @@ pub fn networks(glue: Glue<'_>, found: &[(usize, Found<'_>)]) -> Vec<Network> {
         _ => None,
     };
     let mut taken = vec![false; found.len()];
-    let mut networks = Vec::new();
+    let mut chains = Vec::new();
     let starts = (0..found.len()).filter(|&node| below[node].is_none_or(|b| above(b).is_none()));
     for start in starts.chain(0..found.len()) {
         let mut layers = Vec::new();
@@ -244,22 +253,28 @@ pub fn networks(glue: Glue<'_>, found: &[(usize, Found<'_>)]) -> Vec<Network> {
             next = above(layer);
         }
         match glue_layers(glue, found, &layers) {
-            Some(network) => networks.push(network),
-            None => networks
-                .extend(layers.iter().filter_map(|&layer| glue_layers(glue, found, &[layer]))),
+            Some(chain) => chains.push(chain),
+            None => {
+                chains.extend(layers.iter().filter_map(|&layer| glue_layers(glue, found, &[layer])))
+            }
         }
     }
-    networks.sort_by(|a, b| a.nodes.cmp(&b.nodes));
-    networks
+    chains.sort_by(|a, b| a.nodes.cmp(&b.nodes));
+    chains
 }
 
-fn glue_layers(glue: Glue<'_>, found: &[(usize, Found<'_>)], layers: &[usize]) -> Option<Network> {
+fn glue_layers(glue: Glue<'_>, found: &[(usize, Found<'_>)], layers: &[usize]) -> Option<Chain> {
     let nodes: Vec<&Found<'_>> = layers.iter().map(|&layer| &found[layer].1).collect();
     let (first, last) = (nodes.first()?, nodes.last()?);
-    Some(Network {
+    Some(Chain {
         nodes: layers.iter().map(|&layer| found[layer].0).collect(),
-        batch_first: first.node.batch_first || glue.is_batch_first(first, last),
+        batch_first: first.node.batch_first != glue.is_batch_first(first, last),
         initial_h: glue.initial(&nodes, |node| &node.initial_h)?,
         initial_c: glue.initial(&nodes, |node| &node.initial_c)?,
+        lengths: match &first.node.sequence_lens {
+            Operand::Constant(constant) => Origin::Stored(vec![constant.clone()]),
+            Operand::Given(name) => Origin::Given(name.clone()),
+            Operand::Absent | Operand::Zeros(_) => Origin::Absent,
+        },
     })
 }

@@ -12,8 +12,9 @@
 //! | `states` | finds the origin of initial states |
 //! | `node` | reads a node, and refuses by name |
 //! | `weights` | converts weights to PyTorch's names and order |
+//! | `module` | names the module that nodes make |
 //! | `chain` | finds the layers of a network |
-//! | `network` | names the module that nodes make |
+//! | `network` | loads a network with its states and lengths |
 //! | `model` | opens a model |
 //!
 //! Every attribute and input of a node is honoured, or the node is refused with its name.
@@ -24,6 +25,7 @@ mod chain;
 mod external;
 mod graphs;
 mod model;
+mod module;
 mod network;
 mod node;
 mod operators;
@@ -33,8 +35,9 @@ mod tensors;
 mod weights;
 mod wire;
 
-pub use chain::{Initial, Network};
-pub use model::{OnnxModel, open, parse};
+pub use chain::{Chain, Origin};
+pub use model::OnnxModel;
+pub use network::Network;
 pub use node::{Operand, RecurrentNode};
 pub use operators::{Direction, Operator};
 pub use tensors::Constant;

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use rten_onnx::onnx::ModelProto;
 use rten_onnx::protobuf::DecodeMessage as _;
 
-use super::chain::{Found, Glue, Network, networks};
+use super::chain::{Chain, Found, Glue, chains};
 use super::graphs::{Graphs, Maker, Place, is_standard, operator};
-use super::network;
+use super::module;
 use super::node::RecurrentNode;
 use super::operators::Operator;
 use super::survey::survey;
-use super::tensors::floats;
+use super::tensors::{Constant, floats, integers};
 use super::weights::{Named, convert};
 use super::wire::Wire;
 use crate::error::{Error, Result};
@@ -28,9 +28,25 @@ pub(super) struct Listed {
     read: Result<RecurrentNode, String>,
 }
 
-/// An ONNX model, of which the recurrent nodes are read.
+/// An ONNX model, of which the recurrent nodes RNN, GRU and LSTM are read.
 ///
-/// Weights stay in the file, or in files beside it, until a call asks for them.
+/// Every attribute and input of a node is honoured, or the node is refused by its name. Nodes that
+/// are the layers of one module make one network. Weights stay in the file, or in files in its
+/// folder, until a network is loaded.
+///
+/// ```no_run
+/// # fn main() -> wgpu_rnn::Result<()> {
+/// use wgpu_rnn::{Device, ForwardOptions, Rnn, onnx::OnnxModel};
+/// # let input = wgpu_rnn::Tensor::zeros([7, 2, 3])?;
+/// let network = OnnxModel::open("model.onnx")?.network("")?; // the only network
+/// let rnn = Rnn::new(&Device::open("auto")?, &network.params)?;
+/// let mut options = ForwardOptions::new();
+/// options.state = network.state.as_ref(); // where the model holds an initial state
+/// options.lengths = network.lengths.as_deref();
+/// let (output, state) = rnn.forward_with(&input, &options)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct OnnxModel {
     path: PathBuf,
@@ -38,26 +54,6 @@ pub struct OnnxModel {
     listed: Vec<Listed>,
     in_functions: Vec<String>,
     opset: i64,
-}
-
-/// Opens a model.
-///
-/// # Errors
-/// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is no ONNX model, or is
-/// damaged. A node that is not read is no error here: see [`OnnxModel::node`].
-pub fn open(path: impl AsRef<Path>) -> Result<OnnxModel> {
-    let path = path.as_ref();
-    parse(path, &fs::read(path)?)
-}
-
-/// Reads the bytes of a model. `path` finds its external data.
-///
-/// # Errors
-/// [`Error::File`] as from [`open`].
-pub fn parse(path: impl AsRef<Path>, bytes: &[u8]) -> Result<OnnxModel> {
-    let path = path.as_ref();
-    let model = read(path, bytes);
-    model.map_err(|message| Error::File { path: path.to_owned(), message })
 }
 
 fn read(path: &Path, bytes: &[u8]) -> Result<OnnxModel, String> {
@@ -103,27 +99,46 @@ fn list(path: &Path, graphs: &Graphs, place: Place, opset: i64) -> Option<Listed
 }
 
 impl OnnxModel {
-    /// Returns the path of the file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Opens a model.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is no ONNX model, or is
+    /// damaged. A node that is not read is an error only where a call needs it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::parse(path, &fs::read(path)?)
+    }
+
+    /// Reads the bytes of a model. The folder of `path` has its external data.
+    ///
+    /// # Errors
+    /// [`Error::File`] as from [`open`](Self::open).
+    pub fn parse(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
+        let path = path.as_ref();
+        let model = read(path, bytes);
+        model.map_err(|message| Error::File { path: path.to_owned(), message })
     }
 
     /// Returns the version of ONNX's operator set.
+    #[doc(hidden)]
     pub fn opset(&self) -> i64 {
         self.opset
     }
 
     /// Returns the number of recurrent nodes, those that are not read included.
+    #[doc(hidden)]
     pub fn len(&self) -> usize {
         self.listed.len()
     }
 
     /// Returns whether the model has no recurrent node.
+    #[doc(hidden)]
     pub fn is_empty(&self) -> bool {
         self.listed.is_empty()
     }
 
     /// Returns the recurrent operators in functions of the model, which are not read.
+    #[doc(hidden)]
     pub fn in_functions(&self) -> &[String] {
         &self.in_functions
     }
@@ -133,6 +148,7 @@ impl OnnxModel {
     ///
     /// # Panics
     /// When there is no node of this index, as slice indexing does.
+    #[doc(hidden)]
     pub fn name(&self, index: usize) -> String {
         self.graphs.path(self.listed[index].place)
     }
@@ -141,6 +157,7 @@ impl OnnxModel {
     ///
     /// # Panics
     /// When there is no node of this index, as slice indexing does.
+    #[doc(hidden)]
     pub fn operator(&self, index: usize) -> &str {
         operator(self.graphs.node(self.listed[index].place))
     }
@@ -152,47 +169,76 @@ impl OnnxModel {
     ///
     /// # Panics
     /// When there is no node of this index, as slice indexing does.
+    #[doc(hidden)]
     pub fn node(&self, index: usize) -> Result<&RecurrentNode> {
-        self.listed[index].read.as_ref().map_err(|error| self.refuse(index, error))
+        self.listed[index].read.as_ref().map_err(|error| self.refuse_node(index, error))
     }
 
-    fn refuse(&self, index: usize, error: &str) -> Error {
-        let message = format!("{} '{}': {error}", self.operator(index), self.name(index));
+    /// Returns an error of the file.
+    pub(super) fn refuse(&self, message: String) -> Error {
         Error::File { path: self.path.clone(), message }
     }
 
-    /// Returns the index of the node of a path.
+    pub(super) fn refuse_node(&self, index: usize, error: &str) -> Error {
+        self.refuse(format!("{} '{}': {error}", self.operator(index), self.name(index)))
+    }
+
+    /// Returns the index of the node of a path; of the only network with an empty path.
     ///
     /// # Errors
-    /// [`Error::File`] with the paths of all recurrent nodes when none or several have this one.
-    pub fn find(&self, name: &str) -> Result<usize> {
-        let mut found = (0..self.len()).filter(|&index| self.name(index) == name);
-        if let (Some(index), None) = (found.next(), found.next()) {
-            return Ok(index);
+    /// [`Error::File`] with the paths of all recurrent nodes when none or several fit.
+    #[doc(hidden)]
+    pub fn find(&self, path: &str) -> Result<usize> {
+        let mut found = (0..self.len()).filter(|&index| self.name(index) == path);
+        match (found.next(), found.next()) {
+            (Some(index), None) => return Ok(index),
+            (None, _) if path.is_empty() => {
+                // Each node is in one network, or is not read.
+                let unread = (0..self.len()).filter(|&index| self.listed[index].read.is_err());
+                let first = self.chains().into_iter().map(|chain| chain.nodes[0]).chain(unread);
+                if let [only] = first.take(2).collect::<Vec<_>>()[..] {
+                    return Ok(only);
+                }
+            }
+            _ => {}
         }
-        let mut names: Vec<String> = (0..self.len()).take(20).map(|i| self.name(i)).collect();
-        if self.len() > names.len() {
-            names.push(format!("{} more", self.len() - names.len()));
-        }
-        let names = if names.is_empty() {
-            "none. PyTorch's newer exporter writes nn.RNN as single steps: export it with \
-             dynamo=False"
-                .to_owned()
-        } else {
-            names.join(", ")
+        let names = match self.len() {
+            0 => self.without_nodes(),
+            count => {
+                let mut names: Vec<_> = (0..count.min(20)).map(|index| self.name(index)).collect();
+                if count > names.len() {
+                    names.push(format!("{} more", count - names.len()));
+                }
+                names.join(", ")
+            }
         };
-        Err(Error::File {
-            path: self.path.clone(),
-            message: format!(
-                "expected one recurrent node of the name '{name}'; the model has: {names}"
+        let expected = if path.is_empty() {
+            "name one recurrent node".to_owned()
+        } else {
+            format!("expected one recurrent node of the name '{path}'")
+        };
+        Err(self.refuse(format!("{expected}; the model has: {names}")))
+    }
+
+    /// Returns the text for a model without recurrent nodes, with the way to get some.
+    fn without_nodes(&self) -> String {
+        match self.in_functions.as_slice() {
+            [] => "none. PyTorch's newer exporter writes nn.RNN as single steps: export it with \
+                   dynamo=False"
+                .to_owned(),
+            functions => format!(
+                "none but {} in functions, which are not read. Inline them in Python: \
+                 onnx.inliner.inline_local_functions(model)",
+                functions.join(", ")
             ),
-        })
+        }
     }
 
     /// Returns the source of X: a node, an input, or a tensor.
     ///
     /// # Panics
     /// When there is no node of this index, as slice indexing does.
+    #[doc(hidden)]
     pub fn source(&self, index: usize) -> String {
         let place = self.listed[index].place;
         let name = self.graphs.node(place).input.first().map_or("", String::as_str);
@@ -208,6 +254,7 @@ impl OnnxModel {
     ///
     /// # Panics
     /// When there is no node of this index, as slice indexing does.
+    #[doc(hidden)]
     pub fn readers(&self, index: usize) -> Vec<(&'static str, String)> {
         let place = self.listed[index].place;
         let outputs = ["Y", "Y_h", "Y_c"].into_iter().zip(&self.graphs.node(place).output);
@@ -226,18 +273,27 @@ impl OnnxModel {
         format!("{} '{}'", operator(self.graphs.node(place)), self.graphs.path(place))
     }
 
-    /// Returns the networks that the readable nodes make. Each of them is in exactly one network.
-    pub fn networks(&self) -> Vec<Network> {
-        let found: Vec<_> = self
-            .listed
-            .iter()
-            .enumerate()
-            .filter_map(|(index, listed)| {
-                let node = listed.read.as_ref().ok()?;
-                Some((index, Found { place: listed.place, node }))
-            })
-            .collect();
-        networks(Glue { model: &self.path, graphs: &self.graphs }, &found)
+    /// Returns the chains that the readable nodes make. Each of them is in exactly one.
+    #[doc(hidden)]
+    pub fn chains(&self) -> Vec<Chain> {
+        self.chains_of(&Vec::from_iter(0..self.len()))
+    }
+
+    pub(super) fn chains_of(&self, nodes: &[usize]) -> Vec<Chain> {
+        let readable = |&index: &usize| {
+            let Listed { place, read } = &self.listed[index];
+            read.as_ref().ok().map(|node| (index, Found { place: *place, node }))
+        };
+        let found: Vec<_> = nodes.iter().filter_map(readable).collect();
+        chains(Glue { model: &self.path, graphs: &self.graphs }, &found)
+    }
+
+    pub(super) fn floats(&self, constant: &Constant) -> Result<Vec<f32>> {
+        floats(&self.path, &self.graphs, constant)
+    }
+
+    pub(super) fn integers(&self, constant: &Constant) -> Result<Vec<i64>> {
+        integers(&self.path, &self.graphs, constant)
     }
 
     /// Returns the weights of nodes under PyTorch's names, in PyTorch's order of gates. The first
@@ -250,39 +306,31 @@ impl OnnxModel {
     ///
     /// # Panics
     /// When there is no node of an index, as slice indexing does.
+    #[doc(hidden)]
     pub fn tensors(&self, nodes: &[usize]) -> Result<Vec<Named>> {
         let mut tensors = Vec::new();
         for (layer, &index) in nodes.iter().enumerate() {
-            let read = |constant: &_| floats(&self.path, &self.graphs, constant);
-            tensors.extend(convert(self.node(index)?, layer, read)?);
+            tensors.extend(convert(self.node(index)?, layer, |tensor| self.floats(tensor))?);
         }
         Ok(tensors)
-    }
-
-    /// Returns the module of a network, with its `batch_first`. The caller gives the states and
-    /// lengths, which a module does not hold.
-    ///
-    /// # Errors
-    /// The errors of [`params`](Self::params).
-    pub fn module(&self, network: &Network) -> Result<Params> {
-        self.params(&network.nodes)?.with(|config| config.batch_first(network.batch_first))
     }
 
     /// Returns the module of nodes, the first layer first. States and lengths are no part of it.
     ///
     /// # Errors
-    /// The errors of [`tensors`](Self::tensors); [`Error::File`] that names an attribute which no
-    /// module computes, or a node that is no layer above the first.
+    /// The errors of [`tensors`](Self::tensors); [`Error::File`] that names a node which is no
+    /// layer above the first.
     ///
     /// # Panics
     /// When there is no node of an index, as slice indexing does.
+    #[doc(hidden)]
     pub fn params(&self, nodes: &[usize]) -> Result<Params> {
         let layers = nodes.iter().map(|&index| self.node(index)).collect::<Result<Vec<_>>>()?;
         let refuse = |error: String| match nodes.first() {
-            Some(&index) => self.refuse(index, &error),
+            Some(&index) => self.refuse_node(index, &error),
             None => Error::Option(error),
         };
-        let config = network::config(&layers).map_err(refuse)?;
+        let config = module::config(&layers).map_err(refuse)?;
         let mut tensors = self.tensors(nodes)?;
         Params::from_fn(&config, |name, _| {
             let found = tensors.iter_mut().find(|tensor| tensor.name == name);

@@ -1,62 +1,145 @@
-//! The module that nodes make: its configuration, with the differences from PyTorch's cells.
+//! Networks of a model: their modules, with the states and the lengths that the file holds.
 
-use super::node::RecurrentNode;
-use super::operators::{Direction, Operator};
-use crate::params::config::{Config, Kind};
-use crate::params::variant::{
-    ActivationFunction, Coupling, Reset, Variant, functions_of_directions,
-};
+use super::chain::{Chain, Origin};
+use super::model::OnnxModel;
+use super::tensors::Constant;
+use crate::error::{Error, Result};
+use crate::params::Params;
+use crate::params::config::Config;
+use crate::params::validate::whole_state;
+use crate::tensor::{State, Tensor, reserved};
 
-/// Returns the module of nodes that follow each other, the first layer first.
-///
-/// # Errors
-/// A message that names a node that is no layer above the first, or a size out of range.
-pub fn config(nodes: &[&RecurrentNode]) -> Result<Config, String> {
-    let (first, others) = nodes.split_first().ok_or("no node was named")?;
-    for node in others {
-        let (expected, found) = (above(first), layer(node));
-        if found != expected {
-            return Err(format!("expected {expected} above the first layer, found {found}"));
+/// A network of an ONNX model.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Network {
+    /// The paths of its nodes, the first layer first. The network has the name of the first.
+    pub nodes: Vec<String>,
+    /// The module: its configuration, with `batch_first`, and its weights.
+    pub params: Params,
+    /// The initial state that the file holds; `None` for zeros. A part that the caller gives is
+    /// zero.
+    pub state: Option<State>,
+    /// The valid steps of each row that the file holds, `[B]`.
+    pub lengths: Option<Vec<usize>>,
+    /// The values that the caller gives, because the model reads or computes them: `h_0`, `c_0` or
+    /// `lengths`, each with its name in the model. States are `[L·D, B, H]`, as everywhere.
+    pub inputs: Vec<(&'static str, String)>,
+}
+
+impl OnnxModel {
+    /// Returns the names of the networks: the path of the first node of each.
+    ///
+    /// A path is a node's name, behind the nodes and bodies that it is in:
+    /// `If_3/then_branch/LSTM_0`. A node without a name has its operator and its index in the
+    /// graph.
+    pub fn networks(&self) -> Vec<String> {
+        self.chains().iter().map(|chain| self.name(chain.nodes[0])).collect()
+    }
+
+    /// Loads the network that has the node of this path, or with an empty path the only network.
+    ///
+    /// # Errors
+    /// [`Error::File`] that lists the networks when the path names none or several; that names the
+    /// attribute or the input which cannot be honoured; when the values of a tensor do not fill its
+    /// shape; when its external data is outside of the model's folder. [`Error::Io`] when that data
+    /// cannot be read, [`Error::OutOfMemory`] when the host's memory does not hold it.
+    pub fn network(&self, path: &str) -> Result<Network> {
+        let index = self.find(path)?;
+        self.load(&self.chains(), index)
+    }
+
+    /// Loads one node alone, without the layers above and below it.
+    ///
+    /// # Errors
+    /// The errors of [`network`](Self::network).
+    pub fn layer(&self, path: &str) -> Result<Network> {
+        let index = self.find(path)?;
+        self.load(&self.chains_of(&[index]), index)
+    }
+
+    fn load(&self, chains: &[Chain], index: usize) -> Result<Network> {
+        self.node(index)?;
+        let chain = chains.iter().find(|chain| chain.nodes.contains(&index));
+        let chain = chain.ok_or_else(|| self.refuse_node(index, "it is in no network"))?;
+        Network::load(self, chain)
+    }
+}
+
+impl Network {
+    /// Loads a chain of nodes.
+    ///
+    /// # Errors
+    /// The errors of [`OnnxModel::params`], and those of tensors that do not fit.
+    fn load(model: &OnnxModel, chain: &Chain) -> Result<Self> {
+        let params = model.params(&chain.nodes)?.with(|c| c.batch_first(chain.batch_first))?;
+        let config = params.config();
+        // Nodes with the batch first have states with the batch first; other glue moves X and Y.
+        let swap = model.node(chain.nodes[0])?.batch_first;
+        let part = |origin| state(model, config, origin, swap);
+        let state = whole_state(config, part(&chain.initial_h)?, part(&chain.initial_c)?)?;
+        let named = |(role, origin): (_, &Origin)| match origin {
+            Origin::Given(name) => Some((role, name.clone())),
+            Origin::Absent | Origin::Stored(_) => None,
+        };
+        let origins =
+            [("h_0", &chain.initial_h), ("c_0", &chain.initial_c), ("lengths", &chain.lengths)];
+        Ok(Self {
+            nodes: chain.nodes.iter().map(|&index| model.name(index)).collect(),
+            state,
+            lengths: lengths(model, &chain.lengths)?,
+            inputs: origins.into_iter().filter_map(named).collect(),
+            params,
+        })
+    }
+}
+
+/// Reads a state that the file holds, `[L·D, B, H]`; with `swap` it is `[B, D, H]` there.
+fn state(
+    model: &OnnxModel,
+    config: &Config,
+    origin: &Origin,
+    swap: bool,
+) -> Result<Option<Tensor>> {
+    let Origin::Stored(tensors) = origin else { return Ok(None) };
+    let (rows, width) = (config.num_layers * config.num_directions(), config.hidden_size);
+    let read = tensors.iter().map(|tensor| model.floats(tensor));
+    let values = read.collect::<Result<Vec<_>>>()?.concat();
+    let batch = values.len() / (rows * width);
+    let first = if swap { batch } else { rows / tensors.len() };
+    let fits =
+        |tensor: &Constant| matches!(tensor.shape[..], [f, _, w] if [f, w] == [first, width]);
+    if !tensors.iter().all(fits) || values.len() != rows * batch * width {
+        let shapes: Vec<String> =
+            tensors.iter().map(|tensor| format!("'{}' {:?}", tensor.name, tensor.shape)).collect();
+        return Err(model.refuse(format!(
+            "the initial states {} are not [{rows}, batch, {width}]",
+            shapes.join(", ")
+        )));
+    }
+    let values = if swap { swapped(&values, batch, rows, width)? } else { values };
+    Tensor::new([rows, batch, width], values).map(Some)
+}
+
+/// Returns `[a, b, width]` as `[b, a, width]`.
+fn swapped(values: &[f32], a: usize, b: usize, width: usize) -> Result<Vec<f32>> {
+    let mut swapped = reserved(values.len(), "an initial state")?;
+    for j in 0..b {
+        for i in 0..a {
+            swapped.extend_from_slice(&values[(i * b + j) * width..][..width]);
         }
     }
-    let config = layer(first).num_layers(nodes.len());
-    config.validate().map_err(|error| error.to_string())?;
-    Ok(config)
+    Ok(swapped)
 }
 
-/// Returns the module that a layer above a node must have.
-pub fn above(node: &RecurrentNode) -> Config {
-    let layer = layer(node);
-    Config { input_size: layer.output_size(), ..layer }
-}
-
-/// Returns the module of one node.
-pub fn layer(node: &RecurrentNode) -> Config {
-    let kind = kind(node);
-    let functions: Vec<_> = node.activations.iter().flatten().copied().collect();
-    let variant = Variant {
-        functions: functions_of_directions(kind, &functions),
-        gate_clip: node.clip,
-        peepholes: node.p.is_some(),
-        coupling: node.input_forget.then_some(Coupling::ForgetFromInput),
-        reset: match node.operator {
-            Operator::Gru if !node.linear_before_reset => Reset::BeforeProduct,
-            _ => Reset::AfterProduct,
-        },
-        ..Variant::PYTORCH
+fn lengths(model: &OnnxModel, origin: &Origin) -> Result<Option<Vec<usize>>> {
+    let Origin::Stored(tensors) = origin else { return Ok(None) };
+    let read = tensors.iter().map(|tensor| model.integers(tensor));
+    let values = read.collect::<Result<Vec<_>>>()?.concat();
+    let length = |length| {
+        usize::try_from(length).map_err(|_| {
+            model.refuse(format!("sequence_lens holds {length}; a length cannot be negative"))
+        })
     };
-    Config::new(kind, node.input_size, node.hidden_size)
-        .bias(node.b.is_some())
-        .batch_first(node.batch_first)
-        .bidirectional(node.direction == Direction::Bidirectional)
-        .reverse(node.direction == Direction::Reverse)
-        .variant(variant)
-}
-
-fn kind(node: &RecurrentNode) -> Kind {
-    let relu = node.activations.iter().flatten().all(|f| *f == ActivationFunction::Relu);
-    match node.operator {
-        Operator::Rnn if relu => Kind::RnnRelu,
-        operator => operator.kind(),
-    }
+    values.into_iter().map(length).collect::<Result<_, Error>>().map(Some)
 }

@@ -111,15 +111,16 @@ impl RecurrentNode {
         }
         let (initial_h, initial_c) =
             (tensors.state(5, "initial_h")?, tensors.state(6, "initial_c")?);
+        let batch_first = attributes.flag("layout")?;
         for (role, state) in [("initial_h", &initial_h), ("initial_c", &initial_c)] {
-            sizes.check_state(role, state)?;
+            sizes.check_state(role, state, batch_first)?;
         }
         Ok(Self {
             operator,
             direction,
             input_size: sizes.input,
             hidden_size: hidden,
-            batch_first: attributes.flag("layout")?,
+            batch_first,
             activations: functions(operator, direction, &attributes)?,
             clip: clip(&attributes)?,
             input_forget: attributes.flag("input_forget")?,
@@ -220,21 +221,25 @@ impl Sizes {
     }
 
     /// Checks a state whose shape is known. The batch is not known.
-    fn check_state(&self, role: &str, state: &Operand) -> Result<(), String> {
+    fn check_state(&self, role: &str, state: &Operand, batch_first: bool) -> Result<(), String> {
         let (Operand::Constant(state) | Operand::Zeros(Some(state))) = state else {
             return Ok(());
         };
-        match *state.shape.as_slice() {
-            [first, second, hidden]
-                if hidden == self.hidden && [first, second].contains(&self.directions) =>
-            {
-                Ok(())
-            }
-            _ => Err(format!(
-                "{role} '{}' has shape {:?}: expected [{}, batch, {}]",
-                state.name, state.shape, self.directions, self.hidden
-            )),
+        let axis = usize::from(batch_first);
+        if let [_, _, hidden] = *state.shape.as_slice()
+            && [state.shape[axis], hidden] == [self.directions, self.hidden]
+        {
+            return Ok(());
         }
+        let mut expected = [self.directions.to_string(), "batch".to_owned()];
+        expected.rotate_left(axis);
+        Err(format!(
+            "{role} '{}' has shape {:?}: expected [{}, {}]",
+            state.name,
+            state.shape,
+            expected.join(", "),
+            self.hidden
+        ))
     }
 }
 
