@@ -191,6 +191,16 @@ pub fn read_range(path: impl AsRef<Path>, start: u64, count: usize) -> Result<Ve
     read_count(path, file, count)
 }
 
+/// Reads the first bytes of a file: at most `count`.
+///
+/// # Errors
+/// The errors of [`read`].
+pub fn read_start(path: impl AsRef<Path>, count: usize) -> Result<Vec<u8>> {
+    let path = path.as_ref();
+    let (file, _) = open_sized(path, false)?;
+    read_count(path, file, count)
+}
+
 /// Reads what has no size, to its end.
 fn read_stream(path: &Path, file: std::fs::File) -> Result<Vec<u8>> {
     let (mut bytes, mut file) = (Vec::new(), file.take(MOST_STREAMED + 1));

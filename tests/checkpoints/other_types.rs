@@ -18,7 +18,7 @@ fn files_of_other_types_are_named() {
         ("a.keras", &keras, "a Keras model (.keras)", "state dict"),
         ("a.tflite", b"\x1c\0\0\0TFL3\x14\0", "a TensorFlow Lite model", "state dict"),
         ("a.gguf", b"GGUF\x03\0\0\0", "a GGUF file", "take the model's PyTorch files"),
-        ("a.onnx", onnx, "an ONNX model", "torch.save(model.state_dict()"),
+        ("a.onnx", onnx, "an ONNX model", "opens it with onnx::OnnxModel"),
         ("a.gz", b"\x1f\x8b\x08\0\0\0\0\0", "compressed with gzip", "gunzip"),
         ("a.zst", b"\x28\xb5\x2f\xfd\x04", "compressed with Zstandard", "unzstd"),
         ("a.xz", b"\xfd7zXZ\0\0\x04", "compressed with xz", "unxz"),

@@ -15,6 +15,10 @@ mod inspect;
 #[cfg(target_os = "linux")]
 mod memory;
 mod names;
+mod onnx;
+#[path = "../common/onnx_models.rs"]
+#[allow(dead_code, reason = "tests of the reader make more")]
+mod onnx_models;
 mod output;
 mod perplexity;
 #[path = "../common/pickles.rs"]

@@ -5,6 +5,7 @@ mod chains;
 mod computed;
 mod graphs;
 mod hostile;
+#[path = "../common/onnx_models.rs"]
 mod made;
 mod networks;
 mod tensors;

@@ -177,6 +177,15 @@ fn parse_map(text: &str) -> Result<(String, String), String> {
 }
 
 impl NamesArgs {
+    /// The arguments, and whether they are set.
+    pub fn set(&self) -> [(&'static str, bool); 3] {
+        [
+            ("--map", !self.maps.is_empty()),
+            ("--fold", self.fold),
+            ("--allow-unused", self.allow_unused),
+        ]
+    }
+
     /// Folds and renames the tensors of a state dict.
     pub fn apply(&self, file: StateDict) -> Result<StateDict, Error> {
         let file = if self.fold { file.folded()? } else { file };
@@ -198,7 +207,7 @@ pub fn print_note(note: Option<String>) {
 pub struct WeightsArgs {
     /// Read the state dict from a file of safetensors or of torch.save, or from the index or the
     /// folder of a sharded checkpoint; may be repeated for several files of one state dict. A cell
-    /// (`weight_ih` without `_l0`) runs as a layer.
+    /// (`weight_ih` without `_l0`) runs as a layer. Or read a network of an ONNX model.
     #[arg(long, value_name = "FILE", required = true)]
     pub weights: Vec<PathBuf>,
     #[command(flatten)]
@@ -212,6 +221,13 @@ pub struct WeightsArgs {
     /// Read and write [B, T, features] instead of [T, B, features].
     #[arg(long)]
     pub batch_first: bool,
+    /// Run the network of an ONNX model that has the node of this name; `inspect` lists the names
+    /// [default: the only network]
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Run the node of --node alone, without the layers above and below it.
+    #[arg(long, requires = "node")]
+    pub alone: bool,
     #[command(flatten)]
     pub names: NamesArgs,
 }
@@ -238,6 +254,11 @@ pub struct KeyArgs {
 }
 
 impl KeyArgs {
+    /// The argument, and whether it is set.
+    pub fn set(&self) -> [(&'static str, bool); 1] {
+        [("--key", self.key.is_some())]
+    }
+
     /// Opens the files of a state dict. A note names the dict that was found in a checkpoint.
     pub fn open(&self, paths: &[impl AsRef<Path>]) -> Result<StateDict, Error> {
         let file = StateDict::open_files(paths, self.key.as_deref())?;

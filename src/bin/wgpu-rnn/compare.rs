@@ -110,10 +110,12 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
     let input = args.input.iter().map(|path| ("--input", path.as_path()));
     let read: Vec<_> = args.weights.files().chain(input).collect();
     args.json.check(&read)?;
-    let params = load(&args.weights)?;
-    let config = params.config();
+    let network = load(&args.weights)?;
+    let external: Vec<_> = network.files.iter().map(|file| ("--weights", file.as_path())).collect();
+    args.json.check(&external)?;
+    let config = network.params.config();
     let input = match &args.input {
-        Some(path) => Input::open(path, &args.weights)?,
+        Some(path) => Input::open(path, &args.weights, &network)?,
         None => {
             let shape = if config.batch_first {
                 [args.batch, args.seq_len]
@@ -130,14 +132,17 @@ pub fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
             }
             let (mut input, mut random) = (Tensor::zeros(shape)?, Mt19937::new(args.seed));
             input.data_mut().iter_mut().for_each(|value| *value = random.uniform(-1.0, 1.0));
-            if !config.batch_first {
+            for (role, name) in &network.inputs {
+                message!("note: the ONNX model reads {role} from '{name}': there is none here");
+            }
+            if !config.batch_first && network.nodes.is_empty() {
                 message!("note: the random input {shape:?} is {TIME_FIRST}");
             }
-            Input { input, lengths: None, state: None }
+            Input { input, lengths: network.lengths, state: network.state }
         }
     };
     let tolerance = Tolerance::new(args.atol, args.rtol);
-    let job = Job { params, input, tolerance, options: args.module.options() };
+    let job = Job { params: network.params, input, tolerance, options: args.module.options() };
     // The reference is slow, and the same for every device.
     let want = if args.lockstep { None } else { Some(job.reference()?) };
     if job.input.input.data().is_empty() {

@@ -13,6 +13,7 @@ mod demo;
 mod devices;
 mod generate;
 mod inspect;
+mod onnx;
 mod output;
 mod perplexity;
 mod run;
@@ -68,7 +69,7 @@ enum Command {
     Bench(BenchArgs),
     /// Calibrate devices: measure the constants of the roofline and keep them for other commands.
     Calibrate(CalibrateArgs),
-    /// Inspect a file of weights: list its type, modules, tensors and metadata.
+    /// Inspect a file of weights: list its type, modules, tensors and metadata; or an ONNX model.
     Inspect(InspectArgs),
     /// Generate text with a language model.
     Generate(GenerateArgs),

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use wgpu_rnn::internals::params::state_dict::to_bytes;
+use wgpu_rnn::onnx::Network;
 use wgpu_rnn::{Config, Error, Kind, Params, Rnn, State, StateDict, Tensor};
 
 use crate::Outcome;
 use crate::args::{self, ModuleArgs, OpenArgs, TANH, TIME_FIRST, WeightsArgs, print_note};
+use crate::onnx;
 use crate::output::Destination;
 use crate::terminal::message;
 
@@ -35,8 +37,21 @@ pub struct RunArgs {
     pub open: OpenArgs,
 }
 
-/// Loads the module that the arguments describe.
-pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
+/// Loads the network that the arguments describe.
+pub fn load(args: &WeightsArgs) -> Result<Network, Error> {
+    let network = match onnx::network(args)? {
+        Some(network) => network,
+        None => module(args)?.into(),
+    };
+    let bad = network.params.non_finite();
+    if !bad.is_empty() {
+        message!("warning: NaN or infinity in the weights: {}", bad.join(", "));
+    }
+    Ok(network)
+}
+
+/// Loads the module of a state dict.
+fn module(args: &WeightsArgs) -> Result<Params, Error> {
     let state_dict = args.names.apply(args.key.open(&args.weights)?)?;
     let path = state_dict.path().display();
     let (params, note) = Params::read(&state_dict, &args.prefix, args.names.allow_unused)?;
@@ -68,10 +83,6 @@ pub fn load(args: &WeightsArgs) -> Result<Params, Error> {
             )));
         }
     };
-    let bad = params.non_finite();
-    if !bad.is_empty() {
-        message!("warning: NaN or infinity in the weights: {}", bad.join(", "));
-    }
     params.with(|config: Config| {
         let mut config = config.batch_first(args.batch_first);
         config.kind = kind;
@@ -120,8 +131,8 @@ pub struct Input {
 }
 
 impl Input {
-    /// Reads `input`, and the optional `lengths` and state, for the module of `weights`.
-    pub fn open(path: &Path, weights: &WeightsArgs) -> Result<Self, Error> {
+    /// Reads `input`, and the optional `lengths` and state, for the network of `weights`.
+    pub fn open(path: &Path, weights: &WeightsArgs, network: &Network) -> Result<Self, Error> {
         let file = StateDict::open(path)?;
         let state_names = state_names(&file)?;
         let unread: Vec<&str> = file
@@ -133,19 +144,26 @@ impl Input {
         }
         let optional = |name: &str| file.get(name).is_some().then(|| file.input(name)).transpose();
         let [h, c] = state_names;
-        let state = match (optional(h)?, optional(c)?) {
-            (None, None) => None,
-            (None, Some(_)) => {
-                return Err(Error::File {
-                    path: path.to_owned(),
-                    message: format!("there is {c}, but no {h}"),
-                });
-            }
-            (Some(h), c) => Some(State { h, c }),
+        let is_onnx = !network.nodes.is_empty();
+        let (given_h, given_c) = (optional(h)?, optional(c)?);
+        let given_lengths = file.get("lengths").is_some().then(|| file.lengths()).transpose()?;
+        let (state, lengths) = if is_onnx {
+            onnx::complete(network, &file, [(h, given_h), (c, given_c)], given_lengths)?
+        } else {
+            let state = match (given_h, given_c) {
+                (None, None) => None,
+                (None, Some(_)) => {
+                    return Err(Error::File {
+                        path: path.to_owned(),
+                        message: format!("there is {c}, but no {h}"),
+                    });
+                }
+                (Some(h), c) => Some(State { h, c }),
+            };
+            (state, given_lengths)
         };
-        let lengths = file.get("lengths").is_some().then(|| file.lengths()).transpose()?;
         let input = file.input("input")?;
-        if input.shape().len() == 3 && !weights.batch_first {
+        if input.shape().len() == 3 && !weights.batch_first && !is_onnx {
             message!(
                 "note: {} does not name batch_first: the input {:?} is {TIME_FIRST}",
                 weights.weights[0].display(),
@@ -177,8 +195,11 @@ pub fn run(args: &RunArgs) -> Result<Outcome, Error> {
     let input = ("--input", args.input.as_path());
     let read: Vec<_> = args.weights.files().chain([input]).collect();
     args.output.check("--output", &read)?;
-    let params = load(&args.weights)?;
-    let input = Input::open(&args.input, &args.weights)?;
+    let network = load(&args.weights)?;
+    let external: Vec<_> = network.files.iter().map(|file| ("--weights", file.as_path())).collect();
+    args.output.check("--output", &external)?;
+    let input = Input::open(&args.input, &args.weights, &network)?;
+    let params = network.params;
     let device = args.open.open_one(&args.device)?;
     let rnn = Rnn::with_options(&device, &params, &args.module.options())?;
     if args.explain {

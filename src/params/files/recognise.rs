@@ -40,6 +40,9 @@ const PICKLE: &str = "a Python pickle that torch.save did not write";
 pub const KERAS: &str =
     "Keras orders gates otherwise; load the weights in PyTorch and save its state dict";
 
+/// The advice for ONNX, whose networks have attributes, states and lengths.
+const ONNX: &str = "run, compare and inspect read it; a program opens it with onnx::OnnxModel";
+
 /// Recognises a file by its first bytes.
 ///
 /// # Errors
@@ -70,7 +73,7 @@ pub fn recognise(data: &[u8]) -> Result<FileType, String> {
         return refuse("a TensorFlow Lite model", KERAS);
     }
     if is_onnx(data) {
-        return refuse("an ONNX model", &format!("ONNX is not read; {SAVE}"));
+        return refuse("an ONNX model", ONNX);
     }
     let text = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data).trim_ascii_start();
     let begins = |word: &str| {
@@ -90,6 +93,6 @@ pub fn recognise(data: &[u8]) -> Result<FileType, String> {
 
 /// Whether a file begins as a `ModelProto`: `ir_version`, a small number, and then a field of text,
 /// the model's version, the graph, or the operator set.
-fn is_onnx(data: &[u8]) -> bool {
+pub fn is_onnx(data: &[u8]) -> bool {
     matches!(data, [0x08, 1..=0x20, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..])
 }

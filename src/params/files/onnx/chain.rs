@@ -204,6 +204,16 @@ fn are_layers(below: &RecurrentNode, above: &RecurrentNode) -> bool {
         && below.sequence_lens == above.sequence_lens
 }
 
+impl Origin {
+    /// Returns the name of a value that the caller gives.
+    pub fn given(&self) -> Option<&str> {
+        match self {
+            Self::Given(name) => Some(name),
+            Self::Absent | Self::Stored(_) => None,
+        }
+    }
+}
+
 /// The layers of one network.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -218,6 +228,13 @@ pub struct Chain {
     pub initial_c: Origin,
     /// The origin of the valid steps of each row, of shape `[B]`.
     pub lengths: Origin,
+}
+
+impl Chain {
+    /// Returns the origins of `h_0`, `c_0` and `lengths`.
+    pub fn origins(&self) -> [(&'static str, &Origin); 3] {
+        [("h_0", &self.initial_h), ("c_0", &self.initial_c), ("lengths", &self.lengths)]
+    }
 }
 
 /// Returns the chains that nodes make. Each node is in exactly one; `found` has the readable nodes

@@ -62,6 +62,12 @@ fn inside(folder: &Path, location: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// Returns the path of a file, if a tensor is in one below the folder of the model.
+pub fn file(model: &Path, tensor: &TensorProto) -> Option<PathBuf> {
+    let range = range(tensor).ok().filter(|range| !range.location.is_empty())?;
+    inside(fs::folder(model), range.location).ok()
+}
+
 /// Reads the bytes of a tensor that is in another file: `count` of them.
 ///
 /// # Errors
@@ -76,7 +82,6 @@ pub fn read(model: &Path, tensor: &TensorProto, count: usize, name: &str) -> Res
             "its shape needs {count} bytes, but its external data has {length}"
         )));
     }
-    let folder = model.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let path = inside(folder.unwrap_or(Path::new(".")), range.location).map_err(refuse)?;
+    let path = inside(fs::folder(model), range.location).map_err(refuse)?;
     fs::read_range(path, range.offset, count)
 }

@@ -6,6 +6,7 @@ use rten_onnx::onnx::ModelProto;
 use rten_onnx::protobuf::DecodeMessage as _;
 
 use super::chain::{Chain, Found, Glue, chains};
+use super::external;
 use super::graphs::{Graphs, Maker, Place, is_standard, operator};
 use super::module;
 use super::node::RecurrentNode;
@@ -16,6 +17,8 @@ use super::weights::{Named, convert};
 use super::wire::Wire;
 use crate::error::{Error, Result};
 use crate::fs;
+use crate::params::config::Config;
+use crate::params::files::recognise::is_onnx;
 use crate::params::module::Params;
 
 /// The most recurrent nodes of a model.
@@ -107,6 +110,15 @@ impl OnnxModel {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::parse(path, &fs::read(path)?)
+    }
+
+    /// Returns whether the first bytes of a file are those of a model. A folder is none.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read.
+    #[doc(hidden)]
+    pub fn is_model(path: &Path) -> Result<bool> {
+        Ok(!path.is_dir() && is_onnx(&fs::read_start(path, 16)?))
     }
 
     /// Reads the bytes of a model. The folder of `path` has its external data.
@@ -288,6 +300,15 @@ impl OnnxModel {
         chains(Glue { model: &self.path, graphs: &self.graphs }, &found)
     }
 
+    /// Returns the files of external data, each once.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let tensors = self.graphs.tensors.iter();
+        let mut files: Vec<_> = tensors.filter_map(|t| external::file(&self.path, t)).collect();
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+
     pub(super) fn floats(&self, constant: &Constant) -> Result<Vec<f32>> {
         floats(&self.path, &self.graphs, constant)
     }
@@ -315,22 +336,33 @@ impl OnnxModel {
         Ok(tensors)
     }
 
+    /// Returns the configuration of nodes, the first layer first.
+    ///
+    /// # Errors
+    /// The errors of [`node`](Self::node); [`Error::File`] that names a node which is no layer above
+    /// the first.
+    ///
+    /// # Panics
+    /// When there is no node of an index, as slice indexing does.
+    #[doc(hidden)]
+    pub fn config(&self, nodes: &[usize]) -> Result<Config> {
+        let layers = nodes.iter().map(|&index| self.node(index)).collect::<Result<Vec<_>>>()?;
+        module::config(&layers).map_err(|error| match nodes.first() {
+            Some(&index) => self.refuse_node(index, &error),
+            None => Error::Option(error),
+        })
+    }
+
     /// Returns the module of nodes, the first layer first. States and lengths are no part of it.
     ///
     /// # Errors
-    /// The errors of [`tensors`](Self::tensors); [`Error::File`] that names a node which is no
-    /// layer above the first.
+    /// The errors of [`config`](Self::config) and [`tensors`](Self::tensors).
     ///
     /// # Panics
     /// When there is no node of an index, as slice indexing does.
     #[doc(hidden)]
     pub fn params(&self, nodes: &[usize]) -> Result<Params> {
-        let layers = nodes.iter().map(|&index| self.node(index)).collect::<Result<Vec<_>>>()?;
-        let refuse = |error: String| match nodes.first() {
-            Some(&index) => self.refuse_node(index, &error),
-            None => Error::Option(error),
-        };
-        let config = module::config(&layers).map_err(refuse)?;
+        let config = self.config(nodes)?;
         let mut tensors = self.tensors(nodes)?;
         Params::from_fn(&config, |name, _| {
             let found = tensors.iter_mut().find(|tensor| tensor.name == name);

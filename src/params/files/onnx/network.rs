@@ -1,5 +1,7 @@
 //! Networks of a model: their modules, with the states and the lengths that the file holds.
 
+use std::path::PathBuf;
+
 use super::chain::{Chain, Origin};
 use super::model::OnnxModel;
 use super::tensors::Constant;
@@ -25,6 +27,17 @@ pub struct Network {
     /// The values that the caller gives, because the model reads or computes them: `h_0`, `c_0` or
     /// `lengths`, each with its name in the model. States are `[L·D, B, H]`, as everywhere.
     pub inputs: Vec<(&'static str, String)>,
+    /// The files beside the model that hold tensors.
+    #[doc(hidden)]
+    pub files: Vec<PathBuf>,
+}
+
+/// A network of no model, without states and lengths.
+impl From<Params> for Network {
+    fn from(params: Params) -> Self {
+        let (nodes, state, lengths) = (Vec::new(), None, None);
+        Self { nodes, params, state, lengths, inputs: Vec::new(), files: Vec::new() }
+    }
 }
 
 impl OnnxModel {
@@ -78,17 +91,14 @@ impl Network {
         let swap = model.node(chain.nodes[0])?.batch_first;
         let part = |origin| state(model, config, origin, swap);
         let state = whole_state(config, part(&chain.initial_h)?, part(&chain.initial_c)?)?;
-        let named = |(role, origin): (_, &Origin)| match origin {
-            Origin::Given(name) => Some((role, name.clone())),
-            Origin::Absent | Origin::Stored(_) => None,
-        };
-        let origins =
-            [("h_0", &chain.initial_h), ("c_0", &chain.initial_c), ("lengths", &chain.lengths)];
+        let given = chain.origins().into_iter();
+        let given = given.filter_map(|(role, origin)| Some((role, origin.given()?.to_owned())));
         Ok(Self {
             nodes: chain.nodes.iter().map(|&index| model.name(index)).collect(),
             state,
             lengths: lengths(model, &chain.lengths)?,
-            inputs: origins.into_iter().filter_map(named).collect(),
+            inputs: given.collect(),
+            files: model.files(),
             params,
         })
     }

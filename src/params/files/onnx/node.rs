@@ -84,17 +84,12 @@ impl RecurrentNode {
             return Err(format!("{} has {most} inputs, but the node has {found}", operator.name()));
         }
         let attributes = Attributes::new(node, version)?;
-        let direction = match attributes.text("direction")?.unwrap_or("forward") {
-            "forward" => Direction::Forward,
-            "reverse" => Direction::Reverse,
-            "bidirectional" => Direction::Bidirectional,
-            other => {
-                return Err(format!(
-                    "attribute 'direction' is '{other}': expected forward, reverse or \
-                     bidirectional"
-                ));
-            }
-        };
+        let direction = attributes.text("direction")?.unwrap_or("forward");
+        let direction = Direction::named(direction).ok_or_else(|| {
+            format!(
+                "attribute 'direction' is '{direction}': expected forward, reverse or bidirectional"
+            )
+        })?;
         // It only says whether the output Y may be absent.
         attributes.flag("output_sequence")?;
         let mut tensors = Tensors { model, graphs, graph: place.graph, node, dtype: None };
@@ -133,6 +128,28 @@ impl RecurrentNode {
             initial_h,
             initial_c,
         })
+    }
+
+    /// Returns the attributes that differ from their defaults, by ONNX's names.
+    pub fn attributes(&self) -> Vec<(&'static str, String)> {
+        let default = vec![self.operator.default_functions(); self.direction.count()];
+        let functions = self.activations.iter().flatten().map(ToString::to_string);
+        let one = |is_there: bool| is_there.then(|| "1".to_owned());
+        let attributes = [
+            (
+                "direction",
+                (self.direction != Direction::Forward).then(|| self.direction.name().to_owned()),
+            ),
+            ("layout", one(self.batch_first)),
+            (
+                "activations",
+                (self.activations != default).then(|| functions.collect::<Vec<_>>().join(", ")),
+            ),
+            ("clip", self.clip.map(|clip| clip.to_string())),
+            ("input_forget", one(self.input_forget)),
+            ("linear_before_reset", one(self.linear_before_reset)),
+        ];
+        attributes.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 }
 

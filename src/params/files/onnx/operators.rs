@@ -66,6 +66,20 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// Returns the direction of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Forward, Self::Reverse, Self::Bidirectional].into_iter().find(|d| d.name() == name)
+    }
+
+    /// Returns ONNX's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Reverse => "reverse",
+            Self::Bidirectional => "bidirectional",
+        }
+    }
+
     /// Returns the number of sets of weights.
     pub const fn count(self) -> usize {
         match self {

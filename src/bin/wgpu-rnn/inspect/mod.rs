@@ -1,5 +1,7 @@
 //! `wgpu-rnn inspect`.
 
+mod onnx;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -17,8 +19,8 @@ use crate::terminal::{BAD, FAINT, STRONG, line};
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// Inspect a file of weights, a language model or a case; or the index or the folder of a
-    /// sharded checkpoint.
+    /// Inspect a file of weights, an ONNX model, a language model or a case; or the index or the
+    /// folder of a sharded checkpoint.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     #[command(flatten)]
@@ -81,6 +83,11 @@ struct TensorEntry {
 
 pub fn inspect(args: &InspectArgs) -> Result<Outcome, Error> {
     args.json.check(&[("FILE", &args.file)])?;
+    let set = [&args.key.set()[..], &args.names.set()].concat();
+    if let Some(model) = crate::onnx::open(std::slice::from_ref(&args.file), &set)? {
+        onnx::inspect(&args.file, &model, &args.json)?;
+        return Ok(Outcome::Agreed);
+    }
     let file = args.names.apply(args.key.open(&[&args.file])?)?;
     let tensor = |name: &str| {
         file.get(name).map(|entry| TensorEntry {
