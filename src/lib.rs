@@ -250,7 +250,7 @@ pub use nn::options::{Activation, ForwardOptions, LoadOptions};
 pub use nn::pad::{pad_sequence, unpad_sequence};
 pub use nn::rnn::Rnn;
 pub use params::state_dict::StateDict;
-pub use params::{Config, Kind, Nonlinearity, Params};
+pub use params::{Config, Convention, Kind, Nonlinearity, Params};
 pub use tensor::{State, Tensor};
 pub use wgpu;
 

@@ -2,6 +2,7 @@
 
 mod activation;
 pub mod config;
+mod conventions;
 mod files;
 mod kind;
 pub mod language_model;
@@ -14,6 +15,7 @@ pub mod validate;
 pub mod variant;
 
 pub use config::{Config, Kind, Nonlinearity};
+pub use conventions::Convention;
 pub use files::onnx;
 pub(crate) use loading::{layer_of, load_linear};
 pub use module::{DirectionParams, Params, expected_parameters};

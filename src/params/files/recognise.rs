@@ -38,7 +38,7 @@ const PICKLE: &str = "a Python pickle that torch.save did not write";
 
 /// The advice for Keras, whose gates have another order.
 pub const KERAS: &str =
-    "Keras orders gates otherwise; load the weights in PyTorch and save its state dict";
+    "save its arrays as safetensors; a program converts them with Params::from_convention";
 
 /// The advice for ONNX, whose networks have attributes, states and lengths.
 const ONNX: &str = "run, compare and inspect read it; a program opens it with onnx::OnnxModel";

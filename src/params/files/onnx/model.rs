@@ -339,8 +339,8 @@ impl OnnxModel {
     /// Returns the configuration of nodes, the first layer first.
     ///
     /// # Errors
-    /// The errors of [`node`](Self::node); [`Error::File`] that names a node which is no layer above
-    /// the first.
+    /// The errors of [`node`](Self::node); [`Error::File`] that names a node which is no layer
+    /// above the first.
     ///
     /// # Panics
     /// When there is no node of an index, as slice indexing does.
