@@ -8,6 +8,7 @@ mod hostile;
 #[path = "../common/onnx_models.rs"]
 mod made;
 mod networks;
+mod runtime;
 mod tensors;
 
 use rten_onnx::onnx::ModelProto;
