@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 
 use half::{bf16, f16};
-use rten_onnx::onnx::{DataLocation, DataType, ModelProto, StringStringEntryProto, TensorProto};
+use rten_onnx::onnx::{
+    DataLocation, DataType, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
+};
 use wgpu_rnn::internals::params::onnx::{OnnxModel, Operand};
 
 use crate::made::{
@@ -179,10 +181,64 @@ fn weights_come_through_identity_and_through_casts_that_keep_them() {
     assert_refused(&narrow, &["W 'W2' is computed when the model runs, by Cast 'between'"]);
     let double = between("Cast", to(DataType::FLOAT), DataType::DOUBLE, 8);
     assert_refused(&double, &["W 'W2' is cast from DOUBLE to FLOAT"]);
-    for operator in ["DequantizeLinear", "Add", "Transpose", "Relu"] {
+    for operator in ["DequantizeLinear", "Add", "Transpose", "Relu", "Concat", "Slice", "Unsqueeze"]
+    {
         let computed = between(operator, vec![], DataType::FLOAT, 4);
         assert_refused(&computed, &[&format!("by {operator} 'between'"), "constants folded"]);
     }
+}
+
+/// PyTorch's exporter writes the weights of a cell so: rows of gates in ONNX's order.
+#[test]
+fn weights_come_from_parts_of_tensors() {
+    let made = |moves: Vec<NodeProto>| {
+        let mut model = one(14, "LSTM", vec![]);
+        inputs_of(&mut model)[1] = "W2".to_owned();
+        let pytorch = tensor("rows", &[8, INPUT], &values(8 * INPUT, 5));
+        tensors_of(&mut model).push(pytorch);
+        for at in [-2, 0, 2, 6, 8, i64::MAX] {
+            tensors_of(&mut model).push(integers(&format!("at{at}"), &[at]));
+        }
+        model.graph.as_mut().expect("a graph").node.splice(0..0, moves);
+        model
+    };
+    let cut = |start: &str, end: &str, to: &str| {
+        node("Slice", to, &["rows", start, end, "at0"], &[to], vec![])
+    };
+    let joined = |parts: &[&str], to: &str| node("Concat", to, parts, &[to], vec![int("axis", 0)]);
+    let axis = |from: &str| node("Unsqueeze", "axis", &[from, "at0"], &["W2"], vec![]);
+    // PyTorch's i, f, g, o become ONNX's i, o, f, c.
+    let parts = || {
+        vec![
+            cut("at0", "at2", "i"),
+            cut("at-2", &format!("at{}", i64::MAX), "o"),
+            cut("at2", "at6", "fc"),
+        ]
+    };
+    let model = made([parts(), vec![joined(&["i", "o", "fc"], "iofc"), axis("iofc")]].concat());
+    assert_eq!(named(&read(&model), "weight_ih_l0"), values(8 * INPUT, 5), "and PyTorch's again");
+    let twice = vec![joined(&["i", "o"], "io"), joined(&["io", "fc"], "iofc"), axis("iofc")];
+    let model = made([parts(), twice].concat());
+    assert_eq!(named(&read(&model), "weight_ih_l0"), values(8 * INPUT, 5));
+
+    let short = made([parts(), vec![joined(&["i", "fc"], "ifc"), axis("ifc")]].concat());
+    assert_refused(&short, &["W 'W2' has shape [1, 6, 3]: expected [1, 8, 3]"]);
+    let other = made([parts(), vec![joined(&["i", "R"], "bad"), axis("bad")]].concat());
+    assert_refused(&other, &["'W2' joins tensors that do not fit", "[2, 3]", "[1, 8, 2]"]);
+    let many = made([parts(), vec![joined(&["i"; 40], "many"), axis("many")]].concat());
+    assert_refused(&many, &["more than 32 parts"]);
+    let computed = node("Relu", "", &["rows"], &["fc"], vec![]);
+    let relu = made(vec![computed, joined(&["fc"], "all"), axis("all")]);
+    assert_refused(&relu, &["'fc' is computed when the model runs, by Relu"]);
+    // Each of 16 nodes reads the one below twice.
+    let mut wide: Vec<_> = (0..15)
+        .map(|level| {
+            let below = if level == 0 { "rows".to_owned() } else { format!("c{}", level - 1) };
+            joined(&[&below, &below], &format!("c{level}"))
+        })
+        .collect();
+    wide.push(axis("c14"));
+    assert_refused(&made(wide), &["W 'W2'"]);
 }
 
 #[test]

@@ -25,7 +25,8 @@ use arrays::Arrays;
 /// |---|---|---|
 /// | RNN | `weight_ih` `[H, I]`, `weight_hh` `[H, H]`, `bias_ih` and `bias_hh` `[H]` | |
 /// | GRU | the same with 3·H rows | r, z, n |
-/// | LSTM | the same with 4·H rows; `weight_hr` `[P, H]`; `weight_p` `[3·H]` | i, f, g, o; i f o |
+/// | LSTM | the same with 4·H rows; `weight_hr` `[P, H]` with a projection | i, f, g, o |
+/// | peepholes | `weight_p` `[3·H]` | i, f, o |
 ///
 /// | Keras | arrays | gates |
 /// |---|---|---|

@@ -12,7 +12,7 @@ use super::graphs::{Graphs, Maker, Place, is_standard, operator};
 use super::module;
 use super::node::{Operand, RecurrentNode};
 use super::states::{Slice, listed, slice};
-use super::tensors::{Constant, constant};
+use super::tensors::Constant;
 
 /// The origin of an initial state or of the lengths.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +20,7 @@ use super::tensors::{Constant, constant};
 pub enum Origin {
     /// There is none: the state is zeros, and every row has T steps.
     Absent,
-    /// Tensors of the file: one for all layers, or one for each.
+    /// Tensors of the file, one for each layer.
     Stored(Vec<Constant>),
     /// A value of this name, which the caller gives.
     Given(String),
@@ -178,11 +178,7 @@ impl<'a> Glue<'a> {
                 return None;
             }
         }
-        let (of, graph) = (common?, layers.first()?.place.graph);
-        Some(match constant(self.graphs, graph, &of) {
-            Ok(stored) => Origin::Stored(vec![stored]),
-            Err(_) => Origin::Given(of),
-        })
+        common.map(Origin::Given)
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `graphs` | finds the makers and readers of values, in bodies of nodes too |
 //! | `external` | reads tensors in files beside the model |
 //! | `tensors` | reads the values of tensors |
+//! | `folded` | finds tensors that nodes only move |
 //! | `attributes`, `activation` | read the attributes of a node by name and type |
 //! | `operators` | names the operators and their directions |
 //! | `states` | finds the origin of initial states |
@@ -23,6 +24,7 @@ mod activation;
 mod attributes;
 mod chain;
 mod external;
+mod folded;
 mod graphs;
 mod model;
 mod module;

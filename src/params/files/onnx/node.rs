@@ -6,10 +6,11 @@ use rten_onnx::onnx::{DataType, NodeProto};
 
 use super::activation;
 use super::attributes::Attributes;
+use super::folded::constant;
 use super::graphs::{Graphs, Place, operator};
 use super::operators::{Direction, Operator};
 use super::states::are_zeros;
-use super::tensors::{Constant, constant};
+use super::tensors::Constant;
 use crate::params::variant::ActivationFunction;
 
 /// An input of a node that need not be in the file.
@@ -276,8 +277,8 @@ impl<'a> Tensors<'a> {
 
     fn optional(&mut self, input: usize, role: &str) -> Result<Option<Constant>, String> {
         let Some(name) = self.name(input) else { return Ok(None) };
-        let found =
-            constant(self.graphs, self.graph, name).map_err(|error| format!("{role} {error}"))?;
+        let found = constant(self.model, self.graphs, self.graph, name)
+            .map_err(|error| format!("{role} {error}"))?;
         self.check_type(role, &found)?;
         Ok(Some(found))
     }
@@ -307,7 +308,7 @@ impl<'a> Tensors<'a> {
     fn operand(&self, input: usize) -> Operand {
         match self.name(input) {
             None => Operand::Absent,
-            Some(name) => constant(self.graphs, self.graph, name)
+            Some(name) => constant(self.model, self.graphs, self.graph, name)
                 .map_or_else(|_| Operand::Given(name.to_owned()), Operand::Constant),
         }
     }

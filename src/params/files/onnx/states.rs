@@ -6,7 +6,7 @@ use rten_onnx::onnx::{DataLocation, DataType, NodeProto, TensorProto};
 
 use super::external;
 use super::graphs::{Graphs, Maker, Place, is_standard, operator};
-use super::tensors::{MOST_STEPS, constant, integers};
+use super::tensors::{MOST_STEPS, integers, tensor};
 use crate::tensor::element_count;
 
 /// The most values of an initial state that are compared with zero.
@@ -89,7 +89,7 @@ pub fn listed(
         return Some(found.ints.clone());
     }
     let name = node.input.get(input).filter(|name| !name.is_empty())?;
-    let constant = constant(graphs, place.graph, name).ok()?;
+    let constant = tensor(graphs, place.graph, name).ok()?;
     // Lists of axes and sizes have one entry for each axis.
     (constant.shape.iter().product::<usize>() <= 8)
         .then(|| integers(model, graphs, &constant).ok())?

@@ -2,21 +2,21 @@
 
 use std::borrow::Cow;
 use std::cell::{Ref, RefCell};
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::Path;
 
 use half::{bf16, f16};
 use rten_onnx::onnx::{DataLocation, DataType, TensorProto};
 
 use super::external;
-use super::graphs::{Graphs, Maker, is_standard, operator};
+use super::graphs::{Graphs, Maker, operator};
 use crate::error::{Error, Result};
-use crate::tensor::{element_count, room};
+use crate::tensor::{element_count, grow, room};
 
 /// The most nodes between a tensor and its reader.
 pub const MOST_STEPS: usize = 16;
 
-/// A tensor that the file holds.
+/// A tensor that the file holds, whole or as parts of others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Constant {
     /// The name of the value that the node reads.
@@ -25,66 +25,46 @@ pub struct Constant {
     pub shape: Vec<usize>,
     /// The type that the node reads. A tensor behind a `Cast` may be narrower.
     pub dtype: DataType,
-    /// The index in [`Graphs::tensors`].
-    pub(super) tensor: usize,
+    /// The values, one part after the other.
+    pub(super) parts: Vec<Part>,
 }
 
-/// Returns the tensor that a value is, through `Identity` and through `Cast` to f32.
+/// A range of the values of a tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Part {
+    /// The index in [`Graphs::tensors`].
+    pub tensor: usize,
+    pub values: Range<usize>,
+}
+
+/// Returns a tensor of the file by its name.
 ///
 /// # Errors
 /// A message that names the node that computes the value when the model runs.
-pub fn constant(graphs: &Graphs, graph: usize, name: &str) -> Result<Constant, String> {
-    let (mut at, mut value, mut widened) = (graph, name, false);
-    for _ in 0..MOST_STEPS {
-        match graphs.maker(at, value) {
-            None => return Err(format!("'{name}' is made nowhere in the model")),
-            Some(Maker::Input) => {
-                return Err(format!(
-                    "'{name}' is an input of the model; expected a tensor that the file holds: \
-                     export the model with its weights"
-                ));
-            }
-            Some(Maker::Tensor(tensor)) => {
-                let found = &graphs.tensors[tensor];
-                let stored = found.data_type.unwrap_or(DataType(0));
-                let shape = shape(found).map_err(|error| format!("'{name}': {error}"))?;
-                let dtype = if widened { widen(stored, name)? } else { stored };
-                return Ok(Constant { name: name.to_owned(), shape, dtype, tensor });
-            }
-            Some(Maker::Node { place, .. }) => {
-                let node = graphs.node(place);
-                match (is_standard(node), operator(node)) {
-                    (true, "Identity") => {}
-                    (true, "Cast") if is_to_f32(node) => widened = true,
-                    _ => {
-                        return Err(format!(
-                            "'{name}' is computed when the model runs, by {} '{}'; expected a \
-                             tensor that the file holds: export the model with constants folded",
-                            operator(node),
-                            graphs.path(place)
-                        ));
-                    }
-                }
-                (at, value) = (place.graph, node.input.first().map_or("", String::as_str));
-            }
+pub fn tensor(graphs: &Graphs, graph: usize, name: &str) -> Result<Constant, String> {
+    match graphs.maker(graph, name) {
+        None => Err(format!("'{name}' is made nowhere in the model")),
+        Some(Maker::Input) => Err(format!(
+            "'{name}' is an input of the model; expected a tensor that the file holds: export the \
+             model with its weights"
+        )),
+        Some(Maker::Tensor(tensor)) => {
+            let found = &graphs.tensors[tensor];
+            let shape = shape(found).map_err(|error| format!("'{name}': {error}"))?;
+            let values = 0..shape.iter().product();
+            Ok(Constant {
+                name: name.to_owned(),
+                shape,
+                dtype: found.data_type.unwrap_or(DataType(0)),
+                parts: vec![Part { tensor, values }],
+            })
         }
-    }
-    Err(format!("'{name}' is behind more than {MOST_STEPS} nodes, or behind a cycle"))
-}
-
-fn is_to_f32(node: &rten_onnx::onnx::NodeProto) -> bool {
-    let to = |a: &rten_onnx::onnx::AttributeProto| {
-        a.name.as_deref() == Some("to") && a.i == Some(DataType::FLOAT.0.into())
-    };
-    node.attribute.iter().any(to)
-}
-
-fn widen(stored: DataType, name: &str) -> Result<DataType, String> {
-    match stored {
-        DataType::FLOAT | DataType::FLOAT16 | DataType::BFLOAT16 => Ok(DataType::FLOAT),
-        other => {
-            Err(format!("'{name}' is cast from {other} to FLOAT; expected FLOAT16 or BFLOAT16"))
-        }
+        Some(Maker::Node { place, .. }) => Err(format!(
+            "'{name}' is computed when the model runs, by {} '{}'; expected a tensor that the file \
+             holds: export the model with constants folded",
+            operator(graphs.node(place)),
+            graphs.path(place)
+        )),
     }
 }
 
@@ -123,10 +103,10 @@ struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    fn new(model: &'a Path, graphs: &'a Graphs, constant: &'a Constant) -> Result<Self> {
-        let tensor = &graphs.tensors[constant.tensor];
-        let count = constant.shape.iter().product();
-        let values = Self { model, tensor, name: &constant.name, count };
+    fn new(model: &'a Path, tensor: &'a TensorProto, name: &'a str) -> Result<Self> {
+        let refuse = |message| Error::File { path: model.to_owned(), message };
+        let count = shape(tensor).map_err(refuse)?.iter().product();
+        let values = Self { model, tensor, name, count };
         let places = [
             tensor.raw_data.is_some(),
             !tensor.float_data.is_empty(),
@@ -192,6 +172,28 @@ impl<'a> Values<'a> {
     }
 }
 
+/// Returns the values of parts that `read` takes from whole tensors.
+fn joined<T: Copy>(
+    graphs: &Graphs,
+    constant: &Constant,
+    read: impl Fn(&TensorProto) -> Result<Vec<T>>,
+) -> Result<Vec<T>> {
+    let mut whole = (usize::MAX, Vec::new());
+    let mut joined = Vec::new();
+    for Part { tensor, values } in &constant.parts {
+        // Most parts of one tensor follow each other.
+        if whole.0 != *tensor {
+            whole = (*tensor, read(&graphs.tensors[*tensor])?);
+        }
+        if constant.parts.len() == 1 && *values == (0..whole.1.len()) {
+            return Ok(whole.1);
+        }
+        grow(&mut joined, values.len(), &constant.name)?;
+        joined.extend_from_slice(&whole.1[values.clone()]);
+    }
+    Ok(joined)
+}
+
 /// Returns the values of a tensor of f32, f16 or bf16.
 ///
 /// # Errors
@@ -199,13 +201,17 @@ impl<'a> Values<'a> {
 /// [`Error::Io`] when a file of external data cannot be read; [`Error::OutOfMemory`] when the
 /// host's memory does not hold them.
 pub fn floats(model: &Path, graphs: &Graphs, constant: &Constant) -> Result<Vec<f32>> {
-    let values = Values::new(model, graphs, constant)?;
+    joined(graphs, constant, |tensor| whole_floats(model, tensor, &constant.name))
+}
+
+fn whole_floats(model: &Path, tensor: &TensorProto, name: &str) -> Result<Vec<f32>> {
+    let values = Values::new(model, tensor, name)?;
     let stored = values.tensor.data_type.unwrap_or(DataType(0));
     // Nothing is reserved for a shape that the file does not fill.
     match stored {
         DataType::FLOAT => Ok(match values.bytes(4)? {
             Some(bytes) => {
-                room(values.count, &constant.name)?;
+                room(values.count, name)?;
                 bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect()
             }
             None => values.typed(&values.tensor.float_data)?.to_vec(),
@@ -228,7 +234,11 @@ pub fn floats(model: &Path, graphs: &Graphs, constant: &Constant) -> Result<Vec<
 /// # Errors
 /// The errors of [`floats`].
 pub fn integers(model: &Path, graphs: &Graphs, constant: &Constant) -> Result<Vec<i64>> {
-    let values = Values::new(model, graphs, constant)?;
+    joined(graphs, constant, |tensor| whole_integers(model, tensor, &constant.name))
+}
+
+fn whole_integers(model: &Path, tensor: &TensorProto, name: &str) -> Result<Vec<i64>> {
+    let values = Values::new(model, tensor, name)?;
     match values.tensor.data_type {
         Some(DataType::INT64) => Ok(match values.bytes(8)? {
             Some(bytes) => {
