@@ -102,12 +102,9 @@ impl Case {
     /// Returns whether the input has rows, but no time step. PyTorch refuses it. By ONNX's
     /// definition its output is empty and the state stays.
     pub fn has_no_step(&self) -> bool {
-        match self.input.shape() {
-            _ if self.cell => false,
-            &[rows, steps, _] if self.params.config().batch_first => rows > 0 && steps == 0,
-            &[steps, rows, _] => rows > 0 && steps == 0,
-            _ => false,
-        }
+        let &[a, b, _] = self.input.shape() else { return false };
+        let (steps, rows) = if self.params.config().batch_first { (b, a) } else { (a, b) };
+        !self.cell && steps == 0 && rows > 0
     }
 
     /// Runs the reference with these parameters. A cell is one step of a layer.
