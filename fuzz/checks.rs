@@ -15,6 +15,7 @@ use wgpu_rnn::internals::params::validate::Sizes;
 use wgpu_rnn::internals::plan::limits::Limits;
 use wgpu_rnn::internals::reference;
 use wgpu_rnn::language_model::LanguageModelParams;
+use wgpu_rnn::onnx::OnnxModel;
 use wgpu_rnn::pool::{Pool, PoolOptions, Slot};
 use wgpu_rnn::{
     Config, Device, Error, ForwardOptions, Kind, LoadOptions, Params, Rnn, Schedule, State,
@@ -74,6 +75,38 @@ pub fn state_dict(data: &[u8]) -> bool {
         }
         found |= LanguageModelParams::from_state_dict(&file, prefix, None).is_ok();
     }
+    found
+}
+
+/// Reads an ONNX model in every way. Each network that loads must be a module. Returns whether one
+/// loads.
+pub fn onnx(data: &[u8]) -> bool {
+    let Ok(model) = OnnxModel::parse("fuzz.onnx", data) else { return false };
+    for index in 0..model.len() {
+        // Any result is fine, but no panic.
+        let _ = (model.name(index), model.source(index), model.readers(index));
+        if let Ok(node) = model.node(index) {
+            let _ = node.attributes();
+        }
+    }
+    // Each readable node is in one network. Many names would take long to find.
+    let chains = model.chains();
+    let nodes: usize = chains.iter().map(|chain| chain.nodes.len()).sum();
+    assert_eq!(nodes, (0..model.len()).filter(|&index| model.node(index).is_ok()).count());
+    let mut found = false;
+    for index in 0..model.len().min(4) {
+        let name = model.name(index);
+        for network in [model.network(&name), model.layer(&name)].into_iter().flatten() {
+            let config = network.params.config();
+            config.validate().expect("what was loaded is a module");
+            if let Some(State { h, c }) = &network.state {
+                assert_eq!(h.shape()[0], config.num_layers * config.num_directions());
+                assert_eq!(c.is_some(), config.kind == Kind::Lstm, "an LSTM has both");
+            }
+            found = true;
+        }
+    }
+    let _ = model.network("");
     found
 }
 

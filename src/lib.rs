@@ -10,6 +10,8 @@
 //! |---|---|---|
 //! | [load](#load) a trained model | [`Device`], [`StateDict`] | [`LoadOptions`], [`device`] |
 //! | read other names, or `weight_norm` | [`StateDict::renamed`] | [`StateDict::folded`] |
+//! | load a network of an ONNX model | [`onnx::OnnxModel`] | [`variant`](mod@variant) |
+//! | convert Keras, cuDNN, TensorFlow | [`Params::from_convention`] | [`Convention`] |
 //! | [run](#run) it on sequences | [`Rnn`] | [`ForwardOptions`], [`pad_sequence`] |
 //! | run one step, or the layers around | [`Cell`], [`Linear`], [`Embedding`] | |
 //! | [stream](#stream) sequences in pieces | [`Rnn::stream`] | [`stream`](mod@stream) |

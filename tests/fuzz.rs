@@ -6,6 +6,7 @@ mod checks;
 
 use std::cell::Cell;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use proptest::collection::vec;
 use proptest::prelude::any;
@@ -72,6 +73,11 @@ fn kept_inputs_of_pickle() {
 }
 
 #[test]
+fn kept_inputs_of_onnx() {
+    corpus("onnx", checks::onnx, 10);
+}
+
+#[test]
 fn kept_inputs_of_config() {
     corpus("config", checks::config, 20);
 }
@@ -99,6 +105,30 @@ fn changed_fixtures_are_refused_or_read() {
             checks::case(&changed);
         }
     }
+}
+
+/// Changes some bytes of ONNX models until the time is over. Returns the number of those that load.
+fn changed_models(seed: u64, mut more: impl FnMut(usize) -> bool) -> usize {
+    let folders = ["fuzz/corpus/onnx", "tests/fixtures/onnx"].map(files);
+    let is_model = |(path, _): &(PathBuf, _)| path.extension().is_none_or(|end| end == "onnx");
+    let seeds: Vec<_> = folders.into_iter().flatten().filter(is_model).collect();
+    let mut dice = Mt19937::new(seed);
+    let mut below = |bound: usize| dice.next_u32() as usize % bound;
+    let (mut ran, mut read) = (0, 0);
+    while more(ran) {
+        let mut bytes = seeds[below(seeds.len())].1.clone();
+        change(&mut bytes, &mut below);
+        read += usize::from(checks::onnx(&bytes));
+        ran += 1;
+    }
+    println!("{read} of {ran} changed models have networks");
+    read
+}
+
+#[test]
+fn changed_models_are_refused_or_read() {
+    let read = changed_models(5, |ran| ran < 20_000);
+    assert!((1000..19_000).contains(&read), "both happen: {read} of 20000 were read");
 }
 
 /// Changes some bytes of a file or of a pickle: one bit, one byte, a length, a piece moved or cut.
@@ -159,11 +189,22 @@ fn changed_checkpoints_are_refused_or_read() {
 #[test]
 #[ignore = "takes ten minutes"]
 fn ten_minutes_of_changed_checkpoints() {
-    let (start, clock) = (std::time::Instant::now(), std::time::SystemTime::UNIX_EPOCH.elapsed());
+    ten_minutes(|seed, start| changed_checkpoints(seed, |_| start.elapsed().as_secs() < 600));
+}
+
+/// `cargo test --release --test fuzz models -- --ignored --nocapture`
+#[test]
+#[ignore = "takes ten minutes"]
+fn ten_minutes_of_changed_models() {
+    ten_minutes(|seed, start| changed_models(seed, |_| start.elapsed().as_secs() < 600));
+}
+
+fn ten_minutes(run: impl FnOnce(u64, Instant) -> usize) {
+    let clock = std::time::SystemTime::UNIX_EPOCH.elapsed();
     let seed = clock.map_or(0, |clock| clock.as_secs());
     println!("seed {seed}");
-    let read = changed_checkpoints(seed, |_| start.elapsed().as_secs() < 600);
-    assert!(read > 0, "some hold tensors");
+    let read = run(seed, Instant::now());
+    assert!(read > 0, "some are read");
 }
 
 #[test]
