@@ -117,6 +117,28 @@ pub(crate) fn room_to_parse(text: &[u8], what: impl Display) -> Result<()> {
     room(names.saturating_mul(64).saturating_add(text.len()), what)
 }
 
+/// The memory of work that allocates little by little.
+#[derive(Debug, Default)]
+pub(crate) struct Growth {
+    /// The bytes up to which there is room.
+    checked: usize,
+}
+
+impl Growth {
+    /// Says that the work has taken `bytes` bytes at most. Whenever they have doubled, it checks
+    /// that the host's memory holds as many again. `what` names them.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] when the host's memory does not hold them.
+    pub fn reaches(&mut self, bytes: usize, what: impl Display) -> Result<()> {
+        if bytes <= self.checked {
+            return Ok(());
+        }
+        self.checked = bytes.saturating_mul(2);
+        room(bytes / size_of::<f32>(), what)
+    }
+}
+
 fn exhausted<T>(count: usize, what: impl Display) -> Error {
     let bytes = count.saturating_mul(size_of::<T>());
     Error::OutOfMemory {

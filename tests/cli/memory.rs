@@ -5,6 +5,7 @@ use std::process::Command;
 use wgpu_rnn::{Config, Tensor};
 
 use crate::files::{Folder, f32s, weights};
+use crate::pickles;
 use crate::program::{Ran, finish, without_adapters};
 
 /// The program in at most `mib` MiB of address space.
@@ -86,12 +87,30 @@ fn devices_and_pipes_are_no_weights() {
     }
 }
 
+/// A file of `torch.save` with the weights of `nn.RNN(1, H)`. `weight_hh_l0` is transposed, so that
+/// its values are gathered.
+fn transposed(hidden: i64) -> Vec<u8> {
+    let of = |storage: &str, shape: &[i64], strides: &[i64]| {
+        let len = shape.iter().product();
+        pickles::tensor(pickles::storage(storage, "FloatStorage", len), 0, shape, strides)
+    };
+    let column = of("1", &[hidden], &[1]);
+    let dict = pickles::dict(&[
+        ("weight_ih_l0", of("1", &[hidden, 1], &[1, 1])),
+        ("weight_hh_l0", of("0", &[hidden; 2], &[1, hidden])),
+        ("bias_ih_l0", column.clone()),
+        ("bias_hh_l0", column),
+    ]);
+    let zeros = |count: i64| vec![0; 4 * count as usize];
+    pickles::saved(&pickles::pickle(&dict), &[&zeros(hidden * hidden), &zeros(hidden)])
+}
+
 /// Other commands that hold much: a comparison in f64, and a text.
 #[test]
 fn every_command_survives_memory_that_runs_out() {
     let folder = Folder::new();
     let narrow = folder.save("narrow.safetensors", &weights(&Config::gru(1, 1), ""));
-    let wide = folder.save("wide.safetensors", &weights(&Config::rnn(1, 1500), ""));
+    let wide = folder.write("wide.pt", transposed(1500));
     let text = folder.path("text.txt");
     std::fs::write(&text, "to be or not to be\n".repeat(100_000)).expect("a text");
     let many = ["compare", "--weights", &narrow, "--seq-len", "1", "--batch", "500000"];
@@ -150,10 +169,18 @@ fn many_names_are_refused_where_they_do_not_fit() {
     let array = format!("[{}]", joined(&|i| format!(r#""w{i}""#)));
     let map = format!("{{{}}}", joined(&|i| format!(r#""w{i}":{i}"#)));
     let lines = (0..60_000).map(|i| format!("w{i}\n")).collect::<String>();
+    let names: Vec<String> = (0..60_000).map(|i| format!("archive/data/{i}")).collect();
+    let members: Vec<_> = names.iter().map(|name| (name.as_str(), &b""[..])).collect();
+    let names: Vec<String> = (0..20_000).map(|i| format!("t{i}")).collect();
+    let pairs: Vec<_> = names.iter().map(|name| (name.as_str(), pickles::two_values())).collect();
+    let saved = |pickle: &[u8]| pickles::saved(&pickles::pickle(pickle), &[&[0; 8]]);
     let inspected = [
         headed(&folder, "tensors.safetensors", &tensors),
         headed(&folder, "metadata.safetensors", &metadata),
         folder.write("model.safetensors.index.json", index),
+        folder.write("members.pt", pickles::zip(&members)),
+        folder.write("tensors.pt", saved(&pickles::dict(&pairs))),
+        folder.write("values.pt", saved(&[b'N'; 400_000])),
     ];
     let vocabularies = [("array.json", array), ("map.json", map), ("lines.txt", lines)]
         .map(|(name, text)| folder.write(name, text));

@@ -3,29 +3,33 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 
+use super::Refusal;
 use super::archive::Archive;
 use super::content::Content;
 use super::entry::Entry;
 use super::globals::shown;
 use super::pickle;
 use super::value::{Id, Tensor, Value, Values};
+use crate::tensor::Growth;
 
 /// Reads a file of `torch.save`. `key` names the dict to use: `model`, or `model.encoder` for one
 /// in another dict; `Some("")` names the outermost one.
 ///
 /// # Errors
 /// A message when the file is damaged, holds more than tensors and plain values, has no such dict,
-/// or, without a key, does not hold exactly one dict of tensors.
-pub fn read(data: Vec<u8>, key: Option<&str>) -> Result<Content, String> {
+/// or, without a key, does not hold exactly one dict of tensors. [`Refusal::Memory`] when the
+/// host's memory does not hold what the file lists.
+pub fn read(data: Vec<u8>, key: Option<&str>) -> Result<Content, Refusal> {
     let archive = Archive::open(&data)?;
     if let Some(order) = archive.find("byteorder")?
         && data[order.clone()] != *b"little"
     {
         let order = data[order].escape_ascii().take(20).collect::<Vec<u8>>();
         let order = String::from_utf8_lossy(&order);
-        return Err(format!("the file has the byte order '{order}', expected 'little'"));
+        return Err(format!("the file has the byte order '{order}', expected 'little'").into());
     }
-    let pickle = archive.find("data.pkl")?.ok_or("the archive has no data.pkl")?;
+    let pickle = archive.find("data.pkl")?;
+    let pickle = pickle.ok_or_else(|| "the archive has no data.pkl".to_owned())?;
     let (values, whole) = pickle::read(&data[pickle])?;
     let (dict, found) = select(&values, whole, key)?;
     let entries = entries(&values, dict, |name| archive.find(&format!("data/{name}")))?;
@@ -35,7 +39,8 @@ pub fn read(data: Vec<u8>, key: Option<&str>) -> Result<Content, String> {
         return Err(format!(
             "the tensors have {total} bytes in a file of {}: too many share a storage",
             data.len()
-        ));
+        )
+        .into());
     }
     let metadata = plain_values(&values, [whole, dict], data.len())?;
     Ok(Content {
@@ -160,17 +165,20 @@ fn entries(
     values: &Values<'_>,
     dict: Id,
     storage: impl Fn(&str) -> Result<Option<Range<usize>>, String>,
-) -> Result<BTreeMap<String, Entry>, String> {
+) -> Result<BTreeMap<String, Entry>, Refusal> {
     let mut entries = BTreeMap::new();
+    let (mut names, mut growth) = (0, Growth::default());
     for &(key, id) in all_pairs(values, dict) {
         let Value::Tensor(tensor) = values.get(id) else { continue };
         let name = values.text(key).ok_or_else(|| {
             format!("a tensor has the key {}, expected a name", values.get(key).describe())
         })?;
+        names += name.len();
+        growth.reaches(names + 512 * (entries.len() + 1), "the tensors of a file")?;
         let entry =
             entry(values, tensor, &storage).map_err(|message| format!("'{name}': {message}"))?;
         if entries.insert(name.to_owned(), entry).is_some() {
-            return Err(format!("the tensor name '{name}' occurs twice"));
+            return Err(format!("the tensor name '{name}' occurs twice").into());
         }
     }
     Ok(entries)
@@ -200,14 +208,15 @@ fn entry(
 /// Returns the values of dicts that are no tensors, as text. The last dict that has a key counts.
 ///
 /// # Errors
-/// A message when the texts have more bytes than the file, which only a hostile pickle has.
+/// A message when the texts have more bytes than the file, which only a hostile pickle has;
+/// [`Refusal::Memory`] when the host's memory does not hold them.
 fn plain_values(
     values: &Values<'_>,
     dicts: [Id; 2],
     most: usize,
-) -> Result<HashMap<String, String>, String> {
+) -> Result<HashMap<String, String>, Refusal> {
     let mut plain = HashMap::new();
-    let mut bytes = 0;
+    let (mut bytes, mut growth) = (0, Growth::default());
     for (key, id) in dicts.into_iter().flat_map(|dict| pairs(values, dict)) {
         let text = match values.get(id) {
             Value::Tensor(_) => continue,
@@ -218,8 +227,9 @@ fn plain_values(
         // The values of one dict are in this twice where it is the whole.
         bytes += key.len() + text.len();
         if bytes / 2 > most {
-            return Err("the pickle repeats a long text".to_owned());
+            return Err("the pickle repeats a long text".to_owned().into());
         }
+        growth.reaches(bytes + 256 * (plain.len() + 1), "the values of a file")?;
         plain.insert(key.to_owned(), text);
     }
     Ok(plain)

@@ -44,20 +44,43 @@ pub use sharded::open;
 pub fn parse(path: &Path, data: Vec<u8>, key: Option<&str>) -> Result<Content> {
     let what = format_args!("the header of {}", path.display());
     room_to_parse(safetensors::header(&data), what)?;
-    read(data, key).map_err(|message| Error::File { path: path.to_owned(), message })
+    read(data, key).map_err(|refusal| match refusal {
+        Refusal::Message(message) => Error::File { path: path.to_owned(), message },
+        Refusal::Memory(error) => error,
+    })
 }
 
-fn read(data: Vec<u8>, key: Option<&str>) -> Result<Content, String> {
+/// The reason why a file is not read.
+enum Refusal {
+    /// Its type, or its damage.
+    Message(String),
+    /// The host's memory does not hold what the file lists.
+    Memory(Error),
+}
+
+impl From<String> for Refusal {
+    fn from(message: String) -> Self {
+        Self::Message(message)
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Memory(error)
+    }
+}
+
+fn read(data: Vec<u8>, key: Option<&str>) -> Result<Content, Refusal> {
     match (recognise::recognise(&data)?, key) {
         (FileType::Zip, key) => checkpoint::read(data, key),
-        (FileType::Json, _) => {
-            Err("a JSON file, expected weights: open an index by its path, and \
-                                    in the folder of its files"
-                .to_owned())
-        }
-        (FileType::Safetensors, None) => safetensors::read(data),
+        (FileType::Json, _) => Err("a JSON file, expected weights: open an index by its path, \
+                                    and in the folder of its files"
+            .to_owned()
+            .into()),
+        (FileType::Safetensors, None) => Ok(safetensors::read(data)?),
         (FileType::Safetensors, Some(key)) => Err(format!(
             "a safetensors file has no keys such as '{key}'; a prefix selects a module"
-        )),
+        )
+        .into()),
     }
 }

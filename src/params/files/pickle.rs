@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 
-use super::globals;
-use super::rebuild;
 use super::value::{Id, Value, Values};
+use super::{Refusal, globals, rebuild};
+use crate::error::Error;
+use crate::tensor::{Growth, grow};
 
 /// The most values that are open at a time.
 const DEEPEST: usize = 1000;
@@ -16,12 +17,13 @@ const DEEPEST: usize = 1000;
 /// Reads a pickle. The result is its values, and the one that is the whole.
 ///
 /// # Errors
-/// A message when the pickle is damaged, or has an operation or a name that is not known.
-pub fn read(bytes: &[u8]) -> Result<(Values<'_>, Id), String> {
+/// A message when the pickle is damaged, or has an operation or a name that is not known;
+/// [`Refusal::Memory`] when the host's memory does not hold its values.
+pub fn read(bytes: &[u8]) -> Result<(Values<'_>, Id), Refusal> {
     // A state dict has some 200 bytes for each tensor.
     const MOST: usize = 32 << 20;
     if bytes.len() > MOST {
-        return Err(format!("the pickle has {} bytes, at most {MOST} are read", bytes.len()));
+        return Err(format!("the pickle has {} bytes, at most {MOST} are read", bytes.len()).into());
     }
     let mut machine = Machine {
         bytes,
@@ -30,8 +32,11 @@ pub fn read(bytes: &[u8]) -> Result<(Values<'_>, Id), String> {
         stack: Vec::new(),
         marks: Vec::new(),
         memory: HashMap::new(),
+        listed: 0,
     };
+    let mut growth = Growth::default();
     loop {
+        machine.room(&mut growth)?;
         if let Some(whole) = machine.step()? {
             return Ok((machine.values, whole));
         }
@@ -46,9 +51,22 @@ struct Machine<'a> {
     /// The heights of the stack that were marked.
     marks: Vec<usize>,
     memory: HashMap<usize, Id>,
+    /// The number of values that lists have taken from the stack.
+    listed: usize,
 }
 
 impl<'a> Machine<'a> {
+    /// Makes room for one operation, which adds one value at most.
+    fn room(&mut self, growth: &mut Growth) -> Result<(), Error> {
+        const WHAT: &str = "the values of a pickle";
+        self.values.grow(WHAT)?;
+        grow(&mut self.stack, 1, WHAT)?;
+        // The least allocation of a list, an item while its list grows, and an entry while the
+        // memory grows.
+        let small = 32 * self.values.len() + 24 * self.listed + 96 * self.memory.len();
+        growth.reaches(small, WHAT)
+    }
+
     /// Runs one operation. Returns the result after the last.
     fn step(&mut self) -> Result<Option<Id>, String> {
         let at = self.at;
@@ -261,13 +279,16 @@ impl<'a> Machine<'a> {
     fn pop_many(&mut self, count: usize) -> Result<Vec<Id>, String> {
         let start = self.stack.len().checked_sub(count).filter(|&start| start >= self.floor());
         let start = start.ok_or("the pickle takes a value from an empty stack")?;
+        self.listed += count;
         Ok(self.stack.split_off(start))
     }
 
     /// Takes the values since the last mark.
     fn marked(&mut self) -> Result<Vec<Id>, String> {
         let mark = self.marks.pop().ok_or("the pickle ends a group that it did not begin")?;
-        Ok(self.stack.split_off(mark.min(self.stack.len())))
+        let items = self.stack.split_off(mark.min(self.stack.len()));
+        self.listed += items.len();
+        Ok(items)
     }
 
     fn append(&mut self, items: Vec<Id>) -> Result<(), String> {

@@ -6,6 +6,8 @@
 use safetensors::Dtype;
 
 use super::globals::{Global, shown};
+use crate::error::Error;
+use crate::tensor::grow;
 
 /// The index of a value.
 pub type Id = usize;
@@ -85,6 +87,15 @@ impl<'a> Values<'a> {
     /// The most axes of a tensor.
     const AXES: usize = 16;
 
+    /// Makes room for one more value. `what` names the values.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] when the host's memory does not hold it.
+    pub fn grow(&mut self, what: &str) -> Result<(), Error> {
+        // After the last one, `add` refuses.
+        if self.0.len() == Self::MOST { Ok(()) } else { grow(&mut self.0, 1, what) }
+    }
+
     /// Adds a value.
     ///
     /// # Errors
@@ -95,6 +106,11 @@ impl<'a> Values<'a> {
         }
         self.0.push(value);
         Ok(self.0.len() - 1)
+    }
+
+    /// Returns the number of values.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Returns a value.
