@@ -54,6 +54,12 @@ fn no_result_depends_on_the_number_of_threads() {
     }
 }
 
+#[test]
+fn the_cpu_is_no_software_adapter() {
+    let device = Device::cpu();
+    assert!(!device.is_software_adapter(), "it runs no kernels");
+}
+
 /// Options reach the module; an option that does not apply is refused by its name.
 #[test]
 fn options_of_loading_apply_or_are_refused_by_name() {

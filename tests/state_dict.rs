@@ -254,6 +254,10 @@ fn reparametrised_weights_are_named_and_folded_on_request() {
     );
     let folded = state_dict(&wrapped, &[]).folded().expect("parts that fit");
     assert_eq!(folded.f32("m.module.weight_hh_l0").expect("F32")[0], 2.0, "its target");
+    // Two matrices of such names, of which neither scales the other.
+    let others = ["m.a_g", "m.a_v"].map(|name| Entry::new(name, &[4, 3], 1.0));
+    let kept = state_dict(&others, &[]).folded().expect("nothing to fold");
+    assert!(kept.names().eq(["m.a_g", "m.a_v"]), "other tensors stay");
     // One weight that only Python can compute; then all weights in parts.
     let mut other = without(plain.clone(), &[name]);
     other.push(part("parametrizations.weight_hh_l0.original", &shape));

@@ -191,3 +191,22 @@ impl Device {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Selection;
+    use crate::engine::gpu::imaginary;
+
+    #[test]
+    fn a_device_is_only_itself() {
+        let one = Selection::Adapter(Box::new(imaginary::adapter()));
+        let mut other = imaginary::adapter();
+        other.info.driver.push('x');
+        let other = Selection::Adapter(Box::new(other));
+        let all = [Selection::Cpu, one, other];
+        for (i, a) in all.iter().enumerate() {
+            let same = all.iter().map(|b| a.is(b));
+            assert!(same.eq((0..all.len()).map(|j| i == j)), "{}", a.title());
+        }
+    }
+}

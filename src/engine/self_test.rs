@@ -198,7 +198,9 @@ mod tests {
     #[test]
     fn a_wrong_driver_is_refused_by_name() {
         let want = [0.5, -0.5];
-        for wrong in [[0.5, 0.5], [0.0, 0.0], [f32::NAN, -0.5], [0.501, -0.5]] {
+        for (wrong, count) in
+            [([0.5, 0.5], 1), ([0.0, 0.0], 2), ([f32::NAN, -0.5], 1), ([0.501, -0.5], 1)]
+        {
             let tensors = [
                 ("output", wrong.as_slice(), want.as_slice()),
                 ("h_n", &[], &[]),
@@ -208,6 +210,7 @@ mod tests {
                 judge("Broken GPU (Vulkan)", &tensors).expect_err("wrong numbers are refused");
             assert!(matches!(error, Error::SelfTest { .. }), "{error}");
             assert!(error.to_string().contains("Broken GPU"), "{error}");
+            assert!(error.to_string().contains(&format!("{count} of 2 elements")), "{error}");
         }
     }
 }

@@ -69,3 +69,21 @@ impl Resident {
         self.subgroup_size >= 4
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Exchange, Resident};
+
+    #[test]
+    fn lanes_stay_within_a_subgroup() {
+        let resident = Resident { workgroups: 1, subgroup_size: 0, volatile: true, spins: 1 };
+        let of = |subgroup_size| Exchange::Resident(Resident { subgroup_size, ..resident });
+        // Without subgroup operations the lanes meet in workgroup memory.
+        for (subgroup_size, most) in [(0, 32), (3, 32), (4, 4), (8, 8), (32, 32), (64, 32)] {
+            let lanes = [1, 5, 8, 9, 1000].map(|quads| of(subgroup_size).lanes(quads));
+            let wanted = [4, 8, 8, 16, 32].map(|lanes| most.min(lanes));
+            assert_eq!(lanes, wanted, "subgroups of {subgroup_size}");
+        }
+        assert_eq!(Exchange::OneStep.lanes(1000), 32);
+    }
+}

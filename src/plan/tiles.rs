@@ -78,3 +78,40 @@ pub(super) fn choose(
     };
     preferred.iter().copied().find(|tile| fits(kernel, &tile.overrides(), limits))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{FEW, FEW_FLAT, LARGE, LARGE_FLAT, LEAST, MIDDLE, SPLIT, TALL, choose};
+    use crate::dtype::WeightType;
+    use crate::kernel::{Family, Kernel};
+    use crate::plan::limits::Limits;
+
+    #[test]
+    fn the_tile_follows_from_the_area() {
+        let kernel = Kernel::new(Family::Tile, WeightType::F32);
+        let webgpu = Limits::of(&wgpu::Limits::defaults(), false);
+        let mut large = webgpu.clone();
+        large.max_compute_workgroup_storage_size = 1 << 16;
+        large.max_compute_workgroup_size_x = 1024;
+        large.max_compute_invocations_per_workgroup = 1024;
+        for (area, wanted, within_webgpu) in [
+            ([16, 4096, 1], FEW, FEW_FLAT),
+            ([16, 2048, 2], FEW, FEW_FLAT),
+            ([17, 2048, 1], FEW, FEW_FLAT),
+            ([17, 2049, 1], SPLIT, FEW_FLAT),
+            ([64, 2048, 1], SPLIT, FEW_FLAT),
+            ([64, 2049, 1], MIDDLE, MIDDLE),
+            ([64, 6143, 1], MIDDLE, MIDDLE),
+            ([64, 6144, 1], LARGE, LARGE_FLAT),
+            ([65, 6144, 1], TALL, LARGE_FLAT),
+            ([80, 6144, 1], TALL, LARGE_FLAT),
+            ([81, 6144, 1], LARGE, LARGE_FLAT),
+        ] {
+            assert_eq!(choose(kernel, area, &large), Some(wanted), "{area:?}");
+            assert_eq!(choose(kernel, area, &webgpu), Some(within_webgpu), "{area:?} in WebGPU");
+        }
+        let mut least = webgpu;
+        least.max_compute_workgroup_storage_size = 0;
+        assert_eq!(choose(kernel, [64, 6144, 1], &least), None, "{LEAST:?} needs memory");
+    }
+}

@@ -43,10 +43,12 @@ pub fn texts(target: &Target) -> Result<(), Failed> {
     let options = GenerateOptions::default().seed(5).chunk(8);
     let halves = device.storage(WeightType::F16).is_ok();
     let of_lstm = if halves { WeightType::F16 } else { WeightType::F32 };
-    for (kind, weights) in
-        [(Kind::RnnRelu, WeightType::F32), (Kind::Gru, WeightType::F32), (Kind::Lstm, of_lstm)]
-    {
-        let params = params(&LanguageModelConfig::new(kind, NTOKEN, 6, 10, 2))?;
+    for (kind, weights, layers) in [
+        (Kind::RnnRelu, WeightType::F32, 3),
+        (Kind::Gru, WeightType::F32, 2),
+        (Kind::Lstm, of_lstm, 2),
+    ] {
+        let params = params(&LanguageModelConfig::new(kind, NTOKEN, 6, 10, layers))?;
         let of = |device: &Device, schedule| model(device, &params, weights, schedule);
         let (once, step) = (of(&device, Schedule::Persistent)?, of(&device, Schedule::Step)?);
         let plan = once.plan_generation(3, 8)?;

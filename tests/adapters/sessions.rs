@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use libtest_mimic::Failed;
 use wgpu_rnn::internals::engine::session::{Session, Weights};
-use wgpu_rnn::internals::plan::recording::{Axis, BufferId, BufferSpec, Recording, Role};
+use wgpu_rnn::internals::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
 use wgpu_rnn::{Device, Error};
 
 use crate::{Machine, Target, ensure};
@@ -77,7 +77,9 @@ pub fn clears(target: &Target) -> Result<(), Failed> {
     let [first, last] = [0, 4].map(|start| recording.part(whole, start, buffer(2)));
     let weights = Weights::load(device.engine(), &[], |_| Vec::new())?;
     let mut session = Session::new(Arc::new(recording.clone()), &weights)?;
-    let mut next = Session::new(Arc::new(recording), &weights)?;
+    let mut next = Session::new(Arc::new(recording.clone()), &weights)?;
+    let clear = Command::Clear { buffer: whole, start: 3, len: 2 };
+    let clearing = Recording { commands: vec![clear], flag: Some(other), ..recording };
     let holds = |session: &Session, id, want: [f32; 6]| -> Result<(), Failed> {
         let found = session.read(id)?;
         ensure(found == want, format!("{id:?} holds {found:?}, want {want:?}"))
@@ -107,7 +109,13 @@ pub fn clears(target: &Target) -> Result<(), Failed> {
     let results = session.run(&[first, whole], &[(whole, other)])?;
     let want = [vec![0.0, 0.0], vec![0.0, 0.0, 1.0, 1.0, 0.0, 0.0]];
     ensure(results == want, format!("{results:?}"))?;
-    holds(&session, other, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+    holds(&session, other, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0])?;
+    // A command clears values in the middle of a buffer. A flag comes before the results.
+    let mut session = Session::new(Arc::new(clearing), &weights)?;
+    session.write(whole, &ones)?;
+    let results = session.run(&[whole, first], &[])?;
+    let want = [vec![1.0, 1.0, 1.0, 0.0, 0.0, 1.0], vec![1.0, 1.0]];
+    ensure(results == want, format!("{results:?}"))
 }
 
 fn refused(result: Result<(), Error>, want: &str) -> Result<(), Failed> {

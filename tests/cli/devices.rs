@@ -88,6 +88,10 @@ fn an_adapter_named_by_the_environment_must_exist() {
     command.env("WGPU_ADAPTER_NAME", "Voodoo 9");
     let ran = finish(command).ended(0);
     assert!(!ran.stdout.contains("<- auto"), "`auto` would be refused: {}", ran.told());
+    // An empty name is none.
+    let mut command = without_adapters(&[&args[..], &["--device", "auto"]].concat());
+    command.env("WGPU_ADAPTER_NAME", "");
+    finish(command).ended(0);
 }
 
 #[test]

@@ -58,6 +58,8 @@ fn check(
     let recording = &plan.layers.recording;
     let size = |id: BufferId| recording.spec(id).len();
     assert_eq!(plan.layers.schedule.schedule, Schedule::Persistent, "{what}");
+    let reason = &plan.layers.schedule.reason;
+    assert!(reason.starts_with("one dispatch generates up to"), "{what}: {reason}");
     assert_eq!(recording.buffers[..layout.buffers().len()], *layout.buffers(), "{what}: weights");
     for spec in &recording.buffers {
         assert!(!spec.is_empty() && spec.size() <= limits.max_binding(), "{what}: {}", spec.label);

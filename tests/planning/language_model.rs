@@ -289,6 +289,7 @@ fn plans_of_language_models_are_sound_or_refused_by_the_name_of_a_limit() {
         with("memory_budget", 70_000),
         with("max_compute_workgroups_per_dimension", 7),
         with("max_compute_invocations_per_workgroup", 33),
+        with("max_compute_invocations_per_workgroup", 128),
         with("max_compute_workgroup_storage_size", 6000),
         with("max_loop_iterations", 300),
         with("max_work_per_submission", 10_000),

@@ -12,6 +12,7 @@ mod wavefront;
 
 use soundness::checked;
 use walk::Walk;
+use wgpu_rnn::internals::kernel::uniforms::{Dims, PersistentDims, SequenceDims};
 use wgpu_rnn::internals::params::random::Mt19937;
 use wgpu_rnn::internals::params::validate::Sizes;
 use wgpu_rnn::internals::perf::calibration::Calibration;
@@ -193,6 +194,45 @@ fn plans_of_every_size_are_sound_or_refused_by_the_name_of_a_limit() {
     );
     assert!(planned > 1000 && refused > 300, "both happen: {planned} planned, {refused} refused");
     assert!(projected > 200, "{projected} plans with a projection");
+}
+
+/// Returns the steps of a recurrence in one dispatch, and the sizes of one step more.
+fn one_step_more(dims: &Dims) -> Option<(u32, Dims)> {
+    match *dims {
+        Dims::Sequence(dims) => {
+            Some((dims.steps, Dims::Sequence(SequenceDims { steps: dims.steps + 1, ..dims })))
+        }
+        Dims::Persistent(dims) => {
+            Some((dims.steps, Dims::Persistent(PersistentDims { steps: dims.steps + 1, ..dims })))
+        }
+        _ => None,
+    }
+}
+
+#[test]
+fn dispatches_have_as_many_steps_as_loops_allow() {
+    let config = Config::lstm(16, 128);
+    let weights = WeightLayout::new(&config, &webgpu()).expect("a small layer");
+    let sizes = Sizes { seq_len: 100, batch: 2 };
+    for schedule in [Schedule::Sequence, Schedule::Persistent] {
+        let mut several = 0;
+        for most in (4..30).map(|power| 3_u64 << power) {
+            let limits = with("max_loop_iterations", most);
+            let Ok(plan) = planned(&config, &weights, sizes, &limits, GPU, schedule) else {
+                continue;
+            };
+            let mut all = plan.recording.commands.iter().flat_map(|one| one.dispatches(0));
+            let first = all.find_map(|one| Some((one, one_step_more(&one.dims)?)));
+            let (first, (steps, longer)) = first.expect("a recurrence");
+            let of = |dims| first.kernel.loop_iterations(dims, &first.overrides);
+            let (found, more) = (of(&first.dims), of(&longer));
+            assert!(found <= most, "{schedule}: {found} iterations of {most}");
+            let all = limits.max_steps_per_dispatch.min(100);
+            assert!(steps == all || most < more, "{schedule}: {steps} steps, {more} of {most}");
+            several += usize::from((2..all).contains(&steps));
+        }
+        assert!(several > 0, "{schedule}: no plan has dispatches of several steps");
+    }
 }
 
 /// Sizes that reach the limits of watchdogs, workgroup counts and bindings.

@@ -96,6 +96,11 @@ fn any_sizes_of_a_module_are_taken_or_refused() {
         _ = Tensor::new([a, b], vec![0.0; 6]).map(|x| lstm.forward(&x, None));
         _ = unpad_sequence(&step, &[a], b % 2 == 0);
     });
+    // The states of 2^25 slots are the largest buffer of the CPU.
+    let pool = |slots| lstm.plan_pool(&PoolOptions::new(slots).steps(1).rows(1));
+    pool(1 << 25).expect("1 GiB of states");
+    let refused = pool((1 << 25) + 1).expect_err("a slot more");
+    assert!(matches!(refused, Error::Limit { .. }), "{refused}");
     for shape in [vec![1 << 61], vec![usize::MAX], vec![1 << 40, 1 << 30], vec![1 << 62, 2]] {
         let refused = Tensor::zeros(shape.clone()).expect_err("more than any memory");
         assert!(

@@ -182,8 +182,9 @@ mod tests {
             (3, 0, 2),
             (2, 3, 0),
         ];
-        for ((m, n, k), arch) in
-            sizes.into_iter().flat_map(|size| [(size, Arch::new()), (size, Arch::Scalar)])
+        // A tile of each height.
+        let sizes = sizes.into_iter().chain((6..=13).map(|m| (m, 9, 3)));
+        for ((m, n, k), arch) in sizes.flat_map(|size| [(size, Arch::new()), (size, Arch::Scalar)])
         {
             let (x_stride, y_stride) = (k + 3, n + 2);
             let x: Vec<f32> = (0..m * x_stride + 2).map(|i| (i % 7) as f32 - 3.0).collect();

@@ -77,8 +77,14 @@ fn widened(dispatch: &Dispatch, recording: &Recording) -> usize {
 mod tests {
     use bytemuck::Zeroable;
 
-    use super::{LISTED, linear};
-    use crate::kernel::uniforms::LinearDims;
+    use super::{LISTED, linear, of};
+    use crate::kernel::Schedule;
+    use crate::kernel::uniforms::{Dims, LinearDims};
+    use crate::params::config::Config;
+    use crate::params::validate::Sizes;
+    use crate::perf::calibration::Calibration;
+    use crate::plan::limits::Limits;
+    use crate::plan::{Exchange, Profile, Request, Target, WeightLayout, plan};
 
     fn plain() -> LinearDims {
         let zero = LinearDims::zeroed();
@@ -96,5 +102,29 @@ mod tests {
         assert_eq!(linear(&reverse, 1) - plain, 10_000 * 32, "the input in reverse");
         let copied = LinearDims { x_direction_rows: 10_000, ..reverse };
         assert_eq!(linear(&copied, 1), plain, "each direction has its input");
+    }
+
+    #[test]
+    fn a_recurrence_has_room_for_its_sums_and_its_states() {
+        let (config, limits) = (Config::lstm(3, 12).bidirectional(true), Limits::host());
+        let weights = WeightLayout::new(&config, &limits).expect("a small layer");
+        let sizes = Sizes { seq_len: 5, batch: 7 };
+        let request = Request { config: &config, weights: &weights, sizes, training: false };
+        let calibration = &Calibration::typical_of(None);
+        let (target, exchange) = (Target::Host, Exchange::OneStep);
+        let profile = Profile { limits: &limits, calibration, target, exchange };
+        for (schedule, states) in
+            [(Schedule::Step, 0), (Schedule::Sequence, 2), (Schedule::Persistent, 2)]
+        {
+            let plan = plan(&request, &profile, schedule).expect("a small pass");
+            let all = plan.recording.commands.iter().flat_map(|command| command.dispatches(0));
+            let recurrent = all.filter(|dispatch| !matches!(dispatch.dims, Dims::Linear(_)));
+            let found: Vec<usize> =
+                recurrent.map(|dispatch| of(dispatch, &plan.recording)).collect();
+            assert!(!found.is_empty(), "{schedule}");
+            // Rows of both directions, with four gates of 12 units and lists of one thread.
+            let wanted = 14 * (2 * 4 * 12 + 4 * LISTED + 12 * states);
+            assert!(found.iter().all(|&found| found == wanted), "{schedule}: {found:?}, {wanted}");
+        }
     }
 }

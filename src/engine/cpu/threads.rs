@@ -70,7 +70,7 @@ pub(super) fn parts_for(threads: usize, available: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Threads, WORK_OF_A_THREAD, parts_for, threads_for};
+    use super::{Threads, WORK_OF_A_THREAD, parts_for, threads, threads_for};
 
     #[test]
     fn a_count_bounds_the_threads_and_zero_is_refused() {
@@ -101,6 +101,8 @@ mod tests {
         assert_eq!(threads_for(512 * 4 * 512, 16), 2);
         assert_eq!(threads_for(1024 * 4 * 1024, 16), 8);
         assert_eq!(threads_for(64 * 1024 * 4 * 1024, 16), 16);
+        assert_eq!(threads(1, 320 * 4, 320), 1);
+        assert_eq!(threads(1024, 4096, 4096), rayon::current_num_threads());
         assert_eq!(
             [(1, 1), (1, 2), (2, 2), (2, 16), (16, 16)].map(|(t, a)| parts_for(t, a)),
             [1, 1, 8, 2, 64]

@@ -9,7 +9,7 @@ mod encode;
 mod engine;
 mod faults;
 #[cfg(test)]
-mod imaginary;
+pub(crate) mod imaginary;
 mod mapping;
 mod parts;
 mod pending;

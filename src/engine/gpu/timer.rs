@@ -70,11 +70,34 @@ impl Timer {
     /// Returns the time between the timestamps, from the words of the read-back; `None` if the
     /// clock did not advance.
     pub fn elapsed(&self, words: &[f32]) -> Option<Duration> {
-        let ticks = |at: usize| -> Option<u64> {
-            let word = |at: usize| words.get(at).map(|word| u64::from(word.to_bits()));
-            Some(word(at)? | word(at + 1)? << 32)
-        };
-        let elapsed = ticks(2)?.checked_sub(ticks(0)?).filter(|&elapsed| elapsed > 0)?;
+        let elapsed = ticks(words)?;
         Some(Duration::from_nanos((elapsed as f64 * self.nanoseconds_per_tick) as u64))
+    }
+}
+
+/// Returns the ticks between two timestamps of two words each, low word first; `None` for no tick.
+fn ticks(words: &[f32]) -> Option<u64> {
+    let [start, end] = [0, 2].map(|at| {
+        let words = words.get(at..at + 2)?;
+        Some(u64::from(words[0].to_bits()) | u64::from(words[1].to_bits()) << 32)
+    });
+    end?.checked_sub(start?).filter(|&elapsed| elapsed > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ticks;
+
+    #[test]
+    fn timestamps_have_two_words() {
+        let of = |words: &[u32]| {
+            let words: Vec<f32> = words.iter().map(|&word| f32::from_bits(word)).collect();
+            ticks(&words)
+        };
+        assert_eq!(of(&[u32::MAX, 6, 3, 7]), Some(4), "the low word overflows");
+        assert_eq!(of(&[5, 1, 7, 3]), Some((2 << 32) + 2));
+        assert_eq!(of(&[5, 1, 5, 1]), None, "the clock stands still");
+        assert_eq!(of(&[5, 2, 6, 1]), None, "the clock runs back");
+        assert_eq!(of(&[0, 0, 1]), None, "a word is missing");
     }
 }
