@@ -5,6 +5,9 @@ use tempfile::tempdir;
 use crate::assert_refused;
 use crate::pickles::zip;
 
+/// The part of the advice for Keras.
+const KERAS: &str = "converts them with Params::from_convention";
+
 #[test]
 fn files_of_other_types_are_named() {
     let onnx = b"\x08\x08\x12\x07pytorch\x1a\x051.13.0:\x80\x01\x0a";
@@ -14,9 +17,9 @@ fn files_of_other_types_are_named() {
         ("empty", b"", "the file is empty", "download or save it again"),
         ("a.npy", b"\x93NUMPY\x01\0v\0{", "a NumPy array (.npy)", "safetensors.numpy.save_file"),
         ("a.npz", &npz, "a NumPy archive (.npz)", "safetensors.numpy.save_file"),
-        ("a.h5", b"\x89HDF\r\n\x1a\n\0\0", "an HDF5 file (.h5, as Keras writes)", "state dict"),
-        ("a.keras", &keras, "a Keras model (.keras)", "state dict"),
-        ("a.tflite", b"\x1c\0\0\0TFL3\x14\0", "a TensorFlow Lite model", "state dict"),
+        ("a.h5", b"\x89HDF\r\n\x1a\n\0\0", "an HDF5 file (.h5, as Keras writes)", KERAS),
+        ("a.keras", &keras, "a Keras model (.keras)", KERAS),
+        ("a.tflite", b"\x1c\0\0\0TFL3\x14\0", "a TensorFlow Lite model", KERAS),
         ("a.gguf", b"GGUF\x03\0\0\0", "a GGUF file", "take the model's PyTorch files"),
         ("a.onnx", onnx, "an ONNX model", "opens it with onnx::OnnxModel"),
         ("a.gz", b"\x1f\x8b\x08\0\0\0\0\0", "compressed with gzip", "gunzip"),

@@ -174,6 +174,20 @@ fn compare_runs_a_network_of_a_model() {
 }
 
 #[test]
+fn bench_measures_a_network_of_a_model() {
+    let folder = Folder::new();
+    let path = folder.write("m.onnx", bytes(&two_networks()));
+    let args = ["bench", "--weights", &path, "--device", "cpu", "--seq-len", "3", "--batch", "2"];
+    let limits = ["--repetitions", "1", "--seconds", "1", "--json"];
+    let ran = wgpu_rnn(&[&args[..], &["--node", "rnn/LSTM"], &limits].concat()).ended(0);
+    let report = ran.json();
+    let row = &report["rows"][0];
+    assert_eq!((&row["num_layers"], &row["kind"]), (&2.into(), &"lstm".into()), "{report:#}");
+    wgpu_rnn(&args).refused(&["rnn/LSTM, rnn/LSTM_1, other"]);
+    wgpu_rnn(&["bench", "--weights", &path, "--kind", "gru"]).refused(&["cannot be used with"]);
+}
+
+#[test]
 fn inspect_lists_nodes_and_networks() {
     let folder = Folder::new();
     let mut model = two_networks();

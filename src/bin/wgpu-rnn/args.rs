@@ -203,7 +203,7 @@ pub fn print_note(note: Option<String>) {
 }
 
 /// Arguments that name the weights of a module.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct WeightsArgs {
     /// Read the state dict from a file of safetensors or of torch.save, or from the index or the
     /// folder of a sharded checkpoint; may be repeated for several files of one state dict. A cell

@@ -14,8 +14,9 @@ use wgpu_rnn::internals::diagnostics::bench::{Attempt, Options, Shape, Suite, Wo
 use wgpu_rnn::{Config, Device, Error, Kind, Schedule};
 
 use crate::Outcome;
-use crate::args::{ModuleArgs, OpenArgs, selectors};
+use crate::args::{ModuleArgs, OpenArgs, WeightsArgs, selectors};
 use crate::output::{Destination, Named, to_json};
+use crate::run::load;
 use crate::terminal::progress;
 use report::{Report, Skipped, Table};
 
@@ -41,6 +42,21 @@ pub struct BenchArgs {
     /// Give the one shape two directions.
     #[arg(long, conflicts_with = "suite")]
     pub bidirectional: bool,
+    /// Measure the network of a file as the one shape: a state dict or an ONNX model. Its weights
+    /// are drawn.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all =
+            ["suite", "kind", "input_size", "hidden_size", "num_layers", "bidirectional"]
+    )]
+    pub weights: Option<PathBuf>,
+    /// Measure the tensors of --weights whose names start with a prefix.
+    #[arg(long, default_value = "", requires = "weights")]
+    pub prefix: String,
+    /// Measure the network of an ONNX model that has the node of this name.
+    #[arg(long, value_name = "NAME", requires = "weights")]
+    pub node: Option<String>,
     /// Set the time steps of the one shape [default: 100]
     #[arg(long, value_name = "T", conflicts_with = "suite")]
     pub seq_len: Option<usize>,
@@ -93,7 +109,7 @@ struct Target {
 pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     args.check_outputs()?;
     let peers = report::read_peers(&args.with)?;
-    let shapes = shapes(args);
+    let shapes = shapes(args)?;
     let targets = targets(args)?;
     let schedules = schedules(args);
     if let Some(steps) = args.soak {
@@ -163,7 +179,8 @@ impl BenchArgs {
     /// Refuses files that cannot be written, or that the command reads.
     fn check_outputs(&self) -> Result<(), Error> {
         let read = self.with.iter().map(|path| ("--with", path.as_path()));
-        let read: Vec<Named<'_>> = read.collect();
+        let weights = self.weights.iter().map(|path| ("--weights", path.as_path()));
+        let read: Vec<Named<'_>> = read.chain(weights).collect();
         if let Some(json) = &self.json {
             json.check("--json", &read)?;
         }
@@ -230,16 +247,29 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-/// The shapes of a suite, or the one shape that flags describe.
-fn shapes(args: &BenchArgs) -> Vec<Shape> {
+/// The shapes of a suite, or the one shape that flags or a file describe.
+fn shapes(args: &BenchArgs) -> Result<Vec<Shape>, Error> {
+    let (seq_len, batch) = (args.seq_len.unwrap_or(100), args.batch.unwrap_or(1));
+    if let Some(path) = &args.weights {
+        let weights = WeightsArgs {
+            weights: vec![path.clone()],
+            prefix: args.prefix.clone(),
+            node: args.node.clone(),
+            ..WeightsArgs::default()
+        };
+        let network = load(&weights)?;
+        let config = network.params.config().clone().batch_first(false);
+        let name = format!("{config} T={seq_len} B={batch}");
+        return Ok(vec![Shape::new(name, config, seq_len, batch)]);
+    }
     let sizes = [args.input_size, args.hidden_size, args.num_layers, args.seq_len, args.batch];
     if args.kind.is_none() && !args.bidirectional && sizes.iter().all(Option::is_none) {
-        return args.suite.as_deref().and_then(Suite::parse).unwrap_or(Suite::Quick).shapes();
+        let suite = args.suite.as_deref().and_then(Suite::parse).unwrap_or(Suite::Quick);
+        return Ok(suite.shapes());
     }
     let hidden_size = args.hidden_size.unwrap_or(256);
     let input_size = args.input_size.unwrap_or(hidden_size);
-    let (num_layers, seq_len) = (args.num_layers.unwrap_or(1), args.seq_len.unwrap_or(100));
-    let (kind, batch) = (args.kind.unwrap_or(Kind::Lstm), args.batch.unwrap_or(1));
+    let (kind, num_layers) = (args.kind.unwrap_or(Kind::Lstm), args.num_layers.unwrap_or(1));
     let config = Config::new(kind, input_size, hidden_size)
         .num_layers(num_layers)
         .bidirectional(args.bidirectional);
@@ -247,7 +277,7 @@ fn shapes(args: &BenchArgs) -> Vec<Shape> {
     let name = format!(
         "{kind} T={seq_len} B={batch} I={input_size} H={hidden_size} L={num_layers} D={directions}"
     );
-    vec![Shape::new(name, config, seq_len, batch)]
+    Ok(vec![Shape::new(name, config, seq_len, batch)])
 }
 
 /// Opens the selected devices. A device that fails is an error only if it is the only one.

@@ -1,9 +1,9 @@
 //! Tensors that nodes only move: the weights of a cell, as exporters write them.
 //!
 //! PyTorch's exporter keeps the order of its gates in the file. It cuts the rows of a weight by
-//! `Slice`, joins them by `Concat` in ONNX's order, and adds an axis by `Unsqueeze`. Along the first
-//! axis, all of these move whole ranges of values: the result is a list of ranges, which is read
-//! only when a network is loaded.
+//! `Slice`, joins them by `Concat` in ONNX's order, and adds an axis by `Unsqueeze`. Along the
+//! first axis, all of these move whole ranges of values: the result is a list of ranges, which is
+//! read only when a network is loaded.
 
 use std::path::Path;
 
