@@ -89,10 +89,10 @@ pub fn onnx(data: &[u8]) -> bool {
             let _ = node.attributes();
         }
     }
-    // Each readable node is in one network. Many names would take long to find.
     let chains = model.chains();
     let nodes: usize = chains.iter().map(|chain| chain.nodes.len()).sum();
-    assert_eq!(nodes, (0..model.len()).filter(|&index| model.node(index).is_ok()).count());
+    let readable = (0..model.len()).filter(|&index| model.node(index).is_ok()).count();
+    assert_eq!(nodes, readable, "each readable node is in one network");
     let mut found = false;
     for index in 0..model.len().min(4) {
         let name = model.name(index);
@@ -100,7 +100,8 @@ pub fn onnx(data: &[u8]) -> bool {
             let config = network.params.config();
             config.validate().expect("what was loaded is a module");
             if let Some(State { h, c }) = &network.state {
-                assert_eq!(h.shape()[0], config.num_layers * config.num_directions());
+                let states = config.num_layers * config.num_directions();
+                assert_eq!(h.shape()[0], states, "a state for each layer and direction");
                 assert_eq!(c.is_some(), config.kind == Kind::Lstm, "an LSTM has both");
             }
             found = true;

@@ -6,6 +6,7 @@ use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::language_model::{
     LanguageModel, LanguageModelConfig, LanguageModelParams, expected_tensors,
 };
+use wgpu_rnn::variant::{ActivationFunction, Variant};
 use wgpu_rnn::{
     Activation, Cell, Config, Device, Error, ForwardOptions, Kind, Linear, LoadOptions,
     Nonlinearity, Params, Rnn, Schedule, StateDict, StateDictProblem, Tensor, WeightType,
@@ -58,6 +59,18 @@ fn no_result_depends_on_the_number_of_threads() {
 fn the_cpu_is_no_software_adapter() {
     let device = Device::cpu();
     assert!(!device.is_software_adapter(), "it runs no kernels");
+}
+
+/// Functions of a cell leave no place for PyTorch's nonlinearity.
+#[test]
+fn a_nonlinearity_is_refused_where_the_cell_has_functions() {
+    let mut variant = Variant::default();
+    variant.functions = Some([[ActivationFunction::Softsign; 3]; 2]);
+    let options = LoadOptions::new().nonlinearity(Nonlinearity::Relu);
+    let load = |config: &Config| Rnn::with_options(&Device::cpu(), &parameters(config), &options);
+    let error = load(&Config::rnn(2, 3).variant(variant)).expect_err("it has Softsign");
+    assert!(error.to_string().contains("do not apply to RNN: nonlinearity"), "{error}");
+    assert_eq!(load(&Config::rnn(2, 3)).expect("it has tanh").config().kind, Kind::RnnRelu);
 }
 
 /// Options reach the module; an option that does not apply is refused by its name.

@@ -623,7 +623,7 @@ fn only_what_the_tensors_do_not_tell_can_be_changed() {
         });
         let message = changed.expect_err(what).to_string();
         assert!(
-            message.contains("only nonlinearity, batch_first and dropout can be changed"),
+            message.contains("only nonlinearity, batch_first, dropout, reverse"),
             "{what}: {message}"
         );
     }

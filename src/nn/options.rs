@@ -149,9 +149,11 @@ impl LoadOptions {
     /// [`Error::Option`] with the options that do not apply; [`Error::Config`] for values out of
     /// range.
     pub(crate) fn configure(&self, params: &Params) -> Result<Config> {
-        let kind = params.config().kind;
+        let Config { kind, variant, .. } = params.config();
         let applicable = ["batch_first", "dropout", "schedule", "nonlinearity"];
-        self.check(kind.module(), &applicable[..3 + usize::from(is_rnn(kind))])?;
+        // An RNN with functions of its own has no nonlinearity of PyTorch.
+        let has_nonlinearity = is_rnn(*kind) && variant.functions.is_none();
+        self.check(kind.module(), &applicable[..3 + usize::from(has_nonlinearity)])?;
         params.configured(|mut config| {
             config.batch_first = self.batch_first.unwrap_or(config.batch_first);
             config.dropout = self.dropout.unwrap_or(config.dropout);

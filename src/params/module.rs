@@ -199,7 +199,7 @@ impl Params {
     }
 
     /// Changes the arguments that a state dict does not hold: the nonlinearity of an RNN,
-    /// `batch_first` and `dropout`.
+    /// `batch_first`, `dropout`, `reverse`, and the variant of the cell but for its peepholes.
     ///
     /// # Errors
     /// [`Error::Config`] when the change is out of range, or alters the parameters' names or
@@ -217,8 +217,8 @@ impl Params {
             || changed.kind.module() != self.config.kind.module()
         {
             return Err(Error::Config(format!(
-                "these parameters belong to {:?}; only nonlinearity, batch_first and dropout can \
-                 be changed, but {changed:?} was asked for",
+                "these parameters belong to {:?}; only nonlinearity, batch_first, dropout, reverse \
+                 and the variant without peepholes can be changed, but {changed:?} was asked for",
                 self.config
             )));
         }

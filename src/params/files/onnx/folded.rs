@@ -14,8 +14,8 @@ use super::states::{Slice, listed, slice};
 use super::tensors::{Constant, MOST_STEPS, Part, tensor};
 use crate::tensor::element_count;
 
-/// The most nodes that move one tensor.
-const MOST_NODES: usize = 256;
+/// The most nodes that move one tensor. PyTorch's exporter has 33 for the biases of two directions.
+const MOST_NODES: usize = 64;
 
 /// The most parts of one tensor. PyTorch's exporter makes 12 of the biases of two directions.
 const MOST_PARTS: usize = 32;
