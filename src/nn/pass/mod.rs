@@ -72,11 +72,10 @@ impl Rnn {
     /// pass has no dropout.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] on the CPU, for a module that was loaded with the schedule `wavefront`
-    /// or `persistent`, and for one that only reads sequences from their end
-    /// ([`Config::reverse`]); [`Error::Limit`] when the rows do not run all at once (an
-    /// [`Rnn::forward`] would take several passes); [`Error::Shape`] when there is nothing to run;
-    /// the errors of the device.
+    /// [`Error::Unsupported`] on the CPU, for a module of the schedule `wavefront` or `persistent`,
+    /// and for one that reads sequences only from their end ([`Config::reverse`]);
+    /// [`Error::Limit`] when the rows do not run all at once (an [`Rnn::forward`] would take
+    /// several passes); [`Error::Shape`] when there is nothing to run; the errors of the device.
     pub fn recorder(&self, seq_len: usize, batch: usize) -> Result<Recorder> {
         let Weights::Gpu(gpu, weights) = self.runner().weights() else {
             return Err(Error::Unsupported(
