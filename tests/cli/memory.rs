@@ -110,7 +110,7 @@ fn transposed(hidden: i64) -> Vec<u8> {
 fn every_command_survives_memory_that_runs_out() {
     let folder = Folder::new();
     let narrow = folder.save("narrow.safetensors", &weights(&Config::gru(1, 1), ""));
-    let wide = folder.write("wide.pt", transposed(1500));
+    let wide = folder.write("wide.pt", transposed(2200));
     let text = folder.path("text.txt");
     std::fs::write(&text, "to be or not to be\n".repeat(100_000)).expect("a text");
     let many = ["compare", "--weights", &narrow, "--seq-len", "1", "--batch", "500000"];

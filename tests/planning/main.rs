@@ -215,12 +215,14 @@ fn dispatches_have_as_many_steps_as_loops_allow() {
     let weights = WeightLayout::new(&config, &webgpu()).expect("a small layer");
     let sizes = Sizes { seq_len: 100, batch: 2 };
     for schedule in [Schedule::Sequence, Schedule::Persistent] {
-        let mut several = 0;
+        let (mut planned_before, mut several) = (false, 0);
         for most in (4..30).map(|power| 3_u64 << power) {
             let limits = with("max_loop_iterations", most);
             let Ok(plan) = planned(&config, &weights, sizes, &limits, GPU, schedule) else {
+                assert!(!planned_before, "{schedule}: refused {most} iterations, took fewer");
                 continue;
             };
+            planned_before = true;
             let mut all = plan.recording.commands.iter().flat_map(|one| one.dispatches(0));
             let first = all.find_map(|one| Some((one, one_step_more(&one.dims)?)));
             let (first, (steps, longer)) = first.expect("a recurrence");
