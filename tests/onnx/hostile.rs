@@ -163,6 +163,16 @@ fn cycles_end() {
     let cyclic = read(&model(14, graph(nodes, tensors())));
     let error = cyclic.node(0).expect_err("it has no end").to_string();
     assert!(error.contains("W 'a' is behind more than 16 nodes, or behind a cycle"), "{error}");
+    // Nodes that move their own output.
+    let zero = || crate::made::integers("zero", &[0]);
+    for inputs in [&["a", "a", "a"][..], &["a", "zero", "zero", "zero"], &["a", "zero"]] {
+        let operator = ["Unsqueeze", "Concat", "Slice"][inputs.len() - 2];
+        let nodes =
+            vec![node(operator, "a", inputs, &["a"], vec![int("axis", 0)]), cell("X", "a", "Y")];
+        let cyclic = read(&model(14, graph(nodes, [tensors(), vec![zero()]].concat())));
+        let error = cyclic.node(0).expect_err("it has no end").to_string();
+        assert!(error.contains("behind a cycle"), "{error}");
+    }
     // Layers below themselves.
     let axes = || crate::made::integers("axes", &[1]);
     let squeeze = |from: &str, to: &str| node("Squeeze", to, &[from, "axes"], &[to], vec![]);
