@@ -146,6 +146,27 @@ fn layers_become_one_network() {
     }
 }
 
+/// Keras has the batch first between its layers.
+#[test]
+fn layers_with_two_turns_between_them_become_one_network() {
+    let joined = |orders: [&[i64]; 2]| {
+        let mut export = made(&Export { batch_first: true, layers: 2, ..PYTORCH });
+        let graph = export.graph.as_mut().expect("a graph");
+        let turn = |name: &str, from: &str, order: &[i64]| {
+            node("Transpose", name, &[from], &[name], vec![ints("perm", order)])
+        };
+        let above = graph.node.iter_mut().find(|node| node.name.as_deref() == Some("gru_1"));
+        above.expect("the second layer").input[0] = "back".to_owned();
+        graph.node.push(turn("there", "joint_0", orders[0]));
+        graph.node.push(turn("back", "there", orders[1]));
+        read(&export).chains()
+    };
+    let chains = joined([&[1, 0, 2], &[1, 0, 2]]);
+    assert_eq!((chains.len(), chains[0].batch_first), (1, true), "{chains:?}");
+    assert_eq!(joined([&[1, 0, 2], &[0, 2, 1]]).len(), 2, "another order");
+    assert_eq!(joined([&[0, 1, 2], &[1, 0, 2]]).len(), 2, "one turn");
+}
+
 #[test]
 fn states_of_layers_are_slices_of_one_value() {
     for opset in [9, 17] {

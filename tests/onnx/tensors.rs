@@ -225,7 +225,7 @@ fn weights_come_from_parts_of_tensors() {
     assert_refused(&short, &["W 'W2' has shape [1, 6, 3]: expected [1, 8, 3]"]);
     let other = made([parts(), vec![joined(&["i", "R"], "bad"), axis("bad")]].concat());
     assert_refused(&other, &["'W2' joins tensors that do not fit", "[2, 3]", "[1, 8, 2]"]);
-    let many = made([parts(), vec![joined(&["i"; 40], "many"), axis("many")]].concat());
+    let many = made([vec![], vec![joined(&["rows"; 40], "many"), axis("many")]].concat());
     assert_refused(&many, &["more than 32 parts"]);
     let computed = node("Relu", "", &["rows"], &["fc"], vec![]);
     let relu = made(vec![computed, joined(&["fc"], "all"), axis("all")]);
@@ -277,11 +277,20 @@ fn states_and_lengths_are_absent_constant_zero_or_given() {
         nodes.insert(0, node("Shape", "", &["X"], &["sizes"], vec![]));
         nodes.insert(1, node("ConstantOfShape", "", &["sizes"], &["zeros"], vec![]));
         nodes.insert(2, node("Expand", "", &["zeros", "sizes"], &["wider"], vec![]));
+        nodes.insert(
+            3,
+            node("Concat", "", &["zeros", "wider"], &["two_zeros"], vec![int("axis", 0)]),
+        );
+        nodes
+            .insert(4, node("Concat", "", &["zeros", "ones"], &["one_zero"], vec![int("axis", 0)]));
         let ones = tensor_of("value", tensor("", &[1], &[1.0]));
         nodes.insert(3, node("ConstantOfShape", "", &["sizes"], &["ones"], vec![ones]));
         model
     };
     let values = [0.5, 0.0, 0.0, 0.0];
+    let joined = only(&with(["", "two_zeros", "one_zero"], &values));
+    assert_eq!(joined.initial_h, Operand::Zeros(None), "of each direction");
+    assert_eq!(joined.initial_c, Operand::Given("one_zero".to_owned()));
     let absent = only(&with(["", "", ""], &values));
     assert_eq!(absent.sequence_lens, Operand::Absent);
     assert_eq!((absent.initial_h, absent.initial_c), (Operand::Absent, Operand::Absent));

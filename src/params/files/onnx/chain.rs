@@ -1,7 +1,7 @@
-//! Layers of one network, as PyTorch's exporters write them.
+//! Layers of one network, as the exporters of PyTorch and Keras write them.
 //!
 //! `Transpose` to `[0, 2, 1, 3]` and `Reshape` to three axes join two nodes. With one direction,
-//! `Squeeze` of axis 1 does the same. The batch comes first when `Transpose` to `[1, 0, 2]` is
+//! `Squeeze` of axis 1 does the same; Keras has two `Transpose` to `[1, 0, 2]` behind it. The batch comes first when `Transpose` to `[1, 0, 2]` is
 //! before the first node and after the last. The states of a layer are zeros, or a `Slice` of a
 //! value with the states of all layers.
 
@@ -66,10 +66,19 @@ impl<'a> Glue<'a> {
             && node.attribute.iter().any(|a| a.name.as_deref() == Some("perm") && a.ints == order)
     }
 
-    /// Returns the place of the layer below a node, if their glue is PyTorch's.
+    /// Returns the node before two that exchange steps and batch and back; otherwise the same one.
+    fn unturned(self, place: Place) -> Place {
+        let turn = |place| {
+            let found = self.maker(place, 0, "Transpose")?;
+            self.is_transpose(found, &[1, 0, 2]).then_some(found)
+        };
+        turn(place).and_then(turn).unwrap_or(place)
+    }
+
+    /// Returns the place of the layer below a node, if their glue is an exporter's.
     fn below(self, found: &Found<'_>) -> Option<Place> {
         let operator = found.node.operator.name();
-        if let Some(squeeze) = self.maker(found.place, 0, "Squeeze") {
+        if let Some(squeeze) = self.maker(self.unturned(found.place), 0, "Squeeze") {
             let axes = listed(self.model, self.graphs, squeeze, "axes", 1)?;
             let is_pytorch = axes == [1] && found.node.direction.count() == 1;
             return is_pytorch.then(|| self.maker(squeeze, 0, operator))?;

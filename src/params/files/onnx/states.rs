@@ -6,38 +6,46 @@ use rten_onnx::onnx::{DataLocation, DataType, NodeProto, TensorProto};
 
 use super::external;
 use super::graphs::{Graphs, Maker, Place, is_standard, operator};
-use super::tensors::{MOST_STEPS, integers, tensor};
+use super::tensors::{integers, tensor};
 use crate::tensor::element_count;
 
 /// The most values of an initial state that are compared with zero.
 const MOST_VALUES: usize = 1 << 20;
 
+/// The most nodes that make zeros.
+const MOST_NODES: usize = 64;
+
 /// Returns whether a value is zeros of any shape. Exporters make them from the batch size.
 pub fn are_zeros(model: &Path, graphs: &Graphs, graph: usize, name: &str) -> bool {
-    let (mut at, mut value) = (graph, name);
-    for _ in 0..MOST_STEPS {
-        let place = match graphs.maker(at, value) {
+    let mut waiting = vec![(graph, name)];
+    for _ in 0..MOST_NODES {
+        let Some((graph, value)) = waiting.pop() else { return true };
+        let place = match graphs.maker(graph, value) {
             None | Some(Maker::Input) => return false,
             Some(Maker::Tensor(tensor)) => {
                 let compare = || holds_zeros(model, &graphs.tensors[tensor]);
                 // Many nodes may share one tensor.
-                return *graphs.zeros.borrow_mut().entry(tensor).or_insert_with(compare);
+                if !*graphs.zeros.borrow_mut().entry(tensor).or_insert_with(compare) {
+                    return false;
+                }
+                continue;
             }
             Some(Maker::Node { place, .. }) => place,
         };
         let node = graphs.node(place);
-        if !is_standard(node) {
-            return false;
-        }
+        let mut inputs = node.input.iter().map(|input| (place.graph, input.as_str()));
         match operator(node) {
+            _ if !is_standard(node) => return false,
+            // A file may list any number of inputs.
+            "Concat" if node.input.len() <= MOST_NODES => waiting.extend(inputs),
             // A part, a repetition or another shape of zeros.
             "Cast" | "Expand" | "Identity" | "Reshape" | "Slice" | "Squeeze" | "Tile"
-            | "Transpose" | "Unsqueeze" => {
-                (at, value) = (place.graph, node.input.first().map_or("", String::as_str));
-            }
+            | "Transpose" | "Unsqueeze" => waiting.extend(inputs.next()),
             "ConstantOfShape" => {
                 let mut values = node.attribute.iter().filter_map(|attribute| attribute.t.as_ref());
-                return values.all(|tensor| tensor.dims == [1] && holds_zeros(model, tensor));
+                if !values.all(|tensor| tensor.dims == [1] && holds_zeros(model, tensor)) {
+                    return false;
+                }
             }
             _ => return false,
         }
