@@ -370,6 +370,12 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     let none = "a batch of 0 rows has nothing to plan: its results are empty";
     refused("no rows", gru.recorder(5, 0), none)?;
 
+    let backwards = Params::init(&Config::gru(3, 4).reverse(true), 0)?;
+    let backwards = Rnn::new(&program.rnn, &backwards)?.recorder(5, 2);
+    let want = "unsupported: recording of a module with reverse=True: only a bidirectional module's \
+                reverse direction is recorded; use forward()";
+    refused("a reverse module", backwards, want)?;
+
     let cpu = Rnn::new(&Device::cpu(), &Params::init(&Config::gru(3, 4), 0)?)?;
     let want = "unsupported: recording on the cpu, which has no command encoders; use forward(), \
                 or a device of wgpu";

@@ -79,6 +79,7 @@ pub fn shapes_and_lengths_that_do_not_fit() {
 pub fn options_and_values_out_of_range_or_contradictory() {
     let gru = rnn(&Config::gru(3, 4));
     let bidirectional = rnn(&Config::gru(3, 4).bidirectional(true));
+    let reverse = rnn(&Config::gru(3, 4).reverse(true));
     let pool = gru.pool(&PoolOptions::new(1)).expect("a small pool");
     let slot = pool.open().expect("a free slot");
     let both = State { h: zeros(&[1, 2, 4]), c: Some(zeros(&[1, 2, 4])) };
@@ -94,6 +95,8 @@ pub fn options_and_values_out_of_range_or_contradictory() {
             ("c of a GRU", gru.forward(&zeros(&[6, 2, 3]), Some(&both)).map(drop)),
             ("a bidirectional stream", bidirectional.stream(1).map(drop)),
             ("a bidirectional pool", bidirectional.pool(&PoolOptions::new(1)).map(drop)),
+            ("a reverse stream", reverse.stream(1).map(drop)),
+            ("a reverse pool", reverse.pool(&PoolOptions::new(1)).map(drop)),
             ("no slots", gru.pool(&PoolOptions::new(0)).map(drop)),
             ("one slot too many", pool.open().map(drop)),
             ("a slot twice", pool.tick(&[(slot, &[0.0; 3]), (slot, &[0.0; 3])]).map(drop)),
