@@ -1,9 +1,9 @@
 //! Layers of one network, as the exporters of PyTorch and Keras write them.
 //!
 //! `Transpose` to `[0, 2, 1, 3]` and `Reshape` to three axes join two nodes. With one direction,
-//! `Squeeze` of axis 1 does the same; Keras has two `Transpose` to `[1, 0, 2]` behind it. The batch comes first when `Transpose` to `[1, 0, 2]` is
-//! before the first node and after the last. The states of a layer are zeros, or a `Slice` of a
-//! value with the states of all layers.
+//! `Squeeze` of axis 1 does the same; Keras has two `Transpose` to `[1, 0, 2]` behind it. The batch
+//! comes first when such a `Transpose` is before the first node and after the last. The states of a
+//! layer are zeros, tensors of the file, or a `Slice` of a value with the states of all layers.
 
 use std::collections::HashMap;
 use std::path::Path;
