@@ -3,6 +3,7 @@
 mod attributes;
 mod chains;
 mod computed;
+mod exports;
 mod graphs;
 mod hostile;
 #[path = "../common/onnx_models.rs"]

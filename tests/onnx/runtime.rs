@@ -10,7 +10,7 @@ use wgpu_rnn::internals::params::validate::whole_state;
 use wgpu_rnn::internals::reference;
 use wgpu_rnn::onnx::OnnxModel;
 use wgpu_rnn::variant::ActivationFunction;
-use wgpu_rnn::{Device, Error, ForwardOptions, Rnn, StateDict, Tensor};
+use wgpu_rnn::{Device, ForwardOptions, Rnn, StateDict, Tensor};
 
 /// ONNX Runtime computes in f32, with its own functions.
 const TOLERANCE: Tolerance = Tolerance::new(2e-5, 2e-5);
@@ -137,12 +137,10 @@ fn by_reference(case: &Case) -> Comparison {
     compared(case, std::array::from_fn(|index| (shape(index), narrow(got[index]))))
 }
 
-/// Runs a case on the CPU engine; `None` for a module that it does not support.
-fn by_engine(case: &Case) -> Option<Comparison> {
-    let rnn = match Rnn::new(&Device::cpu(), &case.network.params) {
-        Err(Error::Unsupported(_)) => return None,
-        rnn => rnn.unwrap_or_else(|error| panic!("{}: {error}", case.name)),
-    };
+/// Runs a case on the CPU engine.
+fn by_engine(case: &Case) -> Comparison {
+    let rnn = Rnn::new(&Device::cpu(), &case.network.params);
+    let rnn = rnn.unwrap_or_else(|error| panic!("{}: {error}", case.name));
     let mut options = ForwardOptions::new();
     options.lengths = case.lengths.as_deref();
     options.state = case.state.as_ref();
@@ -154,21 +152,18 @@ fn by_engine(case: &Case) -> Option<Comparison> {
         (state.h.shape(), of(&state.h)),
         (c.map_or(&[], Tensor::shape), c.map(of).unwrap_or_default()),
     ];
-    Some(compared(case, got))
+    compared(case, got)
 }
 
 /// Fails unless at least `least` models are there, and all agree.
 fn agree(folder: &Path, least: usize) {
     let models = models(folder);
     assert!(models.len() >= least, "only {} models are in {}", models.len(), folder.display());
-    let (mut unsupported, mut problems) = (0, Vec::new());
-    let mut worst = [0.0_f64; 2];
+    let (mut worst, mut problems) = ([0.0_f64; 2], Vec::new());
     for model in &models {
         let case = case(model);
-        let both = [Some(by_reference(&case)), by_engine(&case)];
-        unsupported += usize::from(both[1].is_none());
+        let both = [by_reference(&case), by_engine(&case)];
         for (worst, comparison) in worst.iter_mut().zip(both) {
-            let Some(comparison) = comparison else { continue };
             *worst = worst.max(comparison.max_abs);
             if !comparison.agrees() {
                 let config = case.network.params.config();
@@ -177,8 +172,7 @@ fn agree(folder: &Path, least: usize) {
         }
     }
     println!(
-        "{} models, {unsupported} without the engine; largest differences: reference {:.1e}, \
-         engine {:.1e}",
+        "{} models; largest differences: reference {:.1e}, engine {:.1e}",
         models.len(),
         worst[0],
         worst[1]
@@ -253,5 +247,5 @@ fn a_wrong_value_disagrees() {
     let (_, _, values) = &mut case.want[0];
     *values.last_mut().expect("it has steps") += 1e-3;
     assert!(!by_reference(&case).agrees(), "the last value differs");
-    assert!(by_engine(&case).is_some_and(|comparison| !comparison.agrees()), "the last value");
+    assert!(!by_engine(&case).agrees(), "the last value");
 }
