@@ -266,7 +266,7 @@ impl std::fmt::Display for Config {
         if self.reverse {
             f.write_str(", reverse=True")?;
         }
-        variant::print(&self.variant, self.kind, f)?;
+        variant::print(&self.variant, (self.kind, self.num_directions()), f)?;
         f.write_str(")")
     }
 }

@@ -164,12 +164,13 @@ impl Variant {
 /// Prints each difference from PyTorch, after a comma.
 pub(super) fn print(
     variant: &Variant,
-    kind: Kind,
+    (kind, directions): (Kind, usize),
     f: &mut std::fmt::Formatter<'_>,
 ) -> std::fmt::Result {
     if let Some(functions) = variant.functions {
         let count = function_count(kind);
-        for (name, functions) in ["activations", "reverse_activations"].iter().zip(functions) {
+        let names = ["activations", "reverse_activations"];
+        for (name, functions) in names.iter().zip(functions).take(directions) {
             let listed = functions[..count].iter().map(ToString::to_string);
             write!(f, ", {name}=[{}]", listed.collect::<Vec<_>>().join(", "))?;
         }

@@ -372,8 +372,8 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
 
     let backwards = Params::init(&Config::gru(3, 4).reverse(true), 0)?;
     let backwards = Rnn::new(&program.rnn, &backwards)?.recorder(5, 2);
-    let want = "unsupported: recording of a module with reverse=True: only a bidirectional module's \
-                reverse direction is recorded; use forward()";
+    let want = "unsupported: recording of a module with reverse=True: only a bidirectional \
+                module's reverse direction is recorded; use forward()";
     refused("a reverse module", backwards, want)?;
 
     let cpu = Rnn::new(&Device::cpu(), &Params::init(&Config::gru(3, 4), 0)?)?;
