@@ -2,11 +2,12 @@
 
 use std::process::Command;
 
+use rten_onnx::onnx::{DataType, TensorProto};
 use wgpu_rnn::{Config, Tensor};
 
 use crate::files::{Folder, f32s, weights};
-use crate::pickles;
 use crate::program::{Ran, finish, without_adapters};
+use crate::{onnx_models, pickles};
 
 /// The program in at most `mib` MiB of address space.
 fn within(mib: usize, args: &[&str]) -> Ran {
@@ -131,6 +132,40 @@ fn every_command_survives_memory_that_runs_out() {
             refused += 1;
         }
         assert!(refused > 2, "{args:?}: {refused} runs found too little memory");
+    }
+}
+
+/// ONNX models, whose values are bytes or fields of numbers.
+#[test]
+fn models_survive_memory_that_runs_out() {
+    let folder = Folder::new();
+    let input = Tensor::zeros([1, 1, 256]).expect("a small input");
+    let input = folder.save("input.safetensors", &[f32s("input", &input)]);
+    let output = folder.path("output.safetensors");
+    for typed in [false, true] {
+        let tensor = |name: &str, shape: [usize; 3]| {
+            let count: usize = shape.iter().product();
+            let raw = |bytes| onnx_models::raw(name, &shape, DataType::FLOAT, bytes);
+            match typed {
+                true => {
+                    TensorProto { float_data: vec![0.0; count], raw_data: None, ..raw(Vec::new()) }
+                }
+                false => raw(vec![0; 4 * count]),
+            }
+        };
+        let tensors = vec![tensor("W", [1, 2048, 256]), tensor("R", [1, 2048, 512])];
+        let attributes = vec![onnx_models::int("hidden_size", 512)];
+        let nodes = vec![onnx_models::node("LSTM", "cell", &["x", "W", "R"], &["y"], attributes)];
+        let model = onnx_models::model(17, onnx_models::graph(nodes, tensors));
+        let model = folder.write("model.onnx", onnx_models::bytes(&model));
+        let mut codes = Vec::new();
+        for mib in (20..=110).step_by(5) {
+            let args = ["run", "--weights", &model, "--input", &input, "--output", &output];
+            codes.push(within(mib, &[&args[..], &["--device", "cpu"]].concat()).code);
+        }
+        let ends = codes.iter().all(|code| matches!(code, Some(0 | 2)));
+        let both = codes.contains(&Some(0)) && codes.contains(&Some(2));
+        assert!(ends && both, "typed: {typed}: {codes:?}");
     }
 }
 

@@ -109,8 +109,10 @@ impl Engine {
     /// Makes buffers of zeros for `recording`, whose first buffers are `weights`.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) when the host's memory does not hold them.
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) when the host's memory does not hold them;
+    /// the errors of [`Threads::start`].
     pub fn new(recording: Arc<Recording>, weights: Arc<Vec<Weight>>) -> Result<Self> {
+        Threads::start()?;
         let own = |(index, spec): (usize, &BufferSpec)| {
             let elsewhere =
                 index < weights.len() || recording.whole(BufferId(index)).0 != BufferId(index);

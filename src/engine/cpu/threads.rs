@@ -1,5 +1,6 @@
 //! The number of threads of a product: it follows from the work. No sum depends on it.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -27,6 +28,21 @@ impl Threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
         let refused = |error| Error::Unsupported(format!("{count} threads: {error}"));
         Ok(Self(Some(Arc::new(pool.map_err(refused)?))))
+    }
+
+    /// Starts the global pool, unless it runs. Its first use would panic where the system refuses a
+    /// thread, as it does without memory for a stack.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when the system refuses a thread.
+    pub fn start() -> Result<()> {
+        // Without a cause the pool is there already.
+        match rayon::ThreadPoolBuilder::new().build_global() {
+            Err(error) if error.source().is_some() => {
+                Err(Error::Unsupported(format!("the threads of the CPU engine: {error}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Calls `work` on a thread of the pool. Inside the pool each product begins at once. A thread

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::params::config::{Config, Kind};
 use crate::params::module::{DirectionParams, Params};
 use crate::params::state_dict::StateDict;
+use crate::tensor::room;
 use arrays::Arrays;
 
 /// The names, shapes and gate orders of another system's weights.
@@ -123,7 +124,8 @@ impl Params {
     /// # Errors
     /// [`Error::StateDict`] with missing, misshapen and unexpected arrays; [`Error::File`] for
     /// arrays that have no exact conversion; [`Error::Config`] when layers do not fit each other;
-    /// [`Error::Option`] for a layer with no prefix or over two.
+    /// [`Error::Option`] for a layer with no prefix or over two; [`Error::OutOfMemory`] when the
+    /// host's memory does not hold the weights in both orders.
     pub fn from_convention(
         convention: Convention,
         kind: Kind,
@@ -137,6 +139,11 @@ impl Params {
                 layers.iter().map(|layer| layer.len()).collect::<Vec<_>>()
             )));
         }
+        // The arrays as they are read, and in their new order.
+        let count = state_dict.names().filter_map(|name| state_dict.get(name));
+        let count =
+            count.map(|entry| entry.shape().iter().product()).fold(0, usize::saturating_add);
+        room(count.saturating_mul(4), "the converted weights")?;
         let mut converted = Vec::new();
         let mut module = Config::new(kind, 0, 0);
         for (layer, prefixes) in layers.iter().enumerate() {

@@ -11,7 +11,7 @@ use super::graphs::{Graphs, Maker, Place, is_standard, operator};
 use super::module;
 use super::node::RecurrentNode;
 use super::operators::Operator;
-use super::survey::survey;
+use super::survey::{Survey, survey};
 use super::tensors::{Constant, floats, integers};
 use super::weights::{Named, convert};
 use super::wire::Wire;
@@ -20,6 +20,7 @@ use crate::fs;
 use crate::params::config::Config;
 use crate::params::files::recognise::is_onnx;
 use crate::params::module::Params;
+use crate::tensor::room;
 
 /// The most recurrent nodes of a model.
 const MOST_NODES: usize = 1 << 16;
@@ -59,8 +60,8 @@ pub struct OnnxModel {
     opset: i64,
 }
 
-fn read(path: &Path, bytes: &[u8]) -> Result<OnnxModel, String> {
-    let in_functions = survey(bytes)?;
+/// Decodes a file that was surveyed.
+fn decode(path: &Path, bytes: &[u8], in_functions: Vec<String>) -> Result<OnnxModel, String> {
     let model = ModelProto::decode(Wire::new(bytes))
         .map_err(|error| format!("the ONNX model is damaged: {error}"))?;
     let standard = |domain: Option<&str>| matches!(domain, None | Some("" | "ai.onnx"));
@@ -106,7 +107,8 @@ impl OnnxModel {
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is no ONNX model, or is
-    /// damaged. A node that is not read is an error only where a call needs it.
+    /// damaged; [`Error::OutOfMemory`] when the host's memory does not hold it. A node that is not
+    /// read is an error only where a call needs it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::parse(path, &fs::read(path)?)
@@ -124,11 +126,13 @@ impl OnnxModel {
     /// Reads the bytes of a model. The folder of `path` has its external data.
     ///
     /// # Errors
-    /// [`Error::File`] as from [`open`](Self::open).
+    /// [`Error::File`] and [`Error::OutOfMemory`] as from [`open`](Self::open).
     pub fn parse(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
         let path = path.as_ref();
-        let model = read(path, bytes);
-        model.map_err(|message| Error::File { path: path.to_owned(), message })
+        let file = |message| Error::File { path: path.to_owned(), message };
+        let Survey { in_functions, decoded } = survey(bytes).map_err(file)?;
+        room(decoded.div_ceil(size_of::<f32>()), path.display())?;
+        decode(path, bytes, in_functions).map_err(file)
     }
 
     /// Returns the version of ONNX's operator set.

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::params::Params;
 use crate::params::config::Config;
 use crate::params::validate::whole_state;
-use crate::tensor::{State, Tensor, reserved};
+use crate::tensor::{State, Tensor, grow, reserved};
 
 /// A network of an ONNX model.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,8 +113,12 @@ fn state(
 ) -> Result<Option<Tensor>> {
     let Origin::Stored(tensors) = origin else { return Ok(None) };
     let (rows, width) = (config.num_layers * config.num_directions(), config.hidden_size);
-    let read = tensors.iter().map(|tensor| model.floats(tensor));
-    let values = read.collect::<Result<Vec<_>>>()?.concat();
+    let mut values = Vec::new();
+    for tensor in tensors {
+        let part = model.floats(tensor)?;
+        grow(&mut values, part.len(), "an initial state")?;
+        values.extend_from_slice(&part);
+    }
     let batch = values.len() / (rows * width);
     let first = if swap { batch } else { rows / tensors.len() };
     let fits =

@@ -9,8 +9,15 @@ use super::wire::Wire;
 /// The most messages in messages. A body of a node takes three.
 const MOST_DEPTH: usize = 64;
 
-/// The most messages in a file: each takes up to a kilobyte of memory.
+/// The most messages in a file.
 const MOST_MESSAGES: usize = 1 << 20;
+
+/// The most bytes of memory that a decoded message takes, besides its fields: its structure and its
+/// names in the maps of a graph.
+const MESSAGE_SIZE: usize = 2048;
+
+/// A list that grows by doubling holds its values up to three times while it moves.
+const GROWTH: usize = 3;
 
 /// The messages of `onnx.proto` that are decoded, and functions, which are only searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +45,8 @@ enum Content {
     One(Message),
     /// A message of several.
     Many(Message),
-    /// Numbers of any length.
-    Varints,
+    /// Numbers of any length, and the bytes that one of them takes in memory.
+    Varints(usize),
     /// Numbers of so many bytes.
     Fixed(usize),
     /// Numbers that the decoder expects one by one; the name of the field.
@@ -72,7 +79,8 @@ fn content(message: Message, field: u64) -> Content {
         (Message::Tensor, 1) => Single("dims of a tensor"),
         (Message::Tensor, 3) => Refused("a tensor in segments"),
         (Message::Tensor, 4) => Fixed(4),
-        (Message::Tensor, 5 | 7) => Varints,
+        (Message::Tensor, 5) => Varints(4),
+        (Message::Tensor, 7) => Varints(8),
         (Message::Tensor, 10) => Fixed(8),
         (Message::ValueInfo, 2) | (Message::Sequence, 1) => One(Message::Type),
         (Message::Type, 1) => One(Message::TensorType),
@@ -94,15 +102,23 @@ struct Open {
     found: u32,
 }
 
-/// Checks a file, and returns the recurrent operators in functions of the model, which are not
-/// read.
+/// The facts of a file that are known before it is decoded.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// The recurrent operators in functions of the model, which are not read.
+    pub in_functions: Vec<String>,
+    /// The most bytes of memory that decoding takes.
+    pub decoded: usize,
+}
+
+/// Checks a file.
 ///
 /// # Errors
 /// A message with the position of the damage, or with the part that is not read.
-pub fn survey(bytes: &[u8]) -> Result<Vec<String>, String> {
+pub fn survey(bytes: &[u8]) -> Result<Survey, String> {
     let mut wire = Wire::new(bytes);
     let mut open = vec![Open { message: Message::Model, end: bytes.len(), found: 0 }];
-    let (mut messages, mut in_functions) = (0, Vec::new());
+    let (mut messages, mut found) = (0, Survey::default());
     while let Some(current) = open.last_mut() {
         if wire.at() == current.end {
             open.pop();
@@ -142,6 +158,7 @@ pub fn survey(bytes: &[u8]) -> Result<Vec<String>, String> {
         };
         if let Some(message) = inner {
             messages += 1;
+            found.decoded = found.decoded.saturating_add(MESSAGE_SIZE);
             if open.len() == MOST_DEPTH {
                 return Err(format!(
                     "the bodies of nodes are nested deeper than {MOST_DEPTH} messages"
@@ -156,8 +173,14 @@ pub fn survey(bytes: &[u8]) -> Result<Vec<String>, String> {
             continue;
         }
         let inside = wire.take(end - body).ok_or_else(damaged)?;
+        let ends = || inside.iter().filter(|&&byte| byte < 0x80).count();
+        found.decoded = found.decoded.saturating_add(match content {
+            Content::Varints(size) => ends().saturating_mul(GROWTH * size),
+            Content::Fixed(_) => inside.len().saturating_mul(GROWTH),
+            _ => inside.len(),
+        });
         match content {
-            Content::Varints if !are_varints(inside) => return Err(damaged()),
+            Content::Varints(_) if !are_varints(inside) => return Err(damaged()),
             Content::Fixed(size) if inside.len() % size != 0 => return Err(damaged()),
             Content::Single(name) => {
                 return Err(format!(
@@ -167,12 +190,12 @@ pub fn survey(bytes: &[u8]) -> Result<Vec<String>, String> {
             }
             Content::Refused(what) => return Err(format!("{what} is not read")),
             Content::Operator if matches!(inside, b"RNN" | b"GRU" | b"LSTM") => {
-                in_functions.push(String::from_utf8_lossy(inside).into_owned());
+                found.in_functions.push(String::from_utf8_lossy(inside).into_owned());
             }
             _ => {}
         }
     }
-    Ok(in_functions)
+    Ok(found)
 }
 
 /// Whether bytes are whole numbers of up to 64 bits.

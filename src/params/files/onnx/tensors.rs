@@ -11,7 +11,7 @@ use rten_onnx::onnx::{DataLocation, DataType, TensorProto};
 use super::external;
 use super::graphs::{Graphs, Maker, operator};
 use crate::error::{Error, Result};
-use crate::tensor::{element_count, grow, room};
+use crate::tensor::{copied, element_count, grow, room};
 
 /// The most nodes between a tensor and its reader.
 pub const MOST_STEPS: usize = 16;
@@ -161,6 +161,7 @@ impl<'a> Values<'a> {
     /// The bits of 16-bit values.
     fn halves(&self) -> Result<Cow<'a, [u16]>> {
         if let Some(bytes) = self.bytes(2)? {
+            room(self.count, "values of 16 bits")?;
             let (halves, _) = bytes.as_chunks();
             return Ok(halves.iter().map(|half| u16::from_le_bytes(*half)).collect());
         }
@@ -168,7 +169,9 @@ impl<'a> Values<'a> {
             u16::try_from(bits)
                 .map_err(|_| self.refuse(format_args!("{bits} is no value of 16 bits")))
         };
-        self.typed(&self.tensor.int32_data)?.iter().map(half).collect()
+        let values = self.typed(&self.tensor.int32_data)?;
+        room(self.count, "values of 16 bits")?;
+        values.iter().map(half).collect()
     }
 }
 
@@ -208,20 +211,21 @@ fn whole_floats(model: &Path, tensor: &TensorProto, name: &str) -> Result<Vec<f3
     let values = Values::new(model, tensor, name)?;
     let stored = values.tensor.data_type.unwrap_or(DataType(0));
     // Nothing is reserved for a shape that the file does not fill.
+    let wide = |of: fn(u16) -> f32| {
+        let halves = values.halves()?;
+        room(halves.len(), name)?;
+        Ok(halves.iter().map(|bits| of(*bits)).collect())
+    };
     match stored {
-        DataType::FLOAT => Ok(match values.bytes(4)? {
+        DataType::FLOAT => match values.bytes(4)? {
             Some(bytes) => {
                 room(values.count, name)?;
-                bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect()
+                Ok(bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect())
             }
-            None => values.typed(&values.tensor.float_data)?.to_vec(),
-        }),
-        DataType::FLOAT16 => {
-            Ok(values.halves()?.iter().map(|bits| f16::from_bits(*bits).to_f32()).collect())
-        }
-        DataType::BFLOAT16 => {
-            Ok(values.halves()?.iter().map(|bits| bf16::from_bits(*bits).to_f32()).collect())
-        }
+            None => copied(values.typed(&values.tensor.float_data)?, name),
+        },
+        DataType::FLOAT16 => wide(|bits| f16::from_bits(bits).to_f32()),
+        DataType::BFLOAT16 => wide(|bits| bf16::from_bits(bits).to_f32()),
         other => {
             Err(values
                 .refuse(format_args!("its type is {other}; expected FLOAT, FLOAT16 or BFLOAT16")))
@@ -239,23 +243,27 @@ pub fn integers(model: &Path, graphs: &Graphs, constant: &Constant) -> Result<Ve
 
 fn whole_integers(model: &Path, tensor: &TensorProto, name: &str) -> Result<Vec<i64>> {
     let values = Values::new(model, tensor, name)?;
+    // A value takes the memory of two floats.
+    let room = || room(values.count.saturating_mul(2), name);
     match values.tensor.data_type {
         Some(DataType::INT64) => Ok(match values.bytes(8)? {
             Some(bytes) => {
+                room()?;
                 bytes.as_chunks().0.iter().map(|value| i64::from_le_bytes(*value)).collect()
             }
-            None => values.typed(&values.tensor.int64_data)?.to_vec(),
+            None => copied(values.typed(&values.tensor.int64_data)?, name)?,
         }),
         Some(DataType::INT32) => Ok(match values.bytes(4)? {
             Some(bytes) => {
+                room()?;
                 let (values, _) = bytes.as_chunks();
                 values.iter().map(|value| i32::from_le_bytes(*value).into()).collect()
             }
-            None => values
-                .typed(&values.tensor.int32_data)?
-                .iter()
-                .map(|value| (*value).into())
-                .collect(),
+            None => {
+                let values = values.typed(&values.tensor.int32_data)?;
+                room()?;
+                values.iter().map(|value| (*value).into()).collect()
+            }
         }),
         other => Err(values.refuse(format_args!(
             "its type is {}; expected INT64 or INT32",
