@@ -96,6 +96,8 @@ fn requests_are_counted() -> Outcome<()> {
 /// A stream on the CPU allocates nothing for a few rows, and a list for each layer's projection of
 /// more rows.
 fn streams_of_the_cpu() -> Outcome<()> {
+    // Threads allocate when they start.
+    rayon::broadcast(|_| ());
     let device = Device::cpu();
     let configs = [
         Config::lstm(16, 20).num_layers(2),

@@ -217,6 +217,30 @@ impl<'a> Cases<'a> {
         Ok(Some(self.case(what, plan.recording, weights.buffers().len(), pack, given)))
     }
 
+    /// A forward pass by each kernel of a variant.
+    pub fn variants(&mut self, storage: Storage) -> Result<Vec<Case>, Error> {
+        let mut cases = Vec::new();
+        let sizes = Sizes { seq_len: 3, batch: 5 };
+        for class in [KernelClass::Step, KernelClass::StepTiled] {
+            let profile = Profile { calibration: &fastest(class), ..self.profile };
+            for &schedule in Schedule::ALL {
+                let layers = if schedule == Schedule::Wavefront { 2 } else { 1 };
+                for kind in [Kind::RnnTanh, Kind::Lstm, Kind::Gru] {
+                    let plain = Config::new(kind, 5, 9).num_layers(layers);
+                    let projected = (kind == Kind::Lstm).then(|| plain.clone().proj_size(6));
+                    for config in [Some(plain), projected].into_iter().flatten() {
+                        let varied = self.varied(config);
+                        for config in [early(varied.clone()), varied] {
+                            let module = (schedule, config);
+                            cases.extend(self.exactly(&profile, storage, module, sizes, false)?);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(cases)
+    }
+
     /// Networks whose every buffer is used to its end.
     pub fn whole(&mut self) -> Result<Vec<Case>, Error> {
         let full = self.profile.limits.clone();

@@ -48,6 +48,13 @@ pub fn indices(target: &Target) -> Result<(), Failed> {
     for &weights in types {
         let (storage, sizes) = (device.storage(weights)?, (17, 33, Sizes { seq_len: 5, batch: 3 }));
         cases.push(source.many_tokens(storage)?);
+        let rare = source.variants(storage)?;
+        let mut found: HashSet<Kernel> = cases.iter().flat_map(Case::kernels).collect();
+        // One case of each of their kernels is enough.
+        cases.extend(rare.into_iter().filter(|case| {
+            let kernels: Vec<Kernel> = case.kernels().collect();
+            kernels.into_iter().filter(|kernel| found.insert(*kernel)).count() > 0
+        }));
         // A share of the weight takes many rounds, which are slow here.
         cases.extend(source.generations(storage, &device.profile(), sizes, (0.8, 5, 0.0))?);
     }
