@@ -90,6 +90,11 @@ impl ActivationFunction {
         }
     }
 
+    /// Returns the function of a name of ONNX in any case, with its default parameters.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|function| function.name().eq_ignore_ascii_case(name))
+    }
+
     /// Returns alpha and beta; `None` where the function has no such parameter.
     pub const fn parameters(self) -> [Option<f32>; 2] {
         match self {
@@ -165,9 +170,7 @@ impl std::str::FromStr for ActivationFunction {
                 (name, given.ok_or_else(|| refuse("a parameter is no number"))?)
             }
         };
-        let function = Self::ALL
-            .into_iter()
-            .find(|function| function.name().eq_ignore_ascii_case(name.trim()));
+        let function = Self::named(name.trim());
         let function = function.ok_or_else(|| refuse("there is no such function"))?;
         if given.len() > function.parameters().iter().flatten().count() {
             return Err(refuse("it has fewer parameters"));

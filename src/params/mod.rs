@@ -1,6 +1,7 @@
 //! The definition of a model: configurations, parameters and state dicts.
 
 mod activation;
+mod blocks;
 pub mod config;
 mod conventions;
 mod files;

@@ -112,9 +112,3 @@ impl Matrix {
         Ok(values)
     }
 }
-
-/// Returns equal blocks of values in another order.
-pub fn reordered(values: &[f32], order: &[usize]) -> Vec<f32> {
-    let block = values.len() / order.len();
-    order.iter().flat_map(|gate| &values[gate * block..(gate + 1) * block]).copied().collect()
-}

@@ -1,8 +1,9 @@
 //! Keras: matrices of inputs by gates.
 
 use super::Converted;
-use super::arrays::{Arrays, reordered};
+use super::arrays::Arrays;
 use crate::error::Result;
+use crate::params::blocks::reordered;
 use crate::params::config::{Config, Kind};
 use crate::params::module::DirectionParams;
 use crate::params::variant::{Reset, Variant};
@@ -40,12 +41,12 @@ pub fn convert(kind: Kind, arrays: &mut Arrays<'_>) -> Result<Converted> {
         (Kind::Gru, Some([_, _])) => {
             let both = arrays.vector("bias", &[2, rows])?;
             let (of_x, of_h) = both.split_at(rows);
-            (reordered(of_x, order), reordered(of_h, order), Reset::AfterProduct)
+            (reordered(of_x, order)?, reordered(of_h, order)?, Reset::AfterProduct)
         }
         _ => {
             let bias = arrays.vector("bias", &[rows])?;
             let reset = if kind == Kind::Gru { Reset::BeforeProduct } else { Reset::AfterProduct };
-            (reordered(&bias, order), vec![0.0; rows], reset)
+            (reordered(&bias, order)?, vec![0.0; rows], reset)
         }
     };
     let input = kernel.rows;

@@ -1,8 +1,9 @@
 //! The cells of TensorFlow 1: one matrix reads the input and the state.
 
 use super::Converted;
-use super::arrays::{Arrays, Matrix, reordered};
+use super::arrays::{Arrays, Matrix};
 use crate::error::Result;
+use crate::params::blocks::reordered;
 use crate::params::config::{Config, Kind};
 use crate::params::module::DirectionParams;
 use crate::params::variant::{Reset, Variant};
@@ -103,7 +104,7 @@ fn lstm(arrays: &mut Arrays<'_>, forget_bias: f32) -> Result<Converted> {
     let params = DirectionParams {
         weight_ih: kernel.transposed(0..input, LSTM)?,
         weight_hh: kernel.transposed(input..kernel.rows, LSTM)?,
-        bias_ih: reordered(&arrays.vector("bias", &[4 * hidden])?, LSTM),
+        bias_ih: reordered(&arrays.vector("bias", &[4 * hidden])?, LSTM)?,
         bias_hh,
         weight_hr,
         weight_p,

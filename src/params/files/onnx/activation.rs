@@ -19,9 +19,7 @@ pub fn read(
     let (mut alpha, mut beta) = (List::new("alpha", alphas), List::new("beta", betas));
     let mut functions = Vec::new();
     for name in names {
-        let known = ActivationFunction::ALL.into_iter();
-        let function = { known }.find(|known| known.name().eq_ignore_ascii_case(name));
-        let function = function.ok_or_else(|| {
+        let function = ActivationFunction::named(name).ok_or_else(|| {
             let all = ActivationFunction::ALL.map(ActivationFunction::name);
             format!(
                 "attribute 'activations' names the unknown function '{name}': expected {}",

@@ -47,7 +47,7 @@ enum Content {
     Many(Message),
     /// Numbers of any length, and the bytes that one of them takes in memory.
     Varints(usize),
-    /// Numbers of so many bytes.
+    /// Numbers of this size in bytes.
     Fixed(usize),
     /// Numbers that the decoder expects one by one; the name of the field.
     Single(&'static str),

@@ -13,7 +13,7 @@ use super::node::RecurrentNode;
 use super::operators::Operator;
 use super::tensors::Constant;
 use crate::error::Result;
-use crate::tensor::reserved;
+use crate::params::blocks::reordered;
 
 /// A tensor under PyTorch's name.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,14 +82,4 @@ pub fn convert(
 struct Part {
     index: usize,
     of: usize,
-}
-
-/// Returns equal blocks of values in another order.
-fn reordered(values: &[f32], order: &[usize]) -> Result<Vec<f32>> {
-    let block = values.len() / order.len();
-    let mut blocks = reserved(values.len(), "the weights of an ONNX node")?;
-    for &from in order {
-        blocks.extend_from_slice(&values[from * block..(from + 1) * block]);
-    }
-    Ok(blocks)
 }
