@@ -6,8 +6,8 @@ use super::cell::{Gru, Lstm, Rnn, run};
 use super::panels::Panels;
 use super::recurrence::{BatchRow, Written, step};
 use super::variant::Variant;
-use crate::kernel::Cell;
 use crate::kernel::uniforms::{Dims, Step, StepDims};
+use crate::kernel::{Cell, Kernel};
 use crate::plan::recording::Dispatch;
 
 /// The buffers that every cell reads and writes; see `shaders/recurrence/step.wgsl`.
@@ -85,16 +85,27 @@ pub(super) fn advance(
     own: &mut [TwinBuffer<'_>],
 ) {
     let kernel = dispatch.kernel;
-    let (own, variant) = match own {
-        [own @ .., Read(words)] if kernel.variant => (own, Some(*words)),
-        own => (own, None),
-    };
+    let (own, variant) = without_variant(kernel, own);
     match (kernel.cell, own) {
         (Some(Cell::Rnn), []) => rnn(dims, at, dispatch.overrides.relu == 1, of, variant),
         (Some(Cell::Lstm), [ReadWrite(c)]) => lstm(dims, at, of, c, variant),
         (Some(Cell::Gru), [Read(bias_hn)]) => gru(dims, at, of, bias_hn, variant),
         _ => unreachable!("{} is dispatched with its cell's bindings", kernel.name()),
     }
+}
+
+/// Splits the settings of a variant, which come last, from other bindings.
+fn without_variant<'a, 'b>(
+    kernel: Kernel,
+    bindings: &'b mut [TwinBuffer<'a>],
+) -> (&'b mut [TwinBuffer<'a>], Option<&'a [f32]>) {
+    let count = bindings.len().saturating_sub(usize::from(kernel.variant));
+    let (others, last) = bindings.split_at_mut(count);
+    let words = match last {
+        [Read(words)] => Some(*words),
+        _ => None,
+    };
+    (others, words)
 }
 
 /// Returns the sizes of a step whose units form one shard. The CPU's product ignores tiles.
@@ -129,19 +140,16 @@ pub(crate) fn step_unprojected(dispatch: &Dispatch, at: Step, bindings: &mut [Tw
     };
     let dims = dims(dispatch);
     let (product, m) = ((&**weight, &**h_in, &**lengths), Written::state(m, dims));
-    match own {
-        [ReadWrite(c), variant @ ..] if dispatch.kernel.cell == Some(Cell::Lstm) => {
-            let variant = match variant {
-                [Read(words)] => Some(&**words),
-                _ => None,
-            };
+    let (own, variant) = without_variant(dispatch.kernel, own);
+    match (dispatch.kernel.cell, own) {
+        (Some(Cell::Lstm), [ReadWrite(c)]) => {
             step(dims, at, product, [m, Written::cells(c, dims)], |row, sums, [next, c]| {
                 if row.valid {
                     advance_lstm(row, sums, gates_x, c, next, variant);
                 }
             });
         }
-        [ReadWrite(z), Read(words)] => {
+        (Some(Cell::Reset), [ReadWrite(z), Read(words)]) => {
             step(dims, at, product, [m, Written::state(z, dims)], |row, sums, [m, z]| {
                 if row.valid {
                     let h = row.state(h_in);
@@ -155,24 +163,18 @@ pub(crate) fn step_unprojected(dispatch: &Dispatch, at: Step, bindings: &mut [Tw
 
 /// Twin of `step` with `cell/projection.wgsl`.
 pub(crate) fn step_projection(dispatch: &Dispatch, at: Step, bindings: &mut [TwinBuffer<'_>]) {
-    let [
-        Weight(weight),
-        Read(m),
-        ReadWrite(h_out),
-        ReadWrite(y),
-        Read(lengths),
-        Read(h_before),
-        variant @ ..,
-    ] = bindings
+    let (bindings, variant) = without_variant(dispatch.kernel, bindings);
+    let [Weight(weight), Read(m), ReadWrite(h_out), ReadWrite(y), Read(lengths), Read(h_before)] =
+        bindings
     else {
         unreachable!("step_projection is dispatched with its buffers")
     };
     let dims = dims(dispatch);
     let written = [Written::state(h_out, dims), Written::output(y, dims, at)];
     step(dims, at, (weight, m, lengths), written, |row, sums: &[[f32; 1]], [next, y]| {
-        row.update(h_before, [next, y], |_, next| match &*variant {
-            [Read(words)] => Variant::of(words, row.matrix).projection(sums, next),
-            _ => next.copy_from_slice(sums.as_flattened()),
+        row.update(h_before, [next, y], |_, next| match variant {
+            Some(words) => Variant::of(words, row.matrix).projection(sums, next),
+            None => next.copy_from_slice(sums.as_flattened()),
         });
     });
 }

@@ -22,6 +22,8 @@ impl Threads {
                     .to_owned(),
             ));
         }
+        // The number of threads starts the global pool.
+        Self::start()?;
         if count >= rayon::current_num_threads() {
             return Ok(Self::default());
         }

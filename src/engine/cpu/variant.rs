@@ -162,7 +162,7 @@ fn apply(function: ActivationFunction, x: f32) -> f32 {
             alpha * (2.0 * t / (1.0 - t))
         }
         ActivationFunction::Elu { .. } => x,
-        // Of infinity the quotient has no value. Its limit is ±1.
+        // The quotient has no value at infinity, where its limit is ±1.
         ActivationFunction::Softsign if x.abs() > 1e30 => 1.0_f32.copysign(x),
         ActivationFunction::Softsign => x / (1.0 + x.abs()),
         ActivationFunction::Softplus => softplus(x),
