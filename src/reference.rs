@@ -229,7 +229,7 @@ struct Weights {
     b_ih: Vec<f64>,
     b_hh: Vec<f64>,
     hr: Vec<Vec<f64>>,
-    /// Of i, f and o; empty without peepholes.
+    /// The peepholes of i, f and o; empty without them.
     p: Vec<f64>,
     variant: Variant,
     functions: Functions,
@@ -266,7 +266,7 @@ fn apply(function: ActivationFunction, x: f64) -> f64 {
         }
         ActivationFunction::Elu { alpha } => below(x, 0.0, f64::from(alpha) * x.exp_m1()),
         ActivationFunction::Softsign => {
-            // Of infinity the quotient has no value, and its limit is 1.
+            // The quotient has no value at infinity, where its limit is ±1.
             if x.is_infinite() { x.signum() } else { x / (1.0 + x.abs()) }
         }
         // ln(1 + e^x) without overflow.

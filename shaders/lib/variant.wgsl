@@ -90,7 +90,7 @@ fn applied(d: u32, which: u32, x: f32) -> f32 {
         return select(x, alpha * (2.0 * t / (1.0 - t)), x < 0.0);
     }
     if function == SOFTSIGN {
-        // Of infinity the quotient has no value. Its limit is ±1.
+        // The quotient has no value at infinity, where its limit is ±1.
         let limit = select(1.0, -1.0, x < 0.0);
         return select(x / (1.0 + abs(x)), limit, abs(x) > 1e30);
     }

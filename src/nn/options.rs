@@ -151,7 +151,7 @@ impl LoadOptions {
     pub(crate) fn configure(&self, params: &Params) -> Result<Config> {
         let Config { kind, variant, .. } = params.config();
         let applicable = ["batch_first", "dropout", "schedule", "nonlinearity"];
-        // An RNN with functions of its own has no nonlinearity of PyTorch.
+        // The functions of a variant replace PyTorch's nonlinearity.
         let has_nonlinearity = is_rnn(*kind) && variant.functions.is_none();
         self.check(kind.module(), &applicable[..3 + usize::from(has_nonlinearity)])?;
         params.configured(|mut config| {

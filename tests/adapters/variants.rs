@@ -65,7 +65,7 @@ fn variants(kind: Kind) -> Vec<Variant> {
     all
 }
 
-/// The modules of a test: each variant with a shape of its own, and variants with a projection.
+/// The modules of a test: every variant, in several shapes, and variants with a projection.
 fn modules() -> Vec<(Config, usize)> {
     let shapes =
         [(3, 13, 1, true, 3), (17, 33, 2, false, 5), (5, 40, 2, true, 1), (8, 6, 1, false, 17)];

@@ -103,7 +103,7 @@ fn run_takes_the_states_and_lengths_that_a_model_holds() {
     assert_eq!(network.lengths, Some(vec![3, 0]));
     assert_wrote(&folder, &network, &input, network.state.as_ref(), network.lengths.as_deref());
 
-    // Those of the input file replace them.
+    // A state of the input file replaces that of the model.
     let h = seeded::tensor(2, &[1, 2, HIDDEN], 1.0);
     let ran = run(&folder, &model, &[], &[f32s("input", &input), f32s("h0", &h)]).ended(0);
     assert!(ran.stderr.contains("h0 of the input file replaces"), "{}", ran.told());
