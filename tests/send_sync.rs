@@ -14,14 +14,16 @@ fn awaited_anywhere<T>(future: impl Future<Output = T> + Send) {
     drop(future);
 }
 
+fn owned<T: Send + 'static>() {}
+
 #[test]
 fn everything_is_shared_between_threads() {
     shared::<Device>();
     shared::<Error>();
     shared::<Rnn>();
-    shared::<Stream<'_>>();
+    shared::<Stream>();
     shared::<Cell>();
-    shared::<CellStream<'_>>();
+    shared::<CellStream>();
     shared::<Linear>();
     shared::<Embedding>();
     shared::<LanguageModel>();
@@ -32,12 +34,20 @@ fn everything_is_shared_between_threads() {
     shared::<Pool>();
 }
 
+/// A struct may hold a module and its streams, and a thread may take it.
+#[test]
+fn modules_and_streams_are_owned() {
+    owned::<(Rnn, Stream)>();
+    owned::<(Cell, CellStream)>();
+    owned::<(Linear, Embedding, Pool, Recorder)>();
+}
+
 /// Never run: that it compiles is the test.
 #[expect(dead_code, reason = "the compiler checks it")]
 fn futures(
     rnn: &Rnn,
-    stream: &mut Stream<'_>,
-    cell: &mut CellStream<'_>,
+    stream: &mut Stream,
+    cell: &mut CellStream,
     (linear, embedding): (&Linear, &Embedding),
     (model, generator): (&LanguageModel, &mut Generator<'_>),
     (pool, slot): (&Pool, Slot),

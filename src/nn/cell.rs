@@ -32,7 +32,7 @@ use crate::tensor::Tensor;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Cell(Rnn);
 
 impl Cell {
@@ -151,16 +151,16 @@ impl Cell {
     ///
     /// # Errors
     /// The errors of [`Rnn::stream`].
-    pub fn stream(&self, batch: usize) -> Result<CellStream<'_>> {
+    pub fn stream(&self, batch: usize) -> Result<CellStream> {
         Ok(CellStream(self.0.stream(batch)?))
     }
 }
 
 /// Steps of a [`Cell`], each of which continues from the previous one; see [`Stream`].
 #[derive(Debug)]
-pub struct CellStream<'a>(Stream<'a>);
+pub struct CellStream(Stream);
 
-impl CellStream<'_> {
+impl CellStream {
     /// Computes the next step and returns h.
     ///
     /// `input` is `[B, I]` and h is `[B, H]`. A stream of one row also takes `[I]` and then returns

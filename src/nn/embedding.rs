@@ -1,6 +1,7 @@
 //! `nn.Embedding` on a device, which turns tokens into the input of recurrent layers.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::dtype::WeightType;
 use crate::engine::device::Device;
@@ -26,7 +27,7 @@ use crate::tensor::{Tensor, element_count, padded, reserved};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Embedding {
     device: Device,
     num_embeddings: usize,
@@ -36,7 +37,7 @@ pub struct Embedding {
     shards: Vec<(Range<usize>, BufferId)>,
     buffers: Vec<BufferSpec>,
     /// Plans by the number of rows.
-    runner: Runner<usize, RowPlan>,
+    runner: Arc<Runner<usize, RowPlan>>,
 }
 
 impl Embedding {
@@ -92,7 +93,7 @@ impl Embedding {
             padding_idx,
             shards,
             buffers,
-            runner: Runner::new(weights),
+            runner: Arc::new(Runner::new(weights)),
         })
     }
 

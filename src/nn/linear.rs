@@ -1,6 +1,7 @@
 //! `nn.Linear` on a device: the head of a recurrent network.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::dtype::WeightType;
 use crate::engine::device::Device;
@@ -28,7 +29,7 @@ use crate::tensor::{Tensor, padded, reserved, room};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Linear {
     device: Device,
     in_features: usize,
@@ -39,7 +40,7 @@ pub struct Linear {
     shards: Vec<(Range<usize>, [BufferId; 2])>,
     buffers: Vec<BufferSpec>,
     /// Plans by the number of rows.
-    runner: Runner<usize, RowPlan>,
+    runner: Arc<Runner<usize, RowPlan>>,
 }
 
 impl Linear {
@@ -146,7 +147,7 @@ impl Linear {
             storage,
             shards,
             buffers,
-            runner: Runner::new(weights),
+            runner: Arc::new(Runner::new(weights)),
         })
     }
 

@@ -16,7 +16,7 @@ use crate::tensor::{State, Tensor};
 ///
 /// The state stays on the device: a call uploads its input, runs, and reads only the output back. A
 /// stream starts with a zero state. Streams of one module are independent; each has the buffers of
-/// one plan.
+/// one plan. A stream owns a handle of its module, so that a struct may hold both.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
@@ -33,8 +33,8 @@ use crate::tensor::{State, Tensor};
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Stream<'a> {
-    rnn: &'a Rnn,
+pub struct Stream {
+    rnn: Rnn,
     batch: usize,
     held: Held,
 }
@@ -56,7 +56,7 @@ impl Rnn {
     /// # Errors
     /// [`Error::Option`] for a bidirectional or reverse module, whose reverse direction begins with
     /// the last step; [`Error::Limit`] when one step of `batch` rows exceeds a limit of the device.
-    pub fn stream(&self, batch: usize) -> Result<Stream<'_>> {
+    pub fn stream(&self, batch: usize) -> Result<Stream> {
         if let Some(backwards) = self.config().backwards() {
             return Err(Error::Option(format!(
                 "a {backwards} {} cannot be streamed: its reverse direction begins with the \
@@ -68,14 +68,14 @@ impl Rnn {
             // One pass must hold all rows, since their state stays in one place.
             self.plan_pass(Sizes { seq_len: 1, batch }, false)?;
         }
-        Ok(Stream { rnn: self, batch, held: Held::Host(None) })
+        Ok(Stream { rnn: self.clone(), batch, held: Held::Host(None) })
     }
 }
 
-impl Stream<'_> {
+impl Stream {
     /// Returns the module.
     pub fn rnn(&self) -> &Rnn {
-        self.rnn
+        &self.rnn
     }
 
     /// Returns the number of rows B of every call.
@@ -161,7 +161,8 @@ impl Stream<'_> {
         output: &mut Tensor,
         waiting: Waiting,
     ) -> Result<()> {
-        let config = self.rnn.config();
+        let rnn = self.rnn.clone();
+        let config = rnn.config();
         // After an abandoned run, which left the state as it was, another plan runs the steps.
         let mut ran = if self.batch > 0 { Ran::Abandoned } else { Ran::Done };
         while ran == Ran::Abandoned {
@@ -274,7 +275,7 @@ impl Stream<'_> {
     }
 }
 
-impl Drop for Stream<'_> {
+impl Drop for Stream {
     fn drop(&mut self) {
         self.reset();
     }
@@ -292,6 +293,18 @@ fn lost() -> Error {
 mod tests {
     use super::{Held, lost};
     use crate::{Config, Device, Params, Rnn, Tensor};
+
+    #[test]
+    fn a_stream_outlives_the_handles_of_its_module() {
+        let params = Params::init(&Config::gru(3, 4), 0).expect("valid sizes");
+        let rnn = Rnn::new(&Device::cpu(), &params).expect("a small model");
+        let input = Tensor::new([2, 1, 3], vec![0.5; 6]).expect("six values");
+        let (want, _) = rnn.forward(&input, None).expect("a forward pass");
+        let mut stream = rnn.clone().stream(1).expect("one row");
+        drop(rnn);
+        assert_eq!(stream.forward(&input).expect("a forward pass"), want);
+        assert_eq!(stream.rnn().clone().forward(&input, None).expect("it is there").0, want);
+    }
 
     #[test]
     fn a_lost_state_is_told_until_there_is_another() {

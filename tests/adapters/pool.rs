@@ -12,12 +12,12 @@ use crate::bits::{alike, bits};
 use crate::{Target, ensure, seeded};
 
 /// A sequence in a slot, and a stream that must give the same results.
-struct Session<'a> {
+struct Session {
     slot: Slot,
-    stream: Stream<'a>,
+    stream: Stream,
 }
 
-impl Session<'_> {
+impl Session {
     fn expect(&mut self, input: &[f32], got: &[f32], what: &str) -> Result<(), Failed> {
         let features = self.stream.rnn().config().input_size;
         let steps = input.len() / features;
@@ -54,7 +54,7 @@ impl Dice {
 fn play(rnn: &Rnn, options: &PoolOptions, ticks: usize, seed: u64) -> Result<(), Failed> {
     let pool = rnn.pool(options)?;
     let mut dice = Dice(Mt19937::new(seed));
-    let mut sessions: Vec<Session<'_>> = Vec::new();
+    let mut sessions: Vec<Session> = Vec::new();
     let what = format!("{:?}, {options:?}", rnn.config());
     for tick in 0..ticks {
         if sessions.len() < options.slots && dice.below(3) > 0 {

@@ -36,8 +36,8 @@ struct Saved {
 }
 
 /// The stream and the pool of a module, which run the same steps.
-struct Running<'a> {
-    stream: Stream<'a>,
+struct Running {
+    stream: Stream,
     pool: Pool,
     slots: Vec<Slot>,
 }
@@ -50,7 +50,7 @@ impl Program {
         })
     }
 
-    fn start<'a>(&self, rnn: &'a Rnn, saved: Option<&Saved>) -> Result<Running<'a>, Failed> {
+    fn start(&self, rnn: &Rnn, saved: Option<&Saved>) -> Result<Running, Failed> {
         let (mut stream, pool) = (rnn.stream(ROWS)?, rnn.pool(&PoolOptions::new(SLOTS))?);
         let slots = (0..SLOTS).map(|_| pool.open()).collect::<Result<Vec<_>, _>>()?;
         if let Some(saved) = saved {
@@ -64,7 +64,7 @@ impl Program {
     }
 }
 
-impl Running<'_> {
+impl Running {
     /// Runs a step of the stream and of every slot. Returns their results, concatenated.
     fn step(&mut self, program: &Program, step: usize) -> wgpu_rnn::Result<Vec<f32>> {
         let input = along_first(&program.input, std::iter::once(step));

@@ -2,6 +2,8 @@
 
 pub(crate) mod forward;
 
+use std::sync::Arc;
+
 use crate::engine::device::Device;
 use crate::engine::session::Weights;
 use crate::engine::wait::Waiting;
@@ -19,7 +21,7 @@ use crate::tensor::{State, Tensor};
 /// A recurrent module with its weights on a device.
 ///
 /// It is an `nn.RNN`, `nn.LSTM` or `nn.GRU`, depending on [`Config::kind`]. Several threads may
-/// call it at the same time.
+/// call it at the same time. A clone is another handle of the same module.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
@@ -32,8 +34,11 @@ use crate::tensor::{State, Tensor};
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug, Clone)]
+pub struct Rnn(Arc<Module>);
+
 #[derive(Debug)]
-pub struct Rnn {
+struct Module {
     config: Config,
     device: Device,
     options: LoadOptions,
@@ -74,7 +79,8 @@ impl Rnn {
             Weights::load(device.engine(), layout.buffers(), |index| layout.pack(index, params))?;
         let options = options.clone();
         let runner = Runner::new(weights);
-        Ok(Self { config, device: device.clone(), options, layout, runner })
+        let device = device.clone();
+        Ok(Self(Arc::new(Module { config, device, options, layout, runner })))
     }
 
     /// Loads the module under `prefix` of a state dict; see [`Params::from_state_dict`].
@@ -104,27 +110,27 @@ impl Rnn {
 
     /// Returns the module's configuration.
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.0.config
     }
 
     /// Returns the options with which the module was loaded.
     pub fn options(&self) -> &LoadOptions {
-        &self.options
+        &self.0.options
     }
 
     /// Returns the module's device.
     pub fn device(&self) -> &Device {
-        &self.device
+        &self.0.device
     }
 
     /// Returns the layout of the weights on the device.
     pub(crate) fn layout(&self) -> &WeightLayout {
-        &self.layout
+        &self.0.layout
     }
 
     /// Returns the plans of forward passes.
     pub(crate) fn runner(&self) -> &Runner<ForwardKey, ForwardPlan> {
-        &self.runner
+        &self.0.runner
     }
 
     /// Runs the module and returns the output and the state after the last step.
