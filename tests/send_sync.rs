@@ -2,11 +2,15 @@
 //! them.
 
 use wgpu_rnn::internals::engine::session::Session;
-use wgpu_rnn::language_model::{GenerateOptions, Generator, LanguageModel};
+use wgpu_rnn::language_model::{
+    GenerateOptions, Generator, LanguageModel, LanguageModelConfig, LanguageModelParams,
+};
 use wgpu_rnn::pass::{Pass, Recorder};
 use wgpu_rnn::pool::{Pool, Slot};
 use wgpu_rnn::stream::{CellStream, Stream};
-use wgpu_rnn::{Cell, Device, Embedding, Error, ForwardOptions, Linear, Rnn, Tensor};
+use wgpu_rnn::{
+    Cell, Config, Device, Embedding, Error, ForwardOptions, Kind, Linear, Params, Rnn, Tensor,
+};
 
 fn shared<T: Send + Sync>() {}
 
@@ -27,19 +31,67 @@ fn everything_is_shared_between_threads() {
     shared::<Linear>();
     shared::<Embedding>();
     shared::<LanguageModel>();
-    shared::<Generator<'_>>();
+    shared::<Generator>();
     shared::<Session>();
     shared::<Recorder>();
     shared::<Pass>();
     shared::<Pool>();
 }
 
-/// A struct may hold a module and its streams, and a thread may take it.
 #[test]
 fn modules_and_streams_are_owned() {
     owned::<(Rnn, Stream)>();
     owned::<(Cell, CellStream)>();
-    owned::<(Linear, Embedding, Pool, Recorder)>();
+    owned::<(LanguageModel, Generator)>();
+    owned::<(Linear, Embedding, Pool, Recorder, Pass)>();
+}
+
+/// A program's own struct, which no lifetime binds to other variables.
+struct Program {
+    rnn: Rnn,
+    stream: Stream,
+    steps: CellStream,
+    text: Generator,
+    frame: Tensor,
+}
+
+impl Program {
+    fn new(device: &Device) -> wgpu_rnn::Result<Self> {
+        let params = Params::init(&Config::gru(3, 4), 0)?;
+        let rnn = Rnn::new(device, &params)?;
+        let model = LanguageModelConfig::new(Kind::Lstm, 10, 4, 8, 1);
+        let model = LanguageModel::new(device, &LanguageModelParams::init(&model, 0)?)?;
+        Ok(Self {
+            stream: rnn.stream(2)?,
+            rnn,
+            steps: Cell::new(device, &params)?.stream(2)?,
+            text: model.generate(&[&[3, 1]], &GenerateOptions::default().seed(7))?,
+            frame: Tensor::new([1, 2, 3], vec![0.5; 6])?,
+        })
+    }
+
+    /// Runs two steps of everything.
+    fn run(&mut self) -> wgpu_rnn::Result<(Vec<Tensor>, Vec<Vec<u32>>)> {
+        let mut outputs = vec![self.rnn.forward(&self.frame, None)?.0];
+        for _ in 0..2 {
+            outputs.push(self.stream.forward(&self.frame)?);
+            outputs.push(self.steps.step(&self.frame.clone().reshaped([2, 3])?)?);
+        }
+        Ok((outputs, self.text.by_ref().take(2).collect::<wgpu_rnn::Result<_>>()?))
+    }
+}
+
+#[test]
+fn a_thread_takes_a_module_with_its_streams() {
+    let program = || Program::new(&Device::cpu()).expect("small modules");
+    let want = program().run().expect("on this thread");
+    let mut moved = program();
+    let got = std::thread::spawn(move || moved.run()).join().expect("no panic");
+    assert_eq!(got.expect("on another thread"), want);
+    let (outputs, tokens) = want;
+    assert_eq!(tokens.len(), 2, "a token for each step");
+    assert_eq!(outputs[0], outputs[1], "a stream begins as a forward pass does");
+    assert_ne!(outputs[1], outputs[3], "a stream goes on from its state");
 }
 
 /// Never run: that it compiles is the test.
@@ -49,7 +101,7 @@ fn futures(
     stream: &mut Stream,
     cell: &mut CellStream,
     (linear, embedding): (&Linear, &Embedding),
-    (model, generator): (&LanguageModel, &mut Generator<'_>),
+    (model, generator): (&LanguageModel, &mut Generator),
     (pool, slot): (&Pool, Slot),
     input: &Tensor,
 ) {

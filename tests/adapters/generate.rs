@@ -35,7 +35,7 @@ fn greedy() -> GenerateOptions {
 }
 
 /// Returns the next `count` tokens of each row: `[row][step]`.
-pub fn take(generator: &mut Generator<'_>, count: usize) -> Result<Vec<Vec<u32>>, Failed> {
+pub fn take(generator: &mut Generator, count: usize) -> Result<Vec<Vec<u32>>, Failed> {
     let steps = generator.take(count).collect::<Result<Vec<_>, _>>()?;
     ensure(steps.len() == count, format!("{} steps of {count}", steps.len()))?;
     Ok((0..steps[0].len()).map(|row| steps.iter().map(|tokens| tokens[row]).collect()).collect())

@@ -87,8 +87,8 @@ impl LanguageModel {
         }
         check_tokens(prompt, ntoken, |at| format!("prompt[{at}]"))?;
         check_tokens(stop.as_slice(), ntoken, |_| "stop".to_owned())?;
-        let plan = || plan_beams(&self.layout, beams, &self.device().profile());
-        let mut prepared = self.beams.take(beams, plan)?;
+        let plan = || plan_beams(&self.0.layout, beams, &self.device().profile());
+        let mut prepared = self.0.beams.take(beams, plan)?;
         self.write_first(&mut prepared, prompt, waiting).await?;
         let beam = Beam { tokens: Vec::new(), log_probability: 0.0 };
         let mut kept = vec![Growing { beam, row: Some(0) }];
@@ -109,7 +109,7 @@ impl LanguageModel {
             session.complete(&[(plan.logits, ())], &[], waiting, take).await?;
             kept = best(candidates?, beams).iter().map(|next| grown(&kept, next, stop)).collect();
         }
-        self.beams.put(prepared);
+        self.0.beams.put(prepared);
         Ok(kept.into_iter().map(|growing| growing.beam).collect())
     }
 
@@ -126,7 +126,7 @@ impl LanguageModel {
             Some(read) => {
                 let packer = Packer::whole(self.rnn_config(), &read.plan.layers);
                 let state = packer.read_state(&read.session, waiting).await?;
-                self.passes.put(read);
+                self.0.passes.put(read);
                 Some(state)
             }
         };

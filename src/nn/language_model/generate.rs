@@ -24,7 +24,8 @@ use crate::tensor::State;
 ///
 /// Embedding, layers, decoder and sampling all run on the device. A chunk of steps is one
 /// submission, by the schedule `persistent` of few dispatches. Only tokens come back. The same
-/// seed gives the same tokens on every device, unless probabilities tie within rounding.
+/// seed gives the same tokens on every device, unless probabilities tie within rounding. A
+/// generator owns a handle of its model, so that a struct may hold both.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
@@ -41,8 +42,8 @@ use crate::tensor::State;
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Generator<'a> {
-    model: &'a LanguageModel,
+pub struct Generator {
+    model: LanguageModel,
     options: GenerateOptions,
     batch: usize,
     /// The plan; `None` only while dropping, when it returns to the model.
@@ -67,7 +68,7 @@ impl LanguageModel {
     /// [`Error::Shape`] when there is no prompt or one is empty; [`Error::Option`] when a token is
     /// not one of the model's or an option is out of range; [`Error::Limit`] when one step exceeds
     /// a limit of the device; the errors of the device.
-    pub fn generate(&self, prompts: &[&[u32]], options: &GenerateOptions) -> Result<Generator<'_>> {
+    pub fn generate(&self, prompts: &[&[u32]], options: &GenerateOptions) -> Result<Generator> {
         pollster::block_on(self.begin(prompts, options, Waiting::Block))
     }
 
@@ -79,7 +80,7 @@ impl LanguageModel {
         &self,
         prompts: &[&[u32]],
         options: &GenerateOptions,
-    ) -> Result<Generator<'_>> {
+    ) -> Result<Generator> {
         self.begin(prompts, options, Waiting::Await).await
     }
 
@@ -89,7 +90,7 @@ impl LanguageModel {
         prompts: &[&[u32]],
         options: &GenerateOptions,
         waiting: Waiting,
-    ) -> Result<Generator<'_>> {
+    ) -> Result<Generator> {
         let batch = prompts.len();
         if batch == 0 {
             return Err(Error::Shape(
@@ -121,7 +122,7 @@ impl LanguageModel {
             Some(prompted) => {
                 let pairs = prompted.plan.layers.carried_to(&plan.layers);
                 session.carry_from(&prompted.session, &pairs)?;
-                self.passes.put(prompted);
+                self.0.passes.put(prompted);
             }
             None => {
                 let packer = Packer::whole(self.rnn_config(), &plan.layers);
@@ -133,7 +134,7 @@ impl LanguageModel {
         write_lengths(plan, session, batch)?;
         let (options, position) = (*options, options.position);
         Ok(Generator {
-            model: self,
+            model: self.clone(),
             options,
             batch,
             prepared: Some(prepared),
@@ -152,12 +153,12 @@ impl LanguageModel {
     /// and [`Error::Limit`] under the conditions of [`generate`](Self::generate).
     #[doc(hidden)]
     pub fn plan_generation(&self, batch: usize, chunk: usize) -> Result<GenerationPlan> {
-        self.generations.plan(&self.layout, (batch, chunk), &self.device().profile())
+        self.0.generations.plan(&self.0.layout, (batch, chunk), &self.device().profile())
     }
 
     /// Returns a plan for a chunk that no other call uses.
     fn prepare_generation(&self, batch: usize, chunk: usize) -> Result<PreparedGeneration> {
-        self.generations.take(&self.layout, (batch, chunk), &self.device().profile())
+        self.0.generations.take(&self.0.layout, (batch, chunk), &self.device().profile())
     }
 
     /// Runs all prompts up to their last tokens, from which generation starts.
@@ -178,7 +179,7 @@ impl LanguageModel {
     }
 }
 
-impl Generator<'_> {
+impl Generator {
     /// Runs a chunk and queues its tokens.
     async fn chunk(&mut self, waiting: Waiting) -> Result<()> {
         let settings = self.options.settings(self.position);
@@ -287,7 +288,7 @@ fn write_lengths(plan: &GenerationPlan, session: &mut Session, batch: usize) -> 
     session.write(plan.layers.lengths, &vec![f32::from_bits(1); batch])
 }
 
-impl Iterator for Generator<'_> {
+impl Iterator for Generator {
     type Item = Result<Vec<u32>>;
 
     /// Returns the next token of each row, and `None` after the end or an error.
@@ -296,11 +297,11 @@ impl Iterator for Generator<'_> {
     }
 }
 
-impl Drop for Generator<'_> {
+impl Drop for Generator {
     /// Returns the plan to the model, unless a step failed.
     fn drop(&mut self) {
         if let Some(prepared) = self.prepared.take().filter(|_| !self.failed) {
-            self.model.generations.put(prepared);
+            self.model.0.generations.put(prepared);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 pub(super) mod passes;
 
+use std::sync::Arc;
+
 use super::generations::Generations;
 use crate::engine::device::Device;
 use crate::engine::session::Weights;
@@ -24,7 +26,7 @@ const NO_TARGET: u32 = u32::MAX;
 /// A language model with its weights on a device. One recording leads from tokens to logits, losses
 /// or further tokens.
 ///
-/// Several threads may call it at the same time.
+/// Several threads may call it at the same time. A clone is another handle of the same model.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
@@ -41,8 +43,11 @@ const NO_TARGET: u32 = u32::MAX;
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug, Clone)]
+pub struct LanguageModel(pub(super) Arc<Model>);
+
 #[derive(Debug)]
-pub struct LanguageModel {
+pub(super) struct Model {
     config: LanguageModelConfig,
     rnn: Config,
     device: Device,
@@ -118,7 +123,7 @@ impl LanguageModel {
         let generations = Generations::load(device, params, &layout, weights.clone(), schedule)?;
         let (rnn, device) = (config.rnn(), device.clone());
         let (passes, beams) = (Runner::new(weights.clone()), Runner::new(weights));
-        Ok(Self { config, rnn, device, layout, passes, generations, beams })
+        Ok(Self(Arc::new(Model { config, rnn, device, layout, passes, generations, beams })))
     }
 
     /// Loads the model under `prefix` of a state dict; see
@@ -147,17 +152,17 @@ impl LanguageModel {
 
     /// Returns the model's configuration.
     pub fn config(&self) -> &LanguageModelConfig {
-        &self.config
+        &self.0.config
     }
 
     /// Returns the configuration of the model's recurrent module.
     pub fn rnn_config(&self) -> &Config {
-        &self.rnn
+        &self.0.rnn
     }
 
     /// Returns the model's device.
     pub fn device(&self) -> &Device {
-        &self.device
+        &self.0.device
     }
 
     /// Returns a zero state for `batch` rows: `[nlayers, B, nhid]`.
@@ -165,7 +170,7 @@ impl LanguageModel {
     /// # Errors
     /// [`Error::TensorSize`] when the number of elements overflows.
     pub fn init_hidden(&self, batch: usize) -> Result<State> {
-        zero_state(&self.rnn, batch)
+        zero_state(&self.0.rnn, batch)
     }
 
     /// Runs the model over `tokens` (`[T, B]`, time first) from `state`, or from zero.
@@ -226,19 +231,19 @@ impl LanguageModel {
         waiting: Waiting,
     ) -> Result<(Tensor, State)> {
         let sizes = self.check(tokens, batch, options)?;
-        let mut logits = reserved(tokens.len().saturating_mul(self.config.ntoken), "logits")?;
+        let mut logits = reserved(tokens.len().saturating_mul(self.0.config.ntoken), "logits")?;
         let inputs = PassInputs { tokens, targets: None, sizes, options: *options };
         let take = |values: &[f32]| logits.extend_from_slice(values);
         let state = match self.run_passes(&inputs, Wanted::Logits, waiting, take).await? {
             Some(last) => {
-                let packer = Packer::whole(&self.rnn, &last.plan.layers);
+                let packer = Packer::whole(&self.0.rnn, &last.plan.layers);
                 let state = packer.read_state(&last.session, waiting).await?;
-                self.passes.put(last);
+                self.0.passes.put(last);
                 state
             }
             None => self.init_hidden(batch)?,
         };
-        Ok((Tensor::trusted([sizes.seq_len, batch, self.config.ntoken], logits), state))
+        Ok((Tensor::trusted([sizes.seq_len, batch, self.0.config.ntoken], logits), state))
     }
 
     /// Plans a forward pass over `[T, B]` tokens. The plan shows the dispatches and the memory
@@ -249,7 +254,7 @@ impl LanguageModel {
     /// there is no step or no row.
     #[doc(hidden)]
     pub fn plan(&self, seq_len: usize, batch: usize) -> Result<LanguageModelPlan> {
-        let (layout, profile, wanted) = (&self.layout, &self.device.profile(), Wanted::Logits);
+        let (layout, profile, wanted) = (&self.0.layout, &self.0.device.profile(), Wanted::Logits);
         let sizes = Sizes { seq_len, batch };
         let steps = plan::steps_per_pass(layout, sizes, wanted, false, profile)?.min(seq_len);
         let sizes = Sizes { seq_len: steps, batch };
@@ -294,7 +299,7 @@ impl LanguageModel {
                 text.len()
             )));
         }
-        check_tokens(text, self.config.ntoken, |at| format!("text[{at}]"))?;
+        check_tokens(text, self.0.config.ntoken, |at| format!("text[{at}]"))?;
         let batch = streams.min(count);
         let seq_len = count.div_ceil(batch);
         let sizes = Sizes { seq_len, batch };
@@ -316,7 +321,7 @@ impl LanguageModel {
         let mut total = 0.0;
         let sum = |losses: &[f32]| total += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
         if let Some(last) = self.run_passes(&inputs, Wanted::Losses, waiting, sum).await? {
-            self.passes.put(last);
+            self.0.passes.put(last);
         }
         Ok(Score { tokens: count, loss: total / count as f64 })
     }
@@ -333,11 +338,11 @@ impl LanguageModel {
         let sizes = Sizes { seq_len: tokens.len() / batch, batch };
         let shapes = options.state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
         let checked =
-            validate::forward(&self.rnn, &[sizes.seq_len, batch, self.config.ninp], shapes)?;
+            validate::forward(&self.0.rnn, &[sizes.seq_len, batch, self.0.config.ninp], shapes)?;
         if let Some(lengths) = options.lengths {
             validate::lengths(lengths, checked)?;
         }
-        check_tokens(tokens, self.config.ntoken, |at| {
+        check_tokens(tokens, self.0.config.ntoken, |at| {
             format!("tokens[{}, {}]", at / batch, at % batch)
         })?;
         Ok(sizes)

@@ -42,7 +42,7 @@ impl LanguageModel {
         }
         let training = self.dropout_seed(inputs).is_some();
         let profile = self.device().profile();
-        let steps = plan::steps_per_pass(&self.layout, inputs.sizes, wanted, training, &profile)?;
+        let steps = plan::steps_per_pass(&self.0.layout, inputs.sizes, wanted, training, &profile)?;
         let mut last: Option<PreparedPass> = None;
         for start in (0..seq_len).step_by(steps) {
             let sizes = Sizes { seq_len: steps.min(seq_len - start), batch };
@@ -75,15 +75,15 @@ impl LanguageModel {
         key: PassKey,
         inputs: &PassInputs<'_>,
     ) -> Result<PreparedPass> {
-        let mut next = self.passes.take(key, || {
+        let mut next = self.0.passes.take(key, || {
             let (sizes, wanted, training) = key;
-            plan::plan_pass(&self.layout, sizes, wanted, training, &self.device().profile())
+            plan::plan_pass(&self.0.layout, sizes, wanted, training, &self.device().profile())
         })?;
         let Prepared { plan, session, packed, .. } = &mut next;
         if let Some(before) = before {
             let pairs = before.plan.layers.carried_to(&plan.layers);
             session.carry_from(&before.session, &pairs)?;
-            self.passes.put(before);
+            self.0.passes.put(before);
         } else {
             let packer = Packer::whole(self.rnn_config(), &plan.layers);
             let write = |id, values: Option<&[f32]>| session.set(id, values);
