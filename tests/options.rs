@@ -8,7 +8,7 @@ use wgpu_rnn::language_model::{
 };
 use wgpu_rnn::variant::{ActivationFunction, Variant};
 use wgpu_rnn::{
-    Activation, Cell, Config, Device, Error, ForwardOptions, Kind, Linear, LoadOptions,
+    Activation, Cell, Config, Device, Embedding, Error, ForwardOptions, Kind, Linear, LoadOptions,
     Nonlinearity, Params, Rnn, Schedule, StateDict, StateDictProblem, Tensor, WeightType,
 };
 
@@ -18,15 +18,24 @@ fn parameters(config: &Config) -> Params {
 
 /// A state dict in memory: values are multiples of 0.1, which f16 rounds.
 fn state_dict(tensors: &[(String, Vec<usize>)]) -> StateDict {
-    let count = |shape: &[usize]| shape.iter().product::<usize>();
+    let all: Vec<_> = tensors.iter().map(|(name, shape)| (name, shape, Dtype::F32)).collect();
+    typed_state_dict(&all)
+}
+
+/// A state dict in memory. Tensors of other types than F32 hold zeros.
+fn typed_state_dict(tensors: &[(&String, &Vec<usize>, Dtype)]) -> StateDict {
     let value = |i: usize| 0.1 * (i % 9) as f32 - 0.4;
-    let data: Vec<Vec<u8>> = tensors
-        .iter()
-        .map(|(_, shape)| (0..count(shape)).flat_map(|i| value(i).to_le_bytes()).collect())
-        .collect();
-    let views = tensors.iter().zip(&data).map(|((name, shape), data)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), data);
-        (name.as_str(), view.expect("4 bytes for each element"))
+    let bytes = |shape: &[usize], dtype: Dtype| {
+        let count = shape.iter().product::<usize>();
+        match dtype {
+            Dtype::F32 => (0..count).flat_map(|i| value(i).to_le_bytes()).collect(),
+            other => vec![0; count * other.bitsize() / 8],
+        }
+    };
+    let data: Vec<Vec<u8>> = tensors.iter().map(|(_, shape, dtype)| bytes(shape, *dtype)).collect();
+    let views = tensors.iter().zip(&data).map(|((name, shape, dtype), data)| {
+        let view = TensorView::new(*dtype, (*shape).clone(), data);
+        (name.as_str(), view.expect("all bytes of each element"))
     });
     let file = safetensors::serialize(views.collect::<Vec<_>>(), None).expect("a few tensors");
     StateDict::parse("in memory", file).expect("a valid file")
@@ -233,6 +242,184 @@ fn a_linear_layer_is_loaded_from_a_prefix() {
     let flat = file(&[("weight", &[6])]);
     let flat = Linear::load(&device, &flat, "");
     assert!(matches!(flat, Err(Error::Shape(_))), "{flat:?}");
+}
+
+/// A module that a state dict loads.
+struct Loaded {
+    /// The class, as errors name it.
+    module: &'static str,
+    /// The tensors, with the prefix `m.`.
+    tensors: Vec<(String, Vec<usize>)>,
+    /// The options that apply, among those of [`every_option`].
+    options: &'static [&'static str],
+    load: fn(&StateDict, &LoadOptions) -> Result<(), Error>,
+}
+
+fn every_module() -> Vec<Loaded> {
+    let (rnn, lstm, gru) = (Config::rnn(3, 4), Config::lstm(3, 4).num_layers(2), Config::gru(3, 4));
+    let without_layer = |config: &Config| {
+        let named = named(config, "m.").into_iter();
+        named.map(|(name, shape)| (name.replace("_l0", ""), shape)).collect::<Vec<_>>()
+    };
+    let cell = |module, kind: &Config, options| Loaded {
+        module,
+        tensors: without_layer(kind),
+        options,
+        load: |file, options| Cell::load_with(&Device::cpu(), file, "m.", options).map(drop),
+    };
+    let layer = |module, config: &Config, options| Loaded {
+        module,
+        tensors: named(config, "m."),
+        options,
+        load: |file, options| Rnn::load_with(&Device::cpu(), file, "m.", options).map(drop),
+    };
+    let model = LanguageModelConfig::new(Kind::Lstm, 7, 3, 4, 1);
+    let model = expected_tensors(&model).into_iter();
+    let plain = |names: &[(&str, &[usize])]| {
+        names.iter().map(|(name, shape)| (format!("m.{name}"), shape.to_vec())).collect()
+    };
+    vec![
+        layer("RNN", &rnn, &["batch_first", "nonlinearity", "dropout", "schedule"]),
+        layer("LSTM", &lstm, &["batch_first", "dropout", "schedule"]),
+        layer("GRU", &gru, &["batch_first", "dropout", "schedule"]),
+        cell("RNNCell", &rnn, &["nonlinearity", "schedule"]),
+        cell("LSTMCell", &Config::lstm(3, 4), &["schedule"]),
+        cell("GRUCell", &gru, &["schedule"]),
+        Loaded {
+            module: "Linear",
+            tensors: plain(&[("weight", &[2, 3]), ("bias", &[2])]),
+            options: &["activation"],
+            load: |file, options| Linear::load_with(&Device::cpu(), file, "m.", options).map(drop),
+        },
+        Loaded {
+            module: "Embedding",
+            tensors: plain(&[("weight", &[5, 3])]),
+            options: &["padding_idx"],
+            load: |file, options| {
+                Embedding::load_with(&Device::cpu(), file, "m.", options).map(drop)
+            },
+        },
+        Loaded {
+            module: "RNNModel",
+            tensors: model.map(|(name, shape)| (format!("m.{name}"), shape)).collect(),
+            options: &["dropout", "schedule"],
+            load: |file, options| {
+                LanguageModel::load_with(&Device::cpu(), file, "m.", options).map(drop)
+            },
+        },
+    ]
+}
+
+/// Each option that some module refuses, by its name.
+fn every_option() -> Vec<(&'static str, LoadOptions)> {
+    let new = LoadOptions::new;
+    vec![
+        ("batch_first", new().batch_first(true)),
+        ("nonlinearity", new().nonlinearity(Nonlinearity::Relu)),
+        ("dropout", new().dropout(0.5)),
+        ("activation", new().activation(Activation::Sigmoid)),
+        ("padding_idx", new().padding_idx(1)),
+        ("schedule", new().schedule(Schedule::Step)),
+    ]
+}
+
+/// Every module loads by the same rules, from a prefix that owns all tensors below it.
+#[test]
+fn every_module_is_loaded_alike() {
+    for Loaded { module, tensors, options, load } in every_module() {
+        // Another module's tensors do not matter.
+        let outside = ("other.weight".to_owned(), vec![1]);
+        let all = [tensors.as_slice(), &[outside]].concat();
+        let file = state_dict(&all);
+        load(&file, &LoadOptions::new()).expect(module);
+        load(&file, &LoadOptions::new().weights(WeightType::F16)).expect(module);
+        for (name, option) in every_option() {
+            match load(&file, &option) {
+                Ok(()) => assert!(options.contains(&name), "{module} takes {name}"),
+                Err(error) => assert_eq!(
+                    (error.to_string(), options.contains(&name)),
+                    (format!("options that do not apply to {module}: {name}"), false)
+                ),
+            }
+        }
+
+        let problems =
+            |all: &[(String, Vec<usize>)]| problems_of(load(&state_dict(all), &LoadOptions::new()));
+        for at in 0..tensors.len() {
+            // A linear layer may have no bias, and so may the decoder of a language model.
+            let (name, shape) = &tensors[at];
+            if !["m.bias", "m.decoder.bias"].contains(&name.as_str()) {
+                let mut without = all.clone();
+                without.remove(at);
+                let found = problems(&without);
+                let missing = StateDictProblem::Missing { name: name.clone() };
+                assert!(found.contains(&missing), "{module} without {name}: {found:?}");
+            }
+            for dtype in [Dtype::F64, Dtype::I8, Dtype::BOOL] {
+                let mut typed: Vec<_> =
+                    all.iter().map(|(name, shape)| (name, shape, Dtype::F32)).collect();
+                typed[at].2 = dtype;
+                let found = problems_of(load(&typed_state_dict(&typed), &LoadOptions::new()));
+                let (name, found_type) = (name.clone(), dtype.to_string());
+                let want = [StateDictProblem::Dtype { name, found: found_type }];
+                assert_eq!(found, want, "{module}: {dtype}");
+            }
+            if name.contains("bias") {
+                let mut longer = all.clone();
+                longer[at].1 = vec![shape[0] + 1];
+                let want = StateDictProblem::WrongShape {
+                    name: name.clone(),
+                    expected: shape.clone(),
+                    found: vec![shape[0] + 1],
+                };
+                assert_eq!(problems(&longer), [want], "{module}");
+            }
+        }
+        for extra in ["m.weights", "m.weight.deep.er", "m.num_batches_tracked"] {
+            let with = [all.as_slice(), &[(extra.to_owned(), vec![1])]].concat();
+            let want = [StateDictProblem::Unexpected { name: extra.to_owned() }];
+            assert_eq!(problems(&with), want, "{module}");
+            let allowed = load(&state_dict(&with), &LoadOptions::new().allow_unused(true));
+            allowed.expect("the caller allows it");
+        }
+        // A weight must be a matrix.
+        let mut flat = all.clone();
+        flat[0].1 = vec![flat[0].1.iter().product()];
+        let error = load(&state_dict(&flat), &LoadOptions::new()).expect_err(module);
+        let named = matches!(
+            error,
+            Error::StateDict { .. } | Error::NoRecurrentWeights(_) | Error::Shape(_)
+        );
+        assert!(named, "{module}: {error:?}");
+    }
+}
+
+fn problems_of(loaded: Result<(), Error>) -> Vec<StateDictProblem> {
+    match loaded {
+        Err(Error::StateDict { problems, .. }) => problems,
+        other => panic!("expected problems of a state dict, got {other:?}"),
+    }
+}
+
+/// A table with half the bytes gives rounded rows.
+#[test]
+fn an_embedding_is_loaded_from_a_prefix() {
+    let device = Device::cpu();
+    let file = state_dict(&[("emb.weight".to_owned(), vec![5, 3])]);
+    let weight = file.tensor("emb.weight").expect("it is there");
+    for (weights, padding_idx) in [(WeightType::F32, None), (WeightType::F16, Some(-1))] {
+        let mut options = LoadOptions::new().weights(weights);
+        options.padding_idx = padding_idx;
+        let table = Embedding::load_with(&device, &file, "emb.", &options).expect("it loads");
+        assert_eq!(table.padding_idx(), padding_idx.map(|_| 4), "the last row");
+        let rows = table.forward(&[4, 0], &[2]).expect("two rows");
+        let want = weight.row(4).iter().chain(weight.row(0)).map(|&value| weights.round(value));
+        assert_eq!(rows.data(), want.collect::<Vec<_>>(), "{weights:?}");
+    }
+    let beyond = Tensor::new([1, 1], vec![70_000.0]).expect("one value");
+    let options = LoadOptions::new().weights(WeightType::F16);
+    let error = Embedding::from_pretrained(&device, &beyond, &options).expect_err("beyond f16");
+    assert!(matches!(error, Error::Option(_)), "{error:?}");
 }
 
 /// A problem and its tensor.

@@ -3,14 +3,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::dtype::WeightType;
 use crate::engine::device::Device;
 use crate::engine::session::Weights;
 use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
+use crate::nn::options::LoadOptions;
 use crate::nn::runner::{RowPlan, Runner};
-use crate::plan;
+use crate::params::load_embedding;
+use crate::params::state_dict::StateDict;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
+use crate::plan::{self, Storage};
 use crate::tensor::{Tensor, element_count, padded, reserved};
 
 /// A table of vectors, looked up by index.
@@ -33,6 +35,7 @@ pub struct Embedding {
     num_embeddings: usize,
     embedding_dim: usize,
     padding_idx: Option<usize>,
+    storage: Storage,
     /// The indices and the weight of each dispatch.
     shards: Vec<(Range<usize>, BufferId)>,
     buffers: Vec<BufferSpec>,
@@ -43,16 +46,53 @@ pub struct Embedding {
 impl Embedding {
     /// Uploads a table with `weight` (`[num_embeddings, embedding_dim]`) to `device`.
     ///
-    /// `padding_idx` names a row, from the end where it is negative. As in PyTorch, it does not
-    /// change a forward pass: that row is looked up like any other. PyTorch sets the row to zero at
-    /// initialisation and never trains it, so trained weights already hold the right values.
+    /// [`LoadOptions::padding_idx`] explains `padding_idx`.
+    ///
+    /// # Errors
+    /// The errors of [`from_pretrained`](Self::from_pretrained).
+    pub fn new(device: &Device, weight: &Tensor, padding_idx: Option<i64>) -> Result<Self> {
+        let options = LoadOptions { padding_idx, ..LoadOptions::new() };
+        Self::from_pretrained(device, weight, &options)
+    }
+
+    /// Loads the table `weight` under `prefix` of a state dict.
+    ///
+    /// # Errors
+    /// [`Error::StateDict`] with every problem, also for any other tensor under the prefix; and the
+    /// errors of [`from_pretrained`](Self::from_pretrained).
+    pub fn load(device: &Device, state_dict: &StateDict, prefix: &str) -> Result<Self> {
+        Self::load_with(device, state_dict, prefix, &LoadOptions::new())
+    }
+
+    /// Loads the table under `prefix` of a state dict, with options.
+    ///
+    /// # Errors
+    /// The errors of [`load`](Self::load).
+    pub fn load_with(
+        device: &Device,
+        state_dict: &StateDict,
+        prefix: &str,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        let weight = load_embedding(state_dict, prefix, options.allow_unused)?;
+        Self::from_pretrained(device, &weight, options)
+    }
+
+    /// Uploads a table with `weight` (`[num_embeddings, embedding_dim]`) to `device`, with the
+    /// options `padding_idx` and `weights`.
     ///
     /// # Errors
     /// [`Error::Shape`] when `weight` is not a table and [`Error::Option`] when `padding_idx` is
-    /// not one of its rows, both in PyTorch's words. [`Error::Limit`] when one row exceeds a
-    /// binding of the device, [`Error::Unsupported`] for more than 2³² − 1 rows, and the errors of
-    /// the device.
-    pub fn new(device: &Device, weight: &Tensor, padding_idx: Option<i64>) -> Result<Self> {
+    /// not one of its rows, both in PyTorch's words. [`Error::Option`] for other options and for
+    /// weights that the type cannot hold. [`Error::Limit`] when one row exceeds a binding of the
+    /// device, [`Error::Unsupported`] for more than 2³² − 1 rows and where the device cannot read
+    /// the type, and the errors of the device.
+    pub fn from_pretrained(
+        device: &Device,
+        weight: &Tensor,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        options.check("Embedding", &["padding_idx"])?;
         let refuse = |message: &str| Err(Error::Shape(message.to_owned()));
         let &[num_embeddings, embedding_dim] = weight.shape() else {
             return refuse("Embeddings parameter is expected to be 2-dimensional");
@@ -65,14 +105,16 @@ impl Embedding {
                 "an embedding of {num_embeddings} rows: kernels count to 2^32 - 1"
             )));
         }
-        let padding_idx = match padding_idx.map(|index| row_of(index, num_embeddings)) {
+        let padding_idx = match options.padding_idx.map(|index| row_of(index, num_embeddings)) {
             Some(None) => {
                 return Err(Error::Option("Padding_idx must be within num_embeddings".to_owned()));
             }
             Some(row) => row,
             None => None,
         };
-        let words = padded(embedding_dim);
+        options.weights.check(std::iter::once(("weight".to_owned(), weight.data())))?;
+        let storage = device.storage(options.weights)?;
+        let words = storage.words(padded(embedding_dim));
         let shards =
             plan::cut_shards(num_embeddings, words, "one row of an embedding", device.limits())?;
         let shards: Vec<_> = shards.into_iter().zip((0..).map(BufferId)).collect();
@@ -83,7 +125,7 @@ impl Embedding {
         };
         let buffers: Vec<BufferSpec> = shards.iter().map(spec).collect();
         let weights = Weights::load(device.engine(), &buffers, |shard| {
-            weight.padded_rows(shards[shard].0.clone())
+            storage.store(weight.padded_rows(shards[shard].0.clone()))
         })?;
         let device = device.clone();
         Ok(Self {
@@ -91,6 +133,7 @@ impl Embedding {
             num_embeddings,
             embedding_dim,
             padding_idx,
+            storage,
             shards,
             buffers,
             runner: Arc::new(Runner::new(weights)),
@@ -198,7 +241,7 @@ impl Embedding {
                 self.embedding_dim,
                 shard.clone(),
                 [x, *weight, y],
-                WeightType::F32,
+                self.storage.read_as(),
                 limits,
             )?;
             recording.commands.push(Command::Dispatch(dispatch));

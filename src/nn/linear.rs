@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::dtype::WeightType;
 use crate::engine::device::Device;
 use crate::engine::session::Weights;
 use crate::engine::wait::Waiting;
@@ -56,7 +55,7 @@ impl Linear {
         bias: Option<&[f32]>,
         activation: Activation,
     ) -> Result<Self> {
-        Self::stored(device, weight, bias, activation, WeightType::F32)
+        Self::with_options(device, weight, bias, &LoadOptions::new().activation(activation))
     }
 
     /// Loads the layer under `prefix` of a state dict: `weight` and, if the layer has one, `bias`.
@@ -68,31 +67,32 @@ impl Linear {
         Self::load_with(device, state_dict, prefix, &LoadOptions::new())
     }
 
-    /// Loads the layer under `prefix` of a state dict, with the options `activation` and `weights`.
+    /// Loads the layer under `prefix` of a state dict, with options.
     ///
     /// # Errors
-    /// The errors of [`load`](Self::load); [`Error::Option`] for other options and for weights that
-    /// the type cannot hold; [`Error::Unsupported`] where the device cannot read the type.
+    /// The errors of [`load`](Self::load) and [`with_options`](Self::with_options).
     pub fn load_with(
         device: &Device,
         state_dict: &StateDict,
         prefix: &str,
         options: &LoadOptions,
     ) -> Result<Self> {
-        options.check("Linear", &["activation"])?;
         let (weight, bias) = load_linear(state_dict, prefix, options.allow_unused)?;
-        let activation = options.activation.unwrap_or_default();
-        Self::stored(device, &weight, bias.as_deref(), activation, options.weights)
+        Self::with_options(device, &weight, bias.as_deref(), options)
     }
 
-    /// Uploads a layer whose weight is stored as `weights`.
-    fn stored(
+    /// Uploads a layer to `device`, with the options `activation` and `weights`.
+    ///
+    /// # Errors
+    /// The errors of [`new`](Self::new); [`Error::Option`] for other options and for weights that
+    /// the type cannot hold; [`Error::Unsupported`] where the device cannot read the type.
+    pub fn with_options(
         device: &Device,
         weight: &Tensor,
         bias: Option<&[f32]>,
-        activation: Activation,
-        weights: WeightType,
+        options: &LoadOptions,
     ) -> Result<Self> {
+        options.check("Linear", &["activation"])?;
         let &[out_features, in_features] = weight.shape() else {
             return Err(Error::Shape(format!(
                 "Linear: expected weight to be 2D, got {}D instead",
@@ -110,8 +110,8 @@ impl Linear {
                 bias.len()
             )));
         }
-        weights.check(std::iter::once(("weight".to_owned(), weight.data())))?;
-        let (storage, limits) = (device.storage(weights)?, device.limits());
+        options.weights.check(std::iter::once(("weight".to_owned(), weight.data())))?;
+        let (storage, limits) = (device.storage(options.weights)?, device.limits());
         let words = storage.words(padded(in_features));
         let what = "one row of a linear layer's weight";
         let columns = plan::cut_shards(out_features, words, what, limits)?;
@@ -143,7 +143,7 @@ impl Linear {
             device: device.clone(),
             in_features,
             out_features,
-            activation,
+            activation: options.activation.unwrap_or_default(),
             storage,
             shards,
             buffers,

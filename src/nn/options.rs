@@ -20,7 +20,7 @@ pub enum Activation {
 
 /// Options of loading a module onto a device.
 ///
-/// `batch_first`, `nonlinearity` and `dropout` are constructor arguments that no state dict holds.
+/// Most options are constructor arguments that no state dict holds, such as `batch_first`.
 /// An option that is not set keeps PyTorch's default. A module refuses an option that does not
 /// apply to it with [`Error::Option`]:
 ///
@@ -30,6 +30,7 @@ pub enum Activation {
 /// | `nonlinearity` | [`Rnn`](crate::Rnn), [`Cell`](crate::Cell) and language models of kind RNN |
 /// | `dropout` | [`Rnn`](crate::Rnn), language models |
 /// | `activation` | [`Linear`](crate::Linear) |
+/// | `padding_idx` | [`Embedding`](crate::Embedding) |
 /// | `weights` | all |
 /// | `schedule` | [`Rnn`](crate::Rnn), [`Cell`](crate::Cell), generation by language models |
 /// | `allow_unused` | all that a state dict loads; parameters have no unused tensors |
@@ -55,6 +56,12 @@ pub struct LoadOptions {
     pub dropout: Option<f64>,
     /// The function applied to a linear layer's output.
     pub activation: Option<Activation>,
+    /// The padding row of an embedding, from the end where it is negative.
+    ///
+    /// As in PyTorch, it does not change a forward pass: that row is looked up like any other.
+    /// PyTorch sets the row to zero at initialisation and never trains it, so trained weights
+    /// already hold the right values.
+    pub padding_idx: Option<i64>,
     /// The type in which the device stores weights; biases are f32.
     pub weights: WeightType,
     /// How time steps map to dispatches.
@@ -98,6 +105,13 @@ impl LoadOptions {
         self
     }
 
+    /// Sets the padding row of an embedding, from the end where it is negative.
+    #[must_use]
+    pub fn padding_idx(mut self, padding_idx: i64) -> Self {
+        self.padding_idx = Some(padding_idx);
+        self
+    }
+
     /// Sets the type in which the device stores weights.
     #[must_use]
     pub fn weights(mut self, weights: WeightType) -> Self {
@@ -130,6 +144,7 @@ impl LoadOptions {
             ("nonlinearity", self.nonlinearity.is_some()),
             ("dropout", self.dropout.is_some()),
             ("activation", self.activation.is_some()),
+            ("padding_idx", self.padding_idx.is_some()),
             ("schedule", self.schedule != Schedule::Auto),
         ];
         let refused: Vec<&str> = set

@@ -177,27 +177,54 @@ pub(crate) fn load_linear(
     prefix: &str,
     allow_unused: bool,
 ) -> Result<(Tensor, Option<Vec<f32>>)> {
-    let full = |name: &str| format!("{prefix}{name}");
-    let (weight, bias) = (full("weight"), full("bias"));
-    let mut problems = Vec::new();
-    let entry = state_dict.get(&weight);
-    if entry.is_none() {
-        problems.push(StateDictProblem::Missing { name: weight.clone() });
-    }
-    let rows = entry.and_then(|entry| entry.shape().first().copied());
-    for (name, expected) in [(&weight, None), (&bias, rows.map(|rows| vec![rows]))] {
-        let Some(entry) = state_dict.get(name) else { continue };
-        if let Some(expected) = expected.filter(|expected| entry.shape() != expected) {
-            let found = entry.shape().to_vec();
-            problems.push(StateDictProblem::WrongShape { name: name.clone(), expected, found });
-        }
-        problems.extend(dtype_problem(name, entry));
-    }
-    let known = [weight, bias];
-    Rest::new(state_dict, prefix, &known, allow_unused).accept("Linear", problems)?;
+    let known = ["weight", "bias"].map(|name| format!("{prefix}{name}"));
+    check_weight(state_dict, prefix, "Linear", &known, allow_unused)?;
     let [weight, bias] = known;
     let bias = state_dict.get(&bias).map(|_| state_dict.f32(&bias)).transpose()?;
     Ok((state_dict.tensor(&weight)?, bias))
+}
+
+/// Returns the weight of the `nn.Embedding` under `prefix`, `[num_embeddings, embedding_dim]`.
+///
+/// # Errors
+/// [`Error::StateDict`] with every problem: a missing weight, a type that cannot be loaded, and,
+/// unless `allow_unused`, any other tensor below the prefix.
+pub(crate) fn load_embedding(
+    state_dict: &StateDict,
+    prefix: &str,
+    allow_unused: bool,
+) -> Result<Tensor> {
+    let known = [format!("{prefix}weight")];
+    check_weight(state_dict, prefix, "Embedding", &known, allow_unused)?;
+    state_dict.tensor(&known[0])
+}
+
+/// Checks that the tensors below `prefix` are those of `known`: a weight and, where the module may
+/// have one, a bias of a value for each of its rows.
+fn check_weight(
+    state_dict: &StateDict,
+    prefix: &str,
+    module: &'static str,
+    known: &[String],
+    allow_unused: bool,
+) -> Result<()> {
+    let mut problems = Vec::new();
+    let mut rows = None;
+    for (at, name) in known.iter().enumerate() {
+        let Some(entry) = state_dict.get(name) else {
+            if at == 0 {
+                problems.push(StateDictProblem::Missing { name: name.clone() });
+            }
+            continue;
+        };
+        if let Some(expected) = rows.filter(|expected| entry.shape() != [*expected]) {
+            let (expected, found) = (vec![expected], entry.shape().to_vec());
+            problems.push(StateDictProblem::WrongShape { name: name.clone(), expected, found });
+        }
+        problems.extend(dtype_problem(name, entry));
+        rows = entry.shape().first().copied();
+    }
+    Rest::new(state_dict, prefix, known, allow_unused).accept(module, problems).map(drop)
 }
 
 /// Reads layers, directions and bias from the names. One tensor of a layer, direction or bias

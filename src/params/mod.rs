@@ -18,5 +18,5 @@ pub mod variant;
 pub use config::{Config, Kind, Nonlinearity};
 pub use conventions::Convention;
 pub use files::onnx;
-pub(crate) use loading::{layer_of, load_linear};
+pub(crate) use loading::{layer_of, load_embedding, load_linear};
 pub use module::{DirectionParams, Params, expected_parameters};
