@@ -294,7 +294,7 @@ fn every_module() -> Vec<Loaded> {
         Loaded {
             module: "Embedding",
             tensors: plain(&[("weight", &[5, 3])]),
-            options: &["padding_idx"],
+            options: &["padding_idx", "max_norm", "norm_type"],
             load: |file, options| {
                 Embedding::load_with(&Device::cpu(), file, "m.", options).map(drop)
             },
@@ -319,6 +319,8 @@ fn every_option() -> Vec<(&'static str, LoadOptions)> {
         ("dropout", new().dropout(0.5)),
         ("activation", new().activation(Activation::Sigmoid)),
         ("padding_idx", new().padding_idx(1)),
+        ("max_norm", new().max_norm(0.5)),
+        ("norm_type", new().norm_type(1.0)),
         ("schedule", new().schedule(Schedule::Step)),
     ]
 }

@@ -1,5 +1,7 @@
 //! `nn.Embedding` on a device, which turns tokens into the input of recurrent layers.
 
+mod norm;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use crate::params::state_dict::StateDict;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
 use crate::plan::{self, Storage};
 use crate::tensor::{Tensor, element_count, padded, reserved};
+use norm::MaxNorm;
 
 /// A table of vectors, looked up by index.
 ///
@@ -79,12 +82,15 @@ impl Embedding {
     }
 
     /// Uploads a table with `weight` (`[num_embeddings, embedding_dim]`) to `device`, with the
-    /// options `padding_idx` and `weights`.
+    /// options `padding_idx`, `max_norm`, `norm_type` and `weights`.
+    ///
+    /// PyTorch's `freeze`, `scale_grad_by_freq` and `sparse` are no options here: they change
+    /// gradients alone.
     ///
     /// # Errors
     /// [`Error::Shape`] when `weight` is not a table and [`Error::Option`] when `padding_idx` is
-    /// not one of its rows, both in PyTorch's words. [`Error::Option`] for other options and for
-    /// weights that the type cannot hold. [`Error::Limit`] when one row exceeds a binding of the
+    /// not one of its rows, both in PyTorch's words. [`Error::Option`] for other options, for a
+    /// norm out of range, and for weights that the type cannot hold. [`Error::Limit`] when one row exceeds a binding of the
     /// device, [`Error::Unsupported`] for more than 2³² − 1 rows and where the device cannot read
     /// the type, and the errors of the device.
     pub fn from_pretrained(
@@ -92,7 +98,7 @@ impl Embedding {
         weight: &Tensor,
         options: &LoadOptions,
     ) -> Result<Self> {
-        options.check("Embedding", &["padding_idx"])?;
+        options.check("Embedding", &["padding_idx", "max_norm", "norm_type"])?;
         let refuse = |message: &str| Err(Error::Shape(message.to_owned()));
         let &[num_embeddings, embedding_dim] = weight.shape() else {
             return refuse("Embeddings parameter is expected to be 2-dimensional");
@@ -112,6 +118,7 @@ impl Embedding {
             Some(row) => row,
             None => None,
         };
+        let norm = options.max_norm.map(|max| MaxNorm::new(max, options.norm_type)).transpose()?;
         options.weights.check(std::iter::once(("weight".to_owned(), weight.data())))?;
         let storage = device.storage(options.weights)?;
         let words = storage.words(padded(embedding_dim));
@@ -125,7 +132,14 @@ impl Embedding {
         };
         let buffers: Vec<BufferSpec> = shards.iter().map(spec).collect();
         let weights = Weights::load(device.engine(), &buffers, |shard| {
-            storage.store(weight.padded_rows(shards[shard].0.clone()))
+            let rows = shards[shard].0.clone();
+            let mut packed = weight.padded_rows(rows.clone());
+            for (row, packed) in rows.zip(packed.chunks_exact_mut(padded(embedding_dim))) {
+                if let Some(factor) = norm.and_then(|norm| norm.factor(weight.row(row))) {
+                    packed.iter_mut().for_each(|value| *value *= factor);
+                }
+            }
+            storage.store(packed)
         })?;
         let device = device.clone();
         Ok(Self {

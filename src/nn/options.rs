@@ -30,7 +30,7 @@ pub enum Activation {
 /// | `nonlinearity` | [`Rnn`](crate::Rnn), [`Cell`](crate::Cell) and language models of kind RNN |
 /// | `dropout` | [`Rnn`](crate::Rnn), language models |
 /// | `activation` | [`Linear`](crate::Linear) |
-/// | `padding_idx` | [`Embedding`](crate::Embedding) |
+/// | `padding_idx`, `max_norm`, `norm_type` | [`Embedding`](crate::Embedding) |
 /// | `weights` | all |
 /// | `schedule` | [`Rnn`](crate::Rnn), [`Cell`](crate::Cell), generation by language models |
 /// | `allow_unused` | all that a state dict loads; parameters have no unused tensors |
@@ -62,6 +62,14 @@ pub struct LoadOptions {
     /// PyTorch sets the row to zero at initialisation and never trains it, so trained weights
     /// already hold the right values.
     pub padding_idx: Option<i64>,
+    /// The greatest norm of a row of an embedding, at least 0. A longer row is scaled to it.
+    ///
+    /// PyTorch scales a row in place when it is looked up, in evaluation too. Here all rows are
+    /// scaled once, when the table is loaded. The results are the same but for rounding: PyTorch
+    /// may scale a row again whose rounded norm is still over `max_norm`.
+    pub max_norm: Option<f64>,
+    /// The p of the norm for `max_norm`: a number other than 0, or an infinity; 2 when absent.
+    pub norm_type: Option<f64>,
     /// The type in which the device stores weights; biases are f32.
     pub weights: WeightType,
     /// How time steps map to dispatches.
@@ -112,6 +120,20 @@ impl LoadOptions {
         self
     }
 
+    /// Sets the greatest norm of a row of an embedding.
+    #[must_use]
+    pub fn max_norm(mut self, max_norm: f64) -> Self {
+        self.max_norm = Some(max_norm);
+        self
+    }
+
+    /// Sets the p of the norm for `max_norm`.
+    #[must_use]
+    pub fn norm_type(mut self, norm_type: f64) -> Self {
+        self.norm_type = Some(norm_type);
+        self
+    }
+
     /// Sets the type in which the device stores weights.
     #[must_use]
     pub fn weights(mut self, weights: WeightType) -> Self {
@@ -145,6 +167,8 @@ impl LoadOptions {
             ("dropout", self.dropout.is_some()),
             ("activation", self.activation.is_some()),
             ("padding_idx", self.padding_idx.is_some()),
+            ("max_norm", self.max_norm.is_some()),
+            ("norm_type", self.norm_type.is_some()),
             ("schedule", self.schedule != Schedule::Auto),
         ];
         let refused: Vec<&str> = set

@@ -5,7 +5,7 @@ use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::kernel::uniforms::{Dims, EmbedDims};
 use wgpu_rnn::internals::kernel::{Family, Overrides};
 use wgpu_rnn::internals::params::random::Mt19937;
-use wgpu_rnn::{Embedding, Error, StateDict};
+use wgpu_rnn::{Device, Embedding, Error, LoadOptions, StateDict, Tensor, WeightType};
 
 use crate::by_hand::{ByHand, comparisons_can_fail, same_bits};
 use crate::{Target, ensure, seeded};
@@ -61,6 +61,7 @@ pub fn lookups(target: &Target) -> Result<(), Failed> {
     let weight = seeded::tensor(2, &[65, 17], 1.0);
     for device in [whole, small] {
         let embedding = Embedding::new(&device, &weight, Some(-1))?;
+        halves(&device, &weight)?;
         for shape in [&[35][..], &[], &[5, 7], &[1], &[2, 1, 3], &[35], &[3, 0]] {
             let count = shape.iter().product::<usize>();
             let indices: Vec<i64> =
@@ -87,7 +88,20 @@ pub fn lookups(target: &Target) -> Result<(), Failed> {
     ensure(named, format!("a row of 80 bytes in a binding of 64: {error:?}"))
 }
 
-/// Results equal those of PyTorch's module to the last bit.
+/// A table of halves gives rounded rows, from one binding or many.
+fn halves(device: &Device, weight: &Tensor) -> Result<(), Failed> {
+    let options = LoadOptions::new().weights(WeightType::F16);
+    let embedding = match Embedding::from_pretrained(device, weight, &options) {
+        Err(Error::Unsupported(_)) => return Ok(()),
+        embedding => embedding?,
+    };
+    let rows = embedding.forward(&[64, 0, 13], &[3])?;
+    let want = [64, 0, 13].into_iter().flat_map(|row| weight.row(row));
+    let want: Vec<f32> = want.map(|&value| WeightType::F16.round(value)).collect();
+    same_bits(&format!("{device}: halves"), rows.data(), &want)
+}
+
+/// Results equal those of PyTorch's module to the last bit, or to the rounding of norms.
 pub fn fixtures(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/embedding");
@@ -95,9 +109,12 @@ pub fn fixtures(target: &Target) -> Result<(), Failed> {
     for entry in std::fs::read_dir(folder)? {
         let file = StateDict::open(entry?.path())?;
         let name = file.path().display().to_string();
-        let padding = |key: &str| file.metadata(key).map(str::parse::<i64>).transpose();
-        let embedding = Embedding::new(&device, &file.tensor("weight")?, padding("padding_idx")?)?;
-        let row = padding("padding_row")?.map(usize::try_from).transpose()?;
+        let number = |key: &str| file.metadata(key).map(str::parse::<f64>).transpose();
+        let mut options = LoadOptions::new();
+        options.padding_idx = file.metadata("padding_idx").map(str::parse).transpose()?;
+        (options.max_norm, options.norm_type) = (number("max_norm")?, number("norm_type")?);
+        let embedding = Embedding::from_pretrained(&device, &file.tensor("weight")?, &options)?;
+        let row = file.metadata("padding_row").map(str::parse).transpose()?;
         ensure(
             embedding.padding_idx() == row,
             format!("{name}: padding_idx is {:?}", embedding.padding_idx()),
@@ -107,7 +124,14 @@ pub fn fixtures(target: &Target) -> Result<(), Failed> {
         let want = file.tensor("output")?;
         let y = embedding.forward(&indices, &shape)?;
         ensure(y.shape() == want.shape(), format!("{name}: {:?}", y.shape()))?;
-        same_bits(&name, y.data(), want.data())?;
+        if options.max_norm.is_some() {
+            scaled_alike(&name, &y, &want)?;
+            let plain = Embedding::new(&device, &file.tensor("weight")?, None)?;
+            let plain = scaled_alike(&name, &plain.forward(&indices, &shape)?, &want);
+            ensure(plain.is_err(), format!("{name}: max_norm changes the result"))?;
+        } else {
+            same_bits(&name, y.data(), want.data())?;
+        }
         if embedding.num_embeddings() > 1 {
             indices[0] = (indices[0] + 1) % embedding.num_embeddings() as i64;
             let other = embedding.forward(&indices, &shape)?;
@@ -118,5 +142,18 @@ pub fn fixtures(target: &Target) -> Result<(), Failed> {
         }
         count += 1;
     }
-    ensure(count >= 4, format!("{count} fixtures"))
+    ensure(count >= 10, format!("{count} fixtures"))
+}
+
+/// Compares rows scaled by `max_norm`, whose norms are sums in f32 in another order. PyTorch scales
+/// a row at each look-up that finds its norm over the bound by rounding.
+fn scaled_alike(name: &str, got: &Tensor, want: &Tensor) -> Result<(), Failed> {
+    let alike = |(got, want): (&f32, &f32)| {
+        got == want || (got - want).abs() <= 4e-6 * want.abs() || (got.is_nan() && want.is_nan())
+    };
+    let differs = got.data().iter().zip(want.data()).position(|pair| !alike(pair));
+    match differs {
+        None => Ok(()),
+        Some(at) => Err(format!("{name}: {at}: {} {}", got.data()[at], want.data()[at]).into()),
+    }
 }
