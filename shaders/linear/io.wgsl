@@ -28,7 +28,7 @@ struct LinearDims {
     pad1: u32,
 }
 
-// Function applied to the sums: 0 none, 1 sigmoid.
+// The function of the sums, by its number in lib/function.wgsl.
 override ACTIVATION: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> dims: LinearDims;
@@ -90,6 +90,6 @@ fn bias_quad(column: u32, d: u32) -> vec4<f32> {
 fn store(row: u32, column: u32, d: u32, z: f32) {
     if row < dims.steps * dims.batch && column < dims.columns {
         let at = row * dims.y_row_stride + d * dims.y_direction_stride + dims.y_offset + column;
-        y[at] = select(z, sigmoid(z), ACTIVATION == 1u);
+        y[at] = activated(ACTIVATION, 0.0, z);
     }
 }

@@ -53,6 +53,20 @@ pub enum Family {
     Pack,
     /// A plan's buffer into a caller's tensor.
     Unpack,
+    /// Elementwise work: functions, sums and products.
+    Map,
+    /// The windows of a convolution as rows.
+    Unfold,
+    /// The steps that a causal convolution keeps.
+    History,
+    /// `nn.LayerNorm`.
+    LayerNorm,
+    /// `nn.Softmax` and `nn.LogSoftmax`.
+    Softmax,
+    /// The scores of attention.
+    Scores,
+    /// The context of attention.
+    Context,
     /// Measures a dispatch that waits for the one before it.
     Chain,
     /// Measures barriers.
@@ -67,7 +81,7 @@ pub enum Family {
 
 impl Family {
     /// Every family, in the order of the data through a network; then those that measure.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 35] = [
         Self::Matvec,
         Self::Tile,
         Self::Step,
@@ -91,6 +105,13 @@ impl Family {
         Self::Scatter,
         Self::Pack,
         Self::Unpack,
+        Self::Map,
+        Self::Unfold,
+        Self::History,
+        Self::LayerNorm,
+        Self::Softmax,
+        Self::Scores,
+        Self::Context,
         Self::Chain,
         Self::Barrier,
         Self::Bandwidth,
@@ -132,12 +153,26 @@ pub struct Row {
     pub loop_iterations: fn(&Dims, &Overrides) -> u64,
 }
 
-/// Values of ACTIVATION.
+/// Values of ACTIVATION, and functions of `map`; see `shaders/lib/function.wgsl`.
 pub mod activation {
     /// The sums as they are.
     pub const NONE: u32 = 0;
     /// The sigmoid of the sums.
     pub const SIGMOID: u32 = 1;
+    /// 0 below 0.
+    pub const RELU: u32 = 2;
+    /// The hyperbolic tangent.
+    pub const TANH: u32 = 3;
+    /// x · σ(x).
+    pub const SILU: u32 = 4;
+    /// x · Φ(x).
+    pub const GELU: u32 = 5;
+    /// The approximation of GELU by tanh.
+    pub const GELU_TANH: u32 = 6;
+    /// x above 0, and a multiple of it below. Products lack it.
+    pub const LEAKY_RELU: u32 = 7;
+    /// The functions that products apply to their sums.
+    pub const OF_PRODUCTS: &[u32] = &[NONE, SIGMOID, RELU, TANH, SILU, GELU, GELU_TANH];
 }
 
 /// Most rows of a `matvec` workgroup.

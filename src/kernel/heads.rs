@@ -24,7 +24,8 @@ pub(super) fn draw_iterations(columns: u32, workgroup_size: u32) -> u64 {
     counters + chunk + narrowing + nucleus + PHILOX_ROUNDS + rounds + 2 * chunk
 }
 
-const ROW_OVERRIDES: &[Override] = &[constant!("WORKGROUP_SIZE", workgroup_size, &[32, 64, 256])];
+pub(super) const ROW_OVERRIDES: &[Override] =
+    &[constant!("WORKGROUP_SIZE", workgroup_size, &[32, 64, 256])];
 
 pub(super) const EMBED: Row = Row {
     name: "embed",

@@ -12,6 +12,7 @@
 pub mod families;
 pub mod generate;
 mod heads;
+pub mod network;
 pub mod persistent;
 mod probes;
 mod rows;
@@ -27,6 +28,7 @@ use crate::dtype::WeightType;
 use crate::params::Kind;
 use generate::GENERATE;
 use heads::*;
+use network::*;
 use persistent::PERSISTENT;
 use probes::*;
 use rows::*;
@@ -337,6 +339,13 @@ impl Family {
             Self::Scatter => &SCATTER,
             Self::Pack => &PACK,
             Self::Unpack => &UNPACK,
+            Self::Map => &MAP,
+            Self::Unfold => &UNFOLD,
+            Self::History => &HISTORY,
+            Self::LayerNorm => &LAYER_NORM,
+            Self::Softmax => &SOFTMAX,
+            Self::Scores => &SCORES,
+            Self::Context => &CONTEXT,
             Self::Chain => &CHAIN,
             Self::Barrier => &BARRIER,
             Self::Bandwidth => &BANDWIDTH,

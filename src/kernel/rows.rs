@@ -55,8 +55,7 @@ fn shared(kernel: Kernel) -> Vec<&'static str> {
 pub(super) const VARIANT: &str = shader!("lib/variant");
 pub(super) const VARIANT_BINDING: Binding = read(9, "variant");
 
-const ACTIVATION: Override =
-    constant!("ACTIVATION", activation, &[activation::NONE, activation::SIGMOID]);
+const ACTIVATION: Override = constant!("ACTIVATION", activation, activation::OF_PRODUCTS);
 pub(super) const RELU: Override = constant!("RELU", relu, &[0, 1]);
 const STEP_ROWS: Override = constant!("ROWS", rows, &[1, 2, 4, STEP_MAX_ROWS]);
 /// The overrides of a tile's shape.
@@ -73,7 +72,7 @@ const LINEAR: Row = Row {
     name: "",
     entry: "",
     source: "",
-    fragments: &[shader!("linear/io"), shader!("lib/activation")],
+    fragments: &[shader!("linear/io"), shader!("lib/function"), shader!("lib/activation")],
     fragments_of: |kernel, _| shared(kernel),
     choices: &[],
     cells: &[],

@@ -2,6 +2,12 @@
 //!
 //! `tests/shaders` reflects the shaders and compares every member's offset with these structs.
 
+mod network;
+
+pub use network::{
+    ContextDims, HistoryDims, LayerNormDims, MapDims, ScoresDims, SoftmaxDims, UnfoldDims,
+};
+
 use bytemuck::{Pod, Zeroable};
 
 /// The sizes of one dispatch of a linear layer (`matvec`, `tile32`, `tile64`).
@@ -341,6 +347,20 @@ pub enum Dims {
     Slots(SlotsDims),
     /// The uniform of a `pack` or `unpack` dispatch.
     Pack(PackDims),
+    /// The uniform of a `map` dispatch.
+    Map(MapDims),
+    /// The uniform of an `unfold` dispatch.
+    Unfold(UnfoldDims),
+    /// The uniform of a `history` dispatch.
+    History(HistoryDims),
+    /// The uniform of a `layer_norm` dispatch.
+    LayerNorm(LayerNormDims),
+    /// The uniform of a `softmax` dispatch.
+    Softmax(SoftmaxDims),
+    /// The uniform of a `scores` dispatch.
+    Scores(ScoresDims),
+    /// The uniform of a `context` dispatch.
+    Context(ContextDims),
     /// The uniform of a dispatch that measures a device.
     Probe(ProbeDims),
     /// The uniform of a `residence` dispatch.
@@ -362,6 +382,13 @@ impl Dims {
             Self::Generate(dims) => bytemuck::bytes_of(dims),
             Self::Slots(dims) => bytemuck::bytes_of(dims),
             Self::Pack(dims) => bytemuck::bytes_of(dims),
+            Self::Map(dims) => bytemuck::bytes_of(dims),
+            Self::Unfold(dims) => bytemuck::bytes_of(dims),
+            Self::History(dims) => bytemuck::bytes_of(dims),
+            Self::LayerNorm(dims) => bytemuck::bytes_of(dims),
+            Self::Softmax(dims) => bytemuck::bytes_of(dims),
+            Self::Scores(dims) => bytemuck::bytes_of(dims),
+            Self::Context(dims) => bytemuck::bytes_of(dims),
             Self::Probe(dims) => bytemuck::bytes_of(dims),
             Self::Residence(dims) => bytemuck::bytes_of(dims),
         }

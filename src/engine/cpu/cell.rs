@@ -146,18 +146,6 @@ impl WithSimd for Rnn<'_> {
     }
 }
 
-/// Replaces each value with its sigmoid.
-pub(super) struct Sigmoids<'a>(pub &'a mut [f32]);
-
-impl WithSimd for Sigmoids<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        self.0.iter_mut().for_each(|x| *x = sigmoid(*x));
-    }
-}
-
 /// Runs a cell with the widest vectors of this machine.
 pub(super) fn run(cell: impl WithSimd<Output = ()>) {
     Arch::new().dispatch(cell);

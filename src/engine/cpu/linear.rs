@@ -1,8 +1,8 @@
 //! Twin of `shaders/linear/matvec.wgsl` and `tile.wgsl`.
 
 use super::TwinBuffer::{self, Matrix as Weight, Read, ReadWrite};
-use super::cell::{Sigmoids, run};
 use super::matmul::{Matrix, multiply_transposed};
+use super::network::activate;
 use crate::kernel::families::activation;
 use crate::kernel::uniforms::{Dims, LinearDims, Step};
 use crate::plan::recording::Dispatch;
@@ -20,7 +20,7 @@ pub(crate) fn linear(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_
     let features = (dims.halves * dims.half_quads * 4) as usize;
     let columns = dims.columns as usize;
     let y_row_stride = dims.y_row_stride as usize;
-    let sigmoids = dispatch.overrides.activation == activation::SIGMOID;
+    let function = dispatch.overrides.activation;
     for d in 0..dims.directions {
         let offset = (d * dims.y_direction_stride + dims.y_offset) as usize;
         let gathered;
@@ -46,9 +46,9 @@ pub(crate) fn linear(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_
             &bias[matrix * columns..][..columns],
             (y, Matrix { rows, columns, offset, row_stride: y_row_stride }),
         );
-        if sigmoids {
+        if function != activation::NONE {
             let rows = y[offset..].chunks_mut(y_row_stride).take(rows);
-            rows.for_each(|row| run(Sigmoids(&mut row[..columns])));
+            rows.for_each(|row| activate(function, 0.0, &mut row[..columns]));
         }
     }
 }

@@ -8,6 +8,7 @@ mod generate;
 mod linear;
 mod log;
 mod matmul;
+mod network;
 mod nll;
 mod pack;
 mod panels;

@@ -3,8 +3,8 @@
 use super::TwinBuffer::{self, Matrix, Read, ReadWrite};
 use super::panels::halves;
 use super::{
-    Twin, dropout, embed, generate, linear, nll, pack, persistent, probe, sample, sequence, slots,
-    step,
+    Twin, dropout, embed, generate, linear, network, nll, pack, persistent, probe, sample,
+    sequence, slots, step,
 };
 use crate::dtype::WeightType;
 use crate::kernel::uniforms::Step;
@@ -35,6 +35,13 @@ pub fn twin(kernel: Kernel) -> Twin {
         Family::Scatter => slots::scatter,
         Family::Pack => pack::pack,
         Family::Unpack => pack::unpack,
+        Family::Map => network::map,
+        Family::Unfold => network::unfold,
+        Family::History => network::history,
+        Family::LayerNorm => network::layer_norm,
+        Family::Softmax => network::softmax,
+        Family::Scores => network::scores,
+        Family::Context => network::context,
         Family::Chain => probe::chain,
         Family::Barrier => probe::barrier,
         Family::Bandwidth => probe::bandwidth,
