@@ -299,6 +299,14 @@ pub mod onnx {
     pub use crate::params::onnx::{Network, OnnxModel};
 }
 
+/// Networks: recurrent modules with the layers around them, as one recording.
+///
+/// [`Sequential`](network::Sequential) defines and loads one.
+pub mod network {
+    pub use crate::nn::network::{Network, NetworkStream};
+    pub use crate::params::network::{Conv1d, NetworkParams, PaddingMode, Sequential, StepShape};
+}
+
 /// Language models: the network of PyTorch's word-language-model example.
 pub mod language_model {
     pub use crate::nn::language_model::{

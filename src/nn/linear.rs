@@ -13,7 +13,7 @@ use crate::nn::runner::{RowPlan, Runner};
 use crate::params::load_linear;
 use crate::params::state_dict::StateDict;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
-use crate::plan::{self, Storage};
+use crate::plan::{self, Product, Storage};
 use crate::tensor::{Tensor, padded, reserved, room};
 
 /// `y = x · Wᵀ + b`, optionally followed by an activation.
@@ -216,12 +216,10 @@ impl Linear {
             Activation::None => activation::NONE,
             Activation::Sigmoid => activation::SIGMOID,
         };
-        let size = (rows, self.in_features, self.out_features);
+        let sizes = [rows, self.in_features, self.out_features];
         for (columns, [weight, bias]) in &self.shards {
             let dispatch = plan::linear(
-                size,
-                columns.clone(),
-                activation,
+                Product::of_layer(sizes, columns.clone(), activation),
                 [x, *weight, *bias, y],
                 self.storage.read_as(),
                 limits,

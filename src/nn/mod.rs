@@ -5,6 +5,7 @@ pub mod embedding;
 pub mod explain;
 pub mod language_model;
 pub mod linear;
+pub mod network;
 pub mod options;
 pub mod pack;
 pub mod pad;

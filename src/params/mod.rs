@@ -9,6 +9,7 @@ mod kind;
 pub mod language_model;
 mod loading;
 mod module;
+pub mod network;
 pub mod random;
 pub mod state_dict;
 mod strict;

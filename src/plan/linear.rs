@@ -43,39 +43,71 @@ pub(crate) fn embed(
     )
 }
 
-/// Some columns of a linear layer over rows: sizes are (rows, in_features, out_features).
+/// A product with some columns of a linear layer, for each group of features.
 ///
-/// Buffers are `x` (`[rows, in_features]`, padded to quads), the columns' weight (padded likewise)
-/// and bias, and `y` (`[rows, out_features]`).
+/// A group has its own rows of x, its own weights and its own columns of y. A linear layer has one
+/// group.
+#[derive(Debug, Clone)]
+pub(crate) struct Product {
+    /// Rows of x and y.
+    pub rows: usize,
+    /// Groups.
+    pub groups: usize,
+    /// Features of a row of x in a group, which is padded to quads.
+    pub features: usize,
+    /// The columns of each group.
+    pub columns: Range<usize>,
+    /// Values from one row of y to the next.
+    pub y_stride: usize,
+    /// Values of y from one group's first column to the next group's.
+    pub y_group_stride: usize,
+    /// The function of the sums; see [`activation`](crate::kernel::families::activation).
+    pub activation: u32,
+}
+
+impl Product {
+    /// A product of a linear layer over `rows` rows, whose rows of y have `out_features` values.
+    pub fn of_layer(
+        [rows, in_features, out_features]: [usize; 3],
+        columns: Range<usize>,
+        activation: u32,
+    ) -> Self {
+        let (features, y_stride) = (in_features, out_features);
+        Self { rows, groups: 1, features, columns, y_stride, y_group_stride: 0, activation }
+    }
+}
+
+/// Multiplies rows with the weights of some columns and adds their bias.
+///
+/// Buffers are `x` (`[groups, rows, features]`, padded to quads), the columns' weight (`[groups,
+/// columns, features]`, padded likewise) and bias, and `y` (`[rows, ·]`).
 pub(crate) fn linear(
-    (rows, in_features, out_features): (usize, usize, usize),
-    columns: Range<usize>,
-    activation: u32,
+    product: Product,
     [x, weight, bias, y]: [BufferId; 4],
     weights: WeightType,
     limits: &Limits,
 ) -> Result<Dispatch> {
-    let quads = padded(in_features) / 4;
-    let shape = LinearShape::choose([rows, columns.len(), 1], weights, limits);
+    let Product { rows, groups, features, columns, y_stride, y_group_stride, activation } = product;
+    let shape = LinearShape::choose([rows, columns.len(), groups], weights, limits);
     let overrides = Overrides { activation, ..shape.overrides };
     let dims = LinearDims {
         steps: 1,
         batch: rows as u32,
-        directions: 1,
+        directions: groups as u32,
         columns: columns.len() as u32,
         halves: 1,
-        half_quads: quads as u32,
-        y_row_stride: out_features as u32,
-        y_direction_stride: 0,
+        half_quads: (padded(features) / 4) as u32,
+        y_row_stride: y_stride as u32,
+        y_direction_stride: y_group_stride as u32,
         y_offset: columns.start as u32,
         row_tiles: rows.div_ceil(shape.rows) as u32,
         column_tiles: columns.len().div_ceil(shape.columns) as u32,
         weight_base: 0,
         x_first_row: 0,
-        x_direction_rows: 0,
+        x_direction_rows: if groups > 1 { rows as u32 } else { 0 },
         pad: [0; 2],
     };
-    let workgroups = u64::from(dims.row_tiles) * u64::from(dims.column_tiles);
+    let workgroups = u64::from(dims.row_tiles) * u64::from(dims.column_tiles) * groups as u64;
     planned(
         shape.kernel,
         overrides,

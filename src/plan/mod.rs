@@ -27,9 +27,11 @@ mod layers;
 pub mod limits;
 mod linear;
 mod needs;
+mod network;
 mod pack;
 mod persistent;
 pub mod recording;
+mod rows;
 mod same_bits;
 mod schedule;
 mod second;
@@ -53,9 +55,10 @@ pub use language_model::{
     GenerationLayout, GenerationPlan, LanguageModelLayout, LanguageModelPlan, Wanted,
     plan_generation, plan_generation_at_once, plan_pass, steps_per_pass,
 };
-pub(crate) use linear::{embed, linear};
+pub(crate) use linear::{Product, embed, linear};
 pub(crate) use needs::planned;
 pub use needs::{Needs, check_kernel};
+pub use network::{NetworkLayout, NetworkPlan, StatePart, Value, plan_network};
 pub(crate) use pack::{Strided, Tensors, Transfer, transfers};
 pub use schedule::decide;
 pub use shape::check;

@@ -172,6 +172,14 @@ impl Dispatch {
             }
             Dims::Slots(d) => product(&[d.rows, d.width]),
             Dims::Pack(d) => product(&[d.steps, d.batch, d.directions, d.width]),
+            // A function takes about as long as 16 products.
+            Dims::Map(d) => product(&[d.rows, d.features, 16]),
+            Dims::Unfold(d) => product(&[d.groups, d.rows, d.outputs, d.width]),
+            Dims::History(d) => product(&[d.rows, d.length, d.channels]),
+            Dims::LayerNorm(d) => product(&[d.rows, d.features, 4]),
+            Dims::Softmax(d) => product(&[d.rows, d.columns, 32]),
+            Dims::Scores(d) => product(&[d.batch, d.steps, d.features, 16]),
+            Dims::Context(d) => product(&[d.batch, d.steps, d.features]),
             // At most 256 invocations, and about a hundred operations in each iteration.
             Dims::Probe(d) => product(&[self.workgroups[0], 256, d.iterations, 128]),
             Dims::Residence(d) => product(&[self.workgroups[0], 256, d.rounds, 128]),

@@ -11,8 +11,9 @@ use crate::params::language_model::LanguageModelConfig;
 use crate::params::validate::Sizes;
 use crate::plan::layers::{Layers, Outputs, Scratch};
 use crate::plan::recording::{Axis, BufferId, Command, Dispatch, Role};
+use crate::plan::rows::row_overrides;
 use crate::plan::step::{self, StepShape};
-use crate::plan::{Decision, LayerState, Plan, Profile, Request, embed, largest, linear};
+use crate::plan::{Decision, LayerState, Plan, Product, Profile, Request, embed, linear};
 use crate::tensor::padded;
 
 /// The buffers of a network.
@@ -118,9 +119,7 @@ impl<'a> Model<'a> {
         let shard = |(columns, weight, bias): &(Range<usize>, BufferId, BufferId)| {
             let buffers = [y, *weight, *bias, logits];
             linear(
-                (rows, nhid, ntoken),
-                columns.clone(),
-                activation::NONE,
+                Product::of_layer([rows, nhid, ntoken], columns.clone(), activation::NONE),
                 buffers,
                 weights,
                 self.layers.profile.limits,
@@ -131,13 +130,7 @@ impl<'a> Model<'a> {
 
     /// Returns the overrides of the kernels in which a workgroup owns a row of logits.
     pub(super) fn row_overrides(&self) -> Overrides {
-        let limits = self.layers.profile.limits;
-        let most =
-            limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
-        let wanted = if self.layout.config.ntoken < 2048 { 64 } else { 256 };
-        let fits = |&size: &u32| size <= wanted && size <= most;
-        let workgroup_size = largest([256, 64, 32], fits).unwrap_or(32);
-        Overrides { workgroup_size, ..Overrides::default() }
+        row_overrides(self.layout.config.ntoken, self.layers.profile.limits)
     }
 
     pub(super) fn finish(self, network: Network, sizes: Sizes) -> Plan {

@@ -1,0 +1,382 @@
+//! Loading a network: names become values, and prefixes become parameters.
+
+use std::collections::HashMap;
+
+use super::conv::Conv1d;
+use super::definition::{Module, Sequential};
+use super::node::{Function, Node, Op, StepShape, Weights};
+use super::{Graph, NetworkParams, shapes};
+use crate::error::{Error, Result, StateDictProblem};
+use crate::params::config::{Kind, Nonlinearity};
+use crate::params::state_dict::StateDict;
+use crate::params::strict::{Rest, dtype_problem};
+use crate::params::{Config, Params};
+use crate::tensor::Tensor;
+
+/// The name of the input value.
+const INPUT: &str = "input";
+
+impl Sequential {
+    /// Reads the parameters of the network from the tensors under `prefix` of a state dict. Each
+    /// module's prefix follows it.
+    ///
+    /// The prefix owns every tensor below it, as in PyTorch's strict load: the modules must use all
+    /// of them.
+    ///
+    /// # Errors
+    /// [`Error::StateDict`] with every missing, unexpected, wrongly shaped or wrongly typed tensor;
+    /// [`Error::Shape`] in PyTorch's words when a module does not fit the value before it;
+    /// [`Error::Config`] for arguments out of range; [`Error::UnknownName`] for a name that no
+    /// earlier value has; the errors of [`Params::from_state_dict`].
+    pub fn read(&self, state_dict: &StateDict, prefix: &str) -> Result<NetworkParams> {
+        self.read_with(state_dict, prefix, false)
+    }
+
+    /// Reads the parameters as [`read`](Self::read) does. Tensors that no module uses are an error
+    /// unless `allow_unused`.
+    pub(crate) fn read_with(
+        &self,
+        state_dict: &StateDict,
+        prefix: &str,
+        allow_unused: bool,
+    ) -> Result<NetworkParams> {
+        let mut loader = Loader {
+            state_dict,
+            allow_unused,
+            known: Vec::new(),
+            problems: Vec::new(),
+            nodes: Vec::new(),
+            weights: Vec::new(),
+            input: self.input,
+            names: HashMap::from([(INPUT.to_owned(), 0)]),
+            named: vec![0],
+            current: 0,
+        };
+        shapes::check_input(self.input)?;
+        for module in &self.modules {
+            // Without its weights a module has no sizes, and later modules have no input.
+            if let Err(error) = loader.add(module, prefix) {
+                if loader.problems.is_empty() {
+                    return Err(error);
+                }
+                break;
+            }
+        }
+        let Loader { nodes, weights, known, problems, current, .. } = loader;
+        let rest = if problems.is_empty() {
+            Rest::new(state_dict, prefix, &known, allow_unused)
+        } else {
+            // The modules after the first problem were not read, so that others are unknown.
+            Rest::default()
+        };
+        rest.accept("Sequential", problems)?;
+        if nodes.is_empty() {
+            return Err(Error::Config("a network needs at least one module".to_owned()));
+        }
+        Ok(NetworkParams { graph: Graph { input: self.input, nodes, output: current }, weights })
+    }
+}
+
+struct Loader<'a> {
+    state_dict: &'a StateDict,
+    allow_unused: bool,
+    /// The tensors that modules use.
+    known: Vec<String>,
+    problems: Vec<StateDictProblem>,
+    nodes: Vec<Node>,
+    weights: Vec<Weights>,
+    input: StepShape,
+    names: HashMap<String, usize>,
+    /// The values that have names.
+    named: Vec<usize>,
+    /// The value that the next module reads.
+    current: usize,
+}
+
+/// The axes of a tensor; `None` accepts any size.
+type Axes<'a> = &'a [Option<usize>];
+
+impl Loader<'_> {
+    fn add(&mut self, module: &Module, root: &str) -> Result<()> {
+        let full = |prefix: &str| format!("{root}{prefix}");
+        match module {
+            Module::Linear { prefix } => {
+                let prefix = full(prefix);
+                let (weight, bias) = self.weight_and_bias(&prefix, &[None, None])?;
+                shapes::positive("Linear", &prefix, &weight)?;
+                let (out, features) = (weight.shape()[0], weight.shape()[1]);
+                let weights = Weights::Product { weight, bias };
+                self.push(&prefix, Op::Linear { features, out }, weights)
+            }
+            Module::Embedding { prefix } => {
+                let prefix = full(prefix);
+                let weight = self.tensor(&prefix, "weight", &[None, None])?;
+                let weight = self.found(weight)?;
+                shapes::positive("Embedding", &prefix, &weight)?;
+                let (tokens, features) = (weight.shape()[0], weight.shape()[1]);
+                self.push(&prefix, Op::Embedding { tokens, features }, Weights::Table(weight))
+            }
+            Module::Rnn { prefix, cell, nonlinearity } => {
+                let prefix = full(prefix);
+                let params = self.recurrent(&prefix, *cell, *nonlinearity)?;
+                let config = params.config().clone();
+                self.push(&prefix, Op::Rnn(config), Weights::Rnn(Box::new(params)))
+            }
+            Module::Conv1d { prefix, conv } => self.conv1d(&full(prefix), *conv),
+            Module::LayerNorm { prefix, eps } => {
+                let prefix = prefix.as_deref().map(full);
+                self.layer_norm(prefix.as_deref(), *eps)
+            }
+            Module::BatchNorm1d { prefix, eps } => self.batch_norm1d(&full(prefix), *eps),
+            Module::Function(function) => self.plain(name_of(*function), Op::Function(*function)),
+            Module::Softmax { is_log } => {
+                let label = if *is_log { "log_softmax" } else { "softmax" };
+                self.plain(label, Op::Softmax { is_log: *is_log })
+            }
+            Module::Magnitude => self.plain("magnitude", Op::Magnitude),
+            Module::Flatten => self.plain("flatten", Op::Flatten),
+            Module::Unflatten(sizes) => {
+                let shape = shapes::unflatten(self.shape(self.current), *sizes)?;
+                self.push_shaped(
+                    "unflatten",
+                    Op::Unflatten,
+                    vec![self.current],
+                    shape,
+                    Weights::None,
+                );
+                Ok(())
+            }
+            Module::Dropout(p) if (0.0..=1.0).contains(p) => Ok(()),
+            Module::Dropout(p) => Err(Error::Config(format!(
+                "dropout probability has to be between 0 and 1, but got {p}"
+            ))),
+            Module::Name(name) => self.name(name),
+            Module::From(name) => {
+                self.current = self.value(name)?;
+                Ok(())
+            }
+            Module::Concat(names) => {
+                let values =
+                    names.iter().map(|name| self.value(name)).collect::<Result<Vec<_>>>()?;
+                let shapes: Vec<_> = values.iter().map(|&value| self.shape(value)).collect();
+                let shape = shapes::concat(&shapes)?;
+                self.push_shaped("concat", Op::Concat, values, shape, Weights::None);
+                Ok(())
+            }
+            Module::Add(name) => self.join("add", Op::Add, name),
+            Module::Mul(name) => self.join("mul", Op::Mul, name),
+        }
+    }
+
+    /// Returns the shape of a value.
+    fn shape(&self, value: usize) -> StepShape {
+        value.checked_sub(1).map_or(self.input, |node| self.nodes[node].shape)
+    }
+
+    fn value(&self, name: &str) -> Result<usize> {
+        self.names.get(name).copied().ok_or_else(|| {
+            let mut names: Vec<&str> = self.names.keys().map(String::as_str).collect();
+            names.sort_unstable();
+            Error::UnknownName(format!(
+                "no earlier value has the name '{name}'; there are: {}",
+                names.join(", ")
+            ))
+        })
+    }
+
+    fn name(&mut self, name: &str) -> Result<()> {
+        let before = self.names.insert(name.to_owned(), self.current);
+        if before.is_some_and(|before| before != self.current) {
+            return Err(Error::Option(format!("two values have the name '{name}'")));
+        }
+        self.named.push(self.current);
+        Ok(())
+    }
+
+    /// Adds a node that reads the current value.
+    fn push(&mut self, label: &str, op: Op, weights: Weights) -> Result<()> {
+        let shape = shapes::of(&op, self.shape(self.current), label)?;
+        self.push_shaped(label, op, vec![self.current], shape, weights);
+        Ok(())
+    }
+
+    /// Adds a node without parameters that reads the current value.
+    fn plain(&mut self, label: &str, op: Op) -> Result<()> {
+        self.push(label, op, Weights::None)
+    }
+
+    fn push_shaped(
+        &mut self,
+        label: &str,
+        op: Op,
+        inputs: Vec<usize>,
+        shape: StepShape,
+        weights: Weights,
+    ) {
+        self.nodes.push(Node { label: label.to_owned(), op, inputs, shape });
+        self.weights.push(weights);
+        self.current = self.nodes.len();
+    }
+
+    fn join(&mut self, label: &str, op: Op, name: &str) -> Result<()> {
+        let other = self.value(name)?;
+        let shape = shapes::join(self.shape(self.current), self.shape(other))?;
+        self.push_shaped(label, op, vec![self.current, other], shape, Weights::None);
+        Ok(())
+    }
+
+    /// Returns a tensor of a module, if it is there with these axes. Otherwise it notes the
+    /// problem; a tensor that is not there is none.
+    fn tensor(&mut self, prefix: &str, name: &str, axes: Axes<'_>) -> Result<Option<Tensor>> {
+        let full = format!("{prefix}{name}");
+        self.known.push(full.clone());
+        let Some(entry) = self.state_dict.get(&full) else { return Ok(None) };
+        let problems = self.problems.len();
+        self.problems.extend(dtype_problem(&full, entry));
+        let found = entry.shape();
+        let fits = found.len() == axes.len()
+            && axes.iter().zip(found).all(|(axis, &size)| axis.is_none_or(|axis| axis == size));
+        if !fits {
+            let expected = axes.iter().enumerate();
+            let expected = expected
+                .map(|(at, axis)| axis.unwrap_or(found.get(at).copied().unwrap_or(1)))
+                .collect();
+            let (name, found) = (full.clone(), found.to_vec());
+            self.problems.push(StateDictProblem::WrongShape { name, expected, found });
+        }
+        if self.problems.len() > problems {
+            return Ok(None);
+        }
+        self.state_dict.tensor(&full).map(Some)
+    }
+
+    /// Returns a tensor that must be there: the last one that [`tensor`](Self::tensor) looked for.
+    fn found(&mut self, tensor: Option<Tensor>) -> Result<Tensor> {
+        if let Some(tensor) = tensor {
+            return Ok(tensor);
+        }
+        if let Some(name) = self.known.last().filter(|name| self.state_dict.get(name).is_none()) {
+            self.problems.push(StateDictProblem::Missing { name: name.clone() });
+        }
+        Err(Error::Config("a tensor is missing".to_owned()))
+    }
+
+    /// Returns `weight`, with the axes `[out, ..]`, and `bias`, `[out]`; zeros without one.
+    fn weight_and_bias(&mut self, prefix: &str, axes: Axes<'_>) -> Result<(Tensor, Vec<f32>)> {
+        let weight = self.tensor(prefix, "weight", axes)?;
+        let weight = self.found(weight)?;
+        let bias = self.vector(prefix, "bias", weight.shape()[0], 0.0)?;
+        Ok((weight, bias))
+    }
+
+    /// Returns a vector of a module, or `absent` where the state dict has none.
+    fn vector(&mut self, prefix: &str, name: &str, len: usize, absent: f32) -> Result<Vec<f32>> {
+        let vector = self.tensor(prefix, name, &[Some(len)])?;
+        if vector.is_none() && self.state_dict.get(&format!("{prefix}{name}")).is_some() {
+            return self.found(None).map(Tensor::into_data);
+        }
+        Ok(vector.map_or_else(|| vec![absent; len], Tensor::into_data))
+    }
+
+    fn recurrent(
+        &mut self,
+        prefix: &str,
+        cell: bool,
+        nonlinearity: Option<Nonlinearity>,
+    ) -> Result<Params> {
+        self.known.extend(self.state_dict.names_under(prefix).map(str::to_owned));
+        let read = if cell { Params::read_cell } else { Params::read };
+        let (params, _) = read(self.state_dict, prefix, self.allow_unused)?;
+        let Some(nonlinearity) = nonlinearity else { return Ok(params) };
+        if !matches!(params.config().kind, Kind::RnnTanh | Kind::RnnRelu) {
+            return Err(Error::Option(format!(
+                "{prefix}: options that do not apply to {}: nonlinearity",
+                params.config().kind.module()
+            )));
+        }
+        params.with(|config| Config { kind: nonlinearity.into(), ..config })
+    }
+
+    fn conv1d(&mut self, prefix: &str, conv: Conv1d) -> Result<()> {
+        conv.check()?;
+        let (weight, bias) = self.weight_and_bias(prefix, &[None, None, None])?;
+        shapes::positive("Conv1d", prefix, &weight)?;
+        let over_time = matches!(self.shape(self.current), StepShape::Features(_));
+        let &[out, channels, kernel] = weight.shape() else { unreachable!("three axes") };
+        let op = Op::Conv1d { channels, out, kernel, conv, over_time };
+        self.push(prefix, op, Weights::Product { weight, bias })
+    }
+
+    fn layer_norm(&mut self, prefix: Option<&str>, eps: f32) -> Result<()> {
+        let features = shapes::last_axis("LayerNorm", self.shape(self.current))?;
+        let (label, scale, shift) = match prefix {
+            None => ("layer_norm", vec![1.0; features], vec![0.0; features]),
+            Some(prefix) => {
+                let scale = self.tensor(prefix, "weight", &[None])?;
+                let scale = self.found(scale)?.into_data();
+                let shift = self.vector(prefix, "bias", scale.len(), 0.0)?;
+                (prefix, scale, shift)
+            }
+        };
+        shapes::normalized(label, scale.len(), features)?;
+        self.push(label, Op::LayerNorm(eps), Weights::Vectors { scale, shift })
+    }
+
+    fn batch_norm1d(&mut self, prefix: &str, eps: f32) -> Result<()> {
+        let mean = self.tensor(prefix, "running_mean", &[None])?;
+        let mean = self.found(mean)?.into_data();
+        let count = mean.len();
+        let variance = self.tensor(prefix, "running_var", &[Some(count)])?;
+        let variance = self.found(variance)?.into_data();
+        let gamma = self.vector(prefix, "weight", count, 1.0)?;
+        let beta = self.vector(prefix, "bias", count, 0.0)?;
+        // A count of training steps, which changes nothing.
+        self.known.push(format!("{prefix}num_batches_tracked"));
+        let channels = shapes::channels(self.shape(self.current));
+        if channels != count {
+            return Err(Error::Shape(format!(
+                "{prefix}: running_mean should contain {channels} elements not {count}"
+            )));
+        }
+        let rates: Vec<f64> = gamma
+            .iter()
+            .zip(&variance)
+            .map(|(&gamma, &variance)| {
+                f64::from(gamma) / (f64::from(variance) + f64::from(eps)).sqrt()
+            })
+            .collect();
+        let shifts = |start: &dyn Fn(usize) -> f64| -> Vec<f32> {
+            let shift = |(at, rate): (usize, &f64)| {
+                (f64::from(beta[at]) + (start(at) - f64::from(mean[at])) * rate) as f32
+            };
+            rates.iter().enumerate().map(shift).collect()
+        };
+        // The weights of the module before take up the scale, unless others read its value.
+        let before = self.current.checked_sub(1).filter(|_| !self.named.contains(&self.current));
+        if let Some(Weights::Product { weight, bias }) = before.map(|node| &mut self.weights[node])
+        {
+            *bias = shifts(&|at| f64::from(bias[at]));
+            let row = weight.data().len() / rates.len();
+            let rows = weight.data_mut().chunks_exact_mut(row).zip(&rates);
+            for (row, rate) in rows {
+                row.iter_mut().for_each(|value| *value = (f64::from(*value) * rate) as f32);
+            }
+            return Ok(());
+        }
+        let shift = shifts(&|_| 0.0);
+        let scale = rates.iter().map(|&rate| rate as f32).collect();
+        self.push(prefix, Op::Scale, Weights::Vectors { scale, shift })
+    }
+}
+
+const fn name_of(function: Function) -> &'static str {
+    match function {
+        Function::Relu => "relu",
+        Function::LeakyRelu(_) => "leaky_relu",
+        Function::Sigmoid => "sigmoid",
+        Function::Tanh => "tanh",
+        Function::Gelu => "gelu",
+        Function::GeluTanh => "gelu_tanh",
+        Function::Silu => "silu",
+    }
+}

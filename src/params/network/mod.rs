@@ -1,0 +1,163 @@
+//! Networks: the modules around recurrent layers, as a chain with named values.
+
+pub(crate) mod conv;
+mod definition;
+mod loading;
+pub(crate) mod node;
+mod shapes;
+
+pub use conv::{Conv1d, PaddingMode};
+pub use definition::Sequential;
+pub use node::{Function, Node, Op, StepShape, Weights};
+
+use crate::error::{Error, Result};
+use crate::params::config::Kind;
+
+/// A network with its parameters in host memory.
+///
+/// [`Sequential::read`] reads one, and [`Network::new`](crate::network::Network::new) uploads it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetworkParams {
+    graph: Graph,
+    /// The parameters of each node.
+    weights: Vec<Weights>,
+}
+
+impl NetworkParams {
+    /// Returns the shape of a step of the input.
+    pub fn input(&self) -> StepShape {
+        self.graph.input
+    }
+
+    /// Returns the shape of a step of the output.
+    pub fn output(&self) -> StepShape {
+        self.graph.shape(self.graph.output)
+    }
+
+    /// Returns the operations and their sizes.
+    #[doc(hidden)]
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Returns the name and the values of each weight that a device may store as another type.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (String, &[f32])> {
+        self.graph.nodes.iter().zip(&self.weights).flat_map(|(node, weights)| {
+            let name = |name: &str| format!("{}{name}", node.label);
+            match weights {
+                Weights::Product { weight, .. } | Weights::Table(weight) => {
+                    vec![(name("weight"), weight.data())]
+                }
+                Weights::Rnn(params) => {
+                    params.named().map(|(of, values)| (name(&of), values)).collect()
+                }
+                Weights::None | Weights::Vectors { .. } => Vec::new(),
+            }
+        })
+    }
+
+    /// Returns the parameters of each node.
+    #[doc(hidden)]
+    pub fn weights(&self) -> &[Weights] {
+        &self.weights
+    }
+}
+
+/// The operations of a network in their order, without their parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Graph {
+    /// The shape of a step of the input.
+    pub input: StepShape,
+    /// The operations.
+    pub nodes: Vec<Node>,
+    /// The value that is the output: 0 for the input, n + 1 for node n.
+    pub output: usize,
+}
+
+impl Graph {
+    /// Returns the shape of a step of a value.
+    pub fn shape(&self, value: usize) -> StepShape {
+        value.checked_sub(1).map_or(self.input, |node| self.nodes[node].shape)
+    }
+
+    /// Returns the time steps of each value of a network that reads `steps`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] in PyTorch's words where a convolution has too few steps, and where joined
+    /// values differ in steps.
+    pub(crate) fn steps(&self, steps: usize) -> Result<Vec<usize>> {
+        let mut of_values = vec![steps];
+        for node in &self.nodes {
+            let steps = of_values[node.inputs[0]];
+            let other = node.inputs.iter().map(|&value| of_values[value]).find(|&s| s != steps);
+            if let Some(other) = other {
+                return Err(Error::Shape(format!(
+                    "{}: The size of tensor a ({steps}) must match the size of tensor b ({other}) \
+                     at the dimension of time",
+                    node.label
+                )));
+            }
+            of_values.push(match &node.op {
+                Op::Conv1d { kernel, conv, over_time: true, .. } => conv
+                    .output_length(steps, *kernel)
+                    .map_err(|error| Error::Shape(format!("{}: {error}", node.label)))?,
+                _ => steps,
+            });
+        }
+        Ok(of_values)
+    }
+
+    /// Returns the values of one row's states: h, and c of an LSTM, of each layer, and the steps
+    /// that causal convolutions keep.
+    pub(crate) fn state_size(&self) -> usize {
+        let of_node = |node: &Node| match &node.op {
+            Op::Rnn(config) => {
+                let cells = if config.kind == Kind::Lstm { config.hidden_size } else { 0 };
+                config.num_layers * config.num_directions() * (config.state_size() + cells)
+            }
+            Op::Conv1d { channels, kernel, conv, over_time: true, .. } if conv.streams(*kernel) => {
+                conv.reach(*kernel) * channels * conv.groups
+            }
+            _ => 0,
+        };
+        self.nodes.iter().map(of_node).sum()
+    }
+
+    /// Returns the input steps of each output step of a network that can run piece by piece.
+    ///
+    /// # Errors
+    /// [`Error::Option`] that names a module whose results depend on later steps.
+    pub(crate) fn stride(&self) -> Result<usize> {
+        let refuse = |label: &str, reason: &str| {
+            Err(Error::Option(format!(
+                "this network cannot run piece by piece: {label} {reason}; use forward() on whole \
+                 sequences"
+            )))
+        };
+        let mut strides = vec![1_usize];
+        for Node { label, op, inputs, .. } in &self.nodes {
+            let stride = strides[inputs[0]];
+            if inputs.iter().any(|&value| strides[value] != stride) {
+                return refuse(label, "joins values of different strides");
+            }
+            strides.push(match op {
+                Op::Rnn(config) if config.backwards().is_some() => {
+                    return refuse(label, "also reads sequences from their end");
+                }
+                Op::Conv1d { kernel, conv, over_time: true, .. } => {
+                    if !conv.streams(*kernel) {
+                        return refuse(label, "is no causal convolution (Conv1d::causal)");
+                    }
+                    stride.saturating_mul(conv.stride)
+                }
+                _ => stride,
+            });
+        }
+        // A dead end may have the largest stride.
+        let output = strides[self.output];
+        match self.nodes.iter().zip(&strides[1..]).find(|(_, stride)| **stride > output) {
+            Some((node, _)) => refuse(&node.label, "has another stride than the output"),
+            None => Ok(output),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Whole networks on the CPU: PyTorch's results, pieces, and refusals.
+
+#[path = "../common/chains.rs"]
+mod chains;
+#[path = "../common/networks.rs"]
+mod networks;
+
+mod fixtures;
