@@ -304,7 +304,9 @@ pub mod onnx {
 /// [`Sequential`](network::Sequential) defines and loads one.
 pub mod network {
     pub use crate::nn::network::{Network, NetworkStream};
-    pub use crate::params::network::{Conv1d, NetworkParams, PaddingMode, Sequential, StepShape};
+    pub use crate::params::network::{
+        Attention, Conv1d, NetworkParams, PaddingMode, Sequential, StepShape,
+    };
 }
 
 /// Language models: the network of PyTorch's word-language-model example.

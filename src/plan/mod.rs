@@ -58,7 +58,9 @@ pub use language_model::{
 pub(crate) use linear::{Product, embed, linear};
 pub(crate) use needs::planned;
 pub use needs::{Needs, check_kernel};
-pub use network::{NetworkLayout, NetworkPlan, StatePart, Value, plan_network};
+pub use network::{
+    Greedy, NetworkLayout, NetworkPlan, NetworkSizes, StatePart, Value, plan_network,
+};
 pub(crate) use pack::{Strided, Tensors, Transfer, transfers};
 pub use schedule::decide;
 pub use shape::check;

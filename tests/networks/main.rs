@@ -2,7 +2,10 @@
 
 #[path = "../common/chains.rs"]
 mod chains;
+#[path = "../common/attention.rs"]
+mod decoders;
 #[path = "../common/networks.rs"]
 mod networks;
 
+mod attention;
 mod fixtures;

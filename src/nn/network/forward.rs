@@ -18,7 +18,7 @@ pub(super) struct Output {
 
 impl Network {
     /// Checks an input.
-    pub(super) fn check(&self, input: &Input<'_>) -> Result<Checked> {
+    pub(super) fn check_steps(&self, input: &Input<'_>) -> Result<Checked> {
         let tokens = self.0.graph.nodes.iter().find_map(|node| match node.op {
             Op::Embedding { tokens, .. } => Some(tokens),
             _ => None,
@@ -33,7 +33,7 @@ impl Network {
     /// Returns zeros for the output of a call.
     pub(super) fn outputs(&self, sizes: Sizes) -> Result<Output> {
         let graph = &self.0.graph;
-        let seq_len = graph.steps(sizes.seq_len)?[graph.output];
+        let seq_len = graph.steps(sizes.seq_len, 1)?[graph.output];
         let count = element_count(&[seq_len, sizes.batch, self.output().count()]);
         let values = zeroed(count.unwrap_or(usize::MAX), "the output")?;
         Ok(Output { values, sizes: Sizes { seq_len, ..sizes } })
@@ -52,10 +52,19 @@ impl Network {
 
     /// The core of [`forward`](Self::forward).
     pub(super) async fn compute(&self, input: Input<'_>, waiting: Waiting) -> Result<Tensor> {
-        let Checked { sizes, unbatched } = self.check(&input)?;
+        let Checked { sizes, unbatched } = self.check_steps(&input)?;
+        let graph = &self.0.graph;
+        if graph.memory().is_some() {
+            return Err(Error::Option(
+                "this network attends a memory: give it one with decoder()".to_owned(),
+            ));
+        }
         let mut output = self.outputs(sizes)?;
-        if sizes.batch > 0 {
-            match self.prepare(sizes) {
+        if sizes.batch > 0 && graph.is_stepwise() {
+            let mut stream = self.stream(sizes.batch)?;
+            stream.run_steps(input.values, sizes, &mut output, waiting).await?;
+        } else if sizes.batch > 0 {
+            match self.prepare(sizes.into()) {
                 Ok(mut prepared) => {
                     let part = Part { steps: 0..sizes.seq_len, rows: 0..sizes.batch };
                     self.run_part(&mut prepared, input.values, sizes, &part, &mut output, waiting)
@@ -101,7 +110,7 @@ impl Network {
         }
         for start in (0..batch).step_by(rows) {
             let part = Part { steps: 0..seq_len, rows: start..batch.min(start + rows) };
-            let mut prepared = self.prepare(Sizes { seq_len, batch: part.rows.len() })?;
+            let mut prepared = self.prepare(Sizes { seq_len, batch: part.rows.len() }.into())?;
             self.run_part(&mut prepared, values, sizes, &part, output, waiting).await?;
             self.0.runner.put(prepared);
         }
@@ -122,7 +131,7 @@ impl Network {
         for state in &plan.states {
             session.set(state.read, None)?;
         }
-        self.write(prepared, values, sizes, part)?;
+        self.write_steps(prepared, values, sizes, part)?;
         let Prepared { plan, session, .. } = prepared;
         let packer = self.unpacker(plan, output.sizes);
         let part = packer_part(plan, part);
@@ -131,7 +140,7 @@ impl Network {
     }
 
     /// Writes the input of a part, and the valid steps of its rows: all.
-    pub(super) fn write(
+    pub(super) fn write_steps(
         &self,
         prepared: &mut PreparedNetwork,
         values: Values<'_>,
@@ -158,7 +167,7 @@ impl Network {
 /// Returns the part of the output that a plan computes for a part of the input. Pieces of time
 /// have whole strides before them.
 pub(super) fn packer_part(plan: &NetworkPlan, part: &Part) -> Part {
-    let (from, to) = (plan.sizes.seq_len, plan.output.steps);
+    let (from, to) = (plan.of.sizes.seq_len, plan.output.steps);
     // All pieces but the last are as long as the first.
     let start = match part.steps.start {
         0 => 0,

@@ -1,5 +1,6 @@
 //! Networks on a device: a chain of modules that runs as one recording.
 
+mod decoder;
 pub(crate) mod forward;
 mod packer;
 mod stream;
@@ -15,7 +16,7 @@ use crate::nn::runner::{Prepared, Runner};
 use crate::params::network::{Graph, NetworkParams, Sequential, StepShape};
 use crate::params::state_dict::StateDict;
 use crate::params::validate::Sizes;
-use crate::plan::{self, NetworkLayout, NetworkPlan};
+use crate::plan::{self, NetworkLayout, NetworkPlan, NetworkSizes};
 use crate::tensor::Tensor;
 pub use stream::NetworkStream;
 
@@ -37,11 +38,11 @@ struct Module {
     device: Device,
     options: LoadOptions,
     layout: NetworkLayout,
-    runner: Runner<Sizes, NetworkPlan>,
+    runner: Runner<NetworkSizes, NetworkPlan>,
 }
 
 /// A forward pass that is ready to run.
-type PreparedNetwork = Prepared<Sizes, NetworkPlan>;
+type PreparedNetwork = Prepared<NetworkSizes, NetworkPlan>;
 
 impl Sequential {
     /// Loads the network onto a device. Its tensors are under `prefix` of a state dict, and each
@@ -162,20 +163,28 @@ impl Network {
         self.compute((tokens, shape).into(), Waiting::Await).await
     }
 
+    /// Returns the parts of one row's states; see [`Graph::state_parts`].
+    fn state_parts(&self) -> Vec<(String, usize)> {
+        self.0.graph.state_parts()
+    }
+
     /// Plans a forward pass of whole rows.
     ///
     /// # Errors
     /// The errors of [`forward`](Self::forward), except those of the device.
     #[doc(hidden)]
     pub fn plan(&self, seq_len: usize, batch: usize) -> Result<NetworkPlan> {
+        self.plan_of(Sizes { seq_len, batch }.into())
+    }
+
+    fn plan_of(&self, sizes: NetworkSizes) -> Result<NetworkPlan> {
         let Module { graph, device, options, layout, .. } = &*self.0;
-        let sizes = Sizes { seq_len, batch };
         plan::plan_network(graph, layout, sizes, &device.profile(), options.schedule)
     }
 
     /// Returns a plan of these sizes that no other call uses, with its buffers. Their contents are
     /// undefined.
-    fn prepare(&self, sizes: Sizes) -> Result<PreparedNetwork> {
-        self.0.runner.take(sizes, || self.plan(sizes.seq_len, sizes.batch))
+    fn prepare(&self, sizes: NetworkSizes) -> Result<PreparedNetwork> {
+        self.0.runner.take(sizes, || self.plan_of(sizes))
     }
 }

@@ -9,6 +9,7 @@ use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::nn::runner::Prepared;
 use crate::params::validate::Sizes;
+use crate::plan::NetworkSizes;
 use crate::tensor::{Tensor, copied, reserved};
 
 /// A sequence of calls of a [`Network`], each of which continues from the previous one.
@@ -43,6 +44,20 @@ pub struct NetworkStream {
     /// The input steps of an output step.
     stride: usize,
     held: Held,
+    memory: Option<Memory>,
+}
+
+/// The memory of a decoder.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// M.
+    pub steps: usize,
+    /// `[M, B, F]`, with F padded to quads.
+    pub values: Vec<f32>,
+    /// The valid steps of each row, as words.
+    pub lengths: Vec<f32>,
+    /// Whether the buffers of the held plan have it.
+    pub is_written: bool,
 }
 
 /// The place of the states between two calls.
@@ -64,11 +79,27 @@ impl Network {
     /// one, or a convolution over time that is not causal; [`Error::Limit`] when one step of
     /// `batch` rows exceeds a limit of the device.
     pub fn stream(&self, batch: usize) -> Result<NetworkStream> {
+        if self.0.graph.memory().is_some() {
+            return Err(Error::Option(
+                "this network attends a memory: open its streams with decoder()".to_owned(),
+            ));
+        }
         let stride = self.0.graph.stride()?;
         if batch > 0 {
             self.plan(stride, batch)?;
         }
-        Ok(NetworkStream { network: self.clone(), batch, stride, held: Held::Host(None) })
+        Ok(self.open(batch, stride, None))
+    }
+
+    /// Opens a stream, after the checks.
+    pub(super) fn open(
+        &self,
+        batch: usize,
+        stride: usize,
+        memory: Option<Memory>,
+    ) -> NetworkStream {
+        let (network, held) = (self.clone(), Held::Host(None));
+        NetworkStream { network, batch, stride, held, memory }
     }
 
     /// Returns W, the values of one row's states: those of all modules in their order.
@@ -137,7 +168,7 @@ impl NetworkStream {
     }
 
     async fn advance(&mut self, input: Input<'_>, waiting: Waiting) -> Result<Tensor> {
-        let Checked { sizes, unbatched } = self.network.check(&input)?;
+        let Checked { sizes, unbatched } = self.network.check_steps(&input)?;
         if sizes.batch != self.batch {
             return Err(Error::Shape(format!(
                 "NetworkStream: Expected an input of {} rows, got {}",
@@ -152,11 +183,28 @@ impl NetworkStream {
             )));
         }
         let mut output = self.network.outputs(sizes)?;
-        if self.batch > 0 {
+        if self.batch > 0 && self.network.0.graph.is_stepwise() {
+            self.run_steps(input.values, sizes, &mut output, waiting).await?;
+        } else if self.batch > 0 {
             let part = Part { steps: 0..sizes.seq_len, rows: 0..sizes.batch };
             self.run(input.values, sizes, &part, &mut output, waiting).await?;
         }
         Ok(self.network.tensor(output, unbatched))
+    }
+
+    /// Runs all steps of an input, one after the other.
+    pub(super) async fn run_steps(
+        &mut self,
+        values: Values<'_>,
+        sizes: Sizes,
+        output: &mut Output,
+        waiting: Waiting,
+    ) -> Result<()> {
+        for step in 0..sizes.seq_len {
+            let part = Part { steps: step..step + 1, rows: 0..sizes.batch };
+            self.run(values, sizes, &part, output, waiting).await?;
+        }
+        Ok(())
     }
 
     /// Runs some steps of an input of these sizes.
@@ -168,16 +216,52 @@ impl NetworkStream {
         output: &mut Output,
         waiting: Waiting,
     ) -> Result<()> {
-        let mut prepared = self.take(Sizes { seq_len: part.steps.len(), batch: self.batch })?;
+        let mut prepared = self.take(self.sizes(part.steps.len(), None))?;
         // An error or a dropped future leaves the states lost, until the plan is put back.
-        self.network.write(&mut prepared, values, sizes, part)?;
+        self.network.write_steps(&mut prepared, values, sizes, part)?;
+        let is_written = self.write_memory(&mut prepared)?;
         let Prepared { plan, session, .. } = &mut *prepared;
         let packer = self.network.unpacker(plan, output.sizes);
-        let part = packer_part(plan, part);
-        let take = |(), packed: &[f32]| packer.unpack(packed, &part, &mut output.values);
-        session.complete(&[(plan.output.buffer, ())], &plan.carried(), waiting, take).await?;
+        let (part, id) = (packer_part(plan, part), plan.output.buffer);
+        if is_written {
+            // The first commands depend on the memory alone, and their results are still there.
+            let commands = plan.prologue..plan.recording.commands.len();
+            let count = plan.recording.spec(id).len();
+            let reading = session.start_commands(commands, (id, count))?;
+            packer.unpack(&reading.values(waiting).await?, &part, &mut output.values);
+            session.carry(&plan.carried())?;
+        } else {
+            let take = |(), packed: &[f32]| packer.unpack(packed, &part, &mut output.values);
+            session.complete(&[(id, ())], &plan.carried(), waiting, take).await?;
+        }
         self.held = Held::Device(prepared);
         Ok(())
+    }
+
+    /// Returns the sizes of a run.
+    pub(super) fn sizes(&self, seq_len: usize, greedy: Option<usize>) -> NetworkSizes {
+        let memory = self.memory.as_ref().map_or(0, |memory| memory.steps);
+        NetworkSizes { sizes: Sizes { seq_len, batch: self.batch }, memory, greedy }
+    }
+
+    /// Writes the memory, and returns whether the buffers of the plan had it already.
+    pub(super) fn write_memory(&mut self, prepared: &mut PreparedNetwork) -> Result<bool> {
+        let Prepared { plan, session, .. } = prepared;
+        let (Some(memory), Some((value, lengths))) = (&mut self.memory, plan.memory) else {
+            return Ok(false);
+        };
+        if memory.is_written {
+            return Ok(true);
+        }
+        session.write(value.buffer, &memory.values)?;
+        session.write(lengths, &memory.lengths)?;
+        memory.is_written = true;
+        Ok(false)
+    }
+
+    /// Keeps a plan whose buffers hold the states.
+    pub(super) fn keep(&mut self, prepared: Box<PreparedNetwork>) {
+        self.held = Held::Device(prepared);
     }
 
     /// Reads the states of all modules: `[B, W]`, W of [`Network::state_size`].
@@ -241,13 +325,15 @@ impl NetworkStream {
 
     /// Returns a plan of these sizes whose buffers hold the states. They are lost unless the plan
     /// is put back.
-    fn take(&mut self, sizes: Sizes) -> Result<Box<PreparedNetwork>> {
+    pub(super) fn take(&mut self, sizes: NetworkSizes) -> Result<Box<PreparedNetwork>> {
         let runner = &self.network.0.runner;
-        let fits = |prepared: &PreparedNetwork| {
-            prepared.plan.sizes == sizes && runner.is_current(prepared)
-        };
+        let fits =
+            |prepared: &PreparedNetwork| prepared.plan.of == sizes && runner.is_current(prepared);
         if !matches!(&self.held, Held::Device(prepared) if fits(prepared)) {
             let mut next = self.network.prepare(sizes)?;
+            if let Some(memory) = &mut self.memory {
+                memory.is_written = false;
+            }
             let Prepared { plan, session, .. } = &mut next;
             match &self.held {
                 Held::Lost => return Err(self.lost()),

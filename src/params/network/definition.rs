@@ -1,5 +1,6 @@
 //! The definition of a network: its modules in order, without their weights.
 
+use super::attention::Attention;
 use super::conv::Conv1d;
 use super::node::{Function, StepShape};
 use crate::params::config::Nonlinearity;
@@ -59,6 +60,8 @@ use crate::params::config::Nonlinearity;
 /// | `flatten`, `unflatten` | `nn.Flatten`, `nn.Unflatten` | `[C, L]` ↔ `[C·L]` |
 /// | `dropout` | `nn.Dropout` in evaluation: identity | any → the same |
 /// | `concat`, `add`, `mul` | `torch.cat` of features or channels, `+`, `*` | any |
+/// | `attention` | `torch.bmm` and softmax over a memory | a query `[H]` → the context `[F]` |
+/// | `hidden` | the last layer's h before the step | `[H]` of a recurrent module |
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
 pub struct Sequential {
@@ -86,6 +89,8 @@ pub(super) enum Module {
     Concat(Vec<String>),
     Add(String),
     Mul(String),
+    Attention(Attention),
+    Hidden(String),
 }
 
 impl Sequential {
@@ -250,5 +255,18 @@ impl Sequential {
     #[allow(clippy::should_implement_trait, reason = "it is PyTorch's name, and takes a name")]
     pub fn mul(self, name: &str) -> Self {
         self.push(Module::Mul(name.to_owned()))
+    }
+
+    /// Attends a memory with the value at this place, `[H]`, and continues with the context: the
+    /// mean of the memory's steps, weighted with the softmax of their scores.
+    /// [`Network::decoder`](crate::network::Network::decoder) gives the memory.
+    pub fn attention(self, attention: Attention) -> Self {
+        self.push(Module::Attention(attention))
+    }
+
+    /// Continues with the hidden state before this step of the recurrent module under `prefix`:
+    /// `[H]` of its last layer. The module may come later. Such a network runs step by step.
+    pub fn hidden(self, prefix: &str) -> Self {
+        self.push(Module::Hidden(prefix.to_owned()))
     }
 }

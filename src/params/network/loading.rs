@@ -8,7 +8,7 @@ use super::node::{Function, Node, Op, StepShape, Weights};
 use super::{Graph, NetworkParams, shapes};
 use crate::error::{Error, Result, StateDictProblem};
 use crate::params::config::{Kind, Nonlinearity};
-use crate::params::state_dict::StateDict;
+use crate::params::state_dict::{Entry, StateDict};
 use crate::params::strict::{Rest, dtype_problem};
 use crate::params::{Config, Params};
 use crate::tensor::Tensor;
@@ -42,6 +42,7 @@ impl Sequential {
     ) -> Result<NetworkParams> {
         let mut loader = Loader {
             state_dict,
+            root: prefix,
             allow_unused,
             known: Vec::new(),
             problems: Vec::new(),
@@ -50,18 +51,21 @@ impl Sequential {
             input: self.input,
             names: HashMap::from([(INPUT.to_owned(), 0)]),
             named: vec![0],
+            hidden: Vec::new(),
+            memory: None,
             current: 0,
         };
         shapes::check_input(self.input)?;
         for module in &self.modules {
             // Without its weights a module has no sizes, and later modules have no input.
-            if let Err(error) = loader.add(module, prefix) {
+            if let Err(error) = loader.add(module) {
                 if loader.problems.is_empty() {
                     return Err(error);
                 }
                 break;
             }
         }
+        loader.resolve_hidden()?;
         let Loader { nodes, weights, known, problems, current, .. } = loader;
         let rest = if problems.is_empty() {
             Rest::new(state_dict, prefix, &known, allow_unused)
@@ -77,57 +81,56 @@ impl Sequential {
     }
 }
 
-struct Loader<'a> {
+pub(super) struct Loader<'a> {
     state_dict: &'a StateDict,
+    /// The prefix of the network. Those of its modules follow it.
+    root: &'a str,
     allow_unused: bool,
     /// The tensors that modules use.
-    known: Vec<String>,
+    pub(super) known: Vec<String>,
     problems: Vec<StateDictProblem>,
-    nodes: Vec<Node>,
-    weights: Vec<Weights>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) weights: Vec<Weights>,
     input: StepShape,
     names: HashMap<String, usize>,
     /// The values that have names.
-    named: Vec<usize>,
+    pub(super) named: Vec<usize>,
+    /// Nodes of hidden states, and the prefixes of their modules.
+    pub(super) hidden: Vec<(usize, String)>,
+    /// The value of the memory.
+    pub(super) memory: Option<usize>,
     /// The value that the next module reads.
-    current: usize,
+    pub(super) current: usize,
 }
 
 /// The axes of a tensor; `None` accepts any size.
-type Axes<'a> = &'a [Option<usize>];
+pub(super) type Axes<'a> = &'a [Option<usize>];
 
 impl Loader<'_> {
-    fn add(&mut self, module: &Module, root: &str) -> Result<()> {
-        let full = |prefix: &str| format!("{root}{prefix}");
+    fn add(&mut self, module: &Module) -> Result<()> {
         match module {
             Module::Linear { prefix } => {
-                let prefix = full(prefix);
-                let (weight, bias) = self.weight_and_bias(&prefix, &[None, None])?;
-                shapes::positive("Linear", &prefix, &weight)?;
+                let (weight, bias) = self.weight_and_bias(prefix, &[None, None])?;
+                shapes::positive("Linear", prefix, &weight)?;
                 let (out, features) = (weight.shape()[0], weight.shape()[1]);
                 let weights = Weights::Product { weight, bias };
-                self.push(&prefix, Op::Linear { features, out }, weights)
+                self.push(prefix, Op::Linear { features, out }, weights)
             }
             Module::Embedding { prefix } => {
-                let prefix = full(prefix);
-                let weight = self.tensor(&prefix, "weight", &[None, None])?;
+                let weight = self.tensor(prefix, "weight", &[None, None])?;
                 let weight = self.found(weight)?;
-                shapes::positive("Embedding", &prefix, &weight)?;
+                shapes::positive("Embedding", prefix, &weight)?;
                 let (tokens, features) = (weight.shape()[0], weight.shape()[1]);
-                self.push(&prefix, Op::Embedding { tokens, features }, Weights::Table(weight))
+                self.push(prefix, Op::Embedding { tokens, features }, Weights::Table(weight))
             }
             Module::Rnn { prefix, cell, nonlinearity } => {
-                let prefix = full(prefix);
-                let params = self.recurrent(&prefix, *cell, *nonlinearity)?;
+                let params = self.recurrent(prefix, *cell, *nonlinearity)?;
                 let config = params.config().clone();
-                self.push(&prefix, Op::Rnn(config), Weights::Rnn(Box::new(params)))
+                self.push(prefix, Op::Rnn(config), Weights::Rnn(Box::new(params)))
             }
-            Module::Conv1d { prefix, conv } => self.conv1d(&full(prefix), *conv),
-            Module::LayerNorm { prefix, eps } => {
-                let prefix = prefix.as_deref().map(full);
-                self.layer_norm(prefix.as_deref(), *eps)
-            }
-            Module::BatchNorm1d { prefix, eps } => self.batch_norm1d(&full(prefix), *eps),
+            Module::Conv1d { prefix, conv } => self.conv1d(prefix, *conv),
+            Module::LayerNorm { prefix, eps } => self.layer_norm(prefix.as_deref(), *eps),
+            Module::BatchNorm1d { prefix, eps } => self.batch_norm1d(prefix, *eps),
             Module::Function(function) => self.plain(name_of(*function), Op::Function(*function)),
             Module::Softmax { is_log } => {
                 let label = if *is_log { "log_softmax" } else { "softmax" };
@@ -163,13 +166,15 @@ impl Loader<'_> {
                 self.push_shaped("concat", Op::Concat, values, shape, Weights::None);
                 Ok(())
             }
+            Module::Attention(attention) => self.attention(attention),
+            Module::Hidden(prefix) => self.hidden(prefix),
             Module::Add(name) => self.join("add", Op::Add, name),
             Module::Mul(name) => self.join("mul", Op::Mul, name),
         }
     }
 
     /// Returns the shape of a value.
-    fn shape(&self, value: usize) -> StepShape {
+    pub(super) fn shape(&self, value: usize) -> StepShape {
         value.checked_sub(1).map_or(self.input, |node| self.nodes[node].shape)
     }
 
@@ -194,7 +199,7 @@ impl Loader<'_> {
     }
 
     /// Adds a node that reads the current value.
-    fn push(&mut self, label: &str, op: Op, weights: Weights) -> Result<()> {
+    pub(super) fn push(&mut self, label: &str, op: Op, weights: Weights) -> Result<()> {
         let shape = shapes::of(&op, self.shape(self.current), label)?;
         self.push_shaped(label, op, vec![self.current], shape, weights);
         Ok(())
@@ -205,7 +210,7 @@ impl Loader<'_> {
         self.push(label, op, Weights::None)
     }
 
-    fn push_shaped(
+    pub(super) fn push_shaped(
         &mut self,
         label: &str,
         op: Op,
@@ -225,10 +230,25 @@ impl Loader<'_> {
         Ok(())
     }
 
+    /// Returns the name of a module's tensor in the state dict.
+    pub(super) fn full(&self, prefix: &str, name: &str) -> String {
+        format!("{}{prefix}{name}", self.root)
+    }
+
+    /// Returns the entry of a module's tensor.
+    pub(super) fn entry(&self, prefix: &str, name: &str) -> Option<&Entry> {
+        self.state_dict.get(&self.full(prefix, name))
+    }
+
     /// Returns a tensor of a module, if it is there with these axes. Otherwise it notes the
     /// problem; a tensor that is not there is none.
-    fn tensor(&mut self, prefix: &str, name: &str, axes: Axes<'_>) -> Result<Option<Tensor>> {
-        let full = format!("{prefix}{name}");
+    pub(super) fn tensor(
+        &mut self,
+        prefix: &str,
+        name: &str,
+        axes: Axes<'_>,
+    ) -> Result<Option<Tensor>> {
+        let full = self.full(prefix, name);
         self.known.push(full.clone());
         let Some(entry) = self.state_dict.get(&full) else { return Ok(None) };
         let problems = self.problems.len();
@@ -251,7 +271,7 @@ impl Loader<'_> {
     }
 
     /// Returns a tensor that must be there: the last one that [`tensor`](Self::tensor) looked for.
-    fn found(&mut self, tensor: Option<Tensor>) -> Result<Tensor> {
+    pub(super) fn found(&mut self, tensor: Option<Tensor>) -> Result<Tensor> {
         if let Some(tensor) = tensor {
             return Ok(tensor);
         }
@@ -262,7 +282,11 @@ impl Loader<'_> {
     }
 
     /// Returns `weight`, with the axes `[out, ..]`, and `bias`, `[out]`; zeros without one.
-    fn weight_and_bias(&mut self, prefix: &str, axes: Axes<'_>) -> Result<(Tensor, Vec<f32>)> {
+    pub(super) fn weight_and_bias(
+        &mut self,
+        prefix: &str,
+        axes: Axes<'_>,
+    ) -> Result<(Tensor, Vec<f32>)> {
         let weight = self.tensor(prefix, "weight", axes)?;
         let weight = self.found(weight)?;
         let bias = self.vector(prefix, "bias", weight.shape()[0], 0.0)?;
@@ -270,9 +294,15 @@ impl Loader<'_> {
     }
 
     /// Returns a vector of a module, or `absent` where the state dict has none.
-    fn vector(&mut self, prefix: &str, name: &str, len: usize, absent: f32) -> Result<Vec<f32>> {
+    pub(super) fn vector(
+        &mut self,
+        prefix: &str,
+        name: &str,
+        len: usize,
+        absent: f32,
+    ) -> Result<Vec<f32>> {
         let vector = self.tensor(prefix, name, &[Some(len)])?;
-        if vector.is_none() && self.state_dict.get(&format!("{prefix}{name}")).is_some() {
+        if vector.is_none() && self.entry(prefix, name).is_some() {
             return self.found(None).map(Tensor::into_data);
         }
         Ok(vector.map_or_else(|| vec![absent; len], Tensor::into_data))
@@ -284,9 +314,10 @@ impl Loader<'_> {
         cell: bool,
         nonlinearity: Option<Nonlinearity>,
     ) -> Result<Params> {
-        self.known.extend(self.state_dict.names_under(prefix).map(str::to_owned));
+        let full = self.full(prefix, "");
+        self.known.extend(self.state_dict.names_under(&full).map(str::to_owned));
         let read = if cell { Params::read_cell } else { Params::read };
-        let (params, _) = read(self.state_dict, prefix, self.allow_unused)?;
+        let (params, _) = read(self.state_dict, &full, self.allow_unused)?;
         let Some(nonlinearity) = nonlinearity else { return Ok(params) };
         if !matches!(params.config().kind, Kind::RnnTanh | Kind::RnnRelu) {
             return Err(Error::Option(format!(
@@ -305,67 +336,6 @@ impl Loader<'_> {
         let &[out, channels, kernel] = weight.shape() else { unreachable!("three axes") };
         let op = Op::Conv1d { channels, out, kernel, conv, over_time };
         self.push(prefix, op, Weights::Product { weight, bias })
-    }
-
-    fn layer_norm(&mut self, prefix: Option<&str>, eps: f32) -> Result<()> {
-        let features = shapes::last_axis("LayerNorm", self.shape(self.current))?;
-        let (label, scale, shift) = match prefix {
-            None => ("layer_norm", vec![1.0; features], vec![0.0; features]),
-            Some(prefix) => {
-                let scale = self.tensor(prefix, "weight", &[None])?;
-                let scale = self.found(scale)?.into_data();
-                let shift = self.vector(prefix, "bias", scale.len(), 0.0)?;
-                (prefix, scale, shift)
-            }
-        };
-        shapes::normalized(label, scale.len(), features)?;
-        self.push(label, Op::LayerNorm(eps), Weights::Vectors { scale, shift })
-    }
-
-    fn batch_norm1d(&mut self, prefix: &str, eps: f32) -> Result<()> {
-        let mean = self.tensor(prefix, "running_mean", &[None])?;
-        let mean = self.found(mean)?.into_data();
-        let count = mean.len();
-        let variance = self.tensor(prefix, "running_var", &[Some(count)])?;
-        let variance = self.found(variance)?.into_data();
-        let gamma = self.vector(prefix, "weight", count, 1.0)?;
-        let beta = self.vector(prefix, "bias", count, 0.0)?;
-        // A count of training steps, which changes nothing.
-        self.known.push(format!("{prefix}num_batches_tracked"));
-        let channels = shapes::channels(self.shape(self.current));
-        if channels != count {
-            return Err(Error::Shape(format!(
-                "{prefix}: running_mean should contain {channels} elements not {count}"
-            )));
-        }
-        let rates: Vec<f64> = gamma
-            .iter()
-            .zip(&variance)
-            .map(|(&gamma, &variance)| {
-                f64::from(gamma) / (f64::from(variance) + f64::from(eps)).sqrt()
-            })
-            .collect();
-        let shifts = |start: &dyn Fn(usize) -> f64| -> Vec<f32> {
-            let shift = |(at, rate): (usize, &f64)| {
-                (f64::from(beta[at]) + (start(at) - f64::from(mean[at])) * rate) as f32
-            };
-            rates.iter().enumerate().map(shift).collect()
-        };
-        // The weights of the module before take up the scale, unless others read its value.
-        let before = self.current.checked_sub(1).filter(|_| !self.named.contains(&self.current));
-        if let Some(Weights::Product { weight, bias }) = before.map(|node| &mut self.weights[node])
-        {
-            *bias = shifts(&|at| f64::from(bias[at]));
-            let row = weight.data().len() / rates.len();
-            let rows = weight.data_mut().chunks_exact_mut(row).zip(&rates);
-            for (row, rate) in rows {
-                row.iter_mut().for_each(|value| *value = (f64::from(*value) * rate) as f32);
-            }
-            return Ok(());
-        }
-        let shift = shifts(&|_| 0.0);
-        let scale = rates.iter().map(|&rate| rate as f32).collect();
-        self.push(prefix, Op::Scale, Weights::Vectors { scale, shift })
     }
 }
 

@@ -1,11 +1,15 @@
 //! Networks: the modules around recurrent layers, as a chain with named values.
 
+mod attending;
+mod attention;
 pub(crate) mod conv;
 mod definition;
 mod loading;
 pub(crate) mod node;
+mod norms;
 mod shapes;
 
+pub use attention::Attention;
 pub use conv::{Conv1d, PaddingMode};
 pub use definition::Sequential;
 pub use node::{Function, Node, Op, StepShape, Weights};
@@ -80,47 +84,91 @@ impl Graph {
         value.checked_sub(1).map_or(self.input, |node| self.nodes[node].shape)
     }
 
-    /// Returns the time steps of each value of a network that reads `steps`.
+    /// Returns the time steps of each value of a network that reads `steps`, and attends a memory
+    /// of `memory` steps.
     ///
     /// # Errors
     /// [`Error::Shape`] in PyTorch's words where a convolution has too few steps, and where joined
     /// values differ in steps.
-    pub(crate) fn steps(&self, steps: usize) -> Result<Vec<usize>> {
+    pub(crate) fn steps(&self, steps: usize, memory: usize) -> Result<Vec<usize>> {
         let mut of_values = vec![steps];
         for node in &self.nodes {
-            let steps = of_values[node.inputs[0]];
-            let other = node.inputs.iter().map(|&value| of_values[value]).find(|&s| s != steps);
-            if let Some(other) = other {
-                return Err(Error::Shape(format!(
-                    "{}: The size of tensor a ({steps}) must match the size of tensor b ({other}) \
-                     at the dimension of time",
-                    node.label
-                )));
-            }
-            of_values.push(match &node.op {
-                Op::Conv1d { kernel, conv, over_time: true, .. } => conv
-                    .output_length(steps, *kernel)
-                    .map_err(|error| Error::Shape(format!("{}: {error}", node.label)))?,
-                _ => steps,
+            let of_input = node.inputs.first().map_or(steps, |&value| of_values[value]);
+            let other = node.inputs.iter().map(|&value| of_values[value]).find(|&s| s != of_input);
+            of_values.push(match (&node.op, other) {
+                (Op::Memory, _) => memory,
+                (Op::Attend { .. }, _) | (_, None) => match &node.op {
+                    Op::Conv1d { kernel, conv, over_time: true, .. } => conv
+                        .output_length(of_input, *kernel)
+                        .map_err(|error| Error::Shape(format!("{}: {error}", node.label)))?,
+                    _ => of_input,
+                },
+                (_, Some(other)) => {
+                    return Err(Error::Shape(format!(
+                        "{}: The size of tensor a ({of_input}) must match the size of tensor b \
+                         ({other}) at the dimension of time",
+                        node.label
+                    )));
+                }
             });
         }
         Ok(of_values)
     }
 
-    /// Returns the values of one row's states: h, and c of an LSTM, of each layer, and the steps
-    /// that causal convolutions keep.
+    /// Returns the features of the memory that the network attends.
+    pub(crate) fn memory(&self) -> Option<usize> {
+        let memory = self.nodes.iter().find(|node| node.op == Op::Memory);
+        memory.map(|node| node.shape.count())
+    }
+
+    /// Returns, for each node, whether its value depends on the memory alone.
+    pub(crate) fn of_memory(&self) -> Vec<bool> {
+        let mut of_values = vec![false];
+        for node in &self.nodes {
+            let depends = !node.inputs.is_empty() && node.inputs.iter().all(|&v| of_values[v]);
+            of_values.push(depends || node.op == Op::Memory);
+        }
+        of_values.split_off(1)
+    }
+
+    /// Returns whether the network runs step by step: a step reads what the step before it left, or
+    /// attends a memory.
+    pub(crate) fn is_stepwise(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(node.op, Op::Hidden(_) | Op::Memory))
+    }
+
+    /// Returns the parts of one row's states, by their names, and the values of each: h, and c of
+    /// an LSTM, of each layer, and the steps that causal convolutions keep.
+    pub(crate) fn state_parts(&self) -> Vec<(String, usize)> {
+        let mut parts = Vec::new();
+        for Node { label, op, .. } in &self.nodes {
+            match op {
+                Op::Rnn(config) => {
+                    for layer in 0..config.num_layers {
+                        let directions = config.num_directions();
+                        parts
+                            .push((format!("{label}h_l{layer}"), directions * config.state_size()));
+                        if config.kind == Kind::Lstm {
+                            let cells = directions * config.hidden_size;
+                            parts.push((format!("{label}c_l{layer}"), cells));
+                        }
+                    }
+                }
+                Op::Conv1d { channels, kernel, conv, over_time: true, .. }
+                    if conv.streams(*kernel) && conv.reach(*kernel) > 0 =>
+                {
+                    let values = conv.reach(*kernel) * channels * conv.groups;
+                    parts.push((format!("{label}history"), values));
+                }
+                _ => {}
+            }
+        }
+        parts
+    }
+
+    /// Returns the values of one row's states.
     pub(crate) fn state_size(&self) -> usize {
-        let of_node = |node: &Node| match &node.op {
-            Op::Rnn(config) => {
-                let cells = if config.kind == Kind::Lstm { config.hidden_size } else { 0 };
-                config.num_layers * config.num_directions() * (config.state_size() + cells)
-            }
-            Op::Conv1d { channels, kernel, conv, over_time: true, .. } if conv.streams(*kernel) => {
-                conv.reach(*kernel) * channels * conv.groups
-            }
-            _ => 0,
-        };
-        self.nodes.iter().map(of_node).sum()
+        self.state_parts().iter().map(|(_, values)| values).sum()
     }
 
     /// Returns the input steps of each output step of a network that can run piece by piece.
@@ -136,7 +184,7 @@ impl Graph {
         };
         let mut strides = vec![1_usize];
         for Node { label, op, inputs, .. } in &self.nodes {
-            let stride = strides[inputs[0]];
+            let stride = inputs.first().map_or(1, |&value| strides[value]);
             if inputs.iter().any(|&value| strides[value] != stride) {
                 return refuse(label, "joins values of different strides");
             }

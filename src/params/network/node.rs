@@ -118,6 +118,15 @@ pub enum Op {
     Add,
     /// The product of two inputs.
     Mul,
+    /// The memory that a decoder attends.
+    Memory,
+    /// The context of a query, keys and a memory.
+    Attend {
+        /// Whether the scores are weighted sums of tanh(query + key).
+        additive: bool,
+    },
+    /// The last layer's h before the step, of a recurrent node.
+    Hidden(usize),
 }
 
 /// The parameters of an operation.
@@ -138,7 +147,8 @@ pub enum Weights {
     Rnn(Box<Params>),
     /// Those of a normalisation.
     Vectors {
-        /// As many as a row or the channels: `[F]`, `[L]` or `[C]`.
+        /// As many as a row or the channels: `[F]`, `[L]` or `[C]`. Of attention, the weights of
+        /// the scores' sums.
         scale: Vec<f32>,
         /// Likewise.
         shift: Vec<f32>,

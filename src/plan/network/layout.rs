@@ -31,6 +31,8 @@ pub(super) enum NodeWeights {
     Table(Vec<(Range<usize>, BufferId)>),
     /// The scale and the shift.
     Vectors([BufferId; 2]),
+    /// The weights of the scores' sums.
+    Scores(BufferId),
 }
 
 /// The values of a buffer: a part of a node's parameters.
@@ -62,13 +64,21 @@ impl NetworkLayout {
         let (buffers, contents, nodes) = (Vec::new(), Vec::new(), Vec::new());
         let mut layout = Self { storage, buffers, contents, nodes };
         for (index, node) in graph.nodes.iter().enumerate() {
-            let weights = layout.node(index, node, limits)?;
+            let scores = node.inputs.first().map_or(1, |&query| graph.shape(query).count());
+            let weights = layout.node(index, node, scores, limits)?;
             layout.nodes.push(weights);
         }
         Ok(layout)
     }
 
-    fn node(&mut self, index: usize, node: &Node, limits: &Limits) -> Result<NodeWeights> {
+    /// Adds the buffers of a node. The scores of attention have `scores` weights.
+    fn node(
+        &mut self,
+        index: usize,
+        node: &Node,
+        scores: usize,
+        limits: &Limits,
+    ) -> Result<NodeWeights> {
         let what = format!("one row of the weight of {}", node.label);
         Ok(match &node.op {
             Op::Rnn(config) => {
@@ -137,6 +147,10 @@ impl NetworkLayout {
                     self.add(index, node, "scale", axes(), Part::Scale),
                     self.add(index, node, "shift", axes(), Part::Shift),
                 ])
+            }
+            Op::Attend { .. } => {
+                let axes = vec![(Axis::Column, scores)];
+                NodeWeights::Scores(self.add(index, node, "scale", axes, Part::Scale))
             }
             _ => NodeWeights::None,
         })

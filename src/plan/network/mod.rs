@@ -1,5 +1,7 @@
 //! The forward pass of a network: the recordings of its modules, one after another.
 
+mod attention;
+mod greedy;
 mod layout;
 mod modules;
 mod recurrent;
@@ -7,6 +9,7 @@ mod splice;
 mod value;
 mod windows;
 
+pub use greedy::Greedy;
 pub use layout::NetworkLayout;
 pub use value::Value;
 
@@ -34,8 +37,8 @@ pub struct StatePart {
 /// A recording of a network and where its inputs and outputs are.
 #[derive(Debug, Clone)]
 pub struct NetworkPlan {
-    /// T and B of the input.
-    pub sizes: Sizes,
+    /// The sizes of the run.
+    pub of: NetworkSizes,
     /// The buffers and dispatches.
     pub recording: Recording,
     /// The input.
@@ -46,6 +49,29 @@ pub struct NetworkPlan {
     pub lengths: Vec<(BufferId, usize)>,
     /// The state of all modules, in their order.
     pub states: Vec<StatePart>,
+    /// The memory that the network attends, and the buffer of its rows' valid steps.
+    pub memory: Option<(Value, BufferId)>,
+    /// The first commands, which depend on the memory alone.
+    pub prologue: usize,
+    /// The buffers of greedy decoding.
+    pub greedy: Option<Greedy>,
+}
+
+/// The sizes of a run of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NetworkSizes {
+    /// T and B of the input.
+    pub sizes: Sizes,
+    /// The steps of the memory; 0 without one.
+    pub memory: usize,
+    /// The tokens to write, each the input of the next step; `None` for a run over an input.
+    pub greedy: Option<usize>,
+}
+
+impl From<Sizes> for NetworkSizes {
+    fn from(sizes: Sizes) -> Self {
+        Self { sizes, memory: 0, greedy: None }
+    }
 }
 
 impl NetworkPlan {
@@ -80,11 +106,13 @@ impl AsRef<Recording> for NetworkPlan {
 pub fn plan_network(
     graph: &Graph,
     layout: &NetworkLayout,
-    sizes: Sizes,
+    of: NetworkSizes,
     profile: &Profile<'_>,
     asked: Schedule,
 ) -> Result<NetworkPlan> {
+    let NetworkSizes { sizes, memory, greedy } = of;
     let Sizes { seq_len, batch } = sizes;
+    debug_assert!(seq_len <= 1 || !graph.is_stepwise(), "a step reads the one before it");
     if seq_len == 0 || batch == 0 {
         return Err(Error::Shape(format!(
             "a network runs at least one step of one row, but got {seq_len} steps of {batch} rows"
@@ -99,20 +127,43 @@ pub fn plan_network(
         recording: Recording { buffers, ..Recording::default() },
         lengths: Vec::new(),
         states: Vec::new(),
+        memory: None,
+        hidden: Vec::new(),
     };
-    let steps = graph.steps(seq_len)?;
+    let steps = graph.steps(seq_len, memory)?;
     let input = planner.value("input", graph.input, seq_len, Role::Input)?;
     // An unflattened input costs nothing: [C, L] arrives channel by channel.
     let input = Value { flat: true, ..input };
     let mut values = vec![input];
-    let fused = graph.fused();
+    let (fused, of_memory) = (graph.fused(), graph.of_memory());
+    let mut prologue = Vec::new();
     for (index, node) in graph.nodes.iter().enumerate() {
+        let before = planner.recording.commands.len();
         let inputs: Vec<Value> = node.inputs.iter().map(|&value| values[value]).collect();
         values.push(planner.node(index, node, &inputs, steps[index + 1], &fused)?);
+        if of_memory[index] {
+            prologue.extend(planner.recording.commands.split_off(before));
+        }
     }
     let output = planner.output(values[graph.output])?;
-    let Planner { recording, lengths, states, .. } = planner;
-    let plan = NetworkPlan { sizes, recording, input, output, lengths, states };
+    let Planner { mut recording, lengths, states, memory, .. } = planner;
+    let commands = prologue.len();
+    recording.commands.splice(0..0, prologue);
+    let plan = NetworkPlan {
+        of,
+        recording,
+        input,
+        output,
+        lengths,
+        states,
+        memory,
+        prologue: commands,
+        greedy: None,
+    };
+    let plan = match greedy {
+        Some(count) => plan.greedy(count, profile.limits)?,
+        None => plan,
+    };
     check_budget(plan.size(), profile.limits)?;
     Ok(plan)
 }
@@ -126,6 +177,10 @@ struct Planner<'a> {
     recording: Recording,
     lengths: Vec<(BufferId, usize)>,
     states: Vec<StatePart>,
+    /// The memory, and the buffer of its rows' valid steps.
+    memory: Option<(Value, BufferId)>,
+    /// Recurrent nodes, and the buffers of their last layers' states that other nodes read.
+    hidden: Vec<(usize, BufferId)>,
 }
 
 impl Planner<'_> {

@@ -55,7 +55,9 @@ impl Planner<'_> {
         steps: usize,
         fused: &[Option<u32>],
     ) -> Result<Value> {
-        let (label, x) = (node.label.as_str(), inputs[0]);
+        let label = node.label.as_str();
+        // A node without inputs makes its own value.
+        let Some(&x) = inputs.first() else { return self.source(node, steps) };
         let new = |planner: &mut Self| planner.value(label, node.shape, steps, Role::Scratch);
         match &node.op {
             Op::Linear { .. } => {
@@ -135,6 +137,8 @@ impl Planner<'_> {
             Op::Flatten => self.flatten(label, x, node.shape),
             Op::Unflatten => Ok(Value { shape: node.shape, flat: true, ..x }),
             Op::Concat => self.concat(label, inputs, node.shape),
+            Op::Attend { additive } => self.attend(index, label, *additive, inputs),
+            Op::Memory | Op::Hidden(_) => unreachable!("they read no value"),
             Op::Add => self.join(label, inputs, operation::ADD),
             Op::Mul => self.join(label, inputs, operation::MULTIPLY),
         }
@@ -206,7 +210,7 @@ impl Planner<'_> {
     }
 
     /// Records a kernel in which a workgroup owns a row of `x`.
-    fn by_row(
+    pub(super) fn by_row(
         &mut self,
         family: Family,
         dims: Dims,

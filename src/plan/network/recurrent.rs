@@ -33,6 +33,9 @@ impl Planner<'_> {
         let plan = plan_layered(&request, &self.profile, self.asked, "a network")?;
         // Buffers of the module's recording, and those of the network in their places.
         let mut placed = vec![(plan.lengths, self.lengths(steps)?)];
+        let last = plan.states[config.num_layers - 1].h[0];
+        let hidden = self.hidden.iter().find(|(node, _)| *node == index);
+        placed.extend(hidden.map(|(_, buffer)| (last, *buffer)));
         match plan.input[..] {
             // A sequence of one segment lies in the plan's buffer as it lies here.
             [input] => placed.push((input, x.buffer)),
