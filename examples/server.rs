@@ -40,7 +40,7 @@ async fn serve(pool: Arc<Pool>, mut requests: mpsc::Receiver<Request>) -> Outcom
         ticks += 1;
         for (request, output) in waiting.drain(..).zip(outputs) {
             // A client that has ended needs no answer.
-            let _ = request.reply.send(output);
+            let _ = request.reply.send(output?);
         }
     }
     Ok(ticks)

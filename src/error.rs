@@ -178,6 +178,14 @@ pub enum Error {
     #[error("{}", printable(.0))]
     SlotClosed(String),
 
+    /// All slots of a pool are open.
+    #[error("{}", printable(.0))]
+    PoolFull(String),
+
+    /// The input of a slot is not a whole number of steps, or has more steps than a tick.
+    #[error("{}", printable(.0))]
+    FrameSize(String),
+
     /// A host tensor's data does not fill its shape.
     #[error(
         "a tensor of shape {} holds {}",

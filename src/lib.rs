@@ -96,7 +96,7 @@
 //! let pool = gru.pool(&PoolOptions::new(1000))?; // up to 1000 sequences
 //! let (one, other) = (pool.open()?, pool.open()?);
 //! let frame = [0.5; 3];
-//! let outputs = pool.tick(&[(one, &frame), (other, &frame)])?; // one step of both
+//! let outputs = pool.tick(&[(one, &frame), (other, &frame)])?; // a result for each slot
 //! # Ok(())
 //! # }
 //! ```

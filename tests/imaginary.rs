@@ -74,7 +74,8 @@ fn run(device: &Device, config: &Config, options: &LoadOptions) -> Result<(), Er
     if !config.bidirectional {
         rnn.stream(5)?.forward(&input)?;
         let pool = rnn.pool(&PoolOptions::new(3))?;
-        pool.tick(&[(pool.open()?, &vec![0.0; config.input_size])])?;
+        let step = vec![0.0; config.input_size];
+        pool.tick(&[(pool.open()?, &step)])?.pop().expect("one slot")?;
     }
     Ok(())
 }

@@ -8,6 +8,8 @@
 
 #[path = "common/memory.rs"]
 mod memory;
+#[path = "common/ticks.rs"]
+mod ticks;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -69,7 +71,7 @@ impl Soak<'_> {
                 .zip(&inputs)
                 .map(|(&at, input)| (own[at].slot, input.as_slice()))
                 .collect();
-            let outputs = self.pool.tick(&given)?;
+            let outputs = ticks::outputs(self.pool.tick(&given))?;
             for ((&at, input), got) in chosen.iter().zip(&inputs).zip(&outputs) {
                 worst = worst.max(self.compare(&mut own[at], input, got)?);
             }
@@ -81,14 +83,13 @@ impl Soak<'_> {
 
     fn sequence(&self) -> Outcome<Sequence> {
         self.opened.fetch_add(1, Ordering::Relaxed);
-        let config = self.pool.config();
-        let zeros = || vec![0.0; config.num_layers * HIDDEN];
+        let zeros = || vec![0.0; self.params.config().num_layers * HIDDEN];
         Ok(Sequence { slot: self.pool.open()?, h: zeros(), c: zeros() })
     }
 
     /// One step by the definition; the largest difference.
     fn compare(&self, sequence: &mut Sequence, input: &[f32], got: &[f32]) -> Outcome<f64> {
-        let c = (self.pool.config().kind == Kind::Lstm).then_some(sequence.c.as_slice());
+        let c = (self.params.config().kind == Kind::Lstm).then_some(sequence.c.as_slice());
         let want = reference::forward(self.params, 1, 1, input, Some(&sequence.h), c, None);
         let narrow = |values: &[f64]| values.iter().map(|&value| value as f32).collect();
         (sequence.h, sequence.c) = (narrow(&want.h_n), narrow(&want.c_n));
@@ -110,7 +111,7 @@ impl Soak<'_> {
     fn wrong_values_are_seen(&self) -> Outcome<()> {
         let input = [0.5; FEATURES];
         let mut sequence = self.sequence()?;
-        let mut got = self.pool.tick(&[(sequence.slot, &input)])?.concat();
+        let mut got = ticks::outputs(self.pool.tick(&[(sequence.slot, &input)]))?.concat();
         got[HIDDEN - 1] += 3e-5;
         if self.compare(&mut sequence, &input, &got).is_ok()
             || self.compare(&mut sequence, &input, &got[1..]).is_ok()

@@ -1,7 +1,7 @@
 //! One step of a beam search: reorder the states, run the model, keep the states.
 
 use super::language_model::{LanguageModelLayout, LanguageModelPlan, Wanted, plan_pass};
-use super::slots::{Way, move_states, states};
+use super::slots::{Way, move_states};
 use super::{Plan, Profile, check_budget};
 use crate::error::Result;
 use crate::params::validate::Sizes;
@@ -47,7 +47,8 @@ pub fn plan_beams(
     let LanguageModelPlan { mut layers, tokens, result, .. } =
         plan_pass(layout, sizes, Wanted::Logits, false, profile)?;
     let Some(logits) = result else { unreachable!("a pass of logits has logits") };
-    let width: usize = states(&layers, Way::Load).map(|(_, width)| width).sum();
+    let states = layers.carried_rows();
+    let width: usize = states.iter().map(|state| state.width).sum();
     let mut buffer = |label: &str, axes: Vec<(Axis, usize)>, role| {
         layers.recording.buffer(BufferSpec { label: label.to_owned(), axes, role })
     };
@@ -55,8 +56,8 @@ pub fn plan_beams(
     let rows = buffer("rows", vec![(Axis::Row, beams)], Role::Input);
     let store =
         buffer("beams' states", vec![(Axis::Slot, beams), (Axis::Unit, width)], Role::State);
-    let gather = move_states(&layers, Way::Load, [parents, store], limits)?;
-    let scatter = move_states(&layers, Way::Store, [rows, store], limits)?;
+    let gather = move_states(&states, beams, Way::Load, [parents, store], limits)?;
+    let scatter = move_states(&states, beams, Way::Store, [rows, store], limits)?;
     let pass = std::mem::replace(&mut layers.recording.commands, gather);
     layers.recording.commands.extend(pass.into_iter().chain(scatter));
     check_budget(layers.size(), limits)?;

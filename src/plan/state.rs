@@ -2,7 +2,7 @@
 
 use super::{GenerationPlan, LanguageModelPlan, Plan};
 use crate::params::config::Config;
-use crate::plan::recording::{CopyPair, Recording};
+use crate::plan::recording::{BufferId, CopyPair, Recording};
 use crate::tensor::padded;
 
 /// One row of a layer's h or c.
@@ -26,14 +26,33 @@ impl StateRow {
     }
 }
 
+/// A state that runs carry: h or c of a layer, with a row for each batch row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Carried {
+    /// The buffer that a run reads first: `[B, W]`.
+    pub read: BufferId,
+    /// The buffer that has the state after a run, of the same shape; it may be the same buffer.
+    pub written: BufferId,
+    /// Values W of a row.
+    pub width: usize,
+}
+
 impl Plan {
     /// Returns the copies of the state from the buffers that a run of this plan writes last to the
     /// buffers that its next run reads. Kernels update c in place, so c goes to itself.
     pub fn carried(&self) -> Vec<CopyPair> {
-        let pairs = |(layer, ids): (usize, &super::LayerState)| {
-            std::iter::once((self.final_h(layer), ids.h[0])).chain(ids.c.map(|c| (c, c)))
+        self.carried_rows().iter().map(|state| (state.written, state.read)).collect()
+    }
+
+    /// Returns the states that runs carry, with the values of a batch row: h and, in an LSTM, c of
+    /// each layer.
+    pub(super) fn carried_rows(&self) -> Vec<Carried> {
+        let of_layer = |(layer, ids): (usize, &super::LayerState)| {
+            std::iter::once((ids.h[0], self.final_h(layer))).chain(ids.c.map(|c| (c, c)))
         };
-        self.states.iter().enumerate().flat_map(pairs).collect()
+        let states = self.states.iter().enumerate().flat_map(of_layer);
+        let width = |id| self.recording.spec(id).len() / self.sizes.batch;
+        states.map(|(read, written)| Carried { read, written, width: width(read) }).collect()
     }
 
     /// Returns the copies from this plan's initial state buffers to those of `next`.

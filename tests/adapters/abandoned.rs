@@ -227,7 +227,7 @@ pub fn pools_and_passes(target: &Target) -> Result<(), Failed> {
     }
     let rnn = Rnn::new(&device, &params)?;
     let pool = rnn.pool(&options)?;
-    ensure(pool.plan().layers.recording.flag.is_none(), "a pool has a flag")?;
+    ensure(pool.plan().tick.recording.flag.is_none(), "a pool has a flag")?;
     let recorder = rnn.recorder(STEPS, BATCH)?;
     ensure(recorder.plan().recording.flag.is_none(), "a recorded pass has a flag")?;
     ensure(device.abandoned_runs() == 0, "nothing was abandoned")

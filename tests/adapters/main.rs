@@ -24,6 +24,8 @@ mod recovery_example;
 mod render_loop;
 #[path = "../common/seeded.rs"]
 mod seeded;
+#[path = "../common/ticks.rs"]
+mod ticks;
 
 mod abandoned;
 mod activation;

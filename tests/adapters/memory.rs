@@ -19,7 +19,7 @@ use wgpu_rnn::{
     Activation, Config, Device, Error, Kind, Linear, LoadOptions, Params, Rnn, Schedule, Tensor,
 };
 
-use crate::{Machine, Target, ensure, language_model, seeded};
+use crate::{Machine, Target, ensure, language_model, seeded, ticks};
 
 /// The largest rounding of a buffer's size by a driver.
 fn rounding(device: &Device) -> u64 {
@@ -146,14 +146,13 @@ pub fn planned_is_taken(target: &Target) -> Result<(), Failed> {
             pool.plan().size() == before_it,
             format!("a pool of {what}: what was said before it was made"),
         )?;
-        let recording = &pool.plan().layers.recording;
+        let recording = &pool.plan().tick.recording;
         let said = pool.plan().size() - weights(recording) + uniforms(recording);
         let slots = (0..20).map(|_| pool.open()).collect::<Result<Vec<_>, _>>()?;
         let step = vec![0.5; config.input_size];
         for count in [20, 3, 20] {
-            pool.tick(
-                &slots[..count].iter().map(|slot| (*slot, step.as_slice())).collect::<Vec<_>>(),
-            )?;
+            let inputs = slots[..count].iter().map(|slot| (*slot, step.as_slice()));
+            ticks::outputs(pool.tick(&inputs.collect::<Vec<_>>()))?;
             let (after, buffers) = counted(&device)?;
             let (taken, most) = (after - before, said + buffers as u64 * rounding(&device));
             ensure(
@@ -203,8 +202,8 @@ fn everything(
         let many = slots.iter().map(|slot| (*slot, &step[..])).collect::<Vec<_>>();
         rnn.forward(&input, None)?;
         stream.forward(&input)?;
-        pool.tick(&many)?;
-        pool.tick(&many[..1])?;
+        ticks::outputs(pool.tick(&many))?;
+        ticks::outputs(pool.tick(&many[..1]))?;
         linear.forward(&Tensor::zeros([2, 40])?)?;
         text.next().ok_or("an endless text")??;
         let mut encoder = wgpu.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

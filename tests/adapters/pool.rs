@@ -9,7 +9,7 @@ use wgpu_rnn::stream::Stream;
 use wgpu_rnn::{Config, Error, Kind, Params, Rnn, Schedule, State, Tensor};
 
 use crate::bits::{alike, bits};
-use crate::{Target, ensure, seeded};
+use crate::{Target, ensure, seeded, ticks};
 
 /// A sequence in a slot, and a stream that must give the same results.
 struct Session {
@@ -90,7 +90,7 @@ fn play(rnn: &Rnn, options: &PoolOptions, ticks: usize, seed: u64) -> Result<(),
         }
         let given: Vec<(Slot, &[f32])> =
             inputs.iter().map(|(_, slot, input)| (*slot, input.as_slice())).collect();
-        let outputs = pool.tick(&given)?;
+        let outputs = ticks::outputs(pool.tick(&given))?;
         ensure(outputs.len() == given.len(), format!("{what}: an output for each slot"))?;
         for ((at, _, input), output) in inputs.iter().zip(&outputs) {
             sessions[*at].expect(input, output, &format!("{what}, tick {tick}, session {at}"))?;
@@ -146,7 +146,7 @@ pub fn threads(target: &Target) -> Result<(), Failed> {
             let inputs: Vec<Vec<f32>> = own.iter().map(|_| dice.values(4)).collect();
             let given: Vec<_> =
                 own.iter().zip(&inputs).map(|(s, input)| (s.slot, input.as_slice())).collect();
-            let outputs = pool.tick(&given)?;
+            let outputs = ticks::outputs(pool.tick(&given))?;
             for ((session, input), output) in own.iter_mut().zip(&inputs).zip(&outputs) {
                 session.expect(input, output, &format!("thread {seed}"))?;
             }
@@ -172,10 +172,11 @@ pub fn snapshots(target: &Target) -> Result<(), Failed> {
         let pool = rnn.pool(&PoolOptions::new(2).steps(4))?;
         let (one, other) = (pool.open()?, pool.open()?);
         let input = seeded::tensor(27, &[4, 1, 3], 1.0);
-        pool.tick(&[(one, input.data())])?;
+        ticks::outputs(pool.tick(&[(one, input.data())]))?;
         let snapshot = pool.snapshot(one)?;
         pool.restore(other, &snapshot)?;
-        let outputs = pool.tick(&[(one, input.data()), (other, input.data())])?;
+        let both = [(one, input.data()), (other, input.data())];
+        let outputs = ticks::outputs(pool.tick(&both))?;
         ensure(bits(&outputs[0]) == bits(&outputs[1]), format!("{config:?}: both go on alike"))?;
         // A present state is the layer's.
         let (_, want) = rnn.forward(&input, None)?;
@@ -190,7 +191,7 @@ pub fn snapshots(target: &Target) -> Result<(), Failed> {
             Rnn::new(&wgpu_rnn::Device::cpu(), &params)?.pool(&PoolOptions::new(1).steps(4))?;
         let there = cpu.open()?;
         cpu.restore(there, &snapshot)?;
-        let elsewhere = cpu.tick(&[(there, input.data())])?;
+        let elsewhere = ticks::outputs(cpu.tick(&[(there, input.data())]))?;
         let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
         ensure(
             elsewhere[0].iter().zip(&outputs[0]).all(close),
@@ -235,19 +236,11 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     let pool: Pool = rnn.pool(&PoolOptions::new(2).steps(2))?;
     let (a, b) = (pool.open()?, pool.open()?);
     let step = [0.5; 3];
-    let first = pool.tick(&[(a, &step), (b, &step)])?;
+    let tick = |inputs: &[(Slot, &[f32])]| ticks::outputs(pool.tick(inputs));
+    let first = tick(&[(a, &step), (b, &step)])?;
     refused("a third", pool.open(), "all 2 slots of the pool are open")?;
-    refused("twice", pool.tick(&[(a, &step), (a, &step)]), "slot 0 is twice in a tick")?;
-    refused(
-        "half a step",
-        pool.tick(&[(a, &step), (b, &[0.5; 4])]),
-        "at most 2 steps of 3 values, got 4 values",
-    )?;
-    refused(
-        "three steps",
-        pool.tick(&[(a, &[0.5; 9])]),
-        "at most 2 steps of 3 values, got 9 values",
-    )?;
+    refused("half a step", tick(&[(a, &[0.5; 4])]), "at most 2 steps of 3 values, got 4 values")?;
+    refused("three steps", tick(&[(a, &[0.5; 9])]), "at most 2 steps of 3 values, got 9 values")?;
     let state = State { h: Tensor::zeros([1, 5])?, c: None };
     refused(
         "a wrong state",
@@ -255,25 +248,22 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
         "Expected hidden size (1, 1, 4), got [1, 1, 5]",
     )?;
     pool.close(b)?;
-    refused(
-        "a closed slot",
-        pool.tick(&[(a, &step), (b, &step)]),
-        "slot 1 of the pool is not open",
-    )?;
+    refused("a closed slot", tick(&[(b, &step)]), "slot 1 of the pool is not open")?;
     refused("closing twice", pool.close(b), "not open")?;
     // No refusal has changed the state.
     let b = pool.open()?;
-    ensure(bits(&pool.tick(&[(b, &step)])?[0]) == bits(&first[1]), "a slot begins with zeros")?;
+    ensure(bits(&tick(&[(b, &step)])?[0]) == bits(&first[1]), "a slot begins with zeros")?;
     let stream = &mut rnn.stream(1)?;
     stream.forward(&Tensor::new([1, 1, 3], step.to_vec())?)?;
     let want = stream.forward(&Tensor::new([1, 1, 3], step.to_vec())?)?;
-    let got = Tensor::new([1, 1, 4], pool.tick(&[(a, &step)])?.concat())?;
+    let got = Tensor::new([1, 1, 4], tick(&[(a, &step)])?.concat())?;
     ensure(alike(&got, &want), "the slot went on from its first step")?;
     ensure(
-        pool.tick(&[])?.is_empty() && pool.tick(&[(a, &[])])? == [Vec::<f32>::new()],
+        tick(&[])?.is_empty() && tick(&[(a, &[])])? == [Vec::<f32>::new()],
         "nothing to do is done",
     )?;
 
+    refusals_of_slots(&rnn)?;
     let both = target.rnn(&device, &Params::init(&Config::gru(3, 4).bidirectional(true), 0)?)?;
     refused("two directions", both.pool(&PoolOptions::new(1)), "a bidirectional GRU has no pool")?;
     refused("no slots", rnn.pool(&PoolOptions::new(0)), "at least one slot")?;
@@ -283,6 +273,51 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
         "sequence length to be larger than 0",
     )?;
     refused("no rows", rnn.pool(&PoolOptions::new(1).rows(0)), "row")
+}
+
+/// Refused slots keep their states, and the others of their tick run with the bits of a stream.
+fn refusals_of_slots(rnn: &Rnn) -> Result<(), Failed> {
+    // Submissions of two rows: a tick of four good slots takes two.
+    let pool = rnn.pool(&PoolOptions::new(6).steps(2).rows(2))?;
+    let other = rnn.pool(&PoolOptions::new(1))?;
+    let foreign = other.open()?;
+    let slots = (0..6).map(|_| pool.open()).collect::<Result<Vec<_>, _>>()?;
+    let mut streams = (0..4).map(|_| rnn.stream(1)).collect::<Result<Vec<_>, _>>()?;
+    let (bad, closed) = (slots[4], slots[5]);
+    pool.close(closed)?;
+    let input = seeded::tensor(31, &[4, 3], 1.0);
+    let untouched = pool.state(bad)?;
+    for round in 0..3 {
+        let frame = |at: usize| &input.data()[at * 3..][..3];
+        let inputs: [(Slot, &[f32]); 9] = [
+            (bad, &[0.5; 4]),
+            (slots[0], frame(0)),
+            (closed, frame(0)),
+            (slots[1], frame(1)),
+            (slots[1], frame(3)),
+            (foreign, frame(0)),
+            (slots[2], frame(2)),
+            (slots[3], frame(3)),
+            (bad, &[0.5; 9]),
+        ];
+        let mut good = streams.iter_mut();
+        for (at, result) in pool.tick(&inputs)?.into_iter().enumerate() {
+            let what = format!("round {round}, input {at}: {result:?}");
+            let as_wanted = match (at, result) {
+                (0 | 8, Err(Error::FrameSize(_))) | (2, Err(Error::SlotClosed(_))) => true,
+                (4, Err(Error::Option(text))) => text.contains("slot 1 is twice in a tick"),
+                (5, Err(Error::Option(text))) => text.contains("of another pool"),
+                (1 | 3 | 6 | 7, Ok(got)) => {
+                    let step = Tensor::new([1, 1, 3], inputs[at].1.to_vec())?;
+                    let want = good.next().ok_or("a fifth good slot")?.forward(&step)?;
+                    bits(&got) == bits(want.data())
+                }
+                _ => false,
+            };
+            ensure(as_wanted, what)?;
+        }
+    }
+    ensure(alike(&pool.state(bad)?.h, &untouched.h), "a refused slot keeps its state")
 }
 
 /// A read-back buffer of a small read is large enough for a later tick.
@@ -296,7 +331,7 @@ pub fn sizes_in_turns(target: &Target) -> Result<(), Failed> {
     for count in [1, 6, 2, 5] {
         ensure(pool.state(slots[0])?.h.data().iter().all(|&h| h == 0.0), "a small read")?;
         let inputs: Vec<_> = slots[..count].iter().map(|&slot| (slot, input.data())).collect();
-        for output in pool.tick(&inputs)? {
+        for output in ticks::outputs(pool.tick(&inputs))? {
             ensure(bits(&output) == bits(want.data()), format!("a tick of {count} slots"))?;
         }
         ensure(bits(pool.state(slots[0])?.h.data()) == bits(last.h.data()), "the state")?;
@@ -314,7 +349,8 @@ pub fn lost(target: &Target) -> Result<(), Failed> {
     let other = rnn.pool(&PoolOptions::new(2))?;
     let (slot, foreign) = (pool.open()?, other.open()?);
     let state = pool.state(slot)?;
-    refused("a foreign slot", pool.tick(&[(foreign, &[0.5; 3])]), "slot 0 is of another pool")?;
+    let results = ticks::outputs(pool.tick(&[(foreign, &[0.5; 3])]));
+    refused("a foreign slot", results, "slot 0 is of another pool")?;
     refused("a foreign slot", pool.reset(foreign), "slot 0 is of another pool")?;
     device.wgpu().ok_or("an adapter")?.0.destroy();
     for call in 0..2 {

@@ -11,7 +11,7 @@ use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, State, Tensor};
 
 use crate::parts::along_first;
 use crate::waiting::{block_on, poll_once};
-use crate::{Machine, Target, adapters, ensure, language_model, recovery_example, seeded};
+use crate::{Machine, Target, adapters, ensure, language_model, recovery_example, seeded, ticks};
 
 const STEPS: usize = 12;
 const ROWS: usize = 3;
@@ -73,7 +73,7 @@ impl Running {
             self.stream.forward(&Tensor::new([1, ROWS, FEATURES], rows(ROWS))?)?.data().to_vec();
         let inputs = rows(SLOTS);
         let inputs: Vec<_> = self.slots.iter().copied().zip(inputs.chunks(FEATURES)).collect();
-        output.extend(self.pool.tick(&inputs)?.concat());
+        output.extend(ticks::outputs(self.pool.tick(&inputs))?.concat());
         Ok(output)
     }
 

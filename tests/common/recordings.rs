@@ -314,8 +314,10 @@ impl<'a> Cases<'a> {
         let Some(pool) = possible(plan_pool(&request, slots, &profile, schedule))? else {
             return Ok(None);
         };
-        let recording = pool.layers.recording.clone();
-        let mut given = self.of_layers(&pool.layers, sizes.seq_len);
+        let recording = pool.tick.recording.clone();
+        let lengths = pool.tick.lengths.iter();
+        let words = |&id| self.words(&recording, id, sizes.seq_len as u32 + 1);
+        let mut given: Vec<_> = lengths.map(words).collect();
         // Slots from the last one on; rows without a slot in between and after them.
         let mut free = (0..slots as u32).rev();
         let rows = 0..recording.spec(pool.slots).len();

@@ -14,6 +14,8 @@ mod packed;
 #[path = "../common/seeded.rs"]
 mod seeded;
 mod situations;
+#[path = "../common/ticks.rs"]
+mod ticks;
 #[path = "../common/trials.rs"]
 mod trials;
 mod values;
@@ -299,6 +301,7 @@ fn main() {
         variants::shapes_and_lengths_that_do_not_fit,
         variants::options_and_values_out_of_range_or_contradictory,
         variants::unknown_names,
+        variants::full_pools_and_wrong_frames,
         variants::closed_slots,
     ];
     let record =

@@ -11,6 +11,7 @@ use wgpu_rnn::{
 };
 
 use crate::situations::zeros;
+use crate::ticks;
 
 fn rnn(config: &Config) -> Rnn {
     Rnn::new(&Device::cpu(), &params(config)).expect("a small module")
@@ -42,8 +43,6 @@ pub fn shapes_and_lengths_that_do_not_fit() {
     let cell = Cell::new(&Device::cpu(), &params(&Config::gru(3, 4))).expect("a small cell");
     let linear = Linear::new(&Device::cpu(), &zeros(&[2, 3]), None, Activation::None);
     let mut stream = gru.stream(2).expect("a small stream");
-    let pool = gru.pool(&PoolOptions::new(1)).expect("a small pool");
-    let slot = pool.open().expect("a free slot");
     let state = State { h: zeros(&[1, 2, 5]), c: None };
     let input = zeros(&[6, 2, 3]);
     all(
@@ -60,7 +59,6 @@ pub fn shapes_and_lengths_that_do_not_fit() {
             ("rows of a stream", stream.forward(&zeros(&[1, 3, 3])).map(drop)),
             ("state of a stream", stream.set_state(&state)),
             ("output", stream.forward_into(&zeros(&[1, 2, 3]), &mut zeros(&[1, 2, 3]))),
-            ("input of a tick", pool.tick(&[(slot, &[0.0])]).map(drop)),
             ("features of a layer", linear.and_then(|it| it.forward(&zeros(&[2, 4]))).map(drop)),
             (
                 "weight of a layer",
@@ -98,8 +96,7 @@ pub fn options_and_values_out_of_range_or_contradictory() {
             ("a reverse stream", reverse.stream(1).map(drop)),
             ("a reverse pool", reverse.pool(&PoolOptions::new(1)).map(drop)),
             ("no slots", gru.pool(&PoolOptions::new(0)).map(drop)),
-            ("one slot too many", pool.open().map(drop)),
-            ("a slot twice", pool.tick(&[(slot, &[0.0; 3]), (slot, &[0.0; 3])]).map(drop)),
+            ("a slot twice", ticks::outputs(pool.tick(&[(slot, &[0.0; 3][..]); 2])).map(drop)),
             ("no snapshot", pool.restore(slot, b"not safetensors")),
             ("a row of a table", table.forward(&[2], &[1]).map(drop)),
             ("padding_idx", Embedding::new(&Device::cpu(), &zeros(&[2, 3]), Some(2)).map(drop)),
@@ -145,6 +142,18 @@ pub fn unknown_names() {
     );
 }
 
+pub fn full_pools_and_wrong_frames() {
+    let pool = rnn(&Config::gru(3, 4)).pool(&PoolOptions::new(1)).expect("a small pool");
+    let slot = pool.open().expect("a free slot");
+    let full = pool.open().expect_err("the only slot is open");
+    assert!(matches!(full, Error::PoolFull(_)), "{full:?}");
+    let tick = |frame: &[f32]| ticks::outputs(pool.tick(&[(slot, frame)])).map(drop);
+    all(
+        |error| matches!(error, Error::FrameSize(_)),
+        vec![("a part of a step", tick(&[0.0])), ("a step too many", tick(&[0.0; 6]))],
+    );
+}
+
 pub fn closed_slots() {
     let pool = rnn(&Config::gru(3, 4)).pool(&PoolOptions::new(2)).expect("a small pool");
     let slot = pool.open().expect("a free slot");
@@ -156,7 +165,7 @@ pub fn closed_slots() {
         vec![
             ("close", pool.close(slot)),
             ("reset", pool.reset(slot)),
-            ("tick", pool.tick(&[(slot, &[0.0; 3])]).map(drop)),
+            ("tick", ticks::outputs(pool.tick(&[(slot, &[0.0; 3])])).map(drop)),
             ("state", pool.state(slot).map(drop)),
             ("set_state", pool.set_state(slot, &state)),
             ("snapshot", pool.snapshot(slot).map(drop)),

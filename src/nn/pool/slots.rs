@@ -31,7 +31,7 @@ struct Entry {
 /// A state that a tick changes: the state of a slot, until another one replaces it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Changing {
-    slot: Slot,
+    pub slot: Slot,
     replaced: u64,
 }
 
@@ -68,7 +68,7 @@ impl Slots {
     pub fn open(&mut self) -> Result<Slot> {
         let Some(index) = self.free.pop() else {
             let count = self.entries.len();
-            return Err(Error::Option(format!(
+            return Err(Error::PoolFull(format!(
                 "all {count} slots of the pool are open; close one, or make a larger pool"
             )));
         };
