@@ -1,106 +1,92 @@
-//! Serves many clients from one module: each tick of a pool runs the frames of all waiting clients.
+//! Serves sequences over HTTP: a queue runs the waiting frames of all sessions together.
 //!
-//! `cargo run --release --example server -- [DEVICE] [CLIENTS]`, where DEVICE is `auto`, `cpu` or
-//! part of an adapter's name.
+//! `cargo run --release --example server -- [DEVICE] [ADDRESS]`. A session is a sequence:
+//!
+//!     curl -X POST localhost:8000/sessions                              # opens one: 1
+//!     curl -X POST localhost:8000/sessions/1 --json '[0.1, 0.2, 0.3]'   # a frame; the output
+//!     curl -X DELETE localhost:8000/sessions/1
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{mpsc, oneshot};
-use wgpu_rnn::pool::{Pool, PoolOptions, Slot};
-use wgpu_rnn::{Config, Device, Params, Rnn, Tensor};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use wgpu_rnn::pool::{PoolOptions, Queue, QueueOptions, Slot};
+use wgpu_rnn::{Config, Device, Error, Params, Rnn};
 
-const FEATURES: usize = 40;
-const FRAMES: usize = 50;
+type Answer<T> = Result<Json<T>, (StatusCode, String)>;
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
-
-/// A frame of one client, and the channel for its output.
-struct Request {
-    slot: Slot,
-    frame: Vec<f32>,
-    reply: oneshot::Sender<Vec<f32>>,
+struct Server {
+    queue: Queue,
+    /// The number of sessions so far, and the open ones. Where clients are strangers, give them
+    /// random names.
+    sessions: Mutex<(u64, HashMap<u64, Slot>)>,
 }
 
-/// The frames of a client; its number gives the same frames on every machine.
-fn frames(client: usize) -> Vec<Vec<f32>> {
-    let value = |i: usize| ((client * FRAMES * FEATURES + i) as f32 * 12.9898).sin();
-    let frame = |t| (t * FEATURES..(t + 1) * FEATURES).map(value).collect();
-    (0..FRAMES).map(frame).collect()
+fn refused(error: Error) -> (StatusCode, String) {
+    let status = match error {
+        Error::FrameSize(_) => StatusCode::BAD_REQUEST,
+        Error::SlotClosed(_) => StatusCode::NOT_FOUND,
+        Error::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
+        Error::PoolFull(_) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    (status, error.to_string())
 }
 
-/// Runs ticks until all clients have ended. Each tick takes every waiting request. Returns the
-/// number of ticks.
-async fn serve(pool: Arc<Pool>, mut requests: mpsc::Receiver<Request>) -> Outcome<usize> {
-    let (mut waiting, mut ticks) = (Vec::new(), 0);
-    while requests.recv_many(&mut waiting, pool.options().slots).await > 0 {
-        let inputs: Vec<(Slot, &[f32])> =
-            waiting.iter().map(|r| (r.slot, r.frame.as_slice())).collect();
-        let outputs = pool.tick_async(&inputs).await?;
-        ticks += 1;
-        for (request, output) in waiting.drain(..).zip(outputs) {
-            // A client that has ended needs no answer.
-            let _ = request.reply.send(output?);
-        }
+impl Server {
+    fn with_sessions<T>(&self, act: impl FnOnce(&mut (u64, HashMap<u64, Slot>)) -> T) -> T {
+        act(&mut self.sessions.lock().unwrap_or_else(PoisonError::into_inner))
     }
-    Ok(ticks)
 }
 
-/// Opens a slot, sends a sequence frame by frame, and closes the slot. Returns the last output.
-async fn client(
-    number: usize,
-    pool: Arc<Pool>,
-    server: mpsc::Sender<Request>,
-) -> Outcome<Vec<f32>> {
-    let slot = pool.open()?;
-    let mut last = Vec::new();
-    for frame in frames(number) {
-        let (reply, output) = oneshot::channel();
-        server.send(Request { slot, frame, reply }).await.map_err(|_| "the server has ended")?;
-        last = output.await?;
-    }
-    pool.close(slot)?;
-    Ok(last)
+async fn open(State(server): State<Arc<Server>>) -> Answer<u64> {
+    let slot = server.queue.pool().open().map_err(refused)?;
+    Ok(Json(server.with_sessions(|(last, open)| {
+        *last += 1;
+        open.insert(*last, slot);
+        *last
+    })))
 }
 
-async fn run(rnn: &Rnn, clients: usize) -> Outcome<()> {
-    let pool = Arc::new(rnn.pool(&PoolOptions::new(clients))?);
-    let (sender, receiver) = mpsc::channel(clients);
-    let server = tokio::spawn(serve(Arc::clone(&pool), receiver));
-    let start = Instant::now();
-    let tasks: Vec<_> = (0..clients)
-        .map(|number| tokio::spawn(client(number, Arc::clone(&pool), sender.clone())))
-        .collect();
-    drop(sender);
-    let mut last = Vec::new();
-    for task in tasks {
-        last.push(task.await??);
-    }
-    let (ticks, took) = (server.await??, start.elapsed());
-    println!(
-        "{clients} clients, {} frames in {ticks} ticks, {took:.1?}: {:.0} frames a second, {:.1?} \
-         a tick",
-        clients * FRAMES,
-        (clients * FRAMES) as f64 / took.as_secs_f64(),
-        took / ticks.max(1) as u32
-    );
-    // Each client gets the output that it would get alone, however the frames fell into ticks.
-    for number in [0, clients - 1] {
-        let (alone, _) =
-            rnn.forward(&Tensor::new([FRAMES, 1, FEATURES], frames(number).concat())?, None)?;
-        let want = &alone.data()[alone.data().len() - last[number].len()..];
-        let worst = want.iter().zip(&last[number]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst < 1e-5, "client {number}: {worst} from its sequence alone");
-    }
-    Ok(())
+async fn frame(
+    State(server): State<Arc<Server>>,
+    Path(session): Path<u64>,
+    Json(frame): Json<Vec<f32>>,
+) -> Answer<Vec<f32>> {
+    let slot = server.with_sessions(|(_, open)| open.get(&session).copied());
+    let slot = slot.ok_or((StatusCode::NOT_FOUND, "no such session".to_owned()))?;
+    server.queue.submit(slot, frame).await.map(Json).map_err(refused)
 }
 
-fn main() -> Outcome<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let device = Device::open(arguments.first().map_or("auto", String::as_str))?;
-    let clients = arguments.get(1).map_or(Ok(200), |clients| clients.parse::<usize>())?.max(1);
-    // The values of torch.manual_seed(0); nn.GRU(40, 64, num_layers=2).
-    let rnn = Rnn::new(&device, &Params::init(&Config::gru(FEATURES, 64).num_layers(2), 0)?)?;
-    println!("device: {device}");
-    tokio::runtime::Builder::new_current_thread().build()?.block_on(run(&rnn, clients))
+async fn close(State(server): State<Arc<Server>>, Path(session): Path<u64>) -> Answer<()> {
+    let slot = server.with_sessions(|(_, open)| open.remove(&session));
+    let slot = slot.ok_or((StatusCode::NOT_FOUND, "no such session".to_owned()))?;
+    server.queue.pool().close(slot).map(Json).map_err(refused)
+}
+
+/// The routes of a server of a module, for up to so many sessions at a time.
+pub fn router(rnn: &Rnn, sessions: usize) -> wgpu_rnn::Result<Router> {
+    let queue = Queue::new(rnn.pool(&PoolOptions::new(sessions))?, &QueueOptions::default())?;
+    Ok(Router::new()
+        .route("/sessions", post(open))
+        .route("/sessions/{session}", post(frame).delete(close))
+        .with_state(Arc::new(Server { queue, sessions: Mutex::default() })))
+}
+
+#[allow(dead_code, reason = "a test has the routes without it")]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let device = Device::open(arguments.next().as_deref().unwrap_or("auto"))?;
+    let address = arguments.next().unwrap_or_else(|| "localhost:8000".to_owned());
+    // The values of torch.manual_seed(0); nn.GRU(3, 64, num_layers=2).
+    let rnn = Rnn::new(&device, &Params::init(&Config::gru(3, 64).num_layers(2), 0)?)?;
+    let router = router(&rnn, 1000)?;
+    println!("{device} serves http://{address}/sessions");
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        axum::serve(tokio::net::TcpListener::bind(address).await?, router).await?;
+        Ok(())
+    })
 }

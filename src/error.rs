@@ -186,6 +186,14 @@ pub enum Error {
     #[error("{}", printable(.0))]
     FrameSize(String),
 
+    /// As many frames as may wait in the queue of a pool are waiting.
+    #[error("{}", printable(.0))]
+    QueueFull(String),
+
+    /// The queue of a pool was closed before the frame ran.
+    #[error("{}", printable(.0))]
+    QueueClosed(String),
+
     /// A host tensor's data does not fill its shape.
     #[error(
         "a tensor of shape {} holds {}",

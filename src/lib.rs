@@ -15,7 +15,7 @@
 //! | [run](#run) it on sequences | [`Rnn`] | [`ForwardOptions`], [`pad_sequence`] |
 //! | run one step, or the layers around | [`Cell`], [`Linear`], [`Embedding`] | |
 //! | [stream](#stream) sequences in pieces | [`Rnn::stream`] | [`stream`](mod@stream) |
-//! | [serve](#serve) many sequences | [`Rnn::pool`] | [`pool`] |
+//! | [serve](#serve) many sequences | [`Rnn::pool`] | [`pool::Queue`] |
 //! | [record](#record) into your own encoder | [`Rnn::recorder`] | [`pass`] |
 //! | [prove](#prove) that a device is right | [`diagnostics`] | `wgpu-rnn verify` |
 //! | [bench](#bench) a network on a device | [`diagnostics::bench`] | [`Rnn::explain`] |
@@ -275,8 +275,9 @@ pub mod stream {
 
 /// Pools: many sequences at the same time, each in a slot that keeps its state on the device.
 ///
-/// [`Rnn::pool`] creates a pool.
+/// [`Rnn::pool`] creates a pool. A [`Queue`](pool::Queue) runs the frames that clients send to it.
 pub mod pool {
+    pub use crate::nn::pool::queue::{Answer, Queue, QueueOptions};
     pub use crate::nn::pool::{Pool, PoolOptions, Slot};
 }
 

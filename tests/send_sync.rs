@@ -6,7 +6,7 @@ use wgpu_rnn::language_model::{
     GenerateOptions, Generator, LanguageModel, LanguageModelConfig, LanguageModelParams,
 };
 use wgpu_rnn::pass::{Pass, Recorder};
-use wgpu_rnn::pool::{Pool, Slot};
+use wgpu_rnn::pool::{Pool, Queue, Slot};
 use wgpu_rnn::stream::{CellStream, Stream};
 use wgpu_rnn::{
     Cell, Config, Device, Embedding, Error, ForwardOptions, Kind, Linear, Params, Rnn, Tensor,
@@ -36,6 +36,7 @@ fn everything_is_shared_between_threads() {
     shared::<Recorder>();
     shared::<Pass>();
     shared::<Pool>();
+    shared::<Queue>();
 }
 
 #[test]
@@ -103,6 +104,8 @@ fn futures(
     (linear, embedding): (&Linear, &Embedding),
     (model, generator): (&LanguageModel, &mut Generator),
     (pool, slot): (&Pool, Slot),
+    (model, generator): (&LanguageModel, &mut Generator<'_>),
+    (pool, queue, slot): (&Pool, &Queue, Slot),
     input: &Tensor,
 ) {
     awaited_anywhere(Device::open_async("auto"));
@@ -120,6 +123,7 @@ fn futures(
     awaited_anywhere(generator.next_async());
     awaited_anywhere(generator.state_async());
     awaited_anywhere(pool.tick_async(&[]));
+    awaited_anywhere(queue.submit(slot, []));
     awaited_anywhere(pool.state_async(slot));
     awaited_anywhere(pool.snapshot_async(slot));
 }

@@ -49,6 +49,7 @@ mod limits;
 mod memory;
 mod networks;
 mod pool;
+mod queue;
 mod record;
 mod recovery;
 mod sample;
@@ -290,6 +291,7 @@ const TABLE: &[Row] = &[
     everywhere("pools_refuse_by_name", pool::refusals),
     everywhere("pools_reuse_memory_of_other_sizes", pool::sizes_in_turns),
     on_adapters("pools_of_a_lost_device", pool::lost),
+    everywhere("queues_serve_many_clients", queue::serve),
     everywhere("calibration_gives_figures", calibrate::figures),
     everywhere("bench_rows_agree", calibrate::rows),
     everywhere("streams_refuse_by_name", streams::refusals),

@@ -1,6 +1,7 @@
 //! Pools: many sequences at the same time, each with a state in a slot on the device.
 
 mod options;
+pub(crate) mod queue;
 mod recurrent;
 mod slots;
 mod snapshot;
@@ -46,16 +47,16 @@ use slots::Slots;
 /// ```
 #[derive(Debug)]
 pub struct Pool {
-    network: Network,
+    interface: Interface,
     device: Device,
     options: PoolOptions,
     plan: PoolPlan,
     inner: Mutex<Inner>,
 }
 
-/// The network of a pool, by its sizes.
+/// The sizes of the network that a pool runs.
 #[derive(Debug, Clone)]
-pub(crate) struct Network {
+pub(crate) struct Interface {
     /// Values I of a step of the input.
     pub input_size: usize,
     /// Values R of a step of the output.
@@ -84,23 +85,23 @@ impl Pool {
         device: &Device,
         weights: &Weights,
         plan: PoolPlan,
-        network: Network,
+        interface: Interface,
         options: &PoolOptions,
     ) -> Result<Self> {
         let session = Session::new(Arc::new(plan.tick.recording.clone()), weights)?;
         let inner = Inner { session, slots: Slots::new(options.slots)?, words: Vec::new() };
         let (device, options) = (device.clone(), options.clone());
-        Ok(Self { network, device, options, plan, inner: Mutex::new(inner) })
+        Ok(Self { interface, device, options, plan, inner: Mutex::new(inner) })
     }
 
     /// Returns the values I of a step of the input.
     pub fn input_size(&self) -> usize {
-        self.network.input_size
+        self.interface.input_size
     }
 
     /// Returns the values R of a step of the output.
     pub fn output_size(&self) -> usize {
-        self.network.output_size
+        self.interface.output_size
     }
 
     /// Returns the pool's device.
@@ -157,7 +158,7 @@ impl Pool {
 
     /// Refuses an input that is not `[T, I]` with 0 to [`PoolOptions::steps`] steps.
     fn check_frame(&self, slot: Slot, input: &[f32]) -> Result<()> {
-        let (size, most, found) = (self.network.input_size, self.options.steps, input.len());
+        let (size, most, found) = (self.interface.input_size, self.options.steps, input.len());
         if found % size == 0 && found / size <= most {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! Pools of recurrent modules.
 
-use super::{Network, Pool, PoolOptions};
+use super::{Interface, Pool, PoolOptions};
 use crate::error::{Error, Result};
 use crate::nn::rnn::Rnn;
 use crate::params::config::{Config, Kind};
@@ -18,7 +18,7 @@ impl Rnn {
     /// [`Error::Limit`] with the limit that the pool would exceed; the errors of the device.
     pub fn pool(&self, options: &PoolOptions) -> Result<Pool> {
         let (plan, weights) = (self.plan_pool(options)?, self.runner().weights());
-        Pool::of_plan(self.device(), weights, plan, network(self.config()), options)
+        Pool::of_plan(self.device(), weights, plan, interface(self.config()), options)
     }
 
     /// Plans a pool. The plan shows how ticks run and how much memory the pool takes, before it
@@ -43,10 +43,10 @@ impl Rnn {
 }
 
 /// Returns the sizes of a module. Its state is h and, in an LSTM, c of each layer.
-fn network(config: &Config) -> Network {
+fn interface(config: &Config) -> Interface {
     let c = (config.kind == Kind::Lstm).then(|| StateRow::c(config));
     let layer: Vec<_> = std::iter::once(StateRow::h(config)).chain(c).collect();
-    Network {
+    Interface {
         input_size: config.input_size,
         output_size: config.state_size(),
         state: layer.repeat(config.num_layers),

@@ -50,7 +50,7 @@ impl Pool {
                 TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(malformed)?,
             ));
         }
-        let kind = self.network.module()?.kind.to_string();
+        let kind = self.interface.module()?.kind.to_string();
         let metadata = [("format".to_owned(), FORMAT.to_owned()), ("kind".to_owned(), kind)];
         safetensors::serialize(views, Some(metadata.into_iter().collect())).map_err(malformed)
     }
@@ -74,7 +74,7 @@ impl Pool {
         if said("format") != FORMAT {
             return Err(refuse(format!("its format is '{}', expected '{FORMAT}'", said("format"))));
         }
-        let kind = self.network.module()?.kind.to_string();
+        let kind = self.interface.module()?.kind.to_string();
         if said("kind") != kind {
             return Err(refuse(format!("it is of {}, expected {kind}", said("kind"))));
         }

@@ -1,6 +1,6 @@
 //! The state of a slot as tensors.
 
-use super::{Network, Pool, Slot};
+use super::{Interface, Pool, Slot};
 use crate::engine::wait::{Waiting, lock};
 use crate::error::{Error, Result};
 use crate::nn::pack::slot_values;
@@ -8,7 +8,7 @@ use crate::params::config::{Config, Kind};
 use crate::plan::StateRow;
 use crate::tensor::{State, Tensor};
 
-impl Network {
+impl Interface {
     /// Returns the rows of a slot's values, without padding.
     fn rows<'v>(&'v self, values: &'v [f32]) -> impl Iterator<Item = &'v [f32]> {
         self.state.iter().scan(values, |rest, &StateRow { features, stride }| {
@@ -49,7 +49,7 @@ impl Pool {
     }
 
     async fn fetch_state(&self, slot: Slot, waiting: Waiting) -> Result<State> {
-        let config = self.network.module()?;
+        let config = self.interface.module()?;
         let reading = {
             let inner = &mut *lock(&self.inner);
             let checked = inner.slots.check(slot);
@@ -60,7 +60,7 @@ impl Pool {
         };
         let values = reading.values(waiting).await?;
         let is_lstm = config.kind == Kind::Lstm;
-        let rows: Vec<&[f32]> = self.network.rows(&values).collect();
+        let rows: Vec<&[f32]> = self.interface.rows(&values).collect();
         let tensor = |first: usize| {
             let of_layers = rows.iter().skip(first).step_by(1 + usize::from(is_lstm));
             let values: Vec<f32> = of_layers.copied().flatten().copied().collect();
@@ -75,7 +75,7 @@ impl Pool {
     /// [`Error::SlotClosed`] when the slot is not open; [`Error::Shape`] in PyTorch's words when
     /// the shapes differ from those of [`state`](Self::state); the errors of the device.
     pub fn set_state(&self, slot: Slot, state: &State) -> Result<()> {
-        let config = self.network.module()?;
+        let config = self.interface.module()?;
         let step = [1, config.input_size];
         crate::params::validate::forward(
             config,

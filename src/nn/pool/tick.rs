@@ -115,7 +115,7 @@ impl Pool {
         let Inner { session, words, .. } = inner;
         let class = self.plan.class(rows.len());
         let fill = class.rows - rows.len();
-        let features = self.network.input_size;
+        let features = self.interface.input_size;
         let steps_of = |row: &Row<'_>| row.input.len() / features;
         let word = |value: u32| f32::from_bits(value);
         let longest = rows.iter().map(steps_of).max().unwrap_or(0);
@@ -143,7 +143,7 @@ impl Pool {
         }
         session.write(tick.input, words)?;
 
-        let count = longest * class.rows * padded(self.network.output_size);
+        let count = longest * class.rows * padded(self.interface.output_size);
         session.start_commands(class.commands.clone(), (tick.output, count))
     }
 
@@ -154,7 +154,7 @@ impl Pool {
         waiting: Waiting,
         results: &mut [Result<Vec<f32>>],
     ) -> Result<()> {
-        let (features, size) = (self.network.input_size, self.network.output_size);
+        let (features, size) = (self.interface.input_size, self.interface.output_size);
         let width = padded(size);
         for (rows, reading) in passes {
             let values = reading.values(waiting).await?;
