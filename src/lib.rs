@@ -285,7 +285,7 @@ pub mod pool {
 ///
 /// [`Rnn::recorder`] prepares a pass.
 pub mod pass {
-    pub use crate::nn::pass::{Pass, PassBindings, Recorder, TensorBinding};
+    pub use crate::nn::pass::{NetworkRecorder, Pass, PassBindings, Recorder, TensorBinding};
 }
 
 /// Cells that PyTorch lacks, and how they differ from its cells.

@@ -1,7 +1,5 @@
 //! `nn.Embedding` on a device, which turns tokens into the input of recurrent layers.
 
-mod norm;
-
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,11 +10,11 @@ use crate::error::{Error, Result};
 use crate::nn::options::LoadOptions;
 use crate::nn::runner::{RowPlan, Runner};
 use crate::params::load_embedding;
+use crate::params::max_norm::MaxNorm;
 use crate::params::state_dict::StateDict;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
 use crate::plan::{self, Storage};
 use crate::tensor::{Tensor, element_count, padded, reserved};
-use norm::MaxNorm;
 
 /// A table of vectors, looked up by index.
 ///
@@ -134,10 +132,8 @@ impl Embedding {
         let weights = Weights::load(device.engine(), &buffers, |shard| {
             let rows = shards[shard].0.clone();
             let mut packed = weight.padded_rows(rows.clone());
-            for (row, packed) in rows.zip(packed.chunks_exact_mut(padded(embedding_dim))) {
-                if let Some(factor) = norm.and_then(|norm| norm.factor(weight.row(row))) {
-                    packed.iter_mut().for_each(|value| *value *= factor);
-                }
+            if let Some(norm) = norm {
+                norm.scale(rows.map(|row| weight.row(row)), &mut packed, padded(embedding_dim));
             }
             storage.store(packed)
         })?;

@@ -8,6 +8,7 @@ mod files;
 mod kind;
 pub mod language_model;
 mod loading;
+pub(crate) mod max_norm;
 mod module;
 pub mod network;
 pub mod random;

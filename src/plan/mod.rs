@@ -59,9 +59,11 @@ pub(crate) use linear::{Product, embed, linear};
 pub(crate) use needs::planned;
 pub use needs::{Needs, check_kernel};
 pub use network::{
-    Greedy, NetworkLayout, NetworkPlan, NetworkSizes, StatePart, Value, plan_network,
+    Greedy, NetworkLayout, NetworkPlan, NetworkSizes, StatePart, Value, network_schedules,
+    plan_network,
 };
-pub(crate) use pack::{Strided, Tensors, Transfer, transfers};
+pub(crate) use network::{NetworkTensors, network_transfers};
+pub(crate) use pack::{Strided, Tensors, Transfer, Transfers, transfers};
 pub use schedule::decide;
 pub use shape::check;
 pub(crate) use shards::{check_binding, cut_shards};

@@ -22,8 +22,9 @@ pub struct TickPlan {
     pub recording: Recording,
     /// The input: `[T, B, I]`, I padded to quads.
     pub input: BufferId,
-    /// Valid steps of each row, `[B]`, u32, for each module that reads them.
-    pub lengths: Vec<BufferId>,
+    /// Valid steps of each row, `[B]`, u32, for each module that reads them, and the input steps
+    /// of each step that they count.
+    pub lengths: Vec<(BufferId, usize)>,
     /// The output: `[T, B, R]`, R padded to quads.
     pub output: BufferId,
     /// The contents of a slot, in order.
@@ -34,7 +35,7 @@ impl TickPlan {
     /// Returns the steps of a module's plan; `None` if the plan has several segments.
     pub fn of_layers(plan: Plan) -> Option<Self> {
         let (&[input], &[output]) = (&plan.input[..], &plan.output[..]) else { return None };
-        let (lengths, carried) = (vec![plan.lengths], plan.carried_rows());
+        let (lengths, carried) = (vec![(plan.lengths, 1)], plan.carried_rows());
         let Plan { sizes, recording, .. } = plan;
         Some(Self { sizes, recording, input, lengths, output, carried })
     }

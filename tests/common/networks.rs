@@ -143,7 +143,11 @@ pub fn operation(network: Sequential, step: &Value) -> Sequential {
         }
         "add" => network.add(text("name")),
         "mul" => network.mul(text("name")),
-        "embedding" => network.embedding(text("prefix")),
+        "embedding" if step["max_norm"].is_null() => network.embedding(text("prefix")),
+        "embedding" => {
+            let norm_type = step["norm_type"].as_f64().unwrap_or(f64::INFINITY);
+            network.embedding_with(text("prefix"), number("max_norm"), norm_type)
+        }
         "rnn" => match nonlinearity() {
             Some(nonlinearity) => network.rnn_with(text("prefix"), nonlinearity),
             None => network.rnn(text("prefix")),

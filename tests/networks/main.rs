@@ -9,3 +9,5 @@ mod networks;
 
 mod attention;
 mod fixtures;
+mod pools;
+mod refusals;

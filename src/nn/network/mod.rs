@@ -3,6 +3,7 @@
 mod decoder;
 pub(crate) mod forward;
 mod packer;
+mod pool;
 mod stream;
 
 use std::sync::Arc;
@@ -163,6 +164,16 @@ impl Network {
         self.compute((tokens, shape).into(), Waiting::Await).await
     }
 
+    /// Returns the operations.
+    pub(crate) fn graph(&self) -> &Graph {
+        &self.0.graph
+    }
+
+    /// Returns the weights on the device.
+    pub(crate) fn weights(&self) -> &Weights {
+        self.0.runner.weights()
+    }
+
     /// Returns the parts of one row's states; see [`Graph::state_parts`].
     fn state_parts(&self) -> Vec<(String, usize)> {
         self.0.graph.state_parts()
@@ -179,7 +190,9 @@ impl Network {
 
     fn plan_of(&self, sizes: NetworkSizes) -> Result<NetworkPlan> {
         let Module { graph, device, options, layout, .. } = &*self.0;
-        plan::plan_network(graph, layout, sizes, &device.profile(), options.schedule)
+        let (profile, asked) = (device.profile(), options.schedule);
+        let schedules = plan::network_schedules(graph, layout, sizes.sizes, &profile, asked)?;
+        plan::plan_network(graph, layout, sizes, &profile, &schedules)
     }
 
     /// Returns a plan of these sizes that no other call uses, with its buffers. Their contents are

@@ -2,6 +2,7 @@
 
 use super::Recorder;
 use super::tensors::{Allowed, Expected, Placed, TensorBinding, place};
+use crate::engine::gpu::Gpu;
 use crate::error::{Error, Result};
 use crate::params::validate::{self, Sizes};
 use crate::plan::recording::BufferId;
@@ -16,20 +17,30 @@ use crate::plan::{Strided, Tensors};
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct PassBindings<'a> {
-    input: TensorBinding<'a>,
+    pub(super) input: TensorBinding<'a>,
     lengths: Option<TensorBinding<'a>>,
     h_0: Option<TensorBinding<'a>>,
     c_0: Option<TensorBinding<'a>>,
-    output: Option<TensorBinding<'a>>,
+    pub(super) output: Option<TensorBinding<'a>>,
     h_n: Option<TensorBinding<'a>>,
     c_n: Option<TensorBinding<'a>>,
+    pub(super) state: Option<TensorBinding<'a>>,
 }
 
 impl<'a> PassBindings<'a> {
     /// Reads `input`: `[T, B, I]`, or `[B, T, I]` with `batch_first`.
     pub fn new(input: impl Into<TensorBinding<'a>>) -> Self {
         let input = input.into();
-        Self { input, lengths: None, h_0: None, c_0: None, output: None, h_n: None, c_n: None }
+        Self {
+            input,
+            lengths: None,
+            h_0: None,
+            c_0: None,
+            output: None,
+            h_n: None,
+            c_n: None,
+            state: None,
+        }
     }
 
     /// Reads the valid steps of each row, `[B]`, as `u32`, with the meaning of
@@ -62,6 +73,30 @@ impl<'a> PassBindings<'a> {
     pub fn h_n(mut self, h_n: impl Into<TensorBinding<'a>>) -> Self {
         self.h_n = Some(h_n.into());
         self
+    }
+
+    /// Reads the state of all modules of a network, `[1, B, W]`, and writes the next one to the same
+    /// place; see [`NetworkRecorder`](super::NetworkRecorder). Without it, the state is zero.
+    pub fn state(mut self, state: impl Into<TensorBinding<'a>>) -> Self {
+        self.state = Some(state.into());
+        self
+    }
+
+    /// Refuses tensors that a network lacks.
+    pub(super) fn check_network(&self) -> Result<()> {
+        let others = [
+            ("lengths", self.lengths),
+            ("h_0", self.h_0),
+            ("c_0", self.c_0),
+            ("h_n", self.h_n),
+            ("c_n", self.c_n),
+        ];
+        match others.into_iter().find(|(_, tensor)| tensor.is_some()) {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::Option(format!(
+                "{name}: a network has one state of all modules; bind state"
+            ))),
+        }
     }
 
     /// Writes an LSTM's cell state after the last step, `[L·D, B, H]`.
@@ -105,18 +140,14 @@ impl<'a> Bindings<'a> {
         if given.output.or(given.h_n).or(given.c_n).is_none() {
             return Err(Error::Option("nothing is written: give output, h_n or c_n".to_owned()));
         }
+        if given.state.is_some() {
+            let module = config.kind.module();
+            return Err(Error::Option(format!(
+                "state: a {module} has h and c; only a network has one state of all modules"
+            )));
+        }
         let Sizes { batch, .. } = plan.sizes;
-        let mut checker = Checker {
-            allowed: Allowed {
-                size: gpu.limits().max_storage_buffer_binding_size,
-                alignment: u64::from(
-                    gpu.device().limits().min_storage_buffer_offset_alignment.max(4),
-                ),
-            },
-            first: plan.recording.buffers.len(),
-            buffers: Vec::new(),
-            written: Vec::new(),
-        };
+        let mut checker = Checker::new(gpu, plan.recording.buffers.len());
         let by_step = |tensor: Strided| match config.batch_first {
             true => {
                 Strided { step_stride: tensor.row_stride, row_stride: tensor.step_stride, ..tensor }
@@ -141,16 +172,26 @@ impl<'a> Bindings<'a> {
 }
 
 /// Checks tensors one by one and gives their buffers numbers.
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     allowed: Allowed,
     /// The number of the first buffer of the caller.
     first: usize,
-    buffers: Vec<wgpu::BufferBinding<'a>>,
+    pub(super) buffers: Vec<wgpu::BufferBinding<'a>>,
     written: Vec<Placed<'a>>,
 }
 
 impl<'a> Checker<'a> {
-    fn read(
+    /// Starts with the limits of a device, and the number of the first buffer of the caller.
+    pub(super) fn new(gpu: &Gpu, first: usize) -> Self {
+        let alignment = gpu.device().limits().min_storage_buffer_offset_alignment.max(4);
+        let allowed = Allowed {
+            size: gpu.limits().max_storage_buffer_binding_size,
+            alignment: alignment.into(),
+        };
+        Self { allowed, first, buffers: Vec::new(), written: Vec::new() }
+    }
+
+    pub(super) fn read(
         &mut self,
         name: &'static str,
         shape: [usize; 3],
@@ -160,7 +201,7 @@ impl<'a> Checker<'a> {
         Ok(self.number(placed))
     }
 
-    fn write(
+    pub(super) fn write(
         &mut self,
         name: &'static str,
         shape: [usize; 3],

@@ -1,12 +1,14 @@
 //! Forward passes recorded into the caller's command encoders.
 
 mod bindings;
+mod network;
 mod tensors;
 
 use std::sync::Arc;
 
 use bindings::Bindings;
 pub use bindings::PassBindings;
+pub use network::NetworkRecorder;
 pub use tensors::TensorBinding;
 
 use crate::engine::gpu::{self, Around, BoundDispatch};

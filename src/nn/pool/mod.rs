@@ -61,6 +61,8 @@ pub(crate) struct Interface {
     pub input_size: usize,
     /// Values R of a step of the output.
     pub output_size: usize,
+    /// Input steps of a step of the output.
+    pub stride: usize,
     /// The rows of a slot's state, in the order of the plan.
     pub state: Vec<StateRow>,
     /// The module, if the network is one recurrent module. Its state has the form of a
@@ -159,11 +161,15 @@ impl Pool {
     /// Refuses an input that is not `[T, I]` with 0 to [`PoolOptions::steps`] steps.
     fn check_frame(&self, slot: Slot, input: &[f32]) -> Result<()> {
         let (size, most, found) = (self.interface.input_size, self.options.steps, input.len());
-        if found % size == 0 && found / size <= most {
+        let stride = self.interface.stride;
+        if found.is_multiple_of(size * stride) && found / size <= most {
             return Ok(());
         }
+        let pieces =
+            if stride > 1 { format!(", a multiple of {stride} steps") } else { String::new() };
         Err(Error::FrameSize(format!(
-            "Pool: Expected for slot {} at most {most} steps of {size} values, got {found} values",
+            "Pool: Expected for slot {} at most {most} steps of {size} values{pieces}, got {found} \
+             values",
             slot.index
         )))
     }

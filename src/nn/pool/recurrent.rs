@@ -49,6 +49,7 @@ fn interface(config: &Config) -> Interface {
     Interface {
         input_size: config.input_size,
         output_size: config.state_size(),
+        stride: 1,
         state: layer.repeat(config.num_layers),
         module: Some(config.clone()),
     }

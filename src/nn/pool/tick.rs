@@ -127,10 +127,12 @@ impl Pool {
         words.extend(rows.iter().map(|row| word(row.changing.slot.index)));
         words.extend(std::iter::repeat_n(word(NO_SLOT), fill));
         session.write(*slots, words)?;
-        words.clear();
-        words.extend(rows.iter().map(|row| word(steps_of(row) as u32)));
-        words.extend(std::iter::repeat_n(word(0), fill));
-        tick.lengths.iter().try_for_each(|&lengths| session.write(lengths, words))?;
+        for &(lengths, stride) in &tick.lengths {
+            words.clear();
+            words.extend(rows.iter().map(|row| word((steps_of(row) / stride) as u32)));
+            words.extend(std::iter::repeat_n(word(0), fill));
+            session.write(lengths, words)?;
+        }
         // `[S, B, I]`, with I padded to quads. Steps beyond a row's length keep old values.
         let width = padded(features);
         words.clear();
@@ -143,7 +145,8 @@ impl Pool {
         }
         session.write(tick.input, words)?;
 
-        let count = longest * class.rows * padded(self.interface.output_size);
+        let steps = longest / self.interface.stride;
+        let count = steps * class.rows * padded(self.interface.output_size);
         session.start_commands(class.commands.clone(), (tick.output, count))
     }
 
@@ -160,7 +163,7 @@ impl Pool {
             let values = reading.values(waiting).await?;
             let of_class = self.plan.class(rows.len()).rows;
             for (at, row) in rows.iter().enumerate() {
-                let steps = row.input.len() / features;
+                let steps = row.input.len() / features / self.interface.stride;
                 let mut output = reserved(steps * size, "the output of a slot")?;
                 for step in 0..steps {
                     output.extend_from_slice(&values[(step * of_class + at) * width..][..size]);

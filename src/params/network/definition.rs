@@ -73,7 +73,7 @@ pub struct Sequential {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Module {
     Linear { prefix: String },
-    Embedding { prefix: String },
+    Embedding { prefix: String, norm: Option<[f64; 2]> },
     Rnn { prefix: String, cell: bool, nonlinearity: Option<Nonlinearity> },
     Conv1d { prefix: String, conv: Conv1d },
     LayerNorm { prefix: Option<String>, eps: f32 },
@@ -116,7 +116,14 @@ impl Sequential {
 
     /// Adds the `nn.Embedding` under `prefix`, which maps tokens to `[F]`.
     pub fn embedding(self, prefix: &str) -> Self {
-        self.push(Module::Embedding { prefix: prefix.to_owned() })
+        self.push(Module::Embedding { prefix: prefix.to_owned(), norm: None })
+    }
+
+    /// Adds the `nn.Embedding` under `prefix`, with its arguments `max_norm` and `norm_type`. Rows
+    /// of a greater norm are scaled to it. PyTorch's default for `norm_type` is 2.
+    pub fn embedding_with(self, prefix: &str, max_norm: f64, norm_type: f64) -> Self {
+        let norm = Some([max_norm, norm_type]);
+        self.push(Module::Embedding { prefix: prefix.to_owned(), norm })
     }
 
     /// Adds the `nn.LSTM`, `nn.GRU` or `nn.RNN` (tanh) under `prefix`. Its output is the value.

@@ -8,6 +8,7 @@ use super::node::{Function, Node, Op, StepShape, Weights};
 use super::{Graph, NetworkParams, shapes};
 use crate::error::{Error, Result, StateDictProblem};
 use crate::params::config::{Kind, Nonlinearity};
+use crate::params::max_norm::MaxNorm;
 use crate::params::state_dict::{Entry, StateDict};
 use crate::params::strict::{Rest, dtype_problem};
 use crate::params::{Config, Params};
@@ -116,9 +117,17 @@ impl Loader<'_> {
                 let weights = Weights::Product { weight, bias };
                 self.push(prefix, Op::Linear { features, out }, weights)
             }
-            Module::Embedding { prefix } => {
+            Module::Embedding { prefix, norm } => {
                 let weight = self.tensor(prefix, "weight", &[None, None])?;
-                let weight = self.found(weight)?;
+                let mut weight = self.found(weight)?;
+                if let Some([max_norm, norm_type]) = *norm {
+                    let (table, features) = (weight.clone(), weight.shape()[1].max(1));
+                    MaxNorm::new(max_norm, Some(norm_type))?.scale(
+                        table.data().chunks_exact(features),
+                        weight.data_mut(),
+                        features,
+                    );
+                }
                 shapes::positive("Embedding", prefix, &weight)?;
                 let (tokens, features) = (weight.shape()[0], weight.shape()[1]);
                 self.push(prefix, Op::Embedding { tokens, features }, Weights::Table(weight))

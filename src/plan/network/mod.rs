@@ -6,20 +6,24 @@ mod layout;
 mod modules;
 mod recurrent;
 mod splice;
+mod transfers;
 mod value;
 mod windows;
 
 pub use greedy::Greedy;
 pub use layout::NetworkLayout;
+pub(crate) use transfers::{NetworkTensors, network_transfers};
 pub use value::Value;
 
 use super::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
+use super::same_bits::resolve_layered;
 use super::state::StateRow;
-use super::{Profile, check_binding, check_budget};
+use super::{Carried, Profile, Request, TickPlan, check_binding, check_budget};
 use crate::error::{Error, Result};
 use crate::kernel::Schedule;
-use crate::params::network::{Graph, Op, StepShape};
+use crate::params::network::{Graph, Node, Op, StepShape};
 use crate::params::validate::Sizes;
+use layout::NodeWeights;
 
 /// A part of the state of a network: the buffers before and after a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +59,8 @@ pub struct NetworkPlan {
     pub prologue: usize,
     /// The buffers of greedy decoding.
     pub greedy: Option<Greedy>,
+    /// Whether a recurrent module runs in several segments.
+    has_segments: bool,
 }
 
 /// The sizes of a run of a network.
@@ -89,6 +95,28 @@ impl NetworkPlan {
     pub fn carried(&self) -> Vec<(BufferId, BufferId)> {
         self.states.iter().map(|part| (part.written, part.read)).collect()
     }
+
+    /// Returns the plan as the ticks of a pool run it; `None` if a module has several segments.
+    pub fn into_tick(self) -> Option<TickPlan> {
+        if self.has_segments {
+            return None;
+        }
+        let NetworkSizes { sizes, .. } = self.of;
+        let of_lengths = |&(buffer, steps): &(BufferId, usize)| (buffer, sizes.seq_len / steps);
+        let carried = self.states.iter().map(|part| Carried {
+            read: part.read,
+            written: part.written,
+            width: part.row.stride,
+        });
+        Some(TickPlan {
+            sizes,
+            input: self.input.buffer,
+            lengths: self.lengths.iter().map(of_lengths).collect(),
+            output: self.output.buffer,
+            carried: carried.collect(),
+            recording: self.recording,
+        })
+    }
 }
 
 impl AsRef<Recording> for NetworkPlan {
@@ -97,18 +125,40 @@ impl AsRef<Recording> for NetworkPlan {
     }
 }
 
-/// Plans a forward pass of a network. Its recurrent modules run by `asked`.
+/// Returns the schedules of a network's recurrent modules for some rows, a schedule for each node.
+///
+/// # Errors
+/// [`Error::Unsupported`] for a schedule that a module cannot run by, and for those that
+/// [`plan_layered`](super::plan_layered) refuses.
+pub fn network_schedules(
+    graph: &Graph,
+    layout: &NetworkLayout,
+    sizes: Sizes,
+    profile: &Profile<'_>,
+    asked: Schedule,
+) -> Result<Vec<Schedule>> {
+    let of = |(index, node): (usize, &Node)| match (&node.op, layout.of_node(index)) {
+        (Op::Rnn(config), NodeWeights::Rnn { weights, .. }) => {
+            let request = Request { config, weights, sizes, training: false };
+            let resolved = resolve_layered(asked, &request, profile, "a network")?;
+            Ok(resolved.decision.schedule)
+        }
+        _ => Ok(Schedule::Auto),
+    };
+    graph.nodes.iter().enumerate().map(of).collect()
+}
+
+/// Plans a forward pass of a network, whose recurrent modules run by the schedules of their nodes.
 ///
 /// # Errors
 /// [`Error::Limit`] naming the limit that the sizes exceed; [`Error::Shape`] when there is no step
-/// or no row, and where a convolution has too few steps; [`Error::Unsupported`] for the schedules
-/// that [`plan_layered`](super::plan_layered) refuses.
+/// or no row, and where a convolution has too few steps; the errors of [`network_schedules`].
 pub fn plan_network(
     graph: &Graph,
     layout: &NetworkLayout,
     of: NetworkSizes,
     profile: &Profile<'_>,
-    asked: Schedule,
+    schedules: &[Schedule],
 ) -> Result<NetworkPlan> {
     let NetworkSizes { sizes, memory, greedy } = of;
     let Sizes { seq_len, batch } = sizes;
@@ -122,13 +172,14 @@ pub fn plan_network(
     let mut planner = Planner {
         layout,
         profile: *profile,
-        asked,
+        schedules,
         batch,
         recording: Recording { buffers, ..Recording::default() },
         lengths: Vec::new(),
         states: Vec::new(),
         memory: None,
         hidden: Vec::new(),
+        has_segments: false,
     };
     let steps = graph.steps(seq_len, memory)?;
     let input = planner.value("input", graph.input, seq_len, Role::Input)?;
@@ -146,7 +197,7 @@ pub fn plan_network(
         }
     }
     let output = planner.output(values[graph.output])?;
-    let Planner { mut recording, lengths, states, memory, .. } = planner;
+    let Planner { mut recording, lengths, states, memory, has_segments, .. } = planner;
     let commands = prologue.len();
     recording.commands.splice(0..0, prologue);
     let plan = NetworkPlan {
@@ -159,6 +210,7 @@ pub fn plan_network(
         memory,
         prologue: commands,
         greedy: None,
+        has_segments,
     };
     let plan = match greedy {
         Some(count) => plan.greedy(count, profile.limits)?,
@@ -172,7 +224,8 @@ pub fn plan_network(
 struct Planner<'a> {
     layout: &'a NetworkLayout,
     profile: Profile<'a>,
-    asked: Schedule,
+    /// The schedule of each recurrent node.
+    schedules: &'a [Schedule],
     batch: usize,
     recording: Recording,
     lengths: Vec<(BufferId, usize)>,
@@ -181,6 +234,8 @@ struct Planner<'a> {
     memory: Option<(Value, BufferId)>,
     /// Recurrent nodes, and the buffers of their last layers' states that other nodes read.
     hidden: Vec<(usize, BufferId)>,
+    /// Whether a recurrent module runs in several segments.
+    has_segments: bool,
 }
 
 impl Planner<'_> {

@@ -30,7 +30,9 @@ impl Planner<'_> {
         let steps = x.steps;
         let sizes = Sizes { seq_len: steps, batch: self.batch };
         let request = Request { config, weights, sizes, training: false };
-        let plan = plan_layered(&request, &self.profile, self.asked, "a network")?;
+        let schedule = self.schedules[index];
+        let plan = plan_layered(&request, &self.profile, schedule, "a network")?;
+        self.has_segments |= plan.segments.len() > 1;
         // Buffers of the module's recording, and those of the network in their places.
         let mut placed = vec![(plan.lengths, self.lengths(steps)?)];
         let last = plan.states[config.num_layers - 1].h[0];

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 
 /// A bound on the p-norm of rows.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct MaxNorm {
+pub(crate) struct MaxNorm {
     bound: f64,
     p: f32,
 }
@@ -37,6 +37,20 @@ impl MaxNorm {
     pub fn factor(self, row: &[f32]) -> Option<f32> {
         let norm = f64::from(self.norm(row));
         (norm > self.bound).then(|| (self.bound / (norm + 1e-7)) as f32)
+    }
+
+    /// Brings packed rows of a table to the bound. `rows` are those of the table, without padding.
+    pub fn scale<'r>(
+        self,
+        rows: impl Iterator<Item = &'r [f32]>,
+        packed: &mut [f32],
+        stride: usize,
+    ) {
+        for (row, packed) in rows.zip(packed.chunks_exact_mut(stride)) {
+            if let Some(factor) = self.factor(row) {
+                packed.iter_mut().for_each(|value| *value *= factor);
+            }
+        }
     }
 
     fn norm(self, row: &[f32]) -> f32 {
