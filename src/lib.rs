@@ -18,6 +18,7 @@
 //! | [serve](#serve) many sequences | [`Rnn::pool`] | [`pool::Queue`] |
 //! | [record](#record) into your own encoder | [`Rnn::recorder`] | [`pass`] |
 //! | [prove](#prove) that a device is right | [`diagnostics`] | `wgpu-rnn verify` |
+//! | test your own network | [`diagnostics::assert_matches`] | [`diagnostics::CaseWriter`] |
 //! | [bench](#bench) a network on a device | [`diagnostics::bench`] | [`Rnn::explain`] |
 //! | score or generate text | [`language_model`] | `wgpu-rnn generate` |
 //! | make a module without a file | [`Config`], [`Params`] | |

@@ -3,6 +3,8 @@
 //! * [`compare`] compares numbers within a tolerance and locates the worst element.
 //! * [`lockstep`] runs every dispatch on a GPU and on the CPU from the same inputs.
 //! * [`verify`] runs case files on a device and reports pass, fail, unsupported or error.
+//! * [`assert_matches`] compares a network with its definition on every device, in a user's test.
+//! * [`CaseWriter`] writes case files for [`verify`].
 //! * [`bench`](mod@bench) checks forward passes, times them, and compares them with the roofline.
 //! * [`calibrate`] measures the constants of the roofline and keeps them in a cache folder.
 //!
@@ -17,7 +19,15 @@ pub mod calibrate;
 pub mod case;
 pub mod compare;
 pub mod lockstep;
+mod matching;
 pub mod verify;
+
+pub use case::writer::CaseWriter;
+pub use matching::{
+    DeviceMatch, ReferenceTensor, SIZES, Subject, assert_matches, every_device, matches,
+};
+#[doc(hidden)]
+pub use matching::{Loaded, Trials};
 
 pub use crate::nn::explain::Explanation;
 pub use crate::perf::cost::Prediction;

@@ -1,10 +1,12 @@
 //! `wgpu-rnn verify`.
 
 use wgpu_rnn::internals::diagnostics::compare::unravel;
-use wgpu_rnn::{StateDict, Tensor};
+use wgpu_rnn::internals::params::expected_parameters;
+use wgpu_rnn::{Config, StateDict, Tensor};
 
-use crate::files::{Folder, fixture};
+use crate::files::{Folder, f32s, fixture, weights};
 use crate::program::{assert_keys, wgpu_rnn};
+use crate::seeded;
 
 const PASSING: &str = "grid_lstm_l2_b3_t11_bf.safetensors";
 
@@ -137,10 +139,7 @@ fn cases_that_cannot_be_read_are_2_and_named() {
         folder.write("empty.safetensors", ""),
         folder.write("text.safetensors", "this is not a safetensors file"),
         folder.write("cut.safetensors", &whole[..whole.len() - 1]),
-        folder.save(
-            "no_metadata.safetensors",
-            &[crate::files::f32s("input", &expected(PASSING, "input"))],
-        ),
+        folder.save("no_metadata.safetensors", &[f32s("input", &expected(PASSING, "input"))]),
     ];
     for path in &malformed {
         let ran = wgpu_rnn(&["verify", "--device", "cpu", path]).ended(2);
@@ -294,4 +293,46 @@ fn a_device_that_cannot_be_opened_makes_its_cases_errors() {
         "memory_budget",
         "0 passed, 0 failed, 0 unsupported, 1 errors",
     ]);
+}
+
+/// The network of a file is a case for each size, against the definition.
+#[test]
+fn weights_of_a_user_are_verified_against_the_definition() {
+    let folder = Folder::new();
+    let config = Config::lstm(3, 5).num_layers(2);
+    let file = folder.save("weights.safetensors", &weights(&config, "net."));
+    let args = ["verify", "--device", "cpu", "--weights", &file, "--prefix", "net."];
+    wgpu_rnn(&args).ended(0).says(&["cpu", "4 passed, 0 failed"]);
+    let sized =
+        [&args[..], &["--seq-len", "5", "--batch", "2", "--dtype", "f16", "--json"]].concat();
+    let report = wgpu_rnn(&sized).ended(0).json();
+    let cases = &report["results"][0]["cases"];
+    assert_eq!(cases.as_array().map(Vec::len), Some(1), "{report:#}");
+    assert_eq!(cases[0]["id"], "LSTM(3, 5, num_layers=2) T=5 B=2");
+    assert_eq!((&cases[0]["status"], &cases[0]["path"]), (&"pass".into(), &file.as_str().into()));
+    // A chaotic network: from the rounding of f32 on, it goes another way than the definition.
+    let chaotic = Config::rnn(3, 64);
+    let named = expected_parameters(&chaotic).into_iter().zip(0..);
+    let entries = named.map(|((name, shape), i)| f32s(&name, &seeded::tensor(i, &shape, 1.0)));
+    let chaotic = folder.save("chaotic.safetensors", &entries.collect::<Vec<_>>());
+    wgpu_rnn(&["verify", "--device", "cpu", "--weights", &chaotic]).ended(1).says(&[
+        "fail  RNN(3, 64) T=33 B=2",
+        "out of tolerance",
+        "worst",
+        "got",
+        "want",
+    ]);
+    // `bench` checks the same weights.
+    let bench = ["bench", "--device", "cpu", "--weights", &chaotic, "--repetitions", "1"];
+    wgpu_rnn(&[&bench[..], &["--seq-len", "33", "--seconds", "0.1"]].concat()).ended(1);
+    for (refused, named) in [
+        (&["--seq-len", "5"][..], "--batch"),
+        (&["--nonlinearity", "relu"], "--nonlinearity is for an RNN"),
+        (&["--seq-len", "0", "--batch", "2"], "sequence length to be larger than 0"),
+        (&["some.safetensors"], "--weights"),
+    ] {
+        wgpu_rnn(&[&args[..], refused].concat()).refused(&[named]);
+    }
+    wgpu_rnn(&["verify", "--prefix", "net.", &file]).refused(&["--prefix", "cannot be used"]);
+    wgpu_rnn(&["verify", "--prefix", "net."]).refused(&["<PATH>"]);
 }

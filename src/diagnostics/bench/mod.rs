@@ -21,7 +21,6 @@ use crate::engine::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::rnn::Rnn;
 use crate::params::Params;
-use crate::params::config::Config;
 use crate::params::random::Mt19937;
 use crate::params::validate::Sizes;
 use crate::perf::calibration::Calibration;
@@ -69,15 +68,38 @@ pub struct Workload {
 impl Workload {
     /// Draws weights and input, and runs the f64 reference.
     ///
-    /// `stored` holds every weight exactly. The reference runs the first and the last row, for
-    /// as many steps as take about a second.
+    /// `stored` rounds the weights, so that the comparison tests the arithmetic alone. The
+    /// reference runs the first and the last row, for as many steps as take about a second.
     ///
     /// # Errors
     /// [`Error::Config`] for an invalid network; [`Error::Shape`] for an input without values or
     /// with too many; [`Error::OutOfMemory`] when the host's memory does not hold the workload.
     pub fn new(shape: &Shape, stored: WeightType) -> Result<Self> {
-        let Shape { config, sizes, .. } = shape;
-        let params = params(config, stored)?;
+        Self::with(shape.clone(), Params::init(&shape.config, 0)?.rounded(stored)?)
+    }
+
+    /// [`new`](Self::new) with the weights of a module, at `seq_len` steps of `batch` rows.
+    ///
+    /// # Errors
+    /// The errors of [`new`](Self::new); [`Error::Option`] for weights that `stored` cannot hold.
+    pub fn of_params(
+        params: &Params,
+        (seq_len, batch): (usize, usize),
+        stored: WeightType,
+    ) -> Result<Self> {
+        let params = params.rounded(stored)?.with(|config| config.batch_first(false))?;
+        let config = params.config().clone();
+        let name = format!("{config} T={seq_len} B={batch}");
+        Self::with(Shape::new(name, config, seq_len, batch), params)
+    }
+
+    /// Returns the network and the sizes of its input.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    fn with(shape: Shape, params: Params) -> Result<Self> {
+        let Shape { config, sizes, .. } = &shape;
         let (t, b, features) = (sizes.seq_len, sizes.batch, config.input_size);
         let values = [b, features].iter().try_fold(t, |product, &size| product.checked_mul(size));
         if values.is_none_or(|values| values == 0 || values > MAX_VALUES) {
@@ -95,11 +117,12 @@ impl Workload {
         )?;
         let mut rows = vec![0, b - 1];
         rows.dedup();
-        let step =
-            roofline::step_work(config, 1, stored).multiply_adds as usize * config.num_layers;
+        let step = roofline::step_work(config, 1, WeightType::F32).multiply_adds as usize
+            * config.num_layers;
         let one = Sizes { seq_len: 1, batch: 1 };
-        let projections = (0..config.num_layers)
-            .map(|layer| roofline::projection_work(config, layer, one, stored).multiply_adds);
+        let projections = (0..config.num_layers).map(|layer| {
+            roofline::projection_work(config, layer, one, WeightType::F32).multiply_adds
+        });
         let each = (step + projections.sum::<u64>() as usize) * rows.len();
         let compared_steps = (COMPARED_MULTIPLY_ADDS / each.max(1)).clamp(1, t);
         let compared_input = Tensor::new(
@@ -112,7 +135,7 @@ impl Workload {
         let want =
             reference::forward(&params, compared_steps, rows.len(), &of_rows, None, None, None)
                 .output;
-        Ok(Self { shape: shape.clone(), params, input, compared_input, compared_steps, rows, want })
+        Ok(Self { shape, params, input, compared_input, compared_steps, rows, want })
     }
 
     /// Compares an output, `[T', B, D·R]`, with the reference.
@@ -249,18 +272,6 @@ fn select_rows(tensor: &Tensor, rows: &[usize]) -> Vec<f32> {
         .flatten()
         .copied()
         .collect()
-}
-
-/// Draws weights as PyTorch does and rounds them to the stored type.
-///
-/// Rounded weights make the comparison a test of the arithmetic alone.
-fn params(config: &Config, stored: WeightType) -> Result<Params> {
-    let drawn = Params::init(config, 0)?;
-    let mut values = drawn.values();
-    Params::from_fn(config, |name, shape| {
-        room(shape.iter().product(), name)?;
-        Ok(values.next().unwrap_or_default().iter().map(|&value| stored.round(value)).collect())
-    })
 }
 
 /// The times of a shape, in microseconds.

@@ -10,6 +10,7 @@
 
 mod recipe;
 mod source;
+pub(crate) mod writer;
 
 use std::path::{Path, PathBuf};
 

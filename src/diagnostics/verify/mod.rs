@@ -78,6 +78,34 @@ impl CaseReport {
             rounding: 0.0,
         }
     }
+
+    /// The report of a case that ran, or that could not.
+    #[doc(hidden)]
+    pub fn of(
+        (id, path): (&str, &Path),
+        tolerance: Tolerance,
+        compared: Result<Comparison>,
+    ) -> Self {
+        let (comparison, error) = match compared {
+            Ok(comparison) => (Some(comparison), None),
+            Err(error) => (None, Some(error)),
+        };
+        let wrong = comparison.as_ref().filter(|comparison| !comparison.agrees());
+        Self {
+            id: id.to_owned(),
+            path: path.to_owned(),
+            status: match &error {
+                None if wrong.is_none() => Status::Pass,
+                None => Status::Fail,
+                Some(Error::Unsupported(_)) => Status::Unsupported,
+                Some(_) => Status::Error,
+            },
+            reason: wrong.map(Comparison::describe).or(error.map(|error| error.to_string())),
+            tolerance: Some(tolerance),
+            comparison,
+            rounding: 0.0,
+        }
+    }
 }
 
 /// Returns the case files in `paths`. A folder stands for its `*.safetensors` at any depth, sorted.
@@ -142,42 +170,22 @@ pub fn run_with(device: &Device, path: &Path, options: &LoadOptions) -> CaseRepo
 /// Runs a case file that has been read. An error becomes a report.
 #[doc(hidden)]
 pub fn run_file(device: &Device, file: &CaseFile, options: &LoadOptions) -> CaseReport {
-    let mut report = CaseReport {
-        id: file.id.clone(),
-        path: file.path.clone(),
-        status: Status::Pass,
-        reason: None,
-        comparison: None,
-        tolerance: Some(file.tolerance),
-        rounding: 0.0,
-    };
+    let named = (file.id.as_str(), file.path.as_path());
     let case = match &file.content {
         Content::Case(case) => case,
         Content::Unsupported(features) => {
-            report.status = Status::Unsupported;
-            report.reason = Some(features.join(", "));
-            return report;
+            let reason = Some(features.join(", "));
+            let nothing = CaseReport::of(named, file.tolerance, Ok(Comparison::default()));
+            return CaseReport { status: Status::Unsupported, comparison: None, reason, ..nothing };
         }
     };
     match compare(device, case, file.tolerance, options) {
         Ok((comparison, rounding)) => {
-            report.rounding = rounding;
-            if !comparison.agrees() {
-                report.status = Status::Fail;
-                report.reason = Some(comparison.describe());
-            }
-            report.comparison = Some(comparison);
+            let report = CaseReport::of(named, file.tolerance, Ok(comparison));
+            CaseReport { rounding, ..report }
         }
-        Err(error) => {
-            report.status = if matches!(error, Error::Unsupported(_)) {
-                Status::Unsupported
-            } else {
-                Status::Error
-            };
-            report.reason = Some(error.to_string());
-        }
+        Err(error) => CaseReport::of(named, file.tolerance, Err(error)),
     }
-    report
 }
 
 /// Returns the comparison, and the largest change of an expected value by rounding.

@@ -160,8 +160,8 @@ impl Queue {
         lock(&self.shared.state).count
     }
 
-    /// Adds a frame of a slot: `[T, I]`, with 0 to [`PoolOptions::steps`](super::PoolOptions::steps)
-    /// steps. This call does not wait.
+    /// Adds a frame of a slot: `[T, I]`, with 0 to
+    /// [`PoolOptions::steps`](super::PoolOptions::steps) steps. This call does not wait.
     ///
     /// # Errors
     /// The answer is [`Error::FrameSize`] when the frame does not fit; [`Error::QueueFull`] when
@@ -187,8 +187,8 @@ impl Queue {
         Answer(receiver)
     }
 
-    /// Closes the queue. A tick that runs still answers its frames; the answer to all others, and to
-    /// later ones, is [`Error::QueueClosed`].
+    /// Closes the queue. A tick that runs still answers its frames; the answer to all others, and
+    /// to later ones, is [`Error::QueueClosed`].
     pub fn close(&self) {
         self.shared.close();
     }
@@ -201,8 +201,8 @@ impl Drop for Queue {
         let ticking = |state: &mut State| state.phase == Phase::Ticking;
         let waited = changed.wait_while(lock(state), ticking);
         let phase = waited.unwrap_or_else(PoisonError::into_inner).phase;
-        // Wakers may drop the queue, or wait for the thread that drops it. A thread that runs wakers
-        // ends by itself.
+        // Wakers may drop the queue, or wait for the thread that drops it. A thread that runs
+        // wakers ends by itself.
         if let Some(thread) = self.thread.take().filter(|_| phase == Phase::Waiting) {
             // A panic was reported when it happened.
             let _ = thread.join();
@@ -241,8 +241,8 @@ impl State {
             _ => return Ok(()),
         };
         Err(Error::QueueFull(format!(
-            "{most} frames of {whose} wait, and the queue holds no more; await an answer before the \
-             next frame, or raise QueueOptions::frames"
+            "{most} frames of {whose} wait, and the queue holds no more; await an answer before \
+             the next frame, or raise QueueOptions::frames"
         )))
     }
 

@@ -11,10 +11,10 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use wgpu_rnn::device::Selection;
 use wgpu_rnn::internals::diagnostics::bench::{Attempt, Options, Shape, Suite, Workload};
-use wgpu_rnn::{Config, Device, Error, Kind, Schedule};
+use wgpu_rnn::{Config, Device, Error, Kind, Params, Schedule};
 
 use crate::Outcome;
-use crate::args::{ModuleArgs, OpenArgs, WeightsArgs, selectors};
+use crate::args::{KeyArgs, ModuleArgs, OpenArgs, WeightsArgs, selectors};
 use crate::output::{Destination, Named, to_json};
 use crate::run::load;
 use crate::terminal::progress;
@@ -42,8 +42,7 @@ pub struct BenchArgs {
     /// Give the one shape two directions.
     #[arg(long, conflicts_with = "suite")]
     pub bidirectional: bool,
-    /// Measure the network of a file as the one shape: a state dict or an ONNX model. Its weights
-    /// are drawn.
+    /// Measure the network of a file as the one shape: a state dict or an ONNX model.
     #[arg(
         long,
         value_name = "FILE",
@@ -51,6 +50,9 @@ pub struct BenchArgs {
             ["suite", "kind", "input_size", "hidden_size", "num_layers", "bidirectional"]
     )]
     pub weights: Option<PathBuf>,
+    /// Use the dict under a key of a checkpoint of --weights.
+    #[arg(long, value_name = "KEY", requires = "weights")]
+    pub key: Option<String>,
     /// Measure the tensors of --weights whose names start with a prefix.
     #[arg(long, default_value = "", requires = "weights")]
     pub prefix: String,
@@ -109,11 +111,11 @@ struct Target {
 pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     args.check_outputs()?;
     let peers = report::read_peers(&args.with)?;
-    let shapes = shapes(args)?;
+    let (shapes, given) = shapes(args)?;
     let targets = targets(args)?;
     let schedules = schedules(args);
     if let Some(steps) = args.soak {
-        return soak::soak(args, &shapes, &targets, &schedules, steps);
+        return soak::soak(args, (&shapes, given.as_ref()), &targets, &schedules, steps);
     }
     let budget = Duration::from_secs_f64(args.seconds);
     let options = Options::default().budget(budget).repetitions(args.repetitions.max(1));
@@ -129,7 +131,7 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     // Devices alternate, so that a disturbance of the machine affects all of them.
     for shape in &shapes {
         bar.set_message(format!("{}: reference", shape.name));
-        let workload = Workload::new(shape, args.module.dtype)?;
+        let workload = workload(args, shape, given.as_ref())?;
         for (Target { title, device }, &schedule) in pairs(&targets, &schedules) {
             bar.set_message(format!("{} on {title} ({schedule})", shape.name));
             let module = args.module.options().schedule(schedule);
@@ -247,12 +249,22 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-/// The shapes of a suite, or the one shape that flags or a file describe.
-fn shapes(args: &BenchArgs) -> Result<Vec<Shape>, Error> {
+/// The shape with drawn weights, or with those of a file.
+fn workload(args: &BenchArgs, shape: &Shape, given: Option<&Params>) -> Result<Workload, Error> {
+    let sizes = (shape.sizes.seq_len, shape.sizes.batch);
+    match given {
+        Some(params) => Workload::of_params(params, sizes, args.module.dtype),
+        None => Workload::new(shape, args.module.dtype),
+    }
+}
+
+/// The shapes of a suite, or the one shape that flags or a file describe; the weights of a file.
+fn shapes(args: &BenchArgs) -> Result<(Vec<Shape>, Option<Params>), Error> {
     let (seq_len, batch) = (args.seq_len.unwrap_or(100), args.batch.unwrap_or(1));
     if let Some(path) = &args.weights {
         let weights = WeightsArgs {
             weights: vec![path.clone()],
+            key: KeyArgs { key: args.key.clone() },
             prefix: args.prefix.clone(),
             node: args.node.clone(),
             ..WeightsArgs::default()
@@ -260,12 +272,12 @@ fn shapes(args: &BenchArgs) -> Result<Vec<Shape>, Error> {
         let network = load(&weights)?;
         let config = network.params.config().clone().batch_first(false);
         let name = format!("{config} T={seq_len} B={batch}");
-        return Ok(vec![Shape::new(name, config, seq_len, batch)]);
+        return Ok((vec![Shape::new(name, config, seq_len, batch)], Some(network.params)));
     }
     let sizes = [args.input_size, args.hidden_size, args.num_layers, args.seq_len, args.batch];
     if args.kind.is_none() && !args.bidirectional && sizes.iter().all(Option::is_none) {
         let suite = args.suite.as_deref().and_then(Suite::parse).unwrap_or(Suite::Quick);
-        return Ok(suite.shapes());
+        return Ok((suite.shapes(), None));
     }
     let hidden_size = args.hidden_size.unwrap_or(256);
     let input_size = args.input_size.unwrap_or(hidden_size);
@@ -277,7 +289,7 @@ fn shapes(args: &BenchArgs) -> Result<Vec<Shape>, Error> {
     let name = format!(
         "{kind} T={seq_len} B={batch} I={input_size} H={hidden_size} L={num_layers} D={directions}"
     );
-    Ok(vec![Shape::new(name, config, seq_len, batch)])
+    Ok((vec![Shape::new(name, config, seq_len, batch)], None))
 }
 
 /// Opens the selected devices. A device that fails is an error only if it is the only one.

@@ -1,10 +1,10 @@
 //! `bench --soak`: the same pass many times, by its bits.
 
-use wgpu_rnn::internals::diagnostics::bench::{Options, Shape, Soak, Workload};
-use wgpu_rnn::{Error, Schedule};
+use wgpu_rnn::internals::diagnostics::bench::{Options, Shape, Soak};
+use wgpu_rnn::{Error, Params, Schedule};
 
 use super::report::Skipped;
-use super::{BenchArgs, Target, pairs, refused};
+use super::{BenchArgs, Target, pairs, refused, workload};
 use crate::Outcome;
 use crate::output::to_json;
 use crate::terminal::{BAD, FAINT, GOOD, line};
@@ -12,7 +12,7 @@ use crate::terminal::{BAD, FAINT, GOOD, line};
 /// Soaks every shape on every device with every schedule.
 pub fn soak(
     args: &BenchArgs,
-    shapes: &[Shape],
+    (shapes, given): (&[Shape], Option<&Params>),
     targets: &[Target],
     schedules: &[Schedule],
     steps: u64,
@@ -22,7 +22,7 @@ pub fn soak(
     let text = args.leaves_stdout();
     let mut failed = targets.iter().any(|target| target.device.is_err());
     for shape in shapes {
-        let workload = Workload::new(shape, args.module.dtype)?;
+        let workload = workload(args, shape, given)?;
         for (Target { title, device }, &schedule) in pairs(targets, schedules) {
             let options = Options::default().module(args.module.options().schedule(schedule));
             let soak = match device {
