@@ -22,6 +22,7 @@
 //! | [bench](#bench) a network on a device | [`diagnostics::bench`] | [`Rnn::explain`] |
 //! | score or generate text | [`language_model`] | `wgpu-rnn generate` |
 //! | make a module without a file | [`Config`], [`Params`] | |
+//! | pass a slice, compare results | [`TensorView`] | [`Tensor::max_abs_diff`] |
 //! | handle failures | [`enum@Error`] | |
 //!
 //! # Load
@@ -217,6 +218,8 @@
 //! | `vulkan`, `metal`, `dx12` | yes | wgpu backends; one that the platform lacks is ignored |
 //! | `gles`, `webgpu` | no | wgpu backends: OpenGL, browsers |
 //! | `cli` | yes | the program `wgpu-rnn` |
+//! | `ndarray` | no | [`Tensor`] and [`TensorView`] from and to arrays |
+//! | `serde` | no | [`Config`], [`Tensor`] and [`State`]; reading checks as constructors do |
 //!
 //! Without a backend everything runs on the CPU. Opening a GPU then returns an error that names the
 //! features to enable.
@@ -254,7 +257,7 @@ pub use nn::pad::{pad_sequence, unpad_sequence};
 pub use nn::rnn::Rnn;
 pub use params::state_dict::StateDict;
 pub use params::{Config, Convention, Kind, Nonlinearity, Params};
-pub use tensor::{State, Tensor};
+pub use tensor::{State, Tensor, TensorView};
 pub use wgpu;
 
 /// Devices: adapters, options of opening one, limits, and measured rates.

@@ -4,6 +4,10 @@
 //! The formulas are those in the documentation of `torch.nn.RNN`, `torch.nn.LSTM` and
 //! `torch.nn.GRU`. Cells that PyTorch lacks follow the operators RNN, GRU and LSTM of ONNX.
 
+mod network;
+
+pub use network::{NetworkValue, network};
+
 use crate::error::Result;
 use crate::params::config::{Config, Kind};
 use crate::params::language_model::LanguageModelParams;
@@ -116,15 +120,25 @@ pub fn forward(
     lengths: Option<&[usize]>,
 ) -> Outputs {
     let config = params.config();
-    let (directions, hidden) = (config.num_directions(), config.hidden_size);
-    let state = config.state_size();
+    let layers = config.num_layers * config.num_directions();
     let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
-    let mut x = wide(input);
-    let mut h_n =
-        h_0.map_or_else(|| vec![0.0; config.num_layers * directions * batch * state], wide);
-    let lstm = config.kind == Kind::Lstm;
-    let cells = if lstm { config.num_layers * directions * batch * hidden } else { 0 };
-    let mut c_n = c_0.map_or_else(|| vec![0.0; cells], wide);
+    let h_n = h_0.map_or_else(|| vec![0.0; layers * batch * config.state_size()], wide);
+    let cells = if config.kind == Kind::Lstm { layers * batch * config.hidden_size } else { 0 };
+    let c_n = c_0.map_or_else(|| vec![0.0; cells], wide);
+    advance(params, [seq_len, batch], wide(input), [h_n, c_n], lengths)
+}
+
+/// Runs `params` over x (`[T, B, I]`) from h and c, which become those after the last step.
+fn advance(
+    params: &Params,
+    [seq_len, batch]: [usize; 2],
+    mut x: Vec<f64>,
+    [mut h_n, mut c_n]: [Vec<f64>; 2],
+    lengths: Option<&[usize]>,
+) -> Outputs {
+    let config = params.config();
+    let (directions, hidden) = (config.num_directions(), config.hidden_size);
+    let (state, lstm) = (config.state_size(), config.kind == Kind::Lstm);
     for layer in 0..config.num_layers {
         let features = config.layer_input_size(layer);
         let mut y = vec![0.0; seq_len * batch * directions * state];

@@ -13,7 +13,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_rnn::device::OpenOptions;
 use wgpu_rnn::internals::engine::gpu::AdapterEntry;
 use wgpu_rnn::pool::PoolOptions;
-use wgpu_rnn::{Config, Device, Params, Rnn, Tensor};
+use wgpu_rnn::{Cell, Config, Device, Params, Rnn, Tensor};
 
 type Outcome<T> = Result<T, Failed>;
 
@@ -126,6 +126,19 @@ fn streams_of_the_cpu() -> Outcome<()> {
     Ok(())
 }
 
+/// So does a stream of a cell.
+fn cells_of_the_cpu() -> Outcome<()> {
+    for config in [Config::lstm(16, 20), Config::gru(5, 33)] {
+        let cell = Cell::new(&Device::cpu(), &Params::init(&config, 0)?)?;
+        let frame = Tensor::zeros([2, config.input_size])?;
+        let mut h = Tensor::zeros([2, config.hidden_size])?;
+        let mut stream = cell.stream(2)?;
+        let taken = steady(|| Ok(stream.step_into(frame.view(), &mut h)?))?;
+        ensure(taken == NOTHING, format!("{config:?}: {taken:?}"))?;
+    }
+    Ok(())
+}
+
 /// Other calls on the CPU allocate what they return.
 fn results_of_the_cpu() -> Outcome<()> {
     let rnn = Rnn::new(&Device::cpu(), &Params::init(&Config::lstm(16, 20).num_layers(2), 0)?)?;
@@ -184,6 +197,7 @@ fn main() {
     let mut trials = vec![
         Trial::test("requests_are_counted", requests_are_counted),
         Trial::test("cpu::streams", streams_of_the_cpu),
+        Trial::test("cpu::cells", cells_of_the_cpu),
         Trial::test("cpu::results", results_of_the_cpu),
     ];
     for Wanted { name, entry } in adapters::wanted() {

@@ -103,20 +103,23 @@ fn futures(
     cell: &mut CellStream,
     (linear, embedding): (&Linear, &Embedding),
     (model, generator): (&LanguageModel, &mut Generator),
-    (pool, slot): (&Pool, Slot),
-    (model, generator): (&LanguageModel, &mut Generator<'_>),
     (pool, queue, slot): (&Pool, &Queue, Slot),
-    input: &Tensor,
+    (input, output): (&Tensor, &mut Tensor),
 ) {
     awaited_anywhere(Device::open_async("auto"));
     awaited_anywhere(rnn.forward_async(input, None));
     awaited_anywhere(rnn.forward_with_async(input, &ForwardOptions::default()));
     awaited_anywhere(stream.forward_async(input));
     awaited_anywhere(stream.state_async());
+    awaited_anywhere(rnn.forward_lengths_async(input, &[1], None));
+    awaited_anywhere(stream.forward_into_async(input, output));
+    awaited_anywhere(stream.forward_async(input.view()));
     awaited_anywhere(cell.step_async(input));
+    awaited_anywhere(cell.step_into_async(input, output));
     awaited_anywhere(cell.state_async());
     awaited_anywhere(linear.forward_async(input));
     awaited_anywhere(embedding.forward_async(&[0], &[1]));
+    awaited_anywhere(model.forward_async(&[0], 1, None));
     awaited_anywhere(model.forward_with_async(&[0], 1, &ForwardOptions::default()));
     awaited_anywhere(model.score_async(&[0], 1));
     awaited_anywhere(model.generate_async(&[&[0]], &GenerateOptions::default()));

@@ -111,7 +111,7 @@ pub fn lockstep(
     if let Some(lengths) = lengths {
         validate::lengths(lengths, checked)?;
     }
-    let inputs = Inputs { input, lengths, state, seed: None, sizes: checked.sizes };
+    let inputs = Inputs { input: input.view(), lengths, state, seed: None, sizes: checked.sizes };
     let sizes = inputs.live_sizes();
     if sizes.batch == 0 || sizes.seq_len == 0 {
         return Ok(Vec::new());

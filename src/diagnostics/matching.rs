@@ -1,5 +1,7 @@
 //! Networks on devices against their definition, for the tests of a program.
 
+mod network;
+
 use std::fmt;
 
 use crate::diagnostics::compare::{Comparison, Tolerance};
@@ -9,7 +11,6 @@ use crate::engine::options::OpenOptions;
 use crate::engine::selector::Selection;
 use crate::error::{Error, Result};
 use crate::nn::options::LoadOptions;
-use crate::nn::pack::zero_state;
 use crate::nn::rnn::Rnn;
 use crate::params::Params;
 use crate::params::config::Kind;
@@ -253,7 +254,7 @@ impl Subject for Loaded<'_> {
         if seed.is_multiple_of(2) {
             return Ok((input, None));
         }
-        let mut state = zero_state(config, batch)?;
+        let mut state = State::zeros(config, batch)?;
         fill(&mut state.h);
         state.c.iter_mut().for_each(fill);
         Ok((input, Some(state)))

@@ -5,13 +5,12 @@ use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::nn::options::{ForwardOptions, LoadOptions, is_rnn};
 use crate::nn::rnn::Rnn;
-use crate::nn::stream::Stream;
+use crate::nn::stream::{Stream, check_output};
 use crate::params::Params;
 use crate::params::config::Config;
 use crate::params::state_dict::StateDict;
 use crate::params::validate::{self, Checked};
-use crate::tensor::State;
-use crate::tensor::Tensor;
+use crate::tensor::{State, Tensor, TensorView};
 
 /// A recurrent cell with its weights on a device.
 ///
@@ -119,32 +118,41 @@ impl Cell {
     /// [`Error::Shape`] in PyTorch's words when shapes do not fit; [`Error::Option`] when the state
     /// lacks `c` or has a `c` that the cell does not use; [`Error::Limit`] when one row exceeds a
     /// limit of the device; and the errors of the device.
-    pub fn forward(&self, input: &Tensor, state: Option<&State>) -> Result<State> {
-        pollster::block_on(self.compute(input, state, Waiting::Block))
+    pub fn forward<'a>(
+        &self,
+        input: impl Into<TensorView<'a>>,
+        state: Option<&State>,
+    ) -> Result<State> {
+        pollster::block_on(self.compute(input.into(), state, Waiting::Block))
     }
 
     /// [`forward`](Self::forward) for asynchronous programs; see [`Rnn::forward_async`].
     ///
     /// # Errors
     /// The errors of [`forward`](Self::forward).
-    pub async fn forward_async(&self, input: &Tensor, state: Option<&State>) -> Result<State> {
-        self.compute(input, state, Waiting::Await).await
+    pub async fn forward_async<'a>(
+        &self,
+        input: impl Into<TensorView<'a>>,
+        state: Option<&State>,
+    ) -> Result<State> {
+        self.compute(input.into(), state, Waiting::Await).await
     }
 
     async fn compute(
         &self,
-        input: &Tensor,
+        input: TensorView<'_>,
         state: Option<&State>,
         waiting: Waiting,
     ) -> Result<State> {
         let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
         let checked = validate::cell(self.config(), input.shape(), shapes)?;
         let batch = checked.sizes.batch;
-        let state = state.map(|state| state_with_leading(state, &[1, batch])).transpose()?;
+        let state = state.map(|state| with_leading(state.clone(), &[1, batch])).transpose()?;
         let options = ForwardOptions { state: state.as_ref(), ..ForwardOptions::default() };
-        let (_, next) =
-            self.0.compute(&with_leading(input, &[1, batch])?, &options, waiting).await?;
-        state_with_leading(&next, rows(&checked))
+        let sequence = [1, batch, self.config().input_size];
+        let sequence = TensorView::trusted(&sequence, input.data());
+        let (_, next) = self.0.compute(sequence, &options, waiting).await?;
+        with_leading(next, rows(&checked))
     }
 
     /// Opens a stream of `batch` rows from a zero state. The state stays on the device.
@@ -168,22 +176,67 @@ impl CellStream {
     ///
     /// # Errors
     /// [`Error::Shape`] when the shape does not fit; otherwise the errors of [`Stream::forward`].
-    pub fn step(&mut self, input: &Tensor) -> Result<Tensor> {
-        pollster::block_on(self.advance(input, Waiting::Block))
+    pub fn step<'a>(&mut self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        pollster::block_on(self.advance(input.into(), Waiting::Block))
     }
 
     /// [`step`](Self::step) for asynchronous programs; see [`Stream::forward_async`].
     ///
     /// # Errors
     /// The errors of [`step`](Self::step).
-    pub async fn step_async(&mut self, input: &Tensor) -> Result<Tensor> {
-        self.advance(input, Waiting::Await).await
+    pub async fn step_async<'a>(&mut self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        self.advance(input.into(), Waiting::Await).await
     }
 
-    async fn advance(&mut self, input: &Tensor, waiting: Waiting) -> Result<Tensor> {
-        let checked = validate::cell(self.0.rnn().config(), input.shape(), None)?;
-        let h = self.0.advance(&with_leading(input, &[1, checked.sizes.batch])?, waiting).await?;
-        with_leading(&h, rows(&checked))
+    /// [`step`](Self::step) into a tensor of the caller, which has the shape of h. It allocates as
+    /// little as [`Stream::forward_into`].
+    ///
+    /// # Errors
+    /// The errors of [`step`](Self::step); [`Error::Shape`] when `h` has another shape, in which
+    /// case nothing runs.
+    pub fn step_into<'a>(
+        &mut self,
+        input: impl Into<TensorView<'a>>,
+        h: &mut Tensor,
+    ) -> Result<()> {
+        pollster::block_on(self.advance_into(input.into(), h, Waiting::Block))
+    }
+
+    /// [`step_into`](Self::step_into) for asynchronous programs; see [`Stream::forward_async`].
+    ///
+    /// # Errors
+    /// The errors of [`step_into`](Self::step_into).
+    pub async fn step_into_async<'a>(
+        &mut self,
+        input: impl Into<TensorView<'a>>,
+        h: &mut Tensor,
+    ) -> Result<()> {
+        self.advance_into(input.into(), h, Waiting::Await).await
+    }
+
+    /// The core of [`step`](Self::step).
+    async fn advance(&mut self, input: TensorView<'_>, waiting: Waiting) -> Result<Tensor> {
+        let config = self.0.rnn().config();
+        let checked = validate::cell(config, input.shape(), None)?;
+        let mut h = Tensor::zeros([rows(&checked), &[config.hidden_size]].concat())?;
+        self.advance_into(input, &mut h, waiting).await?;
+        Ok(h)
+    }
+
+    /// The core of [`step_into`](Self::step_into).
+    async fn advance_into(
+        &mut self,
+        input: TensorView<'_>,
+        h: &mut Tensor,
+        waiting: Waiting,
+    ) -> Result<()> {
+        let config = self.0.rnn().config();
+        let batch = validate::cell(config, input.shape(), None)?.sizes.batch;
+        let sequence = [1, batch, config.input_size];
+        let sizes = self.0.check(&sequence)?.sizes;
+        check_output("CellStream", input.shape(), config.hidden_size, h)?;
+        let sequence = TensorView::trusted(&sequence, input.data());
+        self.0.run(sequence, sizes, h.data_mut(), waiting).await
     }
 
     /// Reads the state, `[B, H]`.
@@ -191,7 +244,7 @@ impl CellStream {
     /// # Errors
     /// The errors of [`Stream::state`].
     pub fn state(&self) -> Result<State> {
-        state_with_leading(&self.0.state()?, &[self.0.batch()])
+        with_leading(self.0.state()?, &[self.0.batch()])
     }
 
     /// [`state`](Self::state) for asynchronous programs.
@@ -199,7 +252,7 @@ impl CellStream {
     /// # Errors
     /// The errors of [`state`](Self::state).
     pub async fn state_async(&self) -> Result<State> {
-        state_with_leading(&self.0.state_async().await?, &[self.0.batch()])
+        with_leading(self.0.state_async().await?, &[self.0.batch()])
     }
 
     /// Replaces the state, `[B, H]`.
@@ -211,7 +264,7 @@ impl CellStream {
         let (config, batch) = (self.0.rnn().config(), self.0.batch());
         let shapes = (state.h.shape(), state.c.as_ref().map(Tensor::shape));
         validate::cell(config, &[batch, config.input_size], Some(shapes))?;
-        self.0.set_state(&state_with_leading(state, &[1, batch])?)
+        self.0.set_state(&with_leading(state.clone(), &[1, batch])?)
     }
 
     /// Sets the state to zero.
@@ -225,13 +278,11 @@ fn rows(checked: &Checked) -> &[usize] {
     if checked.unbatched { &[] } else { std::slice::from_ref(&checked.sizes.batch) }
 }
 
-/// Reshapes a tensor: `leading` replaces the axes before the features.
-fn with_leading(tensor: &Tensor, leading: &[usize]) -> Result<Tensor> {
-    let features = tensor.shape().last().copied().unwrap_or(1);
-    tensor.clone().reshaped([leading, &[features]].concat())
-}
-
-fn state_with_leading(state: &State, leading: &[usize]) -> Result<State> {
-    let c = state.c.as_ref().map(|c| with_leading(c, leading)).transpose()?;
-    Ok(State { h: with_leading(&state.h, leading)?, c })
+/// Reshapes a state: `leading` replaces the axes before the features.
+fn with_leading(State { h, c }: State, leading: &[usize]) -> Result<State> {
+    let reshaped = |tensor: Tensor| {
+        let features = tensor.shape().last().copied().unwrap_or(1);
+        tensor.reshaped([leading, &[features]].concat())
+    };
+    Ok(State { h: reshaped(h)?, c: c.map(reshaped).transpose()? })
 }

@@ -88,9 +88,9 @@ impl Embedding {
     /// # Errors
     /// [`Error::Shape`] when `weight` is not a table and [`Error::Option`] when `padding_idx` is
     /// not one of its rows, both in PyTorch's words. [`Error::Option`] for other options, for a
-    /// norm out of range, and for weights that the type cannot hold. [`Error::Limit`] when one row exceeds a binding of the
-    /// device, [`Error::Unsupported`] for more than 2³² − 1 rows and where the device cannot read
-    /// the type, and the errors of the device.
+    /// norm out of range, and for weights that the type cannot hold. [`Error::Limit`] when one row
+    /// exceeds a binding of the device, [`Error::Unsupported`] for more than 2³² − 1 rows and where
+    /// the device cannot read the type, and the errors of the device.
     pub fn from_pretrained(
         device: &Device,
         weight: &Tensor,

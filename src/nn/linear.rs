@@ -14,7 +14,7 @@ use crate::params::load_linear;
 use crate::params::state_dict::StateDict;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Role};
 use crate::plan::{self, Product, Storage};
-use crate::tensor::{Tensor, padded, reserved, room};
+use crate::tensor::{Tensor, TensorView, padded, reserved, room};
 
 /// `y = x · Wᵀ + b`, optionally followed by an activation.
 ///
@@ -157,8 +157,8 @@ impl Linear {
     /// # Errors
     /// [`Error::Shape`] in PyTorch's words when the features do not fit, and the errors of the
     /// device.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        pollster::block_on(self.apply(x, Waiting::Block))
+    pub fn forward<'a>(&self, x: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        pollster::block_on(self.apply(x.into(), Waiting::Block))
     }
 
     /// [`forward`](Self::forward) for asynchronous programs; see
@@ -166,11 +166,11 @@ impl Linear {
     ///
     /// # Errors
     /// The errors of [`forward`](Self::forward).
-    pub async fn forward_async(&self, x: &Tensor) -> Result<Tensor> {
-        self.apply(x, Waiting::Await).await
+    pub async fn forward_async<'a>(&self, x: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        self.apply(x.into(), Waiting::Await).await
     }
 
-    async fn apply(&self, x: &Tensor, waiting: Waiting) -> Result<Tensor> {
+    async fn apply(&self, x: TensorView<'_>, waiting: Waiting) -> Result<Tensor> {
         let Some((&features, leading)) = x.shape().split_last() else {
             return Err(Error::Shape(
                 "Linear: expected input to have at least one axis".to_owned(),

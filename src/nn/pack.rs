@@ -9,11 +9,11 @@ use super::rows::{MANY, Rows};
 use crate::engine::session::Session;
 use crate::engine::wait::Waiting;
 use crate::error::Result;
-use crate::params::config::{Config, Kind};
+use crate::params::config::Config;
 use crate::params::validate::{Checked, Sizes};
 use crate::plan::recording::BufferId;
 use crate::plan::{Plan, StateRow};
-use crate::tensor::{State, Tensor, padded, zeroed};
+use crate::tensor::{State, Tensor, TensorView, padded, zeroed};
 
 /// Returns the shape of `output`, in the layout of the input.
 pub(crate) fn output_shape(config: &Config, Checked { sizes, unbatched }: Checked) -> Vec<usize> {
@@ -25,14 +25,6 @@ pub(crate) fn output_shape(config: &Config, Checked { sizes, unbatched }: Checke
     }
 }
 
-/// Returns a zero state: `[L·D, batch, features]`.
-pub(crate) fn zero_state(config: &Config, batch: usize) -> Result<State> {
-    let layers = config.num_layers * config.num_directions();
-    let zeros = |features| Tensor::zeros([layers, batch, features]);
-    let c = (config.kind == Kind::Lstm).then(|| zeros(config.hidden_size)).transpose()?;
-    Ok(State { h: zeros(config.state_size())?, c })
-}
-
 /// Returns the words of [`Plan::dropout`].
 pub(crate) fn dropout_settings(seed: u64, first_step: usize, first_row: usize) -> [f32; 4] {
     [seed as u32, (seed >> 32) as u32, first_step as u32, first_row as u32].map(f32::from_bits)
@@ -42,7 +34,7 @@ pub(crate) fn dropout_settings(seed: u64, first_step: usize, first_row: usize) -
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Inputs<'a> {
     /// `[T, B, I]` or `[B, T, I]`.
-    pub input: &'a Tensor,
+    pub input: TensorView<'a>,
     /// Valid steps of each row; all are valid without them.
     pub lengths: Option<&'a [usize]>,
     /// The initial state.
@@ -166,7 +158,7 @@ impl<'a> Packer<'a> {
     /// # Errors
     /// The errors of the device.
     pub async fn read_state(&self, session: &Session, waiting: Waiting) -> Result<State> {
-        let mut state = zero_state(self.config, self.sizes.batch)?;
+        let mut state = State::zeros(self.config, self.sizes.batch)?;
         for (layer, ids) in self.plan.states.iter().enumerate() {
             let packed = session.fetch(ids.h[0], waiting).await?;
             self.h(layer).unpack(&packed, state.h.data_mut());

@@ -5,12 +5,12 @@ use std::mem;
 use crate::engine::ran::Ran;
 use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
-use crate::nn::pack::{Inputs, Packer, output_shape, zero_state};
+use crate::nn::pack::{Inputs, Packer, output_shape};
 use crate::nn::rnn::Rnn;
 use crate::nn::rnn::forward::PreparedForward;
 use crate::nn::runner::Prepared;
 use crate::params::validate::{self, Checked, Sizes};
-use crate::tensor::{State, Tensor};
+use crate::tensor::{State, Tensor, TensorView};
 
 /// A sequence of calls of an [`Rnn`], each of which continues from the previous one.
 ///
@@ -94,8 +94,8 @@ impl Stream {
     /// limit of the device; the stream then keeps its state. An error of the device may lose the
     /// state: calls return [`Error::StateLost`] until [`reset`](Self::reset) or
     /// [`set_state`](Self::set_state) sets another.
-    pub fn forward(&mut self, input: &Tensor) -> Result<Tensor> {
-        pollster::block_on(self.advance(input, Waiting::Block))
+    pub fn forward<'a>(&mut self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        pollster::block_on(self.advance(input.into(), Waiting::Block))
     }
 
     /// [`forward`](Self::forward) for asynchronous programs; see [`Rnn::forward_async`].
@@ -106,8 +106,8 @@ impl Stream {
     ///
     /// # Errors
     /// The errors of [`forward`](Self::forward).
-    pub async fn forward_async(&mut self, input: &Tensor) -> Result<Tensor> {
-        self.advance(input, Waiting::Await).await
+    pub async fn forward_async<'a>(&mut self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        self.advance(input.into(), Waiting::Await).await
     }
 
     /// [`forward`](Self::forward) into a tensor of the caller, which has the shape of the output.
@@ -119,30 +119,54 @@ impl Stream {
     /// # Errors
     /// The errors of [`forward`](Self::forward); [`Error::Shape`] when `output` has another shape,
     /// in which case nothing runs.
-    pub fn forward_into(&mut self, input: &Tensor, output: &mut Tensor) -> Result<()> {
-        let checked = self.check(input)?;
-        let (leading, width) =
-            (&input.shape()[..input.shape().len() - 1], self.rnn.config().output_size());
-        if output.shape().split_last() != Some((&width, leading)) {
-            let want = output_shape(self.rnn.config(), checked);
-            return Err(Error::Shape(format!(
-                "Stream: Expected an output of {want:?}, got {:?}",
-                output.shape()
-            )));
-        }
-        pollster::block_on(self.run(input, checked.sizes, output, Waiting::Block))
+    pub fn forward_into<'a>(
+        &mut self,
+        input: impl Into<TensorView<'a>>,
+        output: &mut Tensor,
+    ) -> Result<()> {
+        pollster::block_on(self.advance_into(input.into(), output, Waiting::Block))
+    }
+
+    /// [`forward_into`](Self::forward_into) for asynchronous programs; see
+    /// [`forward_async`](Self::forward_async).
+    ///
+    /// # Errors
+    /// The errors of [`forward_into`](Self::forward_into).
+    pub async fn forward_into_async<'a>(
+        &mut self,
+        input: impl Into<TensorView<'a>>,
+        output: &mut Tensor,
+    ) -> Result<()> {
+        self.advance_into(input.into(), output, Waiting::Await).await
     }
 
     /// The core of [`forward`](Self::forward).
-    pub(crate) async fn advance(&mut self, input: &Tensor, waiting: Waiting) -> Result<Tensor> {
-        let checked = self.check(input)?;
+    pub(crate) async fn advance(
+        &mut self,
+        input: TensorView<'_>,
+        waiting: Waiting,
+    ) -> Result<Tensor> {
+        let checked = self.check(input.shape())?;
         let mut output = Tensor::zeros(output_shape(self.rnn.config(), checked))?;
-        self.run(input, checked.sizes, &mut output, waiting).await?;
+        self.run(input, checked.sizes, output.data_mut(), waiting).await?;
         Ok(output)
     }
 
-    fn check(&self, input: &Tensor) -> Result<Checked> {
-        let checked = validate::forward(self.rnn.config(), input.shape(), None)?;
+    /// The core of [`forward_into`](Self::forward_into).
+    async fn advance_into(
+        &mut self,
+        input: TensorView<'_>,
+        output: &mut Tensor,
+        waiting: Waiting,
+    ) -> Result<()> {
+        let sizes = self.check(input.shape())?.sizes;
+        check_output("Stream", input.shape(), self.rnn.config().output_size(), output)?;
+        self.run(input, sizes, output.data_mut(), waiting).await
+    }
+
+    /// Checks the shape of an input.
+    pub(crate) fn check(&self, input: &[usize]) -> Result<Checked> {
+        let checked = validate::forward(self.rnn.config(), input, None)?;
         let batch = checked.sizes.batch;
         if batch != self.batch {
             return Err(Error::Shape(format!(
@@ -154,11 +178,11 @@ impl Stream {
     }
 
     /// Runs the next steps, which have been checked, into an output of their shape.
-    async fn run(
+    pub(crate) async fn run(
         &mut self,
-        input: &Tensor,
+        input: TensorView<'_>,
         sizes: Sizes,
-        output: &mut Tensor,
+        output: &mut [f32],
         waiting: Waiting,
     ) -> Result<()> {
         let rnn = self.rnn.clone();
@@ -172,9 +196,7 @@ impl Stream {
             let packer = Packer::whole(config, &plan.layers);
             let inputs = Inputs { input, lengths: None, state: None, seed: None, sizes };
             packer.write_sequence(&inputs, packed, |id, values| session.set(id, values))?;
-            let take = |segment, packed: &[f32]| {
-                packer.unpack_output(segment, packed, output.data_mut());
-            };
+            let take = |segment, packed: &[f32]| packer.unpack_output(segment, packed, output);
             ran = session.execute(&plan.outputs, &plan.carried, waiting, take).await?;
             self.held = Held::Device(prepared);
         }
@@ -203,7 +225,7 @@ impl Stream {
         let prepared = match &self.held {
             Held::Lost => return Err(self.lost()),
             Held::Host(Some(state)) => return Ok(state.clone()),
-            Held::Host(None) => return zero_state(config, self.batch),
+            Held::Host(None) => return State::zeros(config, self.batch),
             Held::Device(prepared) => prepared,
         };
         let packer = Packer::whole(config, &prepared.plan.layers);
@@ -279,6 +301,27 @@ impl Drop for Stream {
     fn drop(&mut self) {
         self.reset();
     }
+}
+
+/// Checks that a caller's output has the axes of the input, with `features` in the last.
+///
+/// # Errors
+/// [`Error::Shape`] with the name of the stream.
+pub(crate) fn check_output(
+    stream: &str,
+    input: &[usize],
+    features: usize,
+    output: &Tensor,
+) -> Result<()> {
+    let leading = &input[..input.len() - 1];
+    if output.shape().split_last() == Some((&features, leading)) {
+        return Ok(());
+    }
+    Err(Error::Shape(format!(
+        "{stream}: Expected an output of {:?}, got {:?}",
+        [leading, &[features]].concat(),
+        output.shape()
+    )))
 }
 
 fn lost() -> Error {

@@ -7,6 +7,8 @@ use crate::error::{Error, Result};
 /// The names are those of ONNX. Parameters without a value have the defaults that
 /// [`parse`](str::parse) gives.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ActivationFunction {
     /// 1 / (1 + e^−x)

@@ -17,6 +17,7 @@ const MAX_LAYERS: usize = 1 << 10;
 /// assert_eq!(config.num_directions(), 2);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Config {
     /// Module and nonlinearity.

@@ -4,6 +4,8 @@ use crate::error::{Error, Result};
 
 /// The module, and the nonlinearity of a plain RNN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Kind {
     /// `nn.RNN(nonlinearity='tanh')`: h' = tanh(W_ih x + b_ih + W_hh h + b_hh).

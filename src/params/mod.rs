@@ -12,6 +12,9 @@ pub(crate) mod max_norm;
 mod module;
 pub mod network;
 pub mod random;
+#[cfg(feature = "serde")]
+mod serialise;
+mod state;
 pub mod state_dict;
 mod strict;
 pub mod validate;

@@ -53,6 +53,8 @@ pub(crate) fn functions_of_directions(
 
 /// The gates of an LSTM of which one follows from the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Coupling {
     /// f = 1 − i: ONNX's `input_forget`. The forget gate's weights are not used.
@@ -63,6 +65,8 @@ pub enum Coupling {
 
 /// The place of a GRU's reset gate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Reset {
     /// n = tanh(W_in x + b_in + r∘(W_hn h + b_hn)): PyTorch, cuDNN, ONNX's `linear_before_reset`
@@ -75,6 +79,8 @@ pub enum Reset {
 
 /// The differences of a cell from PyTorch's. The default has none.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct Variant {
     /// The functions of the forward and the reverse direction; PyTorch's by default.

@@ -2,7 +2,7 @@
 //! device.
 
 use libtest_mimic::Failed;
-use wgpu_rnn::{Cell, Config, Error, Kind, Params, Rnn, State, Tensor};
+use wgpu_rnn::{Cell, Config, Error, Kind, Params, Rnn, State, Tensor, TensorView};
 
 use crate::bits::{alike, bits, states_alike};
 use crate::{Target, ensure, seeded};
@@ -50,7 +50,14 @@ pub fn loop_is_the_layer(target: &Target) -> Result<(), Failed> {
                     state = cell.forward(&x, Some(&state))?;
                     let want = step(&output, t)?;
                     ensure(alike(&state.h, &want), format!("{what}: h of the cell at t={t}"))?;
-                    let h = stream.step(&x)?;
+                    let h = if t % 2 == 0 {
+                        stream.step(TensorView::new(x.shape(), x.data())?)?
+                    } else {
+                        let mut h = want.clone();
+                        h.data_mut().fill(f32::NAN);
+                        stream.step_into(&x, &mut h)?;
+                        h
+                    };
                     ensure(alike(&h, &want), format!("{what}: h of the stream at t={t}"))?;
                     ensure(
                         states_alike(&stream.state()?, &state),
@@ -161,6 +168,12 @@ pub fn refusals(target: &Target) -> Result<(), Failed> {
     ] {
         let error = stream.step(&Tensor::zeros(input.clone())?).map_err(|error| error.to_string());
         ensure(error == Err(want.to_owned()), format!("{input:?}: {error:?}, want {want}"))?;
+    }
+    for shape in [&[2, 3][..], &[1, 4], &[8]] {
+        let mut h = Tensor::zeros(shape)?;
+        let error = stream.step_into(&Tensor::zeros([2, 3])?, &mut h).map_err(|e| e.to_string());
+        let want = format!("CellStream: Expected an output of [2, 4], got {shape:?}");
+        ensure(error == Err(want), format!("{error:?}"))?;
     }
     let wrong = State { h: Tensor::zeros([1, 4])?, c: None };
     let error = stream.set_state(&wrong).map_err(|error| error.to_string());

@@ -130,6 +130,14 @@ pub fn modules(target: &Target) -> Result<(), Failed> {
     let mut stream = gru.stream(2)?;
     ensure(block_on(stream.forward_async(&input))? == want.0, "Stream::forward_async")?;
     ensure(block_on(stream.state_async())? == want.1, "Stream::state_async")?;
+    stream.reset();
+    let mut output = Tensor::zeros(want.0.shape())?;
+    block_on(stream.forward_into_async(&input, &mut output))?;
+    ensure(output == want.0, "Stream::forward_into_async")?;
+    let lengths = [2, 3];
+    let want = gru.forward_lengths(&input, &lengths, None)?;
+    let got = block_on(gru.forward_lengths_async(input.view(), &lengths, None))?;
+    ensure(got == want, "Rnn::forward_lengths_async")?;
 
     let x = input.clone().reshaped([6, 5])?;
     let cell = Cell::new(&device, &Params::init(&Config::lstm(5, 6), 0)?)?;
@@ -138,6 +146,10 @@ pub fn modules(target: &Target) -> Result<(), Failed> {
     let mut steps = cell.stream(6)?;
     ensure(block_on(steps.step_async(&x))? == want.h, "CellStream::step_async")?;
     ensure(block_on(steps.state_async())? == want, "CellStream::state_async")?;
+    steps.reset();
+    let mut h = Tensor::zeros(want.h.shape())?;
+    block_on(steps.step_into_async(&x, &mut h))?;
+    ensure(h == want.h, "CellStream::step_into_async")?;
 
     let weight = seeded::tensor(2, &[4, 5], 1.0);
     let linear = Linear::new(&device, &weight, None, Activation::Sigmoid)?;
@@ -155,6 +167,7 @@ pub fn modules(target: &Target) -> Result<(), Failed> {
         block_on(model.forward_with_async(&tokens, 2, &options))? == want,
         "LanguageModel::forward_with_async",
     )?;
+    ensure(block_on(model.forward_async(&tokens, 2, None))? == want, "forward_async")?;
     ensure(block_on(model.score_async(&tokens, 2))? == model.score(&tokens, 2)?, "score_async")?;
     let (prompts, options) = ([&tokens[..2], &tokens[3..]], GenerateOptions::default().chunk(2));
     let want: Vec<Vec<u32>> =

@@ -10,4 +10,5 @@ mod networks;
 mod attention;
 mod fixtures;
 mod pools;
+mod reference;
 mod refusals;

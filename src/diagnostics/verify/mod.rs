@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::nn::cell::Cell;
 use crate::nn::linear::Linear;
 use crate::nn::options::LoadOptions;
-use crate::nn::pack::zero_state;
 use crate::nn::rnn::Rnn;
 use crate::tensor::{State, Tensor, room};
 use rounding::Rounding;
@@ -260,7 +259,7 @@ fn forward(device: &Device, case: &Case, options: &LoadOptions) -> Result<(Tenso
     if case.has_no_step() {
         let (config, shape) = (rnn.config(), case.input.shape());
         let batch = shape.iter().take(2).copied().max().unwrap_or(0);
-        let state = state.cloned().map_or_else(|| zero_state(config, batch), Ok)?;
+        let state = state.cloned().map_or_else(|| State::zeros(config, batch), Ok)?;
         let output = Tensor::zeros([shape[0], shape[1], config.output_size()])?;
         return Ok((output, state));
     }

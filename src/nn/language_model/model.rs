@@ -10,7 +10,7 @@ use crate::engine::session::Weights;
 use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::nn::options::{ForwardOptions, LoadOptions, is_rnn};
-use crate::nn::pack::{Packer, zero_state};
+use crate::nn::pack::Packer;
 use crate::nn::runner::Runner;
 use crate::params::config::Config;
 use crate::params::language_model::{LanguageModelConfig, LanguageModelParams};
@@ -170,7 +170,7 @@ impl LanguageModel {
     /// # Errors
     /// [`Error::TensorSize`] when the number of elements overflows.
     pub fn init_hidden(&self, batch: usize) -> Result<State> {
-        zero_state(&self.0.rnn, batch)
+        State::zeros(&self.0.rnn, batch)
     }
 
     /// Runs the model over `tokens` (`[T, B]`, time first) from `state`, or from zero.
@@ -206,6 +206,21 @@ impl LanguageModel {
         options: &ForwardOptions<'_>,
     ) -> Result<(Tensor, State)> {
         pollster::block_on(self.compute(tokens, batch, options, Waiting::Block))
+    }
+
+    /// [`forward`](Self::forward) for asynchronous programs; see
+    /// [`Rnn::forward_async`](crate::Rnn::forward_async).
+    ///
+    /// # Errors
+    /// The errors of [`forward`](Self::forward).
+    pub async fn forward_async(
+        &self,
+        tokens: &[u32],
+        batch: usize,
+        state: Option<&State>,
+    ) -> Result<(Tensor, State)> {
+        let options = ForwardOptions { state, ..ForwardOptions::default() };
+        self.forward_with_async(tokens, batch, &options).await
     }
 
     /// [`forward_with`](Self::forward_with) for asynchronous programs; see

@@ -18,7 +18,7 @@ use crate::params::network::{Graph, NetworkParams, Sequential, StepShape};
 use crate::params::state_dict::StateDict;
 use crate::params::validate::Sizes;
 use crate::plan::{self, NetworkLayout, NetworkPlan, NetworkSizes};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, TensorView};
 pub use stream::NetworkStream;
 
 /// A network with its weights on a device.
@@ -134,8 +134,8 @@ impl Network {
     /// [`Error::Shape`](crate::Error::Shape) when the shape does not fit, and in PyTorch's words
     /// where a convolution has too few steps; [`Error::Limit`](crate::Error::Limit) when one row
     /// exceeds a limit of the device; the errors of the device.
-    pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        pollster::block_on(self.compute(input.into(), Waiting::Block))
+    pub fn forward<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        pollster::block_on(self.compute(input.into().into(), Waiting::Block))
     }
 
     /// [`forward`](Self::forward) for asynchronous programs; see
@@ -143,8 +143,8 @@ impl Network {
     ///
     /// # Errors
     /// The errors of [`forward`](Self::forward).
-    pub async fn forward_async(&self, input: &Tensor) -> Result<Tensor> {
-        self.compute(input.into(), Waiting::Await).await
+    pub async fn forward_async<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        self.compute(input.into().into(), Waiting::Await).await
     }
 
     /// Runs a network of tokens, whose `shape` is `[T, B]`, `[B, T]` with `batch_first`, or `[T]`.

@@ -7,7 +7,7 @@ use crate::nn::rows::Rows;
 use crate::params::network::StepShape;
 use crate::params::validate::Sizes;
 use crate::plan::Value;
-use crate::tensor::{Tensor, element_count, zeroed};
+use crate::tensor::{TensorView, element_count, zeroed};
 
 /// The input of a call.
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +23,8 @@ pub(crate) enum Values<'a> {
     Tokens(&'a [i64]),
 }
 
-impl<'a> From<&'a Tensor> for Input<'a> {
-    fn from(tensor: &'a Tensor) -> Self {
+impl<'a> From<TensorView<'a>> for Input<'a> {
+    fn from(tensor: TensorView<'a>) -> Self {
         Self { shape: tensor.shape(), values: Values::Reals(tensor.data()) }
     }
 }

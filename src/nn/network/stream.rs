@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::nn::runner::Prepared;
 use crate::params::validate::Sizes;
 use crate::plan::NetworkSizes;
-use crate::tensor::{Tensor, copied, reserved};
+use crate::tensor::{Tensor, TensorView, copied, reserved};
 
 /// A sequence of calls of a [`Network`], each of which continues from the previous one.
 ///
@@ -134,8 +134,8 @@ impl NetworkStream {
     /// limit of the device; the stream then keeps its states. An error of the device may lose them:
     /// calls return [`Error::StateLost`] until [`reset`](Self::reset) or
     /// [`set_state`](Self::set_state) sets others.
-    pub fn forward(&mut self, input: &Tensor) -> Result<Tensor> {
-        pollster::block_on(self.advance(input.into(), Waiting::Block))
+    pub fn forward<'a>(&mut self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        pollster::block_on(self.advance(input.into().into(), Waiting::Block))
     }
 
     /// [`forward`](Self::forward) for asynchronous programs. A future that is dropped before it is
@@ -143,8 +143,8 @@ impl NetworkStream {
     ///
     /// # Errors
     /// The errors of [`forward`](Self::forward).
-    pub async fn forward_async(&mut self, input: &Tensor) -> Result<Tensor> {
-        self.advance(input.into(), Waiting::Await).await
+    pub async fn forward_async<'a>(&mut self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        self.advance(input.into().into(), Waiting::Await).await
     }
 
     /// Runs the next steps of a network of tokens; see [`Network::forward_tokens`].

@@ -75,8 +75,8 @@ impl<'a> PassBindings<'a> {
         self
     }
 
-    /// Reads the state of all modules of a network, `[1, B, W]`, and writes the next one to the same
-    /// place; see [`NetworkRecorder`](super::NetworkRecorder). Without it, the state is zero.
+    /// Reads the state of all modules of a network, `[1, B, W]`, and writes the next one to the
+    /// same place; see [`NetworkRecorder`](super::NetworkRecorder). Without it, the state is zero.
     pub fn state(mut self, state: impl Into<TensorBinding<'a>>) -> Self {
         self.state = Some(state.into());
         self

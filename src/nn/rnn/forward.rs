@@ -15,7 +15,7 @@ use crate::params::config::Kind;
 use crate::params::validate::{self, Sizes};
 use crate::plan::recording::{BufferId, CopyPair, Recording};
 use crate::plan::{self, Plan, Request};
-use crate::tensor::{State, Tensor, copied, element_count, zeroed};
+use crate::tensor::{State, Tensor, TensorView, copied, element_count, zeroed};
 
 /// The key of a forward pass's plan: its sizes, and whether dropout draws.
 pub(crate) type ForwardKey = (Sizes, bool);
@@ -87,7 +87,7 @@ impl Rnn {
     /// The core of [`forward_with`](Self::forward_with).
     pub(crate) async fn compute(
         &self,
-        input: &Tensor,
+        input: TensorView<'_>,
         options: &ForwardOptions<'_>,
         waiting: Waiting,
     ) -> Result<(Tensor, State)> {

@@ -16,7 +16,7 @@ use crate::params::config::Config;
 use crate::params::state_dict::StateDict;
 use crate::params::validate::Sizes;
 use crate::plan::{self, Plan, WeightLayout};
-use crate::tensor::{State, Tensor};
+use crate::tensor::{State, Tensor, TensorView};
 
 /// A recurrent module with its weights on a device.
 ///
@@ -150,7 +150,11 @@ impl Rnn {
     /// [`Error::Option`](crate::Error::Option) when the state lacks `c` or has a `c` that the
     /// module does not use. [`Error::Limit`](crate::Error::Limit) when one time step of one row
     /// exceeds a limit of the device; and the errors of the device.
-    pub fn forward(&self, input: &Tensor, state: Option<&State>) -> Result<(Tensor, State)> {
+    pub fn forward<'a>(
+        &self,
+        input: impl Into<TensorView<'a>>,
+        state: Option<&State>,
+    ) -> Result<(Tensor, State)> {
         self.forward_with(input, &ForwardOptions { state, ..ForwardOptions::default() })
     }
 
@@ -165,9 +169,9 @@ impl Rnn {
     /// # Errors
     /// The errors of [`forward`](Self::forward); [`Error::Shape`](crate::Error::Shape) when the
     /// number of lengths differs from the number of rows, or when a length exceeds T.
-    pub fn forward_lengths(
+    pub fn forward_lengths<'a>(
         &self,
-        input: &Tensor,
+        input: impl Into<TensorView<'a>>,
         lengths: &[usize],
         state: Option<&State>,
     ) -> Result<(Tensor, State)> {
@@ -181,12 +185,12 @@ impl Rnn {
     ///
     /// # Errors
     /// The errors of [`forward`](Self::forward) and [`forward_lengths`](Self::forward_lengths).
-    pub fn forward_with(
+    pub fn forward_with<'a>(
         &self,
-        input: &Tensor,
+        input: impl Into<TensorView<'a>>,
         options: &ForwardOptions<'_>,
     ) -> Result<(Tensor, State)> {
-        pollster::block_on(self.compute(input, options, Waiting::Block))
+        pollster::block_on(self.compute(input.into(), options, Waiting::Block))
     }
 
     /// [`forward`](Self::forward) for asynchronous programs.
@@ -200,12 +204,28 @@ impl Rnn {
     ///
     /// # Errors
     /// The errors of [`forward`](Self::forward).
-    pub async fn forward_async(
+    pub async fn forward_async<'a>(
         &self,
-        input: &Tensor,
+        input: impl Into<TensorView<'a>>,
         state: Option<&State>,
     ) -> Result<(Tensor, State)> {
         self.forward_with_async(input, &ForwardOptions { state, ..ForwardOptions::default() }).await
+    }
+
+    /// [`forward_lengths`](Self::forward_lengths) for asynchronous programs; see
+    /// [`forward_async`](Self::forward_async).
+    ///
+    /// # Errors
+    /// The errors of [`forward_lengths`](Self::forward_lengths).
+    pub async fn forward_lengths_async<'a>(
+        &self,
+        input: impl Into<TensorView<'a>>,
+        lengths: &[usize],
+        state: Option<&State>,
+    ) -> Result<(Tensor, State)> {
+        let lengths = Some(lengths);
+        let options = ForwardOptions { lengths, state, ..ForwardOptions::default() };
+        self.forward_with_async(input, &options).await
     }
 
     /// [`forward_with`](Self::forward_with) for asynchronous programs; see
@@ -213,12 +233,12 @@ impl Rnn {
     ///
     /// # Errors
     /// The errors of [`forward_with`](Self::forward_with).
-    pub async fn forward_with_async(
+    pub async fn forward_with_async<'a>(
         &self,
-        input: &Tensor,
+        input: impl Into<TensorView<'a>>,
         options: &ForwardOptions<'_>,
     ) -> Result<(Tensor, State)> {
-        self.compute(input, options, Waiting::Await).await
+        self.compute(input.into(), options, Waiting::Await).await
     }
 
     /// Plans a forward pass. The plan shows its dispatches and its memory before a run.

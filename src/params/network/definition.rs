@@ -136,8 +136,8 @@ impl Sequential {
         self.recurrent(prefix, false, Some(nonlinearity))
     }
 
-    /// Adds the `nn.LSTMCell`, `nn.GRUCell` or `nn.RNNCell` (tanh) under `prefix`, which runs once a
-    /// step. Its h is the value.
+    /// Adds the `nn.LSTMCell`, `nn.GRUCell` or `nn.RNNCell` (tanh) under `prefix`, which runs once
+    /// in a step. Its h is the value.
     pub fn cell(self, prefix: &str) -> Self {
         self.recurrent(prefix, true, None)
     }
