@@ -60,7 +60,7 @@ async fn close(State(server): State<Arc<Server>>, Path(session): Path<usize>) ->
     server.queue.pool().close(slot).map(Json).map_err(refused)
 }
 
-/// The routes of a server of a module, for up to so many sessions at a time.
+/// The routes of a server of a module, with at most `sessions` at a time.
 pub(crate) fn router(rnn: &Rnn, sessions: usize) -> wgpu_rnn::Result<Router> {
     let queue = Queue::new(rnn.pool(&PoolOptions::new(sessions))?, &QueueOptions::default())?;
     let server = Server { queue, sessions: RwLock::default(), opened: 0.into() };

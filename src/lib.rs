@@ -99,6 +99,10 @@
 //! let (one, other) = (pool.open()?, pool.open()?);
 //! let frame = [0.5; 3];
 //! let outputs = pool.tick(&[(one, &frame), (other, &frame)])?; // a result for each slot
+//!
+//! use wgpu_rnn::pool::{Queue, QueueOptions};
+//! let queue = Queue::new(pool, &QueueOptions::default())?; // ticks as frames arrive
+//! let output = queue.submit(one, frame).wait()?; // or .await
 //! # Ok(())
 //! # }
 //! ```

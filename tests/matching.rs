@@ -1,6 +1,7 @@
 //! Networks of a user against their definition, and case files that a user writes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use wgpu_rnn::diagnostics::bench::{Attempt, Options, Workload};
 use wgpu_rnn::diagnostics::compare::Tolerance;
@@ -114,7 +115,7 @@ fn what_cannot_be_compared_is_an_error() {
 /// A chaotic network disagrees: the benchmark has the weights that were given.
 #[test]
 fn a_benchmark_has_the_weights_of_a_user() {
-    let options = Options::default().repetitions(1);
+    let options = Options::default().repetitions(1).budget(Duration::from_millis(100));
     let device = Device::cpu();
     let measure = |params: &Params, stored| {
         let workload = Workload::of_params(params, (33, 2), stored).expect("a small network");

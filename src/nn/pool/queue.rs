@@ -230,7 +230,7 @@ impl Future for Answer {
 }
 
 impl State {
-    /// Checks that another frame of a slot may wait: at most so many of the slot, and of all.
+    /// Checks that another frame may wait, by the most frames of its slot and of all slots.
     fn check_room(&self, slot: Slot, [of_slot, of_all]: [usize; 2]) -> Result<()> {
         if self.closed {
             return Err(closed());

@@ -10,7 +10,7 @@ use crate::tensor::{State, Tensor};
 
 impl Interface {
     /// Returns the rows of a slot's values, without padding.
-    fn rows<'v>(&'v self, values: &'v [f32]) -> impl Iterator<Item = &'v [f32]> {
+    pub(super) fn rows<'v>(&'v self, values: &'v [f32]) -> impl Iterator<Item = &'v [f32]> {
         self.state.iter().scan(values, |rest, &StateRow { features, stride }| {
             let (row, after) = rest.split_at_checked(stride)?;
             *rest = after;
@@ -19,7 +19,7 @@ impl Interface {
     }
 
     /// Returns the module whose state is a [`State`].
-    pub(super) fn module(&self) -> Result<&Config> {
+    fn module(&self) -> Result<&Config> {
         self.module.as_ref().ok_or_else(|| {
             Error::Unsupported(
                 "the state of several modules as one h and c; only a pool of one recurrent module \
@@ -49,7 +49,11 @@ impl Pool {
     }
 
     async fn fetch_state(&self, slot: Slot, waiting: Waiting) -> Result<State> {
-        let config = self.interface.module()?;
+        self.state_of(&self.fetch_values(slot, waiting).await?)
+    }
+
+    /// Reads the values of a slot.
+    pub(super) async fn fetch_values(&self, slot: Slot, waiting: Waiting) -> Result<Vec<f32>> {
         let reading = {
             let inner = &mut *lock(&self.inner);
             let checked = inner.slots.check(slot);
@@ -58,9 +62,14 @@ impl Pool {
             let start = slot.index as usize * self.plan.width;
             inner.session.start_read(self.plan.store, start..start + self.plan.width)?
         };
-        let values = reading.values(waiting).await?;
+        reading.values(waiting).await
+    }
+
+    /// Returns the values of a slot as the state of a module.
+    pub(super) fn state_of(&self, values: &[f32]) -> Result<State> {
+        let config = self.interface.module()?;
         let is_lstm = config.kind == Kind::Lstm;
-        let rows: Vec<&[f32]> = self.interface.rows(&values).collect();
+        let rows: Vec<&[f32]> = self.interface.rows(values).collect();
         let tensor = |first: usize| {
             let of_layers = rows.iter().skip(first).step_by(1 + usize::from(is_lstm));
             let values: Vec<f32> = of_layers.copied().flatten().copied().collect();
