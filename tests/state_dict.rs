@@ -3,12 +3,98 @@
 #[path = "common/entries.rs"]
 mod entries;
 
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use entries::{Entry, entries, missing, state_dict, unexpected, without, wrong_shape};
 use half::{bf16, f16};
 use safetensors::Dtype;
 use wgpu_rnn::internals::error::StateDictProblem;
 use wgpu_rnn::internals::params::expected_parameters;
-use wgpu_rnn::{Config, Device, Error, Kind, LoadOptions, Params, Rnn, Tensor};
+use wgpu_rnn::internals::params::state_dict::to_bytes;
+use wgpu_rnn::{Config, Device, Error, Kind, LoadOptions, Params, Rnn, StateDict, Tensor};
+
+// --- bytes of a caller ---------------------------------------------------------------------------
+
+/// A memory map, as another crate makes it. It counts the maps that are alive.
+struct Map(Vec<u8>, Arc<AtomicUsize>);
+
+impl Map {
+    fn new(bytes: Vec<u8>) -> (Self, Arc<AtomicUsize>) {
+        let alive = Arc::new(AtomicUsize::new(1));
+        (Self(bytes, Arc::clone(&alive)), alive)
+    }
+}
+
+impl AsRef<[u8]> for Map {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        self.1.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn file_of(tensors: &[(&str, &Tensor)]) -> Vec<u8> {
+    let no_metadata = HashMap::new();
+    to_bytes(Path::new("in memory"), tensors, no_metadata).expect("a few tensors")
+}
+
+/// A state dict reads the caller's memory, and its clones share it until the last one ends.
+#[test]
+fn mapped_bytes_are_not_copied() {
+    let tensor = Tensor::new([2, 2], vec![1.0, -2.0, 0.5, f32::MAX]).expect("four values");
+    let (map, alive) = Map::new(file_of(&[("a", &tensor), ("b", &tensor)]));
+    let memory = map.as_ref().as_ptr_range();
+    let file = StateDict::from_bytes(map).expect("a valid file");
+    let inside = |file: &StateDict| {
+        let bytes = file.bytes("b").expect("it is there").as_ptr();
+        memory.contains(&bytes)
+    };
+    assert!(inside(&file), "a tensor of the caller's memory");
+    assert_eq!(file.tensor("b").expect("it is there"), tensor);
+    let other = file.clone();
+    drop(file);
+    assert!(inside(&other) && alive.load(Ordering::Relaxed) == 1, "a clone shares the memory");
+    assert_eq!(other.tensor("a").expect("it is there"), tensor);
+    drop(other);
+    assert_eq!(alive.load(Ordering::Relaxed), 0, "the memory is no longer needed");
+
+    let constant = b"\x02\0\0\0\0\0\0\0{}";
+    let file = StateDict::from_bytes(constant).expect("a constant of the program");
+    assert_eq!(file.names().count(), 0);
+    let shared: Arc<[u8]> = file_of(&[("a", &tensor)]).into();
+    assert_eq!(StateDict::from_bytes(shared).expect("shared bytes").names().count(), 1);
+    let error = StateDict::from_bytes(b"GGUF\x03\0\0\0").expect_err("another type").to_string();
+    assert!(error.starts_with("a state dict in memory: the file is a GGUF file"), "{error}");
+}
+
+/// Memory that another program changes gives errors and other values, and nothing worse.
+#[test]
+fn bytes_that_change_are_errors() {
+    /// Bytes of which another program cuts the end.
+    struct Cut(Vec<u8>, Arc<AtomicUsize>);
+    impl AsRef<[u8]> for Cut {
+        fn as_ref(&self) -> &[u8] {
+            &self.0[..self.0.len().saturating_sub(self.1.load(Ordering::Relaxed))]
+        }
+    }
+    let bytes = file_of(&[("a", &Tensor::zeros([4]).expect("four values"))]);
+    for less in [1, 16, 100, usize::MAX] {
+        let cut = Arc::new(AtomicUsize::new(0));
+        let file =
+            StateDict::from_bytes(Cut(bytes.clone(), Arc::clone(&cut))).expect("whole so far");
+        file.f32("a").expect("whole so far");
+        cut.store(less, Ordering::Relaxed);
+        let error = file.f32("a").expect_err("it is shorter").to_string();
+        assert!(error.ends_with("the file ends before its last tensor"), "{error}");
+    }
+}
 
 // --- making files --------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 
-use super::files::{self, Content};
+use super::files::{self, Bytes, Content};
 use crate::error::{Error, Result, printable_path};
 use crate::fs;
 use crate::tensor::{Tensor, room};
@@ -59,14 +59,41 @@ impl StateDict {
         Ok(Self { path: path.unwrap_or_default(), content })
     }
 
-    /// Parses the bytes of a file of safetensors or of `torch.save`. `path` serves only the error
-    /// texts.
+    /// Reads the bytes of a file of safetensors or of `torch.save`, without a copy of them.
+    ///
+    /// A vector, `include_bytes!`, an `Arc<[u8]>` and a memory map such as `memmap2::Mmap` are
+    /// bytes, so a map needs no `unsafe` code here. The bytes live as long as the state dict and
+    /// its clones, which share them. Bytes that change meanwhile give other values, or errors.
+    ///
+    /// ```
+    /// # fn main() -> wgpu_rnn::Result<()> {
+    /// use wgpu_rnn::StateDict;
+    /// let file = include_bytes!(concat!(
+    ///     env!("CARGO_MANIFEST_DIR"),
+    ///     "/models/shakespeare.safetensors"
+    /// ));
+    /// let weights = StateDict::from_bytes(file)?;
+    /// assert_eq!(weights.shape("decoder.bias"), Some(&[65][..]));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::File`] as from [`open`](Self::open).
-    pub fn parse(path: impl AsRef<Path>, data: Vec<u8>) -> Result<Self> {
+    pub fn from_bytes(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self> {
+        Self::parse("a state dict in memory", bytes)
+    }
+
+    /// [`from_bytes`](Self::from_bytes) with a path for the error texts.
+    ///
+    /// # Errors
+    /// The errors of [`from_bytes`](Self::from_bytes).
+    pub fn parse(
+        path: impl AsRef<Path>,
+        bytes: impl AsRef<[u8]> + Send + Sync + 'static,
+    ) -> Result<Self> {
         let path = path.as_ref().to_owned();
-        Ok(Self { content: files::parse(&path, data, None)?, path })
+        Ok(Self { content: files::parse(&path, Bytes::new(bytes), None)?, path })
     }
 
     /// Returns the key of the dict that [`open`](Self::open) found in a checkpoint; `None` when the
@@ -95,6 +122,17 @@ impl StateDict {
     pub fn names_under(&self, prefix: &str) -> impl Iterator<Item = &str> {
         self.names()
             .filter(move |name| name.strip_prefix(prefix).is_some_and(|rest| !rest.contains('.')))
+    }
+
+    /// Returns the size of each axis of a tensor, or `None` without one of that name.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.get(name).map(Entry::shape)
+    }
+
+    /// Returns the type of a tensor's elements as safetensors names it, such as `F32` or `I64`, or
+    /// `None` without a tensor of that name.
+    pub fn dtype(&self, name: &str) -> Option<String> {
+        self.get(name).map(|entry| entry.dtype().to_string())
     }
 
     /// Returns the tensor of that name, or `None` without one.
@@ -162,8 +200,8 @@ impl StateDict {
         })
     }
 
-    /// Returns the values of a tensor of integers, such as tokens or lengths: I64, or any other
-    /// integer type, whose values an `i64` holds exactly.
+    /// Returns the values of a tensor of integers, such as tokens, lengths, or the
+    /// `num_batches_tracked` of `nn.BatchNorm1d`: every integer type, and BOOL as 0 and 1.
     ///
     /// # Errors
     /// [`Error::File`] when there is no such tensor, its type is no integer, or a U64 is over I64.
@@ -181,6 +219,7 @@ impl StateDict {
             Dtype::U32 => integers(bytes, |b| u32::from_le_bytes(b).into()),
             Dtype::U16 => integers(bytes, |b| u16::from_le_bytes(b).into()),
             Dtype::U8 => integers(bytes, |b| u8::from_le_bytes(b).into()),
+            Dtype::BOOL => integers(bytes, |b| (b != [0]).into()),
             Dtype::U64 => {
                 let values = integers(bytes, u64::from_le_bytes).into_iter().map(|value| {
                     let over = || refuse(format!("'{name}' holds {value}, which exceeds I64"));

@@ -72,14 +72,23 @@ fn integers_are_read_as_they_are() {
     for version in VERSIONS {
         let file = open(&fixture(&format!("{version}/integers.pt")));
         assert_eq!(file.i64("tokens").expect("I64"), [3, 1, 4, 1, 5, 9], "{version}");
-        assert_eq!(file.get("tokens").expect("it is there").shape(), [2, 3], "{version}");
-        assert_eq!(file.get("empty").expect("it is there").shape(), [0, 3], "{version}");
+        assert_eq!(file.i64("lengths").expect("I32"), [3, 2], "{version}");
+        assert_eq!(file.i64("bytes").expect("U8"), [0, 255], "{version}");
+        assert_eq!(file.i64("mask").expect("BOOL"), [1, 0], "{version}");
+        file.i64("scalar").expect_err("F32");
+        let listed = |name| (file.shape(name), file.dtype(name));
+        assert_eq!(listed("tokens"), (Some(&[2, 3][..]), Some("I64".to_owned())), "{version}");
+        assert_eq!(listed("mask"), (Some(&[2][..]), Some("BOOL".to_owned())), "{version}");
+        assert_eq!(listed("empty"), (Some(&[0, 3][..]), Some("F32".to_owned())), "{version}");
+        assert_eq!(listed("nothing"), (None, None), "{version}");
         assert_eq!(file.f32("scalar").expect("F32"), [0.5], "{version}");
         let counter = open(&fixture(&format!("{version}/state_dict.pt")));
         assert_eq!(counter.i64("norm.num_batches_tracked").expect("I64"), [7], "{version}");
+        assert_eq!(counter.shape("norm.num_batches_tracked"), Some(&[][..]), "{version}");
     }
     let codes = open(&fixture("2.9/uint16.pt"));
     assert_eq!(codes.get("codes").expect("it is there").dtype().to_string(), "U16", "the type");
+    assert_eq!(codes.i64("codes").expect("U16"), [1, 65535], "the integers");
     assert_eq!(*codes.bytes("codes").expect("it is there"), [1, 0, 255, 255], "the values");
 }
 

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use wgpu_rnn::internals::tensor::copied;
 use wgpu_rnn::language_model::{LanguageModelParams, Vocabulary, parse_rnn_type};
 use wgpu_rnn::{Error, LoadOptions, StateDict, WeightType};
 
@@ -130,5 +129,5 @@ fn print_tokens(vocabulary: &Vocabulary) {
 
 fn built_in_file() -> Result<StateDict, Error> {
     let name = "the built-in model";
-    StateDict::parse(PathBuf::from(name), copied(BUILT_IN, name)?)
+    StateDict::parse(PathBuf::from(name), BUILT_IN)
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::Refusal;
 use super::archive::Archive;
+use super::bytes::Bytes;
 use super::content::Content;
 use super::entry::Entry;
 use super::globals::shown;
@@ -19,8 +20,9 @@ use crate::tensor::Growth;
 /// A message when the file is damaged, holds more than tensors and plain values, has no such dict,
 /// or, without a key, does not hold exactly one dict of tensors. [`Refusal::Memory`] when the
 /// host's memory does not hold what the file lists.
-pub fn read(data: Vec<u8>, key: Option<&str>) -> Result<Content, Refusal> {
-    let archive = Archive::open(&data)?;
+pub fn read(file: Bytes, key: Option<&str>) -> Result<Content, Refusal> {
+    let data: &[u8] = &file;
+    let archive = Archive::open(data)?;
     if let Some(order) = archive.find("byteorder")?
         && data[order.clone()] != *b"little"
     {
@@ -44,7 +46,7 @@ pub fn read(data: Vec<u8>, key: Option<&str>) -> Result<Content, Refusal> {
     }
     let metadata = plain_values(&values, [whole, dict], data.len())?;
     Ok(Content {
-        data: vec![data],
+        data: vec![file],
         entries,
         metadata,
         file_type: "PyTorch (zip)".to_owned(),

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use safetensors::Dtype;
 
+use super::bytes::Bytes;
 use super::entry::Entry;
 
 /// The tensors of one or more files, and the bytes that hold them.
 #[derive(Debug, Clone)]
 pub struct Content {
-    /// The bytes of each file, as they are on disk.
-    pub data: Vec<Vec<u8>>,
+    /// The bytes of each file.
+    pub data: Vec<Bytes>,
     /// The tensors by name.
     pub entries: BTreeMap<String, Entry>,
     /// The metadata of a safetensors file, or the values of a checkpoint that are no tensors.
@@ -27,7 +28,7 @@ impl Content {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let mut entry = Entry::dense(shape.to_vec(), Dtype::F32, 0..bytes.len());
         entry.file = self.data.len();
-        self.data.push(bytes);
+        self.data.push(Bytes::new(bytes));
         self.entries.insert(name.to_owned(), entry);
     }
 

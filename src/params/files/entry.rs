@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use safetensors::Dtype;
 
+use super::bytes::Bytes;
 use crate::tensor::element_count;
 
 /// One tensor of a file: shape, element type, and the place of its bytes.
@@ -90,7 +91,7 @@ impl Entry {
     }
 
     /// Returns the bytes of the elements in row-major order, or `None` where the files end before.
-    pub fn bytes<'a>(&self, files: &'a [Vec<u8>]) -> Option<Cow<'a, [u8]>> {
+    pub fn bytes<'a>(&self, files: &'a [Bytes]) -> Option<Cow<'a, [u8]>> {
         let bytes = files.get(self.file)?.get(self.bytes.clone())?;
         let Some(strides) = &self.strides else { return Some(Cow::Borrowed(bytes)) };
         let size = self.dtype.bitsize() / 8;

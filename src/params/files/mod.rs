@@ -5,6 +5,7 @@
 //! | `recognise` | names the type of a file, and the line that helps where it is not read |
 //! | `safetensors` | reads a header of safetensors |
 //! | `archive` | lists the members of a zip archive |
+//! | `bytes` | holds the bytes of a file, or those of a caller |
 //! | `pickle`, `globals`, `value`, `rebuild` | read the pickle in it, and run nothing |
 //! | `checkpoint` | selects a dict of tensors, and finds the bytes of each |
 //! | `onnx` | reads the recurrent nodes of ONNX models |
@@ -14,6 +15,7 @@
 //! so that no size in a file leads to an allocation before it is checked against the file.
 
 mod archive;
+mod bytes;
 mod checkpoint;
 mod content;
 mod entry;
@@ -31,6 +33,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::tensor::room_to_parse;
 
+pub use bytes::Bytes;
 pub use content::Content;
 pub use entry::Entry;
 use recognise::FileType;
@@ -41,7 +44,7 @@ pub use sharded::open;
 /// # Errors
 /// [`Error::File`] with the type of a file that is not read, or the damage. [`Error::OutOfMemory`]
 /// when the host's memory does not hold the names of the tensors and the metadata.
-pub fn parse(path: &Path, data: Vec<u8>, key: Option<&str>) -> Result<Content> {
+pub fn parse(path: &Path, data: Bytes, key: Option<&str>) -> Result<Content> {
     let what = format_args!("the header of {}", path.display());
     room_to_parse(safetensors::header(&data), what)?;
     read(data, key).map_err(|refusal| match refusal {
@@ -70,7 +73,7 @@ impl From<Error> for Refusal {
     }
 }
 
-fn read(data: Vec<u8>, key: Option<&str>) -> Result<Content, Refusal> {
+fn read(data: Bytes, key: Option<&str>) -> Result<Content, Refusal> {
     match (recognise::recognise(&data)?, key) {
         (FileType::Zip, key) => checkpoint::read(data, key),
         (FileType::Json, _) => Err("a JSON file, expected weights: open an index by its path, \

@@ -2,6 +2,7 @@
 
 use safetensors::SafeTensors;
 
+use super::bytes::Bytes;
 use super::content::Content;
 use super::entry::Entry;
 
@@ -10,10 +11,11 @@ use super::entry::Entry;
 /// # Errors
 /// A message when the bytes are not a valid safetensors file, for example because a tensor name
 /// occurs twice.
-pub fn read(data: Vec<u8>) -> Result<Content, String> {
+pub fn read(file: Bytes) -> Result<Content, String> {
     let not_valid =
         |error: &dyn std::fmt::Display| format!("not a valid safetensors file: {error}");
-    let (header_len, header) = SafeTensors::read_metadata(&data).map_err(|e| not_valid(&e))?;
+    let data: &[u8] = &file;
+    let (header_len, header) = SafeTensors::read_metadata(data).map_err(|e| not_valid(&e))?;
     // The header follows 8 bytes of length. The crate keeps only the last of two equal names,
     // which loses data.
     refuse_duplicates(&data[8..8 + header_len]).map_err(|e| not_valid(&e))?;
@@ -25,7 +27,7 @@ pub fn read(data: Vec<u8>) -> Result<Content, String> {
     let entries = entries.collect();
     let metadata = header.metadata().iter().flatten();
     let metadata = metadata.map(|(key, value)| (key.clone(), value.clone())).collect();
-    Ok(Content { data: vec![data], entries, metadata, file_type: "safetensors".into(), key: None })
+    Ok(Content { data: vec![file], entries, metadata, file_type: "safetensors".into(), key: None })
 }
 
 /// Returns the bytes of the header, which follow its length; none where the bytes are no header.

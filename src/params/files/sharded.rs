@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::bytes::Bytes;
 use super::content::Content;
 use super::{FileType, parse, recognise};
 use crate::error::{Error, Result};
@@ -28,7 +29,7 @@ pub fn open(paths: &[impl AsRef<Path>], key: Option<&str>) -> Result<Content> {
         if first.is_dir() {
             return open_folder(first, key);
         }
-        let data = fs::read(first)?;
+        let data = Bytes::new(fs::read(first)?);
         if recognise::recognise(&data) == Ok(FileType::Json) {
             return open_index(first, &data, key);
         }
@@ -46,7 +47,7 @@ pub fn open(paths: &[impl AsRef<Path>], key: Option<&str>) -> Result<Content> {
 
 /// Reads one of several files.
 fn one(path: &Path, key: Option<&str>) -> Result<Content> {
-    parse(path, fs::read(path)?, key)
+    parse(path, Bytes::new(fs::read(path)?), key)
 }
 
 /// The names of an index and of a whole file, as model hubs have them.
