@@ -146,6 +146,11 @@ fn is_large_recipe(file: &StateDict) -> bool {
 /// Restores snapshots of a pool's slot. An accepted snapshot becomes the state; a refused one
 /// changes nothing. Returns whether the slot accepted it.
 pub fn snapshot(data: &[u8]) -> bool {
+    let stored = |state: State| state.to_bytes().expect("a few bytes");
+    if let Ok(bytes) = State::from_bytes(data).map(stored) {
+        let again = State::from_bytes(&bytes).expect("its own bytes");
+        assert_eq!(stored(again), bytes, "a state that was read is stored as it was");
+    }
     static POOL: LazyLock<Mutex<(Pool, Slot)>> = LazyLock::new(|| {
         let params = Params::init(&Config::lstm(2, 3), 0).expect("a valid configuration");
         let pool = Rnn::new(&Device::cpu(), &params)

@@ -14,7 +14,8 @@ use safetensors::Dtype;
 use wgpu_rnn::internals::error::StateDictProblem;
 use wgpu_rnn::internals::params::expected_parameters;
 use wgpu_rnn::internals::params::state_dict::to_bytes;
-use wgpu_rnn::{Config, Device, Error, Kind, LoadOptions, Params, Rnn, StateDict, Tensor};
+use wgpu_rnn::pool::PoolOptions;
+use wgpu_rnn::{Config, Device, Error, Kind, LoadOptions, Params, Rnn, State, StateDict, Tensor};
 
 // --- bytes of a caller ---------------------------------------------------------------------------
 
@@ -72,6 +73,20 @@ fn mapped_bytes_are_not_copied() {
     assert_eq!(StateDict::from_bytes(shared).expect("shared bytes").names().count(), 1);
     let error = StateDict::from_bytes(b"GGUF\x03\0\0\0").expect_err("another type").to_string();
     assert!(error.starts_with("a state dict in memory: the file is a GGUF file"), "{error}");
+}
+
+/// A state and a snapshot of it are the same tensors in one format.
+#[test]
+fn a_snapshot_of_a_pool_is_a_state() {
+    let params = Params::init(&Config::lstm(2, 3), 0).expect("a small module");
+    let rnn = Rnn::new(&Device::cpu(), &params).expect("a small module");
+    let pool = rnn.pool(&PoolOptions::new(1)).expect("a small pool");
+    let slot = pool.open().expect("its slot");
+    pool.tick(&[(slot, &[0.5, -1.0])]).expect("a step");
+    let snapshot = pool.snapshot(slot).expect("a snapshot");
+    let state = State::from_bytes(&snapshot).expect("a state");
+    assert_eq!(state, pool.state(slot).expect("the slot is open"));
+    assert!(state.h.data().iter().any(|&value| value != 0.0), "after a step");
 }
 
 /// Memory that another program changes gives errors and other values, and nothing worse.

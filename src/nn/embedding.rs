@@ -16,7 +16,7 @@ use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Rol
 use crate::plan::{self, Storage};
 use crate::tensor::{Tensor, element_count, padded, reserved};
 
-/// A table of vectors, looked up by index.
+/// A table of vectors, looked up by index. A clone is another handle of the same table.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {

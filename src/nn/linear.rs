@@ -16,7 +16,8 @@ use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Recording, Rol
 use crate::plan::{self, Product, Storage};
 use crate::tensor::{Tensor, TensorView, padded, reserved, room};
 
-/// `y = x · Wᵀ + b`, optionally followed by an activation.
+/// `y = x · Wᵀ + b`, optionally followed by an activation. A clone is another handle of the same
+/// layer.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {

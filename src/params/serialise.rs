@@ -33,7 +33,8 @@ impl<'de> Deserialize<'de> for State {
     }
 }
 
-/// Absent arguments have PyTorch's defaults.
+/// Absent arguments have PyTorch's defaults. The order is that of [`Config`], for formats without
+/// names.
 impl<'de> Deserialize<'de> for Config {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(serde::Deserialize)]
@@ -42,8 +43,10 @@ impl<'de> Deserialize<'de> for Config {
             kind: Kind,
             input_size: usize,
             hidden_size: usize,
-            num_layers: Option<usize>,
-            bias: Option<bool>,
+            #[serde(default = "one")]
+            num_layers: usize,
+            #[serde(default = "yes")]
+            bias: bool,
             #[serde(default)]
             batch_first: bool,
             #[serde(default)]
@@ -59,8 +62,8 @@ impl<'de> Deserialize<'de> for Config {
         }
         let fields = Fields::deserialize(deserializer)?;
         let config = Self::new(fields.kind, fields.input_size, fields.hidden_size)
-            .num_layers(fields.num_layers.unwrap_or(1))
-            .bias(fields.bias.unwrap_or(true))
+            .num_layers(fields.num_layers)
+            .bias(fields.bias)
             .batch_first(fields.batch_first)
             .dropout(fields.dropout)
             .bidirectional(fields.bidirectional)
@@ -70,6 +73,14 @@ impl<'de> Deserialize<'de> for Config {
         config.validate().map_err(D::Error::custom)?;
         Ok(config)
     }
+}
+
+const fn one() -> usize {
+    1
+}
+
+const fn yes() -> bool {
+    true
 }
 
 #[cfg(test)]
@@ -102,6 +113,8 @@ mod tests {
         for &kind in Kind::ALL {
             comes_back(&Config::new(kind, 1, 2).bias(false).batch_first(true));
         }
+        let in_order = r#"["lstm", 3, 8, 2, true, false, 0.5, true, 4, false, {}]"#;
+        assert_eq!(from_str::<Config>(in_order).expect("as formats without names have it"), config);
         comes_back(&config.variant(variant));
         let text = r#"{"kind": "rnn_relu", "input_size": 3, "hidden_size": 4}"#;
         let config: Config = from_str(text).expect("PyTorch's defaults");

@@ -46,7 +46,7 @@ impl State {
 
 impl Tensor {
     /// Returns the tensor as bytes, for a file or another program: a safetensors file with
-    /// `tensor`.
+    /// `tensor`. Unlike JSON it keeps NaN and infinities.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] when the host's memory does not hold the bytes.
