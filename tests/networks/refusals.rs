@@ -80,7 +80,10 @@ fn modules_that_do_not_fit_are_refused_in_the_words_of_pytorch() {
         (of(6).hidden("lstm."), "no recurrent weights under the prefix 'lstm.'"),
         (of(6).name("x").hidden("gru.").linear("fc."), "cannot be multiplied (rows x 4"),
         (of(6).hidden("gru."), "no recurrent module of one direction"),
-        (of(5).attention(Attention::general("fc.")), "a query of [5] values does not fit keys of [4]"),
+        (
+            of(5).attention(Attention::general("fc.")),
+            "a query of [5] values does not fit keys of [4]",
+        ),
         (of([2, 3]).attention(Attention::dot()), "add flatten()"),
         (of(6).rnn_with("gru.", wgpu_rnn::Nonlinearity::Relu), "do not apply to GRU: nonlinearity"),
         (of(0).relu(), "each size must be greater than zero"),
