@@ -13,7 +13,9 @@
 //! | load a network of an ONNX model | [`onnx::OnnxModel`] | [`variant`](mod@variant) |
 //! | convert Keras, cuDNN, TensorFlow | [`Params::from_convention`] | [`Convention`] |
 //! | [run](#run) it on sequences | [`Rnn`] | [`ForwardOptions`], [`pad_sequence`] |
-//! | run one step, or the layers around | [`Cell`], [`Linear`], [`Embedding`] | |
+//! | run one step, or one layer | [`Cell`], [`Linear`], [`Embedding`] | |
+//! | run a whole network | [`network::Sequential`] | [`network`] |
+//! | translate with attention | [`network::Network::decoder`] | [`network::Attention`] |
 //! | [stream](#stream) sequences in pieces | [`Rnn::stream`] | [`stream`](mod@stream) |
 //! | [serve](#serve) many sequences | [`Rnn::pool`] | [`pool::Queue`] |
 //! | [record](#record) into your own encoder | [`Rnn::recorder`] | [`pass`] |

@@ -15,8 +15,8 @@ use crate::tensor::{State, Tensor, TensorView};
 /// A recurrent cell with its weights on a device.
 ///
 /// It is an `nn.RNNCell`, `nn.LSTMCell` or `nn.GRUCell`, depending on [`Config::kind`]. A loop over
-/// a cell computes the results of an [`Rnn`] of one layer, with the same kernels. A clone is another
-/// handle of the same cell.
+/// a cell computes the results of an [`Rnn`] of one layer, with the same kernels. A clone is
+/// another handle of the same cell.
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
