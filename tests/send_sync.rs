@@ -5,7 +5,8 @@ use wgpu_rnn::internals::engine::session::Session;
 use wgpu_rnn::language_model::{
     GenerateOptions, Generator, LanguageModel, LanguageModelConfig, LanguageModelParams,
 };
-use wgpu_rnn::pass::{Pass, Recorder};
+use wgpu_rnn::network::{Network, NetworkStream};
+use wgpu_rnn::pass::{NetworkRecorder, Pass, Recorder};
 use wgpu_rnn::pool::{Pool, Queue, Slot};
 use wgpu_rnn::stream::{CellStream, Stream};
 use wgpu_rnn::{
@@ -37,6 +38,9 @@ fn everything_is_shared_between_threads() {
     shared::<Pass>();
     shared::<Pool>();
     shared::<Queue>();
+    shared::<Network>();
+    shared::<NetworkStream>();
+    shared::<NetworkRecorder>();
 }
 
 #[test]
@@ -45,6 +49,7 @@ fn modules_and_streams_are_owned() {
     owned::<(Cell, CellStream)>();
     owned::<(LanguageModel, Generator)>();
     owned::<(Linear, Embedding, Pool, Recorder, Pass)>();
+    owned::<(Network, NetworkStream)>();
 }
 
 /// A program's own struct, which no lifetime binds to other variables.
@@ -105,7 +110,13 @@ fn futures(
     (model, generator): (&LanguageModel, &mut Generator),
     (pool, queue, slot): (&Pool, &Queue, Slot),
     (input, output): (&Tensor, &mut Tensor),
+    (network, decoder): (&Network, &mut NetworkStream),
 ) {
+    awaited_anywhere(network.forward_async(input));
+    awaited_anywhere(network.forward_tokens_async(&[], &[]));
+    awaited_anywhere(decoder.greedy_async(&[], 1));
+    awaited_anywhere(decoder.forward_async(input));
+    awaited_anywhere(decoder.state_async());
     awaited_anywhere(Device::open_async("auto"));
     awaited_anywhere(rnn.forward_async(input, None));
     awaited_anywhere(rnn.forward_with_async(input, &ForwardOptions::default()));

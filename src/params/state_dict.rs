@@ -4,7 +4,7 @@ pub(crate) mod fold;
 pub(crate) mod rename;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
@@ -82,6 +82,35 @@ impl StateDict {
     /// [`Error::File`] as from [`open`](Self::open).
     pub fn from_bytes(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self> {
         Self::parse("a state dict in memory", bytes)
+    }
+
+    /// Creates a state dict of tensors in memory, by their names.
+    ///
+    /// ```
+    /// # fn main() -> wgpu_rnn::Result<()> {
+    /// use wgpu_rnn::{StateDict, Tensor};
+    /// let weight = Tensor::zeros([2, 3])?;
+    /// let weights = StateDict::from_tensors([("fc.weight", &weight)])?;
+    /// assert_eq!(weights.shape("fc.weight"), Some(&[2, 3][..]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::File`] when two tensors have one name; [`Error::OutOfMemory`] when the host's
+    /// memory does not hold a copy.
+    pub fn from_tensors<'t>(
+        tensors: impl IntoIterator<Item = (&'t str, &'t Tensor)>,
+    ) -> Result<Self> {
+        let tensors: Vec<_> = tensors.into_iter().collect();
+        let mut names = HashSet::new();
+        let twice = tensors.iter().find(|(name, _)| !names.insert(*name));
+        let path = Path::new("tensors in memory");
+        if let Some((name, _)) = twice {
+            let message = format!("two tensors have the name '{name}'");
+            return Err(Error::File { path: path.to_owned(), message });
+        }
+        Self::parse(path, to_bytes(path, &tensors, HashMap::new())?)
     }
 
     /// [`from_bytes`](Self::from_bytes) with a path for the error texts.

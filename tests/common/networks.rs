@@ -6,7 +6,6 @@ use std::f64::consts::TAU;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use wgpu_rnn::internals::params::state_dict::to_bytes;
 use wgpu_rnn::network::{Conv1d, PaddingMode, Sequential};
 use wgpu_rnn::{Nonlinearity, StateDict, Tensor};
 
@@ -181,10 +180,8 @@ pub fn drawn(list: &str) -> StateDict {
             (name, Tensor::new(shape, values).expect("its values"))
         })
         .collect();
-    let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-    let path = Path::new("drawn weights");
-    let bytes = to_bytes(path, &tensors, Default::default()).expect("a file");
-    StateDict::parse(path, bytes).expect("a state dict")
+    let tensors = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+    StateDict::from_tensors(tensors).expect("a state dict")
 }
 
 /// A value from -1 to 1 that depends on a name and an index alone.

@@ -316,7 +316,7 @@ impl<'a> Cases<'a> {
         };
         let recording = pool.tick.recording.clone();
         let lengths = pool.tick.lengths.iter();
-        let words = |&id| self.words(&recording, id, sizes.seq_len as u32 + 1);
+        let words = |&(id, _)| self.words(&recording, id, sizes.seq_len as u32 + 1);
         let mut given: Vec<_> = lengths.map(words).collect();
         // Slots from the last one on; rows without a slot in between and after them.
         let mut free = (0..slots as u32).rev();

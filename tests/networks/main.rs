@@ -9,6 +9,7 @@ mod networks;
 
 mod attention;
 mod fixtures;
+mod frames;
 mod pools;
 mod reference;
 mod refusals;

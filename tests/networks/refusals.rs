@@ -1,8 +1,5 @@
 //! A network that does not fit its weights, or an input, is refused by name.
 
-use std::path::Path;
-
-use wgpu_rnn::internals::params::state_dict::to_bytes;
 use wgpu_rnn::network::{Attention, Conv1d, PaddingMode, Sequential, StepShape};
 use wgpu_rnn::{Device, LoadOptions, StateDict, Tensor};
 
@@ -14,10 +11,8 @@ fn weights(tensors: &[(&str, &[usize])]) -> StateDict {
             (name, Tensor::new(shape, vec![0.5; count]).expect("its size"))
         })
         .collect();
-    let list: Vec<_> = made.iter().map(|(name, tensor)| (*name, tensor)).collect();
-    let path = Path::new("made weights");
-    let bytes = to_bytes(path, &list, Default::default()).expect("a file");
-    StateDict::parse(path, bytes).expect("a state dict")
+    let list = made.iter().map(|(name, tensor)| (*name, tensor));
+    StateDict::from_tensors(list).expect("a state dict")
 }
 
 fn of(input: impl Into<StepShape>) -> Sequential {
@@ -154,4 +149,11 @@ fn inputs_that_do_not_fit_are_refused() {
     let mut strided = load(Sequential::new(3).conv1d("conv.", causal)).stream(1).expect("a stream");
     let message = strided.forward(&Tensor::zeros([3, 1, 3]).expect("steps")).expect_err("odd");
     assert!(message.to_string().contains("a multiple of 2 steps"), "{message}");
+}
+
+#[test]
+fn tensors_of_one_name_are_refused() {
+    let tensor = Tensor::zeros([1]).expect("a value");
+    let error = StateDict::from_tensors([("a", &tensor), ("a", &tensor)]).expect_err("twice");
+    assert!(error.to_string().contains("two tensors have the name 'a'"), "{error}");
 }

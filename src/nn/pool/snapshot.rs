@@ -125,6 +125,7 @@ mod tests {
         let interface = Interface {
             input_size: config.input_size,
             output_size: config.state_size(),
+            stride: 1,
             state: [StateRow::h(config), StateRow::c(config)].repeat(config.num_layers),
             module: None,
         };

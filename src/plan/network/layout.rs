@@ -109,7 +109,7 @@ impl NetworkLayout {
                 } else {
                     let bytes = (out as u64).saturating_mul(words as u64 * 4);
                     check_binding(bytes, &format!("the weight of {}", node.label), limits)?;
-                    vec![0..out]
+                    std::iter::once(0..out).collect()
                 };
                 let shard = |rows: Range<usize>| {
                     let columns = 0..rows.len() / groups;
