@@ -1,6 +1,9 @@
 // nn.LayerNorm over rows: y = (x − mean) / √(variance + eps) · scale + shift. The variance is the
 // mean of the squared distances from the mean.
 //
+// Values count from the first one of their row. So a row of equal values has the variance 0, however
+// large they are; a mean that is off by its rounding would be divided by √eps.
+//
 // A workgroup owns a row. Each invocation sums every WORKGROUP_SIZE-th value, and workgroup memory
 // joins their sums. The order of a sum depends only on WORKGROUP_SIZE and the features.
 
@@ -31,10 +34,11 @@ fn layer_norm(
     // Workgroups that folding added repeat the last row, to reach all barriers, and store nothing.
     let in_range = tile < dims.rows;
     let first = min(tile, dims.rows - 1u) * dims.stride;
+    let origin = x[first];
 
     var sum = 0.0;
     for (var i = lane; i < dims.features; i += WORKGROUP_SIZE) {
-        sum += x[first + i];
+        sum += x[first + i] - origin;
     }
     sh[lane] = sum;
     for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
@@ -47,7 +51,7 @@ fn layer_norm(
 
     var squares = 0.0;
     for (var i = lane; i < dims.features; i += WORKGROUP_SIZE) {
-        let distance = x[first + i] - mean;
+        let distance = (x[first + i] - origin) - mean;
         squares += distance * distance;
     }
     sh[lane] = squares;
@@ -63,6 +67,6 @@ fn layer_norm(
         return;
     }
     for (var i = lane; i < dims.features; i += WORKGROUP_SIZE) {
-        y[first + i] = (x[first + i] - mean) * rate * scale[i] + shift[i];
+        y[first + i] = ((x[first + i] - origin) - mean) * rate * scale[i] + shift[i];
     }
 }

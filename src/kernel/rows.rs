@@ -113,7 +113,12 @@ pub(super) const TILE: Row = Row {
     name: "tile",
     entry: "tile",
     source: shader!("linear/tile"),
-    fragments: &[shader!("lib/product"), shader!("linear/io"), shader!("lib/activation")],
+    fragments: &[
+        shader!("lib/product"),
+        shader!("linear/io"),
+        shader!("lib/function"),
+        shader!("lib/activation"),
+    ],
     overrides: &[
         ACTIVATION,
         TILE_SHAPE[0],

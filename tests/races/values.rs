@@ -55,12 +55,14 @@ pub fn unary(op: UnaryOperator, kind: Kind) -> fn(u32) -> u32 {
 pub fn math(fun: Math, kind: Kind) -> Option<fn([u32; 3]) -> u32> {
     Some(match (fun, kind) {
         (Math::Abs, Kind::Float) => |[a, ..]| f(a).abs().to_bits(),
+        (Math::Sqrt, Kind::Float) => |[a, ..]| f(a).sqrt().to_bits(),
         (Math::Exp, Kind::Float) => |[a, ..]| f(a).exp().to_bits(),
         (Math::Fma, Kind::Float) => |[a, b, c]| f(a).mul_add(f(b), f(c)).to_bits(),
         (Math::Min, Kind::Float) => |[a, b, _]| f(a).min(f(b)).to_bits(),
         (Math::Max, Kind::Float) => |[a, b, _]| f(a).max(f(b)).to_bits(),
         (Math::Min, Kind::Uint) => |[a, b, _]| a.min(b),
         (Math::Max, Kind::Uint) => |[a, b, _]| a.max(b),
+        (Math::Clamp, Kind::Uint) => |[a, b, c]| a.max(b).min(c),
         _ => return None,
     })
 }

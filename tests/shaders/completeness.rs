@@ -241,14 +241,14 @@ fn incomplete_tables_are_refused() {
     assert_refused(
         "a kernel less",
         families_are_listed(&files, &rest),
-        r#""step", "step_tiled", "unpack"}"#,
+        r#""step", "step_tiled", "unfold", "unpack"}"#,
     );
     let gone: Vec<SourceFile> =
         files.iter().filter(|file| file.path != "linear/tile").cloned().collect();
     assert_refused(
         "a file less",
         families_are_listed(&gone, &all_kernels()),
-        r#""step", "step_tiled", "unpack"}, the table's"#,
+        r#""step", "step_tiled", "unfold", "unpack"}, the table's"#,
     );
     let unused = files_are_used(&extra("cell/orphan"), &all_kernels());
     assert_refused("a fragment that no kernel uses", unused, r#"no kernel uses {"cell/orphan"}"#);

@@ -7,11 +7,13 @@ use naga::proc::GlobalCtx;
 use naga::{AddressSpace, Expression, Literal, Module, Scalar, TypeInner};
 use wgpu_rnn::internals::kernel::families::*;
 use wgpu_rnn::internals::kernel::generate::GENERATE_ROWS;
+use wgpu_rnn::internals::kernel::network::{operation, order, padding};
 use wgpu_rnn::internals::kernel::persistent::{EXCHANGE_START, PERSISTENT_WORKGROUP};
 use wgpu_rnn::internals::kernel::tiles::QUARTER_QUADS;
 use wgpu_rnn::internals::kernel::uniforms::{
-    DropoutDims, EmbedDims, GenerateDims, LinearDims, NllDims, PackDims, PersistentDims, ProbeDims,
-    ResidenceDims, SampleDims, SequenceDims, SlotsDims, Step, StepDims,
+    ContextDims, DropoutDims, EmbedDims, GenerateDims, HistoryDims, LayerNormDims, LinearDims,
+    MapDims, NllDims, PackDims, PersistentDims, ProbeDims, ResidenceDims, SampleDims, ScoresDims,
+    SequenceDims, SlotsDims, SoftmaxDims, Step, StepDims, UnfoldDims,
 };
 
 use crate::{
@@ -61,7 +63,7 @@ macro_rules! layout_of {
 }
 
 /// Returns the layout of every struct in `uniforms.rs`.
-fn host_layouts() -> [Layout; 14] {
+fn host_layouts() -> [Layout; 21] {
     [
         layout_of!(LinearDims {
             steps,
@@ -161,6 +163,46 @@ fn host_layouts() -> [Layout; 14] {
             step_stride,
             row_stride
         }),
+        layout_of!(MapDims {
+            rows,
+            features,
+            x_stride,
+            y_stride,
+            other_stride,
+            other_step,
+            operation,
+            function
+        } f32 { slope }),
+        layout_of!(UnfoldDims {
+            rows,
+            positions,
+            outputs,
+            channels,
+            groups,
+            kernel,
+            stride,
+            dilation,
+            padding,
+            mode,
+            x_row_stride,
+            x_position_stride,
+            x_channel_stride,
+            width,
+            order
+        }),
+        layout_of!(HistoryDims { rows, length, channels, steps, x_row_stride, x_step_stride }),
+        layout_of!(LayerNormDims { rows, features, stride } f32 { eps } padding {}),
+        layout_of!(SoftmaxDims { rows, columns, stride, is_log, batch }),
+        layout_of!(ScoresDims {
+            batch,
+            steps,
+            features,
+            query_stride,
+            keys_stride,
+            y_stride,
+            additive
+        }),
+        layout_of!(ContextDims { batch, steps, features, shares_stride, memory_stride, y_stride }),
         layout_of!(ProbeDims { iterations, tiles }),
         layout_of!(ResidenceDims { rounds, looks, keep }),
     ]
@@ -229,6 +271,18 @@ fn constant(module: &Module, name: &str) -> Option<u32> {
     }
 }
 
+/// The functions of products and of `map`.
+const FUNCTIONS: [(&str, usize); 8] = [
+    ("FUNCTION_NONE", activation::NONE as usize),
+    ("FUNCTION_SIGMOID", activation::SIGMOID as usize),
+    ("FUNCTION_RELU", activation::RELU as usize),
+    ("FUNCTION_TANH", activation::TANH as usize),
+    ("FUNCTION_SILU", activation::SILU as usize),
+    ("FUNCTION_GELU", activation::GELU as usize),
+    ("FUNCTION_GELU_TANH", activation::GELU_TANH as usize),
+    ("FUNCTION_LEAKY_RELU", activation::LEAKY_RELU as usize),
+];
+
 /// Constants that the kernel shares with planning are equal on both sides.
 fn constants_agree(kernel: &Subject) -> Verdict {
     let step_rows = ("MAX_ROWS", STEP_MAX_ROWS as usize);
@@ -236,11 +290,14 @@ fn constants_agree(kernel: &Subject) -> Verdict {
     let quarter = ("QUARTER_STEP", QUARTER_QUADS);
     let copies = ("WORKGROUP_SIZE", COPIES_PER_WORKGROUP);
     let probe = ("WORKGROUP_SIZE", PROBE_WORKGROUP);
+    let with_functions = |more: &[_]| [&FUNCTIONS, more].concat();
     let want = match kernel.kernel.family {
-        Family::Tile => vec![quarter],
-        Family::Matvec => {
-            vec![quarter, ("GROUPS", MATVEC_GROUPS), ("WORKGROUP_SIZE", 4 * MATVEC_GROUPS)]
-        }
+        Family::Tile => with_functions(&[quarter]),
+        Family::Matvec => with_functions(&[
+            quarter,
+            ("GROUPS", MATVEC_GROUPS),
+            ("WORKGROUP_SIZE", 4 * MATVEC_GROUPS),
+        ]),
         Family::Step
         | Family::StepWave
         | Family::StepUnprojected
@@ -263,8 +320,28 @@ fn constants_agree(kernel: &Subject) -> Verdict {
             ("EXCHANGE_START", EXCHANGE_START),
             ("UNITS", kernel.choices.units as usize),
         ],
-        Family::Embed | Family::Dropout | Family::Pack | Family::Unpack => vec![copies],
-        Family::Nll => vec![],
+        Family::Embed
+        | Family::Dropout
+        | Family::Pack
+        | Family::Unpack
+        | Family::History
+        | Family::Context => vec![copies],
+        Family::Nll | Family::LayerNorm | Family::Softmax | Family::Scores => vec![],
+        Family::Map => with_functions(&[
+            copies,
+            ("ADD", operation::ADD as usize),
+            ("MULTIPLY", operation::MULTIPLY as usize),
+            ("MAGNITUDE", operation::MAGNITUDE as usize),
+        ]),
+        Family::Unfold => vec![
+            copies,
+            ("REFLECT", padding::REFLECT as usize),
+            ("REPLICATE", padding::REPLICATE as usize),
+            ("CIRCULAR", padding::CIRCULAR as usize),
+            ("HISTORY", padding::HISTORY as usize),
+            ("TIME_MAJOR", order::TIME_MAJOR as usize),
+            ("CHANNELS_FIRST", order::CHANNELS_FIRST as usize),
+        ],
         Family::Gather | Family::Scatter => vec![copies, ("NO_SLOT", NO_SLOT as usize)],
         Family::Sample => {
             vec![("NO_TOKEN", NO_TOKEN as usize), ("SAMPLE_SITE", SAMPLE_SITE as usize)]
@@ -382,11 +459,21 @@ fn constants_that_differ_from_the_host_are_refused() {
         constants_agree(&gates),
         "GATE_COUNT is Some(4) in WGSL, 3 on the host",
     );
+    let function = with_passage(
+        &kernel_named("map"),
+        "const FUNCTION_GELU = 5u;",
+        "const FUNCTION_GELU = 8u;",
+    );
+    assert_refused(
+        "another function",
+        constants_agree(&function),
+        "FUNCTION_GELU is Some(8) in WGSL, 5 on the host",
+    );
     let tile = kernel_named("tile");
     let gone = Subject { wgsl: kernel_named("step_rnn").wgsl, ..tile };
     assert_refused(
         "a constant that is gone",
         constants_agree(&gone),
-        "QUARTER_STEP is None in WGSL",
+        "FUNCTION_NONE is None in WGSL",
     );
 }

@@ -10,6 +10,7 @@ use naga::back::pipeline_constants::PipelineConstantError;
 use naga::proc::Layouter;
 use naga::{AddressSpace, Expression, Module};
 use wgpu_rnn::Error;
+use wgpu_rnn::internals::kernel::families::activation;
 use wgpu_rnn::internals::kernel::persistent::Persistent;
 use wgpu_rnn::internals::kernel::uniforms::Dims;
 use wgpu_rnn::internals::kernel::{Family, Override, WorkgroupUse};
@@ -33,11 +34,21 @@ const DEFAULTS: [(&str, u32); 5] = [
 /// Override values of one pipeline.
 pub(crate) type Values = Vec<(&'static str, u32)>;
 
-/// Returns every combination of the legal values. `persistent` and `generate` have too many: it
-/// returns some that cover every value.
+/// Returns every combination of the legal values. A product meets each of its functions in one
+/// shape, and each shape with one function. `persistent` and `generate` have too many combinations:
+/// it returns some that cover every value.
 pub(crate) fn grid(kernel: &Subject) -> Vec<Values> {
     let mut all = product(kernel);
     match kernel.kernel.family {
+        Family::Matvec | Family::Tile => {
+            let shape = |values: &Values| -> Values {
+                values.iter().copied().filter(|(name, _)| *name != "ACTIVATION").collect()
+            };
+            let first = shape(&all[0]);
+            let plain = ("ACTIVATION", activation::NONE);
+            all.retain(|values| values.contains(&plain) || shape(values) == first);
+            return all;
+        }
         Family::Persistent => {
             all.retain(|values| Persistent::of(&kernel.typed(values)).is_legal());
         }

@@ -3,6 +3,7 @@
 use super::TwinBuffer::{self, Matrix as Weight, Read, ReadWrite};
 use super::matmul::{Matrix, multiply_transposed};
 use super::network::activate;
+use super::threads::each_row;
 use crate::kernel::families::activation;
 use crate::kernel::uniforms::{Dims, LinearDims, Step};
 use crate::plan::recording::Dispatch;
@@ -47,8 +48,9 @@ pub(crate) fn linear(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<'_
             (y, Matrix { rows, columns, offset, row_stride: y_row_stride }),
         );
         if function != activation::NONE {
-            let rows = y[offset..].chunks_mut(y_row_stride).take(rows);
-            rows.for_each(|row| activate(function, 0.0, &mut row[..columns]));
+            each_row(&mut y[offset..], [rows, y_row_stride, columns * 16], |_, row| {
+                activate(function, 0.0, &mut row[..columns]);
+            });
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::error::Error as _;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::error::{Error, Result};
 
 /// The threads of a device: those of rayon's global pool, or fewer in a pool for this device.
@@ -81,6 +83,24 @@ pub(super) fn threads(m: usize, n: usize, k: usize) -> usize {
     if threads_for(work, 2) == 1 { 1 } else { threads_for(work, rayon::current_num_threads()) }
 }
 
+/// Calls `of_row` with the index of each row of `y`, `[rows, ·]` at a stride, and with its values up
+/// to the next row. A row has as much work as `work` multiply-adds; threads share many rows.
+pub(super) fn each_row(
+    y: &mut [f32],
+    [rows, stride, work]: [usize; 3],
+    of_row: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    let of_row = |(row, y): (usize, &mut [f32])| of_row(row, y);
+    match threads(rows, work, 1) {
+        1 => y.chunks_mut(stride).take(rows).enumerate().for_each(of_row),
+        threads => {
+            let least = rows.div_ceil(parts_for(threads, rayon::current_num_threads()));
+            let rows = y.par_chunks_mut(stride).take(rows).enumerate();
+            rows.with_min_len(least).for_each(of_row);
+        }
+    }
+}
+
 /// Returns the number of parts for a number of threads.
 pub(super) fn parts_for(threads: usize, available: usize) -> usize {
     if threads > 1 && threads == available { threads * PARTS_PER_THREAD } else { threads }
@@ -88,7 +108,7 @@ pub(super) fn parts_for(threads: usize, available: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Threads, WORK_OF_A_THREAD, parts_for, threads, threads_for};
+    use super::{Threads, WORK_OF_A_THREAD, each_row, parts_for, threads, threads_for};
 
     #[test]
     fn a_count_bounds_the_threads_and_zero_is_refused() {
@@ -125,5 +145,16 @@ mod tests {
             [(1, 1), (1, 2), (2, 2), (2, 16), (16, 16)].map(|(t, a)| parts_for(t, a)),
             [1, 1, 8, 2, 64]
         );
+    }
+
+    #[test]
+    fn rows_are_visited_once_by_one_thread_or_by_many() {
+        for work in [1, 1 << 22] {
+            // The last row ends before its stride does.
+            let mut y = vec![0.0; 5 * 7 + 2];
+            each_row(&mut y, [6, 7, work], |row, y| y[..2].fill(row as f32 + 1.0));
+            let want = (0..6).flat_map(|row| [row as f32 + 1.0; 2].into_iter().chain([0.0; 5]));
+            assert_eq!(y, want.take(5 * 7 + 2).collect::<Vec<f32>>(), "{work} of a row");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::sum_of;
 use crate::engine::cpu::TwinBuffer::{self, Read, ReadWrite};
 use crate::engine::cpu::activation::tanh_exact;
+use crate::engine::cpu::threads::each_row;
 use crate::kernel::uniforms::{Dims, Step};
 use crate::plan::recording::Dispatch;
 
@@ -17,18 +18,19 @@ pub(in crate::engine::cpu) fn scores(
     else {
         unreachable!("scores is dispatched with ScoresDims and four buffers");
     };
-    let (batch, features) = (dims.batch as usize, dims.features as usize);
-    for row in 0..batch {
+    let (batch, steps, features) =
+        (dims.batch as usize, dims.steps as usize, dims.features as usize);
+    each_row(y, [batch, dims.y_stride as usize, steps * features * 16], |row, y| {
         let q = &query[row * dims.query_stride as usize..][..features];
-        for step in 0..dims.steps as usize {
+        for (step, y) in y[..steps].iter_mut().enumerate() {
             let k = &keys[(step * batch + row) * dims.keys_stride as usize..][..features];
-            y[row * dims.y_stride as usize + step] = if dims.additive == 1 {
+            *y = if dims.additive == 1 {
                 sum_of(features, |i| scale[i] * tanh_exact(q[i] + k[i]))
             } else {
                 sum_of(features, |i| q[i] * k[i])
             };
         }
-    }
+    });
 }
 
 /// Twin of `shaders/network/context.wgsl`.
@@ -42,14 +44,15 @@ pub(in crate::engine::cpu) fn context(
     else {
         unreachable!("context is dispatched with ContextDims and three buffers");
     };
-    let (batch, features) = (dims.batch as usize, dims.features as usize);
-    for row in 0..batch {
-        let y = &mut y[row * dims.y_stride as usize..][..features];
+    let (batch, steps, features) =
+        (dims.batch as usize, dims.steps as usize, dims.features as usize);
+    each_row(y, [batch, dims.y_stride as usize, steps * features], |row, y| {
+        let y = &mut y[..features];
         y.fill(0.0);
-        let shares = &shares[row * dims.shares_stride as usize..][..dims.steps as usize];
+        let shares = &shares[row * dims.shares_stride as usize..][..steps];
         for (step, &share) in shares.iter().enumerate() {
             let values = &memory[(step * batch + row) * dims.memory_stride as usize..];
             y.iter_mut().zip(values).for_each(|(y, value)| *y = share.mul_add(*value, *y));
         }
-    }
+    });
 }

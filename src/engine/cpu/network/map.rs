@@ -2,6 +2,7 @@
 
 use super::function::activate;
 use crate::engine::cpu::TwinBuffer::{self, Read, ReadWrite};
+use crate::engine::cpu::threads::each_row;
 use crate::kernel::network::operation;
 use crate::kernel::uniforms::{Dims, MapDims, Step};
 use crate::plan::recording::Dispatch;
@@ -12,12 +13,14 @@ pub(in crate::engine::cpu) fn map(dispatch: &Dispatch, _: Step, bindings: &mut [
     else {
         unreachable!("map is dispatched with MapDims and three buffers");
     };
-    let MapDims { rows, features, x_stride, y_stride, other_stride, other_step, .. } = dims;
-    let features = features as usize;
-    for row in 0..rows as usize {
+    let MapDims { x_stride, other_stride, other_step, .. } = dims;
+    let [rows, y_stride, features] =
+        [dims.rows, dims.y_stride, dims.features].map(|size| size as usize);
+    // A function takes about as long as 16 products.
+    each_row(y, [rows, y_stride, features * 16], |row, y| {
         let x = &x[row * x_stride as usize..];
         let other = &other[row * other_stride as usize..];
-        let y = &mut y[row * y_stride as usize..][..features];
+        let y = &mut y[..features];
         match dims.operation {
             operation::ADD => joined(y, x, other, other_step, |a, b| a + b),
             operation::MULTIPLY => joined(y, x, other, other_step, |a, b| a * b),
@@ -27,7 +30,7 @@ pub(in crate::engine::cpu) fn map(dispatch: &Dispatch, _: Step, bindings: &mut [
             _ => y.copy_from_slice(&x[..features]),
         }
         activate(dims.function, dims.slope, y);
-    }
+    });
 }
 
 #[inline(always)]

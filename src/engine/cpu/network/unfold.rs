@@ -1,14 +1,10 @@
 //! Twins of `shaders/network/unfold.wgsl` and `shaders/network/history.wgsl`.
 
-use rayon::prelude::*;
-
 use crate::engine::cpu::TwinBuffer::{self, Read, ReadWrite};
+use crate::engine::cpu::threads::each_row;
 use crate::kernel::network::{order, padding};
 use crate::kernel::uniforms::{Dims, HistoryDims, Step, UnfoldDims};
 use crate::plan::recording::Dispatch;
-
-/// Values of y from which threads share the rows.
-const MANY: usize = 1 << 18;
 
 /// Twin of `shaders/network/unfold.wgsl`.
 pub(in crate::engine::cpu) fn unfold(
@@ -22,16 +18,10 @@ pub(in crate::engine::cpu) fn unfold(
     };
     let rows = (dims.rows * dims.outputs) as usize;
     let width = dims.width as usize;
-    let y = &mut y[..dims.groups as usize * rows * width];
-    let fill = |(index, window): (usize, &mut [f32])| {
+    each_row(y, [dims.groups as usize * rows, width, width], |index, window| {
         let (group, row) = (index / rows, index % rows);
         Window::of(&dims, group, row).fill(x, history, window);
-    };
-    if y.len() >= MANY {
-        y.par_chunks_exact_mut(width).enumerate().for_each(fill);
-    } else {
-        y.chunks_exact_mut(width).enumerate().for_each(fill);
-    }
+    });
 }
 
 /// The window of one output position of one row and group.
