@@ -12,7 +12,7 @@ use crate::diagnostics::compare::{Comparison, Tolerance, Worst};
 use crate::engine::cpu;
 use crate::engine::device::Device;
 use crate::engine::gpu;
-use crate::engine::session::{EngineRef, Session};
+use crate::engine::session::{Session, Weights};
 use crate::error::{Error, Result};
 use crate::kernel::Access;
 use crate::kernel::uniforms::Dims;
@@ -22,7 +22,6 @@ use crate::nn::rnn::Rnn;
 use crate::nn::rnn::forward::ForwardPlan;
 use crate::nn::runner::Prepared;
 use crate::params::{Params, validate};
-use crate::plan::WeightLayout;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Recording};
 use crate::tensor::{State, Tensor};
 
@@ -100,11 +99,6 @@ pub fn lockstep(
     tolerance: Tolerance,
     options: &LoadOptions,
 ) -> Result<Vec<KernelReport>> {
-    if matches!(device.engine(), EngineRef::Cpu(_)) {
-        return Err(Error::Unsupported(
-            "lockstep on the cpu, which runs the twins themselves; name a GPU".to_owned(),
-        ));
-    }
     let config = &options.configure(params)?;
     let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
     let checked = validate::forward(config, input.shape(), shapes)?;
@@ -120,56 +114,36 @@ pub fn lockstep(
     let mut prepared = rnn.prepare(rnn.pass_sizes(sizes, false)?, false)?;
     let Prepared { plan: ForwardPlan { layers: plan, .. }, session, packed, .. } = &mut prepared;
     let recording = Arc::new(plan.recording.clone());
-    let mut pair = Pair::new(&recording, session, rnn.layout(), params)?;
+    let (layout, weights) = (rnn.layout(), rnn.layout().buffers().len());
+    let mut pair = Pair::new(&recording, session, weights, |index| layout.pack(index, params))?;
     let rows = 0..plan.sizes.batch;
     let packer = Packer::of(config, plan, &inputs, rows);
     packer.write_inputs(&inputs, packed, |id, values| pair.write(id, values))?;
+    pair.compare(&recording, tolerance, (sizes.seq_len, config.kind.gate_names()))
+}
 
-    let mut reports = BTreeMap::new();
-    for (at, command) in recording.commands.iter().enumerate() {
-        if let &Command::Clear { buffer, start, len } = command {
-            pair.cpu.clear(buffer, start, len);
-            pair.gpu.run_clear(at)?;
-        }
-        for index in 0..command.count() {
-            for (which, dispatch) in command.dispatches(index).iter().enumerate() {
-                pair.cpu.dispatch(dispatch, index);
-                pair.gpu.run_dispatch(at, index, which)?;
-                let report =
-                    reports.entry(dispatch.kernel.name()).or_insert_with(|| KernelReport {
-                        kernel: dispatch.kernel.name(),
-                        dispatches: 0,
-                        count: 0,
-                        mismatches: 0,
-                        max_abs: 0.0,
-                        worst: None,
-                    });
-                report.dispatches += 1;
-                let written = dispatch.kernel.bindings().zip(&dispatch.bindings);
-                for (_, id) in written.filter(|(binding, _)| binding.access == Access::ReadWrite) {
-                    let spec = recording.spec(*id);
-                    let range = written_range(spec, dispatch, index);
-                    let got = pair.gpu.read(*id, range.clone())?;
-                    let want = pair.cpu.buffer(*id)[range.clone()].to_vec();
-                    // Both continue with the twin's values, so that a fault shows only in the
-                    // kernel that has it.
-                    pair.gpu.write_at(*id, range.start, &want)?;
-                    let locate = |offset: usize| {
-                        locate(
-                            spec,
-                            dispatch,
-                            index,
-                            range.start + offset,
-                            sizes.seq_len,
-                            config.kind.gate_names(),
-                        )
-                    };
-                    report.add(&got, &want, tolerance, locate);
-                }
-            }
+/// Runs a recording on `device` and through the twins as [`lockstep`] does. Its first buffers are
+/// the `weights`; `start` returns the contents of each buffer before the run.
+///
+/// # Errors
+/// The errors of [`lockstep`].
+#[doc(hidden)]
+pub fn lockstep_of(
+    device: &Device,
+    recording: &Arc<Recording>,
+    weights: usize,
+    start: impl Fn(usize) -> Vec<f32>,
+    tolerance: Tolerance,
+) -> Result<Vec<KernelReport>> {
+    let loaded = Weights::load(device.engine(), &recording.buffers[..weights], &start)?;
+    let session = Session::new(Arc::clone(recording), &loaded)?;
+    let mut pair = Pair::new(recording, &session, weights, &start)?;
+    for id in (weights..recording.buffers.len()).map(BufferId) {
+        if recording.whole(id).0 == id {
+            pair.write(id, Some(&start(id.0)))?;
         }
     }
-    Ok(reports.into_values().collect())
+    pair.compare(recording, tolerance, (0, &[]))
 }
 
 /// The GPU engine and the engine of the twins.
@@ -183,13 +157,60 @@ impl<'a> Pair<'a> {
     fn new(
         recording: &Arc<Recording>,
         session: &'a Session,
-        layout: &WeightLayout,
-        params: &Params,
+        weights: usize,
+        pack: impl Fn(usize) -> Vec<f32>,
     ) -> Result<Self> {
-        let Session::Gpu(gpu) = session else { unreachable!("lockstep refuses the CPU") };
-        let weight = |(index, spec)| cpu::Weight::new(spec, layout.pack(index, params));
-        let weights = layout.buffers().iter().enumerate().map(weight).collect();
+        let Session::Gpu(gpu) = session else {
+            return Err(Error::Unsupported(
+                "lockstep on the cpu, which runs the twins themselves; name a GPU".to_owned(),
+            ));
+        };
+        let weight = |(index, spec)| cpu::Weight::new(spec, pack(index));
+        let weights = recording.buffers[..weights].iter().enumerate().map(weight).collect();
         Ok(Self { gpu, cpu: cpu::Engine::new(Arc::clone(recording), Arc::new(weights))? })
+    }
+
+    /// Runs each dispatch on both engines and compares the buffers that it writes. T and the gates'
+    /// letters name the place of a value.
+    fn compare(
+        mut self,
+        recording: &Recording,
+        tolerance: Tolerance,
+        (seq_len, gates): (usize, &[&'static str]),
+    ) -> Result<Vec<KernelReport>> {
+        let mut reports: BTreeMap<String, KernelReport> = BTreeMap::new();
+        for (at, command) in recording.commands.iter().enumerate() {
+            if let &Command::Clear { buffer, start, len } = command {
+                self.cpu.clear(buffer, start, len);
+                self.gpu.run_clear(at)?;
+            }
+            for index in 0..command.count() {
+                for (which, dispatch) in command.dispatches(index).iter().enumerate() {
+                    self.cpu.dispatch(dispatch, index);
+                    self.gpu.run_dispatch(at, index, which)?;
+                    let name = dispatch.kernel.name();
+                    let report =
+                        reports.entry(name.clone()).or_insert_with(|| KernelReport::of(name));
+                    report.dispatches += 1;
+                    let bound = dispatch.kernel.bindings().zip(&dispatch.bindings);
+                    for (_, id) in bound.filter(|(binding, _)| binding.access == Access::ReadWrite)
+                    {
+                        let spec = recording.spec(*id);
+                        let range = written_range(spec, dispatch, index);
+                        let got = self.gpu.read(*id, range.clone())?;
+                        let want = self.cpu.buffer(*id)[range.clone()].to_vec();
+                        // Both continue with the twin's values, so that a fault shows only in the
+                        // kernel that has it.
+                        self.gpu.write_at(*id, range.start, &want)?;
+                        let at = |offset| range.start + offset;
+                        report.add(&got, &want, tolerance, |offset| {
+                            locate(spec, dispatch, index, at(offset), seq_len, gates)
+                        });
+                    }
+                }
+            }
+        }
+        Ok(reports.into_values().collect())
     }
 
     /// Writes the values of a buffer, or zeros.
@@ -250,6 +271,11 @@ fn locate(
 }
 
 impl KernelReport {
+    /// A report of no dispatch yet.
+    fn of(kernel: String) -> Self {
+        Self { kernel, dispatches: 0, count: 0, mismatches: 0, max_abs: 0.0, worst: None }
+    }
+
     /// Whether every value is within tolerance.
     pub fn agrees(&self) -> bool {
         self.mismatches == 0

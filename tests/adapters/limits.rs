@@ -10,7 +10,7 @@ use wgpu_rnn::internals::plan::recording::{BufferSpec, Command, Dispatch, Role};
 use wgpu_rnn::{Config, Device, Error, Kind, Params, Rnn, Schedule, Tensor};
 
 use crate::bits::assert_same;
-use crate::networks::check;
+use crate::modules::check;
 use crate::{Target, ensure, seeded};
 
 fn segments(plan: &Plan) -> usize {

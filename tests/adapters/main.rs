@@ -6,10 +6,14 @@
 mod adapters;
 #[path = "../common/bits.rs"]
 mod bits;
+#[path = "../common/chains.rs"]
+mod chains;
 #[path = "../common/conformance.rs"]
 mod conformance;
 #[path = "../common/language_models.rs"]
 mod language_models;
+#[path = "../common/networks.rs"]
+mod networks;
 #[path = "../common/parameters.rs"]
 mod parameters;
 #[path = "../common/parts.rs"]
@@ -37,6 +41,7 @@ mod by_hand;
 mod calibrate;
 mod cases;
 mod cells;
+mod chained;
 mod dropout;
 mod embedding;
 mod f16;
@@ -47,7 +52,8 @@ mod kernels;
 mod language_model;
 mod limits;
 mod memory;
-mod networks;
+mod modules;
+mod network_kernels;
 mod pool;
 mod queue;
 mod record;
@@ -234,15 +240,15 @@ const TABLE: &[Row] = &[
     everywhere("activations_saturate_and_stay_finite", activation::saturates),
     everywhere("activations_are_precise", activation::are_precise),
     everywhere("nan_stays_in_its_row", activation::nan_stays_in_its_row).by_schedule(),
-    everywhere("networks_against_the_definition", networks::against_the_definition).by_schedule(),
+    everywhere("networks_against_the_definition", modules::against_the_definition).by_schedule(),
     everywhere("variants_against_the_definition", variants::against_the_definition).by_schedule(),
     everywhere("variants_in_shards_and_f16", variants::in_shards_and_f16),
     everywhere("reverse_is_the_reverse_direction", variants::reverse_is_the_reverse_direction)
         .by_schedule()
         .needs(Need::TwoDirections),
-    everywhere("rows_of_different_length", networks::lengths).by_schedule(),
-    everywhere("same_bits_on_every_run", networks::same_bits).by_schedule(),
-    everywhere("calls_do_not_influence_each_other", networks::calls_are_independent).by_schedule(),
+    everywhere("rows_of_different_length", modules::lengths).by_schedule(),
+    everywhere("same_bits_on_every_run", modules::same_bits).by_schedule(),
+    everywhere("calls_do_not_influence_each_other", modules::calls_are_independent).by_schedule(),
     everywhere("pieces_of_time_change_no_bit", invariance::pieces_of_time).by_schedule(),
     everywhere("rows_do_not_depend_on_the_batch", invariance::rows_of_a_batch).by_schedule(),
     everywhere("padding_does_not_matter", invariance::padding).by_schedule(),
@@ -265,6 +271,16 @@ const TABLE: &[Row] = &[
     everywhere("embedding_looks_up_rows", embedding::lookups),
     everywhere("embedding_fixtures", embedding::fixtures),
     everywhere("transfers_find_their_place", transfer::words_find_their_place),
+    everywhere("networks_of_pytorch", chained::fixtures),
+    everywhere("networks_in_f16", chained::in_f16).needs(Need::FirstAdapter),
+    on_adapters("networks_in_lockstep", chained::in_lockstep).needs(Need::FirstAdapter),
+    everywhere("map_functions", network_kernels::functions),
+    everywhere("map_operations", network_kernels::operations),
+    everywhere("unfold_windows", network_kernels::windows),
+    everywhere("history_lengths", network_kernels::histories),
+    everywhere("layer_norm_rows", network_kernels::layer_norms),
+    everywhere("softmax_rows", network_kernels::softmaxes),
+    everywhere("attention_scores_and_context", network_kernels::attention),
     everywhere("dropout_masks", dropout::masks),
     everywhere("dropout_masks_are_those_of_the_whole", dropout::masks_are_those_of_the_whole),
     everywhere("dropout_fractions", dropout::fractions),

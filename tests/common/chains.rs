@@ -26,8 +26,12 @@ fn failed(error: wgpu_rnn::Error) -> String {
 }
 
 /// The network of a fixture on a device.
-pub fn load(fixture: &Fixture, device: &Device) -> Result<Network, String> {
-    fixture.definition.load(device, &fixture.weights, fixture.prefix).map_err(failed)
+pub fn load(
+    fixture: &Fixture,
+    device: &Device,
+    options: &LoadOptions,
+) -> Result<Network, wgpu_rnn::Error> {
+    fixture.definition.load_with(device, &fixture.weights, fixture.prefix, options)
 }
 
 /// The whole output.
@@ -38,11 +42,11 @@ pub fn forward(network: &Network, input: &Input) -> Result<Tensor, String> {
     }
 }
 
-/// T of an input.
-fn steps_of(input: &Input) -> usize {
+/// T and B of an input.
+pub fn sizes_of(input: &Input) -> [usize; 2] {
     match input {
-        Input::Values(input) => input.shape()[0],
-        Input::Tokens(_, shape) => shape[0],
+        Input::Values(input) => [input.shape()[0], input.shape()[1]],
+        Input::Tokens(_, shape) => [shape[0], shape[1]],
     }
 }
 
@@ -76,10 +80,7 @@ fn advance(stream: &mut NetworkStream, input: &Input) -> Result<Tensor, String> 
 /// Pieces of a sequence have the bits of the whole, and a state continues it anywhere. A network
 /// that cannot run in pieces says so.
 pub fn pieces(fixture: &Fixture, network: &Network) -> Result<(), String> {
-    let batch = match &fixture.input {
-        Input::Values(input) => input.shape()[1],
-        Input::Tokens(_, shape) => shape[1],
-    };
+    let [seq_len, batch] = sizes_of(&fixture.input);
     let mut stream = match (network.stream(batch), fixture.streamable) {
         (Ok(stream), true) => stream,
         (Err(_), false) => return Ok(()),
@@ -87,7 +88,7 @@ pub fn pieces(fixture: &Fixture, network: &Network) -> Result<(), String> {
         (Err(error), true) => return Err(error.to_string()),
     };
     let stride = stream.stride();
-    let steps = steps_of(&fixture.input) / stride * stride;
+    let steps = seq_len / stride * stride;
     if steps == 0 {
         return Ok(());
     }
@@ -115,12 +116,8 @@ pub fn pieces(fixture: &Fixture, network: &Network) -> Result<(), String> {
 /// A batch-first network reads the axes in the other order, and gives the same bits.
 pub fn batch_first(fixture: &Fixture, network: &Network) -> Result<(), String> {
     let Input::Values(input) = &fixture.input else { return Ok(()) };
-    let options = LoadOptions::new().batch_first(true);
-    let device = network.device();
-    let turned = fixture
-        .definition
-        .load_with(device, &fixture.weights, fixture.prefix, &options)
-        .map_err(failed)?;
+    let options = network.options().clone().batch_first(true);
+    let turned = load(fixture, network.device(), &options).map_err(failed)?;
     let output = turned.forward(&transposed(input)).map_err(failed)?;
     let want = network.forward(input).map_err(failed)?;
     let output = transposed(&output);
@@ -173,8 +170,13 @@ pub fn same_bits(what: &str, got: &[f32], want: &[f32]) -> Result<(), String> {
 
 /// All checks of a fixture on a device; the error names the fixture.
 pub fn check(fixture: &Fixture, device: &Device) -> Result<(), String> {
+    check_with(fixture, device, &LoadOptions::new())
+}
+
+/// [`check`] of a network that is loaded with options.
+pub fn check_with(fixture: &Fixture, device: &Device, options: &LoadOptions) -> Result<(), String> {
     let check = || {
-        let network = load(fixture, device)?;
+        let network = load(fixture, device, options).map_err(failed)?;
         compared(fixture, &forward(&network, &fixture.input)?)?;
         pieces(fixture, &network)?;
         batch_first(fixture, &network)?;

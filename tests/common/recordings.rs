@@ -2,8 +2,13 @@
 
 #![allow(dead_code, reason = "each test program uses some of it")]
 
+mod random_networks;
+
+use random_networks::{RandomNetwork, TOKENS};
 use wgpu_rnn::internals::kernel::families::NO_SLOT;
-use wgpu_rnn::internals::kernel::uniforms::{Dims, PackDims, ProbeDims, ResidenceDims};
+use wgpu_rnn::internals::kernel::uniforms::{
+    ContextDims, Dims, PackDims, ProbeDims, ResidenceDims, ScoresDims, SoftmaxDims,
+};
 use wgpu_rnn::internals::kernel::{Family, Kernel, Overrides};
 use wgpu_rnn::internals::params::language_model::LanguageModelConfig;
 use wgpu_rnn::internals::params::random::Mt19937;
@@ -15,10 +20,12 @@ use wgpu_rnn::internals::plan::recording::{
     Axis, BufferId, BufferSpec, Command, Dispatch, Place, Recording, Role,
 };
 use wgpu_rnn::internals::plan::{
-    GenerationLayout, LanguageModelLayout, Plan, Profile, Request, Storage, Wanted, WeightLayout,
-    plan, plan_generation, plan_generation_at_once, plan_pass, plan_pool,
+    GenerationLayout, LanguageModelLayout, NetworkLayout, Plan, Profile, Request, Storage, Wanted,
+    WeightLayout, plan, plan_generation, plan_generation_at_once, plan_network, plan_pass,
+    plan_pool,
 };
 use wgpu_rnn::language_model::LanguageModelParams;
+use wgpu_rnn::network::StepShape;
 use wgpu_rnn::variant::{ActivationFunction, Coupling, Reset, Variant};
 use wgpu_rnn::{Config, Device, Error, Kind, Params, Schedule, WeightType};
 
@@ -107,7 +114,8 @@ impl<'a> Cases<'a> {
             .bidirectional(self.pick(&[0, 1]) == 1)
             .bias(self.pick(&[0, 1, 1]) == 1)
             .proj_size(proj_size.min(hidden_size - 1));
-        match self.pick(&[0, 0, 0, 0, 1, 2]) {
+        // Each variant is a kernel more, which adapters compile.
+        match self.pick(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]) {
             0 => config,
             1 => self.varied(config),
             _ => early(self.varied(config)),
@@ -158,9 +166,11 @@ impl<'a> Cases<'a> {
         }
         for _ in 0..2 {
             cases.extend(self.language_model()?);
+            cases.extend(self.chain()?);
         }
         cases.extend(self.transfer(Family::Pack)?);
         cases.extend(self.transfer(Family::Unpack)?);
+        cases.extend(self.attention()?);
         Ok(cases)
     }
 
@@ -482,8 +492,103 @@ impl<'a> Cases<'a> {
         let sizes = if family == Family::Pack { [theirs, own] } else { [own, theirs] };
         let limits = self.limits();
         let folded = limits.fold_workgroups("transfer", (own as u64).div_ceil(64));
-        let by_hand = |workgroups| self.by_hand(family, Dims::Pack(dims), &sizes, workgroups);
+        let kernel = (family, Overrides::default());
+        let by_hand = |workgroups| self.by_hand(kernel, Dims::Pack(dims), &sizes, workgroups);
         Ok(possible(folded)?.map(by_hand))
+    }
+
+    /// A chain of random modules as one recording.
+    pub fn chain(&mut self) -> Result<Option<Case>, Error> {
+        let modules = self.pick(&[3, 6, 9]);
+        let network = RandomNetwork::new(&mut self.random, modules)?;
+        let params = network.definition.read(&network.weights, "")?;
+        let (limits, storage) = (self.limits(), self.storage());
+        let schedules = [Schedule::Auto, Schedule::Step, Schedule::StepTiled, Schedule::Sequence];
+        let schedule = schedules[self.pick(&[0, 1, 2, 3])];
+        let sizes = Sizes { seq_len: self.pick(&[1, 2, 5, 8]), batch: self.pick(&[1, 1, 2, 3, 9]) };
+        let profile = Profile { limits: &limits, ..self.profile };
+        let graph = params.graph();
+        let Some(layout) = possible(NetworkLayout::new(graph, storage, &limits))? else {
+            return Ok(None);
+        };
+        let plan = plan_network(graph, &layout, sizes, &profile, schedule);
+        let Some(plan) = possible(plan)? else { return Ok(None) };
+        let lengths =
+            |(id, steps): &(BufferId, usize)| self.words(&plan.recording, *id, *steps as u32 + 1);
+        let mut given: Vec<_> = plan.lengths.iter().map(lengths).collect();
+        if graph.input == StepShape::Token {
+            given.push(self.words(&plan.recording, plan.input.buffer, TOKENS as u32));
+        }
+        let what = format!("{schedule}: {:?}, {sizes:?}, {storage:?}", network.definition);
+        let (weights, pack) = (layout.buffers().len(), |index| layout.pack(index, &params));
+        Ok(Some(self.case(what, plan.recording, weights, pack, given)))
+    }
+
+    /// The kernels of attention: scores, their softmax over the steps that each row has, and the
+    /// mean of the memory. Each buffer ends where its last row does.
+    pub fn attention(&mut self) -> Result<Vec<Case>, Error> {
+        let [batch, steps, features] =
+            [[1, 2, 3], [1, 2, 7], [1, 5, 70]].map(|from| self.pick(&from) as u32);
+        let [a, b, c] = [(); 3].map(|()| self.pick(&[0, 1, 6]) as u32);
+        let workgroup_size = self.pick(&[32, 64, 256]) as u32;
+        let by_row = Overrides { workgroup_size, ..Overrides::default() };
+        // Values from the first row to the end of the last.
+        let size = |rows: u32, stride: u32, width: u32| ((rows - 1) * stride + width) as usize;
+        let of_query = |more: u32| size(batch, features + more, features);
+        let of_memory = |more: u32| size(batch * steps, features + more, features);
+        let of_scores = |more: u32| size(batch, steps + more, steps);
+        let scores = ScoresDims {
+            batch,
+            steps,
+            features,
+            query_stride: features + a,
+            keys_stride: features + b,
+            y_stride: steps + c,
+            additive: self.pick(&[0, 1]) as u32,
+            pad: 0,
+        };
+        let softmax = SoftmaxDims {
+            rows: batch,
+            columns: steps,
+            stride: steps + c,
+            is_log: self.pick(&[0, 1]) as u32,
+            batch,
+            pad: [0; 3],
+        };
+        let context = ContextDims {
+            batch,
+            steps,
+            features,
+            shares_stride: steps + a,
+            memory_stride: features + b,
+            y_stride: features + c,
+            pad: [0; 2],
+        };
+        let sizes: [Vec<usize>; 3] = [
+            vec![of_query(a), of_memory(b), features as usize, of_scores(c)],
+            vec![of_scores(c), batch as usize, of_scores(c)],
+            vec![of_scores(a), of_memory(b), of_query(c)],
+        ];
+        let plain = Overrides::default();
+        let kernels = [
+            (Family::Scores, by_row, Dims::Scores(scores), batch * steps),
+            (Family::Softmax, by_row, Dims::Softmax(softmax), batch),
+            (Family::Context, plain, Dims::Context(context), (batch * features).div_ceil(64)),
+        ];
+        let limits = self.limits();
+        let mut cases = Vec::new();
+        for ((family, overrides, dims, count), sizes) in kernels.into_iter().zip(sizes) {
+            let folded = limits.fold_workgroups("attention", count.into());
+            let Some(workgroups) = possible(folded)? else { continue };
+            let mut case = self.by_hand((family, overrides), dims, &sizes, workgroups);
+            if family == Family::Softmax {
+                // Lengths of 0 and beyond the memory, too.
+                let (id, lengths) = self.words(&case.recording, BufferId(1), steps + 2);
+                case.contents[id.0] = lengths;
+            }
+            cases.push(case);
+        }
+        Ok(cases)
     }
 
     /// A kernel that measures a device, on buffers of the least size.
@@ -497,19 +602,19 @@ impl<'a> Cases<'a> {
             _ => (1, &[64]),
         };
         let dims = Dims::Probe(ProbeDims { iterations: 5, tiles: 8, pad: [0; 2] });
-        self.by_hand(family, dims, sizes, [groups, 1, 1])
+        self.by_hand((family, Overrides::default()), dims, sizes, [groups, 1, 1])
     }
 
     /// Workgroups that wait for each other in three rounds.
     pub fn residence(&mut self, groups: u32, keep: u32) -> Case {
         let dims = Dims::Residence(ResidenceDims { rounds: 3, looks: 5, keep, pad: 0 });
         let sizes = [32 * 256 * 4, 3 * groups as usize, 2];
-        self.by_hand(Family::Residence, dims, &sizes, [groups, 1, 1])
+        self.by_hand((Family::Residence, Overrides::default()), dims, &sizes, [groups, 1, 1])
     }
 
     fn by_hand(
         &mut self,
-        family: Family,
+        (family, overrides): (Family, Overrides),
         dims: Dims,
         sizes: &[usize],
         workgroups: [u32; 3],
@@ -523,7 +628,7 @@ impl<'a> Cases<'a> {
             bindings: bindings.collect(),
             kernel: Kernel::new(family, WeightType::F32),
             place: Place::default(),
-            overrides: Overrides::default(),
+            overrides,
             dims,
             workgroups,
             in_place: false,

@@ -21,9 +21,10 @@ use crate::shapes;
 /// Invocations, and multiply-adds, of a random sample at most.
 const MOST_INVOCATIONS: u32 = 1 << 11;
 const MOST_WORK: u64 = 1 << 16;
-/// Rounds of random recordings, and language models after them.
+/// Rounds of random recordings, then language models and networks.
 const ROUNDS: usize = 6;
 const MODELS: usize = 30;
+const CHAINS: usize = 20;
 /// Hidden sizes and batches at the edges of tiles of 8, 16 and 32 units and of 8 and 16 rows.
 const EDGES: [(usize, usize); 6] = [(5, 3), (16, 7), (7, 9), (9, 17), (31, 15), (33, 8)];
 
@@ -139,6 +140,13 @@ pub fn samples() -> Vec<Sample> {
     for _ in 0..MODELS {
         let case = source.language_model().expect("a plan, or a refusal");
         case.iter().for_each(|case| found.add(case, false));
+    }
+    for _ in 0..CHAINS {
+        source
+            .chain()
+            .expect("a plan, or a refusal")
+            .iter()
+            .for_each(|case| found.add(case, false));
     }
     let probes = PROBES.iter().filter(|&&family| family != Family::Residence);
     probes.for_each(|&family| found.add(&source.probe(family), true));
