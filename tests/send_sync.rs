@@ -103,8 +103,7 @@ fn a_thread_takes_a_module_with_its_streams() {
 /// Never run: that it compiles is the test.
 #[expect(dead_code, reason = "the compiler checks it")]
 fn futures(
-    rnn: &Rnn,
-    stream: &mut Stream,
+    (rnn, stream): (&Rnn, &mut Stream),
     cell: &mut CellStream,
     (linear, embedding): (&Linear, &Embedding),
     (model, generator): (&LanguageModel, &mut Generator),

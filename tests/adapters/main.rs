@@ -10,6 +10,8 @@ mod bits;
 mod chains;
 #[path = "../common/conformance.rs"]
 mod conformance;
+#[path = "../common/attention.rs"]
+mod decoders;
 #[path = "../common/language_models.rs"]
 mod language_models;
 #[path = "../common/networks.rs"]
@@ -42,6 +44,7 @@ mod calibrate;
 mod cases;
 mod cells;
 mod chained;
+mod decoding;
 mod dropout;
 mod embedding;
 mod f16;
@@ -272,6 +275,9 @@ const TABLE: &[Row] = &[
     everywhere("embedding_fixtures", embedding::fixtures),
     everywhere("transfers_find_their_place", transfer::words_find_their_place),
     everywhere("networks_of_pytorch", chained::fixtures),
+    everywhere("decoders_of_pytorch", decoding::fixtures),
+    everywhere("networks_in_slots", decoding::slots),
+    on_adapters("networks_in_recorded_passes", decoding::recorded),
     everywhere("networks_in_f16", chained::in_f16).needs(Need::FirstAdapter),
     on_adapters("networks_in_lockstep", chained::in_lockstep).needs(Need::FirstAdapter),
     everywhere("map_functions", network_kernels::functions),

@@ -12,18 +12,18 @@ use crate::by_hand::same_bits;
 use crate::{Machine, Target, ensure, render_loop, seeded};
 
 /// A program with a device that it opened.
-struct Program {
+pub(crate) struct Program {
     device: wgpu::Device,
     queue: wgpu::Queue,
     /// The same device, as models use it.
-    rnn: Device,
+    pub(crate) rnn: Device,
 }
 
 /// The value of a buffer's unwritten places.
 const UNTOUCHED: f32 = -77.0;
 
 impl Program {
-    fn open(target: &Target, options: &OpenOptions) -> Result<Self, Failed> {
+    pub(crate) fn open(target: &Target, options: &OpenOptions) -> Result<Self, Failed> {
         let (device, queue) = request(target, |_| {})?;
         let rnn = Device::from_wgpu(
             device.clone(),
@@ -34,7 +34,7 @@ impl Program {
     }
 
     /// Returns a buffer with these values, to bind and to read back.
-    fn buffer(&self, values: &[f32]) -> wgpu::Buffer {
+    pub(crate) fn buffer(&self, values: &[f32]) -> wgpu::Buffer {
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
             size: values.len() as u64 * 4,
@@ -45,15 +45,15 @@ impl Program {
         buffer
     }
 
-    fn untouched(&self, shape: [usize; 3]) -> wgpu::Buffer {
+    pub(crate) fn untouched(&self, shape: [usize; 3]) -> wgpu::Buffer {
         self.buffer(&vec![UNTOUCHED; shape.iter().product()])
     }
 
-    fn encoder(&self) -> wgpu::CommandEncoder {
+    pub(crate) fn encoder(&self) -> wgpu::CommandEncoder {
         self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
     }
 
-    fn submit(&self, encoder: wgpu::CommandEncoder) {
+    pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder) {
         self.queue.submit([encoder.finish()]);
     }
 
@@ -65,7 +65,7 @@ impl Program {
         Ok(())
     }
 
-    fn read(&self, buffer: &wgpu::Buffer) -> Result<Vec<f32>, Failed> {
+    pub(crate) fn read(&self, buffer: &wgpu::Buffer) -> Result<Vec<f32>, Failed> {
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
             size: buffer.size(),

@@ -21,8 +21,8 @@ use wgpu_rnn::internals::plan::recording::{
 };
 use wgpu_rnn::internals::plan::{
     GenerationLayout, LanguageModelLayout, NetworkLayout, Plan, Profile, Request, Storage, Wanted,
-    WeightLayout, plan, plan_generation, plan_generation_at_once, plan_network, plan_pass,
-    plan_pool,
+    WeightLayout, network_schedules, plan, plan_generation, plan_generation_at_once, plan_network,
+    plan_pass, plan_pool,
 };
 use wgpu_rnn::language_model::LanguageModelParams;
 use wgpu_rnn::network::StepShape;
@@ -511,7 +511,9 @@ impl<'a> Cases<'a> {
         let Some(layout) = possible(NetworkLayout::new(graph, storage, &limits))? else {
             return Ok(None);
         };
-        let plan = plan_network(graph, &layout, sizes, &profile, schedule);
+        let schedules = network_schedules(graph, &layout, sizes, &profile, schedule);
+        let Some(schedules) = possible(schedules)? else { return Ok(None) };
+        let plan = plan_network(graph, &layout, sizes.into(), &profile, &schedules);
         let Some(plan) = possible(plan)? else { return Ok(None) };
         let lengths =
             |(id, steps): &(BufferId, usize)| self.words(&plan.recording, *id, *steps as u32 + 1);

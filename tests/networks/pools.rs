@@ -1,14 +1,14 @@
 //! Slots of a pool have the bits of streams, and refusals name what is missing.
 
 use wgpu_rnn::pool::PoolOptions;
-use wgpu_rnn::{Device, Tensor};
+use wgpu_rnn::{Device, LoadOptions, Tensor};
 
 use crate::chains::{load, same_bits};
 use crate::networks::{Fixture, Input, fixtures};
 
 /// Runs the rows of a fixture in slots: all in one tick, then each alone.
 fn check(fixture: &Fixture, device: &Device) -> Result<(), String> {
-    let network = load(fixture, device)?;
+    let network = load(fixture, device, &LoadOptions::new()).map_err(|error| error.to_string())?;
     let Input::Values(input) = &fixture.input else { return Ok(()) };
     let failed = |error: wgpu_rnn::Error| error.to_string();
     let batch = input.shape()[1];
@@ -72,7 +72,7 @@ fn pools_refuse_what_they_lack() {
         ("relu", PoolOptions::new(0), "at least one slot"),
     ] {
         let fixture = fixtures().into_iter().find(|f| f.name == name).expect(name);
-        let network = load(&fixture, &device).expect(name);
+        let network = load(&fixture, &device, &LoadOptions::new()).expect(name);
         let message = network.pool(&options).expect_err(text).to_string();
         assert!(message.contains(text), "{name}: {message}");
     }
