@@ -1,8 +1,8 @@
 // nn.LayerNorm over rows: y = (x − mean) / √(variance + eps) · scale + shift. The variance is the
 // mean of the squared distances from the mean.
 //
-// Values count from the first one of their row. So a row of equal values has the variance 0, however
-// large they are; a mean that is off by its rounding would be divided by √eps.
+// Values count from the first one of their row. So a row of equal values has the variance 0,
+// however large they are; a mean that is off by its rounding would be divided by √eps.
 //
 // A workgroup owns a row. Each invocation sums every WORKGROUP_SIZE-th value, and workgroup memory
 // joins their sums. The order of a sum depends only on WORKGROUP_SIZE and the features.

@@ -83,8 +83,8 @@ pub(super) fn threads(m: usize, n: usize, k: usize) -> usize {
     if threads_for(work, 2) == 1 { 1 } else { threads_for(work, rayon::current_num_threads()) }
 }
 
-/// Calls `of_row` with the index of each row of `y`, `[rows, ·]` at a stride, and with its values up
-/// to the next row. A row has as much work as `work` multiply-adds; threads share many rows.
+/// Calls `of_row` with the index of each row of `y`, `[rows, ·]` at a stride, and with its values
+/// up to the next row. A row has as much work as `work` multiply-adds; threads share many rows.
 pub(super) fn each_row(
     y: &mut [f32],
     [rows, stride, work]: [usize; 3],

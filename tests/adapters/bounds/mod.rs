@@ -40,8 +40,8 @@ pub fn indices(target: &Target) -> Result<(), Failed> {
     instrument::self_check();
     let device = target.device()?;
     let types = WeightType::ALL.iter().filter(|&&weights| device.storage(weights).is_ok());
-    // A variant has the indices of its kernel and of its settings, by every schedule and weight type
-    // alike. `tests/races` runs all of them; drivers compile each for seconds.
+    // A variant has the indices of its kernel and of its settings, by every schedule and weight
+    // type alike. `tests/races` runs all of them; drivers compile each for seconds.
     let is_rare = |kernel: &Kernel| {
         kernel.variant && (kernel.family != Family::Step || kernel.weights != WeightType::F32)
     };
