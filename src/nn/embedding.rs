@@ -130,10 +130,9 @@ impl Embedding {
         };
         let buffers: Vec<BufferSpec> = shards.iter().map(spec).collect();
         let weights = Weights::load(device.engine(), &buffers, |shard| {
-            let rows = shards[shard].0.clone();
-            let mut packed = weight.padded_rows(rows.clone());
+            let mut packed = weight.padded_rows(shards[shard].0.clone());
             if let Some(norm) = norm {
-                norm.scale(rows.map(|row| weight.row(row)), &mut packed, padded(embedding_dim));
+                norm.scale(&mut packed, embedding_dim, padded(embedding_dim));
             }
             storage.store(packed)
         })?;

@@ -34,21 +34,18 @@ impl MaxNorm {
     ///
     /// As in PyTorch, the norm is in f32 and the factor in f64. The factor is rounded to f32 for
     /// the product. A row whose norm is NaN stays as it is.
-    pub fn factor(self, row: &[f32]) -> Option<f32> {
+    fn factor(self, row: &[f32]) -> Option<f32> {
         let norm = f64::from(self.norm(row));
         (norm > self.bound).then(|| (self.bound / (norm + 1e-7)) as f32)
     }
 
-    /// Brings packed rows of a table to the bound. `rows` are those of the table, without padding.
-    pub fn scale<'r>(
-        self,
-        rows: impl Iterator<Item = &'r [f32]>,
-        packed: &mut [f32],
-        stride: usize,
-    ) {
-        for (row, packed) in rows.zip(packed.chunks_exact_mut(stride)) {
+    /// Brings rows of `width` values to the bound. A row follows `stride` values after the one
+    /// before it.
+    pub fn scale(self, rows: &mut [f32], width: usize, stride: usize) {
+        for row in rows.chunks_exact_mut(stride) {
+            let row = &mut row[..width];
             if let Some(factor) = self.factor(row) {
-                packed.iter_mut().for_each(|value| *value *= factor);
+                row.iter_mut().for_each(|value| *value *= factor);
             }
         }
     }

@@ -82,6 +82,11 @@ fn modules_that_do_not_fit_are_refused_in_the_words_of_pytorch() {
         (of([2, 3]).attention(Attention::dot()), "add flatten()"),
         (of(6).rnn_with("gru.", wgpu_rnn::Nonlinearity::Relu), "do not apply to GRU: nonlinearity"),
         (of(0).relu(), "each size must be greater than zero"),
+        (of(usize::MAX).relu(), "kernels count at most"),
+        (of([usize::MAX, 2]).flatten(), "kernels count at most"),
+        (of([3, 4]).conv1d("conv.", Conv1d::new().padding(usize::MAX)), "count to 2^32 - 1"),
+        (of([3, 4]).conv1d("conv.", Conv1d::new().dilation(usize::MAX)), "can't be greater"),
+        (of([3, 4]).conv1d("conv.", Conv1d::new().padding(1 << 31)), "kernels count"),
         (of(6), "at least one module"),
     ] {
         let message = refused(&network);

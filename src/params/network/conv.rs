@@ -184,6 +184,13 @@ impl Conv1d {
         }
         let padded = length.saturating_add(before).saturating_add(after);
         let window = self.reach(kernel).saturating_add(1);
+        if u32::try_from(padded.max(self.stride)).is_err() {
+            return refuse(format!(
+                "Conv1d: {padded} positions, padding included, and a stride of {}; kernels count \
+                 to 2^32 - 1",
+                self.stride
+            ));
+        }
         if length == 0 || padded < window {
             return refuse(format!(
                 "Calculated padded input size per channel: ({padded}). Kernel size: ({window}). \

@@ -164,8 +164,8 @@ impl Sequential {
         self.push(Module::LayerNorm { prefix, eps })
     }
 
-    /// Adds the `nn.BatchNorm1d` under `prefix`, in evaluation. The weights of a linear layer or a
-    /// convolution directly before it take it up. PyTorch's default for `eps` is 1e-5.
+    /// Adds the `nn.BatchNorm1d` under `prefix`, in evaluation. It is folded into the weights of a
+    /// linear layer or a convolution directly before it. PyTorch's default for `eps` is 1e-5.
     pub fn batch_norm1d(self, prefix: &str, eps: f32) -> Self {
         self.push(Module::BatchNorm1d { prefix: prefix.to_owned(), eps })
     }

@@ -59,7 +59,8 @@ impl Sequential {
         shapes::check_input(self.input)?;
         for module in &self.modules {
             // Without its weights a module has no sizes, and later modules have no input.
-            if let Err(error) = loader.add(module) {
+            let added = loader.add(module);
+            if let Err(error) = added.and_then(|()| loader.check_value()) {
                 if loader.problems.is_empty() {
                     return Err(error);
                 }
@@ -120,16 +121,12 @@ impl Loader<'_> {
             Module::Embedding { prefix, norm } => {
                 let weight = self.tensor(prefix, "weight", &[None, None])?;
                 let mut weight = self.found(weight)?;
-                if let Some([max_norm, norm_type]) = *norm {
-                    let (table, features) = (weight.clone(), weight.shape()[1].max(1));
-                    MaxNorm::new(max_norm, Some(norm_type))?.scale(
-                        table.data().chunks_exact(features),
-                        weight.data_mut(),
-                        features,
-                    );
-                }
                 shapes::positive("Embedding", prefix, &weight)?;
                 let (tokens, features) = (weight.shape()[0], weight.shape()[1]);
+                if let Some([max_norm, norm_type]) = *norm {
+                    let norm = MaxNorm::new(max_norm, Some(norm_type))?;
+                    norm.scale(weight.data_mut(), features, features);
+                }
                 self.push(prefix, Op::Embedding { tokens, features }, Weights::Table(weight))
             }
             Module::Rnn { prefix, cell, nonlinearity } => {
@@ -180,6 +177,12 @@ impl Loader<'_> {
             Module::Add(name) => self.join("add", Op::Add, name),
             Module::Mul(name) => self.join("mul", Op::Mul, name),
         }
+    }
+
+    /// Checks the size of the current value.
+    fn check_value(&self) -> Result<()> {
+        let label = self.nodes.last().map_or(INPUT, |node| &node.label);
+        shapes::check_count(label, self.shape(self.current))
     }
 
     /// Returns the shape of a value.

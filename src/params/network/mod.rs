@@ -157,7 +157,7 @@ impl Graph {
                 Op::Conv1d { channels, kernel, conv, over_time: true, .. }
                     if conv.streams(*kernel) && conv.reach(*kernel) > 0 =>
                 {
-                    let values = conv.reach(*kernel) * channels * conv.groups;
+                    let values = conv.reach(*kernel).saturating_mul(channels * conv.groups);
                     parts.push((format!("{label}history"), values));
                 }
                 _ => {}
@@ -168,7 +168,7 @@ impl Graph {
 
     /// Returns the values of one row's states.
     pub(crate) fn state_size(&self) -> usize {
-        self.state_parts().iter().map(|(_, values)| values).sum()
+        self.state_parts().iter().fold(0, |sum, (_, values)| sum.saturating_add(*values))
     }
 
     /// Returns the input steps of each output step of a network that can run piece by piece.

@@ -1,4 +1,4 @@
-//! Loading normalisations, which products take up where they can.
+//! Loading normalisations. A product before a batch norm takes it into its weights.
 
 use super::loading::Loader;
 use super::node::{Op, Weights};
@@ -50,7 +50,7 @@ impl Loader<'_> {
             };
             rates.iter().enumerate().map(shift).collect()
         };
-        // The weights of the module before take up the scale, unless others read its value.
+        // It is folded into the weights of the module before, unless others read that value.
         let before = self.current.checked_sub(1).filter(|_| !self.named.contains(&self.current));
         if let Some(Weights::Product { weight, bias }) = before.map(|node| &mut self.weights[node])
         {

@@ -8,6 +8,20 @@ fn refuse<T>(message: String) -> Result<T> {
     Err(Error::Shape(message))
 }
 
+/// The most values of a step. Kernels count the values of a buffer in 32 bits.
+const MOST_VALUES: usize = 1 << 30;
+
+/// Checks the size of a step's value.
+pub(super) fn check_count(label: &str, shape: StepShape) -> Result<()> {
+    if shape.count() > MOST_VALUES {
+        return refuse(format!(
+            "{label}: a step of {:?} values; kernels count at most {MOST_VALUES}",
+            shape.sizes()
+        ));
+    }
+    Ok(())
+}
+
 /// Checks the shape of a network's input.
 pub(super) fn check_input(shape: StepShape) -> Result<()> {
     if shape.sizes().contains(&0) {
@@ -17,7 +31,7 @@ pub(super) fn check_input(shape: StepShape) -> Result<()> {
             shape.sizes()
         ));
     }
-    Ok(())
+    check_count("input", shape)
 }
 
 /// Checks that a weight has no size of 0.
@@ -90,7 +104,7 @@ pub(super) fn concat(shapes: &[StepShape]) -> Result<StepShape> {
             (StepShape::Channels([_, a]), StepShape::Channels([_, b])) if a == b => {}
             _ => return unlike(shape),
         }
-        total += channels(shape);
+        total = channels(shape).saturating_add(total);
     }
     match first {
         StepShape::Features(_) => Ok(StepShape::Features(total)),
@@ -198,7 +212,7 @@ pub(super) fn of(op: &Op, x: StepShape, label: &str) -> Result<StepShape> {
             )),
         },
         Op::Flatten => match x {
-            StepShape::Channels([channels, length]) => Ok(StepShape::Features(channels * length)),
+            channels @ StepShape::Channels(_) => Ok(StepShape::Features(channels.count())),
             other => Ok(other),
         },
         Op::Scale | Op::Function(_) if x == StepShape::Token => {
