@@ -307,7 +307,7 @@ pub mod variant {
 
 /// ONNX models: their recurrent nodes as networks.
 pub mod onnx {
-    pub use crate::params::onnx::{Network, OnnxModel};
+    pub use crate::params::onnx::{OnnxModel, OnnxNetwork};
 }
 
 /// Networks: recurrent modules with the layers around them, as one recording.

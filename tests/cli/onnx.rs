@@ -1,7 +1,7 @@
 //! ONNX models, in each command that takes weights.
 
 use rten_onnx::onnx::{DataLocation, DataType, ModelProto, StringStringEntryProto, TensorProto};
-use wgpu_rnn::onnx::{Network, OnnxModel};
+use wgpu_rnn::onnx::{OnnxModel, OnnxNetwork};
 use wgpu_rnn::{Device, ForwardOptions, Rnn, State, Tensor};
 
 use crate::bits::assert_same;
@@ -54,7 +54,7 @@ fn run(folder: &Folder, model: &ModelProto, args: &[&str], entries: &[Entry]) ->
 #[track_caller]
 fn assert_wrote(
     folder: &Folder,
-    network: &Network,
+    network: &OnnxNetwork,
     input: &Tensor,
     state: Option<&State>,
     lengths: Option<&[usize]>,

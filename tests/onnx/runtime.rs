@@ -18,7 +18,7 @@ const TOLERANCE: Tolerance = Tolerance::new(2e-5, 2e-5);
 /// The values of ONNX Runtime for one model, in the layout of this library.
 struct Case {
     name: String,
-    network: wgpu_rnn::onnx::Network,
+    network: wgpu_rnn::onnx::OnnxNetwork,
     input: Tensor,
     lengths: Option<Vec<usize>>,
     state: Option<wgpu_rnn::State>,

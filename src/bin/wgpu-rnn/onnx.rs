@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use wgpu_rnn::internals::params::validate::whole_state;
-use wgpu_rnn::onnx::{Network, OnnxModel};
+use wgpu_rnn::onnx::{OnnxModel, OnnxNetwork};
 use wgpu_rnn::{Error, State, StateDict, Tensor};
 
 use crate::args::WeightsArgs;
@@ -24,7 +24,7 @@ pub fn open(paths: &[PathBuf], set: &[(&str, bool)]) -> Result<Option<OnnxModel>
 }
 
 /// Loads the network that the arguments name; `None` for weights that are no ONNX model.
-pub fn network(args: &WeightsArgs) -> Result<Option<Network>, Error> {
+pub fn network(args: &WeightsArgs) -> Result<Option<OnnxNetwork>, Error> {
     let own = [
         ("--prefix", !args.prefix.is_empty()),
         ("--nonlinearity", args.nonlinearity.is_some()),
@@ -43,7 +43,7 @@ pub fn network(args: &WeightsArgs) -> Result<Option<Network>, Error> {
 /// Returns the state and the lengths of a run: those of the input file, or those that the model
 /// holds. `states` are h and c with their names in the file; each may be alone.
 pub fn complete(
-    network: &Network,
+    network: &OnnxNetwork,
     file: &StateDict,
     states: [(&str, Option<Tensor>); 2],
     lengths: Option<Vec<usize>>,

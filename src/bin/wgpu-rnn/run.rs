@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use wgpu_rnn::internals::params::state_dict::to_bytes;
-use wgpu_rnn::onnx::Network;
+use wgpu_rnn::onnx::OnnxNetwork;
 use wgpu_rnn::{Config, Error, Kind, Params, Rnn, State, StateDict, Tensor};
 
 use crate::Outcome;
@@ -38,7 +38,7 @@ pub struct RunArgs {
 }
 
 /// Loads the network that the arguments describe.
-pub fn load(args: &WeightsArgs) -> Result<Network, Error> {
+pub fn load(args: &WeightsArgs) -> Result<OnnxNetwork, Error> {
     let network = match onnx::network(args)? {
         Some(network) => network,
         None => module(args)?.into(),
@@ -132,7 +132,7 @@ pub struct Input {
 
 impl Input {
     /// Reads `input`, and the optional `lengths` and state, for the network of `weights`.
-    pub fn open(path: &Path, weights: &WeightsArgs, network: &Network) -> Result<Self, Error> {
+    pub fn open(path: &Path, weights: &WeightsArgs, network: &OnnxNetwork) -> Result<Self, Error> {
         let file = StateDict::open(path)?;
         let state_names = state_names(&file)?;
         let unread: Vec<&str> = file

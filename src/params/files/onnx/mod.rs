@@ -39,7 +39,7 @@ mod wire;
 
 pub use chain::{Chain, Origin};
 pub use model::OnnxModel;
-pub use network::Network;
+pub use network::OnnxNetwork;
 pub use node::{Operand, RecurrentNode};
 pub use operators::{Direction, Operator};
 pub use tensors::Constant;

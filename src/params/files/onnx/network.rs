@@ -14,7 +14,7 @@ use crate::tensor::{State, Tensor, grow, reserved};
 /// A network of an ONNX model.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Network {
+pub struct OnnxNetwork {
     /// The paths of its nodes, the first layer first. The network has the name of the first.
     pub nodes: Vec<String>,
     /// The module: its configuration, with `batch_first`, and its weights.
@@ -33,7 +33,7 @@ pub struct Network {
 }
 
 /// A network of no model, without states and lengths.
-impl From<Params> for Network {
+impl From<Params> for OnnxNetwork {
     fn from(params: Params) -> Self {
         let (nodes, state, lengths) = (Vec::new(), None, None);
         Self { nodes, params, state, lengths, inputs: Vec::new(), files: Vec::new() }
@@ -57,7 +57,7 @@ impl OnnxModel {
     /// attribute or the input which cannot be honoured; when the values of a tensor do not fill its
     /// shape; when its external data is outside of the model's folder. [`Error::Io`] when that data
     /// cannot be read, [`Error::OutOfMemory`] when the host's memory does not hold it.
-    pub fn network(&self, path: &str) -> Result<Network> {
+    pub fn network(&self, path: &str) -> Result<OnnxNetwork> {
         let index = self.find(path)?;
         self.load(&self.chains(), index)
     }
@@ -66,20 +66,20 @@ impl OnnxModel {
     ///
     /// # Errors
     /// The errors of [`network`](Self::network).
-    pub fn layer(&self, path: &str) -> Result<Network> {
+    pub fn layer(&self, path: &str) -> Result<OnnxNetwork> {
         let index = self.find(path)?;
         self.load(&self.chains_of(&[index]), index)
     }
 
-    fn load(&self, chains: &[Chain], index: usize) -> Result<Network> {
+    fn load(&self, chains: &[Chain], index: usize) -> Result<OnnxNetwork> {
         self.node(index)?;
         let chain = chains.iter().find(|chain| chain.nodes.contains(&index));
         let chain = chain.ok_or_else(|| self.refuse_node(index, "it is in no network"))?;
-        Network::load(self, chain)
+        OnnxNetwork::load(self, chain)
     }
 }
 
-impl Network {
+impl OnnxNetwork {
     /// Loads a chain of nodes.
     ///
     /// # Errors
