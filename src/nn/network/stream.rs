@@ -20,14 +20,11 @@ use crate::tensor::{Tensor, TensorView, copied, reserved};
 ///
 /// ```
 /// # fn main() -> wgpu_rnn::Result<()> {
-/// # use wgpu_rnn::network::Sequential;
-/// # use wgpu_rnn::{Config, Device, Params, StateDict, Tensor};
-/// # let params = Params::init(&Config::gru(3, 4), 0)?;
-/// # let weights: Vec<_> = params.named().collect::<Vec<_>>().into_iter().map(|(name, values)| {
-/// #     let shape = match values.len() { 12 => vec![12], n => vec![12, n / 12] };
-/// #     (format!("gru.{name}"), Tensor::new(shape, values.to_vec()).expect("its size"))
-/// # }).collect();
-/// # let weights = StateDict::from_tensors(weights.iter().map(|(n, t)| (n.as_str(), t)))?;
+/// use wgpu_rnn::network::Sequential;
+/// use wgpu_rnn::{Device, StateDict, Tensor};
+/// # let (weight_ih, weight_hh) = (Tensor::zeros([12, 3])?, Tensor::zeros([12, 4])?);
+/// # let weights = [("gru.weight_ih_l0", &weight_ih), ("gru.weight_hh_l0", &weight_hh)];
+/// # let weights = StateDict::from_tensors(weights)?;
 /// let network = Sequential::new(3).rnn("gru.").sigmoid().load(&Device::cpu(), &weights, "")?;
 /// let mut stream = network.stream(2)?; // of two rows
 /// for steps in [1, 5, 1] {
