@@ -6,10 +6,13 @@ mod chains;
 mod decoders;
 #[path = "../common/networks.rs"]
 mod networks;
+#[path = "../common/random_networks.rs"]
+mod random_networks;
 
 mod attention;
 mod fixtures;
 mod frames;
 mod pools;
+mod random;
 mod reference;
 mod refusals;
