@@ -10,15 +10,11 @@ struct NllDims {
     pad: vec2<u32>,
 }
 
-override WORKGROUP_SIZE: u32 = 256u;   // a power of two
-
 @group(0) @binding(0) var<uniform> dims: NllDims;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;       // [S·B, N]
 // A target that is not a column has a loss of 0.
 @group(0) @binding(2) var<storage, read> targets: array<u32>;      // [S·B]
 @group(0) @binding(3) var<storage, read_write> loss: array<f32>;   // [S·B]
-
-var<workgroup> sh: array<f32, WORKGROUP_SIZE>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn nll(
@@ -36,13 +32,7 @@ fn nll(
     for (var i = lane; i < dims.columns; i += WORKGROUP_SIZE) {
         lane_max = max(lane_max, logits[first + i]);
     }
-    sh[lane] = lane_max;
-    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            sh[lane] = max(sh[lane], sh[lane + half]);
-        }
-    }
+    reduce_max(lane, lane_max);
     let row_max = workgroupUniformLoad(&sh[0]);
 
     // A NaN makes the sum NaN, whether max() returned it or not.
@@ -50,13 +40,7 @@ fn nll(
     for (var i = lane; i < dims.columns; i += WORKGROUP_SIZE) {
         lane_sum += softmax_term(logits[first + i] - row_max);
     }
-    sh[lane] = lane_sum;
-    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            sh[lane] += sh[lane + half];
-        }
-    }
+    reduce_sum(lane, lane_sum);
     // Invocation 0 wrote the sum itself, so that no barrier is needed.
     if in_range && lane == 0u {
         let column = targets[row];

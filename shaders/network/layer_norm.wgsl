@@ -14,15 +14,11 @@ struct LayerNormDims {
     eps: f32,
 }
 
-override WORKGROUP_SIZE: u32 = 256u;   // a power of two
-
 @group(0) @binding(0) var<uniform> dims: LayerNormDims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;         // [N, ·]
 @group(0) @binding(2) var<storage, read> scale: array<f32>;     // [F]
 @group(0) @binding(3) var<storage, read> shift: array<f32>;     // [F]
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;   // [N, ·]
-
-var<workgroup> sh: array<f32, WORKGROUP_SIZE>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn layer_norm(
@@ -40,13 +36,7 @@ fn layer_norm(
     for (var i = lane; i < dims.features; i += WORKGROUP_SIZE) {
         sum += x[first + i] - origin;
     }
-    sh[lane] = sum;
-    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            sh[lane] += sh[lane + half];
-        }
-    }
+    reduce_sum(lane, sum);
     let mean = workgroupUniformLoad(&sh[0]) / f32(dims.features);
 
     var squares = 0.0;
@@ -54,13 +44,7 @@ fn layer_norm(
         let distance = (x[first + i] - origin) - mean;
         squares += distance * distance;
     }
-    sh[lane] = squares;
-    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            sh[lane] += sh[lane + half];
-        }
-    }
+    reduce_sum(lane, squares);
     let variance = workgroupUniformLoad(&sh[0]) / f32(dims.features);
     let rate = 1.0 / sqrt(variance + dims.eps);
     if !in_range {

@@ -15,15 +15,11 @@ struct ScoresDims {
     pad0: u32,
 }
 
-override WORKGROUP_SIZE: u32 = 64u;   // a power of two
-
 @group(0) @binding(0) var<uniform> dims: ScoresDims;
 @group(0) @binding(1) var<storage, read> query: array<f32>;     // [B, F]     at strides
 @group(0) @binding(2) var<storage, read> keys: array<f32>;      // [M, B, F]  at strides
 @group(0) @binding(3) var<storage, read> scale: array<f32>;     // [F]        of the sum
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;   // [B, M]     at strides
-
-var<workgroup> sh: array<f32, WORKGROUP_SIZE>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn scores(
@@ -51,13 +47,7 @@ fn scores(
             sum = fma(q, k, sum);
         }
     }
-    sh[lane] = sum;
-    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            sh[lane] += sh[lane + half];
-        }
-    }
+    reduce_sum(lane, sum);
     // Invocation 0 wrote the sum itself, so that no barrier is needed.
     if in_range && lane == 0u {
         y[row * dims.y_stride + step] = sh[0];

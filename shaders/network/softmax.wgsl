@@ -1,5 +1,5 @@
-// The softmax of rows, or its logarithm. Of a row of attention only the first columns count, as
-// many as the row's memory has; the others become 0.
+// The softmax of rows, or its logarithm. In attention a row has as many valid columns as its memory
+// has steps. The others become 0.
 //
 // A workgroup owns a row. Each invocation reduces every WORKGROUP_SIZE-th column, and workgroup
 // memory joins their results. The order of a sum depends only on WORKGROUP_SIZE and the columns.
@@ -15,14 +15,10 @@ struct SoftmaxDims {
     pad2: u32,
 }
 
-override WORKGROUP_SIZE: u32 = 256u;   // a power of two
-
 @group(0) @binding(0) var<uniform> dims: SoftmaxDims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;         // [N, ·]
 @group(0) @binding(2) var<storage, read> lengths: array<u32>;   // [B]
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;   // [N, ·]
-
-var<workgroup> sh: array<f32, WORKGROUP_SIZE>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn softmax(
@@ -44,13 +40,7 @@ fn softmax(
     for (var i = lane; i < valid; i += WORKGROUP_SIZE) {
         lane_max = max(lane_max, x[first + i]);
     }
-    sh[lane] = lane_max;
-    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            sh[lane] = max(sh[lane], sh[lane + half]);
-        }
-    }
+    reduce_max(lane, lane_max);
     let row_max = workgroupUniformLoad(&sh[0]);
 
     // A NaN makes the sum NaN, whether max() returned it or not.
@@ -58,13 +48,7 @@ fn softmax(
     for (var i = lane; i < valid; i += WORKGROUP_SIZE) {
         lane_sum += softmax_term(x[first + i] - row_max);
     }
-    sh[lane] = lane_sum;
-    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            sh[lane] += sh[lane + half];
-        }
-    }
+    reduce_sum(lane, lane_sum);
     let sum = workgroupUniformLoad(&sh[0]);
     if !in_range {
         return;

@@ -50,7 +50,7 @@ pub(super) const NLL: Row = Row {
     name: "nll",
     entry: "nll",
     source: shader!("head/nll"),
-    fragments: &[shader!("lib/softmax"), shader!("lib/log")],
+    fragments: &[shader!("lib/reduce"), shader!("lib/softmax"), shader!("lib/log")],
     bindings: &[read(1, "logits"), read(2, "targets"), write(3, "loss")],
     overrides: ROW_OVERRIDES,
     workgroup: |_, o| flat(o.workgroup_size, o.workgroup_size * 4),

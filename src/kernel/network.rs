@@ -73,6 +73,7 @@ pub(super) const LAYER_NORM: Row = Row {
     name: "layer_norm",
     entry: "layer_norm",
     source: shader!("network/layer_norm"),
+    fragments: &[shader!("lib/reduce")],
     bindings: &[read(1, "x"), read(2, "scale"), read(3, "shift"), write(4, "y")],
     overrides: ROW_OVERRIDES,
     workgroup: |_, o| flat(o.workgroup_size, o.workgroup_size * 4),
@@ -87,7 +88,7 @@ pub(super) const SOFTMAX: Row = Row {
     name: "softmax",
     entry: "softmax",
     source: shader!("network/softmax"),
-    fragments: &[shader!("lib/softmax"), shader!("lib/log")],
+    fragments: &[shader!("lib/reduce"), shader!("lib/softmax"), shader!("lib/log")],
     bindings: &[read(1, "x"), read(2, "lengths"), write(3, "y")],
     loop_iterations: |dims, o| {
         let Dims::Softmax(dims) = dims else { return 0 };
@@ -100,7 +101,7 @@ pub(super) const SCORES: Row = Row {
     name: "scores",
     entry: "scores",
     source: shader!("network/scores"),
-    fragments: &[shader!("lib/activation")],
+    fragments: &[shader!("lib/reduce"), shader!("lib/activation")],
     bindings: &[read(1, "query"), read(2, "keys"), read(3, "scale"), write(4, "y")],
     loop_iterations: |dims, o| {
         let Dims::Scores(dims) = dims else { return 0 };
