@@ -22,7 +22,7 @@ type Answer<T> = Result<Json<T>, (StatusCode, String)>;
 
 struct Server {
     queue: Queue,
-    /// The open sessions. Where clients are strangers, give random names to sessions.
+    /// The open sessions. Use random names if clients must not guess each other's sessions.
     sessions: RwLock<HashMap<usize, Slot>>,
     opened: AtomicUsize,
 }

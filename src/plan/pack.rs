@@ -190,23 +190,26 @@ impl Planner<'_> {
         own: BufferId,
         theirs: BufferId,
     ) -> Result<Transfer> {
-        let values = [dims.steps, dims.batch, dims.directions, dims.width]
-            .map(u64::from)
-            .into_iter()
-            .product::<u64>();
-        let bindings = if family == Family::Pack { vec![theirs, own] } else { vec![own, theirs] };
-        let kernel = Kernel::new(family, WeightType::F32);
-        let workgroups = values.div_ceil(COPIES_PER_WORKGROUP as u64);
-        let dispatch = planned(
-            kernel,
-            Overrides::default(),
-            Dims::Pack(dims),
-            bindings,
-            workgroups,
-            self.limits,
-        )?;
-        Ok((name, dispatch))
+        let bindings = if family == Family::Pack { [theirs, own] } else { [own, theirs] };
+        Ok((name, transfer(family, dims, bindings, self.limits)?))
     }
+}
+
+/// Returns a `pack` or `unpack` dispatch from the first buffer to the second.
+pub(super) fn transfer(
+    family: Family,
+    dims: PackDims,
+    bindings: [BufferId; 2],
+    limits: &Limits,
+) -> Result<Dispatch> {
+    let values = [dims.steps, dims.batch, dims.directions, dims.width]
+        .map(u64::from)
+        .into_iter()
+        .product::<u64>();
+    let workgroups = values.div_ceil(COPIES_PER_WORKGROUP as u64);
+    let kernel = Kernel::new(family, WeightType::F32);
+    let (overrides, dims) = (Overrides::default(), Dims::Pack(dims));
+    planned(kernel, overrides, dims, bindings.to_vec(), workgroups, limits)
 }
 
 /// Returns the sizes for a tensor without a time axis. Directions take the outer axis, and none of

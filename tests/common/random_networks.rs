@@ -1,10 +1,7 @@
 //! Networks of random modules, with random weights.
 
-use std::path::Path;
-
 use wgpu_rnn::internals::params::expected_parameters;
 use wgpu_rnn::internals::params::random::Mt19937;
-use wgpu_rnn::internals::params::state_dict::to_bytes;
 use wgpu_rnn::network::{Conv1d, PaddingMode, Sequential, StepShape};
 use wgpu_rnn::{Config, Error, Kind, Nonlinearity, StateDict, Tensor};
 
@@ -50,10 +47,8 @@ impl RandomNetwork {
             builder.add()?;
         }
         let Builder { definition, weights, .. } = builder;
-        let tensors: Vec<_> =
-            weights.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-        let path = Path::new("random weights");
-        let weights = StateDict::parse(path, to_bytes(path, &tensors, Default::default())?)?;
+        let tensors = weights.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        let weights = StateDict::from_tensors(tensors)?;
         Ok(Self { definition, weights })
     }
 }

@@ -9,8 +9,8 @@ use crate::params::random::Mt19937;
 use crate::reference;
 use crate::tensor::{Tensor, element_count, zeroed};
 
-/// The drawn input of a network: `[T, B, ·]`, or tokens as whole numbers, `[T, B]`.
 impl Subject for NetworkParams {
+    /// `[T, B, ·]`; tokens are whole numbers, `[T, B]`.
     type Input = Tensor;
 
     fn title(&self) -> String {

@@ -1,7 +1,7 @@
 //! Decoders: streams of networks that attend a memory, and that write tokens.
 
 use super::Network;
-use super::packer::{Input, Packer, Part, Values};
+use super::packer::{Input, Part, Values};
 use super::stream::{Memory, NetworkStream};
 use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
@@ -9,16 +9,15 @@ use crate::kernel::families::NO_TOKEN;
 use crate::nn::runner::Prepared;
 use crate::params::network::StepShape;
 use crate::params::validate::Sizes;
-use crate::plan::recording::BufferId;
-use crate::plan::{MAX_SEGMENT_STEPS, Value};
-use crate::tensor::{State, Tensor};
+use crate::plan::MAX_SEGMENT_STEPS;
+use crate::tensor::{State, Tensor, padded, room};
 
 impl Network {
     /// Opens a stream of a network that attends `memory`, `[M, B, F]`: the outputs of an encoder.
     /// It has as many rows as the memory, and zero states.
     ///
     /// `lengths` holds the steps of each row that count, in any order; without it all count. The
-    /// memory stays on the device. What depends on it alone is computed once.
+    /// memory stays on the device. Keys that depend on it alone are computed once.
     ///
     /// # Errors
     /// [`Error::Option`] for a network without [`attention`]; [`Error::Shape`] when the shape of
@@ -59,12 +58,8 @@ impl Network {
             )));
         }
         let stride = self.0.graph.stride()?;
-        let value =
-            Value { buffer: BufferId(0), shape: StepShape::Features(features), steps, flat: false };
-        let packer = Packer { value, sizes: Sizes { seq_len: steps, batch }, batch_first: false };
-        let part = Part { steps: 0..steps, rows: 0..batch };
-        let mut packed = Vec::new();
-        let values = packer.pack(Values::Reals(memory.data()), &part, &mut packed)?.to_vec();
+        room(steps.saturating_mul(batch).saturating_mul(padded(features)), "the memory")?;
+        let values = memory.padded_rows(0..steps * batch);
         let lengths = lengths.iter().map(|&length| f32::from_bits(length as u32)).collect();
         let memory = Memory { steps, values, lengths, is_written: false };
         let stream = self.open(batch, stride, Some(memory));
@@ -123,13 +118,13 @@ impl NetworkStream {
                 start.len()
             )));
         }
-        network.check_steps(&Input { shape: &shape, values: Values::Tokens(start) })?;
+        network.check_input(&Input { shape: &shape, values: Values::Tokens(start) })?;
         if batch == 0 {
             return Ok(vec![Vec::new(); count]);
         }
         let mut prepared = self.take(self.sizes(1, Some(count)))?;
         let (sizes, part) = (Sizes { seq_len: 1, batch }, Part { steps: 0..1, rows: 0..batch });
-        network.write_steps(&mut prepared, Values::Tokens(start), sizes, &part)?;
+        network.write_input(&mut prepared, Values::Tokens(start), sizes, &part)?;
         self.write_memory(&mut prepared)?;
         let Prepared { plan, session, .. } = &mut *prepared;
         let Some(greedy) = plan.greedy else { unreachable!("the plan is of greedy decoding") };

@@ -8,6 +8,7 @@ use crate::nn::runner::Prepared;
 use crate::params::network::Op;
 use crate::params::validate::Sizes;
 use crate::plan::NetworkPlan;
+use crate::plan::recording::CopyPair;
 use crate::tensor::{Tensor, element_count, zeroed};
 
 /// The output of a call, part by part.
@@ -18,7 +19,7 @@ pub(super) struct Output {
 
 impl Network {
     /// Checks an input.
-    pub(super) fn check_steps(&self, input: &Input<'_>) -> Result<Checked> {
+    pub(super) fn check_input(&self, input: &Input<'_>) -> Result<Checked> {
         let tokens = self.0.graph.nodes.iter().find_map(|node| match node.op {
             Op::Embedding { tokens, .. } => Some(tokens),
             _ => None,
@@ -52,7 +53,7 @@ impl Network {
 
     /// The core of [`forward`](Self::forward).
     pub(super) async fn compute(&self, input: Input<'_>, waiting: Waiting) -> Result<Tensor> {
-        let Checked { sizes, unbatched } = self.check_steps(&input)?;
+        let Checked { sizes, unbatched } = self.check_input(&input)?;
         let graph = &self.0.graph;
         if graph.memory().is_some() {
             return Err(Error::Option(
@@ -131,16 +132,28 @@ impl Network {
         for state in &plan.states {
             session.set(state.read, None)?;
         }
-        self.write_steps(prepared, values, sizes, part)?;
+        self.write_input(prepared, values, sizes, part)?;
+        self.complete(prepared, part, &[], output, waiting).await
+    }
+
+    /// Runs a whole plan, then copies `pairs`.
+    pub(super) async fn complete(
+        &self,
+        prepared: &mut PreparedNetwork,
+        part: &Part,
+        pairs: &[CopyPair],
+        output: &mut Output,
+        waiting: Waiting,
+    ) -> Result<()> {
         let Prepared { plan, session, .. } = prepared;
         let packer = self.unpacker(plan, output.sizes);
         let part = packer_part(plan, part);
         let take = |(), packed: &[f32]| packer.unpack(packed, &part, &mut output.values);
-        session.complete(&[(plan.output.buffer, ())], &[], waiting, take).await
+        session.complete(&[(plan.output.buffer, ())], pairs, waiting, take).await
     }
 
-    /// Writes the input of a part, and the valid steps of its rows: all.
-    pub(super) fn write_steps(
+    /// Writes the input of a part.
+    pub(super) fn write_input(
         &self,
         prepared: &mut PreparedNetwork,
         values: Values<'_>,
@@ -150,12 +163,7 @@ impl Network {
         let Prepared { plan, session, packed, .. } = prepared;
         let batch_first = self.batch_first();
         let packer = Packer { value: plan.input, sizes, batch_first };
-        session.write(plan.input.buffer, packer.pack(values, part, packed)?)?;
-        for &(lengths, steps) in &plan.lengths {
-            let words = vec![f32::from_bits(steps as u32); part.rows.len()];
-            session.write(lengths, &words)?;
-        }
-        Ok(())
+        session.write(plan.input.buffer, packer.pack(values, part, packed)?)
     }
 
     /// Returns the packer of an output of these sizes.

@@ -195,9 +195,14 @@ impl Network {
         plan::plan_network(graph, layout, sizes, &profile, &schedules)
     }
 
-    /// Returns a plan of these sizes that no other call uses, with its buffers. Their contents are
-    /// undefined.
+    /// Returns a plan of these sizes that no other call uses, with its buffers. All steps of all
+    /// rows count in them; other contents are undefined.
     fn prepare(&self, sizes: NetworkSizes) -> Result<PreparedNetwork> {
-        self.0.runner.take(sizes, || self.plan_of(sizes))
+        let mut prepared = self.0.runner.take(sizes, || self.plan_of(sizes))?;
+        let Prepared { plan, session, .. } = &mut prepared;
+        for &(lengths, steps) in &plan.lengths {
+            session.write(lengths, &vec![f32::from_bits(steps as u32); sizes.sizes.batch])?;
+        }
+        Ok(prepared)
     }
 }

@@ -113,6 +113,11 @@ impl Packer {
         if self.batch_first { row * seq_len + step } else { step * batch + row }
     }
 
+    /// Returns whether the tensor has the rows of a part in the order of the plan's buffer.
+    fn is_in_order(&self, part: &Part) -> bool {
+        part.rows.len() == self.sizes.batch && (!self.batch_first || part.rows.len() == 1)
+    }
+
     /// Returns a part of the input as the plan's buffer has it, in `packed` unless the tensor has
     /// it so already.
     pub fn pack<'v>(
@@ -122,8 +127,7 @@ impl Packer {
         packed: &'v mut Vec<f32>,
     ) -> Result<&'v [f32]> {
         let (width, stride) = (self.value.width(), self.value.stride());
-        let in_order =
-            part.rows.len() == self.sizes.batch && (!self.batch_first || part.rows.len() == 1);
+        let in_order = self.is_in_order(part);
         let whole =
             part.steps.start * self.sizes.batch * width..part.steps.end * self.sizes.batch * width;
         if let (Values::Reals(values), true) = (values, in_order && width == stride) {
@@ -162,8 +166,7 @@ impl Packer {
         let (count, stride) = (self.value.shape.count(), self.value.stride());
         let (positions, width) = (self.value.positions(), self.value.width());
         let block = positions * stride;
-        let in_order =
-            part.rows.len() == self.sizes.batch && (!self.batch_first || part.rows.len() == 1);
+        let in_order = self.is_in_order(part);
         if in_order && positions == 1 {
             let of_step = self.sizes.batch * count;
             let output = &mut output[part.steps.start * of_step..part.steps.end * of_step];

@@ -165,7 +165,7 @@ impl NetworkStream {
     }
 
     async fn advance(&mut self, input: Input<'_>, waiting: Waiting) -> Result<Tensor> {
-        let Checked { sizes, unbatched } = self.network.check_steps(&input)?;
+        let Checked { sizes, unbatched } = self.network.check_input(&input)?;
         if sizes.batch != self.batch {
             return Err(Error::Shape(format!(
                 "NetworkStream: Expected an input of {} rows, got {}",
@@ -215,21 +215,20 @@ impl NetworkStream {
     ) -> Result<()> {
         let mut prepared = self.take(self.sizes(part.steps.len(), None))?;
         // An error or a dropped future leaves the states lost, until the plan is put back.
-        self.network.write_steps(&mut prepared, values, sizes, part)?;
+        self.network.write_input(&mut prepared, values, sizes, part)?;
         let is_written = self.write_memory(&mut prepared)?;
-        let Prepared { plan, session, .. } = &mut *prepared;
-        let packer = self.network.unpacker(plan, output.sizes);
-        let (part, id) = (packer_part(plan, part), plan.output.buffer);
         if is_written {
             // The first commands depend on the memory alone, and their results are still there.
-            let commands = plan.prologue..plan.recording.commands.len();
+            let Prepared { plan, session, .. } = &mut *prepared;
+            let (commands, id) = (plan.prologue..plan.recording.commands.len(), plan.output.buffer);
             let count = plan.recording.spec(id).len();
-            let reading = session.start_commands(commands, (id, count))?;
-            packer.unpack(&reading.values(waiting).await?, &part, &mut output.values);
+            let values = session.start_commands(commands, (id, count))?.values(waiting).await?;
+            let packer = self.network.unpacker(plan, output.sizes);
+            packer.unpack(&values, &packer_part(plan, part), &mut output.values);
             session.carry(&plan.carried())?;
         } else {
-            let take = |(), packed: &[f32]| packer.unpack(packed, &part, &mut output.values);
-            session.complete(&[(id, ())], &plan.carried(), waiting, take).await?;
+            let pairs = prepared.plan.carried();
+            self.network.complete(&mut prepared, part, &pairs, output, waiting).await?;
         }
         self.held = Held::Device(prepared);
         Ok(())

@@ -90,8 +90,7 @@ impl Loader<'_> {
         let is_matrix = self.entry("", name).is_some_and(|entry| entry.shape().len() == 2);
         let (matrix, vector) = ([Some(1), Some(len)], [Some(len)]);
         let axes = if is_matrix { &matrix[..] } else { &vector };
-        let tensor = self.tensor("", name, axes)?;
-        let tensor = self.found(tensor)?;
+        let tensor = self.required("", name, axes)?;
         if let Some(prefix) = name.strip_suffix("weight").filter(|_| is_matrix) {
             self.vector(prefix, "bias", 1, 0.0)?;
         }

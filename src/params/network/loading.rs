@@ -69,12 +69,9 @@ impl Sequential {
         }
         loader.resolve_hidden()?;
         let Loader { nodes, weights, known, problems, current, .. } = loader;
-        let rest = if problems.is_empty() {
-            Rest::new(state_dict, prefix, &known, allow_unused)
-        } else {
-            // The modules after the first problem were not read, so that others are unknown.
-            Rest::default()
-        };
+        // The modules after a problem were not read, so that other tensors may be theirs.
+        let allow_unused = allow_unused || !problems.is_empty();
+        let rest = Rest::new(state_dict, prefix, &known, allow_unused);
         rest.accept("Sequential", problems)?;
         if nodes.is_empty() {
             return Err(Error::Config("a network needs at least one module".to_owned()));
@@ -85,7 +82,7 @@ impl Sequential {
 
 pub(super) struct Loader<'a> {
     state_dict: &'a StateDict,
-    /// The prefix of the network. Those of its modules follow it.
+    /// The prefix of the network, which comes before the prefix of each module.
     root: &'a str,
     allow_unused: bool,
     /// The tensors that modules use.
@@ -105,6 +102,20 @@ pub(super) struct Loader<'a> {
     pub(super) current: usize,
 }
 
+/// Returns the problem of a tensor with other axes.
+fn shape_problem(name: &str, entry: &Entry, axes: Axes<'_>) -> Option<StateDictProblem> {
+    let found = entry.shape();
+    let fits = found.len() == axes.len()
+        && axes.iter().zip(found).all(|(axis, &size)| axis.is_none_or(|axis| axis == size));
+    let wanted = axes.iter().enumerate();
+    let expected = wanted.map(|(at, axis)| axis.or(found.get(at).copied()).unwrap_or(1));
+    (!fits).then(|| StateDictProblem::WrongShape {
+        name: name.to_owned(),
+        expected: expected.collect(),
+        found: found.to_vec(),
+    })
+}
+
 /// The axes of a tensor; `None` accepts any size.
 pub(super) type Axes<'a> = &'a [Option<usize>];
 
@@ -119,8 +130,7 @@ impl Loader<'_> {
                 self.push(prefix, Op::Linear { features, out }, weights)
             }
             Module::Embedding { prefix, norm } => {
-                let weight = self.tensor(prefix, "weight", &[None, None])?;
-                let mut weight = self.found(weight)?;
+                let mut weight = self.required(prefix, "weight", &[None, None])?;
                 shapes::positive("Embedding", prefix, &weight)?;
                 let (tokens, features) = (weight.shape()[0], weight.shape()[1]);
                 if let Some([max_norm, norm_type]) = *norm {
@@ -252,45 +262,23 @@ impl Loader<'_> {
         self.state_dict.get(&self.full(prefix, name))
     }
 
-    /// Returns a tensor of a module, if it is there with these axes. Otherwise it notes the
-    /// problem; a tensor that is not there is none.
-    pub(super) fn tensor(
-        &mut self,
-        prefix: &str,
-        name: &str,
-        axes: Axes<'_>,
-    ) -> Result<Option<Tensor>> {
+    /// Returns a tensor of a module, or notes what is wrong with it: it is missing, or has other
+    /// axes or another type.
+    pub(super) fn required(&mut self, prefix: &str, name: &str, axes: Axes<'_>) -> Result<Tensor> {
         let full = self.full(prefix, name);
         self.known.push(full.clone());
-        let Some(entry) = self.state_dict.get(&full) else { return Ok(None) };
         let problems = self.problems.len();
-        self.problems.extend(dtype_problem(&full, entry));
-        let found = entry.shape();
-        let fits = found.len() == axes.len()
-            && axes.iter().zip(found).all(|(axis, &size)| axis.is_none_or(|axis| axis == size));
-        if !fits {
-            let expected = axes.iter().enumerate();
-            let expected = expected
-                .map(|(at, axis)| axis.unwrap_or(found.get(at).copied().unwrap_or(1)))
-                .collect();
-            let (name, found) = (full.clone(), found.to_vec());
-            self.problems.push(StateDictProblem::WrongShape { name, expected, found });
+        match self.state_dict.get(&full) {
+            None => self.problems.push(StateDictProblem::Missing { name: full.clone() }),
+            Some(entry) => {
+                self.problems.extend(dtype_problem(&full, entry));
+                self.problems.extend(shape_problem(&full, entry, axes));
+            }
         }
         if self.problems.len() > problems {
-            return Ok(None);
+            return Err(Error::Config(format!("{full} cannot be used")));
         }
-        self.state_dict.tensor(&full).map(Some)
-    }
-
-    /// Returns a tensor that must be there: the last one that [`tensor`](Self::tensor) looked for.
-    pub(super) fn found(&mut self, tensor: Option<Tensor>) -> Result<Tensor> {
-        if let Some(tensor) = tensor {
-            return Ok(tensor);
-        }
-        if let Some(name) = self.known.last().filter(|name| self.state_dict.get(name).is_none()) {
-            self.problems.push(StateDictProblem::Missing { name: name.clone() });
-        }
-        Err(Error::Config("a tensor is missing".to_owned()))
+        self.state_dict.tensor(&full)
     }
 
     /// Returns `weight`, with the axes `[out, ..]`, and `bias`, `[out]`; zeros without one.
@@ -299,8 +287,7 @@ impl Loader<'_> {
         prefix: &str,
         axes: Axes<'_>,
     ) -> Result<(Tensor, Vec<f32>)> {
-        let weight = self.tensor(prefix, "weight", axes)?;
-        let weight = self.found(weight)?;
+        let weight = self.required(prefix, "weight", axes)?;
         let bias = self.vector(prefix, "bias", weight.shape()[0], 0.0)?;
         Ok((weight, bias))
     }
@@ -313,11 +300,10 @@ impl Loader<'_> {
         len: usize,
         absent: f32,
     ) -> Result<Vec<f32>> {
-        let vector = self.tensor(prefix, name, &[Some(len)])?;
-        if vector.is_none() && self.entry(prefix, name).is_some() {
-            return self.found(None).map(Tensor::into_data);
+        if self.entry(prefix, name).is_some() {
+            return self.required(prefix, name, &[Some(len)]).map(Tensor::into_data);
         }
-        Ok(vector.map_or_else(|| vec![absent; len], Tensor::into_data))
+        Ok(vec![absent; len])
     }
 
     fn recurrent(

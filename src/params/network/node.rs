@@ -134,23 +134,23 @@ pub enum Op {
 pub enum Weights {
     /// No parameters.
     None,
-    /// Those of a linear layer or a convolution.
+    /// A linear layer or a convolution.
     Product {
         /// `[out, in]`, or `[out, channels, kernel]`.
         weight: Tensor,
         /// `[out]`.
         bias: Vec<f32>,
     },
-    /// Those of an embedding: `[tokens, features]`.
+    /// An embedding: `[tokens, features]`.
     Table(Tensor),
-    /// Those of a recurrent module.
+    /// A recurrent module.
     Rnn(Box<Params>),
-    /// Those of a normalisation.
+    /// A normalisation, or the scores of attention.
     Vectors {
-        /// As many as a row or the channels: `[F]`, `[L]` or `[C]`. Of attention, the weights of
-        /// the scores' sums.
+        /// A value for each feature, position or channel: `[F]`, `[L]` or `[C]`. Attention has the
+        /// weights of the sums here.
         scale: Vec<f32>,
-        /// Likewise.
+        /// The same shape; attention has none.
         shift: Vec<f32>,
     },
 }

@@ -11,8 +11,7 @@ impl Loader<'_> {
         let (label, scale, shift) = match prefix {
             None => ("layer_norm", vec![1.0; features], vec![0.0; features]),
             Some(prefix) => {
-                let scale = self.tensor(prefix, "weight", &[None])?;
-                let scale = self.found(scale)?.into_data();
+                let scale = self.required(prefix, "weight", &[None])?.into_data();
                 let shift = self.vector(prefix, "bias", scale.len(), 0.0)?;
                 (prefix, scale, shift)
             }
@@ -22,11 +21,9 @@ impl Loader<'_> {
     }
 
     pub(super) fn batch_norm1d(&mut self, prefix: &str, eps: f32) -> Result<()> {
-        let mean = self.tensor(prefix, "running_mean", &[None])?;
-        let mean = self.found(mean)?.into_data();
+        let mean = self.required(prefix, "running_mean", &[None])?.into_data();
         let count = mean.len();
-        let variance = self.tensor(prefix, "running_var", &[Some(count)])?;
-        let variance = self.found(variance)?.into_data();
+        let variance = self.required(prefix, "running_var", &[Some(count)])?.into_data();
         let gamma = self.vector(prefix, "weight", count, 1.0)?;
         let beta = self.vector(prefix, "bias", count, 0.0)?;
         // A count of training steps, which changes nothing.

@@ -3,7 +3,7 @@
 use super::{NetworkPlan, StatePart};
 use crate::dtype::WeightType;
 use crate::error::Result;
-use crate::kernel::families::activation;
+use crate::kernel::families::{COPIES_PER_WORKGROUP, activation};
 use crate::kernel::network::operation;
 use crate::kernel::uniforms::{Dims, MapDims, SampleDims};
 use crate::kernel::{Family, Kernel, Overrides};
@@ -54,7 +54,7 @@ impl NetworkPlan {
             Overrides::default(),
             Dims::Map(dims),
             vec![logits.buffer, logits.buffer, joined],
-            (batch * columns).div_ceil(64) as u64,
+            (batch * columns).div_ceil(COPIES_PER_WORKGROUP) as u64,
             limits,
         )?;
         let draw = planned(

@@ -211,7 +211,7 @@ impl NetworkLayout {
             (Part::Bias(columns), Weights::Product { bias, .. }) => bias[columns.clone()].to_vec(),
             (Part::Scale, Weights::Vectors { scale, .. }) => scale.clone(),
             (Part::Shift, Weights::Vectors { shift, .. }) => shift.clone(),
-            _ => unreachable!("a buffer has a part of its own node"),
+            _ => unreachable!("a part comes from the parameters of its node"),
         }
     }
 }

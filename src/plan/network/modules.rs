@@ -12,7 +12,7 @@ use crate::kernel::{Family, Kernel, Overrides};
 use crate::params::network::{Function, Node, Op, StepShape};
 use crate::plan::recording::{BufferId, Role};
 use crate::plan::rows::row_overrides;
-use crate::plan::{Product, embed, linear, planned};
+use crate::plan::{Product, embed, linear, pack, planned};
 
 /// Returns the number and the slope of a function.
 const fn number_of(function: Function) -> (u32, f32) {
@@ -323,8 +323,8 @@ impl Planner<'_> {
                 row_stride: y.stride() as u32,
                 pad: [0; 2],
             };
-            let bindings = vec![x.buffer, y.buffer];
-            self.by_value(Family::Unpack, Dims::Pack(dims), rows * x.stride(), bindings)?;
+            let bindings = [x.buffer, y.buffer];
+            self.push(pack::transfer(Family::Unpack, dims, bindings, self.profile.limits)?);
             first += x.width();
         }
         Ok(y)

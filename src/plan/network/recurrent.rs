@@ -7,12 +7,12 @@ use super::splice::splice;
 use super::{Planner, StatePart, Value};
 use crate::error::Result;
 use crate::kernel::Family;
-use crate::kernel::uniforms::{Dims, PackDims};
+use crate::kernel::uniforms::PackDims;
 use crate::params::Config;
 use crate::params::network::StepShape;
 use crate::params::validate::Sizes;
 use crate::plan::recording::{BufferId, Role};
-use crate::plan::{Plan, Request, StateRow, plan_layered};
+use crate::plan::{Plan, Request, StateRow, pack, plan_layered};
 use crate::tensor::padded;
 
 impl Planner<'_> {
@@ -92,8 +92,8 @@ impl Planner<'_> {
             row_stride: value.stride() as u32,
             pad: [0; 2],
         };
-        let count = segment.len() * self.batch * directions * padded(features);
-        self.by_value(family, Dims::Pack(dims), count, bindings.to_vec())
+        self.push(pack::transfer(family, dims, bindings, self.profile.limits)?);
+        Ok(())
     }
 
     /// Notes the states of a module's layers.

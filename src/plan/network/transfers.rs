@@ -1,14 +1,12 @@
 //! The dispatches that copy between a network's buffers and the caller's tensors on the device.
 
 use super::NetworkPlan;
-use crate::dtype::WeightType;
 use crate::error::Result;
-use crate::kernel::families::COPIES_PER_WORKGROUP;
-use crate::kernel::uniforms::{Dims, PackDims};
-use crate::kernel::{Family, Kernel, Overrides};
+use crate::kernel::Family;
+use crate::kernel::uniforms::PackDims;
 use crate::plan::limits::Limits;
 use crate::plan::recording::BufferId;
-use crate::plan::{Strided, Transfer, Transfers, planned};
+use crate::plan::{Strided, Transfer, Transfers, pack};
 
 /// The tensors of the caller that a pass of a network reads and writes.
 #[derive(Debug, Clone, Copy)]
@@ -86,9 +84,6 @@ fn transfer(
         pad: [0; 2],
     };
     let theirs = tensor.buffer;
-    let bindings = if family == Family::Pack { vec![theirs, own] } else { vec![own, theirs] };
-    let workgroups = (steps * batch * width).div_ceil(COPIES_PER_WORKGROUP) as u64;
-    let kernel = Kernel::new(family, WeightType::F32);
-    let (overrides, dims) = (Overrides::default(), Dims::Pack(dims));
-    Ok((name, planned(kernel, overrides, dims, bindings, workgroups, limits)?))
+    let bindings = if family == Family::Pack { [theirs, own] } else { [own, theirs] };
+    Ok((name, pack::transfer(family, dims, bindings, limits)?))
 }
