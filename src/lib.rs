@@ -268,7 +268,9 @@ pub use wgpu;
 
 /// Devices: adapters, options of opening one, limits, and measured rates.
 pub mod device {
-    pub use crate::engine::gpu::{AdapterEntry, Polling, adapters, adapters_async};
+    #[cfg(not(target_arch = "wasm32"))]
+    pub use crate::engine::gpu::adapters;
+    pub use crate::engine::gpu::{AdapterEntry, Polling, adapters_async};
     pub use crate::engine::options::OpenOptions;
     pub use crate::engine::selector::Selection;
     pub use crate::perf::calibration::{Bandwidth, Calibration, DeviceId, ExchangeTimes};
@@ -285,8 +287,10 @@ pub mod stream {
 
 /// Pools: many sequences at the same time, each in a slot that keeps its state on the device.
 ///
-/// [`Rnn::pool`] creates a pool. A [`Queue`](pool::Queue) runs the frames that clients send to it.
+/// [`Rnn::pool`] creates a pool. A `Queue` runs the frames that clients send to it, on a thread;
+/// browsers, which have none for it, lack this type.
 pub mod pool {
+    #[cfg(not(target_arch = "wasm32"))]
     pub use crate::nn::pool::queue::{Answer, Queue, QueueOptions};
     pub use crate::nn::pool::{Pool, PoolOptions, Slot};
 }

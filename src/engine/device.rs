@@ -6,7 +6,7 @@ use crate::dtype::WeightType;
 use crate::engine::gpu::{AdapterEntry, Gpu};
 use crate::engine::options::OpenOptions;
 use crate::engine::session::EngineRef;
-use crate::engine::wait::Waiting;
+use crate::engine::wait::{self, Waiting};
 use crate::engine::{cpu, gpu, residence, self_test};
 use crate::error::{Error, Result};
 use crate::perf::calibration::{Calibration, DeviceId};
@@ -75,7 +75,7 @@ impl Device {
     /// # Errors
     /// The errors of [`open_with`](Self::open_with), except [`Error::NoAdapter`].
     pub fn from_adapter(entry: &AdapterEntry, options: &OpenOptions) -> Result<Self> {
-        pollster::block_on(Self::open_adapter(entry, options, Waiting::Block))
+        pollster::block_on(Self::open_adapter(entry, options, wait::blocking(true)?))
     }
 
     /// The asynchronous form of [`from_adapter`](Self::from_adapter).
@@ -128,7 +128,7 @@ impl Device {
         queue: wgpu::Queue,
         options: &OpenOptions,
     ) -> Result<Self> {
-        pollster::block_on(Self::adopt(device, queue, options, Waiting::Block))
+        pollster::block_on(Self::adopt(device, queue, options, wait::blocking(true)?))
     }
 
     /// The asynchronous form of [`from_wgpu`](Self::from_wgpu).
@@ -357,6 +357,14 @@ impl Device {
             Inner::Cpu(_) => None,
             Inner::Gpu(gpu) => Some((gpu.device(), gpu.queue())),
         }
+    }
+
+    /// Returns the waiting of a call that blocks.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a GPU in a browser.
+    pub(crate) fn blocking(&self) -> Result<Waiting> {
+        wait::blocking(matches!(self.inner, Inner::Gpu(_)))
     }
 
     /// The engine that runs recordings on this device.

@@ -1,7 +1,9 @@
 //! The probe of how many workgroups a device runs at the same time. No API of wgpu reports it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use web_time::Instant;
 
 use wgpu::{Backend, DeviceType};
 

@@ -4,8 +4,12 @@ use crate::engine::cpu;
 use crate::engine::device::Device;
 use crate::engine::gpu::{self, AdapterEntry};
 use crate::engine::options::OpenOptions;
+use crate::engine::wait;
 use crate::error::{Error, Result};
 use crate::perf::calibration::DeviceId;
+
+/// The selector of this machine's CPU.
+const CPU: &str = "cpu";
 
 /// The device that a selector names, not yet opened.
 #[derive(Debug, Clone)]
@@ -24,6 +28,9 @@ impl Selection {
     /// [`Error::NoAdapter`] when nothing matches, or `WGPU_BACKEND` names no backend;
     /// [`Error::UnknownName`] for an empty selector, and for `all`, which names several devices.
     pub fn of(selector: &str) -> Result<Self> {
+        if selector != CPU {
+            wait::blocking(true)?;
+        }
         pollster::block_on(Self::of_async(selector))
     }
 
@@ -32,7 +39,7 @@ impl Selection {
     /// # Errors
     /// The errors of [`of`](Self::of).
     pub async fn of_async(selector: &str) -> Result<Self> {
-        if selector == "cpu" {
+        if selector == CPU {
             return Ok(Self::Cpu);
         }
         if selector == "all" {
@@ -91,15 +98,23 @@ impl Selection {
     /// [`Error::NoAdapter`] when a selector matches nothing, or `WGPU_BACKEND` names no backend;
     /// [`Error::UnknownName`] for an empty selector.
     pub fn of_all(selectors: &[String]) -> Result<Vec<Self>> {
+        wait::blocking(true)?;
+        pollster::block_on(Self::of_all_async(selectors))
+    }
+
+    /// The asynchronous form of [`of_all`](Self::of_all).
+    ///
+    /// # Errors
+    /// The errors of [`of_all`](Self::of_all).
+    pub async fn of_all_async(selectors: &[String]) -> Result<Vec<Self>> {
         let mut selections: Vec<Self> = Vec::new();
         for selector in selectors {
             let more = if selector == "all" {
                 gpu::check_backends()?;
-                let adapters =
-                    gpu::adapters().into_iter().map(|entry| Self::Adapter(Box::new(entry)));
-                adapters.chain([Self::Cpu]).collect()
+                let adapters = gpu::adapters_async().await.into_iter();
+                adapters.map(|entry| Self::Adapter(Box::new(entry))).chain([Self::Cpu]).collect()
             } else {
-                vec![Self::of(selector)?]
+                vec![Self::of_async(selector).await?]
             };
             for selection in more {
                 if !selections.iter().any(|known| known.is(&selection)) {
@@ -144,6 +159,17 @@ impl Selection {
             Self::Adapter(entry) => Device::from_adapter(entry, options),
         }
     }
+
+    /// The asynchronous form of [`open`](Self::open).
+    ///
+    /// # Errors
+    /// The errors of [`open`](Self::open).
+    pub async fn open_async(&self, options: &OpenOptions) -> Result<Device> {
+        match self {
+            Self::Cpu => Device::cpu_with(options),
+            Self::Adapter(entry) => Device::from_adapter_async(entry, options).await,
+        }
+    }
 }
 
 impl Device {
@@ -158,7 +184,9 @@ impl Device {
     /// # Errors
     /// [`Error::NoAdapter`] when nothing matches; [`Error::UnknownName`] for `all` and an empty
     /// selector; [`Error::RequestDevice`] when the driver refuses a device;
-    /// [`Error::SelfTest`] when the device computes wrong numbers.
+    /// [`Error::SelfTest`] when the device computes wrong numbers. In a browser
+    /// [`Error::Unsupported`] for every selector but `cpu`: await
+    /// [`open_async`](Self::open_async).
     pub fn open(selector: &str) -> Result<Self> {
         Self::open_with(selector, &OpenOptions::default())
     }
@@ -185,10 +213,7 @@ impl Device {
     /// # Errors
     /// The errors of [`open_with`](Self::open_with).
     pub async fn open_with_async(selector: &str, options: &OpenOptions) -> Result<Self> {
-        match Selection::of_async(selector).await? {
-            Selection::Cpu => Self::cpu_with(options),
-            Selection::Adapter(entry) => Self::from_adapter_async(&entry, options).await,
-        }
+        Selection::of_async(selector).await?.open_async(options).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::engine::ran::Ran;
-use crate::engine::wait::Waiting;
+use crate::engine::wait::{self, Waiting};
 use crate::engine::{cpu, gpu};
 use crate::error::{Error, Result};
 use crate::plan::Exchange;
@@ -202,7 +202,7 @@ impl Session {
     /// # Errors
     /// The errors of the device.
     pub fn read(&self, id: BufferId) -> Result<Vec<f32>> {
-        pollster::block_on(self.fetch(id, Waiting::Block))
+        pollster::block_on(self.fetch(id, self.blocking()?))
     }
 
     /// The asynchronous core of [`read`](Self::read).
@@ -224,7 +224,7 @@ impl Session {
         let results: Vec<_> = results.iter().map(|&id| (id, ())).collect();
         let mut values = Vec::with_capacity(results.len());
         let take = |(), of_one: &[f32]| values.push(of_one.to_vec());
-        pollster::block_on(self.complete(&results, pairs, Waiting::Block, take))?;
+        pollster::block_on(self.complete(&results, pairs, self.blocking()?, take))?;
         Ok(values)
     }
 
@@ -315,6 +315,10 @@ impl Session {
             Self::Cpu(_) => gpu::Timing::default(),
             Self::Gpu(engine) => engine.timing(),
         }
+    }
+
+    fn blocking(&self) -> Result<Waiting> {
+        wait::blocking(matches!(self, Self::Gpu(_)))
     }
 
     fn recording(&self) -> &Recording {

@@ -124,7 +124,7 @@ impl Cell {
         input: impl Into<TensorView<'a>>,
         state: Option<&State>,
     ) -> Result<State> {
-        pollster::block_on(self.compute(input.into(), state, Waiting::Block))
+        pollster::block_on(self.compute(input.into(), state, self.device().blocking()?))
     }
 
     /// [`forward`](Self::forward) for asynchronous programs; see [`Rnn::forward_async`].
@@ -178,7 +178,7 @@ impl CellStream {
     /// # Errors
     /// [`Error::Shape`] when the shape does not fit; otherwise the errors of [`Stream::forward`].
     pub fn step<'a>(&mut self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
-        pollster::block_on(self.advance(input.into(), Waiting::Block))
+        pollster::block_on(self.advance(input.into(), self.0.rnn().device().blocking()?))
     }
 
     /// [`step`](Self::step) for asynchronous programs; see [`Stream::forward_async`].
@@ -200,7 +200,7 @@ impl CellStream {
         input: impl Into<TensorView<'a>>,
         h: &mut Tensor,
     ) -> Result<()> {
-        pollster::block_on(self.advance_into(input.into(), h, Waiting::Block))
+        pollster::block_on(self.advance_into(input.into(), h, self.0.rnn().device().blocking()?))
     }
 
     /// [`step_into`](Self::step_into) for asynchronous programs; see [`Stream::forward_async`].

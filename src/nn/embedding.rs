@@ -171,7 +171,7 @@ impl Embedding {
     /// [`Error::Option`], in PyTorch's words, when an index is not a row of the table. Both come
     /// before any work. Otherwise the errors of the device.
     pub fn forward(&self, indices: &[i64], shape: &[usize]) -> Result<Tensor> {
-        pollster::block_on(self.look_up(indices, shape, Waiting::Block))
+        pollster::block_on(self.look_up(indices, shape, self.device.blocking()?))
     }
 
     /// [`forward`](Self::forward) for asynchronous programs; see

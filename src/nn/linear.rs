@@ -159,7 +159,7 @@ impl Linear {
     /// [`Error::Shape`] in PyTorch's words when the features do not fit, and the errors of the
     /// device.
     pub fn forward<'a>(&self, x: impl Into<TensorView<'a>>) -> Result<Tensor> {
-        pollster::block_on(self.apply(x.into(), Waiting::Block))
+        pollster::block_on(self.apply(x.into(), self.device.blocking()?))
     }
 
     /// [`forward`](Self::forward) for asynchronous programs; see

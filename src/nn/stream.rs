@@ -95,7 +95,7 @@ impl Stream {
     /// state: calls return [`Error::StateLost`] until [`reset`](Self::reset) or
     /// [`set_state`](Self::set_state) sets another.
     pub fn forward<'a>(&mut self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
-        pollster::block_on(self.advance(input.into(), Waiting::Block))
+        pollster::block_on(self.advance(input.into(), self.rnn.device().blocking()?))
     }
 
     /// [`forward`](Self::forward) for asynchronous programs; see [`Rnn::forward_async`].
@@ -124,7 +124,7 @@ impl Stream {
         input: impl Into<TensorView<'a>>,
         output: &mut Tensor,
     ) -> Result<()> {
-        pollster::block_on(self.advance_into(input.into(), output, Waiting::Block))
+        pollster::block_on(self.advance_into(input.into(), output, self.rnn.device().blocking()?))
     }
 
     /// [`forward_into`](Self::forward_into) for asynchronous programs; see
@@ -208,7 +208,7 @@ impl Stream {
     /// # Errors
     /// [`Error::StateLost`] when the state is lost; the errors of the device.
     pub fn state(&self) -> Result<State> {
-        pollster::block_on(self.fetch_state(Waiting::Block))
+        pollster::block_on(self.fetch_state(self.rnn.device().blocking()?))
     }
 
     /// [`state`](Self::state) for asynchronous programs.

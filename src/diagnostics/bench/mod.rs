@@ -5,7 +5,9 @@ mod options;
 mod soak;
 mod suite;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use web_time::Instant;
 
 pub use measurement::{Measurement, Quantiles};
 pub use options::Options;

@@ -14,7 +14,9 @@ mod recurrence;
 #[doc(hidden)]
 pub use cache::folder;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use web_time::Instant;
 
 use crate::engine::device::Device;
 use crate::engine::session::EngineRef;

@@ -60,11 +60,16 @@ pub(super) fn title(info: &wgpu::AdapterInfo) -> String {
 }
 
 /// Lists all adapters, the most capable type first, in a stable order. Honours `WGPU_BACKEND`.
+///
+/// Browsers answer later, so this function does not exist there; see [`adapters_async`].
+#[cfg(not(target_arch = "wasm32"))]
 pub fn adapters() -> Vec<AdapterEntry> {
     pollster::block_on(adapters_async())
 }
 
-/// The asynchronous form of [`adapters`]. The first poll queries native drivers and may take long.
+/// Lists all adapters as `adapters` does. The first poll queries native drivers and may take long.
+///
+/// A browser shows one adapter, its fastest, often without a name.
 pub async fn adapters_async() -> Vec<AdapterEntry> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     // An allocation beyond 95 % of a heap's budget then returns an error; otherwise the driver may
@@ -77,8 +82,17 @@ pub async fn adapters_async() -> Vec<AdapterEntry> {
         return Vec::new();
     }
     let instance = wgpu::Instance::new(descriptor);
-    let found = instance.enumerate_adapters(backends).await.into_iter();
-    let mut found: Vec<AdapterEntry> = found.map(AdapterEntry::new).collect();
+    let found = if cfg!(target_arch = "wasm32") {
+        // Lists that browsers give do not say which adapter they should prefer.
+        let fastest = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        };
+        instance.request_adapter(&fastest).await.into_iter().collect()
+    } else {
+        instance.enumerate_adapters(backends).await
+    };
+    let mut found: Vec<AdapterEntry> = found.into_iter().map(AdapterEntry::new).collect();
     found.sort_by_key(|entry| match entry.info.device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
         wgpu::DeviceType::IntegratedGpu => 1,

@@ -85,7 +85,7 @@ impl Gpu {
             requested.map_err(|source| Error::RequestDevice { adapter: entry.title(), source })?;
         let faults = Faults::new(entry.title());
         faults.watch(&device);
-        Self::new(device, queue, faults, options)
+        Self::new(device, queue, faults, entry.info.clone(), options)
     }
 
     /// Uses a device that the program opened, and leaves its callbacks alone.
@@ -93,18 +93,23 @@ impl Gpu {
     /// # Errors
     /// [`Error::Limit`] when the device cannot hold the step table; the errors of the device.
     pub fn adopt(device: wgpu::Device, queue: wgpu::Queue, options: &OpenOptions) -> Result<Self> {
-        let faults = Faults::new(title(&device.adapter_info()));
-        Self::new(device, queue, faults, options)
+        let info = device.adapter_info();
+        let faults = Faults::new(title(&info));
+        if cfg!(target_arch = "wasm32") {
+            // Natively there is one callback, the program's.
+            faults.watch_loss(&device);
+        }
+        Self::new(device, queue, faults, info, options)
     }
 
     fn new(
         device: wgpu::Device,
         queue: wgpu::Queue,
         faults: Arc<Faults>,
+        info: wgpu::AdapterInfo,
         options: &OpenOptions,
     ) -> Result<Self> {
         faults.ask(&device)?;
-        let info = device.adapter_info();
         let software = info.device_type == wgpu::DeviceType::Cpu;
         Ok(Self {
             limits: Limits::of(&device.limits(), software),
@@ -290,6 +295,19 @@ impl Gpu {
         polled
     }
 
+    /// Waits until every fault that has happened is known.
+    pub(super) async fn settle(&self) {
+        self.faults.settle(&self.device).await;
+    }
+
+    /// Returns the faults that were reported meanwhile.
+    ///
+    /// # Errors
+    /// The errors of the device.
+    pub(super) fn check(&self) -> Result<()> {
+        self.faults.check()
+    }
+
     /// Lets the poller poll the device until `progress` is done.
     pub(super) fn watch(&self, progress: &Arc<Progress>) {
         self.poller.watch(progress);
@@ -303,7 +321,7 @@ impl Gpu {
 
 /// Probes whether shaders can widen f16 to f32, by making a shader module: wgpu reports this for
 /// adapters, not for devices.
-fn unpacks_halves(device: &wgpu::Device, faults: &Faults) -> Result<bool> {
+fn unpacks_halves(device: &wgpu::Device, faults: &Arc<Faults>) -> Result<bool> {
     let text = "@compute @workgroup_size(1) fn main() { _ = unpack2x16float(0u); }";
     let create = || {
         device.create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -319,7 +337,11 @@ fn unpacks_halves(device: &wgpu::Device, faults: &Faults) -> Result<bool> {
 }
 
 /// Creates the step table: one [`Step`] every [`UNIFORM_STRIDE`] bytes.
-fn step_table(device: &wgpu::Device, queue: &wgpu::Queue, faults: &Faults) -> Result<wgpu::Buffer> {
+fn step_table(
+    device: &wgpu::Device,
+    queue: &wgpu::Queue,
+    faults: &Arc<Faults>,
+) -> Result<wgpu::Buffer> {
     let (size, allowed) =
         (MAX_SEGMENT_STEPS as u64 * UNIFORM_STRIDE, device.limits().max_buffer_size);
     if size > allowed {

@@ -18,25 +18,27 @@ const PAUSE: Duration = Duration::from_micros(50);
 /// A device that this crate opens reports faults through its callbacks. wgpu has one callback of
 /// each kind per device, so those of a borrowed device stay the program's. There, error scopes
 /// report faults, and a probe after each failure detects a loss.
+///
+/// A browser reports the loss of every device to any number of listeners. Its error scopes answer
+/// after the call: the next call, or the next read-back, returns their error.
 #[derive(Debug)]
 pub(super) struct Faults {
     /// The adapter's name, for messages.
     adapter: String,
     lost: Mutex<Option<String>>,
+    /// The first error of a scope that answered after its call.
+    late: Mutex<Option<Error>>,
 }
 
 impl Faults {
     /// No faults yet. `adapter` is the adapter's name in messages.
     pub fn new(adapter: String) -> Arc<Self> {
-        Arc::new(Self { adapter, lost: Mutex::default() })
+        Arc::new(Self { adapter, lost: Mutex::default(), late: Mutex::default() })
     }
 
     /// Sets the callbacks of a device that this crate opened.
     pub fn watch(self: &Arc<Self>, device: &wgpu::Device) {
-        let reported = Arc::clone(self);
-        device.set_device_lost_callback(move |reason, message| {
-            reported.lose(format!("{reason:?} {message}").trim());
-        });
+        self.watch_loss(device);
         // Error scopes capture all errors of this crate. The others are the program's: no call of
         // this crate fails for them.
         let adapter = self.adapter.clone();
@@ -45,19 +47,27 @@ impl Faults {
         }));
     }
 
+    /// Sets the callback for the loss of a device.
+    pub fn watch_loss(self: &Arc<Self>, device: &wgpu::Device) {
+        let reported = Arc::clone(self);
+        device.set_device_lost_callback(move |reason, message| {
+            reported.lose(format!("{reason:?} {message}").trim());
+        });
+    }
+
     /// Records the loss of the device; the first reason stays.
     pub fn lose(&self, reason: &str) {
         lock(&self.lost).get_or_insert_with(|| reason.to_owned());
     }
 
-    /// Returns the loss that the device has reported, without a probe.
+    /// Returns the faults that the device has reported, without a probe.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`] for a lost device.
+    /// [`Error::DeviceLost`] for a lost device; once, the error of a scope that answered late.
     pub fn check(&self) -> Result<()> {
         match lock(&self.lost).clone() {
             Some(reason) => Err(Error::DeviceLost { adapter: self.adapter.clone(), reason }),
-            None => Ok(()),
+            None => lock(&self.late).take().map_or(Ok(()), Err),
         }
     }
 
@@ -69,7 +79,7 @@ impl Faults {
     /// Runs `work` and returns an error that wgpu reports during it on this thread. `doing` names
     /// the work in messages.
     pub fn scoped<T>(
-        &self,
+        self: &Arc<Self>,
         device: &wgpu::Device,
         doing: &str,
         work: impl FnOnce() -> T,
@@ -81,26 +91,62 @@ impl Faults {
         let value = Role::Crate.during(work);
         // `pop` ends a scope at the call, innermost first. Native backends answer at once.
         let (memory, internal, validation) = (memory.pop(), internal.pop(), validation.pop());
-        let error = pollster::block_on(async {
+        let found = async {
             match (memory.await, internal.await, validation.await) {
                 (Some(error), _, _) | (None, Some(error), _) | (None, None, Some(error)) => {
                     Some(error)
                 }
                 (None, None, None) => None,
             }
-        });
-        match error {
-            None => self.check().map(|()| value),
-            Some(error) => Err(self.explain(device, doing, error)),
+        };
+        self.conclude(device, doing, found).map(|()| value)
+    }
+
+    /// Returns the error that scopes found.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn conclude(
+        &self,
+        device: &wgpu::Device,
+        doing: &str,
+        found: impl Future<Output = Option<wgpu::Error>>,
+    ) -> Result<()> {
+        match pollster::block_on(found) {
+            None => self.check(),
+            // After a loss any call may fail in any way, so a loss takes precedence.
+            Some(error) => {
+                Err(self.ask(device).err().unwrap_or_else(|| self.converted(doing, error)))
+            }
         }
     }
 
-    /// Converts an error of wgpu. After a loss any call may fail in any way, so a loss takes
-    /// precedence.
-    fn explain(&self, device: &wgpu::Device, doing: &str, error: wgpu::Error) -> Error {
-        if let Err(known) = self.ask(device) {
-            return known;
+    /// Records the error that scopes will have found.
+    #[cfg(target_arch = "wasm32")]
+    fn conclude(
+        self: &Arc<Self>,
+        _: &wgpu::Device,
+        doing: &str,
+        found: impl Future<Output = Option<wgpu::Error>> + 'static,
+    ) -> Result<()> {
+        let (faults, doing) = (Arc::clone(self), doing.to_owned());
+        wasm_bindgen_futures::spawn_local(async move {
+            if let Some(error) = found.await {
+                lock(&faults.late).get_or_insert_with(|| faults.converted(&doing, error));
+            }
+        });
+        Ok(())
+    }
+
+    /// Waits until all scopes so far have answered, and a loss was reported. Natively both happen
+    /// during the call.
+    pub async fn settle(&self, device: &wgpu::Device) {
+        if cfg!(target_arch = "wasm32") {
+            // Scopes answer in order.
+            device.push_error_scope(wgpu::ErrorFilter::Internal).pop().await;
         }
+    }
+
+    /// Converts an error of wgpu.
+    fn converted(&self, doing: &str, error: wgpu::Error) -> Error {
         match error {
             wgpu::Error::OutOfMemory { .. } => {
                 Error::OutOfMemory { adapter: self.adapter.clone(), doing: doing.to_owned() }
@@ -121,8 +167,9 @@ impl Faults {
     /// Probes the device and returns whether it is lost. A lost device maps no new buffer, and
     /// reports no error for it.
     pub fn is_lost(&self, device: &wgpu::Device) -> bool {
-        if lock(&self.lost).is_some() {
-            return true;
+        if cfg!(target_arch = "wasm32") || lock(&self.lost).is_some() {
+            // A browser maps memory of lost devices too, and reports each loss.
+            return lock(&self.lost).is_some();
         }
         let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = device.create_buffer(&wgpu::BufferDescriptor {
@@ -150,6 +197,9 @@ impl Faults {
         queue: &wgpu::Queue,
         how: wgpu::PollType,
     ) -> Result<()> {
+        if cfg!(target_arch = "wasm32") {
+            return self.check();
+        }
         // wgpu panics if the device is lost during a poll, which must not end the program.
         if cfg!(panic = "unwind") {
             self.caught(device, || device.poll(how))

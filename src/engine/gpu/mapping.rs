@@ -46,7 +46,9 @@ impl<'a> Mapping<'a> {
             Waiting::Block => self.block()?,
             Waiting::Await => self.wakened().await?,
         };
+        self.gpu.check()?;
         if !mapped {
+            self.gpu.settle().await;
             return Err(self.gpu.explain("a read-back failed".to_owned()));
         }
         for (index, buffer) in self.buffers.iter().enumerate() {
@@ -113,7 +115,8 @@ mod tests {
     use super::{Mapping, Progress};
     use crate::engine::gpu::context::Gpu;
     use crate::engine::gpu::imaginary;
-    use crate::engine::gpu::poller::{Answer, Polling};
+    use crate::engine::gpu::poller::Answer;
+    use crate::engine::gpu::polling::Polling;
     use crate::engine::options::OpenOptions;
     use crate::engine::wait::Waiting;
     use crate::error::{Error, Result};

@@ -39,6 +39,7 @@ impl Progress {
     }
 
     /// Marks the mapping as failed: no callback will come.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn fail(&self) {
         self.change(|state| {
             state.pending = 0;

@@ -52,7 +52,7 @@ impl LanguageModel {
         length: usize,
         stop: Option<u32>,
     ) -> Result<Vec<Beam>> {
-        pollster::block_on(self.search(prompt, beams, length, stop, Waiting::Block))
+        pollster::block_on(self.search(prompt, beams, length, stop, self.device().blocking()?))
     }
 
     /// [`beam_search`](Self::beam_search) for asynchronous programs.

@@ -69,7 +69,7 @@ impl LanguageModel {
     /// not one of the model's or an option is out of range; [`Error::Limit`] when one step exceeds
     /// a limit of the device; the errors of the device.
     pub fn generate(&self, prompts: &[&[u32]], options: &GenerateOptions) -> Result<Generator> {
-        pollster::block_on(self.begin(prompts, options, Waiting::Block))
+        pollster::block_on(self.begin(prompts, options, self.device().blocking()?))
     }
 
     /// [`generate`](Self::generate) for asynchronous programs; see [`Generator::next_async`].
@@ -246,7 +246,7 @@ impl Generator {
     /// # Errors
     /// The errors of the device.
     pub fn state(&self) -> Result<State> {
-        pollster::block_on(self.fetch_state(Waiting::Block))
+        pollster::block_on(self.fetch_state(self.model.device().blocking()?))
     }
 
     /// [`state`](Self::state) for asynchronous programs.
@@ -293,7 +293,10 @@ impl Iterator for Generator {
 
     /// Returns the next token of each row, and `None` after the end or an error.
     fn next(&mut self) -> Option<Self::Item> {
-        pollster::block_on(self.draw(Waiting::Block))
+        match self.model.device().blocking() {
+            Ok(waiting) => pollster::block_on(self.draw(waiting)),
+            Err(error) => Some(Err(error)),
+        }
     }
 }
 

@@ -205,7 +205,7 @@ impl LanguageModel {
         batch: usize,
         options: &ForwardOptions<'_>,
     ) -> Result<(Tensor, State)> {
-        pollster::block_on(self.compute(tokens, batch, options, Waiting::Block))
+        pollster::block_on(self.compute(tokens, batch, options, self.device().blocking()?))
     }
 
     /// [`forward`](Self::forward) for asynchronous programs; see
@@ -289,7 +289,7 @@ impl LanguageModel {
     /// stream or a token is not one of the model's; otherwise the errors of
     /// [`forward`](Self::forward).
     pub fn score(&self, text: &[u32], streams: usize) -> Result<Score> {
-        pollster::block_on(self.evaluate(text, streams, Waiting::Block))
+        pollster::block_on(self.evaluate(text, streams, self.device().blocking()?))
     }
 
     /// [`score`](Self::score) for asynchronous programs.

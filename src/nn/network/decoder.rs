@@ -81,7 +81,7 @@ impl NetworkStream {
     /// token for each row; [`Error::Limit`] when a step exceeds a limit of the device; the errors
     /// of [`forward`](Self::forward).
     pub fn greedy(&mut self, start: &[i64], count: usize) -> Result<Vec<Vec<i64>>> {
-        pollster::block_on(self.write_tokens(start, count, Waiting::Block))
+        pollster::block_on(self.write_tokens(start, count, self.network().device().blocking()?))
     }
 
     /// [`greedy`](Self::greedy) for asynchronous programs.

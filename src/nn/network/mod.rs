@@ -135,7 +135,7 @@ impl Network {
     /// where a convolution has too few steps; [`Error::Limit`](crate::Error::Limit) when one row
     /// exceeds a limit of the device; the errors of the device.
     pub fn forward<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
-        pollster::block_on(self.compute(input.into().into(), Waiting::Block))
+        pollster::block_on(self.compute(input.into().into(), self.device().blocking()?))
     }
 
     /// [`forward`](Self::forward) for asynchronous programs; see
@@ -153,7 +153,7 @@ impl Network {
     /// The errors of [`forward`](Self::forward); [`Error::Option`](crate::Error::Option) in
     /// PyTorch's words when a token is not a row of the embedding.
     pub fn forward_tokens(&self, tokens: &[i64], shape: &[usize]) -> Result<Tensor> {
-        pollster::block_on(self.compute((tokens, shape).into(), Waiting::Block))
+        pollster::block_on(self.compute((tokens, shape).into(), self.device().blocking()?))
     }
 
     /// [`forward_tokens`](Self::forward_tokens) for asynchronous programs.

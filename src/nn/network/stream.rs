@@ -132,7 +132,7 @@ impl NetworkStream {
     /// calls return [`Error::StateLost`] until [`reset`](Self::reset) or
     /// [`set_state`](Self::set_state) sets others.
     pub fn forward<'a>(&mut self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
-        pollster::block_on(self.advance(input.into().into(), Waiting::Block))
+        pollster::block_on(self.advance(input.into().into(), self.network.device().blocking()?))
     }
 
     /// [`forward`](Self::forward) for asynchronous programs. A future that is dropped before it is
@@ -149,7 +149,7 @@ impl NetworkStream {
     /// # Errors
     /// The errors of [`forward`](Self::forward) and [`Network::forward_tokens`].
     pub fn forward_tokens(&mut self, tokens: &[i64], shape: &[usize]) -> Result<Tensor> {
-        pollster::block_on(self.advance((tokens, shape).into(), Waiting::Block))
+        pollster::block_on(self.advance((tokens, shape).into(), self.network.device().blocking()?))
     }
 
     /// [`forward_tokens`](Self::forward_tokens) for asynchronous programs.
@@ -265,7 +265,7 @@ impl NetworkStream {
     /// # Errors
     /// [`Error::StateLost`] when they are lost; the errors of the device.
     pub fn state(&self) -> Result<Tensor> {
-        pollster::block_on(self.fetch_state(Waiting::Block))
+        pollster::block_on(self.fetch_state(self.network.device().blocking()?))
     }
 
     /// [`state`](Self::state) for asynchronous programs.

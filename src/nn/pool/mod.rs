@@ -1,6 +1,7 @@
 //! Pools: many sequences at the same time, each with a state in a slot on the device.
 
 mod options;
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod queue;
 mod recurrent;
 mod slots;

@@ -25,7 +25,7 @@ impl Pool {
     /// # Errors
     /// The errors of [`state`](Self::state).
     pub fn snapshot(&self, slot: Slot) -> Result<Vec<u8>> {
-        self.to_bytes(&pollster::block_on(self.fetch_values(slot, Waiting::Block))?)
+        self.to_bytes(&pollster::block_on(self.fetch_values(slot, self.device().blocking()?))?)
     }
 
     /// [`snapshot`](Self::snapshot) for asynchronous programs.

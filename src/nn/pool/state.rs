@@ -37,7 +37,7 @@ impl Pool {
     /// [`Error::SlotClosed`] when the slot is not open, [`Error::StateLost`] when its state is
     /// lost; the errors of the device.
     pub fn state(&self, slot: Slot) -> Result<State> {
-        pollster::block_on(self.fetch_state(slot, Waiting::Block))
+        pollster::block_on(self.fetch_state(slot, self.device().blocking()?))
     }
 
     /// [`state`](Self::state) for asynchronous programs.

@@ -34,7 +34,7 @@ impl Pool {
     /// The errors of the device. They lose the states of all slots that the tick runs: calls return
     /// [`Error::StateLost`] until the slots are reset or restored.
     pub fn tick(&self, inputs: &[(Slot, &[f32])]) -> Result<Vec<Result<Vec<f32>>>> {
-        pollster::block_on(self.run_tick(inputs, Waiting::Block))
+        pollster::block_on(self.run_tick(inputs, self.device().blocking()?))
     }
 
     /// [`tick`](Self::tick) for asynchronous programs.

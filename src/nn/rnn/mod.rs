@@ -190,7 +190,7 @@ impl Rnn {
         input: impl Into<TensorView<'a>>,
         options: &ForwardOptions<'_>,
     ) -> Result<(Tensor, State)> {
-        pollster::block_on(self.compute(input.into(), options, Waiting::Block))
+        pollster::block_on(self.compute(input.into(), options, self.device().blocking()?))
     }
 
     /// [`forward`](Self::forward) for asynchronous programs.
