@@ -71,7 +71,7 @@ fn generate(
 
     let b0 = min(group, units - 1u) % dims.batch;
     let unit0 = min(group, units - 1u) / dims.batch;
-    var ahead: Gates;
+    var ahead = Gates();
     var place = 0u;   // of the first layer's state
     for (var step = 0u; step < dims.steps; step++) {
         let words = step * (dims.layers * units + dims.batch * dims.ntoken);
@@ -91,7 +91,7 @@ fn generate(
                 let past = base + group >= items;
                 // Loads before the sums wait for memory together with the weights.
                 var own = 0.0;
-                var offsets: Gates;
+                var offsets = Gates();
                 if !past && lane < GATE_COUNT {
                     offsets = bias_at(layer * dims.hidden_size + unit);
                 }
@@ -226,7 +226,7 @@ fn state_part(r: Reader, row: u32) -> Gates {
 // Returns the part of a lane in the products of a unit's gates, from the quad `first` on, with
 // `quads` quads from `source` on: of the embedding, or of the copy. Four loads wait at a time.
 fn products(r: Reader, first: u32, embedded: bool, source: u32, quads: u32) -> Gates {
-    var sums: Gates;
+    var sums = Gates();
     for (var k = r.lane; k < quads; k += 4u * LANES) {
         let a = weights_at(first, k, quads, r.stride);
         let b = weights_at(first, k + LANES, quads, r.stride);
@@ -242,7 +242,7 @@ fn products(r: Reader, first: u32, embedded: bool, source: u32, quads: u32) -> G
 
 // Quads past the end are zeros, which change no sum.
 fn weights_at(first: u32, k: u32, quads: u32, stride: u32) -> QuadWeights {
-    var weights: QuadWeights;
+    var weights = QuadWeights();
     if k < quads {
         weights = gate_weights(first + k, stride);
     }
@@ -251,7 +251,7 @@ fn weights_at(first: u32, k: u32, quads: u32, stride: u32) -> QuadWeights {
 
 fn factors_at(embedded: bool, source: u32, k: u32, quads: u32) -> vec4<f32> {
     let at = source + k;
-    var factors: vec4<f32>;
+    var factors = vec4<f32>();
     if k < quads {
         if embedded {
             factors = weight_quad(at);

@@ -184,7 +184,7 @@ fn fetch_x(at: Place, round: u32) -> Gates {
 
 // Returns the weights of an invocation.
 fn hold(at: Place, lane: u32) -> Held {
-    var held: Held;
+    var held = Held();
     held.a = load_block(at, lane);
     if QUADS > 1u {
         held.b = load_block(at, lane + LANES);
@@ -204,7 +204,7 @@ fn hold(at: Place, lane: u32) -> Held {
 
 // Units and quads past the end are zeros, which change no sum.
 fn load_weights(d: u32, unit: u32, quad: u32) -> QuadWeights {
-    var weights: QuadWeights;
+    var weights = QuadWeights();
     if unit < dims.hidden_size && quad < dims.state_quads {
         let row = ((dims.weight_base + d) * dims.hidden_size + unit) * GATE_COUNT;
         weights = gate_weights(row * dims.state_quads + quad, dims.state_quads);
@@ -215,7 +215,7 @@ fn load_weights(d: u32, unit: u32, quad: u32) -> QuadWeights {
 // Returns the sums of a chunk's rows. Two sums are folded as soon as they are there, so that few
 // sums are alive. At each fold half of the lanes go on with the later row.
 fn chunk_sums(w: Held, at: u32, local_index: u32) -> Sums {
-    var sums: Sums;
+    var sums = Sums();
     if CHUNK == 8u {
         let early = four_rows(w, at, local_index);
         let late = four_rows(w, at + STRIDE, local_index);
@@ -243,7 +243,7 @@ fn two_rows(w: Held, at: u32, local_index: u32) -> Sums {
 
 // Returns the part of one lane in the sums of its units in one row.
 fn row_sums(w: Held, at: u32) -> Sums {
-    var s: Sums;
+    var s = Sums();
     s = add_block(s, w.a, state_quad(at));
     if QUADS > 1u {
         s = add_block(s, w.b, state_quad(at + LANES));

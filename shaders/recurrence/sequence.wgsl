@@ -57,7 +57,7 @@ fn sequence(
         longest = max(longest, lengths[min(b0 + r, dims.batch - 1u)]);
     }
     // The weights of the invocation's only unit. Constant loop bounds let drivers unroll the loops.
-    var held: array<GateWeights, MAX_REGISTER_QUADS>;
+    var held = array<GateWeights, MAX_REGISTER_QUADS>();
     if IN_REGISTERS && in_range && unit_in_tile < dims.hidden_size {
         let first_quad = ((dims.weight_base + d) * dims.hidden_size + unit_in_tile)
             * GATE_COUNT * dims.state_quads;
@@ -76,7 +76,7 @@ fn sequence(
         for (var u0 = 0u; u0 < dims.hidden_size; u0 += WORKGROUP_SIZE / LANES) {
             let j = u0 + unit_in_tile;
             let here = in_range && j < dims.hidden_size;
-            var sums: array<Gates, MAX_ROWS>;
+            var sums = array<Gates, MAX_ROWS>();
             // If no row's sequence reaches this step, there is nothing to sum.
             if IN_REGISTERS && here && t < longest {
                 for (var i = 0u; i < MAX_REGISTER_QUADS; i++) {

@@ -42,7 +42,7 @@ fn step(
     for (var r = 0u; r < ROWS; r++) {
         longest = max(longest, lengths[min(b0 + r, dims.batch - 1u)]);
     }
-    var sums: array<Gates, MAX_ROWS>;
+    var sums = array<Gates, MAX_ROWS>();
     if in_range && time_step(d) < longest {
         let first_quad =
             ((dims.weight_base + d) * dims.units + unit) * GATE_COUNT * dims.state_quads;

@@ -12,24 +12,25 @@ fn digest(text: &str) -> u64 {
 }
 
 /// The digests of kernels whose cells have variants, as they were before there were any. A change
-/// of such a kernel changes its digest here too.
+/// of such a kernel changes its digest here too. `step` and `sequence` have changed since: their
+/// variables have initialisers (`portability`).
 const PLAIN: [(&str, u64); 38] = [
-    ("step_rnn", 0x8ca8_57a9_aa58_5d1b),
-    ("step_rnn_f16", 0x898f_9ae0_e5cc_1f7e),
-    ("step_lstm", 0xb04a_1a7d_1721_4eac),
-    ("step_lstm_f16", 0xf307_6721_df75_c10d),
-    ("step_gru", 0x0ba7_94c6_b5a7_b2e5),
-    ("step_gru_f16", 0x3efc_ded0_00f9_c008),
-    ("step_unprojected_lstm", 0x2647_94d3_9999_4378),
-    ("step_unprojected_lstm_f16", 0xb458_2831_39fc_d9e9),
-    ("step_projection", 0xbb25_6fdf_231e_8331),
-    ("step_projection_f16", 0xbb0b_e46e_cdec_bf14),
-    ("step_wave_rnn", 0x8eb4_4c1c_3f0d_f62b),
-    ("step_wave_rnn_f16", 0x4fda_2903_0aea_de2e),
-    ("step_wave_lstm", 0x28a6_119b_3921_b5dc),
-    ("step_wave_lstm_f16", 0x0d31_6f23_f2c3_2ddd),
-    ("step_wave_gru", 0xfe3c_879f_0704_b555),
-    ("step_wave_gru_f16", 0xc854_f433_7ce2_1158),
+    ("step_rnn", 0x00d9_992a_4903_1f61),
+    ("step_rnn_f16", 0x215a_1fa0_daa8_b5a4),
+    ("step_lstm", 0xf495_3060_d5dc_2e82),
+    ("step_lstm_f16", 0xf2c0_1ef8_9eee_dfc3),
+    ("step_gru", 0xa60d_0753_f5e4_84c7),
+    ("step_gru_f16", 0x9327_4879_3517_8b3a),
+    ("step_unprojected_lstm", 0x5460_946a_64fe_33da),
+    ("step_unprojected_lstm_f16", 0x11a3_e9d7_e007_59db),
+    ("step_projection", 0xc26d_a92e_c53b_5c6f),
+    ("step_projection_f16", 0x38a7_84f8_1842_c9a2),
+    ("step_wave_rnn", 0x7a2d_7ac9_9ccf_87c5),
+    ("step_wave_rnn_f16", 0xe846_05d9_1b5f_7668),
+    ("step_wave_lstm", 0x7652_909c_9c97_3b2e),
+    ("step_wave_lstm_f16", 0x7e88_f6da_5ecf_607f),
+    ("step_wave_gru", 0x841c_7809_cd61_7493),
+    ("step_wave_gru_f16", 0x8dc8_70f8_616b_d576),
     ("step_tiled_rnn", 0x0c52_bad2_cb3a_eb46),
     ("step_tiled_rnn_f16", 0x9178_5d04_1deb_3c25),
     ("step_tiled_lstm", 0x91ea_1eaf_c5c4_d6e6),
@@ -46,12 +47,12 @@ const PLAIN: [(&str, u64); 38] = [
     ("step_tiled_wave_lstm_f16", 0x54ed_3643_15ae_759b),
     ("step_tiled_wave_gru", 0xc827_3a35_5c6c_f3c3),
     ("step_tiled_wave_gru_f16", 0xf48d_1b98_0160_af72),
-    ("sequence_rnn", 0xf508_0bc7_847b_2cbe),
-    ("sequence_rnn_f16", 0x2316_57a0_b715_e9af),
-    ("sequence_lstm", 0x5c72_2663_c5ee_8b21),
-    ("sequence_lstm_f16", 0x409f_c20f_d8b9_fd64),
-    ("sequence_gru", 0xea34_36ad_fa5c_8cc2),
-    ("sequence_gru_f16", 0x3290_1fdc_536e_3803),
+    ("sequence_rnn", 0x00f2_ab2c_ec17_3852),
+    ("sequence_rnn_f16", 0x8614_36f7_522e_a2f3),
+    ("sequence_lstm", 0x7436_97c4_c1d3_041d),
+    ("sequence_lstm_f16", 0x9b58_3640_0d9c_fe00),
+    ("sequence_gru", 0x9f7c_c533_f6b1_425e),
+    ("sequence_gru_f16", 0xd1f7_f4f1_8181_b4cf),
 ];
 
 fn is_plain(kernel: &Kernel) -> bool {

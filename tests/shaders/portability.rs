@@ -27,15 +27,14 @@ fn smallest_capabilities(kernel: &Subject) -> Verdict {
     parse_with(&kernel.wgsl, capabilities).map(|_| ())
 }
 
+fn without_comments(wgsl: &str) -> String {
+    let code = |line: &str| line.split_once("//").map_or(line, |(code, _)| code).to_owned();
+    wgsl.lines().map(code).collect::<Vec<_>>().join("\n")
+}
+
 /// The text requests no extension. Directives precede all declarations, each ended by a semicolon.
 fn no_directives(kernel: &Subject) -> Verdict {
-    let code: Vec<&str> = kernel
-        .wgsl
-        .lines()
-        .map(|line| line.split_once("//").map_or(line, |(code, _)| code))
-        .collect();
-    let code = code.join("\n");
-    for statement in code.split(';').map(str::trim_start) {
+    for statement in without_comments(&kernel.wgsl).split(';').map(str::trim_start) {
         let word =
             statement.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
         if ["enable", "requires", "diagnostic"].contains(&word) {
@@ -43,6 +42,23 @@ fn no_directives(kernel: &Subject) -> Verdict {
                 "the directive '{}'",
                 statement.lines().next().unwrap_or_default()
             ));
+        }
+    }
+    Ok(())
+}
+
+/// Each variable of a function has an initialiser. Without it Tint's SPIR-V zeroes a variable of a
+/// loop once, not at each iteration, as naga's did before 30. naga's module no longer shows it.
+fn variables_have_values(kernel: &Subject) -> Verdict {
+    for statement in without_comments(&kernel.wgsl).split([';', '{', '}']).map(str::trim) {
+        let of_loop = statement.strip_prefix("for").map(str::trim_start);
+        let declared = of_loop.and_then(|rest| rest.strip_prefix('(')).unwrap_or(statement);
+        // Another address space makes it a variable of the module.
+        let local = declared.trim_start().strip_prefix("var").is_some_and(|rest| {
+            rest.starts_with(char::is_whitespace) || rest.starts_with("<function")
+        });
+        if local && !declared.contains('=') {
+            return Err(format!("'{declared}' has no value"));
         }
     }
     Ok(())
@@ -77,6 +93,11 @@ fn kernels_need_no_capability() {
 #[test]
 fn kernels_have_no_directives() {
     assert_all_accepted(no_directives);
+}
+
+#[test]
+fn kernels_give_variables_values() {
+    assert_all_accepted(variables_have_values);
 }
 
 #[test]
@@ -139,6 +160,22 @@ fn directives_are_refused() {
     }
     let second = with_text(linear, format!("diagnostic(off, a);  enable\tf16;\n{}", linear.wgsl));
     assert_refused("two directives", no_directives(&second), "diagnostic(off, a)");
+}
+
+#[test]
+fn variables_without_values_are_refused() {
+    let sequence = &kernel_named("sequence_lstm");
+    let passage = "var sums = array<Gates, MAX_ROWS>();";
+    for (broken, replacement, reason) in [
+        ("an array", "var sums: array<Gates, MAX_ROWS>;", "'var sums: array<Gates, MAX_ROWS>'"),
+        ("a break of the line", "var\n    sums:\n array<Gates, MAX_ROWS>; // = 0", "sums"),
+        ("an address space", "var<function> sums: array<Gates, MAX_ROWS>;", "<function>"),
+        ("a second variable", "var sums = array<Gates, MAX_ROWS>(); var b: bool;", "'var b: bool'"),
+        ("a loop's", "for (var k: u32; k < 1u; k++) {} var sums = 0.0;", "'var k: u32'"),
+    ] {
+        let kernel = with_passage(sequence, passage, replacement);
+        assert_refused(broken, variables_have_values(&kernel), reason);
+    }
 }
 
 #[test]
