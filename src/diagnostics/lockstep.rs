@@ -4,15 +4,18 @@
 //! A free run shows how far a device drifts from the definition. Lockstep shows which kernel is
 //! wrong, and where.
 
+mod report;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::diagnostics::compare::{Comparison, Tolerance, Worst};
+use crate::diagnostics::compare::Tolerance;
 use crate::engine::cpu;
 use crate::engine::device::Device;
 use crate::engine::gpu;
 use crate::engine::session::{Session, Weights};
+use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::kernel::Access;
 use crate::kernel::uniforms::Dims;
@@ -24,62 +27,7 @@ use crate::nn::runner::Prepared;
 use crate::params::{Params, validate};
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Recording};
 use crate::tensor::{State, Tensor};
-
-/// How a kernel's GPU results compare with its twin's, over all of its dispatches.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-#[non_exhaustive]
-pub struct KernelReport {
-    /// The kernel's name.
-    pub kernel: String,
-    /// Dispatches compared.
-    pub dispatches: u64,
-    /// Values compared.
-    pub count: usize,
-    /// Values out of tolerance.
-    pub mismatches: usize,
-    /// The largest difference; infinite where the two differ and one of them is not finite.
-    pub max_abs: f64,
-    /// The element with the largest [`ratio`](WorstElement::ratio). `None` when all are equal.
-    pub worst: Option<WorstElement>,
-}
-
-/// An element of a buffer, in the terms of the model.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-#[non_exhaustive]
-pub struct WorstElement {
-    /// The buffer's label.
-    pub buffer: String,
-    /// Layer.
-    pub layer: usize,
-    /// Direction: 0 forward, 1 reverse.
-    pub direction: usize,
-    /// Time step t, counted from the sequence's start in both directions.
-    pub time: usize,
-    /// Batch row.
-    pub row: usize,
-    /// Hidden unit.
-    pub unit: usize,
-    /// The gate's letter, for buffers that have gates.
-    pub gate: Option<&'static str>,
-    /// The GPU's value.
-    pub got: f64,
-    /// The twin's value.
-    pub want: f64,
-    /// The difference divided by the tolerance.
-    pub ratio: f64,
-}
-
-impl std::fmt::Display for WorstElement {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let direction = if self.direction == 1 { "reverse" } else { "forward" };
-        let gate = self.gate.map(|gate| format!(" gate {gate}")).unwrap_or_default();
-        write!(
-            f,
-            "{}: layer {} {direction}, time {} row {} unit {}{gate}: got {}, want {}",
-            self.buffer, self.layer, self.time, self.row, self.unit, self.got, self.want
-        )
-    }
-}
+pub use report::{KernelReport, WorstElement};
 
 /// Runs `params` over `input` on `device` and through the twins, dispatch by dispatch.
 ///
@@ -98,6 +46,34 @@ pub fn lockstep(
     state: Option<&State>,
     tolerance: Tolerance,
     options: &LoadOptions,
+) -> Result<Vec<KernelReport>> {
+    let waiting = device.blocking()?;
+    pollster::block_on(run(device, params, (input, lengths, state), tolerance, options, waiting))
+}
+
+/// The asynchronous form of [`lockstep`].
+///
+/// # Errors
+/// The errors of [`lockstep`].
+pub async fn lockstep_async(
+    device: &Device,
+    params: &Params,
+    input: &Tensor,
+    lengths: Option<&[usize]>,
+    state: Option<&State>,
+    tolerance: Tolerance,
+    options: &LoadOptions,
+) -> Result<Vec<KernelReport>> {
+    run(device, params, (input, lengths, state), tolerance, options, Waiting::Await).await
+}
+
+async fn run(
+    device: &Device,
+    params: &Params,
+    (input, lengths, state): (&Tensor, Option<&[usize]>, Option<&State>),
+    tolerance: Tolerance,
+    options: &LoadOptions,
+    waiting: Waiting,
 ) -> Result<Vec<KernelReport>> {
     let config = &options.configure(params)?;
     let shapes = state.map(|s| (s.h.shape(), s.c.as_ref().map(Tensor::shape)));
@@ -119,7 +95,8 @@ pub fn lockstep(
     let rows = 0..plan.sizes.batch;
     let packer = Packer::of(config, plan, &inputs, rows);
     packer.write_inputs(&inputs, packed, |id, values| pair.write(id, values))?;
-    pair.compare(&recording, tolerance, (sizes.seq_len, config.kind.gate_names()))
+    let place = (sizes.seq_len, config.kind.gate_names());
+    pair.compare(&recording, tolerance, place, waiting).await
 }
 
 /// Runs a recording on `device` and through the twins as [`lockstep`] does. Its first buffers are
@@ -143,7 +120,7 @@ pub fn lockstep_of(
             pair.write(id, Some(&start(id.0)))?;
         }
     }
-    pair.compare(recording, tolerance, (0, &[]))
+    pollster::block_on(pair.compare(recording, tolerance, (0, &[]), device.blocking()?))
 }
 
 /// The GPU engine and the engine of the twins.
@@ -172,11 +149,12 @@ impl<'a> Pair<'a> {
 
     /// Runs each dispatch on both engines and compares the buffers that it writes. T and the gates'
     /// letters name the place of a value.
-    fn compare(
+    async fn compare(
         mut self,
         recording: &Recording,
         tolerance: Tolerance,
         (seq_len, gates): (usize, &[&'static str]),
+        waiting: Waiting,
     ) -> Result<Vec<KernelReport>> {
         let mut reports: BTreeMap<String, KernelReport> = BTreeMap::new();
         for (at, command) in recording.commands.iter().enumerate() {
@@ -197,7 +175,7 @@ impl<'a> Pair<'a> {
                     {
                         let spec = recording.spec(*id);
                         let range = written_range(spec, dispatch, index);
-                        let got = self.gpu.read(*id, range.clone())?;
+                        let got = self.gpu.fetch(*id, range.clone(), waiting).await?;
                         let want = self.cpu.buffer(*id)[range.clone()].to_vec();
                         // Both continue with the twin's values, so that a fault shows only in the
                         // kernel that has it.
@@ -267,44 +245,6 @@ fn locate(
         got: 0.0,
         want: 0.0,
         ratio: 0.0,
-    }
-}
-
-impl KernelReport {
-    /// A report of no dispatch yet.
-    fn of(kernel: String) -> Self {
-        Self { kernel, dispatches: 0, count: 0, mismatches: 0, max_abs: 0.0, worst: None }
-    }
-
-    /// Whether every value is within tolerance.
-    pub fn agrees(&self) -> bool {
-        self.mismatches == 0
-    }
-
-    fn add(
-        &mut self,
-        got: &[f32],
-        want: &[f32],
-        tolerance: Tolerance,
-        locate: impl Fn(usize) -> WorstElement,
-    ) {
-        let scale =
-            want.iter().map(|v| f64::from(v.abs())).filter(|v| v.is_finite()).fold(1.0, f64::max);
-        let tolerance = Tolerance { atol: tolerance.atol * scale, ..tolerance };
-        let want: Vec<f64> = want.iter().map(|&v| f64::from(v)).collect();
-        let mut comparison = Comparison::default();
-        comparison.add("", &[want.len()], got, &want, tolerance);
-        self.count += comparison.count;
-        // Outputs of different lengths are not compared: all values count as wrong.
-        self.mismatches +=
-            if comparison.structural.is_some() { want.len() } else { comparison.mismatches };
-        self.max_abs = self.max_abs.max(comparison.max_abs);
-        let ratio = comparison.worst_ratio;
-        if let Some(Worst { index, got, want, .. }) = comparison.worst
-            && self.worst.as_ref().is_none_or(|worst| ratio > worst.ratio)
-        {
-            self.worst = Some(WorstElement { got, want, ratio, ..locate(index[0]) });
-        }
     }
 }
 

@@ -9,8 +9,9 @@ use crate::dtype::WeightType;
 use crate::engine::device::Device;
 use crate::engine::options::OpenOptions;
 use crate::engine::selector::Selection;
+use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
-use crate::nn::options::LoadOptions;
+use crate::nn::options::{ForwardOptions, LoadOptions};
 use crate::nn::rnn::Rnn;
 use crate::params::Params;
 use crate::params::config::Kind;
@@ -62,6 +63,22 @@ pub trait Subject {
     /// # Errors
     /// The errors of loading and running.
     fn run(&self, device: &Device, inputs: &[Self::Input]) -> Result<Vec<Vec<Tensor>>>;
+
+    /// The asynchronous form of [`run`](Self::run), which a GPU in a browser needs. By default it
+    /// blocks.
+    ///
+    /// # Errors
+    /// The errors of [`run`](Self::run).
+    fn run_async(
+        &self,
+        device: &Device,
+        inputs: &[Self::Input],
+    ) -> impl Future<Output = Result<Vec<Vec<Tensor>>>>
+    where
+        Self: Sized,
+    {
+        std::future::ready(self.run(device, inputs))
+    }
 }
 
 /// The comparison of a network on one device with its definition.
@@ -75,6 +92,16 @@ pub struct DeviceMatch {
 }
 
 impl DeviceMatch {
+    /// Joins the comparisons of all sizes.
+    fn of(device: &Device, all: Result<Vec<Comparison>>) -> Self {
+        let join = |mut sum: Comparison, of_one: &Comparison| {
+            sum.merge(of_one);
+            sum
+        };
+        let comparison = all.map(|all| all.iter().fold(Comparison::default(), join));
+        Self { device: device.to_string(), comparison }
+    }
+
     /// Returns whether the network ran and all results are within the tolerance.
     pub fn agrees(&self) -> bool {
         self.comparison.as_ref().is_ok_and(Comparison::agrees)
@@ -97,6 +124,18 @@ impl fmt::Display for DeviceMatch {
 pub fn every_device() -> Result<Vec<Device>> {
     let selections = Selection::of_all(&["all".to_owned()])?;
     selections.iter().map(|selection| selection.open(&OpenOptions::default())).collect()
+}
+
+/// The asynchronous form of [`every_device`].
+///
+/// # Errors
+/// The errors of [`every_device`].
+pub async fn every_device_async() -> Result<Vec<Device>> {
+    let mut devices = Vec::new();
+    for selection in Selection::of_all_async(&["all".to_owned()]).await? {
+        devices.push(selection.open_async(&OpenOptions::default()).await?);
+    }
+    Ok(devices)
 }
 
 /// Compares a network on devices with its definition in f64, at the sizes of [`SIZES`] with drawn
@@ -150,17 +189,28 @@ pub fn matches<S: Subject + ?Sized>(
     sizes: &[(usize, usize)],
 ) -> Result<Vec<DeviceMatch>> {
     let trials = Trials::draw(subject, sizes)?;
-    let of_device = |device: Device| {
-        let all = trials.compare(subject, &device, tolerance);
-        let comparison = all.map(|all| {
-            all.iter().fold(Comparison::default(), |mut sum, of_one| {
-                sum.merge(of_one);
-                sum
-            })
-        });
-        DeviceMatch { device: device.to_string(), comparison }
-    };
+    let of_device =
+        |device: Device| DeviceMatch::of(&device, trials.compare(subject, &device, tolerance));
     Ok(devices.into_iter().map(of_device).collect())
+}
+
+/// The asynchronous form of [`matches`](fn@matches).
+///
+/// # Errors
+/// The errors of [`matches`](fn@matches).
+pub async fn matches_async<S: Subject>(
+    subject: &S,
+    devices: impl IntoIterator<Item = Device>,
+    tolerance: Tolerance,
+    sizes: &[(usize, usize)],
+) -> Result<Vec<DeviceMatch>> {
+    let trials = Trials::draw(subject, sizes)?;
+    let mut found = Vec::new();
+    for device in devices {
+        let got = subject.run_async(&device, &trials.inputs).await;
+        found.push(DeviceMatch::of(&device, got.map(|got| trials.judge(&got, tolerance))));
+    }
+    Ok(found)
 }
 
 /// Drawn inputs of a network, and the results by its definition.
@@ -205,7 +255,11 @@ impl<I> Trials<I> {
         device: &Device,
         tolerance: Tolerance,
     ) -> Result<Vec<Comparison>> {
-        let got = subject.run(device, &self.inputs)?;
+        subject.run(device, &self.inputs).map(|got| self.judge(&got, tolerance))
+    }
+
+    /// Compares the results of each size.
+    fn judge(&self, got: &[Vec<Tensor>], tolerance: Tolerance) -> Vec<Comparison> {
         let mut all = Vec::with_capacity(self.inputs.len());
         for (at, (want, (seq_len, batch))) in self.want.iter().zip(&self.sizes).enumerate() {
             let got = got.get(at).map_or(&[][..], Vec::as_slice);
@@ -220,7 +274,7 @@ impl<I> Trials<I> {
             }
             all.push(comparison);
         }
-        Ok(all)
+        all
     }
 }
 
@@ -232,6 +286,24 @@ pub struct Loaded<'a> {
     pub params: &'a Params,
     /// The schedule and the weight type.
     pub options: &'a LoadOptions,
+}
+
+impl Loaded<'_> {
+    async fn results(
+        &self,
+        device: &Device,
+        inputs: &[(Tensor, Option<State>)],
+        waiting: Waiting,
+    ) -> Result<Vec<Vec<Tensor>>> {
+        let rnn = Rnn::with_options(device, self.params, self.options)?;
+        let mut all = Vec::with_capacity(inputs.len());
+        for (input, state) in inputs {
+            let options = ForwardOptions { state: state.as_ref(), ..ForwardOptions::new() };
+            let (output, State { h, c }) = rnn.compute(input.view(), &options, waiting).await?;
+            all.push([output, h].into_iter().chain(c).collect());
+        }
+        Ok(all)
+    }
 }
 
 impl Subject for Loaded<'_> {
@@ -287,12 +359,11 @@ impl Subject for Loaded<'_> {
     }
 
     fn run(&self, device: &Device, inputs: &[Self::Input]) -> Result<Vec<Vec<Tensor>>> {
-        let rnn = Rnn::with_options(device, self.params, self.options)?;
-        let run = |(input, state): &Self::Input| {
-            let (output, State { h, c }) = rnn.forward(input, state.as_ref())?;
-            Ok([output, h].into_iter().chain(c).collect())
-        };
-        inputs.iter().map(run).collect()
+        pollster::block_on(self.results(device, inputs, device.blocking()?))
+    }
+
+    async fn run_async(&self, device: &Device, inputs: &[Self::Input]) -> Result<Vec<Vec<Tensor>>> {
+        self.results(device, inputs, Waiting::Await).await
     }
 }
 
@@ -313,5 +384,9 @@ impl Subject for Params {
 
     fn run(&self, device: &Device, inputs: &[Self::Input]) -> Result<Vec<Vec<Tensor>>> {
         Loaded { params: self, options: &LoadOptions::new() }.run(device, inputs)
+    }
+
+    async fn run_async(&self, device: &Device, inputs: &[Self::Input]) -> Result<Vec<Vec<Tensor>>> {
+        Loaded { params: self, options: &LoadOptions::new() }.run_async(device, inputs).await
     }
 }

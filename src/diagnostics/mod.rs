@@ -24,7 +24,8 @@ pub mod verify;
 
 pub use case::writer::CaseWriter;
 pub use matching::{
-    DeviceMatch, ReferenceTensor, SIZES, Subject, assert_matches, every_device, matches,
+    DeviceMatch, ReferenceTensor, SIZES, Subject, assert_matches, every_device, every_device_async,
+    matches, matches_async,
 };
 #[doc(hidden)]
 pub use matching::{Loaded, Trials};

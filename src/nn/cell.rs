@@ -139,7 +139,7 @@ impl Cell {
         self.compute(input.into(), state, Waiting::Await).await
     }
 
-    async fn compute(
+    pub(crate) async fn compute(
         &self,
         input: TensorView<'_>,
         state: Option<&State>,

@@ -171,7 +171,7 @@ impl Linear {
         self.apply(x.into(), Waiting::Await).await
     }
 
-    async fn apply(&self, x: TensorView<'_>, waiting: Waiting) -> Result<Tensor> {
+    pub(crate) async fn apply(&self, x: TensorView<'_>, waiting: Waiting) -> Result<Tensor> {
         let Some((&features, leading)) = x.shape().split_last() else {
             return Err(Error::Shape(
                 "Linear: expected input to have at least one axis".to_owned(),

@@ -4,10 +4,7 @@ mod measurement;
 mod options;
 mod soak;
 mod suite;
-
-use std::time::Duration;
-
-use web_time::Instant;
+mod timing;
 
 pub use measurement::{Measurement, Quantiles};
 pub use options::Options;
@@ -20,6 +17,7 @@ pub use suite::Suite;
 use crate::diagnostics::compare::{Comparison, Tolerance};
 use crate::dtype::WeightType;
 use crate::engine::device::Device;
+use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::nn::rnn::Rnn;
 use crate::params::Params;
@@ -43,9 +41,6 @@ pub enum Attempt {
 
 /// The largest number of multiply-adds for the reference: about a second of work.
 const COMPARED_MULTIPLY_ADDS: usize = 300_000_000;
-
-/// The time after which a warm-up of as many runs as are timed ends.
-const WARM_UP: Duration = Duration::from_secs(1);
 
 /// The largest number of values in an input.
 const MAX_VALUES: usize = 1 << 31;
@@ -163,16 +158,39 @@ impl Workload {
         calibration: &Calibration,
         options: &Options,
     ) -> Result<Attempt> {
+        pollster::block_on(self.attempt(device, calibration, options, device.blocking()?))
+    }
+
+    /// The asynchronous form of [`measure`](Self::measure).
+    ///
+    /// # Errors
+    /// The errors of [`measure`](Self::measure).
+    pub async fn measure_async(
+        &self,
+        device: &Device,
+        calibration: &Calibration,
+        options: &Options,
+    ) -> Result<Attempt> {
+        self.attempt(device, calibration, options, Waiting::Await).await
+    }
+
+    async fn attempt(
+        &self,
+        device: &Device,
+        calibration: &Calibration,
+        options: &Options,
+        waiting: Waiting,
+    ) -> Result<Attempt> {
         options.module.check("a benchmark's shape", &["schedule"])?;
         let Shape { config, sizes, .. } = &self.shape;
         let rnn = Rnn::with_options(device, &self.params, &options.module)?;
         let plan = rnn.plan(sizes.seq_len, sizes.batch)?;
-        let (output, mut took) = self.run_compared(&rnn)?;
+        let (output, mut took) = self.run_compared(&rnn, waiting).await?;
         let comparison = self.compare(&output)?;
         let scale = sizes.seq_len as f64 / self.compared_steps as f64;
         if took.as_secs_f64() * scale > options.budget.as_secs_f64() {
             // The first run also built the pipelines: time a second run.
-            took = self.run_compared(&rnn)?.1;
+            took = self.run_compared(&rnn, waiting).await?.1;
         }
         let expected = took.mul_f64(scale);
         if expected > options.budget {
@@ -182,7 +200,7 @@ impl Workload {
             )));
         }
         let passes = sizes.batch.div_ceil(plan.sizes.batch);
-        let times = self.time(&rnn, options, passes == 1)?;
+        let times = self.time(&rnn, options, passes == 1, waiting).await?;
         let dispatches = plan.recording.dispatch_count() * passes as u64;
         let steps = self.shape.steps() as f64;
         let stored = device.storage(options.module.weights)?.read_as();
@@ -222,46 +240,6 @@ impl Workload {
             repetitions: times.repetitions,
         })))
     }
-
-    /// Runs the compared steps; returns the output and the wall time.
-    fn run_compared(&self, rnn: &Rnn) -> Result<(Tensor, Duration)> {
-        let start = Instant::now();
-        let (output, _) = rnn.forward(&self.compared_input, None)?;
-        Ok((output, start.elapsed()))
-    }
-
-    /// Warms up for a tenth of the budget, or for a second if that has as many runs as are timed.
-    /// Then times as many runs as the budget allows.
-    fn time(&self, rnn: &Rnn, options: &Options, one_pass: bool) -> Result<Times> {
-        let begin = Instant::now();
-        for warm in 1.. {
-            let start = Instant::now();
-            rnn.forward(&self.input, None)?;
-            // At least one run; stop before the run that would exceed a tenth of the budget.
-            let enough = warm >= options.repetitions && begin.elapsed() > WARM_UP;
-            if enough || begin.elapsed() + start.elapsed() > options.budget / 10 {
-                break;
-            }
-        }
-        let begin = Instant::now();
-        let (mut wall, mut gpu, mut encode) = (Vec::new(), Vec::new(), Vec::new());
-        while wall.is_empty()
-            || (wall.len() < options.repetitions && begin.elapsed() < options.budget)
-        {
-            let start = Instant::now();
-            rnn.forward(&self.input, None)?;
-            wall.push(start.elapsed().as_secs_f64() * 1e6);
-            let timing = rnn.runner().timing();
-            encode.push(timing.encode.as_secs_f64() * 1e6);
-            // The device reports the time of the last pass only.
-            gpu.extend(timing.gpu.filter(|_| one_pass).map(|time| time.as_secs_f64() * 1e6));
-        }
-        let repetitions = wall.len();
-        let gpu = if gpu.len() == repetitions { Quantiles::from_times(gpu) } else { None };
-        let zero = Quantiles { median: 0.0, min: 0.0, p95: 0.0 };
-        let encode = Quantiles::from_times(encode).unwrap_or(zero).median;
-        Ok(Times { wall: Quantiles::from_times(wall).unwrap_or(zero), gpu, encode, repetitions })
-    }
 }
 
 /// Copies `rows` of every step of a `[T, B, F]` tensor: `[T, rows, F]`.
@@ -274,14 +252,6 @@ fn select_rows(tensor: &Tensor, rows: &[usize]) -> Vec<f32> {
         .flatten()
         .copied()
         .collect()
-}
-
-/// The times of a shape, in microseconds.
-struct Times {
-    wall: Quantiles,
-    gpu: Option<Quantiles>,
-    encode: f64,
-    repetitions: usize,
 }
 
 /// The name of the schedule of a plan.

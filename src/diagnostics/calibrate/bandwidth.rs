@@ -5,9 +5,10 @@
 //! cache, so that its words come from memory.
 
 use super::probe::{MAX_ITERATIONS, Probe};
-use super::slope;
+use super::{Run, slope};
 use crate::engine::device::Device;
 use crate::engine::session::{EngineRef, Weights};
+use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::kernel::Family;
 use crate::kernel::families::{BANDWIDTH_BLOCK_TILES, BANDWIDTH_TILE_QUADS};
@@ -83,11 +84,20 @@ impl Source {
     }
 
     /// Measures reads of the first `bytes` bytes by all cores, and by one where `one` says so.
-    pub(super) fn measure(&self, device: &Device, bytes: u64, one: bool) -> Result<Bandwidth> {
+    pub(super) async fn measure(
+        &self,
+        device: &Device,
+        bytes: u64,
+        one: bool,
+        waiting: Waiting,
+    ) -> Result<Bandwidth> {
         // More workgroups than any GPU runs at the same time. A software adapter has few cores.
         let most = if device.is_software_adapter() { 16 } else { 2048 };
-        let all_gb_per_s = self.gb_per_s(device, bytes, most.min(bytes / BLOCK))?;
-        let one_gb_per_s = one.then(|| self.gb_per_s(device, bytes, 1)).transpose()?;
+        let all_gb_per_s = self.gb_per_s(device, bytes, most.min(bytes / BLOCK), waiting).await?;
+        let one_gb_per_s = match one {
+            true => Some(self.gb_per_s(device, bytes, 1, waiting).await?),
+            false => None,
+        };
         Ok(Bandwidth { bytes, all_gb_per_s, one_gb_per_s })
     }
 
@@ -95,22 +105,30 @@ impl Source {
     ///
     /// # Errors
     /// [`Error::Gpu`] if a word was not read, or was read twice in a pass.
-    fn gb_per_s(&self, device: &Device, bytes: u64, groups: u64) -> Result<f64> {
+    async fn gb_per_s(
+        &self,
+        device: &Device,
+        bytes: u64,
+        groups: u64,
+        waiting: Waiting,
+    ) -> Result<f64> {
         let iterations = bytes / BLOCK / groups;
         let once = sum(bytes);
         let mut wrong = None;
-        let pass_us = slope(1, (MAX_ITERATIONS / iterations).max(1), |passes| {
+        let pass_us = slope(1, (MAX_ITERATIONS / iterations).max(1), async |passes| {
             let x = Some((&self.weights, &self.spec));
             let dims = (passes * iterations, bytes / TILE);
             let quads = groups * BANDWIDTH_TILE_QUADS as u64 / 4;
-            let (us, sums) = Probe::on(device, Family::Bandwidth, x, groups, dims, quads)?.run()?;
+            let mut probe = Probe::on(device, Family::Bandwidth, x, groups, dims, quads)?;
+            let Run { us, values: sums, .. } = probe.run(waiting).await?;
             let got = sums.iter().fold(0_u32, |sum, word| sum.wrapping_add(word.to_bits()));
             let want = once.wrapping_mul(passes as u32);
             if got != want {
                 wrong = Some((passes, got, want));
             }
             Ok(us)
-        })?;
+        })
+        .await?;
         match wrong {
             None => Ok(bytes as f64 / pass_us / 1e3),
             Some((passes, got, want)) => {

@@ -6,7 +6,8 @@ use super::{recurrence, slope, timed};
 use crate::dtype::WeightType;
 use crate::engine::cpu::{Engine, Matrix, Panels, Threads, multiply_transposed};
 use crate::engine::device::Device;
-use crate::error::{Error, Result};
+use crate::engine::wait::Waiting;
+use crate::error::Result;
 use crate::kernel::families::PROBE_WORKGROUP;
 use crate::kernel::uniforms::{Dims, ProbeDims};
 use crate::kernel::{Family, Kernel, Overrides};
@@ -22,15 +23,16 @@ const FEATURES: usize = 1024;
 /// The weights fit in the cache of a core, and many rows use each weight.
 const SQUARE: (usize, usize) = (256, 256);
 
-pub(super) fn measure(
+pub(super) async fn measure(
     device: &Device,
     threads: &Threads,
     progress: &mut dyn FnMut(f64, &str),
+    waiting: Waiting,
 ) -> Result<Calibration> {
     let sizes: Vec<usize> = (0..7).map(|i| 64 << (10 + 2 * i)).collect();
     let share = |at: usize| at as f64 / (sizes.len() + 2 + recurrence::CLASSES) as f64;
     progress(share(0), "calls");
-    let dispatch_us = calls()?;
+    let dispatch_us = calls().await?;
     progress(share(1), "arithmetic");
     let values =
         |count: usize| -> Vec<f32> { (0..count).map(|i| (i % 61) as f32 / 61.0 - 0.5).collect() };
@@ -57,20 +59,25 @@ pub(super) fn measure(
     };
     let (rows, columns) = SQUARE;
     let square = packed(columns);
-    let once = slope(1, 1 << 20, |n| Ok(timed(|| product(rows, (columns, &square), n)).0))?;
+    let once = slope(1, 1 << 20, async |n| Ok(timed(|| product(rows, (columns, &square), n)).0));
+    let once = once.await?;
     let gflops = (2 * rows * columns * FEATURES) as f64 / once / 1e3;
-    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-    let one_thread = one_thread
-        .map_err(|error| Error::Unsupported(format!("no thread to measure with: {error}")))?;
+    // Without threads, as in a browser, all is one thread's.
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().ok();
     let mut bandwidth = Vec::with_capacity(sizes.len());
     for (at, &bytes) in sizes.iter().enumerate() {
         progress(share(at + 2), &format!("reading {} KiB", bytes >> 10));
         let columns = bytes / 4 / FEATURES;
         let weights = packed(columns);
         let weights = (columns, &weights);
-        let all = slope(1, 1 << 20, |n| Ok(timed(|| product(1, weights, n)).0))?;
-        let one =
-            slope(1, 1 << 20, |n| Ok(timed(|| one_thread.install(|| product(1, weights, n))).0))?;
+        let all = slope(1, 1 << 20, async |n| Ok(timed(|| product(1, weights, n)).0)).await?;
+        let one = match &one_thread {
+            None => all,
+            Some(pool) => {
+                let mut alone = |n| timed(|| pool.install(|| product(1, weights, n))).0;
+                slope(1, 1 << 20, async |n| Ok(alone(n))).await?
+            }
+        };
         bandwidth.push(Bandwidth {
             bytes: bytes as u64,
             all_gb_per_s: bytes as f64 / all / 1e3,
@@ -79,10 +86,11 @@ pub(super) fn measure(
     }
     let mut at = sizes.len() + 2;
     let recurrence::Measured { rates, sequence_step_us } =
-        recurrence::measure(device, dispatch_us, |what| {
+        recurrence::measure(device, dispatch_us, waiting, |what| {
             progress(share(at), what);
             at += 1;
-        })?;
+        })
+        .await?;
     Ok(Calibration {
         dispatch_us,
         bandwidth,
@@ -94,7 +102,7 @@ pub(super) fn measure(
 }
 
 /// Returns the time that the engine takes to call a twin, in microseconds.
-fn calls() -> Result<f64> {
+async fn calls() -> Result<f64> {
     let mut recording = Recording::default();
     let mut buffer = |label: &str| {
         let axes = vec![(Axis::Feature, PROBE_WORKGROUP)];
@@ -110,7 +118,7 @@ fn calls() -> Result<f64> {
         workgroups: [1, 1, 1],
         in_place: true,
     };
-    slope(1, 1 << 24, |count| {
+    slope(1, 1 << 24, async |count| {
         let by_parity = [vec![dispatch.clone()], vec![dispatch.clone()]];
         let mut recording = recording.clone();
         recording.commands.push(Command::Steps { count: count as u32, first_step: 0, by_parity });
@@ -118,4 +126,5 @@ fn calls() -> Result<f64> {
         let (time, ran) = timed(|| engine.run());
         ran.map(|()| time)
     })
+    .await
 }

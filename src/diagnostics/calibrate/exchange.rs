@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{microseconds, slope, timed};
+use super::{Run, slope};
 use crate::dtype::WeightType;
 use crate::engine::device::Device;
 use crate::engine::session::{Session, Weights};
@@ -32,18 +32,19 @@ const MOST_STEPS: u64 = 2048;
 
 /// Measures the times of `persistent`; `None` where workgroups do not wait for each other, and
 /// where they gave up waiting.
-pub(super) fn measure(device: &Device) -> Result<Option<ExchangeTimes>> {
+pub(super) async fn measure(device: &Device, waiting: Waiting) -> Result<Option<ExchangeTimes>> {
     if !matches!(device.profile().exchange, Exchange::Resident(_)) {
         return Ok(None);
     }
     let mut points = Vec::new();
     for shape in FITTING {
-        points.extend(step(device, shape)?.map(|(_, products, us)| (products, us)));
+        points.extend(step(device, shape, waiting).await?.map(|(_, products, us)| (products, us)));
     }
     let Some((step_us, row_us)) = line(&points) else { return Ok(None) };
     let predicted = |products: f64| step_us + row_us * products;
-    let spill_us =
-        step(device, SPILLING)?.map(|(rows, products, us)| (us - predicted(products)) / rows);
+    let spill_us = step(device, SPILLING, waiting)
+        .await?
+        .map(|(rows, products, us)| (us - predicted(products)) / rows);
     Ok(Some(ExchangeTimes { step_us, row_us, spill_us: spill_us.unwrap_or_default().max(0.0) }))
 }
 
@@ -66,7 +67,11 @@ fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
 
 /// Measures a step of an LSTM: the rows of a workgroup, the products of an invocation, and the time
 /// in microseconds. `None` where the device cannot run it.
-fn step(device: &Device, (hidden_size, batch): (usize, usize)) -> Result<Option<(f64, f64, f64)>> {
+async fn step(
+    device: &Device,
+    (hidden_size, batch): (usize, usize),
+    waiting: Waiting,
+) -> Result<Option<(f64, f64, f64)>> {
     let config = Config::lstm(4, hidden_size);
     let layout = WeightLayout::stored(&config, device.storage(WeightType::F32)?, device.limits())?;
     let value = |i: usize| (i % 61) as f32 / 610.0 - 0.05;
@@ -89,7 +94,7 @@ fn step(device: &Device, (hidden_size, batch): (usize, usize)) -> Result<Option<
     };
     let Some((rows, products)) = work else { return Ok(None) };
     let mut gave_up = false;
-    let us = slope(64, MOST_STEPS, |steps| {
+    let us = slope(64, MOST_STEPS, async |steps| {
         let plan = planned(steps as usize)?;
         let mut recording = plan.recording.clone();
         // The input projection is not part of a step.
@@ -97,15 +102,15 @@ fn step(device: &Device, (hidden_size, batch): (usize, usize)) -> Result<Option<
         let flag = recording.flag;
         let mut session = Session::new(Arc::new(recording), &weights)?;
         session.write(plan.lengths, &vec![f32::from_bits(steps as u32); batch])?;
-        let (wall, values) = timed(|| session.run(&[], &[]));
-        values?;
+        let run = Run::of(&mut session, &[], waiting).await?;
         if let Some(flag) = flag {
             let reading = session.start_read(flag, 0..1)?;
-            let raised = pollster::block_on(reading.values(Waiting::Block))?;
+            let raised = reading.values(waiting).await?;
             gave_up |= raised.iter().any(|word| word.to_bits() != 0);
         }
-        Ok(session.timing().gpu.map_or(wall, microseconds))
-    })?;
+        Ok(run.us)
+    })
+    .await?;
     Ok((!gave_up).then_some((rows, products, us)))
 }
 

@@ -19,9 +19,11 @@ use std::time::Duration;
 use web_time::Instant;
 
 use crate::engine::device::Device;
-use crate::engine::session::EngineRef;
+use crate::engine::session::{EngineRef, Session};
+use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::perf::calibration::Calibration;
+use crate::plan::recording::BufferId;
 
 /// Measures a device.
 ///
@@ -33,10 +35,29 @@ use crate::perf::calibration::Calibration;
 /// # Errors
 /// The errors of the device; [`Error::Gpu`] if a dispatch misses the writes of an earlier one, or
 /// if a figure is not plausible.
-pub fn measure(device: &Device, mut progress: impl FnMut(f64, &str)) -> Result<Calibration> {
+pub fn measure(device: &Device, progress: impl FnMut(f64, &str)) -> Result<Calibration> {
+    pollster::block_on(calibrated(device, progress, device.blocking()?))
+}
+
+/// The asynchronous form of [`measure`].
+///
+/// # Errors
+/// The errors of [`measure`].
+pub async fn measure_async(
+    device: &Device,
+    progress: impl FnMut(f64, &str),
+) -> Result<Calibration> {
+    calibrated(device, progress, Waiting::Await).await
+}
+
+async fn calibrated(
+    device: &Device,
+    mut progress: impl FnMut(f64, &str),
+    waiting: Waiting,
+) -> Result<Calibration> {
     let calibration = match device.engine() {
-        EngineRef::Cpu(threads) => cpu::measure(device, threads, &mut progress)?,
-        EngineRef::Gpu(_) => gpu::measure(device, &mut progress)?,
+        EngineRef::Cpu(threads) => cpu::measure(device, threads, &mut progress, waiting).await?,
+        EngineRef::Gpu(_) => gpu::measure(device, &mut progress, waiting).await?,
     };
     if calibration.is_plausible() {
         return Ok(calibration);
@@ -57,10 +78,10 @@ const RUNS: usize = 5;
 ///
 /// `run(n)` does `n` pieces and returns the time. `n` grows from `first` to a long batch, at most
 /// to `most`. The time of n/4 pieces is subtracted, so that the fixed cost of a run cancels out.
-fn slope(first: u64, most: u64, mut run: impl FnMut(u64) -> Result<f64>) -> Result<f64> {
+async fn slope(first: u64, most: u64, mut run: impl AsyncFnMut(u64) -> Result<f64>) -> Result<f64> {
     let mut n = first.min(most);
     loop {
-        let took = run(n)?;
+        let took = run(n).await?;
         if took >= TARGET_US || n == most {
             break;
         }
@@ -70,8 +91,8 @@ fn slope(first: u64, most: u64, mut run: impl FnMut(u64) -> Result<f64>) -> Resu
     let fewer = n.div_ceil(4);
     let (mut few, mut many) = (f64::INFINITY, f64::INFINITY);
     for _ in 0..RUNS {
-        few = few.min(run(fewer)?);
-        many = many.min(run(n)?);
+        few = few.min(run(fewer).await?);
+        many = many.min(run(n).await?);
     }
     // If noise hides the difference, the mean time of a piece is an upper bound.
     let difference = (many - few) / (n - fewer).max(1) as f64;
@@ -89,9 +110,35 @@ fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
     (microseconds(start.elapsed()), value)
 }
 
+/// A run of a session.
+struct Run {
+    /// The time from the call to the values, in microseconds.
+    wall_us: f64,
+    /// The time by the device's clock, or the wall time without one.
+    us: f64,
+    /// The values of the results.
+    values: Vec<f32>,
+}
+
+impl Run {
+    async fn of(session: &mut Session, results: &[BufferId], waiting: Waiting) -> Result<Self> {
+        let results: Vec<_> = results.iter().map(|&id| (id, ())).collect();
+        let mut values = Vec::new();
+        let take = |(), of_one: &[f32]| values.extend_from_slice(of_one);
+        let start = Instant::now();
+        session.complete(&results, &[], waiting, take).await?;
+        let wall_us = microseconds(start.elapsed());
+        Ok(Self { wall_us, us: session.timing().gpu.map_or(wall_us, microseconds), values })
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::slope;
+    use crate::error::Result;
+
+    fn slope(first: u64, most: u64, mut run: impl FnMut(u64) -> Result<f64>) -> Result<f64> {
+        pollster::block_on(super::slope(first, most, async |n| run(n)))
+    }
 
     #[test]
     fn a_slope_excludes_the_fixed_cost_of_a_run() {

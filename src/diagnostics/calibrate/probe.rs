@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{microseconds, timed};
+use super::Run;
 use crate::dtype::WeightType;
 use crate::engine::device::Device;
 use crate::engine::session::{Session, Weights};
+use crate::engine::wait::Waiting;
 use crate::error::Result;
 use crate::kernel::families::PROBE_WORKGROUP;
 use crate::kernel::uniforms::{Dims, ProbeDims};
@@ -96,13 +97,12 @@ impl Probe {
     }
 
     /// Measures a run in microseconds, by the device's clock if it has one.
-    pub(super) fn time(&mut self) -> Result<f64> {
-        self.run().map(|(us, _)| us)
+    pub(super) async fn time(&mut self, waiting: Waiting) -> Result<f64> {
+        self.run(waiting).await.map(|run| run.us)
     }
 
-    /// Measures as [`time`](Self::time) does, and returns the values of the result too.
-    pub(super) fn run(&mut self) -> Result<(f64, Vec<f32>)> {
-        let (wall, values) = timed(|| self.session.run(&[self.result], &[]));
-        Ok((self.session.timing().gpu.map_or(wall, microseconds), values?.concat()))
+    /// Runs, and reads the result.
+    pub(super) async fn run(&mut self, waiting: Waiting) -> Result<Run> {
+        Run::of(&mut self.session, &[self.result], waiting).await
     }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{microseconds, slope, timed};
+use super::{Run, slope};
 use crate::dtype::WeightType;
 use crate::engine::device::Device;
 use crate::engine::session::EngineRef;
 use crate::engine::session::{Session, Weights};
+use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::kernel::Schedule;
 use crate::kernel::uniforms::Dims;
@@ -50,22 +51,26 @@ const LITTLE: usize = 4;
 
 /// Measures the rates of all parts that the device can run. Calls `next` with the name of each
 /// measurement before it starts.
-pub(super) fn measure(
+pub(super) async fn measure(
     device: &Device,
     dispatch_us: f64,
+    waiting: Waiting,
     mut next: impl FnMut(&str),
 ) -> Result<Measured> {
     let mut rates = Vec::new();
     next("a short step");
     let sequence_step_us = match device.engine() {
         EngineRef::Cpu(_) => None,
-        EngineRef::Gpu(_) => time(device, KernelClass::Sequence, LITTLE, 1, dispatch_us)?,
+        EngineRef::Gpu(_) => {
+            time(device, KernelClass::Sequence, (LITTLE, 1), dispatch_us, waiting).await?
+        }
     };
     for part in KernelClass::ALL {
         next(part.name());
         let (hidden_size, rows) = sizes(device, part);
         for &rows in rows {
-            let Some(us) = time(device, part, hidden_size, rows, dispatch_us)? else { continue };
+            let sizes = (hidden_size, rows);
+            let Some(us) = time(device, part, sizes, dispatch_us, waiting).await? else { continue };
             let waits = if part.has_many_steps() {
                 sequence_step_us.unwrap_or_default()
             } else {
@@ -96,12 +101,12 @@ fn steps_of(device: &Device, batch: usize) -> usize {
 
 /// Measures the time of one step of a part in microseconds, from start to start. For `sequence`,
 /// the share of the dispatch is subtracted. `None` where the device cannot run the part.
-fn time(
+async fn time(
     device: &Device,
     part: KernelClass,
-    hidden_size: usize,
-    batch: usize,
+    (hidden_size, batch): (usize, usize),
     dispatch_us: f64,
+    waiting: Waiting,
 ) -> Result<Option<f64>> {
     let schedule = match part {
         KernelClass::Linear | KernelClass::Step => Schedule::Step,
@@ -129,16 +134,15 @@ fn time(
     {
         return Ok(None);
     }
-    let us = slope(4, MAX_SEGMENT_STEPS as u64, |count| {
+    let us = slope(4, MAX_SEGMENT_STEPS as u64, async |count| {
         let steps =
             Command::Steps { count: count as u32, first_step: 0, by_parity: by_parity.clone() };
         let recording = Recording { commands: vec![steps], ..plan.recording.clone() };
         let mut session = Session::new(Arc::new(recording), &weights)?;
         session.write(plan.lengths, &vec![f32::from_bits(seq_len as u32); batch])?;
-        let (wall, values) = timed(|| session.run(&[], &[]));
-        values?;
-        Ok(session.timing().gpu.map_or(wall, microseconds))
-    })?;
+        Run::of(&mut session, &[], waiting).await.map(|run| run.us)
+    })
+    .await?;
     let alone = if part.has_many_steps() { us - dispatch_us } else { us };
     Ok(Some(alone.max(us * LEAST_SHARE) / f64::from(steps)))
 }

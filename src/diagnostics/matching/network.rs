@@ -2,7 +2,8 @@
 
 use super::{ReferenceTensor, Subject};
 use crate::engine::device::Device;
-use crate::error::{Error, Result};
+use crate::engine::wait::Waiting;
+use crate::error::Result;
 use crate::nn::network::Network;
 use crate::params::network::{NetworkParams, Op, StepShape};
 use crate::params::random::Mt19937;
@@ -46,22 +47,36 @@ impl Subject for NetworkParams {
     }
 
     fn run(&self, device: &Device, inputs: &[Tensor]) -> Result<Vec<Vec<Tensor>>> {
-        let network = Network::new(device, self)?;
-        let run = |input: &Tensor| {
-            let output = match self.input() {
-                StepShape::Token => {
-                    let tokens: Vec<i64> = input.data().iter().map(|&t| t as i64).collect();
-                    network.forward_tokens(&tokens, input.shape())
-                }
-                _ => network.forward(input),
-            };
-            Ok::<_, Error>(vec![output?])
-        };
-        inputs.iter().map(run).collect()
+        pollster::block_on(self.results(device, inputs, device.blocking()?))
+    }
+
+    async fn run_async(&self, device: &Device, inputs: &[Tensor]) -> Result<Vec<Vec<Tensor>>> {
+        self.results(device, inputs, Waiting::Await).await
     }
 }
 
 impl NetworkParams {
+    async fn results(
+        &self,
+        device: &Device,
+        inputs: &[Tensor],
+        waiting: Waiting,
+    ) -> Result<Vec<Vec<Tensor>>> {
+        let network = Network::new(device, self)?;
+        let mut all = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let output = match self.input() {
+                StepShape::Token => {
+                    let tokens: Vec<i64> = input.data().iter().map(|&t| t as i64).collect();
+                    network.compute((&tokens[..], input.shape()).into(), waiting).await
+                }
+                _ => network.compute(input.view().into(), waiting).await,
+            };
+            all.push(vec![output?]);
+        }
+        Ok(all)
+    }
+
     /// Returns the rows of the embedding of a network of tokens.
     fn tokens(&self) -> Option<usize> {
         let embeddings = self.graph().nodes.iter().filter(|node| node.inputs == [0]);

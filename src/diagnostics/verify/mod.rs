@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::diagnostics::case::{Case, CaseFile, Content, Quantity};
 use crate::diagnostics::compare::{Comparison, Tolerance};
 use crate::engine::device::Device;
+use crate::engine::wait::Waiting;
 use crate::error::{Error, Result};
 use crate::nn::cell::Cell;
 use crate::nn::linear::Linear;
-use crate::nn::options::LoadOptions;
+use crate::nn::options::{ForwardOptions, LoadOptions};
 use crate::nn::rnn::Rnn;
 use crate::tensor::{State, Tensor, room};
 use rounding::Rounding;
@@ -166,9 +167,35 @@ pub fn run_with(device: &Device, path: &Path, options: &LoadOptions) -> CaseRepo
     }
 }
 
+/// The asynchronous form of [`run_with`].
+pub async fn run_with_async(device: &Device, path: &Path, options: &LoadOptions) -> CaseReport {
+    match CaseFile::open(path) {
+        Err(error) => CaseReport::error(path, &error),
+        Ok(file) => run_file_async(device, &file, options).await,
+    }
+}
+
 /// Runs a case file that has been read. An error becomes a report.
 #[doc(hidden)]
 pub fn run_file(device: &Device, file: &CaseFile, options: &LoadOptions) -> CaseReport {
+    match device.blocking() {
+        Err(error) => CaseReport::error(&file.path, &error),
+        Ok(waiting) => pollster::block_on(report(device, file, options, waiting)),
+    }
+}
+
+/// The asynchronous form of [`run_file`].
+#[doc(hidden)]
+pub async fn run_file_async(device: &Device, file: &CaseFile, options: &LoadOptions) -> CaseReport {
+    report(device, file, options, Waiting::Await).await
+}
+
+async fn report(
+    device: &Device,
+    file: &CaseFile,
+    options: &LoadOptions,
+    waiting: Waiting,
+) -> CaseReport {
     let named = (file.id.as_str(), file.path.as_path());
     let case = match &file.content {
         Content::Case(case) => case,
@@ -178,7 +205,7 @@ pub fn run_file(device: &Device, file: &CaseFile, options: &LoadOptions) -> Case
             return CaseReport { status: Status::Unsupported, comparison: None, reason, ..nothing };
         }
     };
-    match compare(device, case, file.tolerance, options) {
+    match compare(device, case, file.tolerance, options, waiting).await {
         Ok((comparison, rounding)) => {
             let report = CaseReport::of(named, file.tolerance, Ok(comparison));
             CaseReport { rounding, ..report }
@@ -188,16 +215,17 @@ pub fn run_file(device: &Device, file: &CaseFile, options: &LoadOptions) -> Case
 }
 
 /// Returns the comparison, and the largest change of an expected value by rounding.
-fn compare(
+async fn compare(
     device: &Device,
     case: &Case,
     tolerance: Tolerance,
     options: &LoadOptions,
+    waiting: Waiting,
 ) -> Result<(Comparison, f64)> {
     options.check("a case, whose file has them", &["schedule"])?;
     let rounding = Rounding::from_case(case, options.weights)?;
     let mut moved = 0.0_f64;
-    let (output, state) = forward(device, case, options)?;
+    let (output, state) = forward(device, case, options, waiting).await?;
     let mut comparison = Comparison::default();
     // The results of two references in f64, their difference and its parts.
     let copies = if rounding.is_some() { 8 } else { 1 };
@@ -219,8 +247,9 @@ fn compare(
             Quantity::HeadOutput => {
                 let mut x = output.clone();
                 for head in &case.heads {
-                    x = Linear::new(device, &head.weight, head.bias.as_deref(), head.activation)?
-                        .forward(&x)?;
+                    let (bias, activation) = (head.bias.as_deref(), head.activation);
+                    let head = Linear::new(device, &head.weight, bias, activation)?;
+                    x = head.apply(x.view(), waiting).await?;
                 }
                 x
             }
@@ -248,11 +277,16 @@ fn compare(
 }
 
 /// Runs the network. The output of a cell is its h.
-fn forward(device: &Device, case: &Case, options: &LoadOptions) -> Result<(Tensor, State)> {
+async fn forward(
+    device: &Device,
+    case: &Case,
+    options: &LoadOptions,
+    waiting: Waiting,
+) -> Result<(Tensor, State)> {
     let state = case.state.as_ref();
     if case.cell {
-        let next =
-            Cell::with_options(device, &case.params, options)?.forward(&case.input, state)?;
+        let cell = Cell::with_options(device, &case.params, options)?;
+        let next = cell.compute(case.input.view(), state, waiting).await?;
         return Ok((next.h.clone(), next));
     }
     let rnn = Rnn::with_options(device, &case.params, options)?;
@@ -263,10 +297,8 @@ fn forward(device: &Device, case: &Case, options: &LoadOptions) -> Result<(Tenso
         let output = Tensor::zeros([shape[0], shape[1], config.output_size()])?;
         return Ok((output, state));
     }
-    match &case.lengths {
-        Some(lengths) => rnn.forward_lengths(&case.input, lengths, state),
-        None => rnn.forward(&case.input, state),
-    }
+    let options = ForwardOptions { state, lengths: case.lengths.as_deref(), ..<_>::default() };
+    rnn.compute(case.input.view(), &options, waiting).await
 }
 
 /// Returns time step `t` of a time-first output.

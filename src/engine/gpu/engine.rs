@@ -203,11 +203,6 @@ impl Engine {
     ///
     /// # Errors
     /// The errors of the device.
-    pub fn read(&self, id: BufferId, values: Range<usize>) -> Result<Vec<f32>> {
-        pollster::block_on(self.fetch(id, values, Waiting::Block))
-    }
-
-    /// The asynchronous core of [`read`](Self::read).
     pub(crate) async fn fetch(
         &self,
         id: BufferId,

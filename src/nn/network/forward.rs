@@ -52,7 +52,7 @@ impl Network {
     }
 
     /// The core of [`forward`](Self::forward).
-    pub(super) async fn compute(&self, input: Input<'_>, waiting: Waiting) -> Result<Tensor> {
+    pub(crate) async fn compute(&self, input: Input<'_>, waiting: Waiting) -> Result<Tensor> {
         let Checked { sizes, unbatched } = self.check_input(&input)?;
         let graph = &self.0.graph;
         if graph.memory().is_some() {
