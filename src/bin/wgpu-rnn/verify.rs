@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde::Serialize;
 use wgpu_rnn::device::Selection;
 use wgpu_rnn::internals::diagnostics::compare::Tolerance;
-use wgpu_rnn::internals::diagnostics::verify::{CaseReport, Status, find, run_with};
+use wgpu_rnn::internals::diagnostics::verify::report::{DeviceResult, Report};
+use wgpu_rnn::internals::diagnostics::verify::{CaseReport, find, run_with};
 use wgpu_rnn::internals::diagnostics::{Loaded, SIZES, Subject, Trials};
 use wgpu_rnn::internals::error::printable;
 use wgpu_rnn::{Device, Error, LoadOptions, Params, State, Tensor};
@@ -56,81 +56,13 @@ pub struct VerifyArgs {
     pub open: OpenArgs,
 }
 
-/// A case in the JSON report. Figures that are not finite are null, which JSON requires.
-#[derive(Serialize)]
-struct CaseEntry {
-    id: String,
-    path: String,
-    status: &'static str,
-    reason: Option<String>,
-    max_abs: Option<f64>,
-    max_rel: Option<f64>,
-    worst: Option<WorstEntry>,
-    atol: Option<f64>,
-    rtol: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct WorstEntry {
-    tensor: String,
-    index: Vec<usize>,
-}
-
-#[derive(Serialize, Default)]
-struct DeviceResult {
-    device: String,
-    cases: Vec<CaseEntry>,
-    passed: usize,
-    failed: usize,
-    unsupported: usize,
-    errors: usize,
-    /// The largest error of a passed case, divided by its tolerance.
-    worst_share: f64,
-    /// The largest change of a result by the rounding of weights.
-    rounding: f64,
-}
-
-impl DeviceResult {
-    fn add(&mut self, report: CaseReport) {
-        match report.status {
-            Status::Pass => self.passed += 1,
-            Status::Fail => self.failed += 1,
-            Status::Unsupported => self.unsupported += 1,
-            _ => self.errors += 1,
-        }
-        let comparison = report.comparison.as_ref();
-        if let Some(comparison) = comparison.filter(|_| report.status == Status::Pass) {
-            self.worst_share = self.worst_share.max(comparison.worst_ratio);
-        }
-        self.rounding = self.rounding.max(report.rounding);
-        self.cases.push(CaseEntry {
-            id: report.id,
-            path: report.path.display().to_string(),
-            status: report.status.name(),
-            reason: report.reason,
-            max_abs: comparison.map(|c| c.max_abs),
-            max_rel: comparison.map(|c| c.max_rel),
-            worst: comparison
-                .and_then(|c| c.worst.clone())
-                .map(|worst| WorstEntry { tensor: worst.tensor, index: worst.index }),
-            atol: report.tolerance.map(|t| t.atol),
-            rtol: report.tolerance.map(|t| t.rtol),
-        });
-    }
-}
-
-#[derive(Serialize)]
-struct Results {
-    results: Vec<DeviceResult>,
-}
-
 pub fn verify(args: &VerifyArgs) -> Result<Outcome, Error> {
     let options = args.module.options();
     let work = Work::new(args, &options)?;
     let mut results = Vec::new();
     for selection in Selection::of_all(&selectors(&args.devices))? {
         let title = selection.title();
-        let mut result = DeviceResult { device: title.clone(), ..DeviceResult::default() };
+        let mut result = DeviceResult::new(&title);
         match args.open.open(&selection) {
             // The cases of this device are errors; other devices still run.
             Err(error) => {
@@ -152,7 +84,7 @@ pub fn verify(args: &VerifyArgs) -> Result<Outcome, Error> {
     } else {
         Outcome::Agreed
     };
-    args.json.write(&Results { results })?;
+    args.json.write(&Report { results })?;
     Ok(outcome)
 }
 

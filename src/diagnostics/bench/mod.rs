@@ -2,6 +2,8 @@
 
 mod measurement;
 mod options;
+#[doc(hidden)]
+pub mod report;
 mod soak;
 mod suite;
 mod timing;

@@ -1,5 +1,7 @@
 //! Runs case files on a device and reports the result of each.
 
+#[doc(hidden)]
+pub mod report;
 mod rounding;
 
 use std::path::{Path, PathBuf};

@@ -122,7 +122,7 @@ pub fn bench(args: &BenchArgs) -> Result<Outcome, Error> {
     let devices = targets.iter().flat_map(|target| &target.device);
     let calibrations = devices.map(|device| device.calibration().clone()).collect();
     let planned = shapes.len() * targets.len() * schedules.len();
-    let mut report = Report::new(calibrations, peers, planned);
+    let mut report = report::start(calibrations, peers, planned);
     let titles: Vec<&str> = targets.iter().map(|target| target.title.as_str()).collect();
     let names = shapes.iter().map(|shape| shape.name.as_str());
     let mut table = Table::new(args.leaves_stdout(), names, &titles);

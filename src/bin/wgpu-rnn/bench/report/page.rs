@@ -65,7 +65,7 @@ const KEY: [(&str, &str); 10] = [
 
 /// Returns the page.
 pub fn page(report: &Report) -> String {
-    let (series, groups) = (plots::series(report), report.groups());
+    let (series, groups) = (plots::series(report), super::groups(report));
     let devices: Vec<&str> = groups.iter().map(|group| group.name()).collect();
     let title = match devices.as_slice() {
         [] => "wgpu-rnn bench".to_owned(),

@@ -113,7 +113,7 @@ impl Table {
 
     /// Prints the means of each device.
     pub fn end(&self, report: &Report) {
-        for group in report.groups().iter().filter(|_| self.names.is_some()) {
+        for group in super::groups(report).iter().filter(|_| self.names.is_some()) {
             if self.device.is_none() && !group.means.is_empty() {
                 line!("{STRONG}{}{STRONG:#}", group.title);
             }

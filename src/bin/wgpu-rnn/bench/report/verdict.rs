@@ -2,7 +2,7 @@
 
 use super::plots::{Series, shapes};
 use super::svg::time;
-use super::{Group, Report};
+use super::{Group, Report, groups};
 
 /// Returns the conclusions, the most important one first.
 pub fn sentences(report: &Report, series: &[Series<'_>]) -> Vec<String> {
@@ -16,7 +16,7 @@ pub fn sentences(report: &Report, series: &[Series<'_>]) -> Vec<String> {
     }
     sentences.extend(fastest(report, series));
     sentences.push(agreement(report));
-    let groups = report.groups();
+    let groups = groups(report);
     for group in &groups {
         let of = if groups.len() > 1 { format!("{}: ", group.label()) } else { String::new() };
         sentences.extend(group.means.iter().map(|mean| format!("{of}{mean}.")));
@@ -147,7 +147,7 @@ mod tests {
 
     /// A report of two devices and two shapes; the device `slow` takes 2 and 8 times as long.
     fn report() -> Report {
-        let mut report = Report::new(Vec::new(), Vec::new(), 4);
+        let mut report = super::super::start(Vec::new(), Vec::new(), 4);
         for (device, times) in [("slow", [200.0, 800.0]), ("quick", [100.0, 100.0])] {
             for (seq_len, us) in [1, 2].into_iter().zip(times) {
                 let mut m = measurement("wgpu-rnn", device, seq_len, us, None);
