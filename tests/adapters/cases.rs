@@ -66,8 +66,8 @@ pub fn fixtures_with_runtime_checks(target: &Target) -> Result<(), Failed> {
     all_pass(&device, target, find(&[fixtures_folder()])?, least_fixtures(target))
 }
 
-/// Runs all cases of the collection. A software adapter takes long for whole tiles of few rows, so
-/// it runs every fourth case by `step_tiled`.
+/// Runs all cases of the collection. A software adapter runs every fourth case by `step_tiled`,
+/// whose whole tiles of few rows take it long, and by `auto`: schedules run all cases by name.
 pub fn conformance(target: &Target) -> Result<(), Failed> {
     let mut folders: Vec<PathBuf> = std::fs::read_dir(conformance::part(""))?
         .map(|entry| entry.map(|e| e.path()))
@@ -76,8 +76,9 @@ pub fn conformance(target: &Target) -> Result<(), Failed> {
         folder.is_dir() && !folder.ends_with("malformed") && !folder.ends_with("errors")
     });
     folders.sort();
-    let whole_tiles = target.schedule == Schedule::StepTiled && target.is_software();
-    let (step, least) = if whole_tiles { (4, 45) } else { (1, least(target, [205, 190, 23])) };
+    let some =
+        target.is_software() && matches!(target.schedule, Schedule::Auto | Schedule::StepTiled);
+    let (step, least) = if some { (4, 45) } else { (1, least(target, [205, 190, 23])) };
     let paths = find(&folders)?.into_iter().step_by(step);
     all_pass(&target.device()?, target, paths, least)
 }

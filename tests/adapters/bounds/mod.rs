@@ -41,9 +41,12 @@ pub fn indices(target: &Target) -> Result<(), Failed> {
     let device = target.device()?;
     let types = WeightType::ALL.iter().filter(|&&weights| device.storage(weights).is_ok());
     // A variant has the indices of its kernel and of its settings, by every schedule and weight
-    // type alike. `tests/races` runs all of them; drivers compile each for seconds.
+    // type alike. So have the largest kernels, whatever the weight type. `tests/races` runs all of
+    // them; drivers compile each for seconds.
     let is_rare = |kernel: &Kernel| {
-        kernel.variant && (kernel.family != Family::Step || kernel.weights != WeightType::F32)
+        let halves = kernel.weights != WeightType::F32;
+        let large = matches!(kernel.family, Family::Generate | Family::Persistent);
+        (kernel.variant && (kernel.family != Family::Step || halves)) || (large && halves)
     };
     let mut missing: HashSet<Kernel> = Kernel::all()
         .filter(|kernel| types.clone().any(|&weights| weights == kernel.weights))
