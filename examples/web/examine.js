@@ -116,7 +116,7 @@ function showKernels(kernels) {
       { title: "Dispatches", number: true, wide: true },
       { title: "Values", number: true, wide: true },
       { title: "Difference", number: true },
-      { title: axis.head("", (value) => value.toExponential(0)), kind: "plot" },
+      { title: axis.head((value) => value.toExponential(0)), kind: "plot" },
     ], kernels.map((kernel) => [
       h("code", {}, kernel.agrees ? kernel.kernel : `✗ ${kernel.kernel}`),
       count(kernel.dispatches), count(kernel.values), scientific(kernel.maxAbs),
@@ -143,7 +143,7 @@ function showTimes(report, kind) {
       { title: "Step, µs", number: true },
       ...(floors ? [{ title: "Roofline, µs", number: true, wide: true }] : []),
       { title: "Error", number: true, wide: true },
-      { title: axis.head("", short), kind: "plot" },
+      { title: axis.head((value) => (value < 1 ? String(value) : count(value))), kind: "plot" },
     ], rows.map((row) => [
       `${row.kind} ${row.seq_len}, ${row.batch}, ${row.input_size}, ${row.hidden_size}`,
       row.schedule, short(row.wall_us.median / 1000), short(row.us_per_step),

@@ -1,6 +1,6 @@
 // Plots in tables: each row of a table holds a strip of one logarithmic axis.
 
-import { h, svg } from "./dom.js";
+import { svg } from "./dom.js";
 
 /** A logarithmic axis over whole decades that holds all positive values. */
 export class Axis {
@@ -13,7 +13,7 @@ export class Axis {
   /** The place of a value, in percent of the width. Zero stands at the left end. */
   place(value) {
     const share = (Math.log10(value) - this.low) / (this.high - this.low);
-    return 3 + 94 * (value > 0 ? Math.min(Math.max(share, 0), 1) : 0);
+    return 8 + 84 * (value > 0 ? Math.min(Math.max(share, 0), 1) : 0);
   }
 
   decades() {
@@ -25,12 +25,13 @@ export class Axis {
   }
 
   /** The head of the column: the labels of the decades. `write` makes the text of a value. */
-  head(title, write) {
-    const labels = this.decades().map((power) => svg("text",
-      { x: `${this.place(10 ** power)}%`, y: "75%", "text-anchor": "middle" },
-      write(10 ** power)));
-    return h("div", {}, h("span", {}, title),
-      svg("svg", { class: "axis", "aria-hidden": "true" }, labels));
+  head(write) {
+    const labels = this.decades().map((power, at) => svg("text", {
+      x: `${this.place(10 ** power)}%`, y: "75%", "text-anchor": "middle",
+      // A phone has room for every other label.
+      class: at % 2 ? "wide" : undefined,
+    }, write(10 ** power)));
+    return svg("svg", { class: "axis", "aria-hidden": "true" }, labels);
   }
 
   /**

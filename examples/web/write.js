@@ -67,6 +67,7 @@ class Panel {
   }
 
   clear(prompt) {
+    this.render();
     this.tokens = [];
     this.text.replaceChildren(h("b", {}, prompt));
     for (const figure of Object.values(this.figures)) figure.textContent = "–";
