@@ -15,6 +15,9 @@ const chromium = process.env.WGPU_RNN_CHROMIUM ?? "/usr/bin/chromium";
 /** WebGPU on SwiftShader, a software adapter, in a browser without a screen. */
 const WEBGPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
 
+/** A page without content, for programs that use the library. */
+export const EMPTY = "/empty";
+
 const TYPES = {
   ".html": "text/html; charset=utf-8",
   ".css": "text/css",
@@ -44,6 +47,10 @@ export const skip = process.env.WGPU_RNN_REQUIRE_ADAPTERS === "1" ? false : miss
 async function serve(folders) {
   const server = createServer((request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://page").pathname));
+    if (path === EMPTY) {
+      response.writeHead(200, { "content-type": TYPES[".html"] }).end("<!doctype html>");
+      return;
+    }
     const [, first, ...rest] = path.split("/");
     const named = folders[first];
     let file = named ? join(named, ...rest) : join(site, path);

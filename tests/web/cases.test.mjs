@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { join, relative } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 
-import { root, skip, start } from "./browser.mjs";
+import { EMPTY, root, skip, start } from "./browser.mjs";
 import { program } from "./native.mjs";
 
 const fixtures = join(root, "tests/fixtures/pytorch");
@@ -57,12 +57,12 @@ const verify = (page, selector, names, folder, changed) => page.evaluate(
     return (await rnn.diagnostics.verify(device, cases)).results[0];
   }, { selector, names, folder, changed });
 
-suite("case files in the browser", { skip }, () => {
+describe("case files in the browser", { skip }, () => {
   let browser;
   let page;
   before(async () => {
     browser = await start({ folders: { fixtures, ...(conformance && { conformance }) } });
-    page = await browser.open("/models/");
+    page = await browser.open(EMPTY);
   });
   after(() => browser?.close());
 

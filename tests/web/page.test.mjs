@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 
-import { root, skip, start, written } from "./browser.mjs";
+import { EMPTY, root, skip, start, written } from "./browser.mjs";
 import { expected, expectedFile, nativeTokens } from "./native.mjs";
 
 const BAD_FILE = join(root, "LICENSE-MIT");
@@ -38,7 +38,7 @@ test("the texts of the native program are up to date", { skip }, () => {
   assert.equal(readFileSync(expectedFile, "utf8"), expected());
 });
 
-suite("the page", { skip }, () => {
+describe("the page", { skip }, () => {
   let browser;
   let page;
   before(async () => {
@@ -175,7 +175,7 @@ suite("the page", { skip }, () => {
   test("raised no error in the console", () => assert.deepEqual(page.faults, []));
 });
 
-suite("the page in other ways", { skip }, () => {
+describe("the page in other ways", { skip }, () => {
   let browser;
   before(async () => { browser = await start(); });
   after(() => browser?.close());
@@ -238,7 +238,7 @@ suite("the page in other ways", { skip }, () => {
   });
 
   test("gives the native program's tokens to a program in JavaScript", async () => {
-    const page = await browser.open("/models/");
+    const page = await browser.open(EMPTY);
     const wanted = nativeTokens({ prompt: "KATHARINA:", temperature: 0, seed: 0, length: 70 });
     for (const selector of ["webgpu", "cpu"]) {
       const tokens = await page.evaluate(async (selector) => {
