@@ -49,7 +49,9 @@ export class Machine extends EventTarget {
 
   /** Opens the device. After a loss, opens it again. Never rejects: `state` tells the result. */
   async open() {
+    for (const object of [...this.models.values(), this.device]) object?.free();
     this.models.clear();
+    this.device = null;
     this.#become("opening");
     try {
       this.rnn ??= await load();
@@ -60,17 +62,27 @@ export class Machine extends EventTarget {
       this.device = await this.rnn.Device.open(this.kind === "gpu" ? "webgpu" : "cpu");
       this.name = await this.device.name;
       this.#become("ready");
+      this.#watch(this.device);
     } catch (error) {
       this.#become("failed", sentence(error));
     }
   }
 
-  /** Awaits work on the device. A lost device changes the state; the error goes on. */
+  /** Shows a loss at once, not at the next call. */
+  async #watch(device) {
+    const { message } = await device.lost;
+    if (device === this.device && this.ready) this.#become("lost", message);
+  }
+
+  /** Awaits work on the device. A lost device or worker changes the state; the error goes on. */
   async run(work) {
     try {
       return await work();
     } catch (error) {
-      if (error?.kind === "DeviceLost") this.#become("lost", sentence(error));
+      if (error?.kind === "WorkerLost") this.rnn = undefined;
+      if (error?.kind === "DeviceLost" || error?.kind === "WorkerLost") {
+        this.#become("lost", sentence(error));
+      }
       throw error;
     }
   }

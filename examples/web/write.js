@@ -13,7 +13,7 @@ class Panel {
     this.machine = machine;
     this.about = h("p", { class: "about" });
     this.notices = h("div", { role: "alert" });
-    this.progress = h("div", { class: "progress" });
+    this.progress = h("div", { class: "progress", "aria-live": "polite" });
     this.text = h("pre", {
       class: "text", tabindex: 0, role: "region", "aria-label": `Text of ${machine.title}`,
     });
@@ -240,6 +240,8 @@ export async function start() {
     write();
   });
   $("stop").addEventListener("click", () => { stopping = true; });
+  // The file loads while the devices open. `write` shows an error.
+  shipped().catch(() => {});
   await listKnown();
   await write();
   sayTimes();
