@@ -1,7 +1,7 @@
 // "Your device": facts, self-test, kernels against their definition, and measured shapes.
 
 import {
-  $, bytes, count, download, facts, h, notice, painted, scientific, sentence, short, table,
+  $, bytes, count, download, facts, h, name, notice, painted, scientific, sentence, short, table,
 } from "./dom.js";
 import { machines, trouble } from "./machine.js";
 import { Axis } from "./plot.js";
@@ -49,10 +49,13 @@ function showFacts() {
 
 async function showLimits(adapter, device) {
   const limits = Object.entries(await device.limits ?? adapter.limits);
-  const write = (name, value) => /size/i.test(name) && value >= 1024 ? bytes(value) : count(value);
+  const write = (limit, value) => {
+    if (!Number.isFinite(value)) return "none";
+    return /size|memory/i.test(limit) ? bytes(value) : count(value);
+  };
   $("facts").append(h("details", {}, h("summary", {}, "Limits and features"),
     table("Limits", [{ title: "Limit" }, { title: "Value", number: true }],
-      limits.map(([name, value]) => [h("code", {}, name), write(name, value)])),
+      limits.map(([limit, value]) => [name(limit), write(limit, value)])),
     h("p", {}, "Features: ", adapter.features.join(", ") || "none")));
 }
 
@@ -72,10 +75,10 @@ class Progress {
     this.stage.textContent = stage;
     this.detail.textContent = "";
     await painted();
-    return (done, of, name) => {
+    return (done, of, part) => {
       this.bar.max = of;
       this.bar.value = done;
-      this.detail.textContent = `${done} of ${of} · ${name}`;
+      this.detail.textContent = `${done} of ${of} · ${part}`;
     };
   }
 
@@ -118,7 +121,7 @@ function showKernels(kernels) {
       { title: "Difference", number: true },
       { title: axis.head((value) => value.toExponential(0)), kind: "plot" },
     ], kernels.map((kernel) => [
-      h("code", {}, kernel.agrees ? kernel.kernel : `✗ ${kernel.kernel}`),
+      name(kernel.agrees ? kernel.kernel : `✗ ${kernel.kernel}`),
       count(kernel.dispatches), count(kernel.values), scientific(kernel.maxAbs),
       axis.strip([{ value: kernel.maxAbs, kind: "gpu" }]),
     ])));
@@ -170,7 +173,7 @@ async function examine(machine) {
   const { diagnostics } = rnn;
   const progress = new Progress();
   const files = h("p", { class: "downloads" }, "Download: ");
-  const offer = (name, value) => files.append(download(`${name}.json`, value), " ");
+  const offer = (title, value) => files.append(download(`${title}.json`, value), " ");
   $("findings").replaceChildren();
   try {
     let callback = await progress.begin("Networks against the definition");
@@ -192,7 +195,8 @@ async function examine(machine) {
       device = await rnn.Device.open(selector, { calibration, selfTest: false });
     }
     callback = await progress.begin("Time of networks");
-    const measured = await diagnostics.bench(device, { shapes: SHAPES, seconds: SECONDS }, callback);
+    const options = { shapes: SHAPES, seconds: SECONDS };
+    const measured = await diagnostics.bench(device, options, callback);
     showTimes(measured, machine.kind);
     offer("bench", measured);
     $("findings").append(files);

@@ -1,7 +1,8 @@
 // "Your file": a file of weights is inspected, and its recurrent modules run on both devices.
 
 import {
-  $, bytes, count, facts, h, notice, painted, scientific, sentence, shape, table, time,
+  $, bytes, count, facts, h, name as code, notice, painted, scientific, sentence, shape, table,
+  time,
 } from "./dom.js";
 import { cpu, machines } from "./machine.js";
 import { shipped } from "./model.js";
@@ -62,14 +63,14 @@ function show(name, content, inspected) {
     modules.length ? table("Modules", [
       { title: "Prefix" }, { title: "Module" }, { title: "Remark", wide: true },
     ], modules.map((one) => [
-      h("code", {}, one.prefix || "(none)"), one.module ?? "–",
+      one.prefix ? code(one.prefix) : "(none)", one.module ?? "–",
       one.error ?? one.unused ?? one.assumed.join("; "),
     ])) : notice("plain", "The names of the tensors imply no module that the library knows."),
     recurrent.length ? runner(name, content, recurrent)
       : notice("plain", "No recurrent module to run."),
     h("details", {}, h("summary", {}, `${count(tensors.length)} tensors`), table("Tensors", [
       { title: "Name" }, { title: "Type" }, { title: "Shape", number: true },
-    ], tensors.map((one) => [h("code", {}, one.name), one.dtype, shape(one.shape)]))),
+    ], tensors.map((one) => [code(one.name), one.dtype, shape(one.shape)]))),
     Object.keys(metadata).length ? h("details", {}, h("summary", {}, "Metadata"),
       facts(Object.entries(metadata).map(([key, value]) => [key, h("code", {}, value)]))) : "");
 }

@@ -40,7 +40,7 @@ class Panel {
     const problem = trouble(machine);
     this.notices.replaceChildren();
     if (problem === null) {
-      if (testing && machine.ready && machine.kind === "gpu") this.notices.append(this.loseButton());
+      if (testing && machine.ready) this.notices.append(this.loseButton());
       return;
     }
     this.notices.append(notice(machine.state === "absent" ? "plain" : "bad", problem));

@@ -162,7 +162,7 @@ describe("the page", { skip }, () => {
   });
 
   test("shows a lost device and opens it again", async () => {
-    await page.click("text=Lose the device");
+    await page.click(`${panel("gpu")} >> text=Lose the device`);
     await write(page, { prompt: "ROMEO:", temperature: 0.7, seed: 3, tokens: 33 });
     assert.match(await text(page, `${panel("gpu")} .notice`), /^The device was lost\. .+/);
     assert.equal(await verdict(page, "cpu"), "✓ the same 33 tokens");

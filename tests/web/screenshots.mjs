@@ -27,7 +27,7 @@ const scenes = {
   async bad(page) {
     await page.setInputFiles("#weights", join(root, "LICENSE-MIT"));
     await page.waitForSelector("#file-error .notice");
-    await page.click("text=Lose the device");
+    await page.click(".panel.gpu >> text=Lose the device");
     await page.click("#go");
     await page.waitForSelector("text=Open it again");
   },
