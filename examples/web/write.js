@@ -232,8 +232,17 @@ async function listKnown() {
   mark();
 }
 
+/** Fills the fields from the address: `?prompt=JULIET:&tokens=100`. */
+function readAddress() {
+  const query = new URLSearchParams(location.search);
+  for (const id of ["prompt", "temperature", "seed", "tokens"]) {
+    if (query.has(id)) $(id).value = query.get(id);
+  }
+}
+
 /** Sets the part up, and writes a first text. */
 export async function start() {
+  readAddress();
   $("texts").append(...panels.map((panel) => panel.element));
   $("write-form").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -243,6 +252,8 @@ export async function start() {
   // The file loads while the devices open. `write` shows an error.
   shipped().catch(() => {});
   await listKnown();
+  $("go").disabled = false;
+  if (!$("write-form").checkValidity()) return;
   await write();
   sayTimes();
 }
