@@ -8,7 +8,7 @@ import { cpu, machines } from "./machine.js";
 import { shipped } from "./model.js";
 
 /** The number of timed runs, after one that builds pipelines. */
-const RUNS = 5;
+const RUNS = 3;
 
 /** A safetensors or torch.save file of more bytes does not fit a page. */
 const LARGEST = 2 ** 30;

@@ -92,7 +92,8 @@ export async function start({ webgpu = true, folders = {} } = {}) {
         if (message.type() === "error") page.faults.push(message.text());
       });
       page.on("pageerror", (error) => page.faults.push(String(error)));
-      page.setDefaultTimeout(60_000);
+      // A busy machine builds pipelines for minutes. Tests assert on no time.
+      page.setDefaultTimeout(300_000);
       await page.goto(path === "about:blank" ? path : address + path);
       return page;
     },
