@@ -114,9 +114,11 @@ class Panel {
         this.figures.first.textContent = time(first - started);
         this.machine.firstToken ??= first;
       }
+      // A chunk that begins here has taken its whole time already.
+      const before = this.tokens.length;
+      if (before > 0 && before % CHUNK === 0) rated = before / (now - first);
       this.tokens.push(token);
       waiting += text;
-      if (this.tokens.length > CHUNK) rated = (this.tokens.length - CHUNK) / (now - first);
       // The page paints about thirty times a second, and the text costs little.
       if (now - painting > 33) {
         this.append(waiting);
