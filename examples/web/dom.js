@@ -46,7 +46,7 @@ export function table(caption, columns, rows) {
 export const facts = (pairs) => h("dl", { class: "facts" },
   pairs.map(([word, value]) => h("div", {}, h("dt", {}, word), h("dd", {}, value))));
 
-/** A name in code, which breaks behind an underscore or a dot where the line is short. */
+/** A name in code, which breaks after an underscore or a dot where the line is short. */
 export const name = (text) => h("code", {},
   text.split(/(?<=[_.])/).flatMap((part) => [part, h("wbr")]));
 

@@ -35,7 +35,7 @@ function showFacts() {
     return;
   }
   const { adapter, device } = machine;
-  const known = (value) => value || "not told by the browser";
+  const known = (value) => value || "not given by the browser";
   const list = machine.kind === "cpu"
     ? [["Engine", "WebAssembly with SIMD, one thread"],
       ["Threads of this machine", String(navigator.hardwareConcurrency ?? "–")]]
@@ -103,7 +103,7 @@ function showSelfTest(report) {
   ], bad.map((one) => [one.id, one.reason ?? one.status, scientific(one.max_abs)])));
 }
 
-/** Each kernel's largest difference from its definition, as numbers and as a plot. */
+/** Each kernel's largest difference from its twin, as numbers and as a plot. */
 function showKernels(kernels) {
   if (!kernels.length) return;
   const bad = kernels.filter((kernel) => !kernel.agrees);
@@ -113,7 +113,7 @@ function showKernels(kernels) {
     h("p", { class: `verdict ${bad.length ? "bad" : "good"}`, id: "kernels" },
       bad.length ? `✗ ${count(bad.length)} of ${count(kernels.length)} kernels disagree `
         : `✓ ${count(kernels.length)} kernels agree `,
-      `with their definition; the largest difference is ${scientific(worst)}.`),
+      `with their twins on the CPU; the largest difference is ${scientific(worst)}.`),
     table("Largest difference of each kernel", [
       { title: "Kernel" },
       { title: "Dispatches", number: true, wide: true },
@@ -182,7 +182,7 @@ async function examine(machine) {
     $("findings").append(files);
     offer("verify", verified);
 
-    callback = await progress.begin("Kernels against their definition");
+    callback = await progress.begin("Kernels against their twins on the CPU");
     const kernels = await diagnostics.lockstep(machine.device, callback);
     showKernels(kernels);
     if (kernels.length) offer("kernels", kernels);

@@ -47,7 +47,7 @@ export class Machine extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Opens the device. After a loss, opens it again. Never rejects: `state` tells the result. */
+  /** Opens the device. After a loss, opens it again. Never rejects: `state` has the result. */
   async open() {
     for (const object of [...this.models.values(), this.device]) object?.free();
     this.models.clear();
@@ -112,7 +112,7 @@ export const gpu = new Machine("gpu");
 export const cpu = new Machine("cpu");
 export const machines = [gpu, cpu];
 
-/** What a visitor should know of a machine that does not run; null for one that does. */
+/** Why a machine does not run, for a visitor; null if it runs or opens. */
 export function trouble(machine) {
   switch (machine.state) {
     case "absent":

@@ -26,7 +26,7 @@ const TYPES = {
   ".wasm": "application/wasm",
 };
 
-/** What the tests lack on this machine: a sentence, or null. */
+/** The program or file that this machine lacks, in a sentence; null if the tests can run. */
 function missing() {
   if (!existsSync(join(site, "index.html"))) return `${site} has no page: run scripts/web build`;
   if (!existsSync(chromium)) {
