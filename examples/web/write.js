@@ -135,8 +135,8 @@ class Panel {
   async #compareWithNative(settings) {
     const native = await nativeTokens(settings);
     const { native: figure } = this.figures;
-    if (!native) {
-      figure.textContent = "not known for these settings";
+    if (!native || !this.tokens.length) {
+      figure.textContent = native ? "–" : "not known for these settings";
       return;
     }
     const length = Math.min(native.length, this.tokens.length);
@@ -144,7 +144,7 @@ class Panel {
     figure.className = at < 0 ? "good" : "bad";
     figure.textContent = at < 0
       ? `✓ the same ${count(length)} tokens`
-      : `✗ differs from token ${count(at + 1)} on: rounding decided between two tokens`;
+      : `✗ differs from token ${count(at + 1)} on: rounding can decide between two`;
   }
 }
 
@@ -198,7 +198,7 @@ function agree(finished) {
   $("agreement").classList.add(at < 0 ? "good" : "bad");
   $("agreement").textContent = at < 0
     ? `✓ WebGPU and the CPU wrote the same ${count(one.length)} tokens.`
-    : `✗ The texts differ from token ${count(at + 1)} on: rounding decided between two tokens.`;
+    : `✗ The texts differ from token ${count(at + 1)} on: rounding can decide between two.`;
 }
 
 /** Says when the first tokens came, from the start of the page's load. */
