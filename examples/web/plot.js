@@ -10,10 +10,11 @@ export class Axis {
     this.high = logs.length ? Math.max(Math.ceil(Math.max(...logs)), this.low + 1) : 1;
   }
 
-  /** The place of a value, in percent of the width. Zero stands at the left end. */
+  /** The place of a value, in percent of the width. Zero stands left of the axis. */
   place(value) {
+    if (!(value > 0)) return 4;
     const share = (Math.log10(value) - this.low) / (this.high - this.low);
-    return 8 + 84 * (value > 0 ? Math.min(Math.max(share, 0), 1) : 0);
+    return 12 + 80 * Math.min(Math.max(share, 0), 1);
   }
 
   decades() {
@@ -26,10 +27,10 @@ export class Axis {
 
   /** The head of the column: the labels of the decades. `write` makes the text of a value. */
   head(write) {
-    const labels = this.decades().map((power, at) => svg("text", {
+    const labels = this.decades().map((power, at, all) => svg("text", {
       x: `${this.place(10 ** power)}%`, y: "75%", "text-anchor": "middle",
-      // A phone has room for every other label.
-      class: at % 2 ? "wide" : undefined,
+      // A phone has room for two or three labels.
+      class: all.length > 2 && at % 2 ? "wide" : undefined,
     }, write(10 ** power)));
     return svg("svg", { class: "axis", "aria-hidden": "true" }, labels);
   }
