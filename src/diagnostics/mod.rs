@@ -18,6 +18,8 @@ pub mod calibrate;
 #[doc(hidden)]
 pub mod case;
 pub mod compare;
+#[doc(hidden)]
+pub mod inspect;
 pub mod lockstep;
 mod matching;
 pub mod verify;

@@ -125,6 +125,20 @@ impl StateDict {
         Ok(Self { content: files::parse(&path, Bytes::new(bytes), None)?, path })
     }
 
+    /// [`parse`](Self::parse) with the key of a dict in a checkpoint; see
+    /// [`open_key`](Self::open_key).
+    ///
+    /// # Errors
+    /// The errors of [`open_key`](Self::open_key), but for [`Error::Io`].
+    pub fn parse_key(
+        path: impl AsRef<Path>,
+        bytes: impl AsRef<[u8]> + Send + Sync + 'static,
+        key: &str,
+    ) -> Result<Self> {
+        let path = path.as_ref().to_owned();
+        Ok(Self { content: files::parse(&path, Bytes::new(bytes), Some(key))?, path })
+    }
+
     /// Returns the key of the dict that [`open`](Self::open) found in a checkpoint; `None` when the
     /// caller gave the key, or the file holds nothing but the dict.
     pub fn key(&self) -> Option<&str> {

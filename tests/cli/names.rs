@@ -118,7 +118,7 @@ fn weights_in_parts_are_named_and_folded_on_request() {
 #[test]
 fn properties_that_are_assumed_are_printed() {
     let job = Job::new(&weights(&Config::rnn(3, 5), ""));
-    let (tanh, layout) = ("RNN(tanh, assumed)", "[T, B, I] (use --batch-first for [B, T, I])");
+    let (tanh, layout) = ("RNN(tanh, assumed)", "[T, B, I] (assumed; batch_first reads [B, T, I])");
     let compare = |flags: &[&str]| {
         let args = ["compare", "--weights", &job.weights, "--device", "cpu"];
         wgpu_rnn(&[&args, flags].concat()).ended(0)

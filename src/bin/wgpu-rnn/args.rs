@@ -242,7 +242,7 @@ impl WeightsArgs {
 /// The order of a batched input without `--batch-first`.
 pub const TIME_FIRST: &str = "[T, B, I] (use --batch-first for [B, T, I])";
 /// An RNN without `--nonlinearity`.
-pub const TANH: &str = "RNN(tanh, assumed)";
+pub use wgpu_rnn::internals::diagnostics::inspect::TANH;
 
 /// The argument that names a dict in a checkpoint.
 #[derive(Debug, Default, Args)]
