@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::rows::{MANY, Rows};
+use super::rows::{Rows, are_many};
 use crate::engine::session::Session;
 use crate::engine::wait::Waiting;
 use crate::error::Result;
@@ -224,10 +224,10 @@ impl<'a> Packer<'a> {
                 to[width..].fill(0.0);
             }
         };
-        if packed.len() < MANY {
-            packed.chunks_exact_mut(stride).enumerate().for_each(pack_step);
-        } else {
+        if are_many(packed.len()) {
             packed.par_chunks_exact_mut(stride).enumerate().for_each(pack_step);
+        } else {
+            packed.chunks_exact_mut(stride).enumerate().for_each(pack_step);
         }
         Ok(packed)
     }
@@ -272,7 +272,7 @@ impl<'a> Packer<'a> {
                 }
             }
         };
-        let many = packed.len() >= MANY;
+        let many = are_many(packed.len());
         if self.config.batch_first {
             let values = &mut output[rows.start * seq_len * width..rows.end * seq_len * width];
             let in_rows = |(row, block)| unpack_row((rows.start + row, block));

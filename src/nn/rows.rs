@@ -9,8 +9,15 @@
 
 use rayon::prelude::*;
 
+use crate::engine::cpu::ONE_THREAD;
+
 /// The values from which on all cores copy.
-pub(super) const MANY: usize = 1 << 18;
+const MANY: usize = 1 << 18;
+
+/// Returns whether all cores copy this number of values.
+pub(super) fn are_many(values: usize) -> bool {
+    !ONE_THREAD && values >= MANY
+}
 
 /// The values of a block, about.
 const BLOCK: usize = 1 << 16;
@@ -26,7 +33,7 @@ pub(super) struct Rows {
 impl Rows {
     /// Copies as many rows as `to` holds. Values between two rows of `to` become zero.
     pub fn copy(self, from: &[f32], to: &mut [f32]) {
-        let large = to.len() >= MANY && self.width > 0;
+        let large = are_many(to.len()) && self.width > 0;
         let rows = if large { (BLOCK / self.to.max(1)).max(1) } else { usize::MAX };
         if !large || to.len() <= rows * self.to {
             return self.copy_block(from, to);

@@ -10,7 +10,7 @@ use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterato
 
 use super::Slices;
 use super::panels::Panels;
-use super::threads::{parts_for, threads};
+use super::threads::{ONE_THREAD, parts_for, threads};
 use super::tile::{Product, Rows, TILE_PANELS, TILE_ROWS};
 
 /// A row-major matrix inside a slice: row r starts at `offset + r · row_stride`.
@@ -132,7 +132,7 @@ fn multiply_in_parts(
     };
     let across = n.div_ceil(width);
     let rows_of_y = y.0[y.1.offset..].chunks_mut(y.1.row_stride).take(m).map(|row| &mut row[..n]);
-    if parts == 1 {
+    if ONE_THREAD || parts == 1 {
         let mut y: Slices<_> = rows_of_y.collect();
         return arch.dispatch(product(x, (w, d), 0, bias, &mut y));
     }

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 pub(crate) use matmul::{Matrix, multiply_transposed};
-pub use threads::Threads;
+pub use threads::{ONE_THREAD, Threads};
 
 use crate::error::Result;
 use crate::kernel::Access;

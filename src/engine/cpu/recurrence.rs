@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::Slices;
 use super::matmul::{Matrix, multiply_columns};
 use super::panels::Panels;
-use super::threads::threads;
+use super::threads::{ONE_THREAD, threads};
 use crate::kernel::uniforms::{Step, StepDims};
 use crate::tensor::padded;
 
@@ -218,7 +218,7 @@ fn step_in_parts<const G: usize, const W: usize>(
         SUMS.set(sums);
     };
     let units = first_unit..first_unit + dims.units as usize;
-    let one = width >= units.len();
+    let one = ONE_THREAD || width >= units.len();
     let parts = cut(written, width, [directions, batch], units);
     if one {
         parts.into_iter().for_each(run);

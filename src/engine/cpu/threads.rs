@@ -40,6 +40,10 @@ impl Threads {
     /// # Errors
     /// [`Error::Unsupported`] when the system refuses a thread.
     pub fn start() -> Result<()> {
+        // Without threads the pool is the calling thread. Only its first use makes it so.
+        if ONE_THREAD {
+            return Ok(());
+        }
         // Without a cause the pool is there already.
         match rayon::ThreadPoolBuilder::new().build_global() {
             Err(error) if error.source().is_some() => {
@@ -53,6 +57,7 @@ impl Threads {
     /// outside would sleep until the pool has woken, worked and woken it.
     pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         match &self.0 {
+            _ if ONE_THREAD => work(),
             Some(pool) => pool.install(work),
             None => rayon::scope(|_| work()),
         }
@@ -67,17 +72,26 @@ const WORK_OF_A_THREAD: u64 = 1 << 19;
 /// others. Fewer threads have one part each: an idle thread takes the part of an interrupted one.
 const PARTS_PER_THREAD: usize = 4;
 
+/// Whether the machine has one thread only, as WebAssembly has. All other code is then left out.
+pub const ONE_THREAD: bool = cfg!(target_arch = "wasm32");
+
 /// Returns the number of threads for this number of multiply-adds, at most `available`.
 ///
 /// Each thread has enough work to pay for its fork. More available threads therefore never make a
 /// small product slower.
 pub(super) fn threads_for(multiply_adds: u64, available: usize) -> usize {
+    if ONE_THREAD {
+        return 1;
+    }
     let paid = usize::try_from(multiply_adds / WORK_OF_A_THREAD).unwrap_or(usize::MAX);
     paid.clamp(1, available.max(1))
 }
 
 /// Returns the number of threads of the pool for a product `[M, K] · [K, N]`.
 pub(super) fn threads(m: usize, n: usize, k: usize) -> usize {
+    if ONE_THREAD {
+        return 1;
+    }
     let work = (m as u64).saturating_mul(n as u64).saturating_mul(k as u64);
     // The count of the pool costs more than a small product may.
     if threads_for(work, 2) == 1 { 1 } else { threads_for(work, rayon::current_num_threads()) }
