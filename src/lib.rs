@@ -227,6 +227,10 @@
 //! | `ndarray` | no | [`Tensor`] and [`TensorView`] from and to arrays |
 //! | `serde` | no | [`Config`], [`Tensor`] and [`State`]; reading checks as constructors do |
 //!
+//! In browsers (wasm32) devices and modules are `Send` and `Sync` only with wgpu's feature
+//! `fragile-send-sync-non-atomic-wasm`. Blocking calls on a GPU return [`Error::Unsupported`]
+//! there; each has an `_async` form. `web/` has the JavaScript API.
+//!
 //! Without a backend everything runs on the CPU. Opening a GPU then returns an error that names the
 //! features to enable.
 //!

@@ -13,6 +13,7 @@ use graph::{Arrow, arrows, cycles, upward};
 use modules::Crate;
 
 /// The files of this repository below `folders` that end in one of `endings`, by their paths.
+/// Packages that npm installs are none of them.
 fn files(folders: &[&str], endings: &[&str]) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
@@ -20,7 +21,8 @@ fn files(folders: &[&str], endings: &[&str]) -> Vec<(String, String)> {
     while let Some(path) = waiting.pop() {
         if path.is_dir() {
             let entries = std::fs::read_dir(&path).expect("a readable folder");
-            waiting.extend(entries.map(|entry| entry.expect("a readable entry").path()));
+            let entries = entries.map(|entry| entry.expect("a readable entry").path());
+            waiting.extend(entries.filter(|path| !path.ends_with("node_modules")));
         } else if endings.iter().any(|ending| path.to_string_lossy().ends_with(ending)) {
             let text = std::fs::read_to_string(&path)
                 .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
