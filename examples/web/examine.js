@@ -6,12 +6,16 @@ import {
 import { machines, trouble } from "./machine.js";
 import { Axis } from "./plot.js";
 
-/** Shapes that a software adapter runs in seconds: two of each schedule that browsers use. */
-const SHAPES = [
+/** Shapes that a software adapter runs in seconds. */
+const SMALL = [
   { kind: "gru", seq_len: 35, batch: 2, input_size: 100, hidden_size: 20 },
   { kind: "lstm", seq_len: 35, batch: 2, input_size: 100, hidden_size: 20 },
   { kind: "gru", seq_len: 100, batch: 1, input_size: 128, hidden_size: 128 },
   { kind: "lstm", seq_len: 100, batch: 1, input_size: 128, hidden_size: 128 },
+];
+
+/** Shapes for GPUs and for the CPU. */
+const LARGE = [
   { kind: "lstm", seq_len: 100, batch: 8, input_size: 256, hidden_size: 256 },
   { kind: "lstm", seq_len: 25, batch: 64, input_size: 256, hidden_size: 256 },
 ];
@@ -195,7 +199,8 @@ async function examine(machine) {
       device = await rnn.Device.open(selector, { calibration, selfTest: false });
     }
     callback = await progress.begin("Time of networks");
-    const options = { shapes: SHAPES, seconds: SECONDS };
+    const software = machine.kind === "gpu" && machine.adapter.software;
+    const options = { shapes: software ? SMALL : [...SMALL, ...LARGE], seconds: SECONDS };
     const measured = await diagnostics.bench(device, options, callback);
     showTimes(measured, machine.kind);
     offer("bench", measured);

@@ -85,7 +85,7 @@ function runner(name, content, recurrent) {
   const go = h("button", {}, "Run");
   const field = (label, input) => h("p", { class: "field" },
     h("label", { for: input.id }, label), input);
-  const steps = number("steps", 32, 10_000);
+  const steps = number("steps", 16, 10_000);
   const rows = number("rows", 2, 1000);
   const run = async () => {
     go.disabled = true;
