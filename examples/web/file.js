@@ -60,19 +60,43 @@ function show(name, content, inspected) {
       ["Size", bytes(content.byteLength)],
       ["Values", `${count(values)} in ${count(tensors.length)} tensors`],
     ]),
+    inspected.case ? verifier(name, content, inspected.case) : "",
     modules.length ? table("Modules", [
       { title: "Prefix" }, { title: "Module" }, { title: "Remark", wide: true },
     ], modules.map((one) => [
-      one.prefix ? code(one.prefix) : "(none)", one.module ?? "–",
-      one.error ?? one.unused ?? one.assumed.join("; "),
-    ])) : notice("plain", "The names of the tensors imply no module that the library knows."),
+      one.prefix ? code(one.prefix) : "(none)", one.module ?? one.error,
+      one.unused ?? one.assumed.join("; "),
+    ])) : "",
     recurrent.length ? runner(name, content, recurrent)
-      : notice("plain", "No recurrent module to run."),
+      : inspected.case ? "" : notice("plain", "The file has no recurrent module to run."),
     h("details", {}, h("summary", {}, `${count(tensors.length)} tensors`), table("Tensors", [
       { title: "Name" }, { title: "Type" }, { title: "Shape", number: true },
     ], tensors.map((one) => [code(one.name), one.dtype, shape(one.shape)]))),
     Object.keys(metadata).length ? h("details", {}, h("summary", {}, "Metadata"),
       facts(Object.entries(metadata).map(([key, value]) => [key, h("code", {}, value)]))) : "");
+}
+
+/** The verdict of each device about a case file: a network with its input and expected output. */
+function verifier(name, content, { id, module }) {
+  const verdicts = h("ul", { id: "case-verdicts", role: "status" });
+  const verify = async (machine) => {
+    await machine.settled;
+    if (!machine.ready) return;
+    const cases = [{ name, bytes: content }];
+    try {
+      const report = await machine.run(() =>
+        machine.rnn.diagnostics.verify(machine.device, cases));
+      const [{ status, reason, max_abs: worst }] = report.results[0].cases;
+      const passed = status === "pass";
+      verdicts.append(h("li", { class: passed ? "good" : "bad" }, passed
+        ? `✓ ${machine.title}: passed; the largest difference is ${scientific(worst)}`
+        : `✗ ${machine.title}: ${status}; ${reason ?? scientific(worst)}`));
+    } catch (error) {
+      verdicts.append(h("li", { class: "bad" }, `✗ ${machine.title}: ${sentence(error)}`));
+    }
+  };
+  for (const machine of machines) verify(machine);
+  return h("div", {}, h("p", {}, `Case ${id}: ${module ?? "a network"}`), verdicts);
 }
 
 /** The form that runs a module, and its result. The first module runs at once. */

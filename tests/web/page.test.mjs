@@ -9,7 +9,8 @@ import { EMPTY, root, skip, start, written } from "./browser.mjs";
 import { expected, expectedFile, nativeTokens } from "./native.mjs";
 
 const BAD_FILE = join(root, "LICENSE-MIT");
-const GOOD_FILE = join(root, "tests/fixtures/pytorch/grid_lstm_l2_b3_t11_bf.safetensors");
+const GOOD_FILE = join(root, "tests/fixtures/checkpoints/f32.safetensors");
+const CASE_FILE = join(root, "tests/fixtures/pytorch/grid_lstm_l2_b3_t11_bf.safetensors");
 
 const text = (page, selector) => page.locator(selector).innerText();
 
@@ -154,6 +155,14 @@ describe("the page", { skip }, () => {
     await page.waitForSelector("#file-name");
     assert.equal(await text(page, "#file-error"), "");
     await page.waitForSelector("#run-verdict");
+  });
+
+  test("verifies a case file on both devices", async () => {
+    await page.setInputFiles("#weights", CASE_FILE);
+    await page.waitForFunction(() => document.querySelectorAll("#case-verdicts li").length === 2);
+    const lines = (await text(page, "#case-verdicts")).split("\n").sort();
+    assert.match(lines[0], /^✓ CPU: passed/);
+    assert.match(lines[1], /^✓ WebGPU: passed/);
   });
 
   test("fits a phone without scrolling sideways", async () => {
