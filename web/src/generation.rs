@@ -39,14 +39,15 @@ struct Text {
 
 enum Progress {
     Prompt(LanguageModel, Vec<u32>, GenerateOptions),
-    Running(Generator),
+    Running(Box<Generator>),
 }
 
 impl Text {
     /// Returns the generator. The first call runs the prompt.
     async fn generator(&mut self) -> Result<&mut Generator> {
         if let Progress::Prompt(model, prompt, options) = &self.progress {
-            self.progress = Progress::Running(model.generate_async(&[prompt], options).await?);
+            let generator = model.generate_async(&[prompt], options).await?;
+            self.progress = Progress::Running(Box::new(generator));
         }
         match &mut self.progress {
             Progress::Running(generator) => Ok(generator),

@@ -85,7 +85,7 @@ impl<'de> Deserializer<'de> for Fields<'_> {
     ) -> Result<V::Value, Error> {
         let known = |key: &String| names.contains(&key.as_str());
         let keys = Object::keys(self.object);
-        let mut keys = keys.iter().filter_map(|key| JsValue::from(key).as_string());
+        let mut keys = keys.iter().filter_map(|key| key.as_string());
         if let Some(key) = keys.find(|key| !known(key)) {
             let (what, known) = (self.what, names.join(", "));
             return Err(Error::custom(format!("{what} has no field '{key}'; it has {known}")));

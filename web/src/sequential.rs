@@ -186,14 +186,9 @@ impl Arguments<'_> {
     fn conv(&self) -> Result<Conv1d> {
         let options: ConvOptions = self.options(2)?;
         let mut conv = Conv1d::new();
-        let numbers: [(Option<usize>, fn(Conv1d, usize) -> Conv1d); 3] = [
-            (options.stride, Conv1d::stride),
-            (options.dilation, Conv1d::dilation),
-            (options.groups, Conv1d::groups),
-        ];
-        for (value, set) in numbers {
-            conv = value.map_or(conv, |value| set(conv, value));
-        }
+        conv = options.stride.map_or(conv, |stride| conv.stride(stride));
+        conv = options.dilation.map_or(conv, |dilation| conv.dilation(dilation));
+        conv = options.groups.map_or(conv, |groups| conv.groups(groups));
         let mode = match options.padding_mode.as_deref() {
             None | Some("zeros") => PaddingMode::Zeros,
             Some("reflect") => PaddingMode::Reflect,
