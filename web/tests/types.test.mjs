@@ -60,7 +60,24 @@ test("the declarations are those of the classes", async () => {
   );
 });
 
-test("the types of a program are checked", async (context) => {
+/** Makes a module of each JavaScript block of the README, with the names that it leaves open. */
+async function readme(scratch) {
+  const text = await readFile(new URL("../README.md", import.meta.url), "utf8");
+  const open = `
+    declare const input: Float32Array, frame: Float32Array;
+    declare const steps: number, rows: number, features: number;
+    declare const model: import("wgpu-rnn").LanguageModel;
+    declare function show(text: string): void;
+    export {};
+  `;
+  const blocks = [...text.matchAll(/^```js\n(.*?)^```$/gms)].map(([, block]) => block);
+  assert.ok(blocks.length >= 3, `${blocks.length} blocks`);
+  const files = blocks.map((_, at) => join(scratch, `readme${at}.ts`));
+  await Promise.all(blocks.map((block, at) => writeFile(files[at], block + open)));
+  return files;
+}
+
+test("the types of a program and of the README are checked", async (context) => {
   const compiler = fileURLToPath(
     new URL("../../tests/web/node_modules/typescript/bin/tsc", import.meta.url),
   );
@@ -82,7 +99,8 @@ test("the types of a program are checked", async (context) => {
       types: [],
       paths,
     };
-    const files = [fileURLToPath(new URL("sample.ts", import.meta.url))];
+    const sample = fileURLToPath(new URL("sample.ts", import.meta.url));
+    const files = [sample, ...(await readme(scratch))];
     const project = join(scratch, "tsconfig.json");
     await writeFile(project, JSON.stringify({ compilerOptions, files }));
     execFileSync(process.execPath, [compiler, "--project", project], { encoding: "utf8" });
