@@ -51,7 +51,8 @@ impl Faults {
     pub fn watch_loss(self: &Arc<Self>, device: &wgpu::Device) {
         let reported = Arc::clone(self);
         device.set_device_lost_callback(move |reason, message| {
-            reported.lose(format!("{reason:?} {message}").trim());
+            // The message is a sentence, and the error goes on after it.
+            reported.lose(format!("{reason:?} {message}").trim_end_matches(['.', ' ']));
         });
     }
 
