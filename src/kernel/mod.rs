@@ -9,6 +9,7 @@
 //!
 //! `tests/shaders` walks [`Kernel::all`] and holds every row against its WGSL.
 
+mod compiler;
 pub mod families;
 pub mod generate;
 mod heads;
@@ -21,6 +22,7 @@ pub mod tiles;
 pub mod uniforms;
 pub mod variant;
 
+pub use compiler::Compiler;
 pub use families::{Family, Row};
 pub use schedule::Schedule;
 
@@ -277,11 +279,11 @@ impl Kernel {
         name
     }
 
-    /// The WGSL: the family's file and the fragments that it needs. Overrides that the family's
-    /// row lists among its [`choices`](Row::choices) select fragments.
-    pub fn wgsl(self, overrides: &Overrides) -> String {
+    /// The WGSL: the compiler's directives, the family's file and the fragments that it needs.
+    /// Overrides that the family's row lists among its [`choices`](Row::choices) select fragments.
+    pub fn wgsl(self, overrides: &Overrides, compiler: Compiler) -> String {
         let row = self.row();
-        [row.source]
+        [compiler.directives(overrides), row.source]
             .into_iter()
             .chain(row.fragments.iter().copied())
             .chain((row.fragments_of)(self, overrides))

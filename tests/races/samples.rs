@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wgpu_rnn::internals::engine::cpu::{Engine, Weight};
 use wgpu_rnn::internals::kernel::uniforms::Dims;
-use wgpu_rnn::internals::kernel::{Family, Kernel, Overrides};
+use wgpu_rnn::internals::kernel::{Compiler, Family, Kernel, Overrides};
 use wgpu_rnn::internals::params::validate::Sizes;
 use wgpu_rnn::internals::perf::rates::KernelClass;
 use wgpu_rnn::internals::plan::limits::Limits;
@@ -41,7 +41,7 @@ pub struct Sample {
 impl Sample {
     /// The text of its kernel.
     pub fn text(&self) -> String {
-        self.dispatch.kernel.wgsl(&self.dispatch.overrides)
+        self.dispatch.kernel.wgsl(&self.dispatch.overrides, Compiler::Naga)
     }
 
     /// The program of a text of its kernel.

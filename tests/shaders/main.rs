@@ -6,6 +6,8 @@
 //! refusal with its reason. wgpu and naga check little of this. They accept overrides beyond the
 //! limits, a barrier in a branch, and a struct member at any offset.
 
+#[path = "../common/combinations.rs"]
+mod combinations;
 #[path = "../common/mutant.rs"]
 mod mutant;
 #[path = "../common/wgsl.rs"]
@@ -21,7 +23,7 @@ mod specialisation;
 mod uniformity;
 mod writers;
 
-use wgpu_rnn::internals::kernel::{Binding, Kernel, Override, Overrides, WorkgroupUse};
+use wgpu_rnn::internals::kernel::{Binding, Compiler, Kernel, Override, Overrides, WorkgroupUse};
 
 use wgsl::{Shader, Specialised, parse, parse_with};
 
@@ -52,17 +54,8 @@ impl Subject {
 
     /// Returns an unbroken kernel for each combination of the overrides that select fragments.
     fn texts(kernel: Kernel) -> Vec<Self> {
-        let mut all = vec![(kernel.name(), Overrides::default())];
-        for choice in kernel.row().choices {
-            let with = |(name, overrides): &(String, Overrides), &value: &u32| {
-                let mut overrides = *overrides;
-                (choice.set)(&mut overrides, value);
-                (format!("{name}, {} {value}", choice.name), overrides)
-            };
-            let values = |one| choice.values.iter().map(move |value| with(one, value));
-            all = all.iter().flat_map(values).collect();
-        }
-        all.into_iter().map(|(name, choices)| Self::of(kernel, choices, name)).collect()
+        let texts = combinations::texts(kernel).into_iter();
+        texts.map(|(name, choices)| Self::of(kernel, choices, name)).collect()
     }
 
     fn of(kernel: Kernel, choices: Overrides, name: String) -> Self {
@@ -71,7 +64,7 @@ impl Subject {
             choices,
             name,
             entry: kernel.row().entry,
-            wgsl: mutant::mutated(kernel.wgsl(&choices)),
+            wgsl: mutant::mutated(kernel.wgsl(&choices, Compiler::Naga)),
             stepped: kernel.row().stepped,
             bindings: kernel.bindings().collect(),
             overrides: kernel.overrides().collect(),

@@ -1,6 +1,6 @@
 //! Variants cost PyTorch's cells nothing: their kernels have not changed by one character.
 
-use wgpu_rnn::internals::kernel::{Cell, Kernel};
+use wgpu_rnn::internals::kernel::{Cell, Compiler, Kernel, Overrides};
 
 use crate::{Subject, all_kernels};
 
@@ -55,6 +55,10 @@ const PLAIN: [(&str, u64); 38] = [
     ("sequence_gru_f16", 0xd1f7_f4f1_8181_b4cf),
 ];
 
+fn text(kernel: Kernel) -> String {
+    kernel.wgsl(&Overrides::default(), Compiler::Naga)
+}
+
 fn is_plain(kernel: &Kernel) -> bool {
     kernel.has_variant() && !kernel.variant
 }
@@ -63,7 +67,7 @@ fn is_plain(kernel: &Kernel) -> bool {
 fn kernels_of_pytorchs_cells_are_as_they_were() {
     let found: Vec<(String, u64)> = Kernel::all()
         .filter(is_plain)
-        .map(|kernel| (kernel.name(), digest(&kernel.wgsl(&Default::default()))))
+        .map(|kernel| (kernel.name(), digest(&text(kernel))))
         .collect();
     let want = PLAIN.map(|(name, digest)| (name.to_owned(), digest));
     assert_eq!(found, want, "the texts of kernels without variants");
@@ -72,7 +76,6 @@ fn kernels_of_pytorchs_cells_are_as_they_were() {
 /// A variant is the plain kernel with another function of the cell, and with its settings.
 #[test]
 fn variants_differ_in_the_function_of_the_cell() {
-    let text = |kernel: Kernel| kernel.wgsl(&Default::default());
     for kernel in Kernel::all().filter(is_plain) {
         let (plain, variant) = (text(kernel), text(Kernel { variant: true, ..kernel }));
         let start = plain.bytes().zip(variant.bytes()).take_while(|(a, b)| a == b).count();

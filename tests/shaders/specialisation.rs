@@ -17,6 +17,7 @@ use wgpu_rnn::internals::kernel::{Family, Override, WorkgroupUse};
 use wgpu_rnn::internals::plan::Needs;
 use wgpu_rnn::internals::plan::limits::Limits;
 
+use crate::combinations::{Values, covering};
 use crate::{
     Shader, Specialised, Subject, Verdict, assert_all_accepted, assert_refused, kernel_named,
     parse, unknown_override, wgsl, with_passage,
@@ -30,9 +31,6 @@ const DEFAULTS: [(&str, u32); 5] = [
     ("max_compute_invocations_per_workgroup", 256),
     ("max_compute_workgroup_storage_size", 16_384),
 ];
-
-/// Override values of one pipeline.
-pub(crate) type Values = Vec<(&'static str, u32)>;
 
 /// Returns every combination of the legal values. A product meets each of its functions in one
 /// shape, and each shape with one function. `persistent` and `generate` have too many combinations:
@@ -55,15 +53,7 @@ pub(crate) fn grid(kernel: &Subject) -> Vec<Values> {
         Family::Generate => {}
         _ => return all,
     }
-    let mut missing: BTreeSet<_> = all.iter().flatten().copied().collect();
-    let mut chosen: Vec<Values> = Vec::new();
-    while !missing.is_empty() {
-        let new = |values: &&Values| values.iter().filter(|value| missing.contains(value)).count();
-        let best = all.iter().max_by_key(new).expect("a point for each value").clone();
-        best.iter().for_each(|value| _ = missing.remove(value));
-        chosen.push(best);
-    }
-    chosen
+    covering(&all)
 }
 
 fn product(kernel: &Subject) -> Vec<Values> {

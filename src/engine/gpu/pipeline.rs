@@ -1,6 +1,6 @@
 //! Pipelines: kernels specialised by override values.
 
-use crate::kernel::{Access, Kernel, Overrides};
+use crate::kernel::{Access, Compiler, Kernel, Overrides};
 
 /// A compute pipeline and the layout of its one bind group.
 #[derive(Debug)]
@@ -67,9 +67,13 @@ fn module(
     checks: bool,
 ) -> wgpu::ShaderModule {
     let name = kernel.name();
+    let compiler = match device.adapter_info().backend {
+        wgpu::Backend::BrowserWebGpu => Compiler::Browser,
+        _ => Compiler::Naga,
+    };
     let descriptor = wgpu::ShaderModuleDescriptor {
         label: Some(name.as_str()),
-        source: wgpu::ShaderSource::Wgsl(kernel.wgsl(overrides).into()),
+        source: wgpu::ShaderSource::Wgsl(kernel.wgsl(overrides, compiler).into()),
     };
     if checks {
         return device.create_shader_module(descriptor);

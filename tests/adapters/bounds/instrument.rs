@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use wgpu_rnn::internals::kernel::{Access, Kernel, Overrides};
+use wgpu_rnn::internals::kernel::{Access, Compiler, Kernel, Overrides};
 
 /// Words after the end of each buffer.
 pub const GUARD: usize = 64;
@@ -107,7 +107,7 @@ fn rewritten(text: &str, names: &BTreeMap<String, Home>) -> (String, usize) {
 pub fn instrumented(kernel: Kernel, overrides: &Overrides, first_code: usize) -> Instrumented {
     let sink = kernel.bindings().find(|binding| binding.access == Access::ReadWrite);
     instrument(
-        &kernel.wgsl(overrides),
+        &kernel.wgsl(overrides, Compiler::Naga),
         sink.expect("each kernel writes something").name,
         first_code,
     )
@@ -142,7 +142,7 @@ fn instrument(text: &str, sink: &str, first_code: usize) -> Instrumented {
 
 /// The members of the uniform at binding 0 that the kernel divides by, as offsets in words.
 pub fn divisors(kernel: Kernel, overrides: &Overrides) -> Vec<(usize, String)> {
-    divisors_of(&stripped(&kernel.wgsl(overrides)))
+    divisors_of(&stripped(&kernel.wgsl(overrides, Compiler::Naga)))
 }
 
 fn divisors_of(text: &str) -> Vec<(usize, String)> {
