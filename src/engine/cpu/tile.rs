@@ -1,7 +1,8 @@
 //! One part of a matrix product, in tiles whose sums stay in registers.
 //!
 //! Every function is inlined into `with_simd`, which pulp compiles for each instruction set. Code
-//! that is not inlined, closures included, would be compiled for the oldest one.
+//! that is not inlined, closures included, would be compiled for the oldest one. WebAssembly has
+//! one.
 
 use std::ops::Range;
 
@@ -23,8 +24,15 @@ pub(super) const TILE_ROWS: usize = 12;
 /// The most rows of a one-panel tile on this machine. The sums, one value of a row and one step of
 /// a panel take 15 of 16 registers, or 27 of 32. With 32 registers, each cached value of a panel
 /// serves twice the rows.
+///
+/// WebAssembly hides its machine. There a product takes a register before it is added, and a
+/// browser keeps some of 16 for itself.
 const fn tile_rows<S: Simd>() -> usize {
-    if S::REGISTER_COUNT < 32 { TILE_ROWS / 2 } else { TILE_ROWS }
+    match S::REGISTER_COUNT {
+        _ if cfg!(target_arch = "wasm32") => TILE_ROWS / 3,
+        ..32 => TILE_ROWS / 2,
+        _ => TILE_ROWS,
+    }
 }
 
 /// The most panels side by side, for a tile of one row.
@@ -103,19 +111,22 @@ impl Product<'_, '_> {
                 // Tiles of about equal height: a low tile waits for the latency of its additions.
                 let left = rows.end - i;
                 let height = left.div_ceil(left.div_ceil(tile_rows::<S>()));
+                // The guards leave out tiles that this machine never has.
+                let rows = tile_rows::<S>();
                 match height {
                     1 => self.tile::<S, 1, 1>(simd, i, panel, k),
                     2 => self.tile::<S, 2, 1>(simd, i, panel, k),
                     3 => self.tile::<S, 3, 1>(simd, i, panel, k),
                     4 => self.tile::<S, 4, 1>(simd, i, panel, k),
-                    5 => self.tile::<S, 5, 1>(simd, i, panel, k),
-                    6 => self.tile::<S, 6, 1>(simd, i, panel, k),
-                    7 => self.tile::<S, 7, 1>(simd, i, panel, k),
-                    8 => self.tile::<S, 8, 1>(simd, i, panel, k),
-                    9 => self.tile::<S, 9, 1>(simd, i, panel, k),
-                    10 => self.tile::<S, 10, 1>(simd, i, panel, k),
-                    11 => self.tile::<S, 11, 1>(simd, i, panel, k),
-                    _ => self.tile::<S, TILE_ROWS, 1>(simd, i, panel, k),
+                    5 if rows > 4 => self.tile::<S, 5, 1>(simd, i, panel, k),
+                    6 if rows > 4 => self.tile::<S, 6, 1>(simd, i, panel, k),
+                    7 if rows > 6 => self.tile::<S, 7, 1>(simd, i, panel, k),
+                    8 if rows > 6 => self.tile::<S, 8, 1>(simd, i, panel, k),
+                    9 if rows > 6 => self.tile::<S, 9, 1>(simd, i, panel, k),
+                    10 if rows > 6 => self.tile::<S, 10, 1>(simd, i, panel, k),
+                    11 if rows > 6 => self.tile::<S, 11, 1>(simd, i, panel, k),
+                    12 if rows > 6 => self.tile::<S, TILE_ROWS, 1>(simd, i, panel, k),
+                    _ => unreachable!("a tile of {height} rows, at most {rows}"),
                 }
                 i += height;
             }
@@ -131,7 +142,11 @@ impl Product<'_, '_> {
 
     /// Computes M rows from `i` on and N panels from `panel` on, over one block of features from
     /// `k` on.
-    #[inline(always)]
+    ///
+    /// In WebAssembly every function has the same instructions, and a function for each size is
+    /// faster: browsers assign registers badly in a large one.
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     fn tile<S: Simd, const M: usize, const N: usize>(
         &mut self,
         simd: S,
@@ -180,18 +195,36 @@ fn multiply_add<S: Simd, const M: usize, const N: usize>(
     w: [&[[S::f32s; PANEL_VECTORS]]; N],
 ) -> [[[S::f32s; PANEL_VECTORS]; N]; M] {
     let mut sums = [[[simd.splat_f32s(0.0); PANEL_VECTORS]; N]; M];
-    for k in 0..count {
-        for (sums, x) in sums.iter_mut().zip(x) {
-            let x = simd.splat_f32s(x[k]);
-            for (sums, w) in sums.iter_mut().zip(w) {
-                for (sum, w) in sums.iter_mut().zip(w[k]) {
-                    // Fused if the machine can, otherwise a product and a sum.
-                    *sum = simd.mul_add_e_f32s(x, w, *sum);
-                }
+    // Of one row a browser takes two features a turn: there the loop itself shows.
+    let pairs = if cfg!(target_arch = "wasm32") && M == 1 { count / 2 } else { 0 };
+    for pair in 0..pairs {
+        add_products(simd, 2 * pair, &x, &w, &mut sums);
+        add_products(simd, 2 * pair + 1, &x, &w, &mut sums);
+    }
+    for k in 2 * pairs..count {
+        add_products(simd, k, &x, &w, &mut sums);
+    }
+    sums
+}
+
+/// Adds the products of feature `k` to the sums of M rows by N panels.
+#[inline(always)]
+fn add_products<S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    k: usize,
+    x: &[&[f32]; M],
+    w: &[&[[S::f32s; PANEL_VECTORS]]; N],
+    sums: &mut [[[S::f32s; PANEL_VECTORS]; N]; M],
+) {
+    for (sums, x) in sums.iter_mut().zip(x) {
+        let x = simd.splat_f32s(x[k]);
+        for (sums, w) in sums.iter_mut().zip(w) {
+            for (sum, w) in sums.iter_mut().zip(w[k]) {
+                // Fused if the machine can, otherwise a product and a sum.
+                *sum = simd.mul_add_e_f32s(x, w, *sum);
             }
         }
     }
-    sums
 }
 
 /// Loads one vector of values; zeros fill missing lanes.
