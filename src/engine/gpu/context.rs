@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::adapter::{AdapterEntry, title};
-use super::faults::Faults;
+use super::faults::{CREATION, Errors, Faults};
 use super::pipeline::Pipeline;
 use super::poller::{Answer, Poller};
 use super::progress::Progress;
@@ -274,10 +274,20 @@ impl Gpu {
         self.faults.ask(&self.device)
     }
 
-    /// Runs `work` and returns an error that wgpu reports during it. `doing` names the work in
-    /// messages.
+    /// Runs `work`, which creates something, and returns an error that wgpu reports during it.
+    /// `doing` names the work in messages.
     pub(super) fn scoped<T>(&self, doing: &str, work: impl FnOnce() -> T) -> Result<T> {
-        self.faults.scoped(&self.device, doing, work)
+        self.scoped_for(CREATION, doing, work)
+    }
+
+    /// Runs `work` as [`scoped`](Self::scoped) does. It meets no other errors than `errors`.
+    pub(super) fn scoped_for<T>(
+        &self,
+        errors: Errors,
+        doing: &str,
+        work: impl FnOnce() -> T,
+    ) -> Result<T> {
+        self.faults.scoped(&self.device, errors, doing, work)
     }
 
     /// The error of a failed read-back: the loss of the device, or `message`.
@@ -329,7 +339,7 @@ fn unpacks_halves(device: &wgpu::Device, faults: &Arc<Faults>) -> Result<bool> {
             source: wgpu::ShaderSource::Wgsl(text.into()),
         })
     };
-    match faults.scoped(device, "probing unpack2x16float", create) {
+    match faults.scoped(device, CREATION, "probing unpack2x16float", create) {
         Ok(_) => Ok(true),
         Err(Error::Gpu { .. }) => Ok(false),
         Err(error) => Err(error),
@@ -353,7 +363,7 @@ fn step_table(
             advice: "request a higher limit, or use another device or the CPU",
         });
     }
-    faults.scoped(device, "creating the step table", || {
+    faults.scoped(device, CREATION, "creating the step table", || {
         let steps = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("steps"),
             size,

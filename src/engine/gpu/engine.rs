@@ -10,6 +10,7 @@ use web_time::Instant;
 use super::bound::{BoundDispatch, Uniforms};
 use super::clears::Clears;
 use super::context::Gpu;
+use super::faults::{UPLOAD, USE};
 use super::mapping::Mapping;
 use super::parts::{Around, ByParity, Submission, divide, work};
 use super::pending::{Pending, Spare};
@@ -115,7 +116,7 @@ impl Engine {
         let cleared = self.take_clears(id, start..start + values.len()).into_iter();
         let zeros = |id| zeroed(self.recording.spec(id).len(), "zeros").map(|zeros| (id, zeros));
         let cleared: Vec<_> = cleared.map(zeros).collect::<Result<_>>()?;
-        self.gpu.scoped("uploading", || {
+        self.gpu.scoped_for(UPLOAD, "uploading", || {
             let write = |id: BufferId, first: usize, values: &[f32]| {
                 let at = self.start(id) + first as u64 * 4;
                 self.gpu.queue.write_buffer(&self.buffers[id.0], at, bytemuck::cast_slice(values));
@@ -289,7 +290,7 @@ impl Engine {
         encode: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> Result<(Duration, Duration)> {
         let start = Instant::now();
-        self.gpu.scoped(doing, || {
+        self.gpu.scoped_for(USE, doing, || {
             let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
             self.encode_clears(&mut encoder);
             encode(&mut encoder);

@@ -6,12 +6,27 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::role::Role;
 use crate::engine::wait::lock;
 use crate::error::{Error, Result};
 
 /// The time between two polls by submissions.
 const PAUSE: Duration = Duration::from_micros(50);
+
+/// The errors that a call can meet: those that error scopes filter.
+pub(super) type Errors = &'static [wgpu::ErrorFilter];
+
+/// The errors of calls that create something.
+pub(super) const CREATION: Errors =
+    &[wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory];
+
+/// The errors of uploads, which may need memory.
+pub(super) const UPLOAD: Errors = &[wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory];
+
+/// The errors of calls that use what is there. Each other failure is a loss of the device.
+pub(super) const USE: Errors = &[wgpu::ErrorFilter::Validation];
 
 /// The known faults of a device.
 ///
@@ -78,27 +93,29 @@ impl Faults {
     }
 
     /// Runs `work` and returns an error that wgpu reports during it on this thread. `doing` names
-    /// the work in messages.
+    /// the work in messages. `errors` are those that a browser watches for: each scope takes 40 µs
+    /// there, since another process answers. Natively a scope costs nothing.
     pub fn scoped<T>(
         self: &Arc<Self>,
         device: &wgpu::Device,
+        errors: Errors,
         doing: &str,
         work: impl FnOnce() -> T,
     ) -> Result<T> {
         self.check()?;
-        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
-        let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let errors = if cfg!(target_arch = "wasm32") { errors } else { CREATION };
+        let scopes: SmallVec<[_; CREATION.len()]> =
+            errors.iter().map(|&filter| device.push_error_scope(filter)).collect();
         let value = Role::Crate.during(work);
         // `pop` ends a scope at the call, innermost first. Native backends answer at once.
-        let (memory, internal, validation) = (memory.pop(), internal.pop(), validation.pop());
+        let answers: SmallVec<[_; CREATION.len()]> =
+            scopes.into_iter().rev().map(wgpu::ErrorScopeGuard::pop).collect();
         let found = async {
-            match (memory.await, internal.await, validation.await) {
-                (Some(error), _, _) | (None, Some(error), _) | (None, None, Some(error)) => {
-                    Some(error)
-                }
-                (None, None, None) => None,
+            let mut found = None;
+            for answer in answers {
+                found = found.or(answer.await);
             }
+            found
         };
         self.conclude(device, doing, found).map(|()| value)
     }
