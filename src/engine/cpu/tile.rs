@@ -195,36 +195,23 @@ fn multiply_add<S: Simd, const M: usize, const N: usize>(
     w: [&[[S::f32s; PANEL_VECTORS]]; N],
 ) -> [[[S::f32s; PANEL_VECTORS]; N]; M] {
     let mut sums = [[[simd.splat_f32s(0.0); PANEL_VECTORS]; N]; M];
-    // Of one row a browser takes two features a turn: there the loop itself shows.
-    let pairs = if cfg!(target_arch = "wasm32") && M == 1 { count / 2 } else { 0 };
-    for pair in 0..pairs {
-        add_products(simd, 2 * pair, &x, &w, &mut sums);
-        add_products(simd, 2 * pair + 1, &x, &w, &mut sums);
-    }
-    for k in 2 * pairs..count {
-        add_products(simd, k, &x, &w, &mut sums);
-    }
-    sums
-}
-
-/// Adds the products of feature `k` to the sums of M rows by N panels.
-#[inline(always)]
-fn add_products<S: Simd, const M: usize, const N: usize>(
-    simd: S,
-    k: usize,
-    x: &[&[f32]; M],
-    w: &[&[[S::f32s; PANEL_VECTORS]]; N],
-    sums: &mut [[[S::f32s; PANEL_VECTORS]; N]; M],
-) {
-    for (sums, x) in sums.iter_mut().zip(x) {
-        let x = simd.splat_f32s(x[k]);
-        for (sums, w) in sums.iter_mut().zip(w) {
-            for (sum, w) in sums.iter_mut().zip(w[k]) {
-                // Fused if the machine can, otherwise a product and a sum.
-                *sum = simd.mul_add_e_f32s(x, w, *sum);
+    for k in 0..count {
+        let mut x_of_k = [0.0; M];
+        for (of_k, x) in x_of_k.iter_mut().zip(x) {
+            *of_k = x[k];
+        }
+        for (p, w) in w.iter().enumerate() {
+            let w = w[k];
+            for (sums, x) in sums.iter_mut().zip(x_of_k) {
+                let x = simd.splat_f32s(x);
+                for (sum, w) in sums[p].iter_mut().zip(w) {
+                    // Fused if the machine can, otherwise a product and a sum.
+                    *sum = simd.mul_add_e_f32s(x, w, *sum);
+                }
             }
         }
     }
+    sums
 }
 
 /// Loads one vector of values; zeros fill missing lanes.
