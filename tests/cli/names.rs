@@ -119,12 +119,13 @@ fn weights_in_parts_are_named_and_folded_on_request() {
 fn properties_that_are_assumed_are_printed() {
     let job = Job::new(&weights(&Config::rnn(3, 5), ""));
     let (tanh, layout) = ("RNN(tanh, assumed)", "[T, B, I] (assumed; batch_first reads [B, T, I])");
+    let flag = "[T, B, I] (use --batch-first for [B, T, I])";
     let compare = |flags: &[&str]| {
         let args = ["compare", "--weights", &job.weights, "--device", "cpu"];
         wgpu_rnn(&[&args, flags].concat()).ended(0)
     };
     for (what, ran) in [("run", job.run(&[]).ended(0)), ("compare", compare(&[]))] {
-        for part in [tanh, layout] {
+        for part in [tanh, flag] {
             assert!(ran.stderr.contains(part), "{what} says '{part}': {}", ran.told());
         }
     }
