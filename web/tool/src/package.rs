@@ -17,7 +17,7 @@ const NAME: &str = "wgpu_rnn_web";
 
 /// The most bytes of the module and its JavaScript, each compressed by gzip. A change that needs
 /// more says so here.
-const MOST_BYTES: usize = 800_000;
+const MOST_BYTES: usize = 850_000;
 
 /// Makes the package out of a module that `cargo build` made.
 pub fn build(root: &Path, module: &Path) -> Result<()> {
