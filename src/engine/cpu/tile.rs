@@ -110,23 +110,23 @@ impl Product<'_, '_> {
             while i < rows.end {
                 // Tiles of about equal height: a low tile waits for the latency of its additions.
                 let left = rows.end - i;
-                let height = left.div_ceil(left.div_ceil(tile_rows::<S>()));
+                let most = tile_rows::<S>();
+                let height = left.div_ceil(left.div_ceil(most));
                 // The guards leave out tiles that this machine never has.
-                let rows = tile_rows::<S>();
                 match height {
                     1 => self.tile::<S, 1, 1>(simd, i, panel, k),
                     2 => self.tile::<S, 2, 1>(simd, i, panel, k),
                     3 => self.tile::<S, 3, 1>(simd, i, panel, k),
                     4 => self.tile::<S, 4, 1>(simd, i, panel, k),
-                    5 if rows > 4 => self.tile::<S, 5, 1>(simd, i, panel, k),
-                    6 if rows > 4 => self.tile::<S, 6, 1>(simd, i, panel, k),
-                    7 if rows > 6 => self.tile::<S, 7, 1>(simd, i, panel, k),
-                    8 if rows > 6 => self.tile::<S, 8, 1>(simd, i, panel, k),
-                    9 if rows > 6 => self.tile::<S, 9, 1>(simd, i, panel, k),
-                    10 if rows > 6 => self.tile::<S, 10, 1>(simd, i, panel, k),
-                    11 if rows > 6 => self.tile::<S, 11, 1>(simd, i, panel, k),
-                    12 if rows > 6 => self.tile::<S, TILE_ROWS, 1>(simd, i, panel, k),
-                    _ => unreachable!("a tile of {height} rows, at most {rows}"),
+                    5 if most > 4 => self.tile::<S, 5, 1>(simd, i, panel, k),
+                    6 if most > 4 => self.tile::<S, 6, 1>(simd, i, panel, k),
+                    7 if most > 6 => self.tile::<S, 7, 1>(simd, i, panel, k),
+                    8 if most > 6 => self.tile::<S, 8, 1>(simd, i, panel, k),
+                    9 if most > 6 => self.tile::<S, 9, 1>(simd, i, panel, k),
+                    10 if most > 6 => self.tile::<S, 10, 1>(simd, i, panel, k),
+                    11 if most > 6 => self.tile::<S, 11, 1>(simd, i, panel, k),
+                    12 if most > 6 => self.tile::<S, TILE_ROWS, 1>(simd, i, panel, k),
+                    _ => unreachable!("a tile of {height} rows, at most {most}"),
                 }
                 i += height;
             }

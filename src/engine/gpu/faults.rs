@@ -185,9 +185,10 @@ impl Faults {
     /// Probes the device and returns whether it is lost. A lost device maps no new buffer, and
     /// reports no error for it.
     pub fn is_lost(&self, device: &wgpu::Device) -> bool {
-        if cfg!(target_arch = "wasm32") || lock(&self.lost).is_some() {
-            // A browser maps memory of lost devices too, and reports each loss.
-            return lock(&self.lost).is_some();
+        let reported = lock(&self.lost).is_some();
+        // A browser maps memory of lost devices too, and reports each loss.
+        if reported || cfg!(target_arch = "wasm32") {
+            return reported;
         }
         let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = device.create_buffer(&wgpu::BufferDescriptor {
