@@ -64,11 +64,13 @@ fn a_signal_that_is_ignored_at_the_start_stays_ignored() {
         .env("WGPU_RNN_CACHE", folder.path("cache"))
         .spawn()
         .expect("the program starts");
-    let kill =
-        |name: &str| Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
-    // Until the shell becomes the program, it may not yet ignore the signals.
-    let name = format!("/proc/{}/comm", child.id());
-    while std::fs::read_to_string(&name).expect("the child runs").trim() == "sh" {
+    let id = child.id().to_string();
+    let kill = |name: &str| Command::new("kill").args(["-s", name, &id]).status();
+    // Until the shell becomes the program, it may not yet ignore the signals. At first the name is
+    // still that of this thread.
+    let name = format!("/proc/{id}/comm");
+    while std::fs::read_to_string(&name).expect("the child runs").trim() != "wgpu-rnn" {
+        assert_eq!(child.try_wait().expect("the child is ours"), None, "it ended early");
         std::thread::yield_now();
     }
     // The thread of signals may start late: only a signal after it shows a fault.
