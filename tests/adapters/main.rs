@@ -168,8 +168,6 @@ enum Need {
     SoftwareAdapter,
     /// A driver that refuses allocations of 1 GiB. Other adapters skip the trial.
     SwiftShader,
-    /// One of several software adapters: plans and texts of kernels are the same on all.
-    FirstAdapter,
     /// Two directions, which a wavefront does not support: it skips the trial.
     TwoDirections,
 }
@@ -180,25 +178,28 @@ struct Row {
     run: Test,
     /// Whether the test also runs on the CPU's engine, and not only compares adapters with it.
     cpu: bool,
-    /// Whether the test runs with the schedule that the library chooses.
-    auto: bool,
-    by_schedule: ByName,
+    /// On which machines the test runs with the schedule that the library chooses.
+    auto: On,
+    /// On which machines it runs with each schedule by name.
+    by_schedule: On,
     need: Need,
 }
 
-/// On which machines a test runs with each schedule by name.
+/// The machines of a test.
 #[derive(Clone, Copy)]
-enum ByName {
-    Nowhere,
-    /// On the CPU, on each GPU, and on one software adapter. Software adapters take long and run
-    /// the same kernels, so they take turns from test to test and from schedule to schedule.
+enum On {
+    None,
+    /// The CPU, each GPU, and the first software adapter, which is the fastest.
+    First,
+    /// The CPU, each GPU, and one software adapter. Software adapters take long and run the same
+    /// kernels, so they take turns from test to test and from schedule to schedule.
     InTurns,
-    Everywhere,
+    All,
 }
 
 /// Returns a test of every device, with the schedule that the library chooses.
 const fn everywhere(name: &'static str, run: Test) -> Row {
-    Row { name, run, cpu: true, auto: true, by_schedule: ByName::Nowhere, need: Need::Nothing }
+    Row { name, run, cpu: true, auto: On::All, by_schedule: On::None, need: Need::Nothing }
 }
 
 /// Returns a test of adapters only.
@@ -207,14 +208,27 @@ const fn on_adapters(name: &'static str, run: Test) -> Row {
 }
 
 impl Row {
+    /// Runs the test on one of the software adapters only: it tests the library's logic, and other
+    /// tests compare the numbers of each driver.
+    const fn in_turns(self) -> Self {
+        Self { auto: On::InTurns, ..self }
+    }
+
     /// Also runs the test with each schedule by name, on software adapters in turns.
     const fn by_schedule(self) -> Self {
-        Self { by_schedule: ByName::InTurns, ..self }
+        Self { by_schedule: On::InTurns, ..self }
+    }
+
+    /// As [`in_turns`](Self::in_turns), with any schedule, for a test that takes a slow software
+    /// adapter a minute.
+    const fn on_the_first(self) -> Self {
+        let by_schedule = if let On::None = self.by_schedule { On::None } else { On::First };
+        Self { auto: On::First, by_schedule, ..self }
     }
 
     /// Also runs the test with each schedule by name, on every machine.
     const fn by_schedule_everywhere(self) -> Self {
-        Self { by_schedule: ByName::Everywhere, ..self }
+        Self { by_schedule: On::All, ..self }
     }
 
     const fn needs(self, need: Need) -> Self {
@@ -244,42 +258,52 @@ const TABLE: &[Row] = &[
     everywhere("activations_are_precise", activation::are_precise),
     everywhere("nan_stays_in_its_row", activation::nan_stays_in_its_row).by_schedule(),
     everywhere("networks_against_the_definition", modules::against_the_definition).by_schedule(),
-    everywhere("variants_against_the_definition", variants::against_the_definition).by_schedule(),
-    everywhere("variants_in_shards_and_f16", variants::in_shards_and_f16),
+    everywhere("variants_against_the_definition", variants::against_the_definition)
+        .in_turns()
+        .by_schedule(),
+    everywhere("variants_in_shards_and_f16", variants::in_shards_and_f16).in_turns(),
     everywhere("reverse_is_the_reverse_direction", variants::reverse_is_the_reverse_direction)
+        .in_turns()
         .by_schedule()
         .needs(Need::TwoDirections),
-    everywhere("rows_of_different_length", modules::lengths).by_schedule(),
+    everywhere("rows_of_different_length", modules::lengths).in_turns().by_schedule(),
     everywhere("same_bits_on_every_run", modules::same_bits).by_schedule(),
-    everywhere("calls_do_not_influence_each_other", modules::calls_are_independent).by_schedule(),
-    everywhere("pieces_of_time_change_no_bit", invariance::pieces_of_time).by_schedule(),
-    everywhere("rows_do_not_depend_on_the_batch", invariance::rows_of_a_batch).by_schedule(),
-    everywhere("padding_does_not_matter", invariance::padding).by_schedule(),
-    everywhere("persistent_is_step_to_the_last_bit", invariance::persistent_is_step),
+    everywhere("calls_do_not_influence_each_other", modules::calls_are_independent)
+        .in_turns()
+        .by_schedule(),
+    everywhere("pieces_of_time_change_no_bit", invariance::pieces_of_time)
+        .by_schedule()
+        .on_the_first(),
+    everywhere("rows_do_not_depend_on_the_batch", invariance::rows_of_a_batch)
+        .by_schedule()
+        .on_the_first(),
+    everywhere("padding_does_not_matter", invariance::padding).by_schedule().on_the_first(),
+    everywhere("persistent_is_step_to_the_last_bit", invariance::persistent_is_step).in_turns(),
     everywhere("time_reversed_swaps_directions", invariance::time_reversed)
+        .in_turns()
         .by_schedule()
         .needs(Need::TwoDirections),
-    everywhere("chunks_of_time", limits::chunks).by_schedule(),
-    everywhere("shards_of_weights_and_passes_of_rows", limits::shards_and_passes),
-    everywhere("more_rows_than_workgroups", limits::many_rows),
-    everywhere("long_sequences", limits::long_sequences),
-    everywhere("a_wavefront_is_step_to_the_last_bit", wavefront::is_step).needs(Need::FirstAdapter),
+    everywhere("chunks_of_time", limits::chunks).by_schedule().on_the_first(),
+    everywhere("shards_of_weights_and_passes_of_rows", limits::shards_and_passes).on_the_first(),
+    everywhere("more_rows_than_workgroups", limits::many_rows).in_turns(),
+    everywhere("long_sequences", limits::long_sequences).in_turns(),
+    everywhere("a_wavefront_is_step_to_the_last_bit", wavefront::is_step).on_the_first(),
     everywhere("a_wavefront_is_step_tiled_to_the_last_bit", wavefront::is_step_tiled)
-        .needs(Need::FirstAdapter),
-    everywhere("states_go_from_schedule_to_schedule", wavefront::between_schedules),
-    everywhere("a_wavefront_refuses_by_name", wavefront::refusals),
-    everywhere("weights_stored_as_f16", f16::rounded_weights),
-    everywhere("values_beyond_f16_are_refused", f16::values_beyond),
-    everywhere("embed_writes_its_shard", embedding::shards),
-    everywhere("embedding_looks_up_rows", embedding::lookups),
+        .on_the_first(),
+    everywhere("states_go_from_schedule_to_schedule", wavefront::between_schedules).in_turns(),
+    everywhere("a_wavefront_refuses_by_name", wavefront::refusals).in_turns(),
+    everywhere("weights_stored_as_f16", f16::rounded_weights).on_the_first(),
+    everywhere("values_beyond_f16_are_refused", f16::values_beyond).in_turns(),
+    everywhere("embed_writes_its_shard", embedding::shards).in_turns(),
+    everywhere("embedding_looks_up_rows", embedding::lookups).in_turns(),
     everywhere("embedding_fixtures", embedding::fixtures),
     everywhere("transfers_find_their_place", transfer::words_find_their_place),
     everywhere("networks_of_pytorch", chained::fixtures),
-    everywhere("decoders_of_pytorch", decoding::fixtures),
-    everywhere("networks_in_slots", decoding::slots),
-    on_adapters("networks_in_recorded_passes", decoding::recorded),
-    everywhere("networks_in_f16", chained::in_f16).needs(Need::FirstAdapter),
-    on_adapters("networks_in_lockstep", chained::in_lockstep).needs(Need::FirstAdapter),
+    everywhere("decoders_of_pytorch", decoding::fixtures).in_turns(),
+    everywhere("networks_in_slots", decoding::slots).in_turns(),
+    on_adapters("networks_in_recorded_passes", decoding::recorded).in_turns(),
+    everywhere("networks_in_f16", chained::in_f16).on_the_first(),
+    on_adapters("networks_in_lockstep", chained::in_lockstep).on_the_first(),
     everywhere("map_functions", network_kernels::functions),
     everywhere("map_operations", network_kernels::operations),
     everywhere("unfold_windows", network_kernels::windows),
@@ -288,120 +312,132 @@ const TABLE: &[Row] = &[
     everywhere("softmax_rows", network_kernels::softmaxes),
     everywhere("attention_scores_and_context", network_kernels::attention),
     everywhere("dropout_masks", dropout::masks),
-    everywhere("dropout_masks_are_those_of_the_whole", dropout::masks_are_those_of_the_whole),
-    everywhere("dropout_fractions", dropout::fractions),
+    everywhere("dropout_masks_are_those_of_the_whole", dropout::masks_are_those_of_the_whole)
+        .in_turns(),
+    everywhere("dropout_fractions", dropout::fractions).in_turns(),
     everywhere("score_losses", score::losses),
     everywhere("score_of_sure_and_odd_rows", score::sure_and_odd_rows),
     everywhere("sample_draws", sample::draws),
-    everywhere("sample_greedy", sample::greedy),
-    everywhere("sample_with_nothing_to_draw_from", sample::nothing_to_draw_from),
-    everywhere("sample_top_k", sample::top_k),
-    everywhere("sample_top_p", sample::top_p),
-    everywhere("sample_frequencies", sample::frequencies),
+    everywhere("sample_greedy", sample::greedy).in_turns(),
+    everywhere("sample_with_nothing_to_draw_from", sample::nothing_to_draw_from).in_turns(),
+    everywhere("sample_top_k", sample::top_k).in_turns(),
+    everywhere("sample_top_p", sample::top_p).in_turns(),
+    everywhere("sample_frequencies", sample::frequencies).in_turns(),
     everywhere("sample_canary", sample::canary),
-    everywhere("cells_in_a_loop_are_the_layer", cells::loop_is_the_layer),
-    everywhere("cells_take_rows_with_and_without_their_axis", cells::shapes),
-    everywhere("cells_refuse_by_name", cells::refusals),
-    everywhere("pieces_of_a_stream_are_the_whole", streams::pieces_are_the_whole).by_schedule(),
-    everywhere("sessions_carry_buffers", sessions::carry),
-    everywhere("sessions_have_parts_of_buffers", sessions::parts),
-    everywhere("sessions_clear_buffers", sessions::clears),
-    everywhere("states_of_streams", streams::states),
-    everywhere("slots_of_a_pool_are_streams", pool::slots_are_streams).by_schedule(),
-    everywhere("pools_of_several_threads", pool::threads),
-    everywhere("snapshots_of_slots", pool::snapshots),
-    everywhere("pools_refuse_by_name", pool::refusals),
-    everywhere("pools_reuse_memory_of_other_sizes", pool::sizes_in_turns),
-    on_adapters("pools_of_a_lost_device", pool::lost),
-    everywhere("queues_serve_many_clients", queue::serve),
-    everywhere("calibration_gives_figures", calibrate::figures),
-    everywhere("bench_rows_agree", calibrate::rows),
-    everywhere("streams_refuse_by_name", streams::refusals),
+    everywhere("cells_in_a_loop_are_the_layer", cells::loop_is_the_layer).in_turns(),
+    everywhere("cells_take_rows_with_and_without_their_axis", cells::shapes).in_turns(),
+    everywhere("cells_refuse_by_name", cells::refusals).in_turns(),
+    everywhere("pieces_of_a_stream_are_the_whole", streams::pieces_are_the_whole)
+        .by_schedule()
+        .on_the_first(),
+    everywhere("sessions_carry_buffers", sessions::carry).in_turns(),
+    everywhere("sessions_have_parts_of_buffers", sessions::parts).in_turns(),
+    everywhere("sessions_clear_buffers", sessions::clears).in_turns(),
+    everywhere("states_of_streams", streams::states).in_turns(),
+    everywhere("slots_of_a_pool_are_streams", pool::slots_are_streams).in_turns().by_schedule(),
+    everywhere("pools_of_several_threads", pool::threads).in_turns(),
+    everywhere("snapshots_of_slots", pool::snapshots).in_turns(),
+    everywhere("pools_refuse_by_name", pool::refusals).in_turns(),
+    everywhere("pools_reuse_memory_of_other_sizes", pool::sizes_in_turns).in_turns(),
+    on_adapters("pools_of_a_lost_device", pool::lost).in_turns(),
+    everywhere("queues_serve_many_clients", queue::serve).in_turns(),
+    everywhere("calibration_gives_figures", calibrate::figures).in_turns(),
+    everywhere("bench_rows_agree", calibrate::rows).in_turns(),
+    everywhere("streams_refuse_by_name", streams::refusals).in_turns(),
     everywhere("language_models_of_pytorch", language_model::fixtures),
-    everywhere("language_models_losses_of_pytorch", language_model::losses),
-    everywhere("language_models_in_pieces", language_model::pieces),
-    everywhere("language_models_in_passes", language_model::passes),
-    everywhere("language_models_in_shards", language_model::shards),
-    everywhere("language_models_of_rows_of_different_length", language_model::lengths),
-    everywhere("language_models_from_call_to_call", language_model::calls_are_independent),
-    everywhere("training_between_layers", training::between_layers),
-    everywhere("training_without_dropout", training::without_dropout),
-    everywhere("training_by_seeds", training::seeds),
-    everywhere("training_of_language_models", training::language_models),
+    everywhere("language_models_losses_of_pytorch", language_model::losses).in_turns(),
+    everywhere("language_models_in_pieces", language_model::pieces).in_turns(),
+    everywhere("language_models_in_passes", language_model::passes).on_the_first(),
+    everywhere("language_models_in_shards", language_model::shards).in_turns(),
+    everywhere("language_models_of_rows_of_different_length", language_model::lengths).in_turns(),
+    everywhere("language_models_from_call_to_call", language_model::calls_are_independent)
+        .in_turns(),
+    everywhere("training_between_layers", training::between_layers).on_the_first(),
+    everywhere("training_without_dropout", training::without_dropout).in_turns(),
+    everywhere("training_by_seeds", training::seeds).in_turns(),
+    everywhere("training_of_language_models", training::language_models).in_turns(),
     everywhere(
         "training_of_language_models_without_dropout",
         training::language_models_without_dropout,
-    ),
-    everywhere("generation_greedy_is_a_loop_of_forward", generate::greedy_is_a_loop_of_forward),
+    )
+    .in_turns(),
+    everywhere("generation_greedy_is_a_loop_of_forward", generate::greedy_is_a_loop_of_forward)
+        .in_turns(),
     everywhere(
         "generation_draws_by_the_definition",
         generate::sampling_is_forward_and_the_definition,
-    ),
-    everywhere("generation_of_rows_and_chunks", generate::rows_and_chunks),
-    everywhere("generation_stops", generate::stops),
-    everywhere("beam_search", beams::searches),
-    everywhere("beam_search_refusals", beams::refusals),
-    everywhere("generation_within_limits", generate::limits),
-    everywhere("generators_are_independent", generate::generators_are_independent),
-    everywhere("generation_states", generate::states),
-    everywhere("generation_with_nothing_to_draw_from", generate::nothing_to_draw_from),
-    everywhere("generation_refusals", generate::refusals),
-    everywhere("generation_at_once", at_once::texts),
-    on_adapters("generation_at_once_choices", at_once::choices),
+    )
+    .in_turns(),
+    everywhere("generation_of_rows_and_chunks", generate::rows_and_chunks).in_turns(),
+    everywhere("generation_stops", generate::stops).in_turns(),
+    everywhere("beam_search", beams::searches).in_turns(),
+    everywhere("beam_search_refusals", beams::refusals).in_turns(),
+    everywhere("generation_within_limits", generate::limits).in_turns(),
+    everywhere("generators_are_independent", generate::generators_are_independent).in_turns(),
+    everywhere("generation_states", generate::states).in_turns(),
+    everywhere("generation_with_nothing_to_draw_from", generate::nothing_to_draw_from).in_turns(),
+    everywhere("generation_refusals", generate::refusals).in_turns(),
+    everywhere("generation_at_once", at_once::texts).in_turns(),
+    on_adapters("generation_at_once_choices", at_once::choices).in_turns(),
     everywhere("shipped_model_predicts", shipped::predicts),
-    everywhere("shipped_model_writes_what_the_cpu_writes", shipped::writes_what_the_cpu_writes),
-    everywhere("futures_of_any_executor", waiting::futures),
-    everywhere("futures_of_modules", waiting::modules),
-    everywhere("futures_that_are_dropped", waiting::dropped),
+    everywhere("shipped_model_writes_what_the_cpu_writes", shipped::writes_what_the_cpu_writes)
+        .on_the_first(),
+    everywhere("futures_of_any_executor", waiting::futures).in_turns(),
+    everywhere("futures_of_modules", waiting::modules).in_turns(),
+    everywhere("futures_that_are_dropped", waiting::dropped).on_the_first(),
     everywhere("threads_at_once", waiting::threads),
-    everywhere("language_models_refuse_by_name", language_model::refusals),
-    everywhere("language_models_refuse_arguments", language_model::arguments),
+    everywhere("language_models_refuse_by_name", language_model::refusals).in_turns(),
+    everywhere("language_models_refuse_arguments", language_model::arguments).in_turns(),
     Row {
-        auto: false,
-        ..everywhere("steps_of_a_dispatch", limits::steps_per_dispatch).by_schedule()
+        auto: On::None,
+        by_schedule: On::First,
+        ..everywhere("steps_of_a_dispatch", limits::steps_per_dispatch)
     },
-    on_adapters("devices_that_the_program_brought", brought::same_numbers),
-    on_adapters("callbacks_stay_the_programs", brought::callbacks),
-    on_adapters("limits_of_a_device_that_was_brought", brought::limits),
+    on_adapters("devices_that_the_program_brought", brought::same_numbers).in_turns(),
+    on_adapters("callbacks_stay_the_programs", brought::callbacks).in_turns(),
+    on_adapters("limits_of_a_device_that_was_brought", brought::limits).in_turns(),
     on_adapters("devices_that_are_lost", brought::lost),
-    on_adapters("fixtures_with_runtime_checks", cases::fixtures_with_runtime_checks).by_schedule(),
-    on_adapters("indices_stay_in_bounds", bounds::indices).needs(Need::FirstAdapter),
-    on_adapters("indices_beyond_a_buffer_are_found", bounds::indices_beyond)
-        .needs(Need::FirstAdapter),
-    on_adapters("runtime_checks_change_nothing", bounds::checked_and_unchecked),
-    on_adapters("runtime_checks_by_option", bounds::option),
+    on_adapters("fixtures_with_runtime_checks", cases::fixtures_with_runtime_checks)
+        .by_schedule()
+        .on_the_first(),
+    on_adapters("indices_stay_in_bounds", bounds::indices).on_the_first(),
+    on_adapters("indices_beyond_a_buffer_are_found", bounds::indices_beyond).on_the_first(),
+    on_adapters("runtime_checks_change_nothing", bounds::checked_and_unchecked).on_the_first(),
+    on_adapters("runtime_checks_by_option", bounds::option).in_turns(),
     on_adapters("what_drivers_refuse", faults::refused_by_the_driver),
-    on_adapters("memory_planned_is_taken", memory::planned_is_taken).needs(Need::CountedMemory),
-    on_adapters("memory_in_steady_state", memory::steady),
-    on_adapters("memory_given_back", memory::given_back),
+    on_adapters("memory_planned_is_taken", memory::planned_is_taken)
+        .on_the_first()
+        .needs(Need::CountedMemory),
+    on_adapters("memory_in_steady_state", memory::steady).on_the_first(),
+    on_adapters("memory_given_back", memory::given_back).in_turns(),
     on_adapters("memory_within_a_budget", memory::budget).needs(Need::CountedMemory),
-    on_adapters("wakers_that_panic", wakers::panics),
-    on_adapters("wakers_that_await", wakers::awaits),
-    on_adapters("wakers_that_drop_the_device", wakers::drops),
-    on_adapters("wakers_run_in_the_programs_polls", wakers::of_the_program),
-    on_adapters("errors_of_the_program_stay_the_programs", wakers::uncaptured),
-    on_adapters("recovery_elsewhere", recovery::elsewhere),
-    on_adapters("recovery_of_a_step_under_way", recovery::under_way),
-    on_adapters("recovery_of_a_text", recovery::generation),
-    on_adapters("example_recovery", recovery::example),
-    on_adapters("futures_of_devices_that_the_program_polls", waiting::program_polls),
-    on_adapters("futures_of_devices_that_are_lost", waiting::lost),
+    on_adapters("wakers_that_panic", wakers::panics).in_turns(),
+    on_adapters("wakers_that_await", wakers::awaits).in_turns(),
+    on_adapters("wakers_that_drop_the_device", wakers::drops).in_turns(),
+    on_adapters("wakers_run_in_the_programs_polls", wakers::of_the_program).in_turns(),
+    on_adapters("errors_of_the_program_stay_the_programs", wakers::uncaptured).in_turns(),
+    on_adapters("recovery_elsewhere", recovery::elsewhere).in_turns(),
+    on_adapters("recovery_of_a_step_under_way", recovery::under_way).in_turns(),
+    on_adapters("recovery_of_a_text", recovery::generation).in_turns(),
+    on_adapters("example_recovery", recovery::example).in_turns(),
+    on_adapters("futures_of_devices_that_the_program_polls", waiting::program_polls).in_turns(),
+    on_adapters("futures_of_devices_that_are_lost", waiting::lost).in_turns(),
     on_adapters("recorded_passes_are_forward", record::as_forward),
-    on_adapters("recorded_passes_of_any_layout", record::layouts),
-    on_adapters("recorded_passes_one_after_the_other", record::one_after_the_other),
-    on_adapters("recorded_passes_in_pieces", record::cut),
-    on_adapters("recorded_passes_refuse_by_name", record::refusals),
-    on_adapters("example_render_loop", record::example),
+    on_adapters("recorded_passes_of_any_layout", record::layouts).in_turns(),
+    on_adapters("recorded_passes_one_after_the_other", record::one_after_the_other).in_turns(),
+    on_adapters("recorded_passes_in_pieces", record::cut).in_turns(),
+    on_adapters("recorded_passes_refuse_by_name", record::refusals).in_turns(),
+    on_adapters("example_render_loop", record::example).in_turns(),
     on_adapters("kernels_in_lockstep", kernels::lockstep).by_schedule_everywhere(),
     on_adapters("f16_kernels_in_lockstep", f16::kernels),
     on_adapters("loop_canary", kernels::loop_canary),
     on_adapters("probes_do_what_their_twins_do", calibrate::twins),
     on_adapters("abandoned_forward_passes", abandoned::forward).needs(Need::SoftwareAdapter),
-    on_adapters("abandoned_futures", abandoned::futures).needs(Need::SoftwareAdapter),
-    on_adapters("abandoned_streams", abandoned::streams).needs(Need::SoftwareAdapter),
-    on_adapters("abandoned_texts", abandoned::texts).needs(Need::SoftwareAdapter),
-    on_adapters("abandoned_threads", abandoned::threads).needs(Need::SoftwareAdapter),
-    on_adapters("abandoned_pools_and_passes", abandoned::pools_and_passes),
+    on_adapters("abandoned_futures", abandoned::futures).in_turns().needs(Need::SoftwareAdapter),
+    on_adapters("abandoned_streams", abandoned::streams).in_turns().needs(Need::SoftwareAdapter),
+    on_adapters("abandoned_texts", abandoned::texts).in_turns().needs(Need::SoftwareAdapter),
+    on_adapters("abandoned_threads", abandoned::threads).in_turns().needs(Need::SoftwareAdapter),
+    on_adapters("abandoned_pools_and_passes", abandoned::pools_and_passes).in_turns(),
     on_adapters("logarithms", score::logarithms),
     on_adapters("score_canary", score::canary),
     on_adapters("sample_draws_are_those_of_the_cpu", sample::draws_are_those_of_the_cpu),
@@ -437,16 +473,16 @@ impl Place {
     /// Returns whether this place has a trial of this row, which is number `at` of the table.
     fn has(&self, at: usize, row: &Row, schedule: Schedule) -> bool {
         let here = row.cpu || !matches!(self.machine, Some(Machine::Cpu));
-        let scheduled = match (schedule, row.by_schedule) {
-            (Schedule::Auto, _) => row.auto,
-            (_, ByName::Nowhere) => false,
-            (_, ByName::InTurns) => self.has_the_turn(at, schedule),
-            (_, ByName::Everywhere) => true,
+        let machines = if schedule == Schedule::Auto { row.auto } else { row.by_schedule };
+        let scheduled = match machines {
+            On::None => false,
+            On::First => self.software.is_none_or(|(place, _)| place == 0),
+            On::InTurns => self.has_the_turn(at, schedule),
+            On::All => true,
         };
         let suited = match row.need {
             Need::SwiftShader => self.name.to_lowercase().contains("swiftshader"),
             Need::TwoDirections => schedule != Schedule::Wavefront,
-            Need::FirstAdapter => self.software.is_none_or(|(at, _)| at == 0),
             _ => true,
         };
         here && scheduled && suited
@@ -458,7 +494,7 @@ impl Place {
             Need::Conformance => conformance::is_absent(),
             Need::CountedMemory => self.entry().is_some_and(|entry| !memory::is_counted(entry)),
             Need::SoftwareAdapter => self.entry().is_some_and(|entry| !entry.is_software()),
-            Need::Nothing | Need::SwiftShader | Need::TwoDirections | Need::FirstAdapter => false,
+            Need::Nothing | Need::SwiftShader | Need::TwoDirections => false,
         };
         unmet || (self.machine.is_none() && !adapters::required())
     }
