@@ -13,7 +13,7 @@ use graph::{Arrow, arrows, cycles, upward};
 use modules::Crate;
 
 /// The files of this repository below `folders` that end in one of `endings`, by their paths.
-/// Packages that npm installs are none of them.
+/// Installed packages, builds and hidden files are none of them.
 fn files(folders: &[&str], endings: &[&str]) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
@@ -22,7 +22,7 @@ fn files(folders: &[&str], endings: &[&str]) -> Vec<(String, String)> {
         if path.is_dir() {
             let entries = std::fs::read_dir(&path).expect("a readable folder");
             let entries = entries.map(|entry| entry.expect("a readable entry").path());
-            waiting.extend(entries.filter(|path| !path.ends_with("node_modules")));
+            waiting.extend(entries.filter(|path| !is_made(path)));
         } else if endings.iter().any(|ending| path.to_string_lossy().ends_with(ending)) {
             let text = std::fs::read_to_string(&path)
                 .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -32,6 +32,12 @@ fn files(folders: &[&str], endings: &[&str]) -> Vec<(String, String)> {
     }
     found.sort();
     found
+}
+
+/// Returns whether a path is a folder of installed packages or of a build, or is hidden.
+fn is_made(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') || ["node_modules", "target", "venv"].contains(&&*name)
 }
 
 /// A crate made of files by hand.
