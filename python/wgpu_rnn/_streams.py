@@ -1,0 +1,109 @@
+"""Streams: sequences that arrive in pieces, with the state on the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _native
+from ._convert import float32, joined, numpy_kind, state_arrays
+from .errors import OptionError
+
+
+class Stream:
+    """A sequence of calls of a network, each of which continues from the previous one.
+
+    The state stays on the device: a call uploads its input and reads only its output back. Calls
+    of several threads run one after the other. ``KeyboardInterrupt`` in a call loses the state,
+    because it is unknown whether the steps have run: calls then raise ``StateLostError`` until
+    :meth:`reset` or :meth:`set_state`. So does an error of the device.
+    """
+
+    def __init__(self, native: _native.Stream, has_c: bool, module: str) -> None:
+        self._native = native
+        self._has_c = has_c
+        self._module = module
+        self._kind = numpy_kind
+
+    def __call__(self, input: Any) -> Any:
+        """Runs the next steps and returns their output.
+
+        Args:
+            input: float32 of shape ``[T, B, I]``, or ``[B, T, I]`` with ``batch_first``, with any T
+                and the B of the stream; ``[T, I]`` too if B is 1. Calls of the same T are the
+                fastest.
+
+        Returns:
+            The output, ``[T, B, R]`` in the layout of the input, of its kind.
+
+        Raises:
+            ShapeError, OptionError, TypeError: the input does not fit; the state stays.
+            StateLostError: an earlier call lost the state.
+            LimitError: the steps exceed a limit of the device; the state stays.
+        """
+        array, kind = float32(input, "input")
+        output = kind(self._native.forward(array))
+        self._kind = kind
+        return output
+
+    @property
+    def batch(self) -> int:
+        """The number of rows B."""
+        return self._native.batch
+
+    def state(self) -> Any:
+        """Reads the state: h, ``[L, B, R]``, or ``(h, c)`` of an LSTM.
+
+        It is of the kind of the last input, and an array of numpy before the first call.
+        """
+        return joined(*self._native.state(), self._kind)
+
+    def set_state(self, new: Any) -> None:
+        """Replaces the state: h, ``[L, B, R]``, or ``(h, c)`` of an LSTM."""
+        h, c = state_arrays(new, self._has_c, self._module)
+        if h is None:
+            raise OptionError("set_state() takes a state, got None; reset() sets it to zero")
+        self._native.set_state(h, c)
+
+    def reset(self) -> None:
+        """Sets the state to zero."""
+        self._native.reset()
+
+
+class CellStream:
+    """Steps of a cell, each of which continues from the previous one; see :class:`Stream`."""
+
+    def __init__(self, native: _native.CellStream, has_c: bool, module: str) -> None:
+        self._native = native
+        self._has_c = has_c
+        self._module = module
+        self._kind = numpy_kind
+
+    def __call__(self, input: Any) -> Any:
+        """Computes the next step, ``[B, I]``, and returns h, ``[B, H]``.
+
+        A stream of one row also takes ``[I]`` and then returns ``[H]``.
+        """
+        array, kind = float32(input, "input")
+        output = kind(self._native.forward(array))
+        self._kind = kind
+        return output
+
+    @property
+    def batch(self) -> int:
+        """The number of rows B."""
+        return self._native.batch
+
+    def state(self) -> Any:
+        """Reads the state: h, ``[B, H]``, or ``(h, c)`` of an LSTM, as :meth:`Stream.state`."""
+        return joined(*self._native.state(), self._kind)
+
+    def set_state(self, new: Any) -> None:
+        """Replaces the state: h, ``[B, H]``, or ``(h, c)`` of an LSTM."""
+        h, c = state_arrays(new, self._has_c, self._module)
+        if h is None:
+            raise OptionError("set_state() takes a state, got None; reset() sets it to zero")
+        self._native.set_state(h, c)
+
+    def reset(self) -> None:
+        """Sets the state to zero."""
+        self._native.reset()
