@@ -3,7 +3,9 @@
 //! Inputs are copied while Python's lock is held, so that no other thread changes them meanwhile.
 //! Results become arrays without a copy.
 
-use numpy::{Element, PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use numpy::{
+    Element, PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods,
+};
 use pyo3::prelude::*;
 use wgpu_rnn::{Error, Result, State, Tensor};
 

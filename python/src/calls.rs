@@ -22,9 +22,12 @@ use crate::{forks, logs};
 /// The time between two looks for signals.
 const SLICE: Duration = Duration::from_millis(20);
 
-/// The time for which the two sides of a hand-over look for each other before they sleep. Waking
-/// a thread takes longer than most calls of few steps.
-const SPIN: Duration = Duration::from_micros(50);
+/// The time for which the main thread looks for a result before it sleeps. Waking a thread takes
+/// longer than a short call. It gives its core to the threads that compute.
+const LOOK: Duration = Duration::from_micros(250);
+
+/// The time for which a worker looks for the next call before it sleeps.
+const LINGER: Duration = Duration::from_micros(50);
 
 /// The multiply-adds of a short call: a few milliseconds of one slow core.
 const SHORT: f64 = 16e6;
@@ -160,7 +163,7 @@ fn hand_over<T: Send + 'static>(
         error(py, "UnsupportedError", format!("a thread for the call: {refused}"))
     })?;
     loop {
-        let waited = py.detach(move || (wait(&receive, SPIN, Some(SLICE)), receive));
+        let waited = py.detach(move || (wait(&receive, LOOK, Some(SLICE)), receive));
         receive = waited.1;
         match waited.0 {
             Ok(result) => {
@@ -195,7 +198,7 @@ fn start(mut job: Job) -> std::io::Result<Sender<Job>> {
     let (worker, jobs) = channel::<Job>();
     std::thread::Builder::new().name("wgpu_rnn call".to_owned()).spawn(move || {
         job();
-        while let Ok(job) = wait(&jobs, SPIN, None) {
+        while let Ok(job) = wait(&jobs, LINGER, None) {
             job();
         }
     })?;
@@ -210,7 +213,7 @@ fn keep(worker: Sender<Job>) {
 /// Receives a value: looks for it for a time, then sleeps until it comes or the time is over.
 fn wait<T>(
     receive: &Receiver<T>,
-    spin: Duration,
+    look: Duration,
     sleep: Option<Duration>,
 ) -> Result<T, RecvTimeoutError> {
     let start = Instant::now();
@@ -220,15 +223,22 @@ fn wait<T>(
             Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
             Err(TryRecvError::Empty) => {}
         }
-        if start.elapsed() >= spin {
+        if start.elapsed() >= look {
             break;
         }
-        std::hint::spin_loop();
+        std::thread::yield_now();
     }
     match sleep {
         Some(time) => receive.recv_timeout(time),
         None => receive.recv().map_err(|_| RecvTimeoutError::Disconnected),
     }
+}
+
+/// Returns the number of calls that run on for nobody.
+#[pyfunction]
+#[pyo3(name = "_abandoned_calls")]
+pub fn abandoned_calls() -> usize {
+    ABANDONED.load(Ordering::Acquire)
 }
 
 /// Waits until no call runs on for nobody, at most some seconds. Python calls it at its end, so

@@ -38,8 +38,7 @@ impl Cell {
         })?;
         check_module(py, params.config().kind.cell(), module, &prefix)?;
         let device = device.0.clone();
-        let cell =
-            run(py, Length::Long, move || Module::with_options(&device, &params, &options))?;
+        let cell = run(py, Length::Long, move || Module::with_options(&device, &params, &options))?;
         Ok(Self(Kept::new(cell)))
     }
 

@@ -28,7 +28,7 @@ pub fn exception(py: Python<'_>, failure: Error) -> PyErr {
             Some(number) => {
                 let text = source.to_string();
                 let text = text.split(" (os error").next().unwrap_or_default().to_owned();
-                PyOSError::new_err((number, text, path.clone()))
+                PyOSError::new_err((number, text, path.clone().into_os_string()))
             }
             None => PyOSError::new_err(failure.to_string()),
         };

@@ -184,7 +184,8 @@ impl Pool {
         let results = results.into_iter().zip(shapes);
         let result = |(result, shape): (Result<Vec<f32>>, Vec<usize>)| match result {
             Ok(values) => {
-                let shape = if shape.len() < 2 { vec![size] } else { vec![values.len() / size, size] };
+                let shape =
+                    if shape.len() < 2 { vec![size] } else { vec![values.len() / size, size] };
                 array(py, &shape, values)?.into_bound_py_any(py)
             }
             Err(error) => Ok(exception(py, error).into_value(py).into_bound(py).into_any()),

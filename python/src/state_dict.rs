@@ -73,8 +73,7 @@ impl StateDict {
 
     /// The same tensors under other names.
     fn renamed(&self, py: Python<'_>, pairs: Vec<(String, String)>) -> PyResult<Self> {
-        let pairs: Vec<_> =
-            pairs.iter().map(|(old, new)| (old.as_str(), new.as_str())).collect();
+        let pairs: Vec<_> = pairs.iter().map(|(old, new)| (old.as_str(), new.as_str())).collect();
         self.0.clone().renamed(&pairs).map(Self).map_err(|error| exception(py, error))
     }
 

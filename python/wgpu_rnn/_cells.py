@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Dict, Mapping, Optional, Type, TypeVar, Union
+from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 from . import _native
 from ._convert import count, float32, joined, state_arrays
@@ -13,6 +13,8 @@ from ._state_dict import Paths, StateDict, state_dict_of
 from ._streams import CellStream
 
 C = TypeVar("C", bound="RecurrentCell")
+#: An array of numpy or a tensor of torch.
+T = TypeVar("T")
 
 
 class RecurrentCell:
@@ -107,22 +109,7 @@ class RecurrentCell:
             allow_unused=allow_unused,
         )
 
-    def __call__(self, input: Any, state: Any = None) -> Any:
-        """Computes one step, as the cell of ``torch.nn`` does.
-
-        Args:
-            input: float32 of shape ``[B, I]``, or ``[I]`` for a single row; a numpy array or a
-                torch tensor on the CPU.
-            state: ``h``, ``[B, H]`` or ``[H]``; of an LSTM ``(h, c)``. Zero when absent.
-
-        Returns:
-            ``h``, of an LSTM ``(h, c)``, of the kind of the input and in its shape.
-
-        Raises:
-            ShapeError: a shape does not fit; in PyTorch's words.
-            OptionError: a dtype is not float32, a tensor is not on the CPU, or the state lacks c.
-            TypeError: an argument is neither an array nor a tensor.
-        """
+    def _call(self, input: Any, state: Any) -> Any:
         array, kind = float32(input, "input")
         h, c = state_arrays(state, self._has_c, self._module)
         return joined(*self._native.forward(array, h, c), kind)
@@ -147,18 +134,58 @@ class RecurrentCell:
 
 
 class LSTMCell(RecurrentCell):
-    """``torch.nn.LSTMCell`` on a device. A call returns ``(h, c)``."""
+    """``torch.nn.LSTMCell`` on a device."""
 
     _module = "LSTMCell"
 
+    def __call__(self, input: T, state: Any = None) -> Tuple[T, T]:
+        """Computes one step, as the cell of ``torch.nn`` does.
 
-class GRUCell(RecurrentCell):
-    """``torch.nn.GRUCell`` on a device. A call returns ``h``."""
+        Args:
+            input: float32 of shape ``[B, I]``, or ``[I]`` for a single row; a numpy array or a
+                torch tensor on the CPU.
+            state: ``(h, c)``, each ``[B, H]`` or ``[H]``. Zero when absent.
+
+        Returns:
+            ``(h, c)`` of the kind of the input and in its shape.
+
+        Raises:
+            ShapeError: a shape does not fit; in PyTorch's words.
+            OptionError: a dtype is not float32, a tensor is not on the CPU, or the state lacks c.
+            TypeError: an argument is neither an array nor a tensor.
+        """
+        result: Tuple[T, T] = self._call(input, state)
+        return result
+
+
+class _OneState(RecurrentCell):
+    """A cell without a cell state."""
+
+    def __call__(self, input: T, state: Any = None) -> T:
+        """Computes one step, as the cell of ``torch.nn`` does.
+
+        Args:
+            input: float32 of shape ``[B, I]``, or ``[I]`` for a single row; a numpy array or a
+                torch tensor on the CPU.
+            state: ``h``, ``[B, H]`` or ``[H]``. Zero when absent.
+
+        Returns:
+            ``h`` of the kind of the input and in its shape.
+
+        Raises:
+            ShapeError, OptionError, TypeError: as :meth:`LSTMCell.__call__`.
+        """
+        result: T = self._call(input, state)
+        return result
+
+
+class GRUCell(_OneState):
+    """``torch.nn.GRUCell`` on a device."""
 
     _module = "GRUCell"
 
 
-class RNNCell(RecurrentCell):
-    """``torch.nn.RNNCell`` on a device, with tanh or relu. A call returns ``h``."""
+class RNNCell(_OneState):
+    """``torch.nn.RNNCell`` on a device, with tanh or relu."""
 
     _module = "RNNCell"

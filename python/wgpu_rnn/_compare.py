@@ -110,9 +110,8 @@ class Comparison:
         return difference / allowed if allowed > 0 else np.inf
 
     def __str__(self) -> str:
-        head = ("tensor", "shape", "max abs", "max rel", "worst at", "got", "want", "of f64", "of f64")
-        rows = [head, *(_row(tensor) for tensor in self.tensors)]
-        widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
+        rows = [_HEAD, *(_row(tensor) for tensor in self.tensors)]
+        widths = [max(len(row[at]) for row in rows) for at in range(len(_HEAD))]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
             for row in rows
@@ -123,10 +122,16 @@ class Comparison:
             [
                 f"{self.module} on {self.device}",
                 *lines,
-                f"{verdict} (atol {self.atol:g}, rtol {self.rtol:g}; of f64: the largest "
-                "differences of got and of want from the definition in float64)",
+                f"{verdict} (atol {self.atol:g}, rtol {self.rtol:g}; errors are the largest "
+                "differences from the definition in float64)",
             ]
         )
+
+
+#: The last two columns are the errors of got and of want against the definition in float64.
+_HEAD = (
+    "tensor", "shape", "max abs", "max rel", "worst at", "got", "want", "got error", "want error"
+)
 
 
 def _row(tensor: TensorComparison) -> Tuple[str, ...]:
@@ -183,16 +188,16 @@ def compare_arrays(
         ratio = np.divide(
             difference, allowed, out=np.where(difference > 0, np.inf, 0.0), where=allowed > 0
         )
-    index = None
+    index: Optional[Tuple[int, ...]] = None
     if ratio.size > 0 and ratio.max() > 0:
         index = tuple(int(at) for at in np.unravel_index(int(ratio.argmax()), shape))
-    largest = [float(values.max()) if values.size else 0.0 for values in (difference, relative)]
     return TensorComparison(
         name,
         shape,
         got_shape,
         int(wrong.sum()),
-        *largest,
+        float(difference.max(initial=0.0)),
+        float(relative.max(initial=0.0)),
         index,
         None if index is None else float(got[index]),
         None if index is None else float(want[index]),
@@ -207,8 +212,7 @@ def _error(values: Any, exact: Optional[Any]) -> Optional[float]:
     with np.errstate(invalid="ignore"):
         equal = (values == exact) | (np.isnan(values) & np.isnan(exact))
         difference = np.where(equal, 0.0, np.abs(values - exact))
-    difference = np.where(np.isnan(difference), np.inf, difference)
-    return float(difference.max()) if difference.size else 0.0
+    return float(np.where(np.isnan(difference), np.inf, difference).max(initial=0.0))
 
 
 def compare(
@@ -269,15 +273,15 @@ def compare(
     initial = None if h is None else (h if c is None else (h, c))
 
     if isinstance(net, _modules.Recurrent):
-        got = _flat(net(array, initial, valid))
+        got = _flat(net._call(array, initial, valid))
     else:
-        got = _flat(net(array, initial))
+        got = _flat(net._call(array, initial))
     want = _flat(_run_torch(module, array, (h, c), valid))
     exact = _definition(module, made, (array, h, c, valid), weights, want)
     names = _names(made, has_c)
     tensors = tuple(
-        compare_arrays(name, *values, atol, rtol, by_definition)
-        for name, *values, by_definition in zip(names, got, want, exact)
+        compare_arrays(name, one, other, atol, rtol, by_definition)
+        for name, one, other, by_definition in zip(names, got, want, exact)
     )
     return Comparison(str(module), str(net.device._native), atol, rtol, tensors)
 

@@ -125,6 +125,8 @@ def integers(value: Any, name: str, what: str) -> List[int]:
     for at, number in enumerate(numbers):
         if number < 0:
             raise OptionError(f"{name}[{at}] is {number}; {what} cannot be negative")
+        if number >= 1 << 63:
+            raise OptionError(f"{name}[{at}] is {number}, which is too large for {what}")
     return numbers
 
 

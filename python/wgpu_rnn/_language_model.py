@@ -181,17 +181,18 @@ class LanguageModel:
             StateLostError: ``KeyboardInterrupt`` ended the step before.
         """
         tokens = self._prompt(prompt, "prompt")
+        together = count(chunk, "chunk", 1)
         options = {
             "temperature": _number(temperature, "temperature"),
             "top_k": count(top_k, "top_k"),
             "top_p": _number(top_p, "top_p"),
             "seed": count(seed, "seed"),
             "stop": None if stop is None else _tokens([stop], "stop")[0],
-            "chunk": count(chunk, "chunk", 1),
+            "chunk": together,
             "position": 0,
         }
         most = None if max_tokens is None else count(max_tokens, "max_tokens")
-        return _iterate(self._native.generate([tokens], options), most, options["chunk"], stop)
+        return _iterate(self._native.generate([tokens], options), most, together, stop)
 
     def generate_text(self, prompt: str, **options: Any) -> Iterator[str]:
         """Generates a text after a prompt, and returns an iterator over the texts of its tokens.

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Dict, Mapping, Optional, Sequence, Type, TypeVar, Union
+from typing import (
+    Any,
+    ClassVar,
+    Dict,
+    Mapping,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+    Type,
+    TypeVar,
+    Union,
+    overload,
+)
 
 from . import _native
 from ._convert import Kind, count, float32, integers, joined, state_arrays, torch_kind
@@ -17,6 +30,19 @@ from ._torch import is_packed
 from .errors import OptionError
 
 M = TypeVar("M", bound="Recurrent")
+#: An array of numpy or a tensor of torch.
+T = TypeVar("T")
+
+
+class Packed(Protocol):
+    """The type of ``torch.nn.utils.rnn.PackedSequence``, without torch."""
+
+    batch_sizes: Any
+    sorted_indices: Any
+    unsorted_indices: Any
+
+
+P = TypeVar("P", bound=Packed)
 
 
 class Recurrent:
@@ -162,32 +188,7 @@ class Recurrent:
             allow_unused=allow_unused,
         )
 
-    def __call__(self, input: Any, state: Any = None, lengths: Optional[Sequence[int]] = None) -> Any:
-        """Runs the network, as the module of ``torch.nn`` does.
-
-        The letters are: T time steps, B rows, I ``input_size``, H ``hidden_size``, L layers, D
-        directions; R is ``proj_size``, or H without a projection.
-
-        Args:
-            input: float32 of shape ``[T, B, I]``, ``[B, T, I]`` with ``batch_first``, or ``[T, I]``
-                for a single sequence; a numpy array or a torch tensor on the CPU, with any strides.
-                Or a ``PackedSequence``, sorted or not.
-            state: ``h_0``, ``[L·D, B, R]``; of an LSTM ``(h_0, c_0)``, where c is ``[L·D, B, H]``.
-                Without the axis B for a single sequence. Zero when absent.
-            lengths: the valid steps of each row, in any order, from 0 to T. Later steps of the
-                input have no effect, and the output is 0 there.
-
-        Returns:
-            ``(output, h_n)``, of an LSTM ``(output, (h_n, c_n))``, of the kind of the input. The
-            output is ``[T, B, D·R]`` in the layout of the input, or a ``PackedSequence``. Tensors
-            have no gradients.
-
-        Raises:
-            ShapeError: a shape or a length does not fit; in PyTorch's words.
-            OptionError: a dtype is not float32, a tensor is not on the CPU, or the state lacks c.
-            TypeError: an argument is neither an array nor a tensor.
-            DeviceLostError, OutOfMemoryError, LimitError: the device fails.
-        """
+    def _call(self, input: Any, state: Any, lengths: Optional[Sequence[int]]) -> Any:
         if is_packed(input):
             return self._call_packed(input, state, lengths)
         array, kind = float32(input, "input")
@@ -255,27 +256,85 @@ class Recurrent:
 
 
 class LSTM(Recurrent):
-    """``torch.nn.LSTM`` on a device: from a module, a file, or tensors.
-
-    A call returns ``(output, (h_n, c_n))``; see :meth:`Recurrent.__call__`.
-    """
+    """``torch.nn.LSTM`` on a device: from a module, a file, or tensors."""
 
     _module = "LSTM"
 
+    @overload
+    def __call__(self, input: P, state: Any = None, lengths: None = None) -> Tuple[P, Any]: ...
+    @overload
+    def __call__(
+        self, input: T, state: Any = None, lengths: Optional[Sequence[int]] = None
+    ) -> Tuple[T, Tuple[T, T]]: ...
+    def __call__(
+        self, input: Any, state: Any = None, lengths: Optional[Sequence[int]] = None
+    ) -> Any:
+        """Runs the network, as the module of ``torch.nn`` does.
 
-class GRU(Recurrent):
-    """``torch.nn.GRU`` on a device: from a module, a file, or tensors.
+        The letters are: T time steps, B rows, I ``input_size``, H ``hidden_size``, L layers, D
+        directions; R is ``proj_size``, or H without a projection.
 
-    A call returns ``(output, h_n)``; see :meth:`Recurrent.__call__`.
-    """
+        Args:
+            input: float32 of shape ``[T, B, I]``, ``[B, T, I]`` with ``batch_first``, or ``[T, I]``
+                for a single sequence; a numpy array or a torch tensor on the CPU, with any strides.
+                Or a ``PackedSequence``, sorted or not.
+            state: ``(h_0, c_0)``: ``[L·D, B, R]`` and ``[L·D, B, H]``, without the axis B for a
+                single sequence. Zero when absent.
+            lengths: the valid steps of each row, in any order, from 0 to T. Later steps of the
+                input have no effect, and the output is 0 there.
+
+        Returns:
+            ``(output, (h_n, c_n))`` of the kind of the input. The output is ``[T, B, D·R]`` in the
+            layout of the input, or a ``PackedSequence``. Tensors have no gradients.
+
+        Raises:
+            ShapeError: a shape or a length does not fit; in PyTorch's words.
+            OptionError: a dtype is not float32, a tensor is not on the CPU, or the state lacks c.
+            TypeError: an argument is neither an array nor a tensor.
+            DeviceLostError, OutOfMemoryError, LimitError: the device fails.
+        """
+        return self._call(input, state, lengths)
+
+
+class _OneState(Recurrent):
+    """A network without a cell state."""
+
+    @overload
+    def __call__(self, input: P, state: Any = None, lengths: None = None) -> Tuple[P, Any]: ...
+    @overload
+    def __call__(
+        self, input: T, state: Any = None, lengths: Optional[Sequence[int]] = None
+    ) -> Tuple[T, T]: ...
+    def __call__(
+        self, input: Any, state: Any = None, lengths: Optional[Sequence[int]] = None
+    ) -> Any:
+        """Runs the network, as the module of ``torch.nn`` does.
+
+        Args:
+            input: as of :meth:`LSTM.__call__`: ``[T, B, I]``, ``[B, T, I]`` with ``batch_first``,
+                ``[T, I]``, or a ``PackedSequence``.
+            state: ``h_0``, ``[L·D, B, H]``, without the axis B for a single sequence. Zero when
+                absent.
+            lengths: the valid steps of each row, in any order, from 0 to T.
+
+        Returns:
+            ``(output, h_n)`` of the kind of the input. The output is ``[T, B, D·H]`` in the layout
+            of the input, or a ``PackedSequence``.
+
+        Raises:
+            ShapeError, OptionError, TypeError, DeviceLostError, OutOfMemoryError, LimitError: as
+                :meth:`LSTM.__call__`.
+        """
+        return self._call(input, state, lengths)
+
+
+class GRU(_OneState):
+    """``torch.nn.GRU`` on a device: from a module, a file, or tensors."""
 
     _module = "GRU"
 
 
-class RNN(Recurrent):
-    """``torch.nn.RNN`` on a device, with tanh or relu: from a module, a file, or tensors.
-
-    A call returns ``(output, h_n)``; see :meth:`Recurrent.__call__`.
-    """
+class RNN(_OneState):
+    """``torch.nn.RNN`` on a device, with tanh or relu: from a module, a file, or tensors."""
 
     _module = "RNN"

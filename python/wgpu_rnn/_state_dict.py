@@ -158,7 +158,8 @@ def _bytes(name: str, tensor: Any) -> Tuple[str, Sequence[int], bytes]:
         array = tensor
         dtype = array.dtype.name
     else:
-        raise TypeError(f"{name} should be a torch tensor or a numpy array, got {type_name(tensor)}")
+        found = type_name(tensor)
+        raise TypeError(f"{name} should be a torch tensor or a numpy array, got {found}")
     if dtype not in _DTYPES:
         raise TypeError(f"{name} has dtype {dtype}; expected float32, float16 or bfloat16")
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from . import _native
-from ._convert import float32, joined, numpy_kind, state_arrays
+from ._convert import Kind, float32, joined, numpy_kind, state_arrays
 from .errors import OptionError
+
+T = TypeVar("T")
 
 
 class Stream:
@@ -22,9 +24,9 @@ class Stream:
         self._native = native
         self._has_c = has_c
         self._module = module
-        self._kind = numpy_kind
+        self._kind: Kind = numpy_kind
 
-    def __call__(self, input: Any) -> Any:
+    def __call__(self, input: T) -> T:
         """Runs the next steps and returns their output.
 
         Args:
@@ -41,7 +43,7 @@ class Stream:
             LimitError: the steps exceed a limit of the device; the state stays.
         """
         array, kind = float32(input, "input")
-        output = kind(self._native.forward(array))
+        output: T = kind(self._native.forward(array))
         self._kind = kind
         return output
 
@@ -76,15 +78,15 @@ class CellStream:
         self._native = native
         self._has_c = has_c
         self._module = module
-        self._kind = numpy_kind
+        self._kind: Kind = numpy_kind
 
-    def __call__(self, input: Any) -> Any:
+    def __call__(self, input: T) -> T:
         """Computes the next step, ``[B, I]``, and returns h, ``[B, H]``.
 
         A stream of one row also takes ``[I]`` and then returns ``[H]``.
         """
         array, kind = float32(input, "input")
-        output = kind(self._native.forward(array))
+        output: T = kind(self._native.forward(array))
         self._kind = kind
         return output
 
