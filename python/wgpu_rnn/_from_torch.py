@@ -60,6 +60,12 @@ def _check_class(library: Any, module: Any, wanted: str) -> None:
     if parametrize.is_parametrized(module):
         # Its class is made by torch, below the class that the program chose.
         found = found.__bases__[0]
+        if not wanted.endswith("Cell") and not hasattr(module, "_update_flat_weights"):
+            raise OptionError(
+                f"the module has parametrisations, which torch {library.__version__} ignores when "
+                f"it runs a torch.nn.{wanted}: use torch 2, or "
+                "torch.nn.utils.parametrize.remove_parametrizations"
+            )
     if not issubclass(found, expected):
         raise TypeError(
             f"expected a torch.nn.{wanted}, got {type_name(module)}; for modules of one's own, "
