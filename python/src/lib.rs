@@ -14,10 +14,13 @@ mod forks;
 mod generation;
 mod language_model;
 mod logs;
+mod network;
+mod network_stream;
 mod options;
 mod pool;
 mod reference;
 mod rnn;
+mod sequential;
 mod shared;
 mod state_dict;
 mod stream;
@@ -43,6 +46,10 @@ mod _native {
     use crate::generation::Generation;
     #[pymodule_export]
     use crate::language_model::LanguageModel;
+    #[pymodule_export]
+    use crate::network::Network;
+    #[pymodule_export]
+    use crate::network_stream::NetworkStream;
     #[pymodule_export]
     use crate::pool::{Pool, Slot};
     #[pymodule_export]

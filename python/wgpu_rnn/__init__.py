@@ -24,6 +24,7 @@ from ._device import Device, DeviceInfo, devices
 from ._language_model import LanguageModel, Score
 from ._modules import GRU, LSTM, RNN, Recurrent
 from ._native import Slot
+from ._network import Network, NetworkStream, Sequential
 from ._pool import Pool
 from ._state_dict import StateDict
 from ._streams import CellStream, Stream
@@ -42,11 +43,14 @@ __all__ = [
     "Device",
     "DeviceInfo",
     "LanguageModel",
+    "Network",
+    "NetworkStream",
     "Pool",
     "RNNCell",
     "Recurrent",
     "RecurrentCell",
     "Score",
+    "Sequential",
     "Slot",
     "StateDict",
     "Stream",

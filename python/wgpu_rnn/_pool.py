@@ -66,7 +66,7 @@ class Pool:
 
         Args:
             inputs: a frame for each slot, as a dict or as pairs: float32 of shape ``[I]`` for one
-                step, or ``[T, I]`` with T from 0 to ``steps``.
+                step, or ``[T, I]`` with T from 0 to ``steps``. I counts the values of a step.
 
         Returns:
             A result for each input, in their order. It is the output, ``[R]`` or ``[T, R]``, of the
