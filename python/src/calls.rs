@@ -121,6 +121,14 @@ pub fn run_cancellable<T: Send + 'static>(
     result.map_err(|error| exception(py, error))
 }
 
+/// Runs work that takes no time, with Python's lock.
+///
+/// # Errors
+/// The exception of the work's error.
+pub fn at_once<T>(py: Python<'_>, work: impl FnOnce() -> Finished<T>) -> PyResult<T> {
+    guarded(work).map_err(|error| exception(py, error))
+}
+
 /// Runs work and returns a panic as an error.
 fn guarded<T>(work: impl FnOnce() -> Finished<T>) -> Finished<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(defect(&*panic)))
@@ -232,6 +240,17 @@ fn wait<T>(
         Some(time) => receive.recv_timeout(time),
         None => receive.recv().map_err(|_| RecvTimeoutError::Disconnected),
     }
+}
+
+/// Panics in a call, for the test that no panic reaches Python.
+///
+/// # Errors
+/// `GpuError` with the text.
+#[pyfunction]
+#[pyo3(name = "_panic")]
+pub fn panic_in_a_call(py: Python<'_>, text: String, long: bool) -> PyResult<()> {
+    let length = if long { Length::Long } else { Length::Short };
+    run(py, length, move || panic!("{text}"))
 }
 
 /// Returns the number of calls that run on for nobody.

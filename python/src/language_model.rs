@@ -7,7 +7,7 @@ use wgpu_rnn::Error;
 use wgpu_rnn::language_model::{LanguageModel as Model, Vocabulary};
 
 use crate::arrays::{Input, Results, from_state, from_tensor, state};
-use crate::calls::{Length, run};
+use crate::calls::{Length, at_once, run};
 use crate::device::Device;
 use crate::errors::exception;
 use crate::forks::Kept;
@@ -72,11 +72,13 @@ impl LanguageModel {
     }
 
     fn encode(&self, py: Python<'_>, text: &str) -> PyResult<Vec<u32>> {
-        self.vocabulary(py)?.encode(text).map_err(|error| exception(py, error))
+        let vocabulary = self.vocabulary(py)?;
+        at_once(py, || vocabulary.encode(text))
     }
 
     fn decode(&self, py: Python<'_>, tokens: Vec<u32>) -> PyResult<String> {
-        self.vocabulary(py)?.decode(&tokens).map_err(|error| exception(py, error))
+        let vocabulary = self.vocabulary(py)?;
+        at_once(py, || vocabulary.decode(&tokens))
     }
 
     /// Returns the logits of each token, and the last state.

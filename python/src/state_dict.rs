@@ -7,8 +7,7 @@ use pyo3::prelude::*;
 use wgpu_rnn::StateDict as File;
 
 use crate::arrays::{Output, copied, from_tensor};
-use crate::calls::{Length, run};
-use crate::errors::exception;
+use crate::calls::{Length, at_once, run};
 
 /// The named tensors of a file, or of Python's memory.
 #[pyclass(frozen, module = "wgpu_rnn._native")]
@@ -25,14 +24,13 @@ impl StateDict {
     /// Reads the bytes of a file; `name` serves its errors.
     #[staticmethod]
     fn parse(py: Python<'_>, name: &str, bytes: &[u8], key: Option<&str>) -> PyResult<Self> {
-        let raise = |error| exception(py, error);
-        let bytes = copied(bytes, name).map_err(raise)?;
-        match key {
-            None => File::parse(name, bytes),
-            Some(key) => File::parse_key(name, bytes, key),
-        }
-        .map(Self)
-        .map_err(raise)
+        at_once(py, || {
+            let bytes = copied(bytes, name)?;
+            Ok(Self(match key {
+                None => File::parse(name, bytes)?,
+                Some(key) => File::parse_key(name, bytes, key)?,
+            }))
+        })
     }
 
     #[getter]
@@ -68,17 +66,17 @@ impl StateDict {
 
     /// The values of a tensor, widened to f32.
     fn tensor<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Output<'py>> {
-        from_tensor(py, self.0.tensor(name).map_err(|error| exception(py, error))?)
+        from_tensor(py, at_once(py, || self.0.tensor(name))?)
     }
 
     /// The same tensors under other names.
     fn renamed(&self, py: Python<'_>, pairs: Vec<(String, String)>) -> PyResult<Self> {
         let pairs: Vec<_> = pairs.iter().map(|(old, new)| (old.as_str(), new.as_str())).collect();
-        self.0.clone().renamed(&pairs).map(Self).map_err(|error| exception(py, error))
+        at_once(py, || self.0.clone().renamed(&pairs)).map(Self)
     }
 
     /// The weights that `weight_norm` and WeightDrop store as other tensors.
     fn folded(&self, py: Python<'_>) -> PyResult<Self> {
-        self.0.clone().folded().map(Self).map_err(|error| exception(py, error))
+        at_once(py, || self.0.clone().folded()).map(Self)
     }
 }

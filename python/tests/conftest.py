@@ -79,9 +79,12 @@ def run_python(*arguments, **options):
     """Runs Python with this package in another process."""
     package = str(Path(wgpu_rnn.__file__).parents[1])
     path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    environment = {**os.environ, "PYTHONPATH": path}
+    if not package.endswith("site-packages"):
+        environment["MYPYPATH"] = package
     return subprocess.run(
         [sys.executable, *arguments],
-        env={**os.environ, "PYTHONPATH": path},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=300,

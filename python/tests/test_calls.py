@@ -202,6 +202,23 @@ def test_a_signal_handler_that_returns_ends_nothing(slow, interrupt):
     assert seen == [0] and output.shape == (STEPS, 8, 512)
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs SIGALRM")
+def test_the_exception_of_any_handler_ends_a_call(slow):
+    net, x = slow
+
+    def expire(*_):
+        raise TimeoutError("too long")
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(TimeoutError, match="too long"):
+            net(x)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    _native._wait_for_abandoned(60.0)
+
+
 def test_interrupt_main_works_too(slow):
     net, x = slow
     timer = threading.Timer(0.1, _thread.interrupt_main)
@@ -222,6 +239,14 @@ def gru():
     return wgpu_rnn.GRU.from_state_dict(tensors, device="cpu")
 x = np.ones((400, 64, 2), np.float32)
 """
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_a_panic_is_an_error(long):
+    """Whatever happens in a call, Python gets an exception that programs catch."""
+    for _ in range(2):
+        with pytest.raises(wgpu_rnn.GpuError, match="a defect of this library.*: on purpose"):
+            _native._panic("on purpose", long)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

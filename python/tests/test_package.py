@@ -128,7 +128,30 @@ def test_the_snippet_of_the_readme_runs(tmp_path):
     assert ran.stdout.endswith(f"the end {sizes}\n")
 
 
+USE = """
+from typing import Any
+
+import numpy as np
+
+import wgpu_rnn
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def use(lstm: wgpu_rnn.LSTM, gru: wgpu_rnn.GRU, cell: wgpu_rnn.LSTMCell, x: Array) -> None:
+    output, (h, c) = lstm(x, lengths=[1, 2])
+    arrays: list[Array] = [output, h, c, *gru(x), *cell(x, (h, c)), gru.stream()(x)]
+    text: str = "".join(wgpu_rnn.LanguageModel.load("model.pt").generate_text("a", max_tokens=3))
+    table: wgpu_rnn.Comparison = wgpu_rnn.compare(None, "cpu", x)
+    same: wgpu_rnn.GRU = wgpu_rnn.GRU.load("model.pt", device=gru.device)
+    wrong: int = gru(x)[0]  # type: ignore[assignment]
+    lstm(x, sizes=[1, 2])  # type: ignore[call-overload]
+"""
+
+
 def test_types_are_sound(tmp_path):
     pytest.importorskip("mypy", reason="mypy checks the types where it is installed")
-    ran = run_python("-m", "mypy", "--strict", "--no-error-summary", str(ROOT), cwd=tmp_path)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    (tmp_path / "use.py").write_text(USE)
+    for what in (["-p", "wgpu_rnn"], ["use.py"]):
+        ran = run_python("-m", "mypy", "--strict", "--no-error-summary", *what, cwd=tmp_path)
+        assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -17,7 +17,14 @@ from __future__ import annotations
 import atexit
 import os
 
-from . import _native, errors, testing
+try:
+    from . import _native
+except ImportError as error:
+    raise ImportError(
+        f"the extension module of wgpu_rnn is not in {__path__[0]}. If this is the folder of its "
+        "source, it hides the installed package: start Python in another folder"
+    ) from error
+from . import errors, testing
 from ._cells import GRUCell, LSTMCell, RecurrentCell, RNNCell
 from ._compare import Comparison, TensorComparison, compare
 from ._device import Device, DeviceInfo, devices

@@ -42,7 +42,7 @@ class Score:
 class LanguageModel:
     """An embedding, a recurrent module and a decoder, with the vocabulary of their file.
 
-    Made by :meth:`load` or :meth:`from_state_dict`. Several threads may call one model.
+    Several threads may call one model.
     """
 
     def __init__(self, native: _native.LanguageModel, device: Device) -> None:

@@ -80,7 +80,8 @@ class Sequential:
 
         ``nonlinearity`` is for ``nn.RNN`` only: ``"tanh"``, as when absent, or ``"relu"``.
         """
-        return self._add("rnn", _text(prefix), None if nonlinearity is None else _text(nonlinearity))
+        of = None if nonlinearity is None else _text(nonlinearity)
+        return self._add("rnn", _text(prefix), of)
 
     def cell(self, prefix: str, nonlinearity: Optional[str] = None) -> Sequential:
         """Adds ``nn.LSTMCell``, ``nn.GRUCell`` or ``nn.RNNCell``, in a loop over the steps."""
@@ -366,7 +367,7 @@ class NetworkStream(_Calls):
         return self._native.stride
 
     def state(self) -> Any:
-        """Reads the states of all modules as one array, ``[B, W]``, of the kind of the last input."""
+        """Reads the states of all modules, ``[B, W]``, as the kind of the last input."""
         return self._kind(self._native.state())
 
     def set_state(self, new: Any) -> None:
