@@ -37,6 +37,19 @@ def test_devices_match(device, kind):
     assert all(len(line) > 10 for line in table.splitlines())
 
 
+def test_the_definition_is_left_out_where_it_is_slow_or_unwanted(cpu, monkeypatch):
+    module = torch.nn.GRU(4, 6)
+
+    def errors(**options):
+        tensors = wgpu_rnn.compare(module, cpu, **options).tensors
+        return {tensor.got_error is None for tensor in tensors}
+
+    assert errors() == {False} and errors(definition=False) == {True}
+    monkeypatch.setattr(wgpu_rnn._compare, "_QUICK", 100)
+    assert errors() == {True} and errors(definition=True) == {False}
+    assert "  -" in str(wgpu_rnn.compare(module, cpu))
+
+
 def test_states_lengths_and_packed_inputs(cpu, rng):
     module = torch.nn.LSTM(4, 6, batch_first=True)
     x = rng.normal(size=(3, 5, 4)).astype("f4")
