@@ -25,31 +25,34 @@ machines share. `--workers 0` runs without Ray, in this process. Needs numpy, py
 """
 
 import argparse
-import contextlib
-import fcntl
-import hashlib
 import json
 import os
-import shutil
 import socket
 import sys
 import time
-import uuid
 from pathlib import Path
 
 import numpy as np
 import wgpu_rnn
 
+import result_folder
 import sequence_files
-from sequence_files import BatchError, calls, check_type, input_files, layout, read_rows
-from sequence_files import sequences, vector_lists, vectors, write_file
+from result_folder import attempt, claim, count_deaths
+from sequence_files import (
+    BatchError,
+    calls,
+    check_type,
+    input_files,
+    layout,
+    read_rows,
+    sequences,
+    vector_lists,
+    vectors,
+    write_file,
+)
 
 KINDS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
-MANIFEST, ATTEMPTS = "_run.json", ".attempts"
 ERRORS = (ValueError, OSError, RuntimeError, MemoryError)
-# Options that results depend on. A folder holds the results of one set of them.
-SETTINGS = ("kind", "key", "prefix", "nonlinearity", "schedule", "device", "column", "keep")
-SETTINGS += ("results", "format", "rows_per_block", "rows_per_call")
 
 
 class Network:
@@ -138,28 +141,6 @@ class Network:
         return table, {"steps": len(values), "computed": computed, "network_s": network_s}
 
 
-@contextlib.contextmanager
-def attempt(folder, name, retries):
-    """A file to write a block to. A worker that dies leaves it, so these files count the deaths.
-
-    Ray would try a block for ever, and one that ends its worker each time would never fail.
-    """
-    place = folder / ATTEMPTS / name
-    place.mkdir(parents=True, exist_ok=True)
-    if len(os.listdir(place)) > retries:
-        text = f"{retries + 1} workers died while they computed this block"
-        raise BatchError(f"{folder / name}: {text}; see --retries and the memory of the machine")
-    path = place / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}{Path(name).suffix}"
-    path.touch()
-    try:
-        yield path
-    except wgpu_rnn.errors.DeviceLostError:
-        raise  # Counts as a death: `Actor` ends the process.
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-
-
 class Actor:
     """A network on Ray. Errors of the input are results: Ray would add pages to their texts."""
 
@@ -242,48 +223,14 @@ def plan(options, size):
     return blocks, files, columns
 
 
-def claim(options, files):
-    """Locks the output folder. Its manifest says which options and inputs its files come from."""
-    folder = Path(options.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = open(folder / ".lock", "w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BatchError(f"{folder}: another run writes to it") from None
-    weights = Path(options.weights)
-    digest = hashlib.sha256()
-    for path in sorted(weights.iterdir()) if weights.is_dir() else [weights]:
-        digest.update(path.read_bytes())
-    settings = {name: getattr(options, name) for name in SETTINGS} | {"weights": digest.hexdigest()}
-    manifest = folder / MANIFEST
-    if manifest.exists():
-        known = json.loads(manifest.read_text())
-        for name, value in settings.items():
-            old = known["settings"].get(name)
-            if old != value:
-                text = f"its files were made with another {name}: {old}, now {value}"
-                raise BatchError(f"{folder}: {text}; choose another folder")
-        for name, found in files.items():
-            if known["files"].get(name, found) != found:
-                raise BatchError(f"{folder}: the input '{name}' has changed; choose another folder")
-        files = known["files"] | files
-    elif any(path.name != ".lock" for path in folder.iterdir()):
-        raise BatchError(f"{folder}: it has files, and no {MANIFEST}; choose an empty folder")
-    shutil.rmtree(folder / ATTEMPTS, ignore_errors=True)
-    temporary = folder / f".{MANIFEST}.tmp"
-    temporary.write_text(json.dumps({"settings": settings, "files": files}, indent=1))
-    os.replace(temporary, manifest)
-    return lock
-
-
 def compute_on_ray(blocks, columns, options, network):
     """Computes blocks with the actors of a Ray cluster. Yields what is known of each block."""
     import ray
     from ray.data import ActorPoolStrategy
 
     # Workers get this code with the task. No machine needs a copy.
-    for module in {sequence_files, sys.modules[network.__module__], sys.modules[__name__]}:
+    own = {sys.modules[network.__module__], sys.modules[__name__]}
+    for module in {result_folder, sequence_files} | own:
         if module.__name__ != "__main__":
             ray.cloudpickle.register_pickle_by_value(module)
     started = not ray.is_initialized()
@@ -320,6 +267,8 @@ def compute_on_ray(blocks, columns, options, network):
 def run(options, network=Network):
     """Computes all blocks that have no file yet. Returns what was done, as a dict."""
     begin = time.perf_counter()
+    if "c_n" in options.results and options.kind != "lstm":
+        raise BatchError(f"--results c_n: a network of --kind {options.kind} has no c_n")
     blocks, files, columns = plan(options, network(options, device="cpu").input_size)
     with claim(options, files):
         folder = Path(options.output)
@@ -336,15 +285,25 @@ def run(options, network=Network):
         lost = [block["name"] for block in blocks if not (folder / block["name"]).is_file()]
         if lost:
             raise RuntimeError(f"{folder}: {len(lost)} files are missing, the first is {lost[0]}")
-        left = [path for path in (folder / ATTEMPTS).rglob("*") if path.is_file()]
-        shutil.rmtree(folder / ATTEMPTS, ignore_errors=True)
-    done = {"blocks": len(missing), "skipped": len(blocks) - len(missing), "deaths": len(left)}
+        deaths = count_deaths(folder)
+    done = {"blocks": len(missing), "skipped": len(blocks) - len(missing), "deaths": deaths}
     for key in ("rows", "steps", "computed", "read_s", "compute_s", "network_s", "write_s"):
         done[key] = round(sum(block[key] for block in written), 3)
     workers = {}
     for block in written:
         workers[block["worker"]] = workers.get(block["worker"], 0) + block["rows"]
     return done | {"seconds": round(time.perf_counter() - begin, 3), "rows_of_workers": workers}
+
+
+def whole(least):
+    """A type for options: a whole number of at least `least`."""
+
+    def number(text):
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a number from {least} on, found '{text}'")
+        return int(text)
+
+    return number
 
 
 def parser():
@@ -365,14 +324,14 @@ def parser():
     add("--keep", nargs="*", help="columns to copy (default all others)")
     add("--results", nargs="+", choices=("h_n", "c_n", "output"), default=["h_n"])
     add("--format", choices=("parquet", "arrow"), default="parquet")
-    add("--device", default="auto", help="cpu; gpu: each worker its own; an adapter's name or "
-        "index; auto: gpu if the cluster has any, otherwise cpu")
-    add("--workers", type=int, help="number of workers; 0: without Ray (default: as many as fit)")
-    add("--cpus", type=int, default=1, help="cores of a worker (default 1)")
+    devices = "cpu; gpu: each worker its own; an adapter's name or index; auto: gpu if Ray has any"
+    add("--device", default="auto", help=devices + ", otherwise cpu (default auto)")
+    add("--workers", type=whole(0), help="workers; 0: without Ray (default: as many as fit)")
+    add("--cpus", type=whole(1), default=1, help="cores of a worker (default 1)")
     add("--gpus", type=float, help="GPUs of a worker (default 1 for --device gpu, otherwise 0)")
-    add("--retries", type=int, default=3, help="deaths of workers that a block survives")
-    add("--rows-per-block", type=int, default=4096)
-    add("--rows-per-call", type=int, default=256)
+    add("--retries", type=whole(0), default=3, help="deaths of workers that a block survives")
+    add("--rows-per-block", type=whole(1), default=4096)
+    add("--rows-per-call", type=whole(1), default=256)
     add("--address", help="Ray's cluster (default: one that runs here, otherwise a new one)")
     return parser
 

@@ -181,9 +181,7 @@ def wanted(weights):
 
     def compute(table):
         device = wgpu_rnn.Device("cpu")
-        net = wgpu_rnn.LSTM.load(
-            weights, PREFIX, device=device, batch_first=True, schedule="step"
-        )
+        net = wgpu_rnn.LSTM.load(weights, PREFIX, device=device, batch_first=True, schedule="step")
         last, output, lengths = rows_in_turn(net, table)
         table = table.select(["id", "name"]).append_column("h_n", sequence_files.vectors(last))
         return table.append_column("output", sequence_files.vector_lists(output, lengths))

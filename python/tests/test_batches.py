@@ -1,10 +1,8 @@
 """`examples/ray_batches.py` without Ray: columns, results, errors, and runs that go on."""
 
 import fcntl
-import json
 import os
 import shutil
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +10,7 @@ import pytest
 
 import batch_files
 import wgpu_rnn
-from batch_files import BLOCK, INPUT, LONGEST, PREFIX, assert_same_rows, pa, pq, read_results
+from batch_files import INPUT, assert_same_rows, pa, pq, read_results
 from batch_files import arguments, here, small, wanted, weights  # noqa: F401
 from batch_files import ray_batches, sequence_files
 from sequence_files import BatchError
@@ -197,6 +195,15 @@ def test_errors_of_files_and_folders(tmp_path, small, here):
     pq.write_table(small.drop(["name"]), tmp_path / "in" / "day0" / "part2.parquet")
     with pytest.raises(BatchError, match=r"part2.parquet: no column 'name', found id, x"):
         here()
+
+
+def test_options_are_checked(here, small, capsys):
+    with pytest.raises(BatchError, match="a network of --kind gru has no c_n"):
+        here("--kind", "gru", "--results", "c_n")
+    for option, value in ("--rows-per-block", 0), ("--rows-per-call", "many"), ("--workers", -1):
+        with pytest.raises(SystemExit):
+            here(option, value)
+        assert f"argument {option}: expected a number from" in capsys.readouterr().err
 
 
 def test_a_failed_write_leaves_nothing(tmp_path, small, here, monkeypatch):
