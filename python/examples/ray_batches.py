@@ -169,7 +169,7 @@ def worker_device(options):
     different numbers, though. Therefore the worker with GPU n takes the n-th GPU that wgpu lists.
     """
     if options.device == "cpu":
-        return wgpu_rnn.Device("cpu", threads=options.cpus)
+        return wgpu_rnn.Device("cpu", threads=options.cpus)  # None: all cores
     if options.device != "gpu":
         return options.device
     import ray
@@ -240,6 +240,7 @@ def compute_on_ray(blocks, columns, options, network):
         cluster = ray.cluster_resources()
         if options.device == "auto":
             options.device = "gpu" if cluster.get("GPU") else "cpu"
+        options.cpus = options.cpus or 1
         gpus = options.gpus if options.gpus is not None else int(options.device == "gpu")
         for name, each in ("CPU", options.cpus), ("GPU", gpus):
             need, has = each * (options.workers or 1), cluster.get(name, 0)
@@ -269,6 +270,8 @@ def run(options, network=Network):
     begin = time.perf_counter()
     if "c_n" in options.results and options.kind != "lstm":
         raise BatchError(f"--results c_n: a network of --kind {options.kind} has no c_n")
+    if options.workers == 0 and options.device == "gpu":
+        raise BatchError("--device gpu is a worker's on Ray; without Ray name an adapter, or auto")
     blocks, files, columns = plan(options, network(options, device="cpu").input_size)
     with claim(options, files):
         folder = Path(options.output)
@@ -327,7 +330,7 @@ def parser():
     devices = "cpu; gpu: each worker its own; an adapter's name or index; auto: gpu if Ray has any"
     add("--device", default="auto", help=devices + ", otherwise cpu (default auto)")
     add("--workers", type=whole(0), help="workers; 0: without Ray (default: as many as fit)")
-    add("--cpus", type=whole(1), default=1, help="cores of a worker (default 1)")
+    add("--cpus", type=whole(1), help="cores of a worker (default 1, without Ray all)")
     add("--gpus", type=float, help="GPUs of a worker (default 1 for --device gpu, otherwise 0)")
     add("--retries", type=whole(0), default=3, help="deaths of workers that a block survives")
     add("--rows-per-block", type=whole(1), default=4096)

@@ -63,7 +63,7 @@ def claim(options, files):
 def attempt(folder, name, retries):
     """A file to write a block to. A worker that dies leaves it, so these files count the deaths.
 
-    Ray would try a block for ever, and one that ends its worker each time would never fail.
+    Ray tries a block forever, also one that ends its worker each time.
     """
     place = folder / ATTEMPTS / name
     place.mkdir(parents=True, exist_ok=True)

@@ -151,7 +151,7 @@ def test_errors_of_a_row_name_it_and_leave_no_part_of_its_block(tmp_path, small,
     lists = pa.list_(pa.list_(FLOAT))
     for values, kind, bad, text in [
         (sequences, lists, [[0.0] * 4, [0.0] * 3], "ragged features: a time step should have 4"),
-        (sequences, lists, [[0.0] * 4, None], "a time step is null"),
+        (sequences, lists, [None, [0.0] * 4], "a time step is null"),
         (sequences, lists, [[0.0, 0.0, None, 0.0]], "a value is null"),
         (sequences, lists, [], "the sequence is empty"),
         (sequences, lists, None, "the sequence is null"),
@@ -200,6 +200,8 @@ def test_errors_of_files_and_folders(tmp_path, small, here):
 def test_options_are_checked(here, small, capsys):
     with pytest.raises(BatchError, match="a network of --kind gru has no c_n"):
         here("--kind", "gru", "--results", "c_n")
+    with pytest.raises(BatchError, match="--device gpu is a worker's on Ray"):
+        here("--device", "gpu")
     for option, value in ("--rows-per-block", 0), ("--rows-per-call", "many"), ("--workers", -1):
         with pytest.raises(SystemExit):
             here(option, value)
