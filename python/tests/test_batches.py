@@ -283,6 +283,16 @@ def test_two_runs_do_not_share_a_folder(tmp_path, small, here):
 # Devices
 
 
+def test_an_adapter_by_name_agrees_with_the_cpu(tmp_path, small, here, wanted, open_device):
+    adapter = open_device("llvmpipe")
+    here("--device", adapter.name, "--results", "h_n", "output")
+    got, want = read_results(tmp_path / "out"), wanted(small)
+    assert got["id"].equals(want["id"])
+    for name in ("h_n", "output"):
+        found, expected = (batch_files.bits(table[name]).view(np.float32) for table in (got, want))
+        np.testing.assert_allclose(found, expected, rtol=1.3e-6, atol=1e-5)
+
+
 def test_a_lost_device_ends_its_worker(tmp_path, small, arguments, monkeypatch):
     class Lost(ray_batches.Network):
         def run(self, inputs, lengths):
