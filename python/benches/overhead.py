@@ -5,6 +5,7 @@ least times in microseconds: from Rust (``call.rs``, which cargo builds), from P
 where Ctrl-C works, and from another thread. Python's calls copy the input and give numpy arrays.
 """
 
+import functools
 import json
 import subprocess
 import sys
@@ -85,9 +86,8 @@ def main():
         name, made, gates, sizes, steps, rows = case
         assert name == rust["name"], (name, rust["name"])
         net = network(opened, made, gates, sizes)
-        x = np.zeros((steps, rows, sizes[0]), np.float32)
-        cells = [(rust["least"], rust["median"])]
-        cells += [times(lambda: net(x), calls), in_thread(lambda: net(x), calls)]
+        call = functools.partial(net, np.zeros((steps, rows, sizes[0]), np.float32))
+        cells = [(rust["least"], rust["median"]), times(call, calls), in_thread(call, calls)]
         print(f"{name:38}" + "".join(f"{f'{m:.1f} ({low:.1f})':>20}" for low, m in cells))
 
 

@@ -76,6 +76,12 @@ static IDLE: Mutex<Option<Sender<Job>>> = Mutex::new(None);
 /// Calls that run on for nobody.
 static ABANDONED: AtomicUsize = AtomicUsize::new(0);
 
+/// Whether this process has opened an adapter.
+static DRIVER: AtomicBool = AtomicBool::new(false);
+
+/// The most seconds for which the end of the process waits.
+const AT_EXIT: f64 = 5.0;
+
 const RUNNING: u8 = 0;
 const DONE: u8 = 1;
 const LEFT: u8 = 2;
@@ -260,8 +266,7 @@ pub fn abandoned_calls() -> usize {
     ABANDONED.load(Ordering::Acquire)
 }
 
-/// Waits until no call runs on for nobody, at most some seconds. Python calls it at its end, so
-/// that no driver is unloaded while a call uses it.
+/// Waits until no call runs on for nobody, at most some seconds.
 ///
 /// # Errors
 /// The exception of a signal handler.
@@ -274,4 +279,20 @@ pub fn wait_for_abandoned(py: Python<'_>, seconds: f64) -> PyResult<()> {
         py.check_signals()?;
     }
     Ok(())
+}
+
+/// Waits as [`wait_for_abandoned`] does if an adapter is open. Python calls it at its end, so that
+/// no driver is unloaded while a call uses it.
+///
+/// # Errors
+/// Those of [`wait_for_abandoned`].
+#[pyfunction]
+#[pyo3(name = "_at_exit")]
+pub fn at_exit(py: Python<'_>) -> PyResult<()> {
+    if DRIVER.load(Ordering::Relaxed) { wait_for_abandoned(py, AT_EXIT) } else { Ok(()) }
+}
+
+/// Notes that a driver is in use.
+pub fn note_driver() {
+    DRIVER.store(true, Ordering::Relaxed);
 }

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use wgpu_rnn::Device as Handle;
 use wgpu_rnn::device::{self, OpenOptions};
 
-use crate::calls::{Length, run};
+use crate::calls::{Length, note_driver, run};
 use crate::forks::{self, Kept};
 
 /// A GPU, a software adapter, or this machine's CPU.
@@ -49,6 +49,9 @@ impl Device {
             options.limits = limits.into_iter().collect();
             Handle::open_with(&selector, &options)
         })?;
+        if handle.wgpu().is_some() {
+            note_driver();
+        }
         Ok(Self(Kept::new(handle)))
     }
 

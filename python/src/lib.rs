@@ -33,7 +33,7 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::calls::{abandoned_calls, panic_in_a_call, wait_for_abandoned};
+    use crate::calls::{abandoned_calls, at_exit, panic_in_a_call, wait_for_abandoned};
     #[pymodule_export]
     use crate::cell::Cell;
     #[pymodule_export]

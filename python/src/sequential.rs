@@ -1,4 +1,4 @@
-//! The definition of a network, as the class `Sequential` of `_network.py` collects it.
+//! The definition of a network, as the class `Sequential` of `_sequential.py` collects it.
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;

@@ -95,7 +95,7 @@ def test_ten_thousand_calls_do_not_grow(cpu):
 
     def calls(count):
         for _ in range(count // 5):
-            output, state = net(x)
+            _, state = net(x)
             net(tensor, state, lengths=[3, 2, 1, 0, 3, 3, 3, 3])
             stream(x)
             pool.tick([(slot, x[0, 0])])
@@ -251,7 +251,9 @@ def test_a_panic_is_an_error(long):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_refuses_devices_of_its_parent():
-    code = SMALL + """
+    code = (
+        SMALL
+        + """
 net = gru()
 net(x)
 child = os.fork()
@@ -270,13 +272,16 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
 net(x)
 print("done")
 """
+    )
     ran = run_python("-c", code)
     assert ran.stdout == "done\n", ran.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_fork_before_the_first_device_is_harmless():
-    code = SMALL + """
+    code = (
+        SMALL
+        + """
 child = os.fork()
 gru()(x)
 if child == 0:
@@ -284,30 +289,37 @@ if child == 0:
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
 print("done")
 """
+    )
     ran = run_python("-c", code)
     assert ran.stdout == "done\n", ran.stderr
 
 
 def test_torch_is_not_imported():
-    code = SMALL + """
+    code = (
+        SMALL
+        + """
 gru()(x)
 print(sorted(name for name in sys.modules if name.split(".")[0] == "torch"))
 """
+    )
     ran = run_python("-c", code)
     assert ran.stdout == "[]\n", ran.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="os.kill ends a process of Windows")
-def test_a_program_ends_after_ctrl_c(open_device):
+def test_a_program_ends_after_ctrl_c(device):
     """The process ends in order although a call runs on."""
-    code = SMALL + """
+    code = (
+        SMALL
+        + f"""
 import signal, threading
-tensors = {"weight_ih_l0": (1536, 256), "weight_hh_l0": (1536, 512)}
-tensors = {name: np.zeros(shape, np.float32) for name, shape in tensors.items()}
-net = wgpu_rnn.GRU.from_state_dict(tensors, device="cpu")
+shapes = {{"weight_ih_l0": (1536, 256), "weight_hh_l0": (1536, 512)}}
+tensors = {{name: np.zeros(shape, np.float32) for name, shape in shapes.items()}}
+net = wgpu_rnn.GRU.from_state_dict(tensors, device={device.name!r})
 threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-net(np.zeros((1500, 8, 256), np.float32))
+net(np.zeros(({STEPS // 50 if device.is_gpu else STEPS}, 8, 256), np.float32))
 """
+    )
     ran = run_python("-c", code)
     assert ran.returncode in (-signal.SIGINT, 130, 1), (ran.returncode, ran.stderr)
     assert ran.stderr.rstrip().endswith("KeyboardInterrupt"), ran.stderr

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import wgpu_rnn
-from wgpu_rnn._compare import compare_arrays
+from wgpu_rnn._comparison import compare_arrays
 from wgpu_rnn.testing import assert_matches
 
 MODULES = {

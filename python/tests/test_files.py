@@ -111,8 +111,14 @@ def test_errors_of_state_dicts(cpu, model):
     ):
         load(tensors, "decoder.", device=cpu)
     with pytest.raises(wgpu_rnn.StateDictError, match='Unexpected key.*"cell.weight_hh"'):
-        wgpu_rnn.RNNCell.from_state_dict({**tensors, "weight_ih": tensors["cell.weight_ih"],
-                                          "weight_hh": tensors["cell.weight_hh"]}, device=cpu)
+        wgpu_rnn.RNNCell.from_state_dict(
+            {
+                **tensors,
+                "weight_ih": tensors["cell.weight_ih"],
+                "weight_hh": tensors["cell.weight_hh"],
+            },
+            device=cpu,
+        )
     missing = {name: t for name, t in tensors.items() if name != "encoder.bias_hh_l1"}
     with pytest.raises(ValueError, match='Missing key.*"encoder.bias_hh_l1"'):
         load(missing, "encoder.", device=cpu)
@@ -129,6 +135,11 @@ def test_errors_of_state_dicts(cpu, model):
             load({"weight_ih_l0": value}, device=cpu)
     with pytest.raises(TypeError, match="expected float32"):
         load({"weight_ih_l0": X.to(torch.complex64)}, device=cpu)
+    for call in (load, wgpu_rnn.LSTM.load):
+        with pytest.raises(TypeError, match="prefix should be a str, got int"):
+            call(StateDict.from_mapping(tensors), 3, device=cpu)
+    with pytest.raises(TypeError, match="key should be a str, got int"):
+        StateDict.open("model.pt", key=3)
     with pytest.raises(TypeError, match="a mapping from names to tensors, got list"):
         load([1], device=cpu)
     with pytest.raises(TypeError, match="from_state_dict"):

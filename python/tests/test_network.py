@@ -171,8 +171,15 @@ def test_joins_of_values(cpu, rng):
         **{f"b.{name}": t for name, t in second.state_dict().items()},
     }
     network = (
-        Sequential(4).linear("a.").name("a").from_("input").linear("b.").sigmoid().mul("a")
-        .add("input").from_state_dict(tensors, device=cpu)
+        Sequential(4)
+        .linear("a.")
+        .name("a")
+        .from_("input")
+        .linear("b.")
+        .sigmoid()
+        .mul("a")
+        .add("input")
+        .from_state_dict(tensors, device=cpu)
     )
     x = torch.from_numpy(rng.normal(size=(3, 2, 4)).astype("f4"))
     close(network(x), torch.sigmoid(second(x)) * first(x) + x)
@@ -204,7 +211,7 @@ def test_errors_of_networks(cpu, detector):
     for definition, error, text in [
         (lambda: Sequential(5).linear("fc."), wgpu_rnn.ArgumentError, "5"),
         (lambda: Sequential(11).linear("head."), wgpu_rnn.StateDictError, "head.weight"),
-        (lambda: Sequential(4).linear(3), TypeError, "a prefix or a name is a str, got int"),
+        (lambda: Sequential(4).linear(3), TypeError, "a prefix or a name should be a str, got int"),
         (lambda: Sequential("words"), TypeError, "input should be an integer, got str"),
         (lambda: Sequential(4).conv1d("conv.", padding="full"), TypeError, "padding"),
         (
@@ -219,8 +226,12 @@ def test_errors_of_networks(cpu, detector):
     ]:
         with pytest.raises(error, match=text):
             definition().from_state_dict(tensors, device=cpu)
-    same = Sequential(4).conv1d("conv.", padding="same").from_state_dict(
-        {name: t for name, t in tensors.items() if name.startswith("conv.")}, device=cpu
+    same = (
+        Sequential(4)
+        .conv1d("conv.", padding="same")
+        .from_state_dict(
+            {name: t for name, t in tensors.items() if name.startswith("conv.")}, device=cpu
+        )
     )
     with pytest.raises(wgpu_rnn.OptionError, match="conv"):
         same.stream()

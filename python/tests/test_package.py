@@ -50,8 +50,10 @@ def functions():
         else:
             for part in node.body:
                 if isinstance(part, ast.FunctionDef) and not part.name.startswith("__"):
-                    yield f"{name}.{part.name}", part, inspect.getattr_static(
-                        getattr(_native, name), part.name
+                    yield (
+                        f"{name}.{part.name}",
+                        part,
+                        inspect.getattr_static(getattr(_native, name), part.name),
                     )
 
 

@@ -26,13 +26,15 @@ except ImportError as error:
     ) from error
 from . import errors, testing
 from ._cells import GRUCell, LSTMCell, RecurrentCell, RNNCell
-from ._compare import Comparison, TensorComparison, compare
+from ._compare import compare
+from ._comparison import Comparison, TensorComparison
 from ._device import Device, DeviceInfo, devices
 from ._language_model import LanguageModel, Score
 from ._modules import GRU, LSTM, RNN, Recurrent
 from ._native import Slot
-from ._network import Network, NetworkStream, Sequential
+from ._network import Network, NetworkStream
 from ._pool import Pool
+from ._sequential import Sequential
 from ._state_dict import StateDict
 from ._streams import CellStream, Stream
 from .errors import *  # noqa: F403
@@ -72,4 +74,4 @@ __all__ = [
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_native._after_fork)
 # A call that Ctrl-C left may still use a driver, which the end of the process unloads.
-atexit.register(_native._wait_for_abandoned, 5.0)
+atexit.register(_native._at_exit)

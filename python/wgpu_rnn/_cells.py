@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 from . import _native
-from ._convert import count, float32, joined, state_arrays
+from ._convert import count, float32, joined, state_arrays, text
 from ._device import Device, DeviceLike, device_of
 from ._from_torch import read_module
 from ._options import loading
@@ -81,7 +81,7 @@ class RecurrentCell:
         )
         opened = device_of(device)
         native = _native.Cell.load(
-            opened._native, tensors._native, prefix, cls._module, options
+            opened._native, tensors._native, text(prefix, "prefix"), cls._module, options
         )
         return cls(native, opened)
 

@@ -139,9 +139,17 @@ def _integer(value: Any, name: str) -> int:
         raise TypeError(f"{name} should be an integer, got {type_name(value)}") from None
 
 
-def count(value: Any, name: str, least: int = 0) -> int:
-    """Returns a number of things, at least ``least``."""
+def count(value: Any, name: str, least: int = 0, most: int = (1 << 63) - 1) -> int:
+    """Returns a number of things, from ``least`` to ``most``."""
     number = _integer(value, name)
-    if not least <= number < 1 << 63:
-        raise OptionError(f"{name} should be an integer of at least {least}, got {number}")
+    if not least <= number <= most:
+        bound = f"at least {least}" if number < least else f"at most {most}"
+        raise OptionError(f"{name} should be an integer of {bound}, got {number}")
     return number
+
+
+def text(value: Any, name: str) -> str:
+    """Returns a text."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} should be a str, got {type_name(value)}")
+    return value

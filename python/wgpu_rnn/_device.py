@@ -134,12 +134,9 @@ def device_of(device: DeviceLike) -> Device:
         return device
     selector = device.selector if isinstance(device, DeviceInfo) else device
     if not isinstance(selector, str):
-        raise TypeError(
-            f"device should be a wgpu_rnn.Device or a name, got {type_name(device)}"
-        )
+        raise TypeError(f"device should be a wgpu_rnn.Device or a name, got {type_name(device)}")
     with _opening:
         known = _opened.get(selector)
         if known is None or known.is_lost():
             known = _opened[selector] = Device(selector)
         return known
-

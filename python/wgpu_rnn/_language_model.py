@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Iterator, List, Optional, Sequence, Union
 
 from . import _native
-from ._convert import count, integers, joined, numpy_kind, state_arrays, type_name
+from ._convert import count, integers, joined, numpy_kind, state_arrays, text, type_name
 from ._device import Device, DeviceLike, device_of
 from ._options import loading
 from ._state_dict import Paths, StateDict, state_dict_of
@@ -60,7 +60,7 @@ class LanguageModel:
         *,
         device: DeviceLike = "auto",
         key: Optional[str] = None,
-        vocabulary: Optional[Union[str, "os.PathLike[str]"]] = None,
+        vocabulary: Optional[Union[str, os.PathLike[str]]] = None,
         nonlinearity: Optional[str] = None,
         weights: str = "f32",
         schedule: str = "auto",
@@ -86,7 +86,7 @@ class LanguageModel:
         )
         words = None if vocabulary is None else os.fspath(vocabulary)
         native = _native.LanguageModel.load(
-            opened._native, state_dict._native, prefix, words, options
+            opened._native, state_dict._native, text(prefix, "prefix"), words, options
         )
         return cls(native, opened)
 
@@ -186,7 +186,7 @@ class LanguageModel:
             "temperature": _number(temperature, "temperature"),
             "top_k": count(top_k, "top_k"),
             "top_p": _number(top_p, "top_p"),
-            "seed": count(seed, "seed"),
+            "seed": count(seed, "seed", most=(1 << 64) - 1),
             "stop": None if stop is None else _tokens([stop], "stop")[0],
             "chunk": together,
             "position": 0,

@@ -18,7 +18,7 @@ from typing import (
 )
 
 from . import _native
-from ._convert import Kind, count, float32, integers, joined, state_arrays, torch_kind
+from ._convert import Kind, count, float32, integers, joined, state_arrays, text, torch_kind
 from ._device import Device, DeviceLike, device_of
 from ._from_torch import read_module
 from ._options import loading
@@ -144,7 +144,7 @@ class Recurrent:
         )
         opened = device_of(device)
         native = _native.Rnn.load(
-            opened._native, tensors._native, prefix, cls._module, options
+            opened._native, tensors._native, text(prefix, "prefix"), cls._module, options
         )
         return cls(native, opened)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional
 
-from ._convert import type_name
+from ._convert import text
 
 
 def loading(
@@ -15,18 +15,11 @@ def loading(
     schedule: str = "auto",
     allow_unused: bool = False,
 ) -> Dict[str, Any]:
-    """Returns the options as the core reads them, after checks of their types."""
-    for name, text in (
-        ("nonlinearity", nonlinearity),
-        ("weights", weights),
-        ("schedule", schedule),
-    ):
-        if not isinstance(text, str) and not (text is None and name == "nonlinearity"):
-            raise TypeError(f"{name} should be a str, got {type_name(text)}")
+    """Returns the options as the core reads them."""
     return {
         "batch_first": None if batch_first is None else bool(batch_first),
-        "nonlinearity": nonlinearity,
-        "weights": weights,
-        "schedule": schedule,
+        "nonlinearity": None if nonlinearity is None else text(nonlinearity, "nonlinearity"),
+        "weights": text(weights, "weights"),
+        "schedule": text(schedule, "schedule"),
         "allow_unused": bool(allow_unused),
     }

@@ -59,9 +59,7 @@ class Pool:
         """Sets the state of a slot to zero."""
         self._native.reset(slot)
 
-    def tick(
-        self, inputs: Union[Mapping[Slot, Any], Iterable[Tuple[Slot, Any]]]
-    ) -> List[Any]:
+    def tick(self, inputs: Union[Mapping[Slot, Any], Iterable[Tuple[Slot, Any]]]) -> List[Any]:
         """Runs the next steps of some slots.
 
         Args:

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from . import _native
-from ._convert import check_cpu, type_name
+from ._convert import check_cpu, text, type_name
 from ._torch import is_tensor, loaded
 
 #: The names of dtypes in safetensors.
@@ -61,6 +61,7 @@ class StateDict:
             FileError: a file is of another type, or not valid.
         """
         paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
+        key = None if key is None else text(key, "key")
         return cls(_native.StateDict.open([os.fspath(path) for path in paths], key))
 
     @classmethod
@@ -77,6 +78,7 @@ class StateDict:
             raise TypeError(
                 f"a state dict is a mapping from names to tensors, got {type_name(tensors)}"
             )
+        prefix = text(prefix, "prefix")
         below = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         parts = [(name, *_bytes(name, tensor)) for name, tensor in (below or tensors).items()]
         return cls(_native.StateDict.parse("tensors in memory", _safetensors(parts), None))
@@ -174,6 +176,6 @@ def _safetensors(parts: Sequence[Tuple[str, str, Sequence[int], bytes]]) -> byte
         end = start + len(data)
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
         start = end
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    return b"".join([struct.pack("<Q", len(text)), text, *(data for _, _, _, data in parts)])
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
+    return b"".join([struct.pack("<Q", len(head)), head, *(data for _, _, _, data in parts)])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, List, Optional, Sequence, Tuple
 
-from ._compare import ATOL, RTOL, Comparison, Network, compare, draw
+from ._compare import Network, compare, draw
+from ._comparison import ATOL, RTOL, Comparison
 from ._device import DeviceLike
 
 #: The sizes (T, B) of drawn inputs: one step of one row and of many, a few steps, and many.
