@@ -27,7 +27,9 @@ def environment():
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     key = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     places = {"HOME": folder, "RAY_TMPDIR": folder}
-    yield os.environ | places | key | {"RAY_USAGE_STATS_ENABLED": "0"}
+    # Workers have a low priority otherwise, and starve where other tests run.
+    more = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    yield os.environ | places | key | more
     shutil.rmtree(folder, ignore_errors=True)
 
 
