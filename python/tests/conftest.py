@@ -5,6 +5,7 @@ missing adapter skips its tests with a reason, or fails them with ``WGPU_RNN_REQ
 """
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,9 @@ ADAPTERS = [
     if name.strip()
 ]
 REQUIRED = os.environ.get("WGPU_RNN_REQUIRE_ADAPTERS", "") not in ("", "0")
+
+# A shell lets its background jobs ignore SIGINT, and Python then leaves it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The CPU of a test machine has few cores, and the modules are small.
 torch.set_num_threads(1)

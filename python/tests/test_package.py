@@ -151,6 +151,15 @@ def use(lstm: wgpu_rnn.LSTM, gru: wgpu_rnn.GRU, cell: wgpu_rnn.LSTMCell, x: Arra
 """
 
 
+def test_the_snippet_of_the_project_runs(tmp_path):
+    text = (README.parents[1] / "README.md").read_text()
+    (snippet,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    before = "import torch, wgpu_rnn\nmodule, x = torch.nn.LSTM(3, 5), torch.randn(7, 2, 3)\n"
+    ran = run_python("-c", before + snippet, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "agrees" in ran.stdout
+
+
 def test_types_are_sound(tmp_path):
     pytest.importorskip("mypy", reason="mypy checks the types where it is installed")
     (tmp_path / "use.py").write_text(USE)
