@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 from . import _native
 from ._convert import count, float32, joined, state_arrays, text
 from ._device import Device, DeviceLike, device_of
-from ._from_torch import read_module
+from ._loaded import Loaded
 from ._options import loading
 from ._state_dict import Paths, StateDict, state_dict_of
 from ._streams import CellStream
@@ -17,13 +17,11 @@ C = TypeVar("C", bound="RecurrentCell")
 T = TypeVar("T")
 
 
-class RecurrentCell:
+class RecurrentCell(Loaded):
     """The base of :class:`LSTMCell`, :class:`GRUCell` and :class:`RNNCell`.
 
     A cell computes one step. It is as :class:`Recurrent` is about threads and Ctrl-C.
     """
-
-    _module: ClassVar[str]
 
     def __init__(self, native: _native.Cell, device: Device) -> None:
         if not isinstance(native, _native.Cell):
@@ -35,25 +33,10 @@ class RecurrentCell:
         self._native = native
         self._device = device
         config = native.config()
-        self._config: Dict[str, Any] = {
+        self._config = {
             name: config[name] for name in ("kind", "input_size", "hidden_size", "bias")
         }
         self._has_c = config["kind"] == "lstm"
-
-    @classmethod
-    def from_torch(
-        cls: Type[C],
-        module: Any,
-        *,
-        device: DeviceLike = "auto",
-        weights: str = "f32",
-        schedule: str = "auto",
-    ) -> C:
-        """Copies a cell of ``torch.nn`` onto a device; as :meth:`Recurrent.from_torch`."""
-        read = read_module(module, cls._module)
-        return cls.from_state_dict(
-            read.parameters, device=device, weights=weights, schedule=schedule, **read.arguments
-        )
 
     @classmethod
     def from_state_dict(
@@ -117,16 +100,6 @@ class RecurrentCell:
     def stream(self, batch: int = 1) -> CellStream:
         """Opens a stream of ``batch`` rows from a zero state, which stays on the device."""
         return CellStream(self._native.stream(count(batch, "batch")), self._has_c, self._module)
-
-    @property
-    def device(self) -> Device:
-        """The device that holds the weights."""
-        return self._device
-
-    @property
-    def config(self) -> Dict[str, Any]:
-        """The constructor's arguments under PyTorch's names, and ``kind``."""
-        return dict(self._config)
 
     def __repr__(self) -> str:
         sizes = f"{self._config['input_size']}, {self._config['hidden_size']}"

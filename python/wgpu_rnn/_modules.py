@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import (
     Any,
-    ClassVar,
-    Dict,
     Mapping,
     Optional,
     Protocol,
@@ -20,7 +18,7 @@ from typing import (
 from . import _native
 from ._convert import Kind, count, float32, integers, joined, state_arrays, text, torch_kind
 from ._device import Device, DeviceLike, device_of
-from ._from_torch import read_module
+from ._loaded import Loaded
 from ._options import loading
 from ._packed import packed_like, unpacked
 from ._pool import Pool
@@ -45,15 +43,13 @@ class Packed(Protocol):
 P = TypeVar("P", bound=Packed)
 
 
-class Recurrent:
+class Recurrent(Loaded):
     """The base of :class:`LSTM`, :class:`GRU` and :class:`RNN`.
 
     A network holds weights on a device and runs them; it has no gradients and never drops
     elements. Several threads may call one network at the same time, and other Python threads run
     meanwhile. Ctrl-C ends a call at once; the network stays usable.
     """
-
-    _module: ClassVar[str]
 
     def __init__(self, native: _native.Rnn, device: Device) -> None:
         if not isinstance(native, _native.Rnn):
@@ -66,42 +62,9 @@ class Recurrent:
         self._device = device
         config = native.config()
         self._text: str = config.pop("text")
-        self._config: Dict[str, Any] = config
+        self._config = config
         self._has_c = config["kind"] == "lstm"
         self._batch_first: bool = config["batch_first"]
-
-    @classmethod
-    def from_torch(
-        cls: Type[M],
-        module: Any,
-        *,
-        device: DeviceLike = "auto",
-        weights: str = "f32",
-        schedule: str = "auto",
-    ) -> M:
-        """Copies a module of ``torch.nn`` onto a device.
-
-        Args:
-            module: a ``torch.nn.LSTM``, ``GRU`` or ``RNN``, as the class. Its weights are those at
-                this moment; of ``weight_norm`` and other parametrisations, their values. float16
-                and bfloat16 are widened, which is exact.
-            device: an open :class:`Device`, or its name. Networks share the device of a name.
-            weights: ``"f32"``, or ``"f16"`` to store weights in half the memory.
-            schedule: how time steps map to dispatches; ``"auto"`` chooses by predicted time.
-
-        ``batch_first`` and ``nonlinearity`` are the module's. The network computes what the module
-        computes after ``module.eval()``: without dropout, whatever the mode of the module is.
-
-        Raises:
-            TypeError: the module is of another class.
-            OptionError: the module has its own ``forward``, hooks, parameters of float64 or
-                parameters on another device.
-            DeviceLostError, OutOfMemoryError, LimitError: the device cannot hold it.
-        """
-        read = read_module(module, cls._module)
-        return cls.from_state_dict(
-            read.parameters, device=device, weights=weights, schedule=schedule, **read.arguments
-        )
 
     @classmethod
     def from_state_dict(
@@ -240,16 +203,6 @@ class Recurrent:
     def explain(self, seq_len: int, batch: int) -> str:
         """Returns the schedule for these sizes, the reason for it, and the predicted times."""
         return self._native.explain(count(seq_len, "seq_len"), count(batch, "batch"))
-
-    @property
-    def device(self) -> Device:
-        """The device that holds the weights."""
-        return self._device
-
-    @property
-    def config(self) -> Dict[str, Any]:
-        """The constructor's arguments under PyTorch's names, and ``kind``."""
-        return dict(self._config)
 
     def __repr__(self) -> str:
         return f"<wgpu_rnn.{self._text} on {self._device._native}>"
