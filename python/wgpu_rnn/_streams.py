@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Union
 
 from . import _native
 from ._convert import Kind, float32, joined, numpy_kind, state_arrays
@@ -11,7 +11,48 @@ from .errors import OptionError
 T = TypeVar("T")
 
 
-class Stream:
+class _Continued:
+    """What streams of modules and of cells have in common."""
+
+    def __init__(
+        self, native: Union[_native.Stream, _native.CellStream], has_c: bool, module: str
+    ) -> None:
+        self._native = native
+        self._has_c = has_c
+        self._module = module
+        self._kind: Kind = numpy_kind
+
+    def _call(self, input: Any) -> Any:
+        array, kind = float32(input, "input")
+        output = kind(self._native.forward(array))
+        self._kind = kind
+        return output
+
+    @property
+    def batch(self) -> int:
+        """The number of rows B."""
+        return self._native.batch
+
+    def state(self) -> Any:
+        """Reads the state: h, or ``(h, c)`` of an LSTM; ``[L, B, R]``, or ``[B, H]`` of a cell.
+
+        It is of the kind of the last input, and an array of numpy before the first call.
+        """
+        return joined(*self._native.state(), self._kind)
+
+    def set_state(self, new: Any) -> None:
+        """Replaces the state, which has the shapes of :meth:`state`."""
+        h, c = state_arrays(new, self._has_c, self._module)
+        if h is None:
+            raise OptionError("set_state() takes a state, got None; reset() sets it to zero")
+        self._native.set_state(h, c)
+
+    def reset(self) -> None:
+        """Sets the state to zero."""
+        self._native.reset()
+
+
+class Stream(_Continued):
     """A sequence of calls of a network, each of which continues from the previous one.
 
     The state stays on the device: a call uploads its input and reads only its output back. Calls
@@ -19,12 +60,6 @@ class Stream:
     because it is unknown whether the steps have run: calls then raise ``StateLostError`` until
     :meth:`reset` or :meth:`set_state`. So does an error of the device.
     """
-
-    def __init__(self, native: _native.Stream, has_c: bool, module: str) -> None:
-        self._native = native
-        self._has_c = has_c
-        self._module = module
-        self._kind: Kind = numpy_kind
 
     def __call__(self, input: T) -> T:
         """Runs the next steps and returns their output.
@@ -42,70 +77,17 @@ class Stream:
             StateLostError: an earlier call lost the state.
             LimitError: the steps exceed a limit of the device; the state stays.
         """
-        array, kind = float32(input, "input")
-        output: T = kind(self._native.forward(array))
-        self._kind = kind
+        output: T = self._call(input)
         return output
 
-    @property
-    def batch(self) -> int:
-        """The number of rows B."""
-        return self._native.batch
 
-    def state(self) -> Any:
-        """Reads the state: h, ``[L, B, R]``, or ``(h, c)`` of an LSTM.
-
-        It is of the kind of the last input, and an array of numpy before the first call.
-        """
-        return joined(*self._native.state(), self._kind)
-
-    def set_state(self, new: Any) -> None:
-        """Replaces the state: h, ``[L, B, R]``, or ``(h, c)`` of an LSTM."""
-        h, c = state_arrays(new, self._has_c, self._module)
-        if h is None:
-            raise OptionError("set_state() takes a state, got None; reset() sets it to zero")
-        self._native.set_state(h, c)
-
-    def reset(self) -> None:
-        """Sets the state to zero."""
-        self._native.reset()
-
-
-class CellStream:
+class CellStream(_Continued):
     """Steps of a cell, each of which continues from the previous one; see :class:`Stream`."""
-
-    def __init__(self, native: _native.CellStream, has_c: bool, module: str) -> None:
-        self._native = native
-        self._has_c = has_c
-        self._module = module
-        self._kind: Kind = numpy_kind
 
     def __call__(self, input: T) -> T:
         """Computes the next step, ``[B, I]``, and returns h, ``[B, H]``.
 
         A stream of one row also takes ``[I]`` and then returns ``[H]``.
         """
-        array, kind = float32(input, "input")
-        output: T = kind(self._native.forward(array))
-        self._kind = kind
+        output: T = self._call(input)
         return output
-
-    @property
-    def batch(self) -> int:
-        """The number of rows B."""
-        return self._native.batch
-
-    def state(self) -> Any:
-        """Reads the state: h, ``[B, H]``, or ``(h, c)`` of an LSTM, as :meth:`Stream.state`."""
-        return joined(*self._native.state(), self._kind)
-
-    def set_state(self, new: Any) -> None:
-        """Replaces the state: h, ``[B, H]``, or ``(h, c)`` of an LSTM."""
-        h, c = state_arrays(new, self._has_c, self._module)
-        if h is None:
-            raise OptionError("set_state() takes a state, got None; reset() sets it to zero")
-        self._native.set_state(h, c)
-
-    def reset(self) -> None:
-        """Sets the state to zero."""
-        self._native.reset()
