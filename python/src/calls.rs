@@ -79,8 +79,11 @@ static ABANDONED: AtomicUsize = AtomicUsize::new(0);
 /// Whether this process has opened an adapter.
 static DRIVER: AtomicBool = AtomicBool::new(false);
 
-/// The most seconds for which the end of the process waits.
-const AT_EXIT: f64 = 5.0;
+/// Calls that run, in any thread.
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether the process ends: other threads than the main one start no call any more.
+static ENDING: AtomicBool = AtomicBool::new(false);
 
 const RUNNING: u8 = 0;
 const DONE: u8 = 1;
@@ -112,7 +115,9 @@ pub fn run_cancellable<T: Send + 'static>(
     forks::check(py)?;
     let cancelled = Cancelled::default();
     let result = if length == Length::Short || !is_main_thread(py)? {
-        py.detach(|| guarded(|| work(&cancelled)))
+        let in_main = is_main_thread(py)?;
+        let ends = || !in_main && ENDING.load(Ordering::SeqCst);
+        py.detach(|| guarded(|| if ends() { Err(ending()) } else { work(&cancelled) }))
     } else {
         match hand_over(py, cancelled.clone(), work)? {
             Ok(result) => result,
@@ -137,7 +142,14 @@ pub fn at_once<T>(py: Python<'_>, work: impl FnOnce() -> Finished<T>) -> PyResul
 
 /// Runs work and returns a panic as an error.
 fn guarded<T>(work: impl FnOnce() -> Finished<T>) -> Finished<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(defect(&*panic)))
+    CALLS.fetch_add(1, Ordering::SeqCst);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    CALLS.fetch_sub(1, Ordering::SeqCst);
+    result.unwrap_or_else(|panic| Err(defect(&*panic)))
+}
+
+fn ending() -> Error {
+    Error::Unsupported("a call while the process ends: the driver of its device goes".to_owned())
 }
 
 /// Returns whether this is Python's main thread, where signals are handled.
@@ -185,7 +197,7 @@ fn hand_over<T: Send + 'static>(
                 return Ok(Ok(result));
             }
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(error(py, "RnnError", "the thread of the call has ended"));
+                return Err(error(py, "DeviceError", "the thread of the call has ended"));
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -281,15 +293,41 @@ pub fn wait_for_abandoned(py: Python<'_>, seconds: f64) -> PyResult<()> {
     Ok(())
 }
 
-/// Waits as [`wait_for_abandoned`] does if an adapter is open. Python calls it at its end, so that
-/// no driver is unloaded while a call uses it.
+/// Waits, if an adapter is open, until no call runs, at most some seconds. Python calls it at its
+/// end: a driver that is unloaded while a call uses it ends the process with a fault of memory. If
+/// a call still runs then, the process ends here, with status 1 and without unloading anything.
 ///
 /// # Errors
-/// Those of [`wait_for_abandoned`].
+/// The exception of a signal handler, such as that of another Ctrl-C.
 #[pyfunction]
-#[pyo3(name = "_at_exit")]
-pub fn at_exit(py: Python<'_>) -> PyResult<()> {
-    if DRIVER.load(Ordering::Relaxed) { wait_for_abandoned(py, AT_EXIT) } else { Ok(()) }
+#[pyo3(name = "_at_exit", signature = (seconds = 60.0))]
+pub fn at_exit(py: Python<'_>, seconds: f64) -> PyResult<()> {
+    if !DRIVER.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    ENDING.store(true, Ordering::SeqCst);
+    let (start, limit) = (Instant::now(), Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    while CALLS.load(Ordering::SeqCst) > 0 {
+        if start.elapsed() >= limit {
+            let sys = py.import("sys")?;
+            let text = format!(
+                "wgpu_rnn: a call still runs on a device {seconds} s after the end of the program; \
+                 the process ends without it, with status 1\n"
+            );
+            // A program without a console has no streams.
+            for (stream, text) in [("stdout", ""), ("stderr", &*text)] {
+                let stream = sys.getattr(stream)?;
+                if !stream.is_none() {
+                    stream.call_method1("write", (text,))?;
+                    stream.call_method0("flush")?;
+                }
+            }
+            py.import("os")?.call_method1("_exit", (1,))?;
+        }
+        py.detach(|| std::thread::sleep(Duration::from_millis(5)));
+        py.check_signals()?;
+    }
+    Ok(())
 }
 
 /// Notes that a driver is in use.

@@ -58,7 +58,7 @@ fn class(error: &Error) -> &'static str {
         Error::OutOfMemory { .. } => "OutOfMemoryError",
         Error::DeviceLost { .. } => "DeviceLostError",
         Error::Gpu { .. } => "GpuError",
-        _ => "RnnError",
+        _ => "DeviceError",
     }
 }
 

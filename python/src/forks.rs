@@ -32,7 +32,7 @@ pub fn note_use() {
 /// Refuses a call in a child whose parent had opened a device.
 ///
 /// # Errors
-/// `RnnError`, a `RuntimeError`.
+/// `ForkError`, a `RuntimeError`.
 pub fn check(py: Python<'_>) -> PyResult<()> {
     if !FORKED.load(Ordering::Relaxed) {
         return Ok(());
@@ -40,7 +40,7 @@ pub fn check(py: Python<'_>) -> PyResult<()> {
     let text = "wgpu_rnn cannot run in this process: fork() made it from a process that had opened \
                 a device, and the threads of that device stayed there. Start processes with \
                 multiprocessing's 'spawn' or 'forkserver', or open devices after the fork only";
-    Err(error(py, "RnnError", text))
+    Err(error(py, "ForkError", text))
 }
 
 /// A value that a forked child never drops, since its threads and its driver are the parent's.

@@ -125,6 +125,12 @@ impl Pool {
         self.inner.pool.options().steps
     }
 
+    /// The values of a step of the input.
+    #[getter]
+    fn input_size(&self) -> usize {
+        self.inner.pool.input_size()
+    }
+
     #[getter]
     fn open_count(&self) -> usize {
         self.inner.pool.open_count()
@@ -152,7 +158,7 @@ impl Pool {
         })
     }
 
-    /// Runs the next steps of slots. Each result is an array of the rank of its frame, or the
+    /// Runs the next steps of slots: of `[I]` or `[T, I]` values. Each result is an array of the rank of its frame, or the
     /// exception of its slot.
     fn tick<'py>(
         &self,
@@ -168,7 +174,7 @@ impl Pool {
             values.push(frame.map_err(|error| exception(py, error))?);
         }
         let total: usize = values.iter().map(Vec::len).sum();
-        let features = self.inner.pool.input_size();
+        let features = self.input_size();
         let length = match self.length {
             Length::Short => Length::on_cpu(total as f64 / features as f64 * self.work),
             Length::Long => Length::Long,
@@ -236,8 +242,8 @@ impl Pool {
     }
 
     /// Sets the state of a slot from bytes.
-    fn restore(&self, py: Python<'_>, slot: &Slot, snapshot: Vec<u8>) -> PyResult<()> {
-        let slot = slot.0;
+    fn restore(&self, py: Python<'_>, slot: &Slot, snapshot: &[u8]) -> PyResult<()> {
+        let (slot, snapshot) = (slot.0, snapshot.to_vec());
         self.call(py, move |inner| {
             inner.pool.restore(slot, &snapshot)?;
             inner.interrupted().remove(&slot);

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use wgpu_rnn::{Error, Result};
 
 use crate::calls::{self, Length};
+use crate::errors::exception;
 use crate::forks::Kept;
 
 /// A value that calls change one after the other, and whether an interrupted call has left it in
@@ -35,6 +36,7 @@ impl<T: Send + 'static> Shared<T> {
         length: Length,
         work: impl FnOnce(&mut T) -> Result<R> + Send + 'static,
     ) -> PyResult<R> {
+        self.check(py)?;
         let (inner, left) = (Arc::clone(&self.0), Arc::clone(&self.0));
         let work = move |cancelled: &calls::Cancelled| {
             let value = &mut *inner.value.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,6 +60,7 @@ impl<T: Send + 'static> Shared<T> {
         length: Length,
         work: impl FnOnce(&mut T) -> Result<R> + Send + 'static,
     ) -> PyResult<R> {
+        self.check(py)?;
         let inner = Arc::clone(&self.0);
         calls::run(py, self.length(length), move || {
             let value = &mut *inner.value.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,6 +91,14 @@ impl<T: Send + 'static> Shared<T> {
             result
         };
         calls::run_cancellable(py, self.length(length), work, || ())
+    }
+
+    /// Refuses a call after an interrupted one, which may still run: without a wait for it.
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        match self.0.interrupted.load(Ordering::Acquire) {
+            true => Err(exception(py, interrupted())),
+            false => Ok(()),
+        }
     }
 
     /// A call that has to wait for another is not short.

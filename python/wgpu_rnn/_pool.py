@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, List, Mapping, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, Tuple, Union
 
 from . import _native
 from ._convert import Kind, float32, joined, numpy_kind, state_arrays, type_name
 from ._native import Slot
-from .errors import OptionError
+from .errors import FrameSizeError, OptionError
 
 
 class Pool:
@@ -82,20 +82,32 @@ class Pool:
         slots: List[Slot] = []
         frames: List[Any] = []
         kinds: List[Kind] = []
+        size = self._native.input_size
+        # The results that are known before the tick runs: of frames that do not fit.
+        refused: Dict[int, FrameSizeError] = {}
         for at, pair in enumerate(pairs):
             if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], Slot)):
                 raise TypeError(f"inputs[{at}] should be a slot and a frame, got {type_name(pair)}")
             frame, kind = float32(pair[1], f"inputs[{at}]")
             if frame.ndim not in (1, 2):
                 raise OptionError(f"inputs[{at}] should be 1D or 2D, got {frame.ndim}D")
+            if frame.shape[-1] != size:
+                refused[at] = FrameSizeError(
+                    f"inputs[{at}] has shape {list(frame.shape)}, but a frame of this pool is "
+                    f"[{size}] for one step, or [T, {size}]"
+                )
+                continue
             slots.append(pair[0])
             frames.append(frame)
             kinds.append(kind)
-        results = self._native.tick(slots, frames)
-        return [
+        ran = self._native.tick(slots, frames)
+        results = [
             result if isinstance(result, Exception) else kind(result)
-            for result, kind in zip(results, kinds)
+            for result, kind in zip(ran, kinds)
         ]
+        for at, error in sorted(refused.items()):
+            results.insert(at, error)
+        return results
 
     def state(self, slot: Slot) -> Any:
         """Reads the state of a slot: h, ``[L, R]``, or ``(h, c)`` of an LSTM; arrays of numpy."""
@@ -118,4 +130,6 @@ class Pool:
         Raises:
             OptionError, ShapeError: the bytes are no snapshot of such a network.
         """
+        if not isinstance(snapshot, (bytes, bytearray, memoryview)):
+            raise TypeError(f"a snapshot is bytes, got {type_name(snapshot)}")
         self._native.restore(slot, bytes(snapshot))
