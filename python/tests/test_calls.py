@@ -262,7 +262,7 @@ if child == 0:
         net(x)
     except RuntimeError as error:
         text = str(error)
-        assert isinstance(error, wgpu_rnn.RnnError) and "spawn" in text, text
+        assert isinstance(error, wgpu_rnn.ForkError) and "spawn" in text, text
         try:
             gru()
         except RuntimeError:

@@ -1,20 +1,29 @@
 """Errors.
 
 Each kind of error has a class. It is an :class:`RnnError`, and also the built-in class that
-programs catch: ``ValueError`` for arguments and the content of files, ``RuntimeError`` for devices
-and states, ``MemoryError`` for memory. A file that cannot be read is Python's own ``OSError``, such
-as ``FileNotFoundError``. An argument of another type than documented is a ``TypeError``.
+programs catch:
+
+* :class:`ArgumentError`, a ``ValueError``: arguments, names, and the content of files.
+* :class:`DeviceError`, a ``RuntimeError``: devices, their limits, states and processes.
+* :class:`OutOfMemoryError`, a ``MemoryError``.
+
+Two kinds are Python's own: a file that cannot be read is an ``OSError``, such as
+``FileNotFoundError``, and an argument of another type than documented is a ``TypeError``.
 
 Where PyTorch has the same check, the text is PyTorch's.
 """
 
 
-class RnnError(RuntimeError):
-    """The base of the errors of devices and states."""
+class RnnError(Exception):
+    """The base of all errors of this package."""
 
 
-class ArgumentError(ValueError):
+class ArgumentError(RnnError, ValueError):
     """The base of the errors of arguments and of the content of files."""
+
+
+class DeviceError(RnnError, RuntimeError):
+    """The base of the errors of devices, their limits, states and processes."""
 
 
 class ConfigError(ArgumentError):
@@ -57,39 +66,43 @@ class NoAdapterError(ArgumentError):
     """No adapter has the name."""
 
 
-class UnsupportedError(RnnError):
+class UnsupportedError(DeviceError):
     """The package or the device lacks a feature, which the text names."""
 
 
-class LimitError(RnnError):
+class LimitError(DeviceError):
     """A size exceeds a limit of the device, or one that the caller set."""
 
 
-class StateLostError(RnnError):
+class StateLostError(DeviceError):
     """An earlier call failed or was interrupted, and lost the state of a stream or a slot."""
 
 
-class PoolFullError(RnnError):
+class PoolFullError(DeviceError):
     """All slots of a pool are open."""
 
 
-class RequestDeviceError(RnnError):
+class RequestDeviceError(DeviceError):
     """The driver returned no device."""
 
 
-class SelfTestError(RnnError):
+class SelfTestError(DeviceError):
     """The device computed a wrong result when it was opened."""
 
 
-class DeviceLostError(RnnError):
+class DeviceLostError(DeviceError):
     """The device is lost: removed, destroyed, or stopped by the system's watchdog."""
 
 
-class GpuError(RnnError):
+class GpuError(DeviceError):
     """The driver refused an operation: a defect of the driver or of this package."""
 
 
-class OutOfMemoryError(MemoryError):
+class ForkError(DeviceError):
+    """``fork()`` made this process from one that had opened a device."""
+
+
+class OutOfMemoryError(RnnError, MemoryError):
     """The GPU or the host ran out of memory."""
 
 
