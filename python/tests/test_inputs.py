@@ -6,6 +6,7 @@ import torch
 from conftest import close
 
 import wgpu_rnn
+from wgpu_rnn._convert import float32
 from wgpu_rnn.errors import OptionError, ShapeError
 
 
@@ -44,6 +45,21 @@ def test_big_endian_arrays_and_read_only_ones(lstm, rng):
     close(lstm(frozen), lstm(x))
 
 
+def test_unaligned_arrays(lstm, rng):
+    x = rng.normal(size=(3, 2, 4)).astype("f4")
+    for dtype in ("<f4", ">f4"):
+        buffer = np.zeros(x.nbytes + 1, np.uint8)
+        odd = buffer[1:].view(dtype).reshape(x.shape)
+        odd[:] = x
+        assert not odd.flags.aligned and odd.flags.c_contiguous
+        close(lstm(odd), lstm(x))
+
+
+def test_arrays_as_they_should_be_are_not_copied(rng):
+    x = rng.normal(size=(3, 2, 4)).astype("f4")
+    assert float32(x, "input")[0] is x
+
+
 def test_gradients_are_left_behind(lstm, rng):
     x = torch.from_numpy(rng.normal(size=(3, 2, 4)).astype("f4")).requires_grad_()
     output, (h_n, c_n) = lstm(x)
@@ -76,8 +92,20 @@ def test_results_belong_to_the_caller(lstm, rng):
             r"Convert input: input.to\(torch.float32\)",
         ),
         (torch.zeros(3, 2, 4, dtype=torch.bfloat16), r"\(torch.bfloat16\)"),
-        (torch.zeros(3, 2, 4, device="meta"), r"input is a tensor on meta.*call input.cpu\(\)"),
-        (torch.zeros(3, 2, 4).to_sparse(), r"input is not dense: call input.to_dense\(\)"),
+        (torch.zeros(3, 2, 4, device="meta"), "input is a tensor on meta, .* no values"),
+        (torch.zeros(3, 2, 4).to_sparse(), r"input is not dense \(.*: call input.to_dense\(\)$"),
+        (
+            torch.quantize_per_tensor(torch.zeros(3, 2, 4), 1.0, 0, torch.qint8),
+            r"input is quantized: call input.dequantize\(\)$",
+        ),
+        (
+            torch.nested.nested_tensor([torch.zeros(3, 4)]),
+            r"input is a nested tensor: pad it .* lengths=$",
+        ),
+        (torch.zeros(3, 2, 4, dtype=torch.complex64), r"\(torch.complex64\).*real and imaginary"),
+        (np.zeros((3, 2, 4), np.complex64), r"\(numpy.complex64\).*real and imaginary"),
+        (np.full((3, 2, 4), "1"), r"\(numpy.<U1\).*input should be an array of numbers"),
+        (np.full((3, 2, 4), None), r"\(numpy.object\).*input should be an array of numbers"),
         (np.ma.zeros((3, 2, 4), np.float32), r"masked array; fill its gaps with input.filled"),
     ],
     ids=lambda value: None if isinstance(value, str) else f"{type(value).__name__}-{value.dtype}",
@@ -86,6 +114,8 @@ def test_other_dtypes_and_places_are_refused(lstm, value, text):
     with pytest.raises(OptionError, match=text) as raised:
         lstm(value)
     assert isinstance(raised.value, ValueError)
+    if "onvert" not in text:
+        assert ("Convert input" in str(raised.value)) == ("numpy.int" in text or "float" in text)
 
 
 @pytest.mark.parametrize("value", [[[0.0] * 4], 1.0, None, "x", b"1234"], ids=repr)
@@ -154,6 +184,8 @@ def test_lengths_are_checked(lstm):
         ([2, 1 << 80], OptionError, r"lengths\[1\] is \d+, which is too large for a length"),
         ([2, 1.0], TypeError, r"lengths\[1\] should be an integer, got float"),
         ([2, True], TypeError, r"lengths\[1\] should be an integer, got bool"),
+        (torch.ones(2, dtype=torch.bfloat16), OptionError, "integers, got dtype bfloat16"),
+        (torch.ones(2, dtype=torch.bool), OptionError, "integers, got dtype bool"),
         (np.array([2.0, 3.0]), OptionError, "lengths should be integers, got dtype float64"),
         (np.array([[2, 3]]), ShapeError, "lengths should be a 1D tensor, but got 2D"),
         ("23", TypeError, "lengths should be a sequence of integers, got str"),

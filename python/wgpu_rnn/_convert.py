@@ -38,7 +38,7 @@ def float32(value: Any, name: str) -> Tuple[Any, Kind]:
     """
     if type(value) is np.ndarray and value.dtype == np.float32:
         # The usual case, without the questions below.
-        return np.asarray(value, np.float32, order="C"), numpy_kind
+        return _row_major(value), numpy_kind
     if is_tensor(value):
         return _of_tensor(value, name), torch_kind
     if isinstance(value, np.ma.MaskedArray):
@@ -49,38 +49,71 @@ def float32(value: Any, name: str) -> Tuple[Any, Kind]:
         )
     array = np.asarray(value)
     if array.dtype.newbyteorder("=") != np.float32:
-        raise _dtype(name, f"numpy.{array.dtype}", f"{name}.astype(numpy.float32)")
-    return np.asarray(array, np.float32, order="C"), numpy_kind
+        dtype = array.dtype
+        # The types of other packages, such as bfloat16, are of kind V.
+        real = dtype.kind in "biuf" or (dtype.kind == "V" and "float" in dtype.name)
+        conversion = f"{name}.astype(numpy.float32)" if real else None
+        raise _dtype(name, f"numpy.{dtype}", conversion, dtype.kind == "c")
+    return _row_major(array), numpy_kind
+
+
+def _row_major(array: Any) -> Any:
+    """Returns an array in row-major order whose elements lie at multiples of their size."""
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned and array.dtype.isnative:
+        return array
+    return np.array(array, np.float32, order="C")
 
 
 def _of_tensor(value: Any, name: str) -> Any:
     torch = loaded()
     check_cpu(value, name)
     if value.dtype != torch.float32:
-        raise _dtype(name, str(value.dtype), f"{name}.to(torch.float32)")
-    array = value.detach().contiguous()
-    if array.is_neg():
-        array = array.resolve_neg()
-    return array.numpy()
+        conversion = None if value.dtype.is_complex else f"{name}.to(torch.float32)"
+        raise _dtype(name, str(value.dtype), conversion, value.dtype.is_complex)
+    return _row_major(resolved(value).numpy())
 
 
-def _dtype(name: str, found: str, conversion: str) -> OptionError:
+def resolved(value: Any) -> Any:
+    """Returns a tensor of the same values, contiguous, without gradients or a pending sign."""
+    value = value.detach().contiguous()
+    return value.resolve_neg() if value.is_neg() else value
+
+
+def _dtype(name: str, found: str, conversion: Optional[str], is_complex: bool) -> OptionError:
+    if conversion is not None:
+        advice = f"Convert {name}: {conversion}. Here every model runs in float32"
+    elif is_complex:
+        advice = "Networks compute real numbers: pass the real and imaginary parts as features"
+    else:
+        advice = f"{name} should be an array of numbers in float32"
     return OptionError(
-        f"RNN {name} dtype ({found}) does not match weight dtype (torch.float32). Convert "
-        f"{name}: {conversion}. Here every model runs in float32"
+        f"RNN {name} dtype ({found}) does not match weight dtype (torch.float32). {advice}"
     )
 
 
 def check_cpu(value: Any, name: str) -> None:
     """Refuses a tensor that is not dense in the memory of the host."""
     torch = loaded()
+    if value.device.type == "meta":
+        raise OptionError(
+            f"{name} is a tensor on meta, which has a shape but no values: pass one with values, "
+            "on the CPU"
+        )
     if value.device.type != "cpu":
         raise OptionError(
             f"{name} is a tensor on {value.device}, but tensors are taken from the CPU's memory: "
             f"call {name}.cpu(). The device of wgpu_rnn is set by device="
         )
-    if value.layout != torch.strided or getattr(value, "is_quantized", False):
-        raise OptionError(f"{name} is not dense: call {name}.to_dense() or {name}.dequantize()")
+    if getattr(value, "is_nested", False):
+        raise OptionError(
+            f"{name} is a nested tensor: pad it by torch.nested.to_padded_tensor({name}, 0.0), and "
+            "pass the number of steps of each row as lengths="
+        )
+    if getattr(value, "is_quantized", False):
+        raise OptionError(f"{name} is quantized: call {name}.dequantize()")
+    if value.layout != torch.strided:
+        raise OptionError(f"{name} is not dense ({value.layout}): call {name}.to_dense()")
 
 
 def state_arrays(value: Any, has_c: bool, module: str) -> Tuple[Optional[Any], Optional[Any]]:
@@ -111,8 +144,7 @@ def joined(h: Any, c: Optional[Any], kind: Kind) -> Any:
 def integers(value: Any, name: str, what: str) -> List[int]:
     """Returns a vector of integers that are not negative, such as lengths or tokens."""
     if is_tensor(value):
-        check_cpu(value, name)
-        value = value.detach().numpy()
+        value = integer_array(value, name, f"{name} should be integers")
     if isinstance(value, np.ndarray):
         if value.ndim != 1:
             raise ShapeError(f"{name} should be a 1D tensor, but got {value.ndim}D")
@@ -128,6 +160,16 @@ def integers(value: Any, name: str, what: str) -> List[int]:
         if number >= 1 << 63:
             raise OptionError(f"{name}[{at}] is {number}, which is too large for {what}")
     return numbers
+
+
+def integer_array(value: Any, name: str, expected: str) -> Any:
+    """Returns the array of a tensor of integers; ``expected`` begins the error of others."""
+    check_cpu(value, name)
+    dtype = value.dtype
+    # numpy lacks some of the other types.
+    if dtype.is_floating_point or dtype.is_complex or dtype == loaded().bool:
+        raise OptionError(f"{expected}, got dtype {str(dtype).rpartition('.')[2]}")
+    return resolved(value).numpy()
 
 
 def _integer(value: Any, name: str) -> int:
@@ -153,3 +195,10 @@ def text(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} should be a str, got {type_name(value)}")
     return value
+
+
+def flag(value: Any, name: str) -> bool:
+    """Returns a bool. Other types are refused, because the text ``"False"`` counts as true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} should be a bool, got {type_name(value)}")
+    return bool(value)

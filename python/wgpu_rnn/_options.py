@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional
 
-from ._convert import text
+from ._convert import flag, text
 
 
 def loading(
@@ -17,9 +17,9 @@ def loading(
 ) -> Dict[str, Any]:
     """Returns the options as the core reads them."""
     return {
-        "batch_first": None if batch_first is None else bool(batch_first),
+        "batch_first": None if batch_first is None else flag(batch_first, "batch_first"),
         "nonlinearity": None if nonlinearity is None else text(nonlinearity, "nonlinearity"),
         "weights": text(weights, "weights"),
         "schedule": text(schedule, "schedule"),
-        "allow_unused": bool(allow_unused),
+        "allow_unused": flag(allow_unused, "allow_unused"),
     }
