@@ -33,6 +33,13 @@ def test_networks_share_the_device_of_a_name():
     assert wgpu_rnn.GRU.from_torch(module).device.name
 
 
+def test_case_does_not_matter():
+    assert wgpu_rnn.Device("CPU").name == "cpu" and wgpu_rnn.Device("Auto").name
+    module = torch.nn.GRU(4, 6)
+    nets = [wgpu_rnn.GRU.from_torch(module, device=name) for name in ("cpu", "Cpu")]
+    assert nets[0].device is nets[1].device
+
+
 def test_options_of_opening(device):
     small = wgpu_rnn.Device(device.name, memory_budget=1 << 16, self_test=False)
     with pytest.raises(wgpu_rnn.LimitError, match="memory_budget") as raised:
@@ -49,6 +56,10 @@ def test_errors_of_opening():
         (lambda: wgpu_rnn.Device("all"), wgpu_rnn.UnknownNameError, "several devices"),
         (lambda: wgpu_rnn.Device(""), wgpu_rnn.UnknownNameError, "names no device"),
         (lambda: wgpu_rnn.Device(3), TypeError, "a device has a name, a str, got int"),
+        (lambda: wgpu_rnn.Device("cpu", limits=[1]), TypeError, "limits should be a dict .* list"),
+        (lambda: wgpu_rnn.Device("cpu", limits="ab"), TypeError, "limits should be a dict .* str"),
+        (lambda: wgpu_rnn.Device("cpu", limits={1: 1}), TypeError, "limit should be a str, got in"),
+        (lambda: wgpu_rnn.Device("cpu", self_test="no"), TypeError, "self_test should be a bool"),
         (lambda: wgpu_rnn.Device("cpu", threads=0), wgpu_rnn.OptionError, "threads is 0"),
         (lambda: wgpu_rnn.Device("cpu", threads=-1), wgpu_rnn.OptionError, "threads should be"),
         (

@@ -1,6 +1,8 @@
 """Files, state dicts and their errors."""
 
+import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -165,3 +167,61 @@ def test_folded_weights(cpu, tmp_path):
         wgpu_rnn.GRU.load(tmp_path / "norm.pt", device=cpu)
     folded = StateDict.open(tmp_path / "norm.pt").folded()
     close(wgpu_rnn.GRU.load(folded, device=cpu)(X), module(X))
+
+
+@pytest.mark.parametrize(
+    "path, text",
+    [
+        (b"ok.pt", "path should be a path, .* got bytes; os.fsdecode"),
+        (None, "path should be a path, which is a str or a pathlib.Path, got NoneType$"),
+        (0, "path should be a path, .* got int$"),
+        (io.BytesIO(), "path should be a path, .* got _io.BytesIO; pass the path of the file"),
+        ([b"ok.pt"], r"path\[0\] should be a path, .* got bytes; os.fsdecode"),
+        (["ok.pt", None], r"path\[1\] should be a path, .* got NoneType"),
+    ],
+)
+def test_what_is_no_path_is_refused(cpu, path, text):
+    for call in (StateDict.open, lambda path: wgpu_rnn.LSTM.load(path, device=cpu)):
+        with pytest.raises(TypeError, match=text):
+            call(path)
+
+
+def test_paths_of_bytes_are_refused(tmp_path):
+    class Bytes(os.PathLike):
+        def __fspath__(self):
+            return b"ok.pt"
+
+    with pytest.raises(TypeError, match=r"got .*Bytes; os.fsdecode\(\) makes"):
+        StateDict.open(Bytes())
+    torch.save({"weight": X}, tmp_path / "words.pt")
+    with pytest.raises(TypeError, match="vocabulary should be a path, .* got bytes"):
+        wgpu_rnn.LanguageModel.load(tmp_path / "words.pt", device="cpu", vocabulary=b"words.txt")
+
+
+def test_names_of_tensors_are_checked(cpu):
+    for tensors, error, text in [
+        ({1: X}, TypeError, "the name of a tensor is a str, got 1, int"),
+        ({"__metadata__": X}, wgpu_rnn.OptionError, "cannot have the name __metadata__"),
+    ]:
+        with pytest.raises(error, match=text):
+            wgpu_rnn.LSTM.from_state_dict(tensors, device=cpu)
+
+
+def test_negated_tensors_have_their_values(cpu, model):
+    tensors = model.encoder.state_dict()
+    for dtype in (torch.float32, torch.bfloat16):
+        negated = StateDict.from_mapping({"w": torch._neg_view(X.to(dtype))})
+        np.testing.assert_array_equal(negated.tensor("w"), -X.to(dtype).float().numpy())
+    views = {name: torch._neg_view(-tensor) for name, tensor in tensors.items()}
+    net = wgpu_rnn.LSTM.from_state_dict(views, device=cpu, batch_first=True)
+    close(net(X), model.encoder(X))
+
+
+def test_options_are_bools(cpu, model):
+    tensors = model.encoder.state_dict()
+    load = wgpu_rnn.LSTM.from_state_dict
+    for name in ("batch_first", "allow_unused"):
+        for value in ("False", 1, None) if name == "allow_unused" else ("False", 1):
+            with pytest.raises(TypeError, match=f"{name} should be a bool, got"):
+                load(tensors, device=cpu, **{name: value})
+    assert load(tensors, device=cpu, batch_first=np.bool_(True)).config["batch_first"] is True

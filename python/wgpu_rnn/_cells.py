@@ -23,13 +23,13 @@ class RecurrentCell(Loaded):
     A cell computes one step. It is as :class:`Recurrent` is about threads and Ctrl-C.
     """
 
+    _wraps = (_native.Cell,)
+    _made_by = (
+        "make a cell by {name}.from_torch(module), {name}.load(path) or "
+        "{name}.from_state_dict(tensors)"
+    )
+
     def __init__(self, native: _native.Cell, device: Device) -> None:
-        if not isinstance(native, _native.Cell):
-            name = type(self).__name__
-            raise TypeError(
-                f"make a cell by {name}.from_torch(module), {name}.load(path) or "
-                f"{name}.from_state_dict(tensors)"
-            )
         self._native = native
         self._device = device
         config = native.config()

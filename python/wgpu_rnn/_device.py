@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Union
 
 from . import _native
-from ._convert import count, type_name
+from ._convert import count, flag, type_name
+from ._made import InOneProcess
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,14 @@ def devices() -> List[DeviceInfo]:
     return [*adapters, DeviceInfo("cpu", "cpu", "cpu", "", "Cpu", False)]
 
 
-class Device:
+class Device(InOneProcess):
     """A GPU, a software adapter, or this machine's CPU, opened for networks.
 
     Args:
         name: ``"auto"`` (the first real GPU, otherwise the CPU; ``WGPU_ADAPTER_NAME`` comes first),
             ``"cpu"``, the index of an adapter, part of an adapter's name, or a
-            :class:`DeviceInfo`. A software adapter is taken by name or index only.
+            :class:`DeviceInfo`. Case does not matter. A software adapter is taken by name or index
+            only.
         self_test: whether a GPU must pass a self-test: a small LSTM against its definition.
         threads: the most threads of the CPU engine; all cores when absent.
         memory_budget: the most bytes that one model may take, weights and activations together.
@@ -65,6 +67,8 @@ class Device:
     the package in the child: start processes by ``spawn`` or ``forkserver``.
     """
 
+    _instead = "open it by its name in the process that uses it"
+
     def __init__(
         self,
         name: Union[str, DeviceInfo] = "auto",
@@ -74,16 +78,12 @@ class Device:
         memory_budget: Optional[int] = None,
         limits: Optional[Mapping[str, int]] = None,
     ) -> None:
-        selector = name.selector if isinstance(name, DeviceInfo) else name
-        if not isinstance(selector, str):
-            raise TypeError(f"a device has a name, a str, got {type_name(name)}")
-        lowered: Dict[str, int] = {
-            limit: count(value, f"limits[{limit!r}]") for limit, value in dict(limits or {}).items()
-        }
+        selector = _selector(name, "a device has a name, a str")
+        lowered = _limits(limits)
         if memory_budget is not None:
             lowered["memory_budget"] = count(memory_budget, "memory_budget")
         most = None if threads is None else count(threads, "threads")
-        self._native = _native.Device.open(selector, bool(self_test), most, lowered)
+        self._native = _native.Device.open(selector, flag(self_test, "self_test"), most, lowered)
 
     @property
     def name(self) -> str:
@@ -124,6 +124,26 @@ class Device:
 #: What an argument ``device=`` takes.
 DeviceLike = Union[Device, DeviceInfo, str]
 
+
+def _selector(device: Any, expected: str) -> str:
+    selector = device.selector if isinstance(device, DeviceInfo) else device
+    if not isinstance(selector, str):
+        raise TypeError(f"{expected}, got {type_name(device)}")
+    lower = selector.lower()
+    return lower if lower in ("auto", "cpu") else selector
+
+
+def _limits(limits: Any) -> Dict[str, int]:
+    if limits is None:
+        return {}
+    if not isinstance(limits, Mapping):
+        raise TypeError(f"limits should be a dict from names to integers, got {type_name(limits)}")
+    for limit in limits:
+        if not isinstance(limit, str):
+            raise TypeError(f"the name of a limit should be a str, got {type_name(limit)}")
+    return {limit: count(value, f"limits[{limit!r}]") for limit, value in limits.items()}
+
+
 _opened: Dict[str, Device] = {}
 _opening = threading.Lock()
 
@@ -132,9 +152,7 @@ def device_of(device: DeviceLike) -> Device:
     """Returns a device. A name opens its device once: all networks of the process share it."""
     if isinstance(device, Device):
         return device
-    selector = device.selector if isinstance(device, DeviceInfo) else device
-    if not isinstance(selector, str):
-        raise TypeError(f"device should be a wgpu_rnn.Device or a name, got {type_name(device)}")
+    selector = _selector(device, "device should be a wgpu_rnn.Device or a name")
     with _opening:
         known = _opened.get(selector)
         if known is None or known.is_lost():

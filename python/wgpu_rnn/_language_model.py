@@ -10,8 +10,9 @@ from typing import Any, Iterator, List, Optional, Sequence, Union
 from . import _native
 from ._convert import count, integers, joined, numpy_kind, state_arrays, text, type_name
 from ._device import Device, DeviceLike, device_of
+from ._made import Made
 from ._options import loading
-from ._state_dict import Paths, StateDict, state_dict_of
+from ._state_dict import Paths, StateDict, path_text, state_dict_of
 from .errors import OptionError
 
 #: A text, or its tokens.
@@ -39,15 +40,17 @@ class Score:
         return math.exp(self.loss) if self.loss < 700 else math.inf
 
 
-class LanguageModel:
+class LanguageModel(Made):
     """An embedding, a recurrent module and a decoder, with the vocabulary of their file.
 
     Several threads may call one model.
     """
 
+    _wraps = (_native.LanguageModel,)
+    _made_by = "make a model by LanguageModel.load(path)"
+    _instead = "load it again, from its file, in the process that uses it"
+
     def __init__(self, native: _native.LanguageModel, device: Device) -> None:
-        if not isinstance(native, _native.LanguageModel):
-            raise TypeError("make a model by LanguageModel.load(path)")
         self._native = native
         self._device = device
         self._has_c = native.rnn.startswith("LSTM")
@@ -84,7 +87,7 @@ class LanguageModel:
             schedule=schedule,
             allow_unused=allow_unused,
         )
-        words = None if vocabulary is None else os.fspath(vocabulary)
+        words = None if vocabulary is None else path_text(vocabulary, "vocabulary")
         native = _native.LanguageModel.load(
             opened._native, state_dict._native, text(prefix, "prefix"), words, options
         )

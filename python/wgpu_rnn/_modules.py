@@ -20,7 +20,7 @@ from ._convert import Kind, count, float32, integers, joined, state_arrays, text
 from ._device import Device, DeviceLike, device_of
 from ._loaded import Loaded
 from ._options import loading
-from ._packed import packed_like, unpacked
+from ._packed import OWN_LENGTHS, packed_like, unpacked
 from ._pool import Pool
 from ._state_dict import Paths, StateDict, state_dict_of
 from ._streams import Stream
@@ -46,18 +46,18 @@ P = TypeVar("P", bound=Packed)
 class Recurrent(Loaded):
     """The base of :class:`LSTM`, :class:`GRU` and :class:`RNN`.
 
-    A network holds weights on a device and runs them; it has no gradients and never drops
-    elements. Several threads may call one network at the same time, and other Python threads run
+    A network holds weights on a device and runs them; it has no gradients and no
+    dropout. Several threads may call one network at the same time, and other Python threads run
     meanwhile. Ctrl-C ends a call at once; the network stays usable.
     """
 
+    _wraps = (_native.Rnn,)
+    _made_by = (
+        "make a network by {name}.from_torch(module), {name}.load(path) or "
+        "{name}.from_state_dict(tensors)"
+    )
+
     def __init__(self, native: _native.Rnn, device: Device) -> None:
-        if not isinstance(native, _native.Rnn):
-            name = type(self).__name__
-            raise TypeError(
-                f"make a network by {name}.from_torch(module), {name}.load(path) or "
-                f"{name}.from_state_dict(tensors)"
-            )
         self._native = native
         self._device = device
         config = native.config()
@@ -166,7 +166,7 @@ class Recurrent(Loaded):
 
     def _call_packed(self, packed: Any, state_0: Any, lengths: Any) -> Any:
         if lengths is not None:
-            raise OptionError("a PackedSequence has its own lengths; call without lengths=")
+            raise OptionError(OWN_LENGTHS)
         padded, lengths = unpacked(packed, self._batch_first)
         array, kind = float32(padded, "input")
         output, last = self._run(array, kind, state_0, lengths)

@@ -7,14 +7,18 @@ from typing import Any, Optional, Tuple, Union
 import numpy as np
 
 from . import _native
-from ._convert import Kind, check_cpu, count, float32, integers, numpy_kind, torch_kind
+from ._convert import Kind, count, float32, integer_array, integers, numpy_kind, torch_kind
 from ._device import Device
+from ._made import Made
 from ._pool import Pool
 from ._torch import is_tensor
 from .errors import OptionError
 
 
-class _Calls:
+_TOKENS = "a network of tokens takes integers"
+
+
+class _Calls(Made):
     """Calls with values or with tokens."""
 
     _native: Union[_native.Network, _native.NetworkStream]
@@ -26,11 +30,10 @@ class _Calls:
             return self._native.forward(array), kind
         kind = numpy_kind
         if is_tensor(input):
-            check_cpu(input, "input")
-            input, kind = input.detach().numpy(), torch_kind
+            input, kind = integer_array(input, "input", _TOKENS), torch_kind
         array = np.asarray(input)
         if array.dtype.kind not in "iu":
-            raise OptionError(f"a network of tokens takes integers, got dtype {array.dtype}")
+            raise OptionError(f"{_TOKENS}, got dtype {array.dtype}")
         tokens = integers(array.reshape(-1), "input", "a token")
         return self._native.forward_tokens(tokens, list(array.shape)), kind
 
@@ -38,9 +41,13 @@ class _Calls:
 class Network(_Calls):
     """A network of modules with its weights on a device; see :class:`Sequential`."""
 
+    _wraps = (_native.Network,)
+    _made_by = (
+        "make a network by Sequential(..).load(path) or Sequential(..).from_state_dict(tensors)"
+    )
+    _instead = "load it again, from its file, in the process that uses it"
+
     def __init__(self, native: _native.Network, device: Device) -> None:
-        if not isinstance(native, _native.Network):
-            raise TypeError("make a network by Sequential(..).load(path)")
         self._native: _native.Network = native
         self._device = device
         self._tokens = not native.input_shape
@@ -106,6 +113,12 @@ class NetworkStream(_Calls):
 
     It is as :class:`Stream` is about threads and Ctrl-C.
     """
+
+    _wraps = (_native.NetworkStream,)
+    _made_by = "make a stream by the method stream() of a network"
+    _instead = (
+        "make one in the process that uses it, and give it the state: state() and set_state()"
+    )
 
     def __init__(self, native: _native.NetworkStream, tokens: bool) -> None:
         self._native: _native.NetworkStream = native

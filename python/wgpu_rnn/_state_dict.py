@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import struct
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from . import _native
-from ._convert import check_cpu, text, type_name
+from ._convert import check_cpu, resolved, text, type_name
+from ._made import Made
 from ._torch import is_tensor, loaded
+from .errors import OptionError
 
 #: The names of dtypes in safetensors.
 _DTYPES = {
@@ -34,7 +36,7 @@ _DTYPES = {
 Paths = Union[str, "os.PathLike[str]", Sequence[Union[str, "os.PathLike[str]"]]]
 
 
-class StateDict:
+class StateDict(Made):
     """The named tensors of a file, and its metadata.
 
     :meth:`open` reads safetensors and files of ``torch.save``, whole or in shards; no code in a
@@ -42,9 +44,11 @@ class StateDict:
     path, or a state dict to read several networks of one file.
     """
 
+    _wraps = (_native.StateDict,)
+    _made_by = "use StateDict.open(path) or StateDict.from_mapping(tensors)"
+    _instead = "open its file in the process that uses it"
+
     def __init__(self, native: _native.StateDict) -> None:
-        if not isinstance(native, _native.StateDict):
-            raise TypeError("use StateDict.open(path) or StateDict.from_mapping(tensors)")
         self._native = native
 
     @classmethod
@@ -59,10 +63,10 @@ class StateDict:
         Raises:
             OSError: a file cannot be read; ``FileNotFoundError`` where there is none.
             FileError: a file is of another type, or not valid.
+            TypeError: what should be a path is none; bytes are none.
         """
-        paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
         key = None if key is None else text(key, "key")
-        return cls(_native.StateDict.open([os.fspath(path) for path in paths], key))
+        return cls(_native.StateDict.open(_path_texts(path), key))
 
     @classmethod
     def from_mapping(cls, tensors: Mapping[str, Any], prefix: str = "") -> StateDict:
@@ -79,6 +83,14 @@ class StateDict:
                 f"a state dict is a mapping from names to tensors, got {type_name(tensors)}"
             )
         prefix = text(prefix, "prefix")
+        for name in tensors:
+            if not isinstance(name, str):
+                raise TypeError(f"the name of a tensor is a str, got {name!r}, {type_name(name)}")
+            if name == "__metadata__":
+                raise OptionError(
+                    "a tensor cannot have the name __metadata__, which safetensors keeps for the "
+                    "metadata of a file: leave it out, or give it another name"
+                )
         below = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         parts = [(name, *_bytes(name, tensor)) for name, tensor in (below or tensors).items()]
         return cls(_native.StateDict.parse("tensors in memory", _safetensors(parts), None))
@@ -145,15 +157,35 @@ def state_dict_of(source: Union[Paths, StateDict], key: Optional[str]) -> StateD
     return StateDict.open(source, key)
 
 
+def path_text(path: Any, name: str) -> str:
+    """Returns a path as a text."""
+    found = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if isinstance(found, str):
+        return found
+    advice = ""
+    if isinstance(found, (bytes, bytearray)):
+        advice = "; os.fsdecode() makes a path of bytes"
+    elif hasattr(found, "read"):
+        advice = "; pass the path of the file, not the open file"
+    raise TypeError(
+        f"{name} should be a path, which is a str or a pathlib.Path, got {type_name(path)}{advice}"
+    )
+
+
+def _path_texts(paths: Any) -> List[str]:
+    single = (str, bytes, bytearray, os.PathLike, Mapping)
+    if isinstance(paths, single) or hasattr(paths, "read") or not isinstance(paths, Iterable):
+        return [path_text(paths, "path")]
+    return [path_text(path, f"path[{at}]") for at, path in enumerate(paths)]
+
+
 def _bytes(name: str, tensor: Any) -> Tuple[str, Sequence[int], bytes]:
     """Returns the dtype, the shape and the bytes of a tensor."""
-    if not isinstance(name, str):
-        raise TypeError(f"the name of a tensor is a str, got {type_name(name)}")
     if is_tensor(tensor):
         torch = loaded()
         check_cpu(tensor, name)
         dtype = str(tensor.dtype).rsplit(".", 1)[-1]
-        tensor = tensor.detach().contiguous()
+        tensor = resolved(tensor)
         # numpy lacks bfloat16. The bits of one are those of an integer.
         array = (tensor.view(torch.int16) if dtype == "bfloat16" else tensor).numpy()
     elif isinstance(tensor, np.ndarray) and not isinstance(tensor, np.ma.MaskedArray):

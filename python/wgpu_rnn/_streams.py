@@ -6,13 +6,20 @@ from typing import Any, TypeVar, Union
 
 from . import _native
 from ._convert import Kind, float32, joined, numpy_kind, state_arrays
+from ._made import Made
 from .errors import OptionError
 
 T = TypeVar("T")
 
 
-class _Continued:
+class _Continued(Made):
     """What streams of modules and of cells have in common."""
+
+    _wraps = (_native.Stream, _native.CellStream)
+    _made_by = "make a stream by the method stream() of a network or a cell"
+    _instead = (
+        "make one in the process that uses it, and give it the state: state() and set_state()"
+    )
 
     def __init__(
         self, native: Union[_native.Stream, _native.CellStream], has_c: bool, module: str
