@@ -149,3 +149,46 @@ def test_what_is_not_a_module_is_refused(cpu):
     net = wgpu_rnn.GRU.from_torch(torch.nn.GRU(4, 6), device=cpu)
     with pytest.raises(TypeError, match="net should be a wgpu_rnn.LSTM"):
         wgpu_rnn.compare(torch.nn.LSTM(4, 6), net=net)
+
+
+@pytest.mark.parametrize("name", ["atol", "rtol"])
+@pytest.mark.parametrize(
+    "value, error", [(math.nan, 0), (math.inf, 0), (-1e-9, 0), ("1", 1), (None, 1), (True, 1)]
+)
+def test_tolerances_that_nothing_exceeds_are_refused(cpu, name, value, error):
+    module = torch.nn.GRU(4, 6)
+    expected = [(wgpu_rnn.OptionError, "a finite number of at least 0"), (TypeError, "a number")]
+    kind, text = expected[error]
+    for call in (wgpu_rnn.compare, assert_matches):
+        with pytest.raises(kind, match=f"{name} should be {text}"):
+            call(module, cpu, **{name: value})
+    assert wgpu_rnn.compare(module, cpu, **{name: np.float32(1)}).agrees
+
+
+def test_nothing_to_compare_is_refused(cpu):
+    for module, shape in [(torch.nn.GRU(4, 6), (3, 0, 4)), (torch.nn.GRUCell(4, 6), (0, 4))]:
+        with pytest.raises(wgpu_rnn.OptionError, match=r"nothing to compare in .* shape \[\d, "):
+            assert_matches(module, cpu, input=np.zeros(shape, np.float32))
+
+
+def test_calls_that_do_not_fit_are_refused(cpu):
+    cell, module = torch.nn.LSTMCell(4, 6), torch.nn.LSTM(4, 6)
+    packed = torch.nn.utils.rnn.pack_sequence([torch.ones(3, 4)])
+    for call, error, text in [
+        (lambda: wgpu_rnn.compare(cell, cpu, lengths=[1]), wgpu_rnn.OptionError, "one step.*lengt"),
+        (lambda: wgpu_rnn.compare(cell, cpu, packed), wgpu_rnn.OptionError, "is a PackedSequence"),
+        (
+            lambda: wgpu_rnn.compare(module, cpu, packed, lengths=[3]),
+            wgpu_rnn.OptionError,
+            "a PackedSequence has its own lengths",
+        ),
+        (lambda: wgpu_rnn.compare(module, cpu, definition=1), TypeError, "should be a bool"),
+    ]:
+        with pytest.raises(error, match=text):
+            call()
+
+
+def test_the_table_speaks_of_the_definition_only_where_it_ran(cpu):
+    module = torch.nn.GRU(4, 6)
+    assert "float64" in str(wgpu_rnn.compare(module, cpu))
+    assert "float64" not in str(wgpu_rnn.compare(module, cpu, definition=False))

@@ -163,3 +163,103 @@ def test_classes_are_made_by_their_methods():
     for made in (wgpu_rnn.LSTM, wgpu_rnn.GRUCell):
         with pytest.raises(TypeError, match="from_torch"):
             made(np.zeros(3), "cpu")
+
+
+class Counted(torch.nn.Module):
+    """Twice the weight in evaluation, and a buffer that counts its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+        self.seen = []
+
+    def forward(self, weight):
+        self.seen.append(self.training)
+        self.calls += 1
+        return 5 * weight if self.training else 2 * weight
+
+
+@pytest.mark.parametrize("call", ["from_torch", "compare"])
+def test_parametrisations_are_evaluated_and_left_as_they_were(cpu, call):
+    module = torch.nn.GRUCell(4, 6)
+    first, second = Counted(), Counted()
+    for name, part in (("weight_hh", first), ("weight_ih", second)):
+        torch.nn.utils.parametrize.register_parametrization(module, name, part, unsafe=True)
+    module.train()
+    second.eval()
+    calls, kept = [first.calls.clone(), second.calls.clone()], [first.calls, second.calls]
+    first.seen.clear()
+    second.seen.clear()
+    if call == "compare":
+        assert wgpu_rnn.compare(module, cpu).agrees
+    else:
+        cell = wgpu_rnn.GRUCell.from_torch(module, device=cpu)
+    assert set(first.seen) == set(second.seen) == {False}
+    assert (module.training, first.training, second.training) == (True, True, False)
+    assert first.calls is kept[0] and second.calls is kept[1]
+    assert [first.calls, second.calls] == calls
+    if call == "from_torch":
+        h = torch.ones(2, 6)
+        close(cell(X[0], h), module.eval()(X[0], h))
+
+
+def test_spectral_norm_keeps_its_estimate(cpu):
+    module = torch.nn.utils.parametrizations.spectral_norm(torch.nn.GRUCell(4, 6), "weight_hh")
+    before = copy.deepcopy(module.state_dict())
+    cell = wgpu_rnn.GRUCell.from_torch(module.train(), device=cpu)
+    assert module.training
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    h = torch.ones(2, 6)
+    close(cell(X[0], h), module.eval()(X[0], h))
+
+
+def test_a_nonlinearity_that_torch_does_not_run_is_refused(cpu):
+    module = torch.nn.RNN(4, 6)
+    module.nonlinearity = "relu"
+    with pytest.raises(OptionError, match="'relu', but torch runs its mode, which is 'RNN_TANH'"):
+        wgpu_rnn.RNN.from_torch(module, device=cpu)
+    module.mode = "RNN_RELU"
+    close(wgpu_rnn.RNN.from_torch(module, device=cpu)(X), module(X))
+
+
+class OwnOrder(torch.nn.LSTM):
+    def permute_hidden(self, hx, permutation):
+        return hx
+
+
+class OwnChecks(torch.nn.LSTM):
+    def check_forward_args(self, *arguments):
+        return None
+
+
+def test_methods_that_change_results_are_refused(cpu):
+    with pytest.raises(OptionError, match="OwnOrder has its own permute_hidden"):
+        wgpu_rnn.LSTM.from_torch(OwnOrder(4, 6), device=cpu)
+    module = OwnChecks(4, 6)
+    close(wgpu_rnn.LSTM.from_torch(module, device=cpu)(X), module(X))
+
+
+@pytest.mark.parametrize("kind", ["forward_hook", "forward_pre_hook"])
+def test_hooks_of_all_modules_are_refused(cpu, kind):
+    def scale(module, *values):
+        return None
+
+    module = torch.nn.GRU(4, 6)
+    handle = getattr(torch.nn.modules.module, f"register_module_{kind}")(scale)
+    try:
+        with pytest.raises(OptionError, match="torch has hooks for all modules.*scale"):
+            wgpu_rnn.GRU.from_torch(module, device=cpu)
+    finally:
+        handle.remove()
+    wgpu_rnn.GRU.from_torch(module, device=cpu)
+
+
+def test_weights_of_complex_numbers_are_refused(cpu):
+    for call in (
+        lambda module: wgpu_rnn.LSTM.from_torch(module, device=cpu),
+        lambda module: wgpu_rnn.compare(module, cpu),
+    ):
+        with pytest.raises(OptionError, match="is torch.complex64") as raised:
+            call(torch.nn.LSTM(4, 6).to(torch.complex64))
+        assert "float()" not in str(raised.value)

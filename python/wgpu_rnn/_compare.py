@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Type, Union
 
 import numpy as np
 
 from . import _cells, _modules, _native
-from ._comparison import ATOL, RTOL, Comparison, compare_arrays
-from ._convert import count, float32, integers, state_arrays, torch_kind, type_name
+from ._comparison import ATOL, RTOL, Comparison, compare_arrays, tolerance
+from ._convert import count, flag, float32, integers, state_arrays, torch_kind, type_name
 from ._device import DeviceLike
-from ._from_torch import read_module
+from ._from_torch import evaluating, read_module
 from ._options import loading
-from ._packed import unpacked
+from ._packed import OWN_LENGTHS, unpacked
 from ._state_dict import StateDict
 from ._torch import is_packed, is_tensor, loaded, torch
 from .errors import OptionError
@@ -53,7 +52,7 @@ def compare(
 
     Args:
         module: a ``torch.nn.LSTM``, ``GRU``, ``RNN`` or one of their cells, in float32 on the CPU.
-            It runs in evaluation mode, without dropout, and is then set back to its mode.
+            It runs in evaluation mode, without dropout, and then has its modes and buffers again.
         device: the device of the network, or its name.
         input: the input, as the network takes it. When absent, numbers from a seed: 16 steps of 4
             rows, or a step of 4 rows for a cell.
@@ -61,15 +60,20 @@ def compare(
         lengths: the valid steps of each row; the module then runs packed. At least 1 each.
         net: a network to compare, such as one loaded from a file, instead of one that is made of
             the module's weights on the device.
-        atol, rtol: the tolerance: ``|got - want| <= atol + rtol * |want|``.
+        atol, rtol: the tolerance: ``|got - want| <= atol + rtol * |want|``. Finite numbers from 0
+            on.
         weights, schedule: as in ``from_torch``.
         seed: the seed of the numbers.
         definition: whether to run the definition in float64 as well, on one core. When absent, only
             where it takes a few seconds at most.
 
     Raises:
-        ShapeError, OptionError, TypeError: as a call of the network and ``from_torch``.
+        ShapeError, OptionError, TypeError: as a call of the network and ``from_torch``; also for
+            results without elements, which nothing could differ in.
     """
+    atol, rtol = tolerance(atol, "atol"), tolerance(rtol, "rtol")
+    if definition is not None:
+        definition = flag(definition, "definition")
     library = torch()
     if library is None or not isinstance(module, library.nn.Module):
         raise TypeError(f"compare() takes a module of torch.nn, got {type_name(module)}")
@@ -80,13 +84,19 @@ def compare(
         raise TypeError(f"net should be a wgpu_rnn.{made.__name__}, got {type_name(net)}")
     for name, parameter in module.named_parameters():
         if parameter.dtype != library.float32:
+            advice = "; call module.float()" if parameter.dtype.is_floating_point else ""
             raise OptionError(
-                f"compare() runs the module in float32, but {name} is {parameter.dtype}; call "
-                "module.float()"
+                f"compare() runs the module in float32, but {name} is {parameter.dtype}{advice}"
             )
+    packed = is_packed(input)
+    if issubclass(made, _cells.RecurrentCell) and (packed or lengths is not None):
+        what = "input is a PackedSequence" if packed else "there are lengths"
+        raise OptionError(f"a {made._module} computes one step, but {what}")
     if input is None:
         input = draw(module, 16, 4, seed)
-    if is_packed(input):
+    if packed:
+        if lengths is not None:
+            raise OptionError(OWN_LENGTHS)
         input, lengths = unpacked(input, module.batch_first)
     array, _ = float32(input, "input")
     valid = None if lengths is None else integers(lengths, "lengths", "a length")
@@ -99,6 +109,8 @@ def compare(
     else:
         got = _flat(net._call(array, initial))
     want = _flat(_run_torch(module, array, (h, c), valid))
+    if not all(result.size for result in want):
+        raise OptionError(f"there is nothing to compare in an input of shape {list(array.shape)}")
     if definition is None:
         definition = _work(module, array) < _QUICK
     exact: List[Any] = [None] * len(want)
@@ -150,28 +162,18 @@ def _flat(results: Any) -> List[Any]:
     return [results.detach().numpy() if is_tensor(results) else results]
 
 
-@contextlib.contextmanager
-def _evaluating(module: Any) -> Iterator[None]:
-    library = loaded()
-    training = module.training
-    module.eval()
-    try:
-        with library.no_grad():
-            yield
-    finally:
-        module.train(training)
-
-
 def _run_torch(module: Any, array: Any, state: Any, lengths: Optional[List[int]]) -> Any:
     h, c = (None if part is None else torch_kind(part.copy()) for part in state)
     initial = h if c is None else (h, c)
     tensor = torch_kind(array.copy())
     rnn = loaded().nn.utils.rnn
-    with _evaluating(module):
+    with evaluating(module):
         if lengths is None:
             return module(tensor, initial)
+        # The default device may be another one.
+        sizes = loaded().tensor(lengths, dtype=loaded().int64, device="cpu")
         packed = rnn.pack_padded_sequence(
-            tensor, lengths, batch_first=module.batch_first, enforce_sorted=False
+            tensor, sizes, batch_first=module.batch_first, enforce_sorted=False
         )
         output, last = module(packed, initial)
         steps = tensor.shape[1 if module.batch_first else 0]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Optional, Tuple
 
 import numpy as np
+
+from ._convert import type_name
+from .errors import OptionError
 
 #: The tolerance of ``torch.testing.assert_close`` for float32.
 ATOL = 1e-5
@@ -27,8 +31,9 @@ class TensorComparison:
             the largest. ``None`` if all elements are equal.
         got: its value in the network's result.
         want: its value in the module's result.
-        got_error: the largest difference of the network's result from the definition in float64.
-        want_error: the largest difference of the module's result from the definition in float64.
+        got_error: the largest difference of the network's result from the definition in float64;
+            ``None`` where the definition was not run.
+        want_error: the same for the module's result.
     """
 
     name: str
@@ -96,13 +101,11 @@ class Comparison:
         ]
         wrong = [tensor for tensor in self.tensors if not tensor.agrees]
         verdict = "agrees" if not wrong else f"does not agree: {', '.join(map(_wrong, wrong))}"
+        tolerance = f"atol {self.atol:g}, rtol {self.rtol:g}"
+        if any(tensor.got_error is not None for tensor in self.tensors):
+            tolerance += "; errors are the largest differences from the definition in float64"
         return "\n".join(
-            [
-                f"{self.module} on {self.device}",
-                *lines,
-                f"{verdict} (atol {self.atol:g}, rtol {self.rtol:g}; errors are the largest "
-                "differences from the definition in float64)",
-            ]
+            [f"{self.module} on {self.device}", *lines, f"{verdict} ({tolerance})"]
         )
 
 
@@ -190,6 +193,16 @@ def compare_arrays(
         _error(got, exact),
         _error(want, exact),
     )
+
+
+def tolerance(value: Any, name: str) -> float:
+    """Returns a tolerance: a finite number from 0 on. With others no comparison could fail."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (Real, np.number)):
+        raise TypeError(f"{name} should be a number, got {type_name(value)}")
+    number = float(value)
+    if not (np.isfinite(number) and number >= 0):
+        raise OptionError(f"{name} should be a finite number of at least 0, got {number}")
+    return number
 
 
 def _error(values: Any, exact: Optional[Any]) -> Optional[float]:
