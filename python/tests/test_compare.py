@@ -144,8 +144,9 @@ def test_what_is_not_a_module_is_refused(cpu):
         ("lstm", TypeError, "takes a module of torch.nn, got str"),
         (torch.nn.LSTM(4, 6).half(), wgpu_rnn.OptionError, "runs the module in float32"),
     ]:
-        with pytest.raises(error, match=text):
-            wgpu_rnn.compare(module, cpu)
+        for call in (wgpu_rnn.compare, assert_matches):
+            with pytest.raises(error, match=text):
+                call(module, cpu)
     net = wgpu_rnn.GRU.from_torch(torch.nn.GRU(4, 6), device=cpu)
     with pytest.raises(TypeError, match="net should be a wgpu_rnn.LSTM"):
         wgpu_rnn.compare(torch.nn.LSTM(4, 6), net=net)

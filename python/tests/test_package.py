@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -124,10 +125,14 @@ def test_all_names_exist_and_errors_are_builtin_errors():
 def test_the_snippet_of_the_readme_runs(tmp_path):
     snippets = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.M | re.S)
     assert len(snippets) == 1
+    # It reads a model of the checkout, whose folder it runs in.
+    (tmp_path / "models").mkdir()
+    shutil.copy(README.parents[1] / "models" / "shakespeare.safetensors", tmp_path / "models")
     code = snippets[0] + "\nprint('the end', piece.shape, for_bob.shape, packed_output.data.shape)"
+    code += "\nassert classes.shape == (8, 100, 5)"
     ran = run_python("-c", code, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    assert "agrees" in ran.stdout
+    assert "agrees" in ran.stdout and "DeviceInfo(selector='cpu'" in ran.stdout
     sizes = "torch.Size([3, 2, 16]) torch.Size([16]) torch.Size([107, 128])"
     assert ran.stdout.endswith(f"the end {sizes}\n")
 

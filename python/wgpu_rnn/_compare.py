@@ -74,10 +74,8 @@ def compare(
     atol, rtol = tolerance(atol, "atol"), tolerance(rtol, "rtol")
     if definition is not None:
         definition = flag(definition, "definition")
-    library = torch()
-    if library is None or not isinstance(module, library.nn.Module):
-        raise TypeError(f"compare() takes a module of torch.nn, got {type_name(module)}")
-    made = _class_of(module)
+    made = class_of(module)
+    library = loaded()
     if net is None:
         net = made.from_torch(module, device=device, weights=weights, schedule=schedule)
     elif type(net) is not made:
@@ -130,8 +128,11 @@ def _work(module: Any, array: Any) -> float:
     return float(sum(weights)) * float(array.size) / float(module.input_size)
 
 
-def _class_of(module: Any) -> Any:
-    library = loaded()
+def class_of(module: Any) -> Any:
+    """Returns the class of this package for a module."""
+    library = torch()
+    if library is None or not isinstance(module, library.nn.Module):
+        raise TypeError(f"compare() takes a module of torch.nn, got {type_name(module)}")
     for made in _CLASSES:
         if isinstance(module, getattr(library.nn, made._module)):
             return made

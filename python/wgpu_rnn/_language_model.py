@@ -181,7 +181,6 @@ class LanguageModel(Made):
         Raises:
             OptionError: a token or an option is out of range.
             ShapeError: the prompt is empty.
-            StateLostError: ``KeyboardInterrupt`` ended the step before.
         """
         tokens = self._prompt(prompt, "prompt")
         together = count(chunk, "chunk", 1)

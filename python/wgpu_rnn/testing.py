@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, List, Optional, Sequence, Tuple
 
-from ._compare import Network, compare, draw
+from ._compare import Network, class_of, compare, draw
 from ._comparison import ATOL, RTOL, Comparison
 from ._device import DeviceLike
 
@@ -33,7 +33,7 @@ def assert_matches(
             wgpu_rnn.testing.assert_matches(model.encoder, "auto")
 
     Args:
-        module: a ``torch.nn.LSTM``, ``GRU``, ``RNN`` or one of their cells.
+        module: a ``torch.nn.LSTM``, ``GRU``, ``RNN`` or one of their cells, on the CPU in float32.
         device: the device, or its name.
         atol, rtol: the tolerance, by default that of ``torch.testing.assert_close`` for float32:
             ``|got - want| <= atol + rtol * |want|``. Weights of f16 need a larger one.
@@ -43,8 +43,10 @@ def assert_matches(
 
     Raises:
         AssertionError: a result differs. The message has the worst element and a table.
+        ShapeError, OptionError, TypeError: as :func:`wgpu_rnn.compare`.
     """
     __tracebackhide__ = True
+    class_of(module)
     trials: List[Tuple[Any, Optional[Sequence[int]]]] = [(input, lengths)]
     if input is None and state is None and lengths is None:
         sizes = enumerate(SIZES)
