@@ -54,13 +54,13 @@ def float32(value: Any, name: str) -> Tuple[Any, Kind]:
         real = dtype.kind in "biuf" or (dtype.kind == "V" and "float" in dtype.name)
         conversion = f"{name}.astype(numpy.float32)" if real else None
         raise _dtype(name, f"numpy.{dtype}", conversion, dtype.kind == "c")
-    return _row_major(array), numpy_kind
+    return _row_major(np.asarray(array, np.float32)), numpy_kind
 
 
 def _row_major(array: Any) -> Any:
     """Returns an array in row-major order whose elements lie at multiples of their size."""
     flags = array.flags
-    if flags.c_contiguous and flags.aligned and array.dtype.isnative:
+    if flags.c_contiguous and flags.aligned:
         return array
     return np.array(array, np.float32, order="C")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, NoReturn, Tuple, Type, TypeVar
 
-O = TypeVar("O", bound="Made")
+Self = TypeVar("Self", bound="Made")
 
 
 class InOneProcess:
@@ -27,7 +27,7 @@ class Made(InOneProcess):
     #: How it is made.
     _made_by: ClassVar[str]
 
-    def __new__(cls: Type[O], *arguments: Any, **options: Any) -> O:
+    def __new__(cls: Type[Self], *arguments: Any, **options: Any) -> Self:
         if not arguments or not isinstance(arguments[0], cls._wraps):
             raise TypeError(cls._made_by.format(name=cls.__name__))
         return super().__new__(cls)
