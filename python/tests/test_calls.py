@@ -107,11 +107,14 @@ def test_ten_thousand_calls_do_not_grow(cpu):
         gc.collect()
 
     calls(2000)
-    before = resident()
-    calls(10_000)
-    grown = resident() - before
-    # A leak of one output of each call, [3, 8, 16], would be 15 MB.
-    assert grown < 4 << 20, f"10,000 calls took {grown} bytes"
+    grown = []
+    for _ in range(3):
+        before = resident()
+        calls(10_000)
+        grown.append(resident() - before)
+    # A leak of one output of each call, [3, 8, 16], would be 15 MB each time. The drivers of other
+    # tests may take memory at any time.
+    assert min(grown) < 4 << 20, f"10,000 calls took {grown} bytes"
 
 
 @pytest.fixture(scope="module")
