@@ -15,6 +15,7 @@ MADE = {
     wgpu_rnn.CellStream: r"make a stream by the method stream\(\) of a network or a cell",
     wgpu_rnn.Network: "make a network by Sequential",
     wgpu_rnn.NetworkStream: r"make a stream by the method stream\(\) of a network",
+    wgpu_rnn.Pool: r"make a pool by the method pool\(\) of a network",
     wgpu_rnn.LanguageModel: r"make a model by LanguageModel.load\(path\)",
     wgpu_rnn.StateDict: r"use StateDict.open\(path\)",
 }
@@ -41,6 +42,7 @@ def test_objects_stay_in_their_process(cpu):
         (network, again),
         (net.stream(), carried),
         (cell.stream(), carried),
+        (net.pool(1), "carry states"),
         (network.stream(), carried),
         (cpu, "open it by its name in the process"),
         (wgpu_rnn.StateDict.from_mapping(gru.state_dict()), "open its file in the process"),

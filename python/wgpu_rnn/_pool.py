@@ -6,11 +6,12 @@ from typing import Any, Dict, Iterable, List, Mapping, Tuple, Union
 
 from . import _native
 from ._convert import Kind, float32, joined, numpy_kind, state_arrays, type_name
+from ._made import Made
 from ._native import Slot
 from .errors import FrameSizeError, OptionError
 
 
-class Pool:
+class Pool(Made):
     """Independent sequences that one network runs, such as the users of a server.
 
     Each open slot is a sequence. A tick runs the next steps of any slots with one submission. The
@@ -18,6 +19,10 @@ class Pool:
     allocated when the pool is made. Several threads may call a pool; their calls run one after the
     other.
     """
+
+    _wraps = (_native.Pool,)
+    _made_by = "make a pool by the method pool() of a network"
+    _instead = "make one in the process that uses it; snapshot() and restore() carry states"
 
     def __init__(self, native: _native.Pool, has_c: bool, module: str) -> None:
         self._native = native
