@@ -158,8 +158,8 @@ impl Pool {
         })
     }
 
-    /// Runs the next steps of slots: of `[I]` or `[T, I]` values. Each result is an array of the rank of its frame, or the
-    /// exception of its slot.
+    /// Runs the next steps of slots, whose frames have `[I]` or `[T, I]` values. Each result is an
+    /// array of the rank of its frame, or the exception of its slot.
     fn tick<'py>(
         &self,
         py: Python<'py>,
