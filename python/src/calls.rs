@@ -285,12 +285,23 @@ pub fn abandoned_calls() -> usize {
 #[pyfunction]
 #[pyo3(name = "_wait_for_abandoned")]
 pub fn wait_for_abandoned(py: Python<'_>, seconds: f64) -> PyResult<()> {
+    none_left(py, &ABANDONED, seconds).map(drop)
+}
+
+/// Waits until a number is 0, at most some seconds. Returns whether it is.
+///
+/// # Errors
+/// The exception of a signal handler.
+fn none_left(py: Python<'_>, number: &AtomicUsize, seconds: f64) -> PyResult<bool> {
     let (start, limit) = (Instant::now(), Duration::try_from_secs_f64(seconds).unwrap_or_default());
-    while ABANDONED.load(Ordering::Acquire) > 0 && start.elapsed() < limit {
+    while number.load(Ordering::SeqCst) > 0 {
+        if start.elapsed() >= limit {
+            return Ok(false);
+        }
         py.detach(|| std::thread::sleep(Duration::from_millis(5)));
         py.check_signals()?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Waits, if an adapter is open, until no call runs, at most some seconds. Python calls it at its
@@ -306,28 +317,23 @@ pub fn at_exit(py: Python<'_>, seconds: f64) -> PyResult<()> {
         return Ok(());
     }
     ENDING.store(true, Ordering::SeqCst);
-    let (start, limit) = (Instant::now(), Duration::try_from_secs_f64(seconds).unwrap_or_default());
-    while CALLS.load(Ordering::SeqCst) > 0 {
-        if start.elapsed() >= limit {
-            let sys = py.import("sys")?;
-            let text = format!(
-                "wgpu_rnn: a call still runs on a device {seconds} s after the end of the program; \
-                 the process ends without it, with status 1\n"
-            );
-            // A program without a console has no streams.
-            for (stream, text) in [("stdout", ""), ("stderr", &*text)] {
-                let stream = sys.getattr(stream)?;
-                if !stream.is_none() {
-                    stream.call_method1("write", (text,))?;
-                    stream.call_method0("flush")?;
-                }
-            }
-            py.import("os")?.call_method1("_exit", (1,))?;
-        }
-        py.detach(|| std::thread::sleep(Duration::from_millis(5)));
-        py.check_signals()?;
+    if none_left(py, &CALLS, seconds)? {
+        return Ok(());
     }
-    Ok(())
+    let sys = py.import("sys")?;
+    let text = format!(
+        "wgpu_rnn: a call still runs on a device {seconds} s after the end of the program; the \
+         process ends without it, with status 1\n"
+    );
+    // A program without a console has no streams.
+    for (stream, text) in [("stdout", ""), ("stderr", &*text)] {
+        let stream = sys.getattr(stream)?;
+        if !stream.is_none() {
+            stream.call_method1("write", (text,))?;
+            stream.call_method0("flush")?;
+        }
+    }
+    py.import("os")?.call_method1("_exit", (1,)).map(drop)
 }
 
 /// Notes that a driver is in use.

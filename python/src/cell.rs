@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use wgpu_rnn::{Cell as Module, Params};
+use wgpu_rnn::{Cell as Module, Kind, Params};
 
 use crate::arrays::{Input, Output, from_state, state, tensor};
 use crate::calls::{Length, run};
@@ -11,7 +11,7 @@ use crate::device::Device;
 use crate::errors::exception;
 use crate::forks::Kept;
 use crate::options::Loading;
-use crate::rnn::{check_module, describe, work};
+use crate::rnn::{describe, read_params, work};
 use crate::state_dict::StateDict;
 
 /// A recurrent cell with its weights on a device.
@@ -31,12 +31,8 @@ impl Cell {
         options: Loading,
     ) -> PyResult<Self> {
         let options = options.options().map_err(|error| exception(py, error))?;
-        let (weights, place) = (weights.0.clone(), prefix.clone());
-        let allow_unused = options.allow_unused;
-        let params = run(py, Length::Long, move || {
-            Params::read_cell(&weights, &place, allow_unused).map(|(params, _)| params)
-        })?;
-        check_module(py, params.config().kind.cell(), module, &prefix)?;
+        let (source, how) = ((weights, prefix), (Params::read_cell as _, Kind::cell as _));
+        let params = read_params(py, source, options.allow_unused, module, how)?;
         let device = device.0.clone();
         let cell = run(py, Length::Long, move || Module::with_options(&device, &params, &options))?;
         Ok(Self(Kept::new(cell)))

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use wgpu_rnn::pool::PoolOptions;
-use wgpu_rnn::{Config, ForwardOptions, Params, Rnn as Module};
+use wgpu_rnn::{Config, ForwardOptions, Kind, Params, Result, Rnn as Module};
 
 use crate::arrays::{Input, Results, from_state, from_tensor, state, tensor};
 use crate::calls::{Length, run};
@@ -64,12 +64,8 @@ impl Rnn {
         options: Loading,
     ) -> PyResult<Self> {
         let options = options.options().map_err(|error| exception(py, error))?;
-        let (weights, place) = (weights.0.clone(), prefix.clone());
-        let allow_unused = options.allow_unused;
-        let params = run(py, Length::Long, move || {
-            Params::read(&weights, &place, allow_unused).map(|(params, _)| params)
-        })?;
-        check_module(py, params.config().kind.module(), module, &prefix)?;
+        let (source, how) = ((weights, prefix), (Params::read as _, Kind::module as _));
+        let params = read_params(py, source, options.allow_unused, module, how)?;
         let device = device.0.clone();
         let module =
             run(py, Length::Long, move || Module::with_options(&device, &params, &options))?;
@@ -135,10 +131,25 @@ impl Rnn {
     }
 }
 
-/// Refuses the weights of another class.
-pub fn check_module(py: Python<'_>, found: &str, wanted: &str, prefix: &str) -> PyResult<()> {
+/// A function that reads the parameters under a prefix, such as [`Params::read`].
+type Read = fn(&wgpu_rnn::StateDict, &str, bool) -> Result<(Params, Option<String>)>;
+
+/// Reads the parameters of a class under a prefix. `name` names the class of a kind.
+///
+/// # Errors
+/// Those of `read`; `NoRecurrentWeightsError` for the weights of another class.
+pub fn read_params(
+    py: Python<'_>,
+    (weights, prefix): (&StateDict, String),
+    allow_unused: bool,
+    wanted: &str,
+    (read, name): (Read, fn(Kind) -> &'static str),
+) -> PyResult<Params> {
+    let (weights, place) = (weights.0.clone(), prefix.clone());
+    let (params, _) = run(py, Length::Long, move || read(&weights, &place, allow_unused))?;
+    let found = name(params.config().kind);
     if found == wanted {
-        return Ok(());
+        return Ok(params);
     }
     let text = format!(
         "the weights under the prefix '{prefix}' are those of {found}, not of {wanted}; load them \

@@ -1,7 +1,7 @@
 //! Objects that calls change, one call at a time: streams, pools, generators.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use wgpu_rnn::{Error, Result};
@@ -17,6 +17,17 @@ pub struct Shared<T>(Kept<Arc<Inner<T>>>);
 struct Inner<T> {
     value: Mutex<T>,
     interrupted: AtomicBool,
+}
+
+impl<T> Inner<T> {
+    fn lock(&self) -> MutexGuard<'_, T> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses a call after an interrupted one.
+    fn check(&self) -> Result<()> {
+        if self.interrupted.load(Ordering::Acquire) { Err(interrupted()) } else { Ok(()) }
+    }
 }
 
 impl<T: Send + 'static> Shared<T> {
@@ -39,11 +50,12 @@ impl<T: Send + 'static> Shared<T> {
         self.check(py)?;
         let (inner, left) = (Arc::clone(&self.0), Arc::clone(&self.0));
         let work = move |cancelled: &calls::Cancelled| {
-            let value = &mut *inner.value.lock().unwrap_or_else(PoisonError::into_inner);
+            let value = &mut *inner.lock();
             // The flag of this call comes before the one of the value.
-            if cancelled.get() || inner.interrupted.load(Ordering::Acquire) {
+            if cancelled.get() {
                 return Err(interrupted());
             }
+            inner.check()?;
             work(value)
         };
         let left = move || left.interrupted.store(true, Ordering::Release);
@@ -63,8 +75,9 @@ impl<T: Send + 'static> Shared<T> {
         self.check(py)?;
         let inner = Arc::clone(&self.0);
         calls::run(py, self.length(length), move || {
-            let value = &mut *inner.value.lock().unwrap_or_else(PoisonError::into_inner);
-            if inner.interrupted.load(Ordering::Acquire) { Err(interrupted()) } else { work(value) }
+            let value = &mut *inner.lock();
+            inner.check()?;
+            work(value)
         })
     }
 
@@ -80,7 +93,7 @@ impl<T: Send + 'static> Shared<T> {
     ) -> PyResult<R> {
         let inner = Arc::clone(&self.0);
         let work = move |cancelled: &calls::Cancelled| {
-            let value = &mut *inner.value.lock().unwrap_or_else(PoisonError::into_inner);
+            let value = &mut *inner.lock();
             if cancelled.get() {
                 return Err(interrupted());
             }
@@ -95,10 +108,7 @@ impl<T: Send + 'static> Shared<T> {
 
     /// Refuses a call after an interrupted one, which may still run: without a wait for it.
     fn check(&self, py: Python<'_>) -> PyResult<()> {
-        match self.0.interrupted.load(Ordering::Acquire) {
-            true => Err(exception(py, interrupted())),
-            false => Ok(()),
-        }
+        self.0.check().map_err(|error| exception(py, error))
     }
 
     /// A call that has to wait for another is not short.

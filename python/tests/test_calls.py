@@ -166,6 +166,7 @@ def test_ctrl_c_loses_the_state_of_a_stream(slow, interrupt):
     for call in (lambda: stream(x[:2]), stream.state):
         with pytest.raises(wgpu_rnn.StateLostError, match="a call that was interrupted"):
             call()
+    assert _native._abandoned_calls() == 1, "the refusals waited for the call"
     stream.reset()
     close(stream(x[:2]), net(x[:2])[0])
 
