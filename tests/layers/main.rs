@@ -76,7 +76,7 @@ fn unsafe_places(files: &[(String, String)]) -> Vec<&str> {
 
 #[test]
 fn one_place_is_unsafe() {
-    let found = files(&["src"], &[".rs"]);
+    let found = files(&["src", "simd"], &[".rs"]);
     assert_eq!(unsafe_places(&found), ["src/engine/gpu/pipeline.rs"], "see ARCHITECTURE.md");
     let text = "// unsafe\nfn f() { unsafe { g(\"unsafe\") } unsafe { unsafe_h() } }".to_owned();
     assert_eq!(unsafe_places(&[("src/f.rs".to_owned(), text)]), ["src/f.rs"; 2], "two places");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{recurrence, slope, timed};
 use crate::dtype::WeightType;
-use crate::engine::cpu::{Engine, Matrix, Panels, Threads, multiply_transposed};
+use crate::engine::cpu::{Engine, Matrix, ONE_THREAD, Panels, Threads, multiply_transposed};
 use crate::engine::device::Device;
 use crate::engine::wait::Waiting;
 use crate::error::Result;
@@ -62,8 +62,8 @@ pub(super) async fn measure(
     let once = slope(1, 1 << 20, async |n| Ok(timed(|| product(rows, (columns, &square), n)).0));
     let once = once.await?;
     let gflops = (2 * rows * columns * FEATURES) as f64 / once / 1e3;
-    // Without threads, as in a browser, all is one thread's.
-    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().ok();
+    let pool_of_one = || rayon::ThreadPoolBuilder::new().num_threads(1).build().ok();
+    let one_thread = if ONE_THREAD { None } else { pool_of_one() };
     let mut bandwidth = Vec::with_capacity(sizes.len());
     for (at, &bytes) in sizes.iter().enumerate() {
         progress(share(at + 2), &format!("reading {} KiB", bytes >> 10));

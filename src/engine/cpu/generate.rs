@@ -1,7 +1,8 @@
 //! Twin of `shaders/head/generate.wgsl`. All steps run in order, so nobody waits.
 
+use wgpu_rnn_simd::{Gru, Lstm, Rnn};
+
 use super::TwinBuffer::{self, Read, ReadWrite};
-use super::cell::{self, Gru, Lstm, Rnn};
 use super::persistent::{exchanged, restored};
 use super::sample::drawn;
 use crate::kernel::Cell;
@@ -49,25 +50,28 @@ pub(crate) fn generate(dispatch: &Dispatch, _: Step, bindings: &mut [TwinBuffer<
                 let place = (layer * batch + b) * units;
                 let next = &mut states[place..][..units];
                 match (dispatch.kernel.cell, &mut *own) {
-                    (Some(Cell::Lstm), [ReadWrite(c)]) => cell::run(Lstm {
+                    (Some(Cell::Lstm), [ReadWrite(c)]) => Lstm {
                         sums: bytemuck::cast_slice(&sums),
                         x: bytemuck::cast_slice(&x),
                         c: &mut c[place..][..units],
                         next,
-                    }),
-                    (Some(Cell::Gru), [Read(bias_hn)]) => cell::run(Gru {
+                    }
+                    .run(),
+                    (Some(Cell::Gru), [Read(bias_hn)]) => Gru {
                         sums: bytemuck::cast_slice(&sums),
                         x: bytemuck::cast_slice(&x),
                         bias_hn: &bias_hn[layer * units..][..units],
                         h: &h[row(layer)][..units],
                         next,
-                    }),
-                    _ => cell::run(Rnn {
+                    }
+                    .run(),
+                    _ => Rnn {
                         relu: dispatch.overrides.relu == 1,
                         sums: bytemuck::cast_slice(&sums),
                         x: bytemuck::cast_slice(&x),
                         next,
-                    }),
+                    }
+                    .run(),
                 }
                 next.iter_mut().for_each(|h| *h = exchanged(*h));
                 h[row(layer)][..units].copy_from_slice(next);

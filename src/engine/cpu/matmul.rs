@@ -5,13 +5,11 @@
 //! neighbouring rows and columns, tiles or threads. A row therefore has the same bits in every
 //! batch.
 
-use pulp::Arch;
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
+use wgpu_rnn_simd::{Arch, Panels, Product, Rows, TILE_PANELS, TILE_ROWS};
 
 use super::Slices;
-use super::panels::Panels;
 use super::threads::{ONE_THREAD, parts_for, threads};
-use super::tile::{Product, Rows, TILE_PANELS, TILE_ROWS};
 
 /// A row-major matrix inside a slice: row r starts at `offset + r · row_stride`.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +64,7 @@ pub(super) fn multiply_columns(
     backwards: bool,
     y: &mut [&mut [f32]],
 ) {
-    Arch::new().dispatch(Product { backwards, ..product(x, w, column, &[], y) });
+    Product { backwards, ..product(x, w, column, &[], y) }.compute(Arch::new());
 }
 
 fn product<'a, 'y>(
@@ -134,7 +132,7 @@ fn multiply_in_parts(
     let rows_of_y = y.0[y.1.offset..].chunks_mut(y.1.row_stride).take(m).map(|row| &mut row[..n]);
     if ONE_THREAD || parts == 1 {
         let mut y: Slices<_> = rows_of_y.collect();
-        return arch.dispatch(product(x, (w, d), 0, bias, &mut y));
+        return product(x, (w, d), 0, bias, &mut y).compute(arch);
     }
     let mut rows: Vec<Vec<&mut [f32]>> = Vec::new();
     rows.resize_with(m.div_ceil(height) * across, || Vec::with_capacity(height.min(m)));
@@ -146,21 +144,15 @@ fn multiply_in_parts(
     rows.into_par_iter().enumerate().for_each(|(index, mut y)| {
         let (row, column) = (index / across * height, index % across * width);
         let x_part = Matrix { rows: y.len(), offset: x.1.offset + row * x.1.row_stride, ..x.1 };
-        arch.dispatch(product(
-            (x.0, x_part),
-            (w, d),
-            column,
-            bias.get(column..).unwrap_or(&[]),
-            &mut y,
-        ));
+        let bias = bias.get(column..).unwrap_or(&[]);
+        product((x.0, x_part), (w, d), column, bias, &mut y).compute(arch);
     });
 }
 
 #[cfg(test)]
 mod tests {
-    use pulp::Arch;
+    use wgpu_rnn_simd::{Arch, Panels};
 
-    use super::super::panels::Panels;
     use super::{Matrix, multiply_columns, multiply_in_parts, multiply_transposed};
     use crate::params::random::Mt19937;
 

@@ -1,7 +1,5 @@
 //! The CPU engine: executes a recording through each kernel's twin.
 
-mod activation;
-mod cell;
 mod dropout;
 mod embed;
 mod generate;
@@ -11,7 +9,6 @@ mod matmul;
 mod network;
 mod nll;
 mod pack;
-mod panels;
 mod persistent;
 mod probe;
 mod processor;
@@ -23,7 +20,6 @@ mod slots;
 mod softmax;
 mod step;
 mod threads;
-mod tile;
 mod twins;
 mod variant;
 
@@ -45,7 +41,7 @@ use crate::kernel::uniforms::Step;
 use crate::plan::recording::{Axis, BufferId, BufferSpec, Command, Dispatch, Recording};
 use crate::tensor::{room, zeroed};
 
-pub use panels::Panels;
+pub use wgpu_rnn_simd::Panels;
 
 /// A list of slices of a buffer. Up to eight need no allocation, so a step of few rows makes none.
 type Slices<T> = SmallVec<[T; 8]>;
@@ -144,13 +140,20 @@ impl Engine {
     }
 
     fn read(&self, id: BufferId) -> TwinBuffer<'_> {
+        match self.recording.whole(id) {
+            (whole, _) if whole == id => self.bound(id),
+            (whole, start) => {
+                TwinBuffer::Read(&self.buffers[whole.0][start..][..self.recording.spec(id).len()])
+            }
+        }
+    }
+
+    /// A buffer as kernels bind it: not a part of another.
+    fn bound(&self, id: BufferId) -> TwinBuffer<'_> {
         match self.weights.get(id.0) {
             Some(Weight::Values(values)) => TwinBuffer::Read(values),
             Some(Weight::Matrix(panels)) => TwinBuffer::Matrix(panels),
-            None => {
-                let (whole, start) = self.recording.whole(id);
-                TwinBuffer::Read(&self.buffers[whole.0][start..][..self.recording.spec(id).len()])
-            }
+            None => TwinBuffer::Read(&self.buffers[id.0]),
         }
     }
 
@@ -247,31 +250,33 @@ impl Engine {
     /// Executes one dispatch at a step index.
     pub fn dispatch(&mut self, dispatch: &Dispatch, index: u32) {
         // Take written buffers out of the list, so that the call can borrow the others.
-        let bound = || dispatch.bindings.iter().zip(dispatch.kernel.bindings()).enumerate();
-        let mut written = [const { Vec::new() }; MAX_BINDINGS];
-        for (at, (id, binding)) in bound() {
+        let mut written = [const { None }; MAX_BINDINGS];
+        for ((id, binding), place) in
+            dispatch.bindings.iter().zip(dispatch.kernel.bindings()).zip(&mut written)
+        {
             if binding.access == Access::ReadWrite {
-                written[at] = std::mem::take(&mut self.buffers[id.0]);
+                *place = Some(std::mem::take(&mut self.buffers[id.0]));
             }
         }
         {
             let mut bindings = [const { TwinBuffer::Read(&[]) }; MAX_BINDINGS];
-            for ((at, (id, binding)), buffer) in bound().zip(&mut written) {
-                bindings[at] = match binding.access {
-                    Access::Read | Access::Held => self.read(*id),
-                    Access::ReadWrite => TwinBuffer::ReadWrite(buffer),
+            for ((id, buffer), binding) in
+                dispatch.bindings.iter().zip(&mut written).zip(&mut bindings)
+            {
+                *binding = match buffer {
+                    Some(buffer) => TwinBuffer::ReadWrite(buffer),
+                    None => self.bound(*id),
                 };
             }
-            let bindings = &mut bindings[..dispatch.bindings.len()];
             twin(dispatch.kernel)(
                 dispatch,
                 Step { index: dispatch.index(index), pad: [0; 3] },
-                bindings,
+                &mut bindings[..dispatch.bindings.len()],
             );
         }
-        for (at, (id, binding)) in bound() {
-            if binding.access == Access::ReadWrite {
-                self.buffers[id.0] = std::mem::take(&mut written[at]);
+        for (id, buffer) in dispatch.bindings.iter().zip(written) {
+            if let Some(buffer) = buffer {
+                self.buffers[id.0] = buffer;
             }
         }
     }

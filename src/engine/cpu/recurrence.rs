@@ -7,10 +7,10 @@ use std::ops::Range;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use smallvec::SmallVec;
+use wgpu_rnn_simd::Panels;
 
 use super::Slices;
 use super::matmul::{Matrix, multiply_columns};
-use super::panels::Panels;
 use super::threads::{ONE_THREAD, threads};
 use crate::kernel::uniforms::{Step, StepDims};
 use crate::tensor::padded;
@@ -175,10 +175,12 @@ fn step_in_parts<const G: usize, const W: usize>(
         let matrix = dims.weight_base as usize + d;
         let count = units.len();
         let mut sums = SUMS.take();
-        sums.clear();
-        sums.resize(batch * count * G, 0.0);
-        let all = &mut sums.as_chunks_mut::<G>().0[..];
-        // WrittenRows whose sequence does not reach this step have nothing to sum.
+        let len = batch * count * G;
+        if sums.len() < len {
+            sums.resize(len, 0.0);
+        }
+        let all = &mut sums[..len].as_chunks_mut::<G>().0[..];
+        // Rows whose sequence does not reach this step have nothing to sum, and keep old sums.
         let mut first = 0;
         for reached in lengths.chunk_by(|a, b| (t < *a) == (t < *b)) {
             let rows = reached.len();
@@ -245,10 +247,9 @@ fn cut<'a, const W: usize>(
         .collect();
     for (w, Written { values, width: row_width, rows }) in written.into_iter().enumerate() {
         let mut share = |d: usize, b: usize, row: &'a mut [f32]| {
-            for (part, piece) in
-                parts[d * across..].iter_mut().zip(row[units.clone()].chunks_mut(width))
-            {
-                part.rows[b][w] = piece;
+            let mut rest = &mut row[units.clone()];
+            for part in &mut parts[d * across..][..across] {
+                (part.rows[b][w], rest) = rest.split_at_mut(width.min(rest.len()));
             }
         };
         if let WrittenRows::OfLayers { steps, at } = rows {

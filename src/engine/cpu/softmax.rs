@@ -1,3 +1,3 @@
 //! Twin of `shaders/lib/softmax.wgsl`.
 
-pub(super) use super::activation::exp as softmax_term;
+pub(super) use wgpu_rnn_simd::activation::exp as softmax_term;

@@ -1,9 +1,9 @@
 //! Twins of `shaders/recurrence/step.wgsl` and `step_tiled.wgsl`. They run one layer's directions,
 //! or the layers of a wave.
 
+use wgpu_rnn_simd::{Gru, Lstm, Panels, Rnn};
+
 use super::TwinBuffer::{self, Matrix as Weight, Read, ReadWrite};
-use super::cell::{Gru, Lstm, Rnn, run};
-use super::panels::Panels;
 use super::recurrence::{BatchRow, Written, step};
 use super::variant::Variant;
 use crate::kernel::uniforms::{Dims, Step, StepDims};
@@ -27,7 +27,7 @@ fn rnn(dims: &StepDims, at: Step, relu: bool, of: Buffers<'_>, variant: Option<&
     step(dims, at, (weight, h_in, lengths), written, |row, sums, [next, y]| {
         let x = row.gates(gates_x);
         row.update(h_in, [next, y], |_, next| match variant {
-            None => run(Rnn { relu, sums, x, next }),
+            None => Rnn { relu, sums, x, next }.run(),
             Some(words) => Variant::of(words, row.matrix).rnn(sums, x, next),
         });
     });
@@ -54,7 +54,7 @@ fn advance_lstm(
 ) {
     let x = row.gates(gates_x);
     match variant {
-        None => run(Lstm { sums, x, c, next }),
+        None => Lstm { sums, x, c, next }.run(),
         Some(words) => {
             let units = (row.units.clone(), row.hidden_size);
             Variant::of(words, row.matrix).lstm(units, sums, x, c, next);
@@ -70,7 +70,7 @@ fn gru(dims: &StepDims, at: Step, of: Buffers<'_>, bias_hn: &[f32], variant: Opt
         let bias_hn = &bias_hn[row.matrix * row.hidden_size..][row.units.clone()];
         let x = row.gates(gates_x);
         row.update(h_in, [next, y], |h, next| match variant {
-            None => run(Gru { sums, x, bias_hn, h, next }),
+            None => Gru { sums, x, bias_hn, h, next }.run(),
             Some(words) => Variant::of(words, row.matrix).gru(sums, x, [bias_hn, h], next),
         });
     });

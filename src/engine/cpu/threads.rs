@@ -24,6 +24,9 @@ impl Threads {
                     .to_owned(),
             ));
         }
+        if ONE_THREAD {
+            return Ok(Self::default());
+        }
         // The number of threads starts the global pool.
         Self::start()?;
         if count >= rayon::current_num_threads() {

@@ -1,7 +1,8 @@
 //! The table of twins: the CPU function that mirrors each kernel, binding by binding.
 
+use wgpu_rnn_simd::halves;
+
 use super::TwinBuffer::{self, Matrix, Read, ReadWrite};
-use super::panels::halves;
 use super::{
     Twin, dropout, embed, generate, linear, network, nll, pack, persistent, probe, sample,
     sequence, slots, step,

@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use super::activation::{exp, relu, sigmoid, tanh_exact};
+use wgpu_rnn_simd::activation::{exp, relu, sigmoid, tanh_exact};
+
 use crate::kernel::variant::{Settings, VARIANT_WORDS};
 use crate::params::variant::{ActivationFunction, Coupling};
 

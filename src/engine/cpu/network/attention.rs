@@ -1,8 +1,9 @@
 //! Twins of `shaders/network/scores.wgsl` and `shaders/network/context.wgsl`.
 
+use wgpu_rnn_simd::activation::tanh_exact;
+
 use super::sum_of;
 use crate::engine::cpu::TwinBuffer::{self, Read, ReadWrite};
-use crate::engine::cpu::activation::tanh_exact;
 use crate::engine::cpu::threads::each_row;
 use crate::kernel::uniforms::{Dims, Step};
 use crate::plan::recording::Dispatch;

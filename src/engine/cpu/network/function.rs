@@ -1,64 +1,22 @@
 //! Twin of `shaders/lib/function.wgsl`.
 
-use pulp::{Simd, WithSimd};
+use wgpu_rnn_simd::Function;
 
-use crate::engine::cpu::activation::{exp, relu, sigmoid, tanh_exact};
-use crate::engine::cpu::cell::run;
 use crate::kernel::families::activation;
 
-/// Applies a function of a network to values, with the widest vectors of this machine.
+/// Applies a function of a network to values.
 pub(in crate::engine::cpu) fn activate(function: u32, slope: f32, values: &mut [f32]) {
-    run(Activation { function, slope, values });
-}
-
-struct Activation<'a> {
-    function: u32,
-    slope: f32,
-    values: &'a mut [f32],
-}
-
-impl WithSimd for Activation<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { function, slope, values } = self;
-        // A loop for each function: the compiler makes vectors of it.
-        match function {
-            activation::SIGMOID => each(values, sigmoid),
-            activation::RELU => each(values, relu),
-            activation::TANH => each(values, tanh_exact),
-            activation::SILU => each(values, |x| gated_by(x, sigmoid(x))),
-            activation::GELU => each(values, |x| gated_by(x, normal_share(x))),
-            activation::GELU_TANH => each(values, |x| {
-                let inner = 0.797_884_6 * (x + 0.044_715 * x * x * x);
-                gated_by(x, 0.5 * (1.0 + tanh_exact(inner)))
-            }),
-            activation::LEAKY_RELU => each(values, |x| if x < 0.0 { slope * x } else { x }),
-            _ => {}
-        }
-    }
-}
-
-#[inline(always)]
-fn each(values: &mut [f32], function: impl Fn(f32) -> f32) {
-    values.iter_mut().for_each(|value| *value = function(*value));
-}
-
-#[inline(always)]
-fn gated_by(x: f32, gate: f32) -> f32 {
-    if gate == 0.0 { 0.0 } else { x * gate }
-}
-
-#[inline(always)]
-fn normal_share(x: f32) -> f32 {
-    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-    let t = 1.0 / (1.0 + 0.327_591_1 * z);
-    let p = ((((1.061_405_4 * t - 1.453_152_1) * t + 1.421_413_8) * t - 0.284_496_72) * t
-        + 0.254_829_6)
-        * t;
-    let tail = 0.5 * p * exp(-z * z);
-    if x < 0.0 { tail } else { 1.0 - tail }
+    let function = match function {
+        activation::SIGMOID => Function::Sigmoid,
+        activation::RELU => Function::Relu,
+        activation::TANH => Function::Tanh,
+        activation::SILU => Function::Silu,
+        activation::GELU => Function::Gelu,
+        activation::GELU_TANH => Function::GeluTanh,
+        activation::LEAKY_RELU => Function::LeakyRelu { slope },
+        _ => return,
+    };
+    function.apply(values);
 }
 
 #[cfg(test)]

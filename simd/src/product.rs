@@ -6,20 +6,23 @@
 
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
+use pulp::{Arch, Simd, WithSimd};
 
-use super::panels::PANEL_VECTORS;
+use crate::panels::PANEL_VECTORS;
 
 /// Rows of features: row r starts at `r · stride`.
-#[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// All rows.
     pub values: &'a [f32],
+    /// Values from the start of a row to that of the next.
     pub stride: usize,
+    /// Values of a row, K.
     pub features: usize,
 }
 
 /// The most rows of a one-panel tile on any machine. Parts of a product are multiples of it.
-pub(super) const TILE_ROWS: usize = 12;
+pub const TILE_ROWS: usize = 12;
 
 /// The most rows of a one-panel tile on this machine. The sums, one value of a row and one step of
 /// a panel take 15 of 16 registers, or 27 of 32. With 32 registers, each cached value of a panel
@@ -36,7 +39,7 @@ const fn tile_rows<S: Simd>() -> usize {
 }
 
 /// The most panels side by side, for a tile of one row.
-pub(super) const TILE_PANELS: usize = 4;
+pub const TILE_PANELS: usize = 4;
 
 /// Features in a block of a sum. A block of a panel stays in the innermost cache for all rows. Its
 /// sums are added to those of the blocks before it.
@@ -45,8 +48,13 @@ const FEATURES_AT_A_TIME: usize = 256;
 /// Rows of x that stay in the next cache for all panels.
 const ROWS_AT_A_TIME: usize = 10 * TILE_ROWS;
 
-/// The product of some rows of x and some columns of y.
-pub(super) struct Product<'a, 'y> {
+/// A part of `y = x · wᵀ + bias`: some rows of x and some columns of y.
+///
+/// Each element is a sum over features in order, in blocks of a few hundred; the sums of blocks are
+/// added in order. This order depends only on the number of features.
+#[derive(Debug)]
+pub struct Product<'a, 'y> {
+    /// The rows of x, of which it needs as many as there are slices in `y`.
     pub x: Rows<'a>,
     /// The panels of the columns: `[·, K, P]`.
     pub panels: &'a [f32],
@@ -56,6 +64,16 @@ pub(super) struct Product<'a, 'y> {
     pub backwards: bool,
     /// One slice per row.
     pub y: &'a mut [&'y mut [f32]],
+}
+
+impl Product<'_, '_> {
+    /// Writes the product to `y`, with the vectors of `arch`, for which the panels were packed.
+    ///
+    /// # Panics
+    /// When `x`, `panels` or `bias` are shorter than `y` needs.
+    pub fn compute(self, arch: Arch) {
+        arch.dispatch(self);
+    }
 }
 
 impl WithSimd for Product<'_, '_> {

@@ -5,7 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 /// Vectors per panel width. Two hide the latency of a multiply-add with half the rows that one
 /// would need.
-pub(super) const PANEL_VECTORS: usize = 2;
+pub(crate) const PANEL_VECTORS: usize = 2;
 
 /// A cache line. Its alignment keeps each vector within one line.
 #[repr(C, align(64))]
@@ -37,11 +37,11 @@ impl Panels {
         Self::for_arch(Arch::new(), values, [directions, rows, features])
     }
 
-    pub(super) fn for_arch(
-        arch: Arch,
-        values: &[f32],
-        [directions, rows, features]: [usize; 3],
-    ) -> Self {
+    /// Packs `values`, `[D, N, K]`, for products with the vectors of `arch`.
+    ///
+    /// # Panics
+    /// When `values` does not have D · N · K elements.
+    pub fn for_arch(arch: Arch, values: &[f32], [directions, rows, features]: [usize; 3]) -> Self {
         assert_eq!(
             values.len(),
             directions * rows * features,
@@ -66,24 +66,27 @@ impl Panels {
     }
 
     /// The number of rows of a panel, P.
-    pub(super) fn width(&self) -> usize {
+    pub fn width(&self) -> usize {
         self.width
     }
 
     /// The shape of one direction, `[N, K]`.
-    pub(super) fn shape(&self) -> [usize; 2] {
+    pub fn shape(&self) -> [usize; 2] {
         [self.rows, self.features]
     }
 
     /// The panels of direction `d`: `[N/P, K, P]`.
-    pub(super) fn direction(&self, d: usize) -> &[f32] {
+    ///
+    /// # Panics
+    /// When there is no such direction.
+    pub fn direction(&self, d: usize) -> &[f32] {
         assert!(d < self.directions, "direction {d} of {}", self.directions);
         let len = self.rows.div_ceil(self.width) * self.features * self.width;
         &bytemuck::cast_slice(&self.lines)[d * len..][..len]
     }
 
     /// The K values of row `n` of direction `d`.
-    pub(super) fn row(&self, d: usize, n: usize) -> impl Iterator<Item = f32> {
+    pub fn row(&self, d: usize, n: usize) -> impl Iterator<Item = f32> {
         let panel = n / self.width * self.features * self.width;
         let values = &self.direction(d)[panel..][..self.features * self.width];
         values.iter().skip(n % self.width).step_by(self.width).copied()
@@ -91,19 +94,19 @@ impl Panels {
 
     /// Widens a matrix whose values are words of two f16 values, the low half first.
     /// Returns `[D, N, 2 · K]`.
-    pub(super) fn widened(&self) -> Self {
+    pub fn widened(&self) -> Self {
         Self::new(&halves(&self.unpack()), self.directions, self.rows, 2 * self.features)
     }
 
     /// Returns the values before packing, `[D, N, K]`.
-    pub(super) fn unpack(&self) -> Vec<f32> {
+    pub fn unpack(&self) -> Vec<f32> {
         let rows = (0..self.directions).flat_map(|d| (0..self.rows).map(move |n| (d, n)));
         rows.flat_map(|(d, n)| self.row(d, n)).collect()
     }
 }
 
 /// Returns the values of words that hold two f16 values each, the low half first.
-pub(super) fn halves(words: &[f32]) -> Vec<f32> {
+pub fn halves(words: &[f32]) -> Vec<f32> {
     let halves: &[half::f16] = bytemuck::cast_slice(words);
     halves.iter().map(|half| half.to_f32()).collect()
 }

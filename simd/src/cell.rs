@@ -6,7 +6,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::activation::{relu, sigmoid, tanh_exact};
+use crate::activation::{relu, sigmoid, tanh_exact};
 
 /// The most lanes of a vector of any machine.
 const MOST_LANES: usize = 16;
@@ -27,7 +27,8 @@ fn widened<T: Copy + Default>(units: &[T]) -> [T; MOST_LANES] {
 }
 
 /// `cell/lstm.wgsl`: advances c, writes o∘tanh(c') to `next`, for U units.
-pub(super) struct Lstm<'a> {
+#[derive(Debug)]
+pub struct Lstm<'a> {
     /// `[U]`: the recurrent products of i, f, g, o.
     pub sums: &'a [[f32; 4]],
     /// `[U]`: the input projections.
@@ -36,6 +37,16 @@ pub(super) struct Lstm<'a> {
     pub c: &'a mut [f32],
     /// `[U]`: receives o∘tanh(c').
     pub next: &'a mut [f32],
+}
+
+impl Lstm<'_> {
+    /// Advances the units.
+    ///
+    /// # Panics
+    /// When another slice is shorter than `next`.
+    pub fn run(self) {
+        run(self);
+    }
 }
 
 impl WithSimd for Lstm<'_> {
@@ -74,7 +85,8 @@ impl Lstm<'_> {
 }
 
 /// `cell/gru.wgsl`: writes h' to `next`, for U units.
-pub(super) struct Gru<'a> {
+#[derive(Debug)]
+pub struct Gru<'a> {
     /// `[U]`: the recurrent products of r, z, n.
     pub sums: &'a [[f32; 3]],
     /// `[U]`: the input projections.
@@ -85,6 +97,16 @@ pub(super) struct Gru<'a> {
     pub h: &'a [f32],
     /// `[U]`: receives h'.
     pub next: &'a mut [f32],
+}
+
+impl Gru<'_> {
+    /// Advances the units.
+    ///
+    /// # Panics
+    /// When another slice is shorter than `next`.
+    pub fn run(self) {
+        run(self);
+    }
 }
 
 impl WithSimd for Gru<'_> {
@@ -122,7 +144,9 @@ impl Gru<'_> {
 }
 
 /// `cell/rnn.wgsl`: writes h' to `next`, for U units.
-pub(super) struct Rnn<'a> {
+#[derive(Debug)]
+pub struct Rnn<'a> {
+    /// Whether the function is relu, not tanh.
     pub relu: bool,
     /// `[U]`: the recurrent products.
     pub sums: &'a [[f32; 1]],
@@ -130,6 +154,13 @@ pub(super) struct Rnn<'a> {
     pub x: &'a [[f32; 1]],
     /// `[U]`: receives h'.
     pub next: &'a mut [f32],
+}
+
+impl Rnn<'_> {
+    /// Advances the units.
+    pub fn run(self) {
+        run(self);
+    }
 }
 
 impl WithSimd for Rnn<'_> {
@@ -147,36 +178,40 @@ impl WithSimd for Rnn<'_> {
 }
 
 /// Runs a cell with the widest vectors of this machine.
-pub(super) fn run(cell: impl WithSimd<Output = ()>) {
+fn run(cell: impl WithSimd<Output = ()>) {
     Arch::new().dispatch(cell);
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Gru, Lstm, Rnn, run};
-    use crate::params::random::Mt19937;
+    use super::{Gru, Lstm, Rnn};
 
     /// Random values, N columns, whose activations range from linear to saturated.
     fn random<const N: usize>(seed: u64, units: usize) -> Vec<[f32; N]> {
-        let values = Mt19937::new(seed).uniform_vec(units * N, -12.0, 12.0);
-        values.as_chunks().0.to_vec()
+        let mut word = seed;
+        let mut next = || {
+            // Knuth's linear generator; its high bits are random.
+            word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (word >> 40) as f32 / (1_u32 << 24) as f32 * 24.0 - 12.0
+        };
+        (0..units).map(|_| std::array::from_fn(|_| next())).collect()
     }
 
     fn lstm(sums: &[[f32; 4]], x: &[[f32; 4]], c: &[f32]) -> Vec<f32> {
         let (mut c, mut next) = (c.to_vec(), vec![f32::NAN; c.len()]);
-        run(Lstm { sums, x, c: &mut c, next: &mut next });
+        Lstm { sums, x, c: &mut c, next: &mut next }.run();
         [next, c].concat()
     }
 
     fn gru(sums: &[[f32; 3]], x: &[[f32; 3]], [bias_hn, h]: [&[f32]; 2]) -> Vec<f32> {
         let mut next = vec![f32::NAN; h.len()];
-        run(Gru { sums, x, bias_hn, h, next: &mut next });
+        Gru { sums, x, bias_hn, h, next: &mut next }.run();
         next
     }
 
     fn rnn(relu: bool, sums: &[[f32; 1]], x: &[[f32; 1]]) -> Vec<f32> {
         let mut next = vec![f32::NAN; x.len()];
-        run(Rnn { relu, sums, x, next: &mut next });
+        Rnn { relu, sums, x, next: &mut next }.run();
         next
     }
 
