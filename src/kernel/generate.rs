@@ -3,7 +3,8 @@
 use super::families::Row;
 use super::heads::{DRAW_STORAGE, draw_iterations};
 use super::persistent::{cell_of, lanes_of};
-use super::rows::{STEP, constant, read, shader, write};
+use super::rows::{STEP, constant, read, write};
+use super::text::shader;
 use super::uniforms::{Dims, GenerateDims};
 use super::{Cell, Kernel, Override, Overrides, WorkgroupUse};
 use crate::dtype::WeightType;

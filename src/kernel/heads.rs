@@ -1,6 +1,7 @@
 //! The rows of families before and after the recurrence, and of those that move values.
 
-use super::rows::{COPY, constant, flat, read, shader, write};
+use super::rows::{COPY, constant, flat, read, write};
+use super::text::shader;
 use super::uniforms::Dims;
 use super::{Override, Row};
 

@@ -18,6 +18,7 @@ pub mod persistent;
 mod probes;
 mod rows;
 mod schedule;
+mod text;
 pub mod tiles;
 pub mod uniforms;
 pub mod variant;
@@ -34,6 +35,7 @@ use network::*;
 use persistent::PERSISTENT;
 use probes::*;
 use rows::*;
+use text::shader;
 use uniforms::Dims;
 
 /// How a kernel uses a storage binding.

@@ -2,7 +2,8 @@
 
 use super::Row;
 use super::heads::ROW_OVERRIDES;
-use super::rows::{COPY, flat, read, shader, write};
+use super::rows::{COPY, flat, read, write};
+use super::text::shader;
 use super::uniforms::Dims;
 
 /// Values of [`MapDims::operation`](super::uniforms::MapDims::operation).

@@ -1,7 +1,8 @@
 //! The kernel of `persistent`, whose invocations hold their weights: its row and its shapes.
 
 use super::families::Row;
-use super::rows::{STEP, constant, read, shader, write};
+use super::rows::{STEP, constant, read, write};
+use super::text::shader;
 use super::uniforms::{Dims, PersistentDims};
 use super::{Access, Binding, Cell, Kernel, Override, Overrides, WorkgroupUse};
 use crate::dtype::WeightType;

@@ -2,6 +2,7 @@
 
 use super::families::*;
 use super::rows::{COPY, flat, read, write};
+use super::text::shader;
 use super::uniforms::Dims;
 
 /// A family that measures a device.
@@ -17,7 +18,7 @@ const PROBE: Row = Row {
 pub(super) const CHAIN: Row = Row {
     name: "chain",
     entry: "chain",
-    source: include_str!("../../shaders/probe/chain.wgsl"),
+    source: shader!("probe/chain"),
     stepped: true,
     bindings: &[read(2, "x"), write(3, "y")],
     loop_iterations: |_, _| 0,
@@ -27,7 +28,7 @@ pub(super) const CHAIN: Row = Row {
 pub(super) const BARRIER: Row = Row {
     name: "barrier",
     entry: "barrier",
-    source: include_str!("../../shaders/probe/barrier.wgsl"),
+    source: shader!("probe/barrier"),
     bindings: &[write(1, "y")],
     workgroup: |_, _| flat(PROBE_WORKGROUP as u32, PROBE_WORKGROUP as u32 * 4),
     ..PROBE
@@ -36,7 +37,7 @@ pub(super) const BARRIER: Row = Row {
 pub(super) const BANDWIDTH: Row = Row {
     name: "bandwidth",
     entry: "bandwidth",
-    source: include_str!("../../shaders/probe/bandwidth.wgsl"),
+    source: shader!("probe/bandwidth"),
     bindings: &[read(1, "x"), write(2, "y")],
     workgroup: |_, _| flat(BANDWIDTH_TILE_QUADS as u32, 0),
     ..PROBE
@@ -45,7 +46,7 @@ pub(super) const BANDWIDTH: Row = Row {
 pub(super) const MULTIPLY_ADD: Row = Row {
     name: "multiply_add",
     entry: "multiply_add",
-    source: include_str!("../../shaders/probe/multiply_add.wgsl"),
+    source: shader!("probe/multiply_add"),
     bindings: &[write(1, "y")],
     ..PROBE
 };
@@ -53,7 +54,7 @@ pub(super) const MULTIPLY_ADD: Row = Row {
 pub(super) const RESIDENCE: Row = Row {
     name: "residence",
     entry: "residence",
-    source: include_str!("../../shaders/probe/residence.wgsl"),
+    source: shader!("probe/residence"),
     bindings: &[write(1, "values"), write(2, "arrivals"), write(3, "verdict")],
     workgroup: |_, _| flat(RESIDENCE_WORKGROUP as u32, 0),
     loop_iterations: |dims, _| {

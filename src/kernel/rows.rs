@@ -2,17 +2,11 @@
 
 use super::Access::{Read, ReadWrite};
 use super::families::*;
+use super::text::shader;
 use super::tiles::{TILE_COLUMNS, TILE_ROWS, Tile, quarter};
 use super::uniforms::{Dims, LinearDims, SequenceDims};
 use super::{Binding, Cell, Kernel, Override, Overrides, WorkgroupUse};
 use crate::dtype::WeightType;
-
-/// A fragment or a family's file.
-macro_rules! shader {
-    ($path:literal) => {
-        include_str!(concat!("../../shaders/", $path, ".wgsl"))
-    };
-}
 
 /// An override of this name, which lies in this field of [`Overrides`].
 macro_rules! constant {
@@ -26,7 +20,7 @@ macro_rules! constant {
     };
 }
 
-pub(super) use {constant, shader};
+pub(super) use constant;
 
 pub(super) const fn read(index: u32, name: &'static str) -> Binding {
     Binding { index, name, access: Read }
