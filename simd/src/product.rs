@@ -214,14 +214,12 @@ fn multiply_add<S: Simd, const M: usize, const N: usize>(
 ) -> [[[S::f32s; PANEL_VECTORS]; N]; M] {
     let mut sums = [[[simd.splat_f32s(0.0); PANEL_VECTORS]; N]; M];
     for k in 0..count {
-        let mut x_of_k = [0.0; M];
-        for (of_k, x) in x_of_k.iter_mut().zip(x) {
-            *of_k = x[k];
-        }
         for (p, w) in w.iter().enumerate() {
             let w = w[k];
-            for (sums, x) in sums.iter_mut().zip(x_of_k) {
-                let x = simd.splat_f32s(x);
+            for (sums, x) in sums.iter_mut().zip(x) {
+                // Loaded here: loaded before the loop, the values of all rows would leave too few
+                // registers for the sums.
+                let x = simd.splat_f32s(x[k]);
                 for (sum, w) in sums[p].iter_mut().zip(w) {
                     // Fused if the machine can, otherwise a product and a sum.
                     *sum = simd.mul_add_e_f32s(x, w, *sum);
