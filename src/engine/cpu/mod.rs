@@ -22,6 +22,7 @@ mod step;
 mod threads;
 mod twins;
 mod variant;
+mod written;
 
 pub use processor::id;
 pub use twins::twin;

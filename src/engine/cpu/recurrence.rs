@@ -5,13 +5,13 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
-use smallvec::SmallVec;
+use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
 use wgpu_rnn_simd::Panels;
 
 use super::Slices;
 use super::matmul::{Matrix, multiply_columns};
 use super::threads::{ONE_THREAD, threads};
+use super::written::{Part, Whole, Written, cut, step_of_wave};
 use crate::kernel::uniforms::{Step, StepDims};
 use crate::tensor::padded;
 
@@ -63,69 +63,9 @@ impl BatchRow {
     }
 }
 
-/// The layout of the rows that a step writes.
-enum WrittenRows {
-    /// `[D, B]`.
-    ByDirection,
-    /// `[B, D]`.
-    ByRow,
-    /// `[L, S, B]` of a wave. Layer `l` writes the rows `[B]` of step `at[l]`, if any.
-    OfLayers { steps: usize, at: Vec<Option<usize>> },
-}
-
-/// A buffer that a step writes: a row of units for each direction and batch row.
-pub(super) struct Written<'a> {
-    values: &'a mut [f32],
-    /// The distance from one row to the next.
-    width: usize,
-    rows: WrittenRows,
-}
-
-impl<'a> Written<'a> {
-    /// A state of units padded to quads: `[D, B, Q·4]`.
-    pub(super) fn state(values: &'a mut [f32], dims: &StepDims) -> Self {
-        Self { values, width: padded(dims.hidden_size as usize), rows: WrittenRows::ByDirection }
-    }
-
-    /// The cell state of an LSTM: `[D, B, H]`.
-    pub(super) fn cells(values: &'a mut [f32], dims: &StepDims) -> Self {
-        Self { values, width: dims.hidden_size as usize, rows: WrittenRows::ByDirection }
-    }
-
-    /// The output of a step: `[B, D, Q·4]` of `[S, B, D, Q·4]`. In a wave: `[B, Q·4]` of each layer
-    /// of `[L, S, B, Q·4]`.
-    pub(super) fn output(values: &'a mut [f32], dims: &StepDims, at: Step) -> Self {
-        let width = padded(dims.hidden_size as usize);
-        if dims.layer_delay > 0 {
-            let at =
-                (0..dims.directions as usize).map(|layer| step_of_wave(dims, at, layer)).collect();
-            return Self {
-                values,
-                width,
-                rows: WrittenRows::OfLayers { steps: dims.steps as usize, at },
-            };
-        }
-        let step = dims.batch as usize * dims.directions as usize * width;
-        Self {
-            values: &mut values[at.index as usize * step..][..step],
-            width,
-            rows: WrittenRows::ByRow,
-        }
-    }
-}
-
 thread_local! {
     /// A thread's buffer of sums, reused from step to step.
     static SUMS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
-}
-
-/// Some units of all rows of a direction.
-struct Chunk<'a, const W: usize> {
-    d: usize,
-    /// Range in the dispatch's units.
-    units: Range<usize>,
-    /// The units in each of the written buffers, `[U]`.
-    rows: Slices<[&'a mut [f32]; W]>,
 }
 
 /// Runs one step: the recurrent product of `h_in` (`[D, B, K]`) and `weight` (`[D, U, G, K]`), then
@@ -163,14 +103,15 @@ fn step_in_parts<const G: usize, const W: usize>(
     dims: &StepDims,
     at: Step,
     (weight, h_in, lengths): (&Panels, &[f32], &[f32]),
-    written: [Written<'_>; W],
+    mut written: [Written<'_>; W],
     cell: impl Fn(&BatchRow, &[[f32; G]], [&mut [f32]; W]) + Sync,
 ) {
     // Buffers may be larger than a dispatch needs.
     let lengths: &[u32] = bytemuck::cast_slice(&lengths[..dims.batch as usize]);
     let (batch, directions) = (dims.batch as usize, dims.directions as usize);
     let (features, first_unit) = (dims.state_quads as usize * 4, dims.unit_offset as usize);
-    let run = |Chunk { d, units, rows }: Chunk<'_, W>| {
+    let run = |part: &mut dyn Part<W>| {
+        let (d, units) = part.place();
         let (t, first_y_row, y_row_distance) = visited(dims, at, d);
         let matrix = dims.weight_base as usize + d;
         let count = units.len();
@@ -197,86 +138,35 @@ fn step_in_parts<const G: usize, const W: usize>(
                 multiply_columns(
                     (h_in, x),
                     (weight, matrix),
-                    units.start * G,
+                    (units.start - first_unit) * G,
                     backwards,
                     &mut y.collect::<Slices<_>>(),
                 );
             }
             first += rows;
         }
-        for (b, ((&length, sums), written)) in
-            lengths.iter().zip(all.chunks_exact(count)).zip(rows).enumerate()
-        {
+        for (b, (&length, sums)) in lengths.iter().zip(all.chunks_exact(count)).enumerate() {
             let row = BatchRow {
                 matrix,
                 row: d * batch + b,
                 y_row: first_y_row + b * y_row_distance,
-                units: first_unit + units.start..first_unit + units.end,
+                units: units.clone(),
                 hidden_size: dims.hidden_size as usize,
                 valid: t < length,
             };
-            cell(&row, sums, written);
+            cell(&row, sums, part.row(b));
         }
         SUMS.set(sums);
     };
     let units = first_unit..first_unit + dims.units as usize;
-    let one = ONE_THREAD || width >= units.len();
-    let parts = cut(written, width, [directions, batch], units);
-    if one {
-        parts.into_iter().for_each(run);
+    let rows = [directions, batch];
+    if ONE_THREAD || width >= units.len() {
+        for d in 0..directions {
+            run(&mut Whole { written: &mut written, rows, d, units: units.clone() });
+        }
     } else {
-        parts.into_vec().into_par_iter().for_each(run);
+        cut(written, width, rows, units).par_iter_mut().for_each(|part| run(part));
     }
-}
-
-/// Cuts `units` of every row into parts of `width` units, for each direction.
-fn cut<'a, const W: usize>(
-    written: [Written<'a>; W],
-    width: usize,
-    [directions, batch]: [usize; 2],
-    units: Range<usize>,
-) -> SmallVec<[Chunk<'a, W>; 2]> {
-    let across = units.len().div_ceil(width);
-    let mut parts: SmallVec<[Chunk<'a, W>; 2]> = (0..directions * across)
-        .map(|index| {
-            let start = index % across * width;
-            let rows =
-                (0..batch).map(|_| std::array::from_fn(|_| <&mut [f32]>::default())).collect();
-            Chunk { d: index / across, units: start..units.len().min(start + width), rows }
-        })
-        .collect();
-    for (w, Written { values, width: row_width, rows }) in written.into_iter().enumerate() {
-        let mut share = |d: usize, b: usize, row: &'a mut [f32]| {
-            let mut rest = &mut row[units.clone()];
-            for part in &mut parts[d * across..][..across] {
-                (part.rows[b][w], rest) = rest.split_at_mut(width.min(rest.len()));
-            }
-        };
-        if let WrittenRows::OfLayers { steps, at } = rows {
-            for (d, (layer, at)) in values.chunks_mut(steps * batch * row_width).zip(at).enumerate()
-            {
-                let step = at
-                    .and_then(|at| layer.chunks_mut(batch * row_width).nth(at))
-                    .unwrap_or_default();
-                step.chunks_mut(row_width).enumerate().for_each(|(b, row)| share(d, b, row));
-            }
-            continue;
-        }
-        for (index, row) in values.chunks_mut(row_width).take(directions * batch).enumerate() {
-            match rows {
-                WrittenRows::ByDirection => share(index / batch, index % batch, row),
-                _ => share(index % directions, index / directions, row),
-            }
-        }
-    }
-    parts
-}
-
-/// Returns the step of the segment that a layer of a wave computes, or `None` outside the segment
-/// (`update/wave.wgsl`).
-fn step_of_wave(dims: &StepDims, at: Step, layer: usize) -> Option<usize> {
-    let step = (dims.first_index + at.index).checked_sub(layer as u32 * dims.layer_delay)?;
-    (step < dims.steps).then_some(step as usize)
 }
 
 /// Returns the time step of direction `d`, or of layer `d` in a wave, then its first row of `y` and

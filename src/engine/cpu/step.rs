@@ -4,8 +4,9 @@
 use wgpu_rnn_simd::{Gru, Lstm, Panels, Rnn};
 
 use super::TwinBuffer::{self, Matrix as Weight, Read, ReadWrite};
-use super::recurrence::{BatchRow, Written, step};
+use super::recurrence::{BatchRow, step};
 use super::variant::Variant;
+use super::written::Written;
 use crate::kernel::uniforms::{Dims, Step, StepDims};
 use crate::kernel::{Cell, Kernel};
 use crate::plan::recording::Dispatch;
