@@ -112,6 +112,8 @@ class Connection {
   }
 
   #receive({ id, callback, values, error, handle, type, value, ...described }) {
+    // Calls have failed already. The worker may have replied before it failed.
+    if (this.#lost) return;
     if (callback !== undefined) return this.#callbacks.get(callback)?.(...values);
     const { resolve, reject, callbacks } = this.#calls.get(id);
     this.#calls.delete(id);

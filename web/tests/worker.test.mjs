@@ -112,6 +112,7 @@ test("a lost worker rejects all calls that wait, and later ones", async () => {
   const gru = await rnn.Rnn.init(device, GRU);
   const calls = [1, 2].map(() => gru.forward(numbers(3), [1, 3]));
   worker.onerror(new Error("it crashed"));
+  worker.onmessage({ data: { id: 3, value: "a reply that comes late" } });
   for (const call of calls) await fails("WorkerLost", /it crashed/, () => call);
   await fails("WorkerLost", /it crashed/, () => gru.forward(numbers(3), [1, 3]));
   gru.free();
