@@ -48,7 +48,7 @@ async function file() {
 }
 
 Sequential.prototype.load = function (device, weights, prefix, options) {
-  return module.Network.load(device, weights, this.input, this.modules, prefix, options);
+  return module.Network.load(device, weights, this.input, [...this.modules], prefix, options);
 };
 
 module.LanguageModel.prototype.generate = function (prompt, options) {

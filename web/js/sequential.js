@@ -38,7 +38,7 @@ const METHODS = [
  */
 export class Sequential {
   constructor(input) {
-    this.input = input;
+    this.input = copy("Sequential", input);
     this.modules = [];
   }
 
@@ -50,10 +50,16 @@ export class Sequential {
 
 for (const method of METHODS) {
   Sequential.prototype[method] = function (...values) {
-    if (values.some((value) => typeof value === "function")) {
-      throw new RnnError("Option", `${method}: a function is no argument`);
-    }
-    this.modules.push([method, ...values]);
+    this.modules.push([method, ...copy(method, values)]);
     return this;
   };
+}
+
+/** Copies arguments, so that the caller may reuse its objects. */
+function copy(method, values) {
+  try {
+    return structuredClone(values);
+  } catch (error) {
+    throw new RnnError("Option", `${method}: an argument is not plain data: ${error.message}`);
+  }
 }

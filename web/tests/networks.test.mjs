@@ -69,7 +69,7 @@ test("networks have PyTorch's results, whole and as streams", async () => {
   for (const name of readdirSync(new URL(`../../${FOLDER}`, import.meta.url))) {
     const weights = await fixture(name);
     if (weights.metadata.weights) continue; // of an example, which makes its weights
-    const network = load(weights);
+    const network = await load(weights);
     const want = weights.tensor("output");
     const run = async (on, { data, shape }) =>
       weights.metadata.input === "tokens" ? on.forwardTokens(data, shape) : on.forward(data, shape);
@@ -96,7 +96,7 @@ test("networks have PyTorch's results, whole and as streams", async () => {
 test("a decoder attends its memory", async () => {
   const name = "luong_general_lstm_l1_b2_m6.safetensors";
   const weights = StateDict.parse(await file(`tests/fixtures/attention/${name}`));
-  const network = Sequential.tokens()
+  const network = await Sequential.tokens()
     .embedding("embedding.")
     .rnn("rnn.")
     .name("h")
@@ -142,8 +142,19 @@ test("definitions that are wrong are named", async () => {
   await fails("Option", /features\[0\]/, () => load(on(NaN).relu()));
   await fails("Option", /features|step/, () => load(on([1, 2, 3]).relu()));
   await fails("Config", /nonlinearity 'elu'/, () => load(on(3).rnn("r.", { nonlinearity: "elu" })));
-  await fails("Option", /a function is no argument/, () => on(3).linear(() => 1));
-  const network = load(on([2, 21]).conv1d("encoder.0."));
+  await fails("Option", /linear: .* plain data/, () => on(3).linear(() => 1));
+  const network = await load(on([2, 21]).conv1d("encoder.0."));
   await fails("TensorSize", /holds/, () => network.forward(numbers(3), [1, 1, 2, 21]));
   assert.deepEqual(network.inputShape, [2, 21]);
+});
+
+test("a definition keeps its arguments, and a load keeps the definition", async () => {
+  const weights = await fixture("chain_detector.safetensors");
+  const options = { stride: 1 };
+  const step = [2, 21];
+  const definition = new Sequential(step).conv1d("encoder.0.", options);
+  options.stride = step[0] = "2";
+  const loads = definition.load(cpu, weights, "model.", { allowUnused: true });
+  definition.linear(3);
+  assert.deepEqual((await loads).inputShape, [2, 21]);
 });
