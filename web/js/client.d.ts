@@ -109,4 +109,6 @@ export function connect(options?: {
   worker?: Worker;
   /** The module, or its address. By default it is the file next to worker.js. */
   module?: string | BufferSource | WebAssembly.Module;
+  /** The files of side modules, or their addresses; see `init`. */
+  files?: Record<string, string | BufferSource | WebAssembly.Module>;
 }): Promise<Connection>;

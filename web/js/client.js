@@ -12,15 +12,15 @@ export { RnnError };
 /**
  * Starts a worker, loads the module in it, and returns the classes.
  *
- * `worker` is one that the caller made of worker.js. `module` is the source of the module, as for
+ * `worker` is one that the caller made of worker.js. `module` and `files` are the arguments of
  * `init`.
  */
-export async function connect({ worker, module } = {}) {
+export async function connect({ worker, module, files } = {}) {
   const connection = new Connection(
     worker ?? new Worker(new URL("./worker.js", import.meta.url), { type: "module" }),
   );
   try {
-    await connection.call("module", "init", [module]);
+    await connection.call("module", "init", [module, files]);
   } catch (error) {
     connection.close();
     throw error;

@@ -20,10 +20,16 @@
 /**
  * Loads the WebAssembly module. Call it once, before all others.
  *
+ * The code of diagnostics is in a side module, another file. The first call that needs it loads
+ * it. If that fails, the call fails with the kind `SideModule`, and the next one tries again.
+ *
  * @param source The module, or its address. By default it is the file next to this one.
+ * @param files The files of side modules, or their addresses, by name: `diagnostics.wasm`. By
+ * default they are the files next to this one.
  */
 export default function init(
   source?: URL | string | Response | BufferSource | WebAssembly.Module,
+  files?: Record<string, URL | string | BufferSource | WebAssembly.Module>,
 ): Promise<void>;
 
 /** An error of the library. */
@@ -55,6 +61,8 @@ export type ErrorKind =
   | "Gpu"
   /** A call on an object after its `free()`. */
   | "Freed"
+  /** The code of a call could not be loaded. The next call tries again. */
+  | "SideModule"
   /** The worker failed or was closed. */
   | "WorkerLost"
   | (string & {});

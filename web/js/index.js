@@ -6,6 +6,7 @@ import { adapters } from "./adapters.js";
 import { RnnError } from "./error.js";
 import { generate } from "./generate.js";
 import { Sequential } from "./sequential.js";
+import { connect, content } from "./side.js";
 
 export { adapters, RnnError, Sequential };
 export {
@@ -30,21 +31,13 @@ export const diagnostics = {
 let loaded;
 
 /** Loads the module once. Later calls return the same promise. */
-export default function init(source) {
-  loaded ??= (source === undefined ? file() : Promise.resolve(source))
+export default function init(source, files) {
+  loaded ??= Promise.resolve(
+    source ?? content(new URL("./wgpu_rnn_web_bg.wasm", import.meta.url)),
+  )
     .then((module_or_path) => load({ module_or_path }))
-    .then(() => undefined);
+    .then((exports) => connect(exports, files));
   return loaded;
-}
-
-/** The module's file next to this one. Node cannot fetch files, so it reads them. */
-async function file() {
-  const url = new URL("wgpu_rnn_web_bg.wasm", import.meta.url);
-  if (url.protocol !== "file:") return url;
-  const { readFile } = await import(
-    /* webpackIgnore: true */ /* @vite-ignore */ "node:fs/promises"
-  );
-  return readFile(url);
 }
 
 Sequential.prototype.load = function (device, weights, prefix, options) {

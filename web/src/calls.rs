@@ -11,13 +11,16 @@ use wasm_bindgen_futures::future_to_promise;
 use crate::error::Result;
 
 /// A call in a promise.
-type Call = Pin<Box<dyn Future<Output = std::result::Result<JsValue, JsValue>>>>;
+pub type Call = Pin<Box<dyn Future<Output = Result<JsValue>>>>;
 
 /// Starts a call and returns the promise of its result.
 pub fn promise<T: Into<JsValue>>(call: impl Future<Output = Result<T>> + 'static) -> Promise {
-    // In a box, so that all calls share the code around them.
-    let call: Call = Box::pin(async move { Ok(call.await?.into()) });
-    future_to_promise(call)
+    start(Box::pin(async move { Ok(call.await?.into()) }))
+}
+
+/// Starts a call in a box: all calls share the code around them.
+fn start(call: Call) -> Promise {
+    future_to_promise(async move { Ok(call.await?) })
 }
 
 /// A value that calls use one after the other, in the order of the calls.

@@ -6,6 +6,8 @@
 //! A method parses and copies its arguments at once. It then works on a clone of the handle, in a
 //! promise. So a call borrows its object only while it starts: calls may overlap, and `free()`
 //! during a call is safe.
+//!
+//! Code that few pages need is in side modules, which are loaded on demand: `side.rs`.
 
 mod calls;
 mod console;
@@ -21,6 +23,7 @@ mod options;
 mod rnn;
 mod rnn_stream;
 mod sequential;
+mod side;
 mod state_dict;
 mod values;
 

@@ -10,6 +10,7 @@
 mod package;
 mod serve;
 mod site;
+mod split;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

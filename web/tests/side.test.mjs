@@ -1,0 +1,124 @@
+// Side modules: files that the module loads when a call needs them.
+
+import assert from "node:assert/strict";
+import { cpSync, existsSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+import { folder } from "./package.mjs";
+
+const SIDES = ["diagnostics"];
+const MAIN = "wgpu_rnn_web_bg.wasm";
+
+/** The files of all side modules, and of one. */
+const files = readdirSync(folder).filter((name) => name.endsWith(".wasm") && name !== MAIN);
+const filesOf = (side) => files.filter((name) => name.split(/[-.]/).includes(side));
+
+/** Runs a test on a copy of the package, which is a module apart. */
+async function copied(run) {
+  const copy = await mkdtemp(join(tmpdir(), "wgpu-rnn-"));
+  try {
+    cpSync(fileURLToPath(folder), copy, { recursive: true });
+    const load = async (...values) => {
+      const rnn = await import(pathToFileURL(join(copy, "index.js")));
+      await rnn.default(...values);
+      return { rnn, cpu: await rnn.Device.open("cpu") };
+    };
+    await run(load, copy);
+  } finally {
+    rmSync(copy, { recursive: true });
+  }
+}
+
+/** The first call of each side module, and a check of its result. */
+function calls({ rnn, cpu }) {
+  return {
+    diagnostics: async () => {
+      const { results } = await rnn.diagnostics.selfTest(cpu);
+      assert.equal(results[0].failed + results[0].errors, 0);
+    },
+  };
+}
+
+const fails = (call, pattern) =>
+  assert.rejects(call, (error) => {
+    assert.equal(error.name, "RnnError");
+    assert.equal(error.kind, "SideModule", error.message);
+    assert.match(error.message, pattern);
+    return true;
+  });
+
+test("the package has the files that package.json names, and all side modules", async () => {
+  const { exports } = JSON.parse(await readFile(new URL("package.json", folder), "utf8"));
+  const targets = Object.values(exports).flatMap((to) =>
+    typeof to === "string" ? to : Object.values(to),
+  );
+  for (const target of targets.filter((target) => !target.includes("*")))
+    assert.ok(existsSync(new URL(target, folder)), target);
+  assert.equal(exports["./*.wasm"], "./*.wasm");
+  for (const side of SIDES) assert.ok(files.includes(`${side}.wasm`), side);
+});
+
+test("the module needs no side module until a call does, and then tries again", () =>
+  copied(async (load, copy) => {
+    const move = (name, from, to) => renameSync(join(copy, name + from), join(copy, name + to));
+    for (const name of files) move(name, "", ".away");
+    const { rnn, cpu } = await load();
+    const gru = rnn.Rnn.init(cpu, { kind: "gru", inputSize: 1, hiddenSize: 2 });
+    await gru.forward(new Float32Array(3), [3, 1]);
+    const all = calls({ rnn, cpu });
+    for (const side of SIDES) {
+      const pair = [all[side](), all[side]()];
+      for (const call of pair) await fails(call, /\.wasm: .*no such file.*the next call/);
+    }
+    await assert.rejects(rnn.diagnostics.bench(cpu, { suites: 1 }), { kind: "Option" });
+    for (const side of SIDES) {
+      for (const name of filesOf(side)) if (!existsSync(join(copy, name))) move(name, ".away", "");
+      await Promise.all([all[side](), all[side]()]);
+    }
+  }));
+
+test("a file of another build is refused", () =>
+  copied(async (load, copy) => {
+    const name = join(copy, "diagnostics.wasm");
+    const bytes = await readFile(name);
+    const all = calls(await load());
+    // The name of the build ends the file.
+    const other = Uint8Array.from(bytes);
+    other[other.length - 1] ^= 1;
+    await writeFile(name, other);
+    await fails(all.diagnostics(), /^diagnostics\.wasm: .*not of the same build/);
+    await writeFile(name, new Uint8Array(9));
+    await fails(all.diagnostics(), /^diagnostics\.wasm: /);
+    await writeFile(name, bytes);
+    await all.diagnostics();
+  }));
+
+test("files come from where the caller says, over HTTP without a MIME type too", () =>
+  copied(async (load, copy) => {
+    const asked = [];
+    const server = createServer((request, response) => {
+      asked.push(request.url);
+      if (asked.length === 1) return response.writeHead(503).end();
+      response.end(bytes);
+    });
+    const bytes = await readFile(join(copy, "diagnostics.wasm"));
+    await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
+    try {
+      const others = files.filter((name) => name !== "diagnostics.wasm");
+      const given = others.map(async (name) => [name, await readFile(join(copy, name))]);
+      const sources = Object.fromEntries(await Promise.all(given));
+      sources["diagnostics.wasm"] = `http://127.0.0.1:${server.address().port}/d`;
+      for (const name of files) rmSync(join(copy, name));
+      const all = calls(await load(undefined, sources));
+      await fails(all.diagnostics(), /^diagnostics\.wasm: http.*: 503 /);
+      await Promise.all([...Object.values(all), ...Object.values(all)].map((call) => call()));
+      assert.deepEqual(asked, ["/d", "/d"]);
+    } finally {
+      server.close();
+    }
+  }));
