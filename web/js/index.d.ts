@@ -20,11 +20,12 @@
 /**
  * Loads the WebAssembly module. Call it once, before all others.
  *
- * The code of diagnostics is in a side module, another file. The first call that needs it loads
- * it. If that fails, the call fails with the kind `SideModule`, and the next one tries again.
+ * The code of networks and diagnostics is in side modules, other files. The first call that needs
+ * one loads it. If that fails, the call fails with the kind `SideModule`, and the next one tries
+ * again.
  *
  * @param source The module, or its address. By default it is the file next to this one.
- * @param files The files of side modules, or their addresses, by name: `diagnostics.wasm`. By
+ * @param files The files of side modules, or their addresses, by name, such as `networks.wasm`. By
  * default they are the files next to this one.
  */
 export default function init(
@@ -342,7 +343,12 @@ export class Sequential {
   /** Continues with the hidden state before this step of the module under a prefix. */
   hidden(prefix: string): this;
   /** Loads the weights under a prefix onto a device. */
-  load(device: Device, weights: StateDict, prefix?: string, options?: LoadOptions): Network;
+  load(
+    device: Device,
+    weights: StateDict,
+    prefix?: string,
+    options?: LoadOptions,
+  ): Promise<Network>;
 }
 
 /** A network with its weights on a device. Calls may overlap. */

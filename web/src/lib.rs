@@ -22,7 +22,6 @@ mod network_stream;
 mod options;
 mod rnn;
 mod rnn_stream;
-mod sequential;
 mod side;
 mod state_dict;
 mod values;

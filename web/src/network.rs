@@ -3,30 +3,39 @@
 use js_sys::{Array, Promise};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
-use wgpu_rnn::network::{Network as Module, StepShape};
 
 use crate::calls::promise;
 use crate::device::Device;
 use crate::error::Result;
 use crate::load_options::load_options;
 use crate::network_stream::NetworkStream;
-use crate::sequential::sequential;
+use crate::side;
 use crate::state_dict::StateDict;
-use crate::values::{counts, from_tensor, given, numbers, tensor, tensor_object};
+
+/// A network with its weights on a device, whose code is in a side module.
+pub trait NetworkCode {
+    /// The shape of a step of the input.
+    fn input_shape(&self) -> JsValue;
+    /// The shape of a step of the output.
+    fn output_shape(&self) -> JsValue;
+    /// Runs the network from zero states.
+    fn forward(&self, input: &JsValue, shape: &JsValue) -> Promise;
+    /// Runs a network of tokens.
+    fn forward_tokens(&self, input: &JsValue, shape: &JsValue) -> Promise;
+    /// Opens a stream of `batch` rows.
+    fn stream(&self, batch: usize) -> Result<NetworkStream>;
+    /// Opens a stream of a network that attends a memory.
+    fn decoder(&self, memory: &JsValue, lengths: &JsValue) -> Result<NetworkStream>;
+}
 
 /// A network with its weights on a device.
 #[wasm_bindgen]
-pub struct Network(Module);
+pub struct Network(Box<dyn NetworkCode>);
 
-/// Returns the sizes of a step, empty for a token.
-fn sizes(step: StepShape) -> JsValue {
-    numbers(step.sizes().iter().map(|&size| size as f64))
-}
-
-/// Copies tokens and their shape.
-pub fn tokens(tokens: &JsValue, shape: &JsValue) -> Result<(Vec<i64>, Vec<usize>)> {
-    let tokens = counts(tokens, "tokens")?.into_iter().map(|token| token as i64).collect();
-    Ok((tokens, counts(shape, "shape")?))
+impl Network {
+    pub(crate) fn new(code: impl NetworkCode + 'static) -> Self {
+        Self(Box::new(code))
+    }
 }
 
 #[wasm_bindgen]
@@ -39,49 +48,45 @@ impl Network {
         modules: Array,
         prefix: Option<String>,
         options: JsValue,
-    ) -> Result<Self> {
-        let definition = sequential(&input, &modules)?;
-        let (prefix, options) = (prefix.unwrap_or_default(), load_options(&options)?);
-        Ok(Self(definition.load_with(&device.0, &weights.0, &prefix, &options)?))
+    ) -> Promise {
+        let (device, weights) = (device.0.clone(), weights.0.clone());
+        let (prefix, options) = (prefix.unwrap_or_default(), load_options(&options));
+        promise(async move {
+            let options = options?;
+            side::networks().await?.load(&device, &weights, &input, &modules, &prefix, &options)
+        })
     }
 
     /// The shape of a step of the input.
     #[wasm_bindgen(getter, js_name = inputShape)]
     pub fn input_shape(&self) -> JsValue {
-        sizes(self.0.input())
+        self.0.input_shape()
     }
 
     /// The shape of a step of the output.
     #[wasm_bindgen(getter, js_name = outputShape)]
     pub fn output_shape(&self) -> JsValue {
-        sizes(self.0.output())
+        self.0.output_shape()
     }
 
     /// Runs the network from zero states.
     pub fn forward(&self, input: JsValue, shape: JsValue) -> Promise {
-        let (input, network) = (tensor(&input, &shape, "input"), self.0.clone());
-        promise(async move { Ok(from_tensor(&network.forward_async(&input?).await?)) })
+        self.0.forward(&input, &shape)
     }
 
     /// Runs a network of tokens.
     #[wasm_bindgen(js_name = forwardTokens)]
     pub fn forward_tokens(&self, input: JsValue, shape: JsValue) -> Promise {
-        let (input, network) = (tokens(&input, &shape), self.0.clone());
-        promise(async move {
-            let (tokens, shape) = input?;
-            Ok(from_tensor(&network.forward_tokens_async(&tokens, &shape).await?))
-        })
+        self.0.forward_tokens(&input, &shape)
     }
 
     /// Opens a stream of `batch` rows, 1 by default.
     pub fn stream(&self, batch: Option<usize>) -> Result<NetworkStream> {
-        Ok(NetworkStream::new(self.0.stream(batch.unwrap_or(1))?))
+        self.0.stream(batch.unwrap_or(1))
     }
 
     /// Opens a stream of a network that attends a memory.
     pub fn decoder(&self, memory: JsValue, lengths: JsValue) -> Result<NetworkStream> {
-        let memory = tensor_object(&memory, "memory")?;
-        let lengths = given(&lengths).map(|lengths| counts(lengths, "lengths")).transpose()?;
-        Ok(NetworkStream::new(self.0.decoder(&memory, lengths.as_deref())?))
+        self.0.decoder(&memory, &lengths)
     }
 }

@@ -1,26 +1,36 @@
 //! The class `NetworkStream`.
 
-use js_sys::{Array, Promise};
+use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
-use wgpu_rnn::network::NetworkStream as Stream;
 
-use crate::calls::InOrder;
-use crate::network::tokens;
-use crate::values::{counts, from_tensor, numbers, tensor, tensor_object};
+/// A stream of a network, whose code is in a side module.
+pub trait NetworkStreamCode {
+    /// Runs the next steps.
+    fn forward(&self, input: &JsValue, shape: &JsValue) -> Promise;
+    /// Runs the next steps of a network of tokens.
+    fn forward_tokens(&self, input: &JsValue, shape: &JsValue) -> Promise;
+    /// Decodes the likeliest tokens, each from the one before it.
+    fn greedy(&self, start: &JsValue, count: usize) -> Promise;
+    /// Reads the states of all modules.
+    fn state(&self) -> Promise;
+    /// Replaces the states of all modules.
+    fn set_state(&self, new: &JsValue) -> Promise;
+    /// Sets the states to zero.
+    fn reset(&self) -> Promise;
+}
 
 /// A sequence of calls of a network, each of which continues from the previous one.
 #[wasm_bindgen]
 pub struct NetworkStream {
     batch: usize,
     stride: usize,
-    stream: InOrder<Stream>,
+    code: Box<dyn NetworkStreamCode>,
 }
 
 impl NetworkStream {
-    pub(crate) fn new(stream: Stream) -> Self {
-        let (batch, stride) = (stream.batch(), stream.stride());
-        Self { batch, stride, stream: InOrder::new(stream) }
+    pub(crate) fn new(batch: usize, stride: usize, code: impl NetworkStreamCode + 'static) -> Self {
+        Self { batch, stride, code: Box::new(code) }
     }
 }
 
@@ -40,52 +50,33 @@ impl NetworkStream {
 
     /// Runs the next steps.
     pub fn forward(&self, input: JsValue, shape: JsValue) -> Promise {
-        let input = tensor(&input, &shape, "input");
-        self.stream
-            .promise(async move |stream| Ok(from_tensor(&stream.forward_async(&input?).await?)))
+        self.code.forward(&input, &shape)
     }
 
     /// Runs the next steps of a network of tokens.
     #[wasm_bindgen(js_name = forwardTokens)]
     pub fn forward_tokens(&self, input: JsValue, shape: JsValue) -> Promise {
-        let input = tokens(&input, &shape);
-        self.stream.promise(async move |stream| {
-            let (tokens, shape) = input?;
-            Ok(from_tensor(&stream.forward_tokens_async(&tokens, &shape).await?))
-        })
+        self.code.forward_tokens(&input, &shape)
     }
 
     /// Decodes the likeliest tokens, each from the one before it.
     pub fn greedy(&self, start: JsValue, count: usize) -> Promise {
-        let start = counts(&start, "start");
-        self.stream.promise(async move |stream| {
-            let start: Vec<i64> = start?.into_iter().map(|token| token as i64).collect();
-            let steps = stream.greedy_async(&start, count).await?;
-            let row = |row: &Vec<i64>| numbers(row.iter().map(|&token| token as f64));
-            Ok(steps.iter().map(row).collect::<Array>())
-        })
+        self.code.greedy(&start, count)
     }
 
     /// Reads the states of all modules.
     pub fn state(&self) -> Promise {
-        self.stream.promise(async |stream| Ok(from_tensor(&stream.state_async().await?)))
+        self.code.state()
     }
 
     /// Replaces the states of all modules.
     #[wasm_bindgen(js_name = setState)]
     pub fn set_state(&self, new: JsValue) -> Promise {
-        let new = tensor_object(&new, "state");
-        self.stream.promise(async move |stream| {
-            stream.set_state(&new?)?;
-            Ok(JsValue::UNDEFINED)
-        })
+        self.code.set_state(&new)
     }
 
     /// Sets the states to zero.
     pub fn reset(&self) -> Promise {
-        self.stream.promise(async |stream| {
-            stream.reset();
-            Ok(JsValue::UNDEFINED)
-        })
+        self.code.reset()
     }
 }

@@ -5,19 +5,25 @@
 //! the files of side modules. These use the memory and the table of functions of the main module.
 //!
 //! A split point returns the interface of its side module: a trait object, whose functions are in
-//! the file. So nothing can call them before the file is there.
+//! the file. So nothing can call them before the file is there. The classes of a side module are
+//! in the main module, as all that JavaScript sees, and hold trait objects. So their methods run
+//! without waiting.
 
 mod diagnostics;
+mod networks;
+mod sequential;
 mod split;
 
+use js_sys::Array;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_split_helpers::SplitLoaderError;
-use wgpu_rnn::Device;
+use wgpu_rnn::{Device, LoadOptions, StateDict};
 
 use crate::calls::Call;
 use crate::diagnostics::{BenchOptions, Case, Progress};
 use crate::error::{Failure, Result};
+use crate::network::Network;
 
 #[wasm_bindgen(raw_module = "./side.js")]
 extern "C" {
@@ -50,4 +56,23 @@ pub trait Diagnostics {
 /// Loads the functions of `diagnostics`.
 pub async fn diagnostics() -> Result<&'static dyn Diagnostics> {
     interface("diagnostics", split::diagnostics().await)
+}
+
+/// The code of `Network` and `NetworkStream`.
+pub trait Networks {
+    /// Loads a network: the shape of a step of its input, and its modules.
+    fn load(
+        &self,
+        device: &Device,
+        weights: &StateDict,
+        input: &JsValue,
+        modules: &Array,
+        prefix: &str,
+        options: &LoadOptions,
+    ) -> Result<Network>;
+}
+
+/// Loads the code of networks.
+pub async fn networks() -> Result<&'static dyn Networks> {
+    interface("networks", split::networks().await)
 }

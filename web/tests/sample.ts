@@ -14,7 +14,7 @@ import { connect } from "wgpu-rnn/client.js";
 import type { Connection } from "wgpu-rnn/client.js";
 
 export async function page(bytes: ArrayBuffer, input: Float32Array): Promise<Tensor> {
-  await init();
+  await init(undefined, { "networks.wasm": new URL("https://example.org/networks.wasm") });
   const found: AdapterFacts[] = await adapters();
   const device = await Device.open(found.length > 0 ? "webgpu" : "cpu", {
     limits: { maxBufferSize: 1e6 },
@@ -24,7 +24,7 @@ export async function page(bytes: ArrayBuffer, input: Float32Array): Promise<Ten
   const { output, state } = await lstm.forward(input, [1, 2, 3], { lengths: [2] });
   const stream = lstm.stream();
   await stream.setState(state satisfies State);
-  const network = new Sequential(3)
+  const network = await new Sequential(3)
     .conv1d("conv.", { padding: "causal" })
     .relu()
     .name("x")

@@ -9,9 +9,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
-import { folder } from "./package.mjs";
+import { file, folder } from "./package.mjs";
 
-const SIDES = ["diagnostics"];
+const SIDES = ["diagnostics", "networks"];
 const MAIN = "wgpu_rnn_web_bg.wasm";
 
 /** The files of all side modules, and of one. */
@@ -35,11 +35,21 @@ async function copied(run) {
 }
 
 /** The first call of each side module, and a check of its result. */
-function calls({ rnn, cpu }) {
+async function calls({ rnn, cpu }) {
+  const bytes = await file("models/shakespeare.safetensors");
+  const weights = rnn.StateDict.parse(bytes);
+  const units = weights.shape("decoder.weight")[1];
+  const options = { allowUnused: true };
   return {
     diagnostics: async () => {
       const { results } = await rnn.diagnostics.selfTest(cpu);
       assert.equal(results[0].failed + results[0].errors, 0);
+    },
+    networks: async () => {
+      const definition = new rnn.Sequential(units).linear("decoder.");
+      const network = await definition.load(cpu, weights, "", options);
+      const { shape } = await network.stream().forward(new Float32Array(units), [1, 1, units]);
+      assert.deepEqual(shape, [1, 1, 65]);
     },
   };
 }
@@ -70,7 +80,7 @@ test("the module needs no side module until a call does, and then tries again", 
     const { rnn, cpu } = await load();
     const gru = rnn.Rnn.init(cpu, { kind: "gru", inputSize: 1, hiddenSize: 2 });
     await gru.forward(new Float32Array(3), [3, 1]);
-    const all = calls({ rnn, cpu });
+    const all = await calls({ rnn, cpu });
     for (const side of SIDES) {
       const pair = [all[side](), all[side]()];
       for (const call of pair) await fails(call, /\.wasm: .*no such file.*the next call/);
@@ -84,18 +94,18 @@ test("the module needs no side module until a call does, and then tries again", 
 
 test("a file of another build is refused", () =>
   copied(async (load, copy) => {
-    const name = join(copy, "diagnostics.wasm");
+    const name = join(copy, "networks.wasm");
     const bytes = await readFile(name);
-    const all = calls(await load());
+    const all = await calls(await load());
     // The name of the build ends the file.
     const other = Uint8Array.from(bytes);
     other[other.length - 1] ^= 1;
     await writeFile(name, other);
-    await fails(all.diagnostics(), /^diagnostics\.wasm: .*not of the same build/);
+    await fails(all.networks(), /^networks\.wasm: .*not of the same build/);
     await writeFile(name, new Uint8Array(9));
-    await fails(all.diagnostics(), /^diagnostics\.wasm: /);
+    await fails(all.networks(), /^networks\.wasm: /);
     await writeFile(name, bytes);
-    await all.diagnostics();
+    await all.networks();
   }));
 
 test("files come from where the caller says, over HTTP without a MIME type too", () =>
@@ -112,9 +122,10 @@ test("files come from where the caller says, over HTTP without a MIME type too",
       const others = files.filter((name) => name !== "diagnostics.wasm");
       const given = others.map(async (name) => [name, await readFile(join(copy, name))]);
       const sources = Object.fromEntries(await Promise.all(given));
+      sources["networks.wasm"] = new WebAssembly.Module(sources["networks.wasm"]);
       sources["diagnostics.wasm"] = `http://127.0.0.1:${server.address().port}/d`;
       for (const name of files) rmSync(join(copy, name));
-      const all = calls(await load(undefined, sources));
+      const all = await calls(await load(undefined, sources));
       await fails(all.diagnostics(), /^diagnostics\.wasm: http.*: 503 /);
       await Promise.all([...Object.values(all), ...Object.values(all)].map((call) => call()));
       assert.deepEqual(asked, ["/d", "/d"]);

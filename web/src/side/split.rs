@@ -6,9 +6,14 @@
 
 use wasm_split_helpers::wasm_split;
 
-use super::{Diagnostics, Loaded};
+use super::{Diagnostics, Loaded, Networks};
 
 #[wasm_split(diagnostics, fallible)]
 pub fn diagnostics() -> Loaded<dyn Diagnostics> {
     Ok(&super::diagnostics::Side)
+}
+
+#[wasm_split(networks, fallible)]
+pub fn networks() -> Loaded<dyn Networks> {
+    Ok(&super::networks::Side)
 }
