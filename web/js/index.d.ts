@@ -20,9 +20,9 @@
 /**
  * Loads the WebAssembly module. Call it once, before all others.
  *
- * The code of networks and diagnostics is in side modules, other files. The first call that needs
- * one loads it. If that fails, the call fails with the kind `SideModule`, and the next one tries
- * again.
+ * The code of networks, language models and diagnostics is in side modules, other files. The first
+ * call that needs one loads it. If that fails, the call fails with the kind `SideModule`, and the
+ * next one tries again.
  *
  * @param source The module, or its address. By default it is the file next to this one.
  * @param files The files of side modules, or their addresses, by name, such as `networks.wasm`. By
@@ -413,12 +413,13 @@ export interface Token {
 /** The network of PyTorch's word-language-model example, with the vocabulary of its file. */
 export class LanguageModel implements Owned {
   private constructor();
+  /** Loads the model under a prefix, and the vocabulary in the metadata of the file. */
   static load(
     device: Device,
     weights: StateDict,
     prefix?: string,
     options?: LoadOptions,
-  ): LanguageModel;
+  ): Promise<LanguageModel>;
   readonly vocabularySize: number;
   readonly hasVocabulary: boolean;
   encode(text: string): Uint32Array;

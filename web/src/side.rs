@@ -10,6 +10,7 @@
 //! without waiting.
 
 mod diagnostics;
+mod language_model;
 mod networks;
 mod sequential;
 mod split;
@@ -23,6 +24,7 @@ use wgpu_rnn::{Device, LoadOptions, StateDict};
 use crate::calls::Call;
 use crate::diagnostics::{BenchOptions, Case, Progress};
 use crate::error::{Failure, Result};
+use crate::language_model::LanguageModel;
 use crate::network::Network;
 
 #[wasm_bindgen(raw_module = "./side.js")]
@@ -75,4 +77,21 @@ pub trait Networks {
 /// Loads the code of networks.
 pub async fn networks() -> Result<&'static dyn Networks> {
     interface("networks", split::networks().await)
+}
+
+/// The code of `LanguageModel` and `Generation`.
+pub trait LanguageModels {
+    /// Loads the model under a prefix.
+    fn load(
+        &self,
+        device: &Device,
+        weights: &StateDict,
+        prefix: &str,
+        options: &LoadOptions,
+    ) -> Result<LanguageModel>;
+}
+
+/// Loads the code of language models.
+pub async fn language_models() -> Result<&'static dyn LanguageModels> {
+    interface("language_model", split::language_models().await)
 }

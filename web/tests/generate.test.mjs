@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { cpu, fails, file, LanguageModel, StateDict } from "./package.mjs";
 
 const weights = StateDict.parse(await file("models/shakespeare.safetensors"));
-const model = LanguageModel.load(cpu, weights);
+const model = await LanguageModel.load(cpu, weights);
 
 /** The text of a generation. */
 async function text(prompt, options) {
@@ -107,7 +107,7 @@ test("errors come from the loop", async () => {
 });
 
 test("a freed model finishes its texts", async () => {
-  const model = LanguageModel.load(cpu, weights);
+  const model = await LanguageModel.load(cpu, weights);
   const iterator = model.generate("A", { temperature: 0, tokens: 3, chunk: 1 });
   await iterator.next();
   model.free();

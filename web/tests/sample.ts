@@ -39,7 +39,7 @@ export async function page(bytes: ArrayBuffer, input: Float32Array): Promise<Ten
   lstm.forward([1, 2], [1]);
   // @ts-expect-error: no public constructor
   new Device();
-  const model = LanguageModel.load(device, weights);
+  const model = await LanguageModel.load(device, weights);
   for await (const { token, text } of model.generate("A", {
     seed: 3n,
     signal: AbortSignal.timeout(9),

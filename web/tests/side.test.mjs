@@ -11,7 +11,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 
 import { file, folder } from "./package.mjs";
 
-const SIDES = ["diagnostics", "networks"];
+const SIDES = ["diagnostics", "language_model", "networks"];
 const MAIN = "wgpu_rnn_web_bg.wasm";
 
 /** The files of all side modules, and of one. */
@@ -50,6 +50,11 @@ async function calls({ rnn, cpu }) {
       const network = await definition.load(cpu, weights, "", options);
       const { shape } = await network.stream().forward(new Float32Array(units), [1, 1, units]);
       assert.deepEqual(shape, [1, 1, 65]);
+    },
+    language_model: async () => {
+      const model = await rnn.LanguageModel.load(cpu, weights);
+      for await (const { text } of model.generate("ROMEO:", { temperature: 0, tokens: 1 }))
+        assert.equal(text, "\n");
     },
   };
 }

@@ -77,7 +77,7 @@ test("files, networks and texts cross over", () =>
     let text = "";
     for await (const token of model.generate("ROMEO:", { temperature: 0, tokens: 40 }))
       text += token.text;
-    const same = direct.LanguageModel.load(direct.cpu, direct.StateDict.parse(bytes));
+    const same = await direct.LanguageModel.load(direct.cpu, direct.StateDict.parse(bytes));
     let want = "";
     for await (const token of same.generate("ROMEO:", { temperature: 0, tokens: 40 }))
       want += token.text;

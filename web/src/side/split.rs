@@ -6,7 +6,7 @@
 
 use wasm_split_helpers::wasm_split;
 
-use super::{Diagnostics, Loaded, Networks};
+use super::{Diagnostics, LanguageModels, Loaded, Networks};
 
 #[wasm_split(diagnostics, fallible)]
 pub fn diagnostics() -> Loaded<dyn Diagnostics> {
@@ -16,4 +16,9 @@ pub fn diagnostics() -> Loaded<dyn Diagnostics> {
 #[wasm_split(networks, fallible)]
 pub fn networks() -> Loaded<dyn Networks> {
     Ok(&super::networks::Side)
+}
+
+#[wasm_split(language_model, fallible)]
+pub fn language_models() -> Loaded<dyn LanguageModels> {
+    Ok(&super::language_model::Side)
 }
