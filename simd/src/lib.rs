@@ -14,9 +14,11 @@ mod cell;
 mod function;
 mod panels;
 mod product;
+mod scaled;
 
 pub use cell::{Gru, Lstm, Rnn};
 pub use function::Function;
 pub use panels::{Panels, halves};
 pub use product::{Product, Rows, TILE_PANELS, TILE_ROWS};
 pub use pulp::Arch;
+pub use scaled::add_scaled;

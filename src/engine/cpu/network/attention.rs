@@ -1,6 +1,7 @@
 //! Twins of `shaders/network/scores.wgsl` and `shaders/network/context.wgsl`.
 
 use wgpu_rnn_simd::activation::tanh_exact;
+use wgpu_rnn_simd::add_scaled;
 
 use super::sum_of;
 use crate::engine::cpu::TwinBuffer::{self, Read, ReadWrite};
@@ -53,7 +54,7 @@ pub(in crate::engine::cpu) fn context(
         let shares = &shares[row * dims.shares_stride as usize..][..steps];
         for (step, &share) in shares.iter().enumerate() {
             let values = &memory[(step * batch + row) * dims.memory_stride as usize..];
-            y.iter_mut().zip(values).for_each(|(y, value)| *y = share.mul_add(*value, *y));
+            add_scaled(y, share, values);
         }
     });
 }
