@@ -108,7 +108,7 @@ export function connect(options?: {
   /** A worker that runs worker.js. */
   worker?: Worker;
   /** The module, or its address. By default it is the file next to worker.js. */
-  module?: string | BufferSource | WebAssembly.Module;
-  /** The files of side modules, or their addresses; see `init`. */
-  files?: Record<string, string | BufferSource | WebAssembly.Module>;
+  module?: URL | string | BufferSource | WebAssembly.Module;
+  /** The files of side modules, or their addresses, by file name; see `init`. */
+  files?: Record<string, URL | string | BufferSource | WebAssembly.Module>;
 }): Promise<Connection>;

@@ -20,7 +20,14 @@ export async function connect({ worker, module, files } = {}) {
     worker ?? new Worker(new URL("./worker.js", import.meta.url), { type: "module" }),
   );
   try {
-    await connection.call("module", "init", [module, files]);
+    // The worker has another base for relative addresses, and cannot receive a URL.
+    const absolute = (source) =>
+      typeof source === "string" || source instanceof URL
+        ? new URL(source, globalThis.location?.href).href
+        : source;
+    const all = Object.entries(files ?? {}).map(([name, source]) => [name, absolute(source)]);
+    const values = [absolute(module), Object.fromEntries(all)];
+    await connection.call("module", "init", values);
   } catch (error) {
     connection.close();
     throw error;

@@ -20,17 +20,17 @@
 /**
  * Loads the WebAssembly module. Call it once, before all others.
  *
- * The code of networks, language models and diagnostics is in side modules, other files. The first
- * call that needs one loads it. If that fails, the call fails with the kind `SideModule`, and the
- * next one tries again.
+ * The code of networks, language models and diagnostics is in other files, the side modules. The
+ * first call that needs one loads it, with the small files that it shares with others. If that
+ * fails, the call fails with the kind `SideModule`, and the next one tries again.
  *
  * @param source The module, or its address. By default it is the file next to this one.
- * @param files The files of side modules, or their addresses, by name, such as `networks.wasm`. By
- * default they are the files next to this one.
+ * @param files The other `.wasm` files of the package, or their addresses, by file name, such as
+ * `networks.wasm`. By default they are the files next to this one. An unknown name is refused.
  */
 export default function init(
   source?: URL | string | Response | BufferSource | WebAssembly.Module,
-  files?: Record<string, URL | string | BufferSource | WebAssembly.Module>,
+  files?: Record<string, URL | string | Response | BufferSource | WebAssembly.Module>,
 ): Promise<void>;
 
 /** An error of the library. */
@@ -62,7 +62,7 @@ export type ErrorKind =
   | "Gpu"
   /** A call on an object after its `free()`. */
   | "Freed"
-  /** The code of a call could not be loaded. The next call tries again. */
+  /** The code that a call needs could not be loaded. The next call tries again. */
   | "SideModule"
   /** The worker failed or was closed. */
   | "WorkerLost"

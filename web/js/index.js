@@ -6,7 +6,7 @@ import { adapters } from "./adapters.js";
 import { RnnError } from "./error.js";
 import { generate } from "./generate.js";
 import { Sequential } from "./sequential.js";
-import { connect, content } from "./side.js";
+import { connect, content, take } from "./side.js";
 
 export { adapters, RnnError, Sequential };
 export {
@@ -30,14 +30,19 @@ export const diagnostics = {
 
 let loaded;
 
-/** Loads the module once. Later calls return the same promise. */
+/** Loads the module once. Later calls return the same promise; after a failure they try again. */
 export default function init(source, files) {
-  loaded ??= Promise.resolve(
-    source ?? content(new URL("./wgpu_rnn_web_bg.wasm", import.meta.url)),
-  )
-    .then((module_or_path) => load({ module_or_path }))
-    .then((exports) => connect(exports, files));
+  loaded ??= start(source, files).catch((error) => {
+    loaded = undefined;
+    throw error;
+  });
   return loaded;
+}
+
+async function start(source, files) {
+  take(files);
+  const file = source ?? new URL("./wgpu_rnn_web_bg.wasm", import.meta.url);
+  connect(await load({ module_or_path: await content(await file) }));
 }
 
 Sequential.prototype.load = function (device, weights, prefix, options) {

@@ -8,6 +8,9 @@ import { RnnError } from "./error.js";
 /** The exports of the module: its memory and its table of functions among them. */
 let main;
 
+/** The functions that return the addresses of all files, by name. */
+let addresses;
+
 /** The files that the caller of `init` gives, by name. */
 let given;
 
@@ -15,34 +18,49 @@ let given;
 const failures = new Map();
 
 /** Connects with the module, which has been loaded. */
-export function connect(exports, files = {}) {
+export function connect(exports) {
   main = exports;
-  given = files;
+}
+
+/** Takes the files that the caller of `init` gives. */
+export function take(files) {
+  const names = Object.keys(addresses);
+  for (const name of Object.keys(files ?? {})) {
+    if (names.includes(name)) continue;
+    const text = `files has '${name}': expected some of ${names.join(", ")}`;
+    throw new RnnError("Option", text);
+  }
+  given = files ?? {};
 }
 
 /** What to load from an address: it, or the bytes of a file in Node, which cannot fetch files. */
 export async function content(url) {
-  if (url.protocol !== "file:") return url;
-  const { readFile } = await import(
-    /* webpackIgnore: true */ /* @vite-ignore */ "node:fs/promises"
-  );
-  return readFile(url);
+  if (!isFile(url)) return url;
+  // A name in a variable, which no bundler looks for.
+  const fs = "node:fs/promises";
+  const { readFile } = await import(/* webpackIgnore: true */ /* @vite-ignore */ fs);
+  return readFile(new URL(url));
+}
+
+function isFile(source) {
+  return (source instanceof URL || typeof source === "string") && /^file:/.test(source);
 }
 
 /**
  * Makes the function `(side, files) => load` for the side modules of a build, by the addresses of
  * all files. The module calls `load`, which calls back with a success or a failure.
  */
-export function sides(build, addresses) {
+export function sides(build, all) {
+  addresses = all;
   const loaded = new Map();
   /** Loads a file once. After a failure the next call tries again. */
   const once = (name) => {
     if (!loaded.has(name)) {
-      const fail = ({ message }) => {
+      const fail = (error) => {
         loaded.delete(name);
-        throw new Error(`${name}: ${message}`);
+        throw new Error(`${name}: ${error?.message ?? error}`);
       };
-      loaded.set(name, instantiate(build, given[name] ?? addresses[name]()).catch(fail));
+      loaded.set(name, instantiate(name, build).catch(fail));
     }
     return loaded.get(name);
   };
@@ -56,25 +74,56 @@ export function sides(build, addresses) {
 
 /** The error of a call whose side module could not be loaded. */
 export function failure(side) {
-  return new RnnError("SideModule", `${failures.get(side)}; the next call tries again`);
+  return new RnnError("SideModule", failures.get(side));
 }
 
-/** Loads a file into the memory of the module. It has addresses, so the builds must agree. */
-async function instantiate(build, source) {
-  const module = await compile(source);
-  const [found] = WebAssembly.Module.customSections(module, "build");
-  if (found === undefined || new TextDecoder().decode(found) !== build) {
-    throw new Error("the file is not of the same build as the module");
+/** Loads a file into the memory of the module. */
+async function instantiate(name, build) {
+  const source = await (given[name] ?? addresses[name]());
+  const isAddress = typeof source === "string" || source instanceof URL;
+  let module;
+  try {
+    module = await compile(source);
+    check(module, name, build);
+  } catch (error) {
+    if (!isAddress || isFile(source)) throw error;
+    // A cache may hold what was there before: ask the server itself.
+    try {
+      module = await compile(source, { cache: "reload" });
+      check(module, name, build);
+    } catch ({ message }) {
+      throw new Error(`${source}: ${message}; the next call tries again`);
+    }
   }
   await WebAssembly.instantiate(module, { __wasm_split: main });
 }
 
+/** Checks that a file is the one of this name and build. It has addresses in the module. */
+function check(module, name, build) {
+  const [found] = WebAssembly.Module.customSections(module, "build");
+  const text = found === undefined ? "" : new TextDecoder().decode(found);
+  if (text === `${build} ${name}`) return;
+  throw new Error(
+    text.startsWith(build)
+      ? `this is the file ${text.slice(build.length + 1)}`
+      : "the file is not of the same build as the module; load the page again",
+  );
+}
+
 /** Compiles a file. Unlike streaming, this needs no MIME type of the server. */
-async function compile(source) {
+async function compile(source, options) {
   if (source instanceof WebAssembly.Module) return source;
-  const found = source instanceof URL ? await content(source) : source;
-  if (typeof found !== "string" && !(found instanceof URL)) return WebAssembly.compile(found);
-  const response = await fetch(found);
-  if (!response.ok) throw new Error(`${found}: ${response.status} ${response.statusText}`);
-  return WebAssembly.compile(await response.arrayBuffer());
+  if (isFile(source)) return WebAssembly.compile(await content(source));
+  if (source instanceof Response) return WebAssembly.compile(await bytes(source));
+  if (typeof source !== "string" && !(source instanceof URL)) return WebAssembly.compile(source);
+  // Bundlers inline small files. A page's policy may forbid to fetch them.
+  const [, inlined] = /^data:[^,]*;base64,(.*)$/.exec(source) ?? [];
+  if (inlined === undefined) return WebAssembly.compile(await bytes(await fetch(source, options)));
+  return WebAssembly.compile(Uint8Array.from(atob(inlined), (char) => char.charCodeAt(0)));
+}
+
+/** The bytes of an answer. */
+async function bytes(response) {
+  if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
+  return response.arrayBuffer();
 }

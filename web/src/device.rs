@@ -92,12 +92,12 @@ async fn open(selector: &str, options: &OpenOptions) -> Result<Handle> {
 #[wasm_bindgen]
 impl Device {
     /// Opens the device that a selector names: `auto`, `cpu` or `webgpu`.
-    pub fn open(selector: Option<String>, options: JsValue) -> Promise {
+    pub fn open(selector: JsValue, options: JsValue) -> Promise {
+        let selector = options::plain::<Option<String>>(&selector, "selector");
         let options = options::read::<Fields>(&options, "options").and_then(Fields::read);
-        promise(async move {
-            let selector = selector.as_deref().unwrap_or("auto");
-            open(selector, &options?).await.map(Self)
-        })
+        promise(
+            async move { open(selector?.as_deref().unwrap_or("auto"), &options?).await.map(Self) },
+        )
     }
 
     /// `cpu`, or the adapter's name.

@@ -9,6 +9,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::generation::Generation;
 use crate::load_options::load_options;
+use crate::options;
 use crate::side;
 use crate::state_dict::StateDict;
 
@@ -44,13 +45,14 @@ impl LanguageModel {
     pub fn load(
         device: &Device,
         weights: &StateDict,
-        prefix: Option<String>,
+        prefix: JsValue,
         options: JsValue,
     ) -> Promise {
         let (device, weights) = (device.0.clone(), weights.0.clone());
-        let (prefix, options) = (prefix.unwrap_or_default(), load_options(&options));
+        let prefix = options::plain::<String>(&prefix, "prefix");
+        let options = load_options(&options);
         promise(async move {
-            let options = options?;
+            let (prefix, options) = (prefix?, options?);
             side::language_models().await?.load(&device, &weights, &prefix, &options)
         })
     }
@@ -68,8 +70,8 @@ impl LanguageModel {
     }
 
     /// Returns the tokens of a text.
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        self.0.encode(text)
+    pub fn encode(&self, text: JsValue) -> Result<Vec<u32>> {
+        self.0.encode(&options::plain::<String>(&text, "text")?)
     }
 
     /// Returns the text of tokens.

@@ -9,6 +9,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::load_options::load_options;
 use crate::network_stream::NetworkStream;
+use crate::options;
 use crate::side;
 use crate::state_dict::StateDict;
 
@@ -46,13 +47,14 @@ impl Network {
         weights: &StateDict,
         input: JsValue,
         modules: Array,
-        prefix: Option<String>,
+        prefix: JsValue,
         options: JsValue,
     ) -> Promise {
         let (device, weights) = (device.0.clone(), weights.0.clone());
-        let (prefix, options) = (prefix.unwrap_or_default(), load_options(&options));
+        let prefix = options::plain::<String>(&prefix, "prefix");
+        let options = load_options(&options);
         promise(async move {
-            let options = options?;
+            let (prefix, options) = (prefix?, options?);
             side::networks().await?.load(&device, &weights, &input, &modules, &prefix, &options)
         })
     }

@@ -101,10 +101,11 @@ impl Rnn {
     pub fn load(
         device: &Device,
         weights: &StateDict,
-        prefix: Option<String>,
+        prefix: JsValue,
         options: JsValue,
     ) -> Result<Self> {
-        let (prefix, options) = (prefix.unwrap_or_default(), load_options(&options)?);
+        let prefix: String = options::plain(&prefix, "prefix")?;
+        let options = load_options(&options)?;
         Ok(Self(Module::load_with(&device.0, &weights.0, &prefix, &options)?))
     }
 

@@ -46,6 +46,11 @@ fn pairs(value: &JsValue) -> Result<Vec<[String; 2]>> {
     pairs.iter().enumerate().map(pair).collect()
 }
 
+/// Reads the name of a tensor.
+fn read_name(name: &JsValue) -> Result<String> {
+    options::plain(name, "name")
+}
+
 #[wasm_bindgen]
 impl StateDict {
     /// Reads a file of safetensors or of `torch.save`.
@@ -77,24 +82,25 @@ impl StateDict {
     }
 
     /// The shape of a tensor; `undefined` without one of that name.
-    pub fn shape(&self, name: &str) -> JsValue {
-        let shape = self.0.shape(name).map(|shape| numbers(shape.iter().map(|&size| size as f64)));
-        shape.unwrap_or_default()
+    pub fn shape(&self, name: JsValue) -> Result<JsValue> {
+        let shape = self.0.shape(&read_name(&name)?);
+        let shape = shape.map(|shape| numbers(shape.iter().map(|&size| size as f64)));
+        Ok(shape.unwrap_or_default())
     }
 
     /// The type of a tensor's elements; `undefined` without one of that name.
-    pub fn dtype(&self, name: &str) -> Option<String> {
-        self.0.dtype(name)
+    pub fn dtype(&self, name: JsValue) -> Result<Option<String>> {
+        Ok(self.0.dtype(&read_name(&name)?))
     }
 
     /// The values of a tensor.
-    pub fn tensor(&self, name: &str) -> Result<JsValue> {
-        Ok(from_tensor(&self.0.tensor(name)?))
+    pub fn tensor(&self, name: JsValue) -> Result<JsValue> {
+        Ok(from_tensor(&self.0.tensor(&read_name(&name)?)?))
     }
 
     /// The values of a tensor of integers, such as tokens.
-    pub fn integers(&self, name: &str) -> Result<BigInt64Array> {
-        Ok(BigInt64Array::from(self.0.i64(name)?.as_slice()))
+    pub fn integers(&self, name: JsValue) -> Result<BigInt64Array> {
+        Ok(BigInt64Array::from(self.0.i64(&read_name(&name)?)?.as_slice()))
     }
 
     /// The same tensors under other names.

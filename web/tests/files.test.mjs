@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { cpu, fails, file, Rnn, StateDict } from "./package.mjs";
+import {
+  cpu, Device, fails, file, LanguageModel, Rnn, Sequential, StateDict,
+} from "./package.mjs";
 
 test("a file of safetensors is read from an ArrayBuffer and from a Uint8Array", async () => {
   const bytes = await file("models/shakespeare.safetensors");
@@ -27,6 +29,19 @@ test("a file of safetensors is read from an ArrayBuffer and from a Uint8Array", 
   assert.deepEqual(renamed.shape("b"), [65]);
   assert.equal(Rnn.load(cpu, renamed, "lstm.").config.kind, "lstm");
   assert.deepEqual(renamed.folded().names, renamed.names);
+});
+
+test("a name or a prefix that is no string is refused", async () => {
+  const weights = StateDict.parse(await file("models/shakespeare.safetensors"));
+  const string = /^(name|prefix|selector|text): .*expected a string/;
+  await fails("Option", string, () => weights.tensor(5));
+  await fails("Option", string, () => weights.shape({}));
+  await fails("Option", string, () => Rnn.load(cpu, weights, 5));
+  await fails("Option", string, () => LanguageModel.load(cpu, weights, 5));
+  await fails("Option", string, () => new Sequential(1).load(cpu, weights, 5));
+  await fails("Option", string, () => Device.open(5));
+  const model = await LanguageModel.load(cpu, weights);
+  await fails("Option", string, () => model.encode(5));
 });
 
 test("a file of torch.save is read, by a key too", async () => {

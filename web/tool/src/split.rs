@@ -34,7 +34,7 @@ pub fn split(module: &Path, folder: &Path, scratch: &Path) -> Result<PathBuf> {
         let mut users: Vec<_> = users.map(|(user, _)| user.as_str()).collect();
         users.sort_unstable();
         let name = users.join("-");
-        let content = stamp(&at(&path, std::fs::read(&path))?, &build)
+        let content = stamp(&at(&path, std::fs::read(&path))?, &format!("{build} {name}.wasm"))
             .ok_or_else(|| format!("{}: no WebAssembly module", path.display()))?;
         let to = folder.join(format!("{name}.wasm"));
         at(&to, std::fs::write(&to, content))?;
@@ -56,9 +56,9 @@ fn build_id(module: &[u8]) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Replaces the custom sections of a module, which are names for debuggers, by the name of the
-/// build. Returns `None` for bytes that are no module.
-fn stamp(module: &[u8], build: &str) -> Option<Vec<u8>> {
+/// Replaces the custom sections of a module, which are names for debuggers, by one with a text: the
+/// names of the build and of the file. Returns `None` for bytes that are no module.
+fn stamp(module: &[u8], text: &str) -> Option<Vec<u8>> {
     let (magic, mut rest) = module.split_at_checked(8)?;
     let mut stamped = magic.to_vec();
     while let Some((&id, after)) = rest.split_first() {
@@ -70,8 +70,9 @@ fn stamp(module: &[u8], build: &str) -> Option<Vec<u8>> {
         }
         rest = next;
     }
-    let text = format!("\u{5}build{build}");
-    stamped.extend([0, u8::try_from(text.len()).ok()?]);
+    let text = format!("\u{5}build{text}");
+    // A length below 128 has one byte.
+    stamped.extend([0, u8::try_from(text.len()).ok().filter(|&len| len < 0x80)?]);
     stamped.extend(text.bytes());
     Some(stamped)
 }
