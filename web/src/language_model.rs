@@ -8,7 +8,7 @@ use crate::calls::promise;
 use crate::device::Device;
 use crate::error::Result;
 use crate::generation::Generation;
-use crate::load_options::load_options;
+use crate::load_options::load_arguments;
 use crate::options;
 use crate::side;
 use crate::state_dict::StateDict;
@@ -49,10 +49,9 @@ impl LanguageModel {
         options: JsValue,
     ) -> Promise {
         let (device, weights) = (device.0.clone(), weights.0.clone());
-        let prefix = options::plain::<String>(&prefix, "prefix");
-        let options = load_options(&options);
+        let arguments = load_arguments(&prefix, &options);
         promise(async move {
-            let (prefix, options) = (prefix?, options?);
+            let (prefix, options) = arguments?;
             side::language_models().await?.load(&device, &weights, &prefix, &options)
         })
     }

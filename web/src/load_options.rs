@@ -28,3 +28,8 @@ pub fn load_options(value: &JsValue) -> Result<LoadOptions> {
     options.schedule = fields.schedule.map(|name| name.parse()).transpose()?.unwrap_or_default();
     Ok(options)
 }
+
+/// Reads the prefix and the options of a `load`.
+pub fn load_arguments(prefix: &JsValue, options: &JsValue) -> Result<(String, LoadOptions)> {
+    Ok((options::plain(prefix, "prefix")?, load_options(options)?))
+}

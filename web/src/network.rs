@@ -7,9 +7,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use crate::calls::promise;
 use crate::device::Device;
 use crate::error::Result;
-use crate::load_options::load_options;
+use crate::load_options::load_arguments;
 use crate::network_stream::NetworkStream;
-use crate::options;
 use crate::side;
 use crate::state_dict::StateDict;
 
@@ -51,10 +50,9 @@ impl Network {
         options: JsValue,
     ) -> Promise {
         let (device, weights) = (device.0.clone(), weights.0.clone());
-        let prefix = options::plain::<String>(&prefix, "prefix");
-        let options = load_options(&options);
+        let arguments = load_arguments(&prefix, &options);
         promise(async move {
-            let (prefix, options) = (prefix?, options?);
+            let (prefix, options) = arguments?;
             side::networks().await?.load(&device, &weights, &input, &modules, &prefix, &options)
         })
     }

@@ -9,7 +9,7 @@ use wgpu_rnn::{Config, ForwardOptions, Kind, Params, Rnn as Module, State, Tenso
 use crate::calls::promise;
 use crate::device::Device;
 use crate::error::Result;
-use crate::load_options::load_options;
+use crate::load_options::{load_arguments, load_options};
 use crate::options;
 use crate::rnn_stream::RnnStream;
 use crate::state_dict::StateDict;
@@ -104,8 +104,7 @@ impl Rnn {
         prefix: JsValue,
         options: JsValue,
     ) -> Result<Self> {
-        let prefix: String = options::plain(&prefix, "prefix")?;
-        let options = load_options(&options)?;
+        let (prefix, options) = load_arguments(&prefix, &options)?;
         Ok(Self(Module::load_with(&device.0, &weights.0, &prefix, &options)?))
     }
 
