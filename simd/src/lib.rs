@@ -4,10 +4,12 @@
 //! the widest vectors of the machine. The bits of an element depend neither on its position nor on
 //! its neighbours.
 //!
-//! This is a part of `wgpu-rnn`, not a library for others: its interface changes without notice.
+//! This is a part of `wgpu-rnn`, not a library for others: its interface may change in every
+//! version.
 //!
-//! No public function is generic, but for what is inlined into every caller. So all vector code is
-//! compiled in this crate, with the options of this crate, whatever those of its users are.
+//! Public functions are not generic, or are inlined into every caller. So the loops are compiled
+//! here, with the options of this crate: a caller that is compiled for size does not slow them
+//! down.
 
 pub mod activation;
 mod cell;
