@@ -102,7 +102,7 @@ async fn step(
         let flag = recording.flag;
         let mut session = Session::new(Arc::new(recording), &weights)?;
         session.write(plan.lengths, &vec![f32::from_bits(steps as u32); batch])?;
-        let run = Run::of(&mut session, &[], waiting).await?;
+        let run = Run::of(&mut session, &[], plan.lengths, waiting).await?;
         if let Some(flag) = flag {
             let reading = session.start_read(flag, 0..1)?;
             let raised = reading.values(waiting).await?;

@@ -103,6 +103,6 @@ impl Probe {
 
     /// Runs, and reads the result.
     pub(super) async fn run(&mut self, waiting: Waiting) -> Result<Run> {
-        Run::of(&mut self.session, &[self.result], waiting).await
+        Run::of(&mut self.session, &[self.result], self.result, waiting).await
     }
 }

@@ -140,7 +140,7 @@ async fn time(
         let recording = Recording { commands: vec![steps], ..plan.recording.clone() };
         let mut session = Session::new(Arc::new(recording), &weights)?;
         session.write(plan.lengths, &vec![f32::from_bits(seq_len as u32); batch])?;
-        Run::of(&mut session, &[], waiting).await.map(|run| run.us)
+        Run::of(&mut session, &[], plan.lengths, waiting).await.map(|run| run.us)
     })
     .await?;
     let alone = if part.has_many_steps() { us - dispatch_us } else { us };
