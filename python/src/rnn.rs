@@ -137,7 +137,7 @@ type Read = fn(&wgpu_rnn::StateDict, &str, bool) -> Result<(Params, Option<Strin
 /// Reads the parameters of a class under a prefix. `name` names the class of a kind.
 ///
 /// # Errors
-/// Those of `read`; `NoRecurrentWeightsError` for the weights of another class.
+/// The errors of `read`, and `NoRecurrentWeightsError` for the weights of another class.
 pub fn read_params(
     py: Python<'_>,
     (weights, prefix): (&StateDict, String),

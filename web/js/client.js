@@ -6,6 +6,7 @@ import { adapters } from "./adapters.js";
 import { RnnError } from "./error.js";
 import { generate } from "./generate.js";
 import { Sequential } from "./sequential.js";
+import { isAddress } from "./side.js";
 
 export { RnnError };
 
@@ -22,9 +23,7 @@ export async function connect({ worker, module, files } = {}) {
   try {
     // The worker has another base for relative addresses, and cannot receive a URL.
     const absolute = (source) =>
-      typeof source === "string" || source instanceof URL
-        ? new URL(source, globalThis.location?.href).href
-        : source;
+      isAddress(source) ? new URL(source, globalThis.location?.href).href : source;
     const all = Object.entries(files ?? {}).map(([name, source]) => [name, absolute(source)]);
     const values = [absolute(module), Object.fromEntries(all)];
     await connection.call("module", "init", values);

@@ -33,6 +33,15 @@ export function take(files) {
   given = files ?? {};
 }
 
+/** Whether something is an address, not what is there. */
+export function isAddress(source) {
+  return typeof source === "string" || source instanceof URL;
+}
+
+function isFile(source) {
+  return isAddress(source) && /^file:/.test(source);
+}
+
 /** What to load from an address: it, or the bytes of a file in Node, which cannot fetch files. */
 export async function content(url) {
   if (!isFile(url)) return url;
@@ -40,10 +49,6 @@ export async function content(url) {
   const fs = "node:fs/promises";
   const { readFile } = await import(/* webpackIgnore: true */ /* @vite-ignore */ fs);
   return readFile(new URL(url));
-}
-
-function isFile(source) {
-  return (source instanceof URL || typeof source === "string") && /^file:/.test(source);
 }
 
 /**
@@ -80,29 +85,22 @@ export function failure(side) {
 /** Loads a file into the memory of the module. */
 async function instantiate(name, build) {
   const source = await (given[name] ?? addresses[name]());
-  const isAddress = typeof source === "string" || source instanceof URL;
-  let module;
-  try {
-    module = await compile(source);
-    check(module, name, build);
-  } catch (error) {
-    if (!isAddress || isFile(source)) throw error;
+  const checked = async (options) => check(await compile(source, options), name, build);
+  const module = await checked().catch((error) => {
+    if (!isAddress(source) || isFile(source)) throw error;
     // A cache may hold what was there before: ask the server itself.
-    try {
-      module = await compile(source, { cache: "reload" });
-      check(module, name, build);
-    } catch ({ message }) {
+    return checked({ cache: "reload" }).catch(({ message }) => {
       throw new Error(`${source}: ${message}; the next call tries again`);
-    }
-  }
+    });
+  });
   await WebAssembly.instantiate(module, { __wasm_split: main });
 }
 
-/** Checks that a file is the one of this name and build. It has addresses in the module. */
+/** Returns the module of a file of this name and build: it has addresses in the main module. */
 function check(module, name, build) {
   const [found] = WebAssembly.Module.customSections(module, "build");
   const text = found === undefined ? "" : new TextDecoder().decode(found);
-  if (text === `${build} ${name}`) return;
+  if (text === `${build} ${name}`) return module;
   throw new Error(
     text.startsWith(build)
       ? `this is the file ${text.slice(build.length + 1)}`
@@ -115,7 +113,7 @@ async function compile(source, options) {
   if (source instanceof WebAssembly.Module) return source;
   if (isFile(source)) return WebAssembly.compile(await content(source));
   if (source instanceof Response) return WebAssembly.compile(await bytes(source));
-  if (typeof source !== "string" && !(source instanceof URL)) return WebAssembly.compile(source);
+  if (!isAddress(source)) return WebAssembly.compile(source);
   // Bundlers inline small files. A page's policy may forbid to fetch them.
   const [, inlined] = /^data:[^,]*;base64,(.*)$/.exec(source) ?? [];
   if (inlined === undefined) return WebAssembly.compile(await bytes(await fetch(source, options)));

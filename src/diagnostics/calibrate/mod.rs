@@ -134,7 +134,7 @@ impl Run {
         let take = |(), of_one: &[f32]| values.extend_from_slice(of_one);
         let start = Instant::now();
         session.complete(&results, &[], waiting, take).await?;
-        // Where nothing is read, a browser does not wait for the run.
+        // Otherwise an awaited run would count as done when it is submitted.
         if results.is_empty() && session.timing().gpu.is_none() {
             session.start_read(end, 0..1)?.values(waiting).await?;
         }

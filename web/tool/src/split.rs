@@ -1,8 +1,8 @@
 //! Splits the module into a main module and side modules, which the main module loads on demand.
 //!
-//! `web/src/side/split.rs` marks the functions where to split. What only one of them reaches moves
-//! to its side module; what several of them reach, and the main module does not, has files with
-//! the names of all. The linker must keep its relocations.
+//! `web/src/side/split.rs` marks the split points. Code that only one of them reaches moves to a
+//! side module of that name. Code that several of them share, but not the main module, moves to a
+//! file with all of their names. The linker must keep its relocations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
